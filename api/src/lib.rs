@@ -1,0 +1,16 @@
+//! The wire between evercertd and its callers: `evercert.v1`, and its conversions to and from core's types.
+//!
+//! The generated code is committed, so that a build needs no protoc; a test holds it against the `.proto` files.
+
+mod convert;
+
+/// The messages and services of `evercert.v1`, generated.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod v1 {
+    include!("generated/evercert.v1.rs");
+}
+
+pub use convert::{MalformedUpdate, snapshot_from_update, update_from_snapshot};
+
+/// The descriptor set of `evercert.v1`, for reflection and for tests of compatibility.
+pub const DESCRIPTORS: &[u8] = include_bytes!("../proto/evercert.v1.binpb");

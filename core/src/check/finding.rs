@@ -1,0 +1,140 @@
+//! The outcome of a check, for people and machines.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// What a finding means for publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Published all the same; something should be mended.
+    Warn,
+    /// What was read is not published; the last good stays.
+    Reject,
+}
+
+impl Severity {
+    /// Every severity, the mildest first.
+    pub const ALL: [Self; 3] = [Self::Info, Self::Warn, Self::Reject];
+
+    /// The metric label and the word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One thing a check has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which check speaks.
+    pub check: Check,
+    /// What it means for publication.
+    pub severity: Severity,
+    /// A sentence that names what is wrong and what to do. Never key material.
+    pub sentence: String,
+    /// The file it is about.
+    pub file: Option<PathBuf>,
+    /// The value that was found, where there is one.
+    pub found: Option<String>,
+    /// The value that was expected, where there is one.
+    pub expected: Option<String>,
+}
+
+macro_rules! checks {
+    ($($(#[$doc:meta])* $variant:ident = $id:literal,)*) => {
+        /// The stable names of the checks.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Check {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Check {
+            /// Every check.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable name: in logs, on the wire and as a metric label.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $id,)* }
+            }
+        }
+    };
+}
+
+checks! {
+    /// A configured file is not there.
+    FileMissing = "file-missing",
+    /// A file cannot be read, or is not a regular file.
+    FileUnreadable = "file-unreadable",
+    /// A file, chain or bundle is over its limit.
+    TooLarge = "too-large",
+    /// The files kept changing while they were read.
+    TornRead = "torn-read",
+    /// A directory did not answer within the deadline of a read.
+    MountUnresponsive = "mount-unresponsive",
+    /// A file's content cannot be parsed.
+    Unparsable = "unparsable",
+    /// The private key is not the leaf's.
+    KeyMismatch = "key-mismatch",
+    /// The key is of a kind or size that no handshake here can use.
+    KeyUnsupported = "key-unsupported",
+    /// The leaf is not the first certificate of the chain.
+    LeafNotFirst = "leaf-not-first",
+    /// The certificates after the leaf are not in issuing order.
+    ChainOrder = "chain-order",
+    /// A self-signed root travels in the chain.
+    RootInChain = "root-in-chain",
+    /// The credential does not chain to the bundle it would be served with.
+    ChainUntrusted = "chain-untrusted",
+    /// There is no bundle to chain to.
+    NoBundle = "no-bundle",
+    /// The bundle no longer trusts the credential that is served.
+    OwnLeafUntrusted = "own-leaf-untrusted",
+    /// The leaf, or every anchor, has expired.
+    Expired = "expired",
+    /// The leaf is not valid yet.
+    NotYetValid = "not-yet-valid",
+    /// notBefore is not before notAfter.
+    ValidityReversed = "validity-reversed",
+    /// An issuer in the chain ends before the leaf does.
+    IssuerExpiresFirst = "issuer-expires-first",
+    /// One anchor of the bundle has expired.
+    AnchorExpired = "anchor-expired",
+    /// The bundle holds no certificate.
+    BundleEmpty = "bundle-empty",
+    /// The extended key usage lacks a configured usage.
+    ExtendedKeyUsage = "extended-key-usage",
+    /// The key usage lacks what a handshake or a configured usage needs.
+    KeyUsage = "key-usage",
+    /// The leaf is a CA, or may sign certificates or CRLs.
+    LeafIsCa = "leaf-is-ca",
+    /// The leaf has no subject alternative name.
+    NoSan = "no-san",
+    /// A configured name is not among the leaf's subject alternative names.
+    NameMissing = "name-missing",
+    /// cert-manager's temporary certificate, which it replaces as soon as the issuer answers.
+    TemporaryCertificate = "temporary-certificate",
+    /// Renewal is overdue.
+    RenewalOverdue = "renewal-overdue",
+    /// Another identity has the same name.
+    NameCollision = "name-collision",
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,69 @@
+//! A chain and its private key.
+
+mod private_key;
+
+use std::fmt;
+
+use rustls_pki_types::CertificateDer;
+
+pub use private_key::{PrivateKey, PrivateKeyError};
+
+use crate::certificate::{CertificateFacts, NotACertificate};
+
+/// A certificate chain, leaf first, and the private key of the leaf. That they belong together is admission's to prove.
+pub struct Credential {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKey,
+    leaf: CertificateFacts,
+}
+
+impl Credential {
+    /// A credential; the leaf's facts are read here.
+    ///
+    /// # Errors
+    ///
+    /// The chain is empty, or its first certificate cannot be parsed.
+    pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKey) -> Result<Self, CredentialError> {
+        let leaf = CertificateFacts::from_der(chain.first().ok_or(CredentialError::EmptyChain)?)?;
+        Ok(Self { chain, key, leaf })
+    }
+
+    /// The chain, leaf first; never empty.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// The private key.
+    #[must_use]
+    pub fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    /// The facts of the leaf.
+    #[must_use]
+    pub fn leaf(&self) -> &CertificateFacts {
+        &self.leaf
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("leaf", &self.leaf.fingerprint)
+            .field("chain", &self.chain.len())
+            .field("key", &self.key)
+            .finish()
+    }
+}
+
+/// A chain that makes no credential.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// No certificate at all.
+    #[error("the chain holds no certificate")]
+    EmptyChain,
+    /// The first certificate cannot be parsed.
+    #[error("the leaf is {0}")]
+    Leaf(#[from] NotACertificate),
+}

@@ -1,0 +1,110 @@
+//! Who: the name a workload asks for, and the scope the name lives in.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The longest identity name, in bytes.
+pub const NAME_LIMIT: usize = 253;
+
+/// The name of an identity: 1 to 253 ASCII letters, digits, `.`, `_` and `-`, the first a letter or digit.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdentityName(Arc<str>);
+
+impl IdentityName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for IdentityName {
+    type Err = InvalidName;
+
+    fn from_str(name: &str) -> Result<Self, InvalidName> {
+        let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let all = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        if first && all && name.len() <= NAME_LIMIT { Ok(Self(name.into())) } else { Err(InvalidName(name.to_owned())) }
+    }
+}
+
+impl fmt::Display for IdentityName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for IdentityName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+/// A text that is no identity name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not an identity name: use 1 to {NAME_LIMIT} ASCII letters, digits, '.', '_' or '-', starting with a letter or digit"
+)]
+pub struct InvalidName(pub String);
+
+/// Where a name is unique: on the node, or within one pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Configured on the node.
+    Node,
+    /// A volume of the pod with this UID.
+    Pod(Arc<str>),
+}
+
+impl Scope {
+    /// The metric label: `node` or `pod`.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Pod(_) => "pod",
+        }
+    }
+}
+
+/// An identity: a name in its scope.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdentityId {
+    /// Where the name is unique.
+    pub scope: Scope,
+    /// The name a workload asks for.
+    pub name: IdentityName,
+}
+
+impl IdentityId {
+    /// An identity configured on the node.
+    #[must_use]
+    pub fn node(name: IdentityName) -> Self {
+        Self { scope: Scope::Node, name }
+    }
+}
+
+impl fmt::Display for IdentityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.scope {
+            Scope::Node => write!(f, "{}", self.name),
+            Scope::Pod(uid) => write!(f, "pod/{uid}/{}", self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_plain_word_that_is_safe_in_a_path_and_a_label() {
+        for good in ["grpc-server", "a", "7.b_c", &"x".repeat(NAME_LIMIT)] {
+            assert_eq!(good.parse::<IdentityName>().unwrap().as_str(), good);
+        }
+        for bad in ["", "..", "-a", "a/b", "a b", "ä", "a\n", &"x".repeat(NAME_LIMIT + 1)] {
+            assert_eq!(bad.parse::<IdentityName>(), Err(InvalidName(bad.to_owned())));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The one driver of watch, mount, check and lifecycle, for many identities: the daemon and the SDK's directory source run
+//! it. It is also the only place in the crate that reads clocks.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::certificate::CertificateFacts;
+use crate::check::Finding;
+use crate::identity::IdentityId;
+use crate::snapshot::Snapshot;
+use crate::spec::IdentitySpec;
+
+/// What the keeper knows of one identity: immutable, replaced whole at every change.
+#[derive(Debug, Clone)]
+pub struct IdentityState {
+    /// What is wanted of it.
+    pub spec: Arc<IdentitySpec>,
+    /// The published generation; absent until the first set is admitted.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// When [`IdentityState::snapshot`] was published.
+    pub published_at: Option<SystemTime>,
+    /// What the checks say of the files as last read, and of what is served.
+    pub findings: Arc<[Finding]>,
+    /// The certificates on disk as last read, admitted or not.
+    pub on_disk: Arc<[CertificateOnDisk]>,
+}
+
+/// One certificate in one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateOnDisk {
+    /// The file it is in.
+    pub file: PathBuf,
+    /// The certificate.
+    pub facts: CertificateFacts,
+}
+
+/// How a reading of an identity's files ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reload {
+    /// A new generation was published.
+    Published,
+    /// Credential or bundle were rejected, or are held until they are valid.
+    Rejected,
+    /// What was read is what is served.
+    Unchanged,
+}
+
+/// What went wrong with watching; the periodic tick carries on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WatchProblem {
+    /// The kernel's queue overflowed: everything is read again.
+    Overflow,
+    /// No further inotify watch or instance can be had (ENOSPC, EMFILE).
+    Exhausted,
+    /// Any other error.
+    Other,
+}
+
+/// Where the keeper's results go. Called from the keeper's task, in order, and must not block.
+pub trait Observer: Send + Sync + 'static {
+    /// An identity has a new state. The first one comes once its files were first read.
+    fn state(&self, id: &IdentityId, state: Arc<IdentityState>);
+    /// An identity is no longer kept.
+    fn removed(&self, id: &IdentityId);
+    /// Its files were read after a hint, a tick or at the start; `took` is the time from that to here.
+    fn reload(&self, _id: &IdentityId, _result: Reload, _took: Duration) {}
+    /// Watching failed in part or whole.
+    fn watch_problem(&self, _problem: WatchProblem) {}
+    /// Every identity was looked at by the periodic tick.
+    fn scanned(&self, _at: SystemTime) {}
+}
+
+/// How the keeper works.
+#[derive(Debug, Clone)]
+pub struct KeeperSettings {
+    /// How often every identity is looked at, hints or not.
+    pub tick: Duration,
+}
+
+impl KeeperSettings {
+    /// The default of [`KeeperSettings::tick`].
+    pub const TICK: Duration = Duration::from_secs(30);
+}
+
+impl Default for KeeperSettings {
+    fn default() -> Self {
+        Self { tick: Self::TICK }
+    }
+}
+
+/// A handle to a running keeper. Dropping it stops the keeper.
+#[derive(Debug)]
+pub struct Keeper;
+
+impl Keeper {
+    /// Starts a keeper of no identity on the current tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn start(_settings: KeeperSettings, _observer: Arc<dyn Observer>) -> Self {
+        todo!()
+    }
+
+    /// Keeps exactly these identities from now on: new ones are read at once, those not named are removed, unchanged ones
+    /// are not touched. Of two with the same id the first is kept.
+    pub fn keep(&self, _specs: Vec<IdentitySpec>) {
+        todo!()
+    }
+
+    /// Reads every identity's files now.
+    pub fn rescan(&self) {
+        todo!()
+    }
+}

@@ -1,0 +1,26 @@
+//! Certificates on disk: read coherently, watched, checked, and published as immutable generations.
+//!
+//! ```text
+//! watch ─┐
+//! tick ──┴→ Hint → mount::read → check → lifecycle → Observer (the daemon's store, the SDK's directory source)
+//!                    └──────────── keeper drives all of it ──────────┘
+//! ```
+//!
+//! The crate opens no network connection and knows nothing of gRPC. Clocks are read in [`keeper`] alone;
+//! everywhere else time is an argument ([`clock::Now`]).
+
+pub mod bundle;
+pub mod certificate;
+pub mod check;
+pub mod clock;
+pub mod credential;
+pub mod crypto;
+pub mod digest;
+pub mod identity;
+pub mod keeper;
+pub mod lifecycle;
+pub mod mount;
+pub mod path;
+pub mod snapshot;
+pub mod spec;
+pub mod watch;

@@ -1,0 +1,1 @@
+//! One coherent read of an identity's files.

@@ -1,0 +1,90 @@
+//! One published generation of an identity.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::bundle::{Bundle, Bundles};
+use crate::credential::Credential;
+use crate::digest::{Digest, DigestWriter};
+
+/// The name and version of what [`Snapshot::digest`] is taken over.
+const DIGEST_ENCODING: &str = "evercert snapshot v1";
+
+/// One published generation of an identity: the credential and the bundles that go with it. Immutable; what changes with
+/// time (findings) lives beside it.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    generation: u64,
+    digest: Digest,
+    credential: Option<Arc<Credential>>,
+    bundles: Bundles,
+    renewal_due: Option<SystemTime>,
+}
+
+impl Snapshot {
+    /// A snapshot; its digest is computed here.
+    #[must_use]
+    pub fn new(
+        generation: u64,
+        credential: Option<Arc<Credential>>,
+        bundles: Bundles,
+        renewal_due: Option<SystemTime>,
+    ) -> Self {
+        let digest = digest(credential.as_deref(), &bundles);
+        Self { generation, digest, credential, bundles, renewal_due }
+    }
+
+    /// The number of this generation, counted from 1 within one run of the publisher.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The digest of chain, anchors and CRLs; not of the key, and not of the generation's number.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Chain and key; absent for an identity that only trusts.
+    #[must_use]
+    pub fn credential(&self) -> Option<&Arc<Credential>> {
+        self.credential.as_ref()
+    }
+
+    /// Whom the identity trusts.
+    #[must_use]
+    pub fn bundles(&self) -> &Bundles {
+        &self.bundles
+    }
+
+    /// When the issuer is expected to have issued the next credential.
+    #[must_use]
+    pub fn renewal_due(&self) -> Option<SystemTime> {
+        self.renewal_due
+    }
+}
+
+/// The digest of a snapshot with this content.
+#[must_use]
+pub fn digest(credential: Option<&Credential>, bundles: &Bundles) -> Digest {
+    let mut writer = DigestWriter::new(DIGEST_ENCODING);
+    let chain = credential.map(Credential::chain).unwrap_or_default();
+    writer.count(chain.len());
+    chain.iter().for_each(|certificate| writer.bytes(certificate));
+    writer.count(bundles.own.iter().len());
+    bundles.own.iter().for_each(|bundle| write_bundle(&mut writer, bundle));
+    writer.count(bundles.federated.len());
+    for (trust_domain, bundle) in &bundles.federated {
+        writer.bytes(trust_domain.as_bytes());
+        write_bundle(&mut writer, bundle);
+    }
+    writer.finish()
+}
+
+fn write_bundle(writer: &mut DigestWriter, bundle: &Bundle) {
+    writer.count(bundle.anchors().len());
+    bundle.anchors().iter().for_each(|anchor| writer.bytes(anchor));
+    writer.count(bundle.crls().len());
+    bundle.crls().iter().for_each(|crl| writer.bytes(crl));
+}

@@ -1,0 +1,250 @@
+//! What is wanted of an identity: its files, and what is expected of their content.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::identity::IdentityId;
+
+/// The file names cert-manager gives to the keys of a TLS Secret.
+pub mod file_name {
+    /// The chain, leaf first.
+    pub const CHAIN: &str = "tls.crt";
+    /// The private key.
+    pub const KEY: &str = "tls.key";
+    /// The trust anchors.
+    pub const BUNDLE: &str = "ca.crt";
+}
+
+/// One identity to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentitySpec {
+    /// Its name and scope.
+    pub id: IdentityId,
+    /// Its files.
+    pub files: FileSet,
+    /// What is expected of their content.
+    pub expectations: Expectations,
+}
+
+/// The files of one identity. Files in one directory are read as one coherent set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSet {
+    /// Chain and key; absent for an identity that only trusts.
+    pub credential: Option<CredentialFiles>,
+    /// Trust anchors; absent for an identity that only presents a credential.
+    pub bundle: Option<BundleFile>,
+}
+
+/// Where chain and key are, as absolute paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialFiles {
+    /// Two files.
+    Pair {
+        /// The chain, leaf first.
+        chain: PathBuf,
+        /// The private key.
+        key: PathBuf,
+    },
+    /// One file that holds key and chain, in either order (`tls-combined.pem`, a Kubernetes pod credential bundle).
+    Combined(PathBuf),
+}
+
+impl CredentialFiles {
+    /// The file that holds the chain.
+    #[must_use]
+    pub fn chain(&self) -> &Path {
+        match self {
+            Self::Pair { chain, .. } | Self::Combined(chain) => chain,
+        }
+    }
+
+    /// The file that holds the key.
+    #[must_use]
+    pub fn key(&self) -> &Path {
+        match self {
+            Self::Pair { key, .. } | Self::Combined(key) => key,
+        }
+    }
+}
+
+/// Where the trust anchors are, as an absolute path, and what the file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BundleFile {
+    /// The `ca.crt` beside the credential: what its issuer left there. It may be missing (ACME issuers leave none).
+    OfCredential(PathBuf),
+    /// A bundle of its own (trust-manager), which decides alone whom to trust.
+    Dedicated(PathBuf),
+}
+
+impl BundleFile {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::OfCredential(path) | Self::Dedicated(path) => path,
+        }
+    }
+}
+
+impl FileSet {
+    /// `tls.crt`, `tls.key` and `ca.crt` in `directory`, as cert-manager names them.
+    #[must_use]
+    pub fn cert_manager(directory: &Path) -> Self {
+        Self {
+            credential: Some(CredentialFiles::Pair {
+                chain: directory.join(file_name::CHAIN),
+                key: directory.join(file_name::KEY),
+            }),
+            bundle: Some(BundleFile::OfCredential(directory.join(file_name::BUNDLE))),
+        }
+    }
+
+    /// Every file, without repetition.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let (chain, key) = match &self.credential {
+            None => (None, None),
+            Some(CredentialFiles::Pair { chain, key }) => (Some(chain.as_path()), Some(key.as_path())),
+            Some(CredentialFiles::Combined(file)) => (Some(file.as_path()), None),
+        };
+        [chain, key, self.bundle.as_ref().map(BundleFile::path)].into_iter().flatten()
+    }
+}
+
+/// What is expected of an identity's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectations {
+    /// The roles the leaf must allow; empty: no demand.
+    pub usages: Vec<Usage>,
+    /// DNS names that must be among the leaf's subject alternative names.
+    pub dns_names: Vec<String>,
+    /// IP addresses that must be among them.
+    pub ip_addresses: Vec<IpAddr>,
+    /// URIs that must be among them.
+    pub uris: Vec<String>,
+    /// How strictly a credential is admitted.
+    pub admission: Admission,
+    /// Whether a credential must chain to the bundle it is served with.
+    pub require_chain: RequireChain,
+    /// How long before the leaf's end renewal is due; unset: when a third of its lifetime is left.
+    pub renew_before: Option<Duration>,
+    /// How far this clock may be behind or ahead of the issuer's: a leaf that becomes valid within this span is admitted.
+    pub clock_skew: Duration,
+}
+
+impl Expectations {
+    /// The default of [`Expectations::clock_skew`].
+    pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
+}
+
+impl Default for Expectations {
+    fn default() -> Self {
+        Self {
+            usages: Vec::new(),
+            dns_names: Vec::new(),
+            ip_addresses: Vec::new(),
+            uris: Vec::new(),
+            admission: Admission::default(),
+            require_chain: RequireChain::default(),
+            renew_before: None,
+            clock_skew: Self::CLOCK_SKEW,
+        }
+    }
+}
+
+/// How strictly a credential is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Admission {
+    /// Every finding of severity reject rejects.
+    #[default]
+    Enforce,
+    /// Only what no handshake can use is rejected; the rest is reported.
+    Observe,
+}
+
+/// Whether a credential must chain to the bundle it would be served with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RequireChain {
+    /// It must where the bundle came beside the credential; a warning where the bundle is a dedicated one.
+    #[default]
+    Auto,
+    /// It must.
+    Always,
+    /// It need not; a warning.
+    Never,
+}
+
+/// A use of a certificate, in the words of cert-manager's `Certificate` resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Usage {
+    /// `server auth`: extended key usage id-kp-serverAuth.
+    ServerAuth,
+    /// `client auth`: extended key usage id-kp-clientAuth.
+    ClientAuth,
+    /// `digital signature` (cert-manager also says `signing`): key usage bit 0.
+    DigitalSignature,
+    /// `key encipherment`: key usage bit 2.
+    KeyEncipherment,
+    /// `key agreement`: key usage bit 4.
+    KeyAgreement,
+    /// `content commitment`: key usage bit 1.
+    ContentCommitment,
+    /// `data encipherment`: key usage bit 3.
+    DataEncipherment,
+    /// `any`: extended key usage anyExtendedKeyUsage.
+    Any,
+    /// `code signing`: extended key usage id-kp-codeSigning.
+    CodeSigning,
+    /// `email protection` (cert-manager also says `s/mime`): extended key usage id-kp-emailProtection.
+    EmailProtection,
+    /// `timestamping`: extended key usage id-kp-timeStamping.
+    Timestamping,
+    /// `ocsp signing`: extended key usage id-kp-OCSPSigning.
+    OcspSigning,
+}
+
+impl Usage {
+    /// Every usage with its words; the first word is the one to print.
+    const WORDS: [(Self, &'static [&'static str]); 12] = [
+        (Self::ServerAuth, &["server auth"]),
+        (Self::ClientAuth, &["client auth"]),
+        (Self::DigitalSignature, &["digital signature", "signing"]),
+        (Self::KeyEncipherment, &["key encipherment"]),
+        (Self::KeyAgreement, &["key agreement"]),
+        (Self::ContentCommitment, &["content commitment"]),
+        (Self::DataEncipherment, &["data encipherment"]),
+        (Self::Any, &["any"]),
+        (Self::CodeSigning, &["code signing"]),
+        (Self::EmailProtection, &["email protection", "s/mime"]),
+        (Self::Timestamping, &["timestamping"]),
+        (Self::OcspSigning, &["ocsp signing"]),
+    ];
+
+    /// cert-manager's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(usage, _)| *usage == self).map_or("", |(_, words)| words[0])
+    }
+}
+
+impl std::str::FromStr for Usage {
+    type Err = UnknownUsage;
+
+    fn from_str(word: &str) -> Result<Self, UnknownUsage> {
+        Self::WORDS
+            .iter()
+            .find(|(_, words)| words.contains(&word))
+            .map(|(usage, _)| *usage)
+            .ok_or_else(|| UnknownUsage(word.to_owned()))
+    }
+}
+
+/// A word that is no usage of cert-manager's that can be checked here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "unknown usage {0:?}; usages are cert-manager's words: \"server auth\", \"client auth\", \"digital signature\", \
+     \"key encipherment\", \"key agreement\", \"content commitment\", \"data encipherment\", \"any\", \"code signing\", \
+     \"email protection\", \"timestamping\", \"ocsp signing\""
+)]
+pub struct UnknownUsage(pub String);

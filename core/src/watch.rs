@@ -1,0 +1,1 @@
+//! Hints that files may have changed.

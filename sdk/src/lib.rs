@@ -1,0 +1,3 @@
+//! Swaps server and client certificates and trust roots live inside tonic, without dropping a connection.
+
+pub mod source;

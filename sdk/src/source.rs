@@ -1,0 +1,68 @@
+//! Where an identity's snapshots come from: the daemon's socket, or a mounted directory.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use evercert_core::digest::Digest;
+use evercert_core::snapshot::Snapshot;
+use tokio::sync::watch;
+
+/// Where snapshots come from, and where the reports on them go. A source never takes a snapshot back: what it delivered last
+/// stays usable when the source is lost.
+pub trait Source: Send + Sync + 'static {
+    /// The latest state; changes are seen through the receiver, the latest wins.
+    fn state(&self) -> watch::Receiver<SourceState>;
+
+    /// What became of the snapshot delivered last. It is a state: the source repeats it where its peer has forgotten it.
+    fn report(&self, report: Report);
+}
+
+/// The state of a source.
+#[derive(Debug, Clone, Default)]
+pub struct SourceState {
+    /// The snapshot delivered last.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// Whether the source can deliver the next one now.
+    pub connected: bool,
+    /// Why there is no snapshot yet, or why the source is not connected: a sentence that names the source, the identity and what the
+    /// other side said.
+    pub trouble: Option<Arc<str>>,
+}
+
+/// What became of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The snapshot's generation.
+    pub generation: u64,
+    /// The snapshot's digest.
+    pub digest: Digest,
+    /// Whether it is used.
+    pub outcome: Outcome,
+    /// The end of the leaf that new handshakes use now.
+    pub not_after: Option<SystemTime>,
+}
+
+/// Whether a snapshot is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// New handshakes use it.
+    Current,
+    /// It cannot be used; the previous one is kept.
+    Refused(Refusal),
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Chain or key cannot be loaded by rustls.
+    #[error("the credential cannot be loaded: {0}")]
+    Credential(String),
+    /// The bundles cannot be loaded.
+    #[error("the bundle cannot be loaded: {0}")]
+    Bundle(String),
+    /// A server or channel of this process needs what the snapshot lacks.
+    #[error("the snapshot lacks what this process needs: {0}")]
+    Incomplete(String),
+}

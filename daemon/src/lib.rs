@@ -1,1 +1,27 @@
-//! placeholder
+//! The node daemon: watches mounted certificates, checks them, publishes what passes over a Unix socket, and knows which
+//! process serves which generation.
+//!
+//! ```text
+//! config ── sources ──→ keeper (evercert-core) ──→ metrics (a decorator) ──→ store
+//!                                                                             ├─→ serve: workload and admin sockets
+//!                                                                             └─→ http: /metrics /healthz /readyz
+//! ```
+//!
+//! The crate's interface is its command line: [`main`] runs it, and so does a test or an example that re-executes itself.
+
+mod attest;
+mod cli;
+mod config;
+mod daemon;
+mod hardening;
+mod http;
+mod logging;
+mod metrics;
+mod serve;
+mod sockets;
+mod sources;
+mod store;
+mod subscribers;
+mod systemd;
+
+pub use cli::{main, main_from};

@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `evercertd`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    evercertd::main()
+}

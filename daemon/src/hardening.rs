@@ -1,0 +1,1 @@
+//! What the process gives up before it reads a key.

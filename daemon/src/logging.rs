@@ -1,0 +1,1 @@
+//! Where the log goes, and how it looks.

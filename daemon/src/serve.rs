@@ -1,0 +1,1 @@
+//! The gRPC services on the workload socket and the admin socket.

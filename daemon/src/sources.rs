@@ -1,0 +1,1 @@
+//! Which identities a configuration asks for.

@@ -1,0 +1,1 @@
+//! Who watches which identity, and what they acknowledged.

@@ -1,1 +1,142 @@
-//! What is published.
+//! What is published: the latest state of every identity.
+//!
+//! The keeper writes through [`Observer`]; everyone else reads. Each identity has a watch channel of its own, so that a reader
+//! that falls behind holds one old state at most and then sees the latest one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use evercert_core::digest::Digest;
+use evercert_core::identity::IdentityId;
+use evercert_core::keeper::{IdentityState, Observer};
+use tokio::sync::watch;
+
+/// The latest state of every identity that is kept.
+#[derive(Debug)]
+pub(crate) struct Store {
+    epoch: u64,
+    identities: Mutex<BTreeMap<IdentityId, Entry>>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    state: watch::Sender<Arc<IdentityState>>,
+    /// The value of [`Store::changes`] at its last change.
+    revision: u64,
+    publication: Option<Publication>,
+}
+
+/// Which generation of an identity is published, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Publication {
+    /// The run of the daemon that counts the generations.
+    pub(crate) epoch: u64,
+    /// The generation, counted within the epoch.
+    pub(crate) generation: u64,
+    /// The digest of its content.
+    pub(crate) digest: Digest,
+    /// When it was published, by the wall clock.
+    pub(crate) published_at: SystemTime,
+    /// When it reached the store: what acknowledgements are measured from.
+    pub(crate) stored: Instant,
+}
+
+impl Store {
+    /// A store of no identity. `epoch` is random for each start of the daemon: generations are counted from 1 in each.
+    #[must_use]
+    pub(crate) fn new(epoch: u64) -> Arc<Self> {
+        Arc::new(Self { epoch, identities: Mutex::default(), changes: watch::Sender::new(0) })
+    }
+
+    /// What the generations in this store are counted within.
+    #[must_use]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The state of one identity and its changes. The channel closes when the identity is no longer kept; one that is kept
+    /// anew has a new channel.
+    #[must_use]
+    pub(crate) fn get(&self, id: &IdentityId) -> Option<watch::Receiver<Arc<IdentityState>>> {
+        self.identities().get(id).map(|entry| entry.state.subscribe())
+    }
+
+    /// What is published of one identity.
+    #[must_use]
+    pub(crate) fn publication(&self, id: &IdentityId) -> Option<Publication> {
+        self.identities().get(id).and_then(|entry| entry.publication)
+    }
+
+    /// The state of every identity, by scope and name.
+    #[must_use]
+    pub(crate) fn all(&self) -> Vec<Arc<IdentityState>> {
+        self.identities().values().map(|entry| Arc::clone(&entry.state.borrow())).collect()
+    }
+
+    /// The state of every identity with the value of [`Store::changes`] at its last change, by scope and name.
+    #[must_use]
+    pub(crate) fn revisions(&self) -> Vec<(u64, Arc<IdentityState>)> {
+        self.identities().values().map(|entry| (entry.revision, Arc::clone(&entry.state.borrow()))).collect()
+    }
+
+    /// A number that grows with every change of any identity, removals included.
+    #[must_use]
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn identities(&self) -> MutexGuard<'_, BTreeMap<IdentityId, Entry>> {
+        // No code that runs under the lock can leave the map half changed.
+        self.identities.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_revision(&self) -> u64 {
+        *self.changes.borrow() + 1
+    }
+}
+
+impl Publication {
+    /// What `state` publishes; the same publication as `previous` keeps the time it was stored at.
+    fn of(epoch: u64, state: &IdentityState, previous: Option<Self>) -> Option<Self> {
+        let snapshot = state.snapshot.as_ref()?;
+        let (generation, digest) = (snapshot.generation(), snapshot.digest());
+        previous.filter(|previous| (previous.generation, previous.digest) == (generation, digest)).or_else(|| {
+            Some(Self {
+                epoch,
+                generation,
+                digest,
+                published_at: state.published_at.unwrap_or_else(SystemTime::now),
+                stored: Instant::now(),
+            })
+        })
+    }
+}
+
+impl Observer for Store {
+    fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
+        let mut identities = self.identities();
+        let revision = self.next_revision();
+        match identities.get_mut(id) {
+            Some(entry) => {
+                entry.revision = revision;
+                entry.publication = Publication::of(self.epoch, &state, entry.publication);
+                entry.state.send_replace(state);
+            }
+            None => {
+                let publication = Publication::of(self.epoch, &state, None);
+                identities.insert(id.clone(), Entry { state: watch::Sender::new(state), revision, publication });
+            }
+        }
+        // Under the lock: revisions are given and announced in one order.
+        self.changes.send_replace(revision);
+    }
+
+    fn removed(&self, id: &IdentityId) {
+        let mut identities = self.identities();
+        if identities.remove(id).is_some() {
+            self.changes.send_replace(self.next_revision());
+        }
+    }
+}

@@ -1,1 +1,315 @@
-//! Who watches which identity, and what they acknowledged.
+//! Who is connected: one entry per open `Watch` stream, with the last report of what the workload does with its identity.
+//!
+//! A report is a state, not an event. What it means is decided when it is looked at, against what is published then: the
+//! publication it names has to be this one, epoch, generation and digest. Numbers of different epochs are never compared.
+
+mod subscription;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use evercert_api::v1;
+use evercert_core::identity::IdentityId;
+use tokio::sync::watch;
+
+pub(crate) use subscription::Subscription;
+
+use crate::attest::Reason;
+use crate::store::{Publication, Store};
+
+/// The longest text of a subscriber's that is kept, in bytes: its version, and the detail of a refusal.
+pub(crate) const TEXT_LIMIT: usize = 1024;
+
+/// The subscribers of every identity.
+pub(crate) struct Subscribers {
+    store: Arc<Store>,
+    observer: Arc<dyn SubscriberObserver>,
+    registry: Mutex<Registry>,
+    changes: watch::Sender<u64>,
+}
+
+/// What is worth counting of subscribers. Called where it happens; must not block.
+pub(crate) trait SubscriberObserver: Send + Sync + 'static {
+    /// A connected subscriber put a generation to use, `took` after it was published.
+    fn acknowledged(&self, _identity: &IdentityId, _took: Duration) {}
+    /// A stream ended.
+    fn disconnected(&self, _identity: &IdentityId, _reason: Disconnect) {}
+    /// It was decided whether a caller may have an identity.
+    fn attested(&self, _allowed: bool, _reason: Reason, _took: Duration) {}
+}
+
+/// Counts nothing.
+impl SubscriberObserver for () {}
+
+/// Why a `Watch` stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Disconnect {
+    /// The subscriber closed or cancelled it, or its process is gone.
+    ClientClosed,
+    /// The subscriber stopped answering keepalive pings.
+    Timeout,
+    /// The daemon is stopping.
+    Shutdown,
+    /// The identity is no longer kept.
+    Removed,
+    /// The subscriber may no longer have the identity.
+    Denied,
+    /// The subscriber broke the protocol, or its stream failed otherwise.
+    Error,
+}
+
+impl Disconnect {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::ClientClosed, Self::Timeout, Self::Shutdown, Self::Removed, Self::Denied, Self::Error];
+
+    /// The metric label.
+    #[must_use]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client_closed",
+            Self::Timeout => "timeout",
+            Self::Shutdown => "shutdown",
+            Self::Removed => "removed",
+            Self::Denied => "denied",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What a subscriber is known by when it connects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewSubscriber {
+    /// Its process, as the kernel named it when it connected; 0: of another PID namespace.
+    pub(crate) pid: u32,
+    /// Its user.
+    pub(crate) uid: u32,
+    /// Its command's name; empty: not known.
+    pub(crate) command: String,
+    /// The version of its SDK, as it says.
+    pub(crate) sdk_version: String,
+    /// Whether it is given keys.
+    pub(crate) deliver: v1::Deliver,
+}
+
+/// One connected subscriber, as it is to be shown.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SubscriberStatus {
+    /// Unique within the daemon's run.
+    pub(crate) id: u64,
+    /// What it is known by.
+    pub(crate) subscriber: NewSubscriber,
+    /// When it connected.
+    pub(crate) connected: SystemTime,
+    /// Its last report.
+    pub(crate) report: Option<v1::Report>,
+    /// What the report means for what is published.
+    pub(crate) state: SubscriberState,
+    /// When the generation was published that it has not put to use.
+    pub(crate) behind_since: Option<SystemTime>,
+}
+
+/// What a subscriber's last report means for what is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum SubscriberState {
+    /// Nothing is published that it could acknowledge.
+    Pending,
+    /// It has not acknowledged the published generation.
+    Behind,
+    /// It cannot use the published generation, and keeps what it had.
+    Refused,
+    /// Its new handshakes use the published generation.
+    Current,
+    /// And none of its connections is older.
+    Settled,
+}
+
+impl SubscriberState {
+    /// Whether the published generation waits for it.
+    #[must_use]
+    pub(crate) fn is_behind(self) -> bool {
+        matches!(self, Self::Behind | Self::Refused)
+    }
+
+    fn of(report: Option<&v1::Report>, publication: Option<&Publication>) -> Self {
+        let Some(publication) = publication else { return Self::Pending };
+        let Some(report) = report.filter(|report| names(report, publication)) else { return Self::Behind };
+        match &report.outcome {
+            Some(v1::report::Outcome::Refused(_)) => Self::Refused,
+            Some(v1::report::Outcome::Stage(stage)) => match v1::Stage::try_from(*stage) {
+                Ok(v1::Stage::Current) => Self::Current,
+                Ok(v1::Stage::Settled) => Self::Settled,
+                Ok(v1::Stage::Unspecified) | Err(_) => Self::Behind,
+            },
+            None => Self::Behind,
+        }
+    }
+}
+
+/// Whether `report` speaks of `publication` and no other.
+fn names(report: &v1::Report, publication: &Publication) -> bool {
+    report.epoch == publication.epoch
+        && report.generation == publication.generation
+        && report.digest == publication.digest.as_bytes()
+}
+
+#[derive(Default)]
+struct Registry {
+    next_id: u64,
+    identities: HashMap<IdentityId, Group>,
+}
+
+/// The subscribers of one identity.
+#[derive(Default)]
+struct Group {
+    /// The value of [`Subscribers::changes`] at its last change.
+    revision: u64,
+    subscribers: BTreeMap<u64, Entry>,
+}
+
+struct Entry {
+    subscriber: NewSubscriber,
+    connected: SystemTime,
+    connected_at: Instant,
+    report: Option<v1::Report>,
+    acknowledged: Option<Publication>,
+}
+
+impl Subscribers {
+    /// A registry of no subscriber, whose reports are held against what `store` publishes.
+    #[must_use]
+    pub(crate) fn new(store: Arc<Store>, observer: Arc<dyn SubscriberObserver>) -> Arc<Self> {
+        Arc::new(Self { store, observer, registry: Mutex::default(), changes: watch::Sender::new(0) })
+    }
+
+    /// Registers a subscriber of `identity`, until the returned value is dropped.
+    #[must_use]
+    pub(crate) fn connect(self: &Arc<Self>, identity: IdentityId, mut subscriber: NewSubscriber) -> Subscription {
+        truncate(&mut subscriber.sdk_version);
+        let mut registry = self.registry();
+        registry.next_id += 1;
+        let id = registry.next_id;
+        let entry = Entry {
+            subscriber,
+            connected: SystemTime::now(),
+            connected_at: Instant::now(),
+            report: None,
+            acknowledged: None,
+        };
+        let group = registry.identities.entry(identity.clone()).or_default();
+        group.subscribers.insert(id, entry);
+        group.revision = self.announce();
+        drop(registry);
+        Subscription::new(Arc::clone(self), identity, id)
+    }
+
+    /// The connected subscribers of one identity, in the order they came.
+    #[must_use]
+    pub(crate) fn of(&self, identity: &IdentityId) -> Vec<SubscriberStatus> {
+        let publication = self.store.publication(identity);
+        let registry = self.registry();
+        let Some(group) = registry.identities.get(identity) else { return Vec::new() };
+        group.subscribers.iter().map(|(id, entry)| entry.status(*id, publication.as_ref())).collect()
+    }
+
+    /// How many subscribers are connected, of all identities.
+    #[must_use]
+    pub(crate) fn count(&self) -> usize {
+        self.registry().identities.values().map(|group| group.subscribers.len()).sum()
+    }
+
+    /// The value of [`Subscribers::changes`] when a subscriber of `identity` last came, went or reported.
+    #[must_use]
+    pub(crate) fn revision(&self, identity: &IdentityId) -> u64 {
+        self.registry().identities.get(identity).map_or(0, |group| group.revision)
+    }
+
+    /// A number that grows whenever a subscriber comes, goes or reports.
+    #[must_use]
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Where decisions on callers are counted.
+    pub(crate) fn observer(&self) -> &dyn SubscriberObserver {
+        &*self.observer
+    }
+
+    fn report(&self, identity: &IdentityId, id: u64, mut report: v1::Report) {
+        if let Some(v1::report::Outcome::Refused(refused)) = &mut report.outcome {
+            truncate(&mut refused.detail);
+        }
+        let publication = self.store.publication(identity);
+        let mut registry = self.registry();
+        let Some(group) = registry.identities.get_mut(identity) else { return };
+        let Some(entry) = group.subscribers.get_mut(&id) else { return };
+        if entry.report.as_ref() == Some(&report) {
+            return;
+        }
+        entry.report = Some(report);
+        let took = publication.and_then(|publication| entry.acknowledge(publication));
+        group.revision = self.announce();
+        drop(registry);
+        if let Some(took) = took {
+            self.observer.acknowledged(identity, took);
+        }
+    }
+
+    fn disconnect(&self, identity: &IdentityId, id: u64, reason: Disconnect) {
+        let mut registry = self.registry();
+        if let Some(group) = registry.identities.get_mut(identity) {
+            group.subscribers.remove(&id);
+            group.revision = self.announce();
+            if group.subscribers.is_empty() && self.store.get(identity).is_none() {
+                registry.identities.remove(identity);
+            }
+        }
+        drop(registry);
+        self.observer.disconnected(identity, reason);
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        // No code that runs under the lock can leave the registry half changed.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called under the lock: revisions are given and announced in one order.
+    fn announce(&self) -> u64 {
+        let revision = *self.changes.borrow() + 1;
+        self.changes.send_replace(revision);
+        revision
+    }
+}
+
+impl Entry {
+    fn status(&self, id: u64, publication: Option<&Publication>) -> SubscriberStatus {
+        let state = SubscriberState::of(self.report.as_ref(), publication);
+        SubscriberStatus {
+            id,
+            subscriber: self.subscriber.clone(),
+            connected: self.connected,
+            report: self.report.clone(),
+            state,
+            behind_since: publication.filter(|_| state.is_behind()).map(|publication| publication.published_at),
+        }
+    }
+
+    /// How long this subscriber took to put `publication` to use, the first time it says so. Nothing where the publication is
+    /// older than the connection: the time would tell when the workload started, not how fast it is.
+    fn acknowledge(&mut self, publication: Publication) -> Option<Duration> {
+        let state = SubscriberState::of(self.report.as_ref(), Some(&publication));
+        let first = self.acknowledged != Some(publication);
+        if !matches!(state, SubscriberState::Current | SubscriberState::Settled) || !first {
+            return None;
+        }
+        self.acknowledged = Some(publication);
+        (publication.stored >= self.connected_at).then(|| publication.stored.elapsed())
+    }
+}
+
+/// Cuts a text of a subscriber's to [`TEXT_LIMIT`].
+fn truncate(text: &mut String) {
+    let end = (0..=TEXT_LIMIT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.truncate(end);
+}

@@ -7,6 +7,14 @@ use evercert_core::digest::Digest;
 use evercert_core::snapshot::Snapshot;
 use tokio::sync::watch;
 
+pub mod agent;
+#[cfg(feature = "directory")]
+pub mod directory;
+
+pub use agent::{AgentSettings, AgentSource};
+#[cfg(feature = "directory")]
+pub use directory::{DirectorySettings, DirectorySource};
+
 /// Where snapshots come from, and where the reports on them go. A source never takes a snapshot back: what it delivered last
 /// stays usable when the source is lost.
 pub trait Source: Send + Sync + 'static {
@@ -24,8 +32,8 @@ pub struct SourceState {
     pub snapshot: Option<Arc<Snapshot>>,
     /// Whether the source can deliver the next one now.
     pub connected: bool,
-    /// Why there is no snapshot yet, or why the source is not connected: a sentence that names the source, the identity and what the
-    /// other side said.
+    /// Why there is no snapshot yet, why the source is not connected, or why what it has seen last is not delivered: a sentence that
+    /// names the source, the identity and what the other side said.
     pub trouble: Option<Arc<str>>,
 }
 

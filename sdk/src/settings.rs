@@ -1,0 +1,163 @@
+//! How a service says where its identity comes from: environment variables, and the limits of waiting for it.
+//!
+//! | `EVERCERT_DIR` | `EVERCERT_IDENTITY` | `EVERCERT_SOCKET` | what [`Identity::from_env`](crate::Identity::from_env) gives |
+//! |---|---|---|---|
+//! | set | any | any | the mount in that directory, whether a daemon runs or not; the identity's name is for logs and status |
+//! | unset | set | unset | that identity from the daemon at [`DEFAULT_SOCKET`] |
+//! | unset | set | set | that identity from the daemon at that socket |
+//! | unset | unset | any | an error that names the two variables |
+//!
+//! An empty variable is an unset one. With a directory no key crosses the socket, and the service starts without a daemon.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use evercert_core::identity::InvalidName;
+
+use crate::source::AgentSettings;
+#[cfg(feature = "directory")]
+use crate::source::DirectorySettings;
+
+/// The names of the environment variables.
+pub mod env {
+    /// The absolute path of the daemon's workload socket; unset: [`DEFAULT_SOCKET`](super::DEFAULT_SOCKET).
+    pub const SOCKET: &str = "EVERCERT_SOCKET";
+    /// The name of the identity, as the daemon publishes it.
+    pub const IDENTITY: &str = "EVERCERT_IDENTITY";
+    /// The directory the certificate is mounted in.
+    pub const DIR: &str = "EVERCERT_DIR";
+    /// The uid, a number, that may serve the socket besides root and this process's own uid.
+    pub const SOCKET_OWNER: &str = "EVERCERT_SOCKET_OWNER";
+}
+
+/// Where the daemon's workload socket is unless something else is said.
+pub const DEFAULT_SOCKET: &str = "/run/evercert/agent/agent.sock";
+
+/// How long opening an identity waits for its first generation unless something else is said.
+pub const FIRST_GENERATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The source that settings name.
+#[derive(Debug, Clone)]
+pub(crate) enum Choice {
+    Agent(AgentSettings),
+    #[cfg(feature = "directory")]
+    Directory(DirectorySettings),
+}
+
+impl Choice {
+    /// What the variables that `variable` looks up say; the table of this module.
+    pub(crate) fn from_env(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let text = |name: &'static str| set(name).map(|value| utf8(name, &value)).transpose();
+        let identity = text(env::IDENTITY)?;
+        if let Some(directory) = set(env::DIR) {
+            return Self::directory(PathBuf::from(directory), identity);
+        }
+        let mut settings = AgentSettings::new(identity.ok_or(SettingsError::NothingSet)?);
+        if let Some(socket) = set(env::SOCKET) {
+            settings = settings.socket(PathBuf::from(socket));
+        }
+        if let Some(owner) = text(env::SOCKET_OWNER)? {
+            settings = settings.socket_owner(owner.parse().map_err(|_| SettingsError::SocketOwner(owner))?);
+        }
+        Ok(Self::Agent(settings))
+    }
+
+    #[cfg(feature = "directory")]
+    fn directory(directory: PathBuf, identity: Option<String>) -> Result<Self, SettingsError> {
+        let mut settings = DirectorySettings::new(directory);
+        if let Some(identity) = identity {
+            settings = settings.name(identity);
+        }
+        Ok(Self::Directory(settings))
+    }
+
+    #[cfg(not(feature = "directory"))]
+    fn directory(_: PathBuf, _: Option<String>) -> Result<Self, SettingsError> {
+        Err(SettingsError::NoDirectoryFeature)
+    }
+}
+
+fn utf8(name: &'static str, value: &OsStr) -> Result<String, SettingsError> {
+    value.to_str().map(str::to_owned).ok_or(SettingsError::NotUtf8(name))
+}
+
+/// Settings no source can be started with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// Neither a directory nor an identity is named.
+    #[error(
+        "no identity is named: set {identity} to the name evercertd publishes, or {dir} to the directory the certificate \
+         is mounted in",
+        identity = env::IDENTITY,
+        dir = env::DIR
+    )]
+    NothingSet,
+    /// The name is none that a daemon can publish.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The socket's path is relative.
+    #[error("the socket {0:?} is not an absolute path: set {socket} to one, such as {DEFAULT_SOCKET}", socket = env::SOCKET)]
+    RelativeSocket(PathBuf),
+    /// The directory cannot be made absolute, since the working directory is gone.
+    #[error("the directory {0:?} cannot be made absolute: give an absolute path")]
+    RelativeDirectory(PathBuf),
+    /// The owner is no number.
+    #[error("{owner}={0:?} is not a uid: write the number", owner = env::SOCKET_OWNER)]
+    SocketOwner(String),
+    /// A variable that must be text is not.
+    #[error("the value of {0} is not UTF-8")]
+    NotUtf8(&'static str),
+    /// A directory is asked for, and the build cannot read one.
+    #[error(
+        "{dir} is set, and this program is built without the feature `directory` of the crate evercert: turn it on, or unset \
+         {dir}",
+        dir = env::DIR
+    )]
+    NoDirectoryFeature,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(variables: &[(&str, &str)]) -> Result<Choice, SettingsError> {
+        Choice::from_env(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+    }
+
+    #[test]
+    fn without_an_identity_or_a_directory_the_error_names_both() {
+        for variables in [&[][..], &[(env::SOCKET, "/run/a.sock")], &[(env::IDENTITY, ""), (env::DIR, "")]] {
+            let error = choose(variables).unwrap_err();
+            assert_eq!(error, SettingsError::NothingSet);
+            assert!(error.to_string().contains(env::IDENTITY) && error.to_string().contains(env::DIR), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_identity_comes_from_the_daemon() {
+        let Choice::Agent(settings) = choose(&[(env::IDENTITY, "web")]).unwrap() else { panic!("not the daemon") };
+        assert_eq!(settings, AgentSettings::new("web"));
+        let variables = [(env::IDENTITY, "web"), (env::SOCKET, "/tmp/a.sock"), (env::SOCKET_OWNER, "65534")];
+        let Choice::Agent(settings) = choose(&variables).unwrap() else { panic!("not the daemon") };
+        assert_eq!(settings, AgentSettings::new("web").socket("/tmp/a.sock").socket_owner(65534));
+    }
+
+    #[test]
+    fn an_owner_that_is_no_number_is_named() {
+        let error = choose(&[(env::IDENTITY, "web"), (env::SOCKET_OWNER, "root")]).unwrap_err();
+        assert_eq!(error.to_string(), "EVERCERT_SOCKET_OWNER=\"root\" is not a uid: write the number");
+    }
+
+    #[cfg(feature = "directory")]
+    #[test]
+    fn a_directory_is_the_source_even_beside_a_socket() {
+        let all = [(env::DIR, "/etc/tls/web"), (env::IDENTITY, "front"), (env::SOCKET, "/tmp/a.sock")];
+        let Choice::Directory(settings) = choose(&all).unwrap() else { panic!("not the directory") };
+        assert_eq!(settings, DirectorySettings::new("/etc/tls/web").name("front"));
+        let Choice::Directory(settings) = choose(&all[..1]).unwrap() else { panic!("not the directory") };
+        assert_eq!(settings, DirectorySettings::new("/etc/tls/web"));
+    }
+}

@@ -1,0 +1,142 @@
+//! The daemon's workload socket as a source.
+//!
+//! ```text
+//! connect ── whose socket? ── Open { held digest } ──→ Update | Unchanged | Pending ──→ Report
+//!    ↑                                                       │ the stream ends
+//!    └───── at once, then 100 ms … 5 s and jitter ←──────────┘ what is held stays
+//! ```
+
+mod holding;
+mod retry;
+mod session;
+mod socket;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use evercert_core::identity::IdentityName;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use self::session::Follower;
+use super::{Report, Source, SourceState};
+use crate::settings::{DEFAULT_SOCKET, SettingsError};
+
+/// How long connecting to the socket may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the daemon may take to its first message on a stream.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the connection is probed (RFC 9113 §6.7).
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the answer to a probe may take until the daemon counts as stopped.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The delay after the first failed attempt to reconnect; it doubles with each further one. A random part of at most the same
+/// length is added to every delay.
+pub const RECONNECT_MIN: Duration = Duration::from_millis(100);
+/// The longest delay between attempts to reconnect, before the random part.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(5);
+/// The largest message accepted, in bytes: a chain and a bundle as large as the daemon reads them, with room to spare.
+pub const MESSAGE_LIMIT: usize = 8 * 1024 * 1024;
+
+/// Which identity is asked for, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSettings {
+    identity: String,
+    socket: PathBuf,
+    socket_owner: Option<u32>,
+}
+
+impl AgentSettings {
+    /// The identity with this name, from the daemon at [`DEFAULT_SOCKET`].
+    #[must_use]
+    pub fn new(identity: impl Into<String>) -> Self {
+        Self { identity: identity.into(), socket: DEFAULT_SOCKET.into(), socket_owner: None }
+    }
+
+    /// Asks at this socket, an absolute path.
+    #[must_use]
+    pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.socket = path.into();
+        self
+    }
+
+    /// Accepts a socket that this uid serves, besides root and this process's own uid. In a user namespace every uid from
+    /// outside, root's too, shows as 65534.
+    #[must_use]
+    pub fn socket_owner(mut self, uid: u32) -> Self {
+        self.socket_owner = Some(uid);
+        self
+    }
+
+    /// The name of the identity.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The socket's path.
+    #[must_use]
+    pub fn socket_path(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl From<&str> for AgentSettings {
+    fn from(identity: &str) -> Self {
+        Self::new(identity)
+    }
+}
+
+impl From<String> for AgentSettings {
+    fn from(identity: String) -> Self {
+        Self::new(identity)
+    }
+}
+
+/// Follows one identity on the daemon's workload socket: reconnects for ever, keeps the last good, reports. Dropping it ends
+/// its task.
+#[derive(Debug)]
+pub struct AgentSource {
+    state: watch::Receiver<SourceState>,
+    reports: watch::Sender<Option<Report>>,
+    task: AbortHandle,
+}
+
+impl AgentSource {
+    /// Starts following on the current tokio runtime. A daemon that is not there is no error: it is waited for.
+    ///
+    /// # Errors
+    ///
+    /// The name is no identity's, or the socket's path is relative.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start(settings: AgentSettings) -> Result<Arc<Self>, SettingsError> {
+        settings.identity.parse::<IdentityName>()?;
+        if !settings.socket.is_absolute() {
+            return Err(SettingsError::RelativeSocket(settings.socket));
+        }
+        let (state, states) = watch::channel(Follower::initial(&settings));
+        let (reports, reported) = watch::channel(None);
+        let task = tokio::spawn(Follower::new(settings, state, reported).run()).abort_handle();
+        Ok(Arc::new(Self { state: states, reports, task }))
+    }
+}
+
+impl Source for AgentSource {
+    fn state(&self) -> watch::Receiver<SourceState> {
+        self.state.clone()
+    }
+
+    fn report(&self, report: Report) {
+        self.reports.send_replace(Some(report));
+    }
+}
+
+impl Drop for AgentSource {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

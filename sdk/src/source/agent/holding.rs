@@ -1,0 +1,191 @@
+//! What is held, and what each message of the daemon makes of it. Without IO.
+
+use std::fmt;
+use std::sync::Arc;
+
+use evercert_api::{snapshot_from_update, v1};
+use evercert_core::digest::Digest;
+use evercert_core::snapshot::Snapshot;
+
+use super::AgentSettings;
+use crate::source::{Outcome, Refusal, Report};
+
+/// The snapshot that is held, and what the daemon of now calls it.
+#[derive(Debug)]
+pub(super) struct Holding {
+    origin: Origin,
+    snapshot: Option<Arc<Snapshot>>,
+    /// Epoch and generation under which the daemon publishes what is held; absent while it publishes nothing, or something that
+    /// could not be taken up: then there is nothing a report could speak of.
+    publication: Option<Publication>,
+    trouble: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Publication {
+    epoch: u64,
+    generation: u64,
+}
+
+impl Holding {
+    pub(super) fn new(settings: &AgentSettings) -> Self {
+        Self { origin: Origin::new(settings), snapshot: None, publication: None, trouble: None }
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(super) fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+        self.snapshot.as_ref()
+    }
+
+    pub(super) fn trouble(&self) -> Option<&Arc<str>> {
+        self.trouble.as_ref()
+    }
+
+    /// What the first request of a stream says to be held.
+    pub(super) fn held_digest(&self) -> Option<Digest> {
+        self.snapshot.as_ref().map(|snapshot| snapshot.digest())
+    }
+
+    /// The stream is over: what the daemon called the snapshot is void, the snapshot is not.
+    pub(super) fn disconnected(&mut self, trouble: String) {
+        self.publication = None;
+        self.trouble = Some(trouble.into());
+    }
+
+    /// Takes one message; gives the answer to it where one is due now. `reported` is the last word on a snapshot of this source.
+    pub(super) fn receive(&mut self, message: v1::WatchResponse, reported: Option<&Report>) -> Option<v1::Report> {
+        use v1::watch_response::Message;
+        match message.message? {
+            Message::Update(update) => self.update(update, reported),
+            Message::Unchanged(v1::Unchanged { epoch, generation }) => {
+                if self.snapshot.is_none() {
+                    self.trouble =
+                        Some(format!("{} says that nothing changed, and nothing is held", self.origin).into());
+                    return None;
+                }
+                self.publication = Some(Publication { epoch, generation });
+                self.trouble = None;
+                self.report(reported?)
+            }
+            Message::Pending(v1::Pending { findings }) => {
+                self.publication = None;
+                self.trouble = Some(self.unpublished(&findings));
+                None
+            }
+            Message::Findings(v1::Findings { findings }) => {
+                self.trouble = match self.publication {
+                    Some(_) => self.rejected(&findings),
+                    None => Some(self.unpublished(&findings)),
+                };
+                None
+            }
+            Message::Withdrawn(v1::Withdrawn { reason }) => {
+                self.publication = None;
+                self.trouble = Some(format!("{} withdrew it: {reason}{}", self.origin, self.kept()).into());
+                None
+            }
+        }
+    }
+
+    /// `report` as the daemon of now understands it; nothing where it speaks of another snapshot than the one held.
+    pub(super) fn report(&self, report: &Report) -> Option<v1::Report> {
+        let publication = self.publication?;
+        (self.held_digest()? == report.digest).then(|| v1::Report {
+            epoch: publication.epoch,
+            generation: publication.generation,
+            digest: report.digest.as_bytes().to_vec(),
+            outcome: Some(outcome(&report.outcome)),
+            connections_on_older: 0,
+            not_after: report.not_after.map(Into::into),
+        })
+    }
+
+    fn update(&mut self, update: v1::Update, reported: Option<&Report>) -> Option<v1::Report> {
+        let publication = Publication { epoch: update.epoch, generation: update.generation };
+        let digest = update.digest.clone();
+        let rejected = self.rejected(&update.findings);
+        match snapshot_from_update(update) {
+            Ok(snapshot) => {
+                self.publication = Some(publication);
+                self.trouble = rejected;
+                if self.held_digest() == Some(snapshot.digest()) {
+                    return self.report(reported?);
+                }
+                self.snapshot = Some(Arc::new(snapshot));
+                None
+            }
+            Err(malformed) => {
+                self.publication = None;
+                self.trouble =
+                    Some(format!("{} sent what cannot be read: {malformed}{}", self.origin, self.kept()).into());
+                let refused = v1::Refused { code: v1::RefusedCode::Malformed.into(), detail: malformed.to_string() };
+                let leaf =
+                    self.snapshot.as_ref().and_then(|snapshot| snapshot.credential()).map(|c| c.leaf().not_after);
+                Some(v1::Report {
+                    epoch: publication.epoch,
+                    generation: publication.generation,
+                    digest,
+                    outcome: Some(v1::report::Outcome::Refused(refused)),
+                    connections_on_older: 0,
+                    not_after: leaf.map(Into::into),
+                })
+            }
+        }
+    }
+
+    fn unpublished(&self, findings: &[v1::Finding]) -> Arc<str> {
+        let why = if findings.is_empty() { "nothing was read yet".to_owned() } else { sentences(findings.iter()) };
+        format!("{} has nothing to publish: {why}{}", self.origin, self.kept()).into()
+    }
+
+    /// What keeps the files on disk from being published, beside what is published.
+    fn rejected(&self, findings: &[v1::Finding]) -> Option<Arc<str>> {
+        let mut rejecting = findings.iter().filter(|finding| finding.severity() == v1::Severity::Reject).peekable();
+        rejecting.peek()?;
+        Some(format!("{} does not publish what it read last: {}", self.origin, sentences(rejecting)).into())
+    }
+
+    fn kept(&self) -> &'static str {
+        if self.snapshot.is_some() { "; the last good is kept" } else { "" }
+    }
+}
+
+/// Who is asked for what: the subject of every sentence of trouble.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    settings: AgentSettings,
+}
+
+impl Origin {
+    fn new(settings: &AgentSettings) -> Self {
+        Self { settings: settings.clone() }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { settings } = self;
+        write!(f, "evercertd at {}, asked for {:?},", settings.socket.display(), settings.identity)
+    }
+}
+
+fn sentences<'a>(findings: impl Iterator<Item = &'a v1::Finding>) -> String {
+    findings.map(|finding| finding.sentence.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+fn outcome(outcome: &Outcome) -> v1::report::Outcome {
+    match outcome {
+        Outcome::Current => v1::report::Outcome::Stage(v1::Stage::Current.into()),
+        Outcome::Refused(refusal) => {
+            let code = match refusal {
+                Refusal::Credential(_) => v1::RefusedCode::Credential,
+                Refusal::Bundle(_) => v1::RefusedCode::Bundle,
+                Refusal::Incomplete(_) => v1::RefusedCode::Incomplete,
+            };
+            v1::report::Outcome::Refused(v1::Refused { code: code.into(), detail: refusal.to_string() })
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! A mounted directory as a source: core's keeper with one identity, in this process, with no daemon.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use evercert_core::check::{Finding, Severity};
+use evercert_core::identity::{IdentityId, IdentityName};
+use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer};
+pub use evercert_core::spec::{Admission, Expectations, RequireChain, Usage};
+use evercert_core::spec::{BundleFile, CredentialFiles, FileSet, IdentitySpec, file_name};
+use tokio::sync::watch;
+
+use super::{Report, Source, SourceState};
+use crate::settings::SettingsError;
+
+/// The name of an identity whose directory's name is none for an identity.
+const FALLBACK_NAME: &str = "directory";
+
+/// Which files of a directory make the identity, and what is expected of them. Without further settings: `tls.crt`, `tls.key`
+/// and `ca.crt`, as cert-manager names them, and no demands but those every handshake makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectorySettings {
+    directory: PathBuf,
+    name: Option<String>,
+    credential: Credential,
+    bundle: BundleFile,
+    expectations: Expectations,
+    tick: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Credential {
+    None,
+    Pair { chain: PathBuf, key: PathBuf },
+    Combined(PathBuf),
+}
+
+impl DirectorySettings {
+    /// The files that cert-manager puts into `directory`.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            name: None,
+            credential: Credential::Pair { chain: file_name::CHAIN.into(), key: file_name::KEY.into() },
+            bundle: BundleFile::OfCredential(file_name::BUNDLE.into()),
+            expectations: Expectations::default(),
+            tick: KeeperSettings::TICK,
+        }
+    }
+
+    /// The identity's name in logs and status; unset: the directory's own name.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The files that hold chain and key, relative to the directory.
+    #[must_use]
+    pub fn pair(mut self, chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.credential = Credential::Pair { chain: chain.into(), key: key.into() };
+        self
+    }
+
+    /// The one file that holds key and chain, relative to the directory: cert-manager's `tls-combined.pem`, or a pod certificate's
+    /// credential bundle.
+    #[must_use]
+    pub fn combined(mut self, file: impl Into<PathBuf>) -> Self {
+        self.credential = Credential::Combined(file.into());
+        self
+    }
+
+    /// No credential: an identity that only trusts.
+    #[must_use]
+    pub fn trust_only(mut self) -> Self {
+        self.credential = Credential::None;
+        self
+    }
+
+    /// The file with the trust anchors that came with the credential, relative to the directory. It may be missing.
+    #[must_use]
+    pub fn bundle(mut self, file: impl Into<PathBuf>) -> Self {
+        self.bundle = BundleFile::OfCredential(file.into());
+        self
+    }
+
+    /// A bundle of its own, such as trust-manager's ConfigMap mounted elsewhere, which alone decides whom to trust. A relative path
+    /// is relative to the directory.
+    #[must_use]
+    pub fn dedicated_bundle(mut self, file: impl Into<PathBuf>) -> Self {
+        self.bundle = BundleFile::Dedicated(file.into());
+        self
+    }
+
+    /// What is expected of the certificate: usages, names, how strictly.
+    #[must_use]
+    pub fn expectations(mut self, expectations: Expectations) -> Self {
+        self.expectations = expectations;
+        self
+    }
+
+    /// How often the files are looked at even if the kernel reports no change: 30 s unless set.
+    #[must_use]
+    pub fn tick(mut self, tick: Duration) -> Self {
+        self.tick = tick;
+        self
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn identity(&self) -> &str {
+        let own = self.directory.file_name().and_then(|name| name.to_str());
+        self.name.as_deref().or(own.filter(|name| name.parse::<IdentityName>().is_ok())).unwrap_or(FALLBACK_NAME)
+    }
+
+    fn spec(&self) -> Result<IdentitySpec, SettingsError> {
+        let directory = std::path::absolute(&self.directory)
+            .map_err(|_| SettingsError::RelativeDirectory(self.directory.clone()))?;
+        let credential = match &self.credential {
+            Credential::None => None,
+            Credential::Pair { chain, key } => {
+                Some(CredentialFiles::Pair { chain: directory.join(chain), key: directory.join(key) })
+            }
+            Credential::Combined(file) => Some(CredentialFiles::Combined(directory.join(file))),
+        };
+        let bundle = match &self.bundle {
+            // With no credential the bundle is all there is, so it must be there.
+            BundleFile::OfCredential(file) if credential.is_some() => BundleFile::OfCredential(directory.join(file)),
+            BundleFile::OfCredential(file) | BundleFile::Dedicated(file) => BundleFile::Dedicated(directory.join(file)),
+        };
+        Ok(IdentitySpec {
+            id: IdentityId::node(self.identity().parse()?),
+            files: FileSet { credential, bundle: Some(bundle) },
+            expectations: self.expectations.clone(),
+        })
+    }
+}
+
+impl<T: Into<PathBuf>> From<T> for DirectorySettings {
+    fn from(directory: T) -> Self {
+        Self::new(directory)
+    }
+}
+
+/// Keeps one directory's certificate: reads, watches and checks it as the daemon does. Dropping it ends that.
+#[derive(Debug)]
+pub struct DirectorySource {
+    state: watch::Receiver<SourceState>,
+    _keeper: Keeper,
+}
+
+impl DirectorySource {
+    /// Starts on the current tokio runtime. A directory that is not there is no error: it is waited for.
+    ///
+    /// # Errors
+    ///
+    /// The name is no identity's, or the directory is relative to a working directory that is gone.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start(settings: &DirectorySettings) -> Result<Arc<Self>, SettingsError> {
+        let spec = settings.spec()?;
+        let origin = format!("the mount {} of {:?}", settings.directory.display(), spec.id.name);
+        let unread =
+            SourceState { trouble: Some(format!("{origin} was not read yet").into()), ..SourceState::default() };
+        let (state, states) = watch::channel(unread);
+        let keeper = Keeper::start(KeeperSettings { tick: settings.tick }, Arc::new(Mounted { origin, state }));
+        keeper.keep(vec![spec]);
+        Ok(Arc::new(Self { state: states, _keeper: keeper }))
+    }
+}
+
+impl Source for DirectorySource {
+    fn state(&self) -> watch::Receiver<SourceState> {
+        self.state.clone()
+    }
+
+    /// Nobody to tell: the identity's own status says it.
+    fn report(&self, _report: Report) {}
+}
+
+/// Turns what the keeper knows into the state of a source.
+struct Mounted {
+    origin: String,
+    state: watch::Sender<SourceState>,
+}
+
+impl Observer for Mounted {
+    fn state(&self, _id: &IdentityId, state: Arc<IdentityState>) {
+        let trouble = self.trouble(&state);
+        self.state.send_if_modified(|known| {
+            if known.trouble != trouble
+                && let Some(trouble) = &trouble
+            {
+                tracing::warn!("{trouble}");
+            }
+            let next = SourceState { snapshot: state.snapshot.clone(), connected: true, trouble };
+            let same = known.connected
+                && known.trouble == next.trouble
+                && known.snapshot.as_ref().map(|s| s.generation()) == next.snapshot.as_ref().map(|s| s.generation());
+            *known = next;
+            !same
+        });
+    }
+
+    fn removed(&self, _id: &IdentityId) {}
+}
+
+impl Mounted {
+    fn trouble(&self, state: &IdentityState) -> Option<Arc<str>> {
+        let rejecting = |finding: &&Finding| finding.severity == Severity::Reject;
+        let text = match &state.snapshot {
+            None => format!("{} has nothing to serve: {}", self.origin, sentences(state.findings.iter())),
+            Some(_) if state.findings.iter().any(|finding| rejecting(&finding)) => format!(
+                "{} holds what cannot be used: {}; the last good is kept",
+                self.origin,
+                sentences(state.findings.iter().filter(rejecting))
+            ),
+            Some(_) => return None,
+        };
+        Some(text.into())
+    }
+}
+
+fn sentences<'a>(findings: impl Iterator<Item = &'a Finding>) -> String {
+    findings.map(|finding| finding.sentence.as_str()).collect::<Vec<_>>().join("; ")
+}

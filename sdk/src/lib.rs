@@ -1,4 +1,10 @@
 //! Swaps server and client certificates and trust roots live inside tonic, without dropping a connection.
 
+pub mod identity;
 pub mod settings;
 pub mod source;
+pub mod spiffe;
+pub mod tls;
+
+pub use identity::Identity;
+pub use tls::{ClientCertificates, ServerVerification, TlsVersions};

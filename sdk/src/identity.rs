@@ -1,0 +1,177 @@
+//! Who this process is: the current generation of one identity, and everything in the process that uses it.
+//!
+//! ```text
+//! Source ─ state ─→ the identity's one task: load → every consumer prepares → all commit → current, changed()
+//!    ↑                                        └ one refuses: nothing is swapped, the previous generation stays
+//!    └─ report: current | refused, with the reason
+//! ```
+//!
+//! Servers, channels and certifiers are consumers. They prepare what they need of a generation (a rustls config) before any of
+//! them puts it to use, so a process never serves one generation here and another there because one part could not load it.
+
+mod builder;
+mod health;
+mod status;
+mod task;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustls::{ClientConfig, ServerConfig};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError, Trouble};
+pub use status::{IdentityStatus, RefusedGeneration};
+
+use crate::source::{Refusal, Source};
+use crate::tls::config;
+use crate::tls::{ClientTls, Generation, ResolvingCertifier, ServerTls};
+use status::State;
+
+/// One identity: a cheap clone of a handle on its current generation. Servers, channels and certifiers made from it swap by
+/// themselves; its task ends with the last of them and the last clone.
+#[derive(Clone)]
+pub struct Identity {
+    inner: Arc<Inner>,
+    state: watch::Receiver<State>,
+    /// The count of swaps that this clone has seen.
+    seen: u64,
+}
+
+/// Uses a generation. Prepared under the identity's lock, so preparing is quick and neither blocks nor calls the identity.
+pub(crate) trait Consumer: Send + Sync {
+    /// Builds what it needs of the generation and changes nothing yet; the commit, which cannot fail, puts it to use.
+    fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal>;
+}
+
+/// The second of a consumer's two phases.
+pub(crate) type Commit = Box<dyn FnOnce() + Send>;
+
+impl Identity {
+    /// An identity whose snapshots come from `source`; `name` is what logs and errors call it. All other ways to open one end
+    /// here.
+    pub fn from_source(name: impl Into<Arc<str>>, source: Arc<dyn Source>) -> IdentityBuilder {
+        let name = name.into();
+        IdentityBuilder::new(move || Ok((name, source)))
+    }
+
+    /// The identity's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.inner.shared.name
+    }
+
+    /// The generation that new handshakes use; `None` before the first one.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<Generation>> {
+        self.state.borrow().current.clone()
+    }
+
+    /// Waits until a generation is in use that this clone has not seen yet, and gives it. Generations in between are skipped.
+    /// Cancel safe.
+    pub async fn changed(&mut self) -> Arc<Generation> {
+        loop {
+            if let Ok(state) = self.state.wait_for(|state| state.swaps != self.seen).await {
+                self.seen = state.swaps;
+                if let Some(generation) = &state.current {
+                    return Arc::clone(generation);
+                }
+            } else {
+                // The sender lives as long as this handle does.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// How the identity stands.
+    #[must_use]
+    pub fn status(&self) -> IdentityStatus {
+        IdentityStatus::of(self.name(), &self.state.borrow())
+    }
+
+    /// The identity's credential for a rustls config of the user's own; [`ResolvingCertifier`] says what is lost that way.
+    ///
+    /// # Errors
+    ///
+    /// The current generation has no credential.
+    pub fn certifier(&self) -> Result<ResolvingCertifier, Refusal> {
+        ResolvingCertifier::attach(self)
+    }
+
+    /// The current generation as a server's complete rustls config, for those who swap it themselves on [`Identity::changed`].
+    /// Never change trust or credential inside it, and never share its session store with another: build a new one.
+    ///
+    /// # Errors
+    ///
+    /// There is no generation yet, or it lacks what the settings need.
+    pub fn server_config(&self, tls: &ServerTls) -> Result<ServerConfig, ConfigError> {
+        Ok(config::server_config(&*self.generation()?, tls)?)
+    }
+
+    /// The current generation as a client's complete rustls config, as [`Identity::server_config`].
+    ///
+    /// # Errors
+    ///
+    /// There is no generation yet, or it lacks what the settings need.
+    pub fn client_config(&self, tls: &ClientTls) -> Result<ClientConfig, ConfigError> {
+        Ok(config::client_config(&*self.generation()?, tls)?)
+    }
+
+    fn generation(&self) -> Result<Arc<Generation>, ConfigError> {
+        self.current().ok_or_else(|| ConfigError::Pending(Arc::clone(self.name())))
+    }
+
+    /// Adds a consumer for as long as it lives. The current generation, where there is one, is prepared and committed before this
+    /// returns; later ones follow.
+    ///
+    /// # Errors
+    ///
+    /// The consumer refused the current generation. It stays attached and is offered the next one; dropping it detaches it.
+    pub(crate) fn attach(&self, consumer: Weak<dyn Consumer>) -> Result<(), Refusal> {
+        let mut consumers = self.inner.shared.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (current, attached) = (self.current(), consumer.upgrade());
+        consumers.push(consumer);
+        match (current, attached) {
+            (Some(generation), Some(consumer)) => consumer.prepare(&generation).map(|commit| commit()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+/// A rustls config that cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The identity was started without a generation and has none yet.
+    #[error("identity {0} has no generation yet; await Identity::changed")]
+    Pending(Arc<str>),
+    /// The generation lacks what the config needs.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// What the task and all clones share.
+struct Shared {
+    name: Arc<str>,
+    source: Arc<dyn Source>,
+    /// The only writer is the task, under the lock of `consumers`.
+    state: watch::Sender<State>,
+    consumers: Mutex<Vec<Weak<dyn Consumer>>>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,137 @@
+//! Starting an identity.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::status::State;
+use super::{Identity, Inner, Shared, task};
+use crate::source::{Refusal, Source};
+
+/// How long [`IdentityBuilder::start`] waits for the first generation unless told otherwise: longer than a rolling restart of
+/// the daemon, shorter than what orchestrators give a start.
+pub const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a source cannot be opened.
+pub type OpenError = Box<dyn std::error::Error + Send + Sync>;
+
+type Open = Box<dyn FnOnce() -> Result<(Arc<str>, Arc<dyn Source>), OpenError> + Send>;
+
+/// An identity about to be started. Awaiting it is [`IdentityBuilder::start`].
+#[must_use = "an identity does nothing until it is started"]
+pub struct IdentityBuilder {
+    open: Open,
+    timeout: Duration,
+}
+
+impl IdentityBuilder {
+    /// `open` gives the identity's name and its source. It runs at the start, inside the tokio runtime.
+    pub(crate) fn new(open: impl FnOnce() -> Result<(Arc<str>, Arc<dyn Source>), OpenError> + Send + 'static) -> Self {
+        Self { open: Box::new(open), timeout: START_TIMEOUT }
+    }
+
+    /// How long to wait for the first generation; [`START_TIMEOUT`] unless set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Starts the identity and waits for its first generation.
+    ///
+    /// # Errors
+    ///
+    /// The source cannot be opened, or no usable generation came in time. The error says what the source or the generation
+    /// lacked.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn start(self) -> Result<Identity, StartError> {
+        let timeout = self.timeout;
+        let mut identity = self.start_pending()?;
+        if tokio::time::timeout(timeout, identity.changed()).await.is_ok() {
+            return Ok(identity);
+        }
+        let status = identity.status();
+        Err(match status.refused {
+            Some(refused) => StartError::Refused { name: status.name, waited: timeout, refusal: refused.refusal },
+            None => StartError::NoGeneration { name: status.name, waited: timeout, trouble: Trouble(status.trouble) },
+        })
+    }
+
+    /// Starts the identity without waiting. Until the first generation comes, servers close connections unanswered, channels
+    /// do not connect and health says NOT_SERVING; then all of it recovers by itself.
+    ///
+    /// # Errors
+    ///
+    /// The source cannot be opened.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start_pending(self) -> Result<Identity, StartError> {
+        let (name, source) = (self.open)().map_err(StartError::Open)?;
+        let (sender, state) = watch::channel(State::default());
+        let shared = Arc::new(Shared { name, source, state: sender, consumers: Mutex::default() });
+        let task = tokio::spawn(task::run(Arc::clone(&shared))).abort_handle();
+        Ok(Identity { inner: Arc::new(Inner { shared, task }), state, seen: 0 })
+    }
+}
+
+impl IntoFuture for IdentityBuilder {
+    type Output = Result<Identity, StartError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.start())
+    }
+}
+
+impl fmt::Debug for IdentityBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdentityBuilder").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// An identity that did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The source cannot be opened.
+    #[error(transparent)]
+    Open(OpenError),
+    /// The source delivered nothing.
+    #[error("identity {name} has no generation after {} s{trouble}", waited.as_secs_f32())]
+    NoGeneration {
+        /// The identity.
+        name: Arc<str>,
+        /// How long it was waited.
+        waited: Duration,
+        /// What the source says is wrong.
+        trouble: Trouble,
+    },
+    /// The source delivered only what cannot be used.
+    #[error("identity {name} has no usable generation after {} s: {refusal}", waited.as_secs_f32())]
+    Refused {
+        /// The identity.
+        name: Arc<str>,
+        /// How long it was waited.
+        waited: Duration,
+        /// What is wrong with the newest generation.
+        refusal: Refusal,
+    },
+}
+
+/// What a source says is wrong, as the end of a sentence; nothing if it says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble(pub Option<Arc<str>>);
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |trouble| write!(f, ": {trouble}"))
+    }
+}

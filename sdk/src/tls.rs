@@ -1,0 +1,18 @@
+//! TLS by generations.
+//!
+//! A generation owns everything a handshake depends on: the credential, the verifier and, in each rustls config that is built
+//! from it, the session store. Nothing is shared between generations. Swapping only the verifier or the certificate inside a
+//! long-lived config would leave the old trust in force: a peer resumes its session and is accepted although its CA is gone,
+//! and keeps seeing our previous identity. So a whole config is built per generation and swapped as one, which costs a few
+//! microseconds a rotation and nothing in a handshake.
+
+pub mod certifier;
+pub(crate) mod config;
+pub mod generation;
+pub mod settings;
+pub mod verifier;
+
+pub use certifier::ResolvingCertifier;
+pub use generation::Generation;
+pub use settings::{ClientCertificates, ClientTls, InvalidServerName, ServerTls, ServerVerification, TlsVersions};
+pub use verifier::{ClientVerifier, ServerVerifier};

@@ -1,0 +1,90 @@
+//! What a user decides about TLS; everything else follows from the generation.
+
+use rustls::SupportedProtocolVersion;
+use rustls::version::{TLS12, TLS13};
+use rustls_pki_types::ServerName;
+
+use crate::spiffe::SpiffeId;
+
+/// The TLS versions a handshake may agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsVersions {
+    /// TLS 1.3 (RFC 8446) alone.
+    #[default]
+    Tls13,
+    /// TLS 1.2 (RFC 5246) too, for peers that know nothing newer. A passive listener then sees both sides' certificates.
+    Tls12And13,
+}
+
+impl TlsVersions {
+    pub(crate) fn supported(self) -> &'static [&'static SupportedProtocolVersion] {
+        static NEWEST: [&SupportedProtocolVersion; 1] = [&TLS13];
+        static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+        match self {
+            Self::Tls13 => &NEWEST,
+            Self::Tls12And13 => &BOTH,
+        }
+    }
+}
+
+/// Whether a server asks its clients for certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientCertificates {
+    /// A client without a certificate that chains to the bundle is turned away.
+    #[default]
+    Required,
+    /// A client may come without; a certificate it shows must chain to the bundle.
+    Optional,
+    /// Clients are not asked.
+    None,
+}
+
+/// What a client demands of the server's certificate, beside a path to the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ServerVerification {
+    /// It is valid for the DNS name or IP address that the URI names (RFC 9525).
+    #[default]
+    Name,
+    /// It is valid for one of these DNS names or IP addresses, whatever the URI says. None of none.
+    Names(Vec<ServerName<'static>>),
+    /// It is an X.509-SVID of one of these SPIFFE IDs; DNS names and IP addresses are not looked at. None of none.
+    SpiffeIds(Vec<SpiffeId>),
+}
+
+impl ServerVerification {
+    /// [`ServerVerification::Names`] from text.
+    ///
+    /// # Errors
+    ///
+    /// One of the texts is neither a DNS name nor an IP address.
+    pub fn names<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Result<Self, InvalidServerName> {
+        let name = |name: T| {
+            let name = name.as_ref();
+            ServerName::try_from(name).map(|name| name.to_owned()).map_err(|_| InvalidServerName(name.to_owned()))
+        };
+        names.into_iter().map(name).collect::<Result<_, _>>().map(Self::Names)
+    }
+}
+
+/// A text that is neither a DNS name nor an IP address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither a DNS name nor an IP address, so no certificate can be valid for it")]
+pub struct InvalidServerName(pub String);
+
+/// The settings of a server's TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ServerTls {
+    /// The TLS versions.
+    pub versions: TlsVersions,
+    /// Whether clients are asked for certificates.
+    pub client_certificates: ClientCertificates,
+}
+
+/// The settings of a client's TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClientTls {
+    /// The TLS versions.
+    pub versions: TlsVersions,
+    /// What the server's certificate must be.
+    pub verification: ServerVerification,
+}

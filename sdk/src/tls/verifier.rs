@@ -1,0 +1,182 @@
+//! rustls' verifiers over the one path validator.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use evercert_core::crypto;
+use evercert_core::path::{PathError, PathValidator, Role};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::EndEntityCert;
+
+use crate::spiffe::SpiffeId;
+use crate::tls::settings::{ClientCertificates, ServerVerification};
+
+/// Verifies clients for a server: a path to the bundle's anchors for the client role. Belongs to one generation.
+#[derive(Debug)]
+pub struct ClientVerifier {
+    validator: Arc<PathValidator>,
+    mandatory: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientVerifier {
+    /// A verifier; `None` where clients are not asked.
+    #[must_use]
+    pub fn new(validator: Arc<PathValidator>, certificates: ClientCertificates) -> Option<Self> {
+        let mandatory = match certificates {
+            ClientCertificates::Required => true,
+            ClientCertificates::Optional => false,
+            ClientCertificates::None => return None,
+        };
+        Some(Self { validator, mandatory, algorithms: algorithms() })
+    }
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    /// None. A client that heeds the hints withholds a certificate whose CA is new to us or cross-signed, which is what a CA
+    /// rotation looks like from the other side; and a large bundle does not fit the message.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let path = self.validator.validate(leaf, intermediates, Role::Client, system_time(now));
+        path.map_err(rejection).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, leaf, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, leaf, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Verifies servers for a client: a path to the bundle's anchors for the server role, and the server's name or SPIFFE ID.
+/// Belongs to one generation.
+#[derive(Debug)]
+pub struct ServerVerifier {
+    validator: Arc<PathValidator>,
+    verification: ServerVerification,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerVerifier {
+    /// A verifier.
+    #[must_use]
+    pub fn new(validator: Arc<PathValidator>, verification: ServerVerification) -> Self {
+        Self { validator, verification, algorithms: algorithms() }
+    }
+
+    fn verify_identity(&self, leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), rustls::Error> {
+        match &self.verification {
+            ServerVerification::Name => verify_server_name(&ParsedCertificate::try_from(leaf)?, name),
+            ServerVerification::Names(names) => {
+                let leaf = ParsedCertificate::try_from(leaf)?;
+                let mut outcome = Err(CertificateError::NotValidForName.into());
+                for name in names {
+                    outcome = verify_server_name(&leaf, name);
+                    if outcome.is_ok() {
+                        break;
+                    }
+                }
+                outcome
+            }
+            ServerVerification::SpiffeIds(ids) => verify_spiffe_id(leaf, ids),
+        }
+    }
+}
+
+impl ServerCertVerifier for ServerVerifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.validator.validate(leaf, intermediates, Role::Server, system_time(now)).map_err(rejection)?;
+        self.verify_identity(leaf, name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, leaf, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, leaf, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// An X.509-SVID holds exactly one URI SAN (X509-SVID §2): with two, which one was meant is anyone's guess.
+fn verify_spiffe_id(leaf: &CertificateDer<'_>, ids: &[SpiffeId]) -> Result<(), rustls::Error> {
+    let leaf = EndEntityCert::try_from(leaf).map_err(|_| CertificateError::BadEncoding)?;
+    let mut uris = leaf.valid_uri_names();
+    match (uris.next(), uris.next()) {
+        (Some(uri), None) if ids.iter().any(|id| id.as_str() == uri) => Ok(()),
+        _ => Err(CertificateError::NotValidForName.into()),
+    }
+}
+
+fn algorithms() -> WebPkiSupportedAlgorithms {
+    crypto::provider().signature_verification_algorithms
+}
+
+fn system_time(now: UnixTime) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs())
+}
+
+/// The error whose alert tells the peer what was wrong with its path.
+fn rejection(error: PathError) -> rustls::Error {
+    let error = match error {
+        PathError::NoAnchor => CertificateError::UnknownIssuer,
+        other => CertificateError::Other(OtherError(Arc::new(other))),
+    };
+    error.into()
+}

@@ -161,7 +161,7 @@ impl Name {
 }
 
 /// An X.509 time as a system time; times before 1970 are before the epoch, not clamped.
-fn system_time(time: ASN1Time) -> SystemTime {
+pub(crate) fn system_time(time: ASN1Time) -> SystemTime {
     let seconds = time.timestamp();
     let span = Duration::from_secs(seconds.unsigned_abs());
     if seconds >= 0 { SystemTime::UNIX_EPOCH + span } else { SystemTime::UNIX_EPOCH - span }

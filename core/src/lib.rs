@@ -19,8 +19,12 @@ pub mod digest;
 pub mod identity;
 pub mod keeper;
 pub mod lifecycle;
+pub mod material;
 pub mod mount;
 pub mod path;
 pub mod snapshot;
 pub mod spec;
 pub mod watch;
+
+#[cfg(test)]
+mod test_pki;

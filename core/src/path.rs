@@ -1,10 +1,26 @@
 //! The one path validator: admission, both sides of the SDK and re-verification of live connections use it.
 
+mod anchors;
+mod error;
+mod leaf;
+
+use std::fmt;
 use std::time::SystemTime;
 
-use rustls_pki_types::CertificateDer;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList, RevocationCheckDepth,
+    RevocationOptionsBuilder, UnknownStatusPolicy,
+};
+
+pub use error::{PathError, UnusableAnchor};
 
 use crate::bundle::Bundle;
+use crate::crypto;
+use crate::digest::Digest;
+use anchors::Anchors;
+use error::unix_time;
 
 /// The role a peer plays in a handshake: it decides which extended key usage its leaf needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,19 +31,52 @@ pub enum Role {
     Client,
 }
 
-/// Validates certificate paths (RFC 5280 §6.1) against the anchors of one bundle, by rustls-webpki and what that leaves to
-/// its callers. Built once for a generation; validation takes no lock.
-#[derive(Debug)]
-pub struct PathValidator;
+impl Role {
+    /// The word for it: `server` or `client`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Validates certificate paths (RFC 5280 §6.1) against the anchors and CRLs of one bundle, by rustls-webpki and what that
+/// leaves to its callers. Built once for a generation; validation takes no lock.
+///
+/// Beyond webpki: an anchor counts only within its validity; one with a critical extension that is not understood, or that
+/// may not issue, vouches for nobody (a self-signed certificate that is no CA vouches for itself); a leaf that may sign
+/// certificates or CRLs, or that constrains names, is refused.
+pub struct PathValidator {
+    anchors: Anchors,
+    crls: Vec<CertRevocationList<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
 
 impl PathValidator {
     /// A validator for the anchors and CRLs of `bundle`.
     ///
     /// # Errors
     ///
-    /// No anchor can be used.
-    pub fn new(_bundle: &Bundle) -> Result<Self, PathError> {
-        todo!()
+    /// No anchor can be used, or a CRL cannot be parsed: to pass over it would be to accept what it revokes.
+    pub fn new(bundle: &Bundle) -> Result<Self, PathError> {
+        let anchors = Anchors::new(bundle.anchors());
+        if anchors.is_empty() {
+            return Err(PathError::NoAnchor);
+        }
+        let crls = bundle.crls().iter().map(|crl| OwnedCertRevocationList::from_der(crl).map(CertRevocationList::from));
+        Ok(Self {
+            anchors,
+            crls: crls.collect::<Result<_, _>>().map_err(PathError::Crl)?,
+            algorithms: crypto::provider().signature_verification_algorithms,
+        })
     }
 
     /// Validates the path from `leaf` over `intermediates` to an anchor, for a peer in `role` at `now`. Names are not
@@ -38,20 +87,88 @@ impl PathValidator {
     /// Why the path does not hold.
     pub fn validate(
         &self,
-        _leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _role: Role,
-        _now: SystemTime,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        role: Role,
+        now: SystemTime,
     ) -> Result<(), PathError> {
-        todo!()
+        let now = unix_time(now);
+        let end_entity = EndEntityCert::try_from(leaf).map_err(|error| PathError::of(error, role))?;
+        let path = Path { leaf: &end_entity, intermediates, role, now };
+        match self.reach(&path, &self.anchors.valid_at(now)) {
+            Err(PathError::UnknownIssuer) => match self.anchors.pinned(leaf) {
+                Some(anchor) => self.reach(&path, std::slice::from_ref(anchor)).map(|_| ())?,
+                None => return Err(self.unknown_issuer(&path)),
+            },
+            reached => reached.map(|_| ())?,
+        }
+        leaf::check(leaf)
+    }
+
+    /// The anchors of the bundle that vouch for nobody, by the SHA-256 of their DER, and why.
+    #[must_use]
+    pub fn unusable_anchors(&self) -> &[(Digest, UnusableAnchor)] {
+        &self.anchors.unusable
+    }
+
+    /// The anchor that the path ends in.
+    fn reach<'p>(&self, path: &'p Path<'p>, anchors: &'p [TrustAnchor<'p>]) -> Result<&'p TrustAnchor<'p>, PathError> {
+        let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
+        // A certificate that no CRL covers passes: nothing says that each issuer has one. A stale CRL still revokes.
+        let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|options| {
+            options
+                .with_depth(RevocationCheckDepth::Chain)
+                .with_status_policy(UnknownStatusPolicy::Allow)
+                .with_expiration_policy(ExpirationPolicy::Ignore)
+                .build()
+        });
+        let usage = match path.role {
+            Role::Server => KeyUsage::server_auth(),
+            Role::Client => KeyUsage::client_auth(),
+        };
+        path.leaf
+            .verify_for_usage(self.algorithms.all, anchors, path.intermediates, path.now, usage, revocation, None)
+            .map(|verified| verified.anchor())
+            .map_err(|error| PathError::of(error, path.role))
+    }
+
+    /// Tells an anchor that has expired from one that is not there: the first is mended by another anchor, the second
+    /// perhaps by another leaf.
+    fn unknown_issuer(&self, path: &Path<'_>) -> PathError {
+        let (anchors, validity) = self.anchors.invalid_at(path.now);
+        let reached = self.reach(path, &anchors).ok();
+        reached.and_then(|reached| anchors.iter().position(|anchor| std::ptr::eq(anchor, reached))).map_or(
+            PathError::UnknownIssuer,
+            |i| PathError::AnchorNotValid {
+                now: system_time(path.now),
+                not_before: system_time(validity[i].not_before),
+                not_after: system_time(validity[i].not_after),
+            },
+        )
     }
 }
 
-/// Why a path does not hold.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum PathError {
-    /// The bundle has no anchor that can be used.
-    #[error("the bundle holds no usable trust anchor")]
-    NoAnchor,
+/// A path to validate.
+struct Path<'p> {
+    leaf: &'p EndEntityCert<'p>,
+    intermediates: &'p [CertificateDer<'p>],
+    role: Role,
+    now: UnixTime,
 }
+
+impl fmt::Debug for PathValidator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PathValidator")
+            .field("anchors", &self.anchors.len())
+            .field("unusable", &self.anchors.unusable)
+            .field("crls", &self.crls.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn system_time(time: UnixTime) -> SystemTime {
+    SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(time.as_secs())
+}
+
+#[cfg(test)]
+mod tests;

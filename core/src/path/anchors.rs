@@ -1,0 +1,148 @@
+//! The anchors of a bundle, sorted by what they may do, and prepared so that a validation copies none of them.
+
+use std::borrow::Cow;
+
+use rustls_pki_types::{CertificateDer, Der, TrustAnchor, UnixTime};
+use webpki::anchor_from_trusted_cert;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::prelude::{X509Certificate, X509Version};
+
+use super::error::{UnusableAnchor, unix_time};
+use crate::certificate::{parse, system_time};
+use crate::digest::Digest;
+
+/// The anchors of one bundle.
+pub(super) struct Anchors {
+    /// Those that may issue; the first to expire are at the front.
+    issuing: Vec<TrustAnchor<'static>>,
+    /// The validity of each of `issuing`, in the same order.
+    validity: Vec<Validity>,
+    /// When the last of `issuing` becomes valid.
+    latest_not_before: UnixTime,
+    /// Those that vouch for nobody but themselves, sorted by their DER.
+    pinned: Vec<(CertificateDer<'static>, TrustAnchor<'static>)>,
+    /// Those that take no part.
+    pub(super) unusable: Vec<(Digest, UnusableAnchor)>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Validity {
+    pub(super) not_before: UnixTime,
+    pub(super) not_after: UnixTime,
+}
+
+impl Validity {
+    fn holds_at(self, now: UnixTime) -> bool {
+        self.not_before <= now && now <= self.not_after
+    }
+}
+
+impl Anchors {
+    /// Prepares `certificates`, which are sorted by their DER.
+    pub(super) fn new(certificates: &[CertificateDer<'static>]) -> Self {
+        let mut issuing = Vec::with_capacity(certificates.len());
+        let mut pinned = Vec::new();
+        let mut unusable = Vec::new();
+        for certificate in certificates {
+            match prepare(certificate) {
+                Ok((Part::Issues, validity, anchor)) => issuing.push((validity, anchor)),
+                Ok((Part::VouchesForItself, _, anchor)) => pinned.push((certificate.clone(), anchor)),
+                Err(reason) => unusable.push((Digest::fingerprint(certificate), reason)),
+            }
+        }
+        issuing.sort_by_key(|(validity, _)| validity.not_after);
+        let (validity, issuing): (Vec<Validity>, Vec<_>) = issuing.into_iter().unzip();
+        let latest_not_before = validity
+            .iter()
+            .map(|v| v.not_before)
+            .max()
+            .unwrap_or(UnixTime::since_unix_epoch(std::time::Duration::ZERO));
+        Self { issuing, validity, latest_not_before, pinned, unusable }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.issuing.is_empty() && self.pinned.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.issuing.len() + self.pinned.len()
+    }
+
+    /// The issuing anchors that are valid at `now`: webpki looks at no anchor's validity. Borrowed whole but for the rare
+    /// bundle with an anchor that becomes valid later.
+    pub(super) fn valid_at(&self, now: UnixTime) -> Cow<'_, [TrustAnchor<'_>]> {
+        let first = self.validity.partition_point(|validity| validity.not_after < now);
+        if self.latest_not_before <= now {
+            return Cow::Borrowed(&self.issuing[first..]);
+        }
+        let anchors = self.issuing.iter().zip(&self.validity).skip(first);
+        Cow::Owned(anchors.filter(|(_, validity)| validity.holds_at(now)).map(|(anchor, _)| borrow(anchor)).collect())
+    }
+
+    /// The issuing anchors that are not valid at `now`, and the validity of each.
+    pub(super) fn invalid_at(&self, now: UnixTime) -> (Vec<TrustAnchor<'_>>, Vec<Validity>) {
+        let anchors = self.issuing.iter().map(borrow).zip(self.validity.iter().copied());
+        anchors.filter(|(_, validity)| !validity.holds_at(now)).unzip()
+    }
+
+    /// The anchor that is `leaf` itself and may not issue.
+    pub(super) fn pinned(&self, leaf: &CertificateDer<'_>) -> Option<&TrustAnchor<'static>> {
+        let found = self.pinned.binary_search_by(|(certificate, _)| certificate.as_ref().cmp(leaf.as_ref())).ok()?;
+        Some(&self.pinned[found].1)
+    }
+}
+
+enum Part {
+    Issues,
+    VouchesForItself,
+}
+
+fn prepare(der: &CertificateDer<'static>) -> Result<(Part, Validity, TrustAnchor<'static>), UnusableAnchor> {
+    let certificate = parse(der).map_err(|error| UnusableAnchor::Malformed(error.to_string()))?;
+    for extension in certificate.extensions().iter().filter(|extension| extension.critical) {
+        if matches!(
+            extension.parsed_extension(),
+            ParsedExtension::UnsupportedExtension { .. }
+                | ParsedExtension::ParseError { .. }
+                | ParsedExtension::Unparsed
+        ) {
+            return Err(UnusableAnchor::CriticalExtension(extension.oid.to_id_string()));
+        }
+    }
+    if certificate.subject().iter().next().is_none() {
+        return Err(UnusableAnchor::EmptySubject);
+    }
+    let part = if may_issue(&certificate)? {
+        Part::Issues
+    } else if certificate.subject().as_raw() == certificate.issuer().as_raw() {
+        Part::VouchesForItself
+    } else {
+        return Err(UnusableAnchor::NotCa);
+    };
+    let anchor = anchor_from_trusted_cert(der).map_err(|error| UnusableAnchor::Malformed(error.to_string()))?;
+    let validity = Validity {
+        not_before: unix_time(system_time(certificate.validity().not_before)),
+        not_after: unix_time(system_time(certificate.validity().not_after)),
+    };
+    Ok((part, validity, anchor.to_owned()))
+}
+
+/// Whether a certificate may issue others: a version 1 certificate, which cannot say, or a CA whose key usage allows it.
+/// webpki would let the holder of any certificate in the bundle issue.
+fn may_issue(certificate: &X509Certificate<'_>) -> Result<bool, UnusableAnchor> {
+    let malformed = |error: x509_parser::error::X509Error| UnusableAnchor::Malformed(error.to_string());
+    if certificate.version() == X509Version::V1 {
+        return Ok(true);
+    }
+    let is_ca = certificate.basic_constraints().map_err(malformed)?.is_some_and(|constraints| constraints.value.ca);
+    let may_sign = certificate.key_usage().map_err(malformed)?.is_none_or(|usage| usage.value.key_cert_sign());
+    Ok(is_ca && may_sign)
+}
+
+fn borrow<'a>(anchor: &'a TrustAnchor<'static>) -> TrustAnchor<'a> {
+    TrustAnchor {
+        subject: Der::from_slice(&anchor.subject),
+        subject_public_key_info: Der::from_slice(&anchor.subject_public_key_info),
+        name_constraints: anchor.name_constraints.as_ref().map(|constraints| Der::from_slice(constraints)),
+    }
+}

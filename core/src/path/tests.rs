@@ -1,0 +1,231 @@
+use rcgen::{
+    CertificateRevocationListParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    KeyIdMethod, KeyUsagePurpose, NameConstraints, RevokedCertParams, SerialNumber,
+};
+
+use super::*;
+use crate::test_pki::{DAY, Entity, HOUR, bundle, common_name, key, now, self_signed};
+
+fn validate(anchors: &[&Entity], leaf: &Entity, intermediates: &[&Entity]) -> Result<(), PathError> {
+    validate_as(anchors, leaf, intermediates, Role::Server, now())
+}
+
+fn validate_as(
+    anchors: &[&Entity],
+    leaf: &Entity,
+    intermediates: &[&Entity],
+    role: Role,
+    at: SystemTime,
+) -> Result<(), PathError> {
+    let intermediates: Vec<_> = intermediates.iter().map(|ca| ca.der()).collect();
+    PathValidator::new(&bundle(anchors))?.validate(&leaf.der(), &intermediates, role, at)
+}
+
+#[test]
+fn a_leaf_holds_under_its_root_directly_and_over_an_intermediate() {
+    let root = Entity::root("root");
+    let sub = root.sub_ca("sub", |_| {});
+    assert_eq!(validate(&[&root], &root.leaf(), &[]), Ok(()));
+    assert_eq!(validate(&[&root, &Entity::root("other")], &sub.leaf(), &[&sub]), Ok(()));
+    assert_eq!(validate(&[&root], &sub.leaf(), &[]), Err(PathError::UnknownIssuer));
+}
+
+#[test]
+fn a_root_of_the_same_name_but_another_key_does_not_do() {
+    assert_eq!(validate(&[&Entity::root("root")], &Entity::root("root").leaf(), &[]), Err(PathError::BadSignature));
+}
+
+#[test]
+fn an_expired_leaf_says_when_it_expired() {
+    let root = Entity::root("root");
+    let error = validate_as(&[&root], &root.leaf(), &[], Role::Server, now() + 90 * DAY).unwrap_err();
+    assert_eq!(error, PathError::Expired { now: now() + 90 * DAY, not_after: now() + 80 * DAY });
+    assert_eq!(error.to_string(), "a certificate of the path expired at 2026-03-22T00:00:00Z");
+    assert_eq!(
+        validate_as(&[&root], &root.leaf(), &[], Role::Server, now() - 20 * DAY),
+        Err(PathError::NotYetValid { now: now() - 20 * DAY, not_before: now() - 10 * DAY })
+    );
+}
+
+#[test]
+fn an_anchor_counts_only_within_its_validity() {
+    let ends_first = Entity::root_with("first", |root| root.not_after = (now() + DAY).into());
+    let starts_late = Entity::root_with("late", |root| root.not_before = (now() + DAY).into());
+    let other = Entity::root("other");
+    let anchors = [&ends_first, &starts_late, &other];
+
+    assert_eq!(validate(&anchors, &ends_first.leaf(), &[]), Ok(()));
+    assert_eq!(
+        validate_as(&anchors, &ends_first.leaf(), &[], Role::Server, now() + 2 * DAY),
+        Err(PathError::AnchorNotValid { now: now() + 2 * DAY, not_before: now() - 100 * DAY, not_after: now() + DAY })
+    );
+    assert!(matches!(validate(&anchors, &starts_late.leaf(), &[]), Err(PathError::AnchorNotValid { .. })));
+    assert_eq!(validate_as(&anchors, &starts_late.leaf(), &[], Role::Server, now() + DAY), Ok(()));
+    assert_eq!(validate_as(&anchors, &other.leaf(), &[], Role::Server, now()), Ok(()));
+    assert_eq!(validate_as(&anchors, &other.leaf(), &[], Role::Server, now() + 2 * DAY), Ok(()));
+    assert_eq!(
+        validate_as(&anchors, &Entity::root("x").leaf(), &[], Role::Server, now()),
+        Err(PathError::UnknownIssuer)
+    );
+}
+
+#[test]
+fn a_leaf_is_held_to_the_role() {
+    let root = Entity::root("root");
+    let server = root.leaf_with(|leaf| leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    let unlimited = root.leaf_with(|leaf| leaf.extended_key_usages.clear());
+    assert_eq!(validate(&[&root], &server, &[]), Ok(()));
+    assert_eq!(
+        validate_as(&[&root], &server, &[], Role::Client, now()),
+        Err(PathError::ExtendedKeyUsage { role: Role::Client, found: vec!["1.3.6.1.5.5.7.3.1".to_owned()] })
+    );
+    assert_eq!(validate_as(&[&root], &unlimited, &[], Role::Client, now()), Ok(()));
+}
+
+#[test]
+fn a_leaf_that_is_a_ca_or_may_sign_is_refused() {
+    let root = Entity::root("root");
+    let refused = |change: fn(&mut rcgen::CertificateParams)| validate(&[&root], &root.leaf_with(change), &[]);
+    assert_eq!(refused(|leaf| leaf.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained)), Err(PathError::LeafIsCa));
+    assert_eq!(refused(|leaf| leaf.key_usages.push(KeyUsagePurpose::KeyCertSign)), Err(PathError::LeafMaySign));
+    assert_eq!(refused(|leaf| leaf.key_usages.push(KeyUsagePurpose::CrlSign)), Err(PathError::LeafMaySign));
+    assert_eq!(refused(|leaf| leaf.key_usages.push(KeyUsagePurpose::KeyEncipherment)), Ok(()));
+}
+
+#[test]
+fn a_critical_extension_that_nobody_understands_is_refused_in_leaf_and_anchor() {
+    let unknown = |params: &mut rcgen::CertificateParams| {
+        let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 55555, 1], vec![5, 0]);
+        extension.set_criticality(true);
+        params.custom_extensions.push(extension);
+    };
+    let root = Entity::root("root");
+    assert_eq!(validate(&[&root], &root.leaf_with(unknown), &[]), Err(PathError::CriticalExtension));
+
+    let odd = Entity::root_with("odd", unknown);
+    assert_eq!(validate(&[&odd], &odd.leaf(), &[]), Err(PathError::NoAnchor));
+    assert_eq!(validate(&[&odd, &root], &odd.leaf(), &[]), Err(PathError::UnknownIssuer));
+    let validator = PathValidator::new(&bundle(&[&odd, &root])).unwrap();
+    let reason = UnusableAnchor::CriticalExtension("1.3.6.1.4.1.55555.1".to_owned());
+    assert_eq!(validator.unusable_anchors(), [(Digest::fingerprint(&odd.der()), reason)]);
+}
+
+#[test]
+fn a_self_signed_leaf_in_the_bundle_vouches_for_itself_alone() {
+    let pinned = self_signed(|_| {});
+    assert_eq!(validate(&[&pinned], &pinned, &[]), Ok(()));
+    assert_eq!(validate(&[&pinned], &pinned.leaf(), &[]), Err(PathError::UnknownIssuer));
+    assert_eq!(validate(&[&pinned, &Entity::root("root")], &self_signed(|_| {}), &[]), Err(PathError::UnknownIssuer));
+}
+
+#[test]
+fn a_leaf_of_another_issuer_in_the_bundle_vouches_for_nobody() {
+    let root = Entity::root("root");
+    let leaf = root.leaf();
+    assert_eq!(validate(&[&leaf], &leaf, &[]), Err(PathError::NoAnchor));
+}
+
+#[test]
+fn an_anchor_whose_key_usage_forbids_it_does_not_issue() {
+    let root = Entity::root_with("root", |root| root.key_usages = vec![KeyUsagePurpose::DigitalSignature]);
+    assert_eq!(validate(&[&root], &root.leaf(), &[]), Err(PathError::UnknownIssuer));
+    let nameless = Entity::root_with("", |root| root.distinguished_name = rcgen::DistinguishedName::new());
+    assert_eq!(validate(&[&nameless], &nameless.leaf(), &[]), Err(PathError::NoAnchor));
+}
+
+#[test]
+fn an_intermediate_ca_in_the_bundle_is_an_anchor() {
+    let sub = Entity::root("root").sub_ca("sub", |_| {});
+    assert_eq!(validate(&[&sub], &sub.leaf(), &[]), Ok(()));
+}
+
+#[test]
+fn name_constraints_bind_the_leaf() {
+    let constrained = |params: &mut rcgen::CertificateParams| {
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("example.org".to_owned())],
+            excluded_subtrees: Vec::new(),
+        });
+    };
+    let root = Entity::root_with("root", constrained);
+    assert_eq!(validate(&[&root], &root.leaf(), &[]), Err(PathError::NameConstraint));
+    let plain = Entity::root("plain");
+    let leaf = plain.leaf_with(|leaf| {
+        let content = vec![0x30, 0x0d, 0xa0, 0x0b, 0x30, 0x09, 0x82, 7, b'e', b'x', b'.', b'o', b'r', b'g', b'.'];
+        leaf.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 30], content));
+    });
+    assert_eq!(validate(&[&plain], &leaf, &[]), Err(PathError::LeafConstrainsNames));
+}
+
+#[test]
+fn a_path_is_no_longer_than_its_issuers_allow() {
+    let root = Entity::root_with("root", |root| root.is_ca = IsCa::Ca(rcgen::BasicConstraints::Constrained(0)));
+    let one = root.sub_ca("one", |ca| ca.is_ca = IsCa::Ca(rcgen::BasicConstraints::Constrained(0)));
+    let two = one.sub_ca("two", |_| {});
+    assert_eq!(validate(&[&root], &two.leaf(), &[&two, &one]), Err(PathError::TooLong));
+}
+
+#[test]
+fn a_revoked_leaf_is_refused_and_one_that_no_crl_covers_passes() {
+    let root = Entity::root("root");
+    let leaf = |serial: u64| root.leaf_with(move |leaf| leaf.serial_number = Some(SerialNumber::from(serial)));
+    let crl = CertificateRevocationListParams {
+        this_update: (now() - 2 * DAY).into(),
+        next_update: (now() - DAY).into(),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: SerialNumber::from(7),
+            revocation_time: (now() - 2 * DAY).into(),
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let crl = crl.signed_by(&root.issuer()).unwrap();
+    let other = Entity::root("other");
+    let bundle = Bundle::new(vec![root.der(), other.der()], vec![crl.der().clone()]);
+    let validator = PathValidator::new(&bundle).unwrap();
+    assert_eq!(validator.validate(&leaf(7).der(), &[], Role::Server, now()), Err(PathError::Revoked));
+    assert_eq!(validator.validate(&leaf(8).der(), &[], Role::Server, now()), Ok(()));
+    assert_eq!(validator.validate(&other.leaf().der(), &[], Role::Server, now()), Ok(()));
+
+    let broken = Bundle::new(vec![root.der()], vec![vec![0x30, 0].into()]);
+    assert!(matches!(PathValidator::new(&broken), Err(PathError::Crl(_))));
+}
+
+#[test]
+fn bytes_that_are_no_certificate_are_malformed() {
+    let root = Entity::root("root");
+    let validator = PathValidator::new(&bundle(&[&root])).unwrap();
+    let error = validator.validate(&vec![1, 2, 3].into(), &[], Role::Server, now()).unwrap_err();
+    assert_eq!(error.as_str(), "malformed");
+    assert_eq!(PathValidator::new(&Bundle::new(vec![vec![1].into()], Vec::new())).unwrap_err(), PathError::NoAnchor);
+    assert_eq!(PathValidator::new(&Bundle::new(Vec::new(), Vec::new())).unwrap_err(), PathError::NoAnchor);
+}
+
+#[test]
+fn ten_thousand_anchors_are_no_obstacle() {
+    let root = Entity::root("root");
+    let leaf = root.leaf();
+    // One key under many names: what counts is the number of anchors to look through.
+    let key = key();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = (now() + HOUR).into();
+    let mut anchors = vec![root.der()];
+    for i in 1..crate::material::MAX_ANCHORS {
+        params.distinguished_name = common_name(&format!("root {i}"));
+        anchors.push(params.self_signed(&key).unwrap().der().clone());
+    }
+    let validator = PathValidator::new(&Bundle::new(anchors, Vec::new())).unwrap();
+    assert_eq!(validator.validate(&leaf.der(), &[], Role::Server, now()), Ok(()));
+    let stranger = Entity::root_with("x", |ca| ca.distinguished_name.push(DnType::OrganizationName, "x"));
+    assert_eq!(validator.validate(&stranger.leaf().der(), &[], Role::Server, now()), Err(PathError::UnknownIssuer));
+}
+
+#[test]
+fn a_validator_is_shared_between_threads_without_a_lock() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<PathValidator>();
+}

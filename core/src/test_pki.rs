@@ -1,0 +1,115 @@
+//! A PKI made at run time, for the tests of this crate.
+
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
+};
+use rustls_pki_types::CertificateDer;
+
+use crate::bundle::Bundle;
+
+/// The instant that tests take for now unless they say otherwise: 2026-01-01T00:00:00Z.
+pub(crate) fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600)
+}
+
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A CA, or a leaf: a certificate and its key.
+pub(crate) struct Entity {
+    pub(crate) certificate: Certificate,
+    pub(crate) key: KeyPair,
+    params: CertificateParams,
+}
+
+impl Entity {
+    /// A root CA, valid from 100 days ago to 1000 days from now.
+    pub(crate) fn root(name: &str) -> Self {
+        Self::root_with(name, |_| {})
+    }
+
+    pub(crate) fn root_with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (params, key) = (ca(name, change), key());
+        Self { certificate: params.self_signed(&key).unwrap(), key, params }
+    }
+
+    /// A CA below this one.
+    pub(crate) fn sub_ca(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        self.sign(ca(name, change), key())
+    }
+
+    /// A leaf for `localhost` that both roles may use, valid from 10 days ago to 80 days from now.
+    pub(crate) fn leaf(&self) -> Self {
+        self.leaf_with(|_| {})
+    }
+
+    pub(crate) fn leaf_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        self.leaf_of(key(), change)
+    }
+
+    pub(crate) fn leaf_of(&self, key: KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        self.sign(leaf(change), key)
+    }
+
+    fn sign(&self, params: CertificateParams, key: KeyPair) -> Self {
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        Self { certificate: params.signed_by(&key, &issuer).unwrap(), key, params }
+    }
+
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        self.certificate.der().clone()
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    pub(crate) fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        Issuer::from_params(&self.params, &self.key)
+    }
+}
+
+/// A self-signed certificate with a leaf's parameters.
+pub(crate) fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> Entity {
+    let (params, key) = (leaf(change), key());
+    Entity { certificate: params.self_signed(&key).unwrap(), key, params }
+}
+
+pub(crate) fn bundle(anchors: &[&Entity]) -> Bundle {
+    Bundle::new(anchors.iter().map(|anchor| anchor.der()).collect(), Vec::new())
+}
+
+pub(crate) fn key() -> KeyPair {
+    KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap()
+}
+
+fn ca(name: &str, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = (now() - 100 * DAY).into();
+    params.not_after = (now() + 1000 * DAY).into();
+    change(&mut params);
+    params
+}
+
+fn leaf(change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.distinguished_name = common_name("leaf");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.not_before = (now() - 10 * DAY).into();
+    params.not_after = (now() + 80 * DAY).into();
+    change(&mut params);
+    params
+}
+
+pub(crate) fn common_name(name: &str) -> DistinguishedName {
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, name);
+    subject
+}

@@ -1,0 +1,88 @@
+//! One file, relative to an open directory.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use super::stamp::FileStamp;
+
+/// The largest file that is read, in bytes. A Secret as a whole is limited to the same 1 MiB.
+pub const FILE_LIMIT: u64 = 1 << 20;
+
+/// Why a file has no content to offer. Names neither the file nor anything in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// There is none of this name.
+    #[error("there is no such file")]
+    Missing,
+    /// A directory, FIFO, socket or device.
+    #[error("not a regular file")]
+    NotRegular,
+    /// Larger than [`FILE_LIMIT`].
+    #[error("{size} bytes are more than the {limit} that are read")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// It changed whenever it was read, or a file beside it did.
+    #[error("it kept changing while it was read")]
+    Torn,
+    /// The system refused, for instance for lack of permission.
+    #[error("cannot be read: {0}")]
+    Io(#[source] io::Error),
+}
+
+impl From<Errno> for ReadError {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::NOENT | Errno::NOTDIR => Self::Missing,
+            // What opening a socket, or a device that has no driver, answers.
+            Errno::NXIO | Errno::NODEV => Self::NotRegular,
+            errno => Self::Io(errno.into()),
+        }
+    }
+}
+
+/// Reads `name` in `directory`, following symlinks, and says what the file looked like.
+pub(super) fn read(directory: BorrowedFd<'_>, name: &OsStr) -> Result<(Zeroizing<Vec<u8>>, FileStamp), ReadError> {
+    // NONBLOCK: a FIFO without a writer is opened at once and refused below.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    let before = rustix::fs::fstat(&file)?;
+    let content = content(file.as_fd(), size(&before)?)?;
+    let after = FileStamp::of(&rustix::fs::fstat(&file)?);
+    if after == FileStamp::of(&before) { Ok((content, after)) } else { Err(ReadError::Torn) }
+}
+
+fn size(stat: &Stat) -> Result<u64, ReadError> {
+    if !FileType::from_raw_mode(stat.st_mode).is_file() {
+        return Err(ReadError::NotRegular);
+    }
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    if size > FILE_LIMIT { Err(ReadError::TooLarge { size, limit: FILE_LIMIT }) } else { Ok(size) }
+}
+
+/// Exactly `size` bytes. The buffer never grows: a reallocation would leave a copy of a key behind, unwiped.
+fn content(file: BorrowedFd<'_>, size: u64) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let size = usize::try_from(size).map_err(|_| ReadError::Torn)?;
+    let mut content = Zeroizing::new(vec![0; size]);
+    let mut filled = 0;
+    while filled < size {
+        match rustix::io::retry_on_intr(|| rustix::io::read(file, &mut content[filled..]))? {
+            0 => return Err(ReadError::Torn),
+            count => filled += count,
+        }
+    }
+    let mut beyond = Zeroizing::new([0]);
+    match rustix::io::retry_on_intr(|| rustix::io::read(file, &mut *beyond))? {
+        0 => Ok(content),
+        _ => Err(ReadError::Torn),
+    }
+}

@@ -1,6 +1,7 @@
 //! Swaps server and client certificates and trust roots live inside tonic, without dropping a connection.
 
 pub mod identity;
+mod open;
 pub mod settings;
 pub mod source;
 pub mod spiffe;

@@ -1,4 +1,4 @@
-//! How a service says where its identity comes from: environment variables, and the limits of waiting for it.
+//! How a service says where its identity comes from.
 //!
 //! | `EVERCERT_DIR` | `EVERCERT_IDENTITY` | `EVERCERT_SOCKET` | what [`Identity::from_env`](crate::Identity::from_env) gives |
 //! |---|---|---|---|
@@ -11,7 +11,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use evercert_core::identity::InvalidName;
 
@@ -33,9 +32,6 @@ pub mod env {
 
 /// Where the daemon's workload socket is unless something else is said.
 pub const DEFAULT_SOCKET: &str = "/run/evercert/agent/agent.sock";
-
-/// How long opening an identity waits for its first generation unless something else is said.
-pub const FIRST_GENERATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The source that settings name.
 #[derive(Debug, Clone)]

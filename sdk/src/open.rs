@@ -1,0 +1,71 @@
+//! The ways to open an identity: by the environment, from the daemon, from a mount.
+
+use std::sync::Arc;
+
+use crate::identity::{Identity, IdentityBuilder, OpenError};
+use crate::settings::Choice;
+use crate::source::{AgentSettings, AgentSource, Source};
+#[cfg(feature = "directory")]
+use crate::source::{DirectorySettings, DirectorySource};
+
+impl Identity {
+    /// The identity that the environment names; [`settings`](crate::settings) has the table. Awaiting it waits for the first
+    /// generation; [`IdentityBuilder::start_pending`] does not.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let identity = evercert::Identity::from_env().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_env() -> IdentityBuilder {
+        IdentityBuilder::new(|| Choice::from_env(|name| std::env::var_os(name))?.open())
+    }
+
+    /// An identity from the daemon's workload socket, by name or with [`AgentSettings`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use evercert::source::AgentSettings;
+    ///
+    /// let identity = evercert::Identity::from_agent("grpc-server").await?;
+    /// let other = evercert::Identity::from_agent(AgentSettings::new("other").socket("/run/other/agent.sock")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_agent(settings: impl Into<AgentSettings>) -> IdentityBuilder {
+        let choice = Choice::Agent(settings.into());
+        IdentityBuilder::new(|| choice.open())
+    }
+
+    /// An identity from a mounted directory, by path or with [`DirectorySettings`]. It needs no daemon.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use evercert::source::DirectorySettings;
+    ///
+    /// let identity = evercert::Identity::from_directory("/etc/tls/grpc-server").await?;
+    /// let combined = DirectorySettings::new("/etc/tls/other").combined("tls-combined.pem");
+    /// let other = evercert::Identity::from_directory(combined).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "directory")]
+    pub fn from_directory(settings: impl Into<DirectorySettings>) -> IdentityBuilder {
+        let choice = Choice::Directory(settings.into());
+        IdentityBuilder::new(|| choice.open())
+    }
+}
+
+impl Choice {
+    fn open(self) -> Result<(Arc<str>, Arc<dyn Source>), OpenError> {
+        match self {
+            Self::Agent(settings) => {
+                let name = settings.identity().into();
+                Ok((name, AgentSource::start(settings)?))
+            }
+            #[cfg(feature = "directory")]
+            Self::Directory(settings) => Ok((settings.identity().into(), DirectorySource::start(&settings)?)),
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Swaps server and client certificates and trust roots live inside tonic, without dropping a connection.
 
+pub mod client;
 pub mod identity;
 mod open;
 pub mod settings;
@@ -7,5 +8,6 @@ pub mod source;
 pub mod spiffe;
 pub mod tls;
 
+pub use client::Channel;
 pub use identity::Identity;
 pub use tls::{ClientCertificates, ServerVerification, TlsVersions};

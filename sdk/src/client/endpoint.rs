@@ -1,0 +1,307 @@
+//! Where a channel goes, and how.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use http::header::HeaderValue;
+use http::uri::{InvalidUri, Scheme};
+use rustls_pki_types::ServerName;
+
+use super::channel::Channel;
+use super::connector::{Address, Connector, Http2Settings, Settings};
+use super::error::ChannelError;
+use super::link::Link;
+use super::request::{self, RequestSettings};
+use crate::identity::Identity;
+use crate::tls::{ClientTls, ServerVerification, TlsVersions};
+
+/// The port of a URI that names none (RFC 9110 §4.2.2).
+const HTTPS_PORT: u16 = 443;
+
+/// A server to connect to, and how; [`Endpoint::connect`] and [`Endpoint::connect_lazy`] make a [`Channel`] of it.
+///
+/// ```no_run
+/// # async fn example(identity: evercert::Identity) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use evercert::client::Endpoint;
+///
+/// let channel = Endpoint::new("https://api.internal:50051")?
+///     .timeout(Duration::from_secs(2))
+///     .connect(&identity)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    settings: Settings,
+}
+
+impl Endpoint {
+    /// The default of [`Endpoint::connect_timeout`].
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+    /// The default of [`Endpoint::handshake_timeout`].
+    pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// The server at `uri`: `https://host`, `https://host:port`, with a name or an IP address. The server has to show a
+    /// certificate for that host.
+    ///
+    /// # Errors
+    ///
+    /// Not a URI, not `https`, or a host that no certificate can be checked against.
+    pub fn new(uri: impl AsRef<str>) -> Result<Self, InvalidEndpoint> {
+        let text = uri.as_ref();
+        let uri: Uri = text.parse().map_err(|source| InvalidEndpoint::NotAUri { uri: text.to_owned(), source })?;
+        if uri.scheme() != Some(&Scheme::HTTPS) {
+            return Err(InvalidEndpoint::NotHttps { uri: text.to_owned() });
+        }
+        let host = uri.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')).unwrap_or(host).to_owned();
+        let server_name = server_name(&host)?;
+        let Some(authority) = uri.authority().cloned() else {
+            return Err(InvalidEndpoint::NotAServerName { name: host });
+        };
+        if authority.as_str().contains('@') {
+            return Err(InvalidEndpoint::UserInformation { uri: text.to_owned() });
+        }
+        let port = uri.port_u16().unwrap_or(HTTPS_PORT);
+        Ok(Self {
+            settings: Settings {
+                uri: text.to_owned(),
+                address: Address::Tcp { host, port },
+                server_name,
+                tls: ClientTls::default(),
+                http2: Http2Settings::default(),
+                request: RequestSettings::new(authority),
+                connect_timeout: Self::CONNECT_TIMEOUT,
+                handshake_timeout: Self::HANDSHAKE_TIMEOUT,
+                wait_for_ready: false,
+            },
+        })
+    }
+
+    /// Connects through this Unix socket instead of the URI's host and port; that host is still what the server is checked
+    /// against, and the `:authority` of calls.
+    #[must_use]
+    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.address = Address::Unix(path.into());
+        self
+    }
+
+    /// The name the server is asked for (SNI) and checked against, instead of the URI's host: for a URI that is an address.
+    ///
+    /// # Errors
+    ///
+    /// Neither a DNS name nor an IP address.
+    pub fn server_name(mut self, name: &str) -> Result<Self, InvalidEndpoint> {
+        self.settings.server_name = server_name(name)?;
+        Ok(self)
+    }
+
+    /// What the server's certificate is checked against. Default: [`ServerVerification::Name`].
+    #[must_use]
+    pub fn server_verification(mut self, verification: ServerVerification) -> Self {
+        self.settings.tls.verification = verification;
+        self
+    }
+
+    /// The TLS versions to offer. Default: [`TlsVersions::Tls13`].
+    #[must_use]
+    pub fn tls_versions(mut self, versions: TlsVersions) -> Self {
+        self.settings.tls.versions = versions;
+        self
+    }
+
+    /// How long resolving the name and connecting to one of its addresses may take. Default: 5 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.settings.connect_timeout = limit;
+        self
+    }
+
+    /// How long it may take from there until the server has accepted the connection: the TLS handshake and the first frame
+    /// of HTTP/2. Default: 5 s.
+    #[must_use]
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.settings.handshake_timeout = limit;
+        self
+    }
+
+    /// How long a call may wait for its response's headers; a shorter `grpc-timeout` of the call counts. Default: no limit
+    /// but the call's.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.settings.request.timeout = Some(limit);
+        self
+    }
+
+    /// Whether calls wait until there is a connection, however many attempts that takes, up to their deadline. By default they
+    /// fail with `UNAVAILABLE` once an attempt has failed, as gRPC has it.
+    #[must_use]
+    pub fn wait_for_ready(mut self, wait: bool) -> Self {
+        self.settings.wait_for_ready = wait;
+        self
+    }
+
+    /// What stands before this library's name in the `user-agent` of calls.
+    ///
+    /// # Errors
+    ///
+    /// Not a header value.
+    pub fn user_agent(mut self, application: &str) -> Result<Self, InvalidEndpoint> {
+        let value = HeaderValue::from_str(application)
+            .map_err(|_| InvalidEndpoint::UserAgent { value: application.to_owned() })?;
+        self.settings.request.user_agent = request::user_agent(&value);
+        Ok(self)
+    }
+
+    /// How often an HTTP/2 PING asks whether the server is there, while calls run. Default: never. Servers may close
+    /// connections that ask more often than they allow (gRPC's own: every five minutes).
+    #[must_use]
+    pub fn keep_alive_interval(mut self, interval: Duration) -> Self {
+        self.settings.http2.keep_alive_interval = Some(interval);
+        self
+    }
+
+    /// How long the answer to a PING may take before the connection counts as lost. Default: 20 s.
+    #[must_use]
+    pub fn keep_alive_timeout(mut self, limit: Duration) -> Self {
+        self.settings.http2.keep_alive_timeout = Some(limit);
+        self
+    }
+
+    /// Whether to ask while no call runs too. Default: no.
+    #[must_use]
+    pub fn keep_alive_while_idle(mut self, idle: bool) -> Self {
+        self.settings.http2.keep_alive_while_idle = Some(idle);
+        self
+    }
+
+    /// The flow-control window of a stream, in bytes. Default: hyper's, as in tonic (2 MiB).
+    #[must_use]
+    pub fn stream_window(mut self, bytes: u32) -> Self {
+        self.settings.http2.stream_window = Some(bytes);
+        self
+    }
+
+    /// The flow-control window of the connection, in bytes. Default: hyper's, as in tonic (5 MiB).
+    #[must_use]
+    pub fn connection_window(mut self, bytes: u32) -> Self {
+        self.settings.http2.connection_window = Some(bytes);
+        self
+    }
+
+    /// Whether the windows follow the bandwidth-delay product, which overrides both sizes. Default: no.
+    #[must_use]
+    pub fn adaptive_window(mut self, adaptive: bool) -> Self {
+        self.settings.http2.adaptive_window = Some(adaptive);
+        self
+    }
+
+    /// A channel that has connected.
+    ///
+    /// # Errors
+    ///
+    /// The first attempt failed, or `identity` has no generation to connect with.
+    pub async fn connect(self, identity: &Identity) -> Result<Channel, ChannelError> {
+        let channel = self.connect_lazy(identity);
+        channel.connected().await?;
+        Ok(channel)
+    }
+
+    /// A channel that connects at its first call, and stays connected from then on.
+    #[must_use]
+    pub fn connect_lazy(self, identity: &Identity) -> Channel {
+        let link = Link::new(Connector::new(self.settings));
+        let consumer = Arc::downgrade(&link);
+        // The link keeps a refusal: calls are told of it until there is a generation they can use.
+        _ = identity.attach(consumer);
+        Channel::new(link, identity.clone())
+    }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, InvalidEndpoint> {
+    ServerName::try_from(name.to_owned()).map_err(|_| InvalidEndpoint::NotAServerName { name: name.to_owned() })
+}
+
+impl Identity {
+    /// A channel to the server at `uri`, which connects at its first call: [`Endpoint::new`] and [`Endpoint::connect_lazy`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::new`].
+    pub fn channel(&self, uri: impl AsRef<str>) -> Result<Channel, InvalidEndpoint> {
+        Ok(Endpoint::new(uri)?.connect_lazy(self))
+    }
+}
+
+/// An endpoint that no channel can be made to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidEndpoint {
+    /// The text is no URI.
+    #[error("{uri:?} is not a URI ({source}); write https://host:port")]
+    NotAUri {
+        /// The text.
+        uri: String,
+        /// What is wrong with it.
+        source: InvalidUri,
+    },
+    /// The scheme is another one, or missing.
+    #[error(
+        "{uri:?} is not an https URI; write https://host:port: a channel always uses TLS, and calls without it are tonic's Channel to make"
+    )]
+    NotHttps {
+        /// The URI.
+        uri: String,
+    },
+    /// A user name, which neither TLS nor gRPC has a use for.
+    #[error("{uri:?} has a user name before its host; write https://host:port")]
+    UserInformation {
+        /// The URI.
+        uri: String,
+    },
+    /// The host is neither a DNS name nor an IP address.
+    #[error("{name:?} is neither a DNS name nor an IP address, so no certificate can be checked against it")]
+    NotAServerName {
+        /// The host.
+        name: String,
+    },
+    /// The user agent is no header value.
+    #[error("{value:?} cannot be a user agent: use visible ASCII characters")]
+    UserAgent {
+        /// The text.
+        value: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(uri: &str) -> (String, u16, String) {
+        let settings = Endpoint::new(uri).unwrap().settings;
+        let Address::Tcp { host, port } = settings.address else { panic!("not TCP") };
+        (host, port, settings.server_name.to_str().into_owned())
+    }
+
+    #[test]
+    fn the_host_is_a_name_or_an_address_and_the_port_defaults_to_443() {
+        assert_eq!(address("https://api.internal:50051"), ("api.internal".into(), 50051, "api.internal".into()));
+        assert_eq!(address("https://api.internal"), ("api.internal".into(), 443, "api.internal".into()));
+        assert_eq!(address("https://127.0.0.1:1/"), ("127.0.0.1".into(), 1, "127.0.0.1".into()));
+        assert_eq!(address("https://[::1]:50051"), ("::1".into(), 50051, "::1".into()));
+    }
+
+    #[test]
+    fn what_is_no_https_server_is_refused_with_what_to_write() {
+        for uri in ["http://api.internal:50051", "api.internal:50051", "/path", "unix:/run/a.sock"] {
+            let error = Endpoint::new(uri).unwrap_err().to_string();
+            assert!(error.contains("https://host:port") && error.contains(uri), "{error}");
+        }
+        assert!(matches!(Endpoint::new("https://user@host"), Err(InvalidEndpoint::UserInformation { .. })));
+        assert!(matches!(Endpoint::new("https://a_b..c:1"), Err(InvalidEndpoint::NotAServerName { .. })));
+    }
+}

@@ -1,0 +1,144 @@
+//! Why there is no connection, and why a call failed for it.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+
+use crate::source::Refusal;
+
+/// Why a channel has no connection, or none with the newest generation.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect to {endpoint}{}: {failure}", with_generation(*.generation))]
+#[non_exhaustive]
+pub struct ConnectError {
+    /// The endpoint's URI.
+    pub endpoint: String,
+    /// The generation whose credential was presented; absent where it did not come to that.
+    pub generation: Option<u64>,
+    /// What failed.
+    #[source]
+    pub failure: ConnectFailure,
+}
+
+fn with_generation(generation: Option<u64>) -> String {
+    generation.map(|number| format!(" with generation {number}")).unwrap_or_default()
+}
+
+/// The step at which connecting failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectFailure {
+    /// The identity has no generation yet.
+    #[error("the identity has no generation yet; its status says why")]
+    NoGeneration,
+    /// The identity's generation cannot be used by this channel.
+    #[error("the channel cannot use the identity's generation: {0}")]
+    Refused(#[source] Refusal),
+    /// The name does not resolve, or no address of it accepts a connection.
+    #[error("{0}")]
+    Connect(#[source] io::Error),
+    /// Nothing answered in time.
+    #[error("no connection within {0:?}; the setting is connect_timeout")]
+    ConnectTimeout(Duration),
+    /// The TLS handshake failed on this side: the server's certificate is not accepted, or the two sides share no parameters.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(#[source] io::Error),
+    /// The server does not speak HTTP/2 over TLS (RFC 9113 §3.2).
+    #[error("the server did not agree to HTTP/2 (ALPN \"h2\")")]
+    NoHttp2,
+    /// The server ended the connection instead of sending its SETTINGS. With TLS 1.3 this is how a server refuses a client
+    /// certificate; the alert says why.
+    #[error("the server did not accept the connection: {0}")]
+    NotAccepted(#[source] io::Error),
+    /// The server neither accepted nor refused.
+    #[error("the server did not accept the connection within {0:?}; the setting is handshake_timeout")]
+    HandshakeTimeout(Duration),
+    /// The HTTP/2 preface could not be sent.
+    #[error("HTTP/2 could not be started: {0}")]
+    Http2(#[source] hyper::Error),
+}
+
+/// Why a call failed before a response came. A generated client sees the [`Status`] in [`ChannelError::status`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// There is no connection. The request was not sent.
+    #[error("{cause}")]
+    NotConnected {
+        /// Why.
+        cause: Arc<ConnectError>,
+        /// `UNAVAILABLE`.
+        #[source]
+        status: Status,
+    },
+    /// The connection was lost, or the server reset the call. The server may have seen the request.
+    #[error("{}", .status.message())]
+    Transport {
+        /// `UNAVAILABLE` for a lost connection, else what gRPC makes of the HTTP/2 error code.
+        #[source]
+        status: Status,
+    },
+    /// The call's deadline passed.
+    #[error("no response within {limit:?}")]
+    DeadlineExceeded {
+        /// The deadline: the shorter one of the call's `grpc-timeout` and the endpoint's.
+        limit: Duration,
+        /// `DEADLINE_EXCEEDED`.
+        #[source]
+        status: Status,
+    },
+}
+
+impl ChannelError {
+    /// The status a gRPC caller sees.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        match self {
+            Self::NotConnected { status, .. } | Self::Transport { status } | Self::DeadlineExceeded { status, .. } => {
+                status
+            }
+        }
+    }
+
+    pub(super) fn not_connected(cause: Arc<ConnectError>) -> Self {
+        // The whole chain in one message: a status crosses layers that keep its text alone.
+        let mut status = Status::unavailable(cause.to_string());
+        status.set_source(Arc::clone(&cause) as Arc<dyn Error + Send + Sync>);
+        Self::NotConnected { cause, status }
+    }
+
+    pub(super) fn deadline_exceeded(limit: Duration) -> Self {
+        Self::DeadlineExceeded { limit, status: Status::deadline_exceeded(format!("no response within {limit:?}")) }
+    }
+}
+
+impl From<hyper::Error> for ChannelError {
+    /// tonic maps a connection that was lost to `UNKNOWN`, `INTERNAL` or `CANCELLED`, by the way it was lost; retry policies
+    /// look for `UNAVAILABLE` (gRPC over HTTP/2, "Errors"). A reset stream keeps tonic's mapping.
+    fn from(error: hyper::Error) -> Self {
+        let h2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+        let status = match h2 {
+            Some(h2) if h2.is_reset() => Status::from_error(Box::new(error)),
+            _ => {
+                let text = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+                let mut status = Status::new(Code::Unavailable, format!("the connection was lost: {text}"));
+                status.set_source(Arc::new(error));
+                status
+            }
+        };
+        Self::Transport { status }
+    }
+}
+
+impl From<ChannelError> for Status {
+    fn from(error: ChannelError) -> Self {
+        match error {
+            ChannelError::NotConnected { status, .. }
+            | ChannelError::Transport { status }
+            | ChannelError::DeadlineExceeded { status, .. } => status,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The two sides of a channel: a source that publishes what it is told to, and a server that demands client certificates.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use evercert::Identity;
+use evercert::client::{Channel, ChannelState, Endpoint};
+use evercert::source::{Report, Source, SourceState};
+use evercert_core::bundle::{Bundle, Bundles};
+use evercert_core::certificate::CertificateFacts;
+use evercert_core::credential::{Credential, PrivateKey};
+use evercert_core::snapshot::Snapshot;
+use evercert_fixtures::{Authority, Issued, Leaf};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::PrivateKeyDer;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::server::HealthReporter;
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+/// The name on the server's certificate.
+pub(crate) const SERVER: &str = "api.internal";
+pub(crate) const SERVER_ID: &str = "spiffe://example.org/api";
+
+pub(crate) struct Publisher {
+    state: watch::Sender<SourceState>,
+    reports: Mutex<Vec<Report>>,
+    next: AtomicU64,
+}
+
+impl Publisher {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { state: watch::Sender::default(), reports: Mutex::default(), next: AtomicU64::new(1) })
+    }
+
+    /// A publisher of one credential under `ca`, which trusts `ca`.
+    pub(crate) fn of(ca: &Authority) -> Arc<Self> {
+        let publisher = Self::new();
+        publisher.publish(&ca.issue_dns("client"), Some(ca));
+        publisher
+    }
+
+    /// Publishes a credential and whom it trusts; returns the generation.
+    pub(crate) fn publish(&self, issued: &Issued, trusted: Option<&Authority>) -> u64 {
+        let generation = self.next.fetch_add(1, SeqCst);
+        let key = PrivateKey::from_pkcs8(issued.key_der.clone().into()).unwrap();
+        let credential = Arc::new(Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap());
+        let own = trusted.map(|ca| Arc::new(Bundle::new(vec![ca.ca_der().to_vec().into()], vec![])));
+        let bundles = Bundles { own, ..Bundles::default() };
+        let snapshot = Some(Arc::new(Snapshot::new(generation, Some(credential), bundles, None)));
+        self.state.send_replace(SourceState { snapshot, connected: true, trouble: None });
+        generation
+    }
+
+    /// What was reported of a generation last.
+    pub(crate) fn report_on(&self, generation: u64) -> Option<Report> {
+        self.reports.lock().unwrap().iter().rev().find(|report| report.generation == generation).cloned()
+    }
+
+    pub(crate) async fn identity(self: &Arc<Self>) -> Identity {
+        let pending = self.state.borrow().snapshot.is_none();
+        let identity = Identity::from_source("client", Arc::clone(self) as _);
+        if pending { identity.start_pending().unwrap() } else { identity.await.unwrap() }
+    }
+}
+
+impl Source for Publisher {
+    fn state(&self) -> watch::Receiver<SourceState> {
+        self.state.subscribe()
+    }
+
+    fn report(&self, report: Report) {
+        self.reports.lock().unwrap().push(report);
+    }
+}
+
+/// A tonic server with its health service, which demands client certificates of one CA and notes the serials it sees.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) health: HealthReporter,
+    serials: Arc<Mutex<BTreeSet<String>>>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(ca: &Authority) -> Self {
+        Self::start_at(ca, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub(crate) async fn start_at(ca: &Authority, address: SocketAddr) -> Self {
+        let leaf = Leaf::for_dns(SERVER).ip([127, 0, 0, 1].into()).uri(SERVER_ID);
+        let acceptor = acceptor(ca, &ca.issue(leaf), &[b"h2"]);
+        let start = Instant::now();
+        let listener = loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                Err(error) => assert!(start.elapsed() < DEADLINE, "{address}: {error}"),
+            }
+            tokio::task::yield_now().await;
+        };
+        let address = listener.local_addr().unwrap();
+        let (health, service) = tonic_health::server::health_reporter();
+        let serials = Arc::new(Mutex::new(BTreeSet::new()));
+        let seen = Arc::clone(&serials);
+        let service = InterceptedService::new(service, move |request: Request<()>| {
+            let certificates = request.peer_certs().unwrap();
+            seen.lock().unwrap().insert(CertificateFacts::from_der(&certificates[0]).unwrap().serial);
+            Ok(request)
+        });
+        let stop = CancellationToken::new();
+        let (accepted, incoming) = mpsc::channel(16);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, accepted) = (acceptor.clone(), accepted.clone());
+                tokio::spawn(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        _ = accepted.send(Ok::<_, std::io::Error>(stream)).await;
+                    }
+                });
+            }
+        }));
+        let stopped = stop.clone().cancelled_owned();
+        let task = tokio::spawn(async move {
+            let server = tonic::transport::Server::builder().add_service(service);
+            server.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped).await.unwrap();
+        });
+        Self { address, health, serials, stop, task }
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// The endpoint by address, checked against [`SERVER`].
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::new(self.uri()).unwrap().server_name(SERVER).unwrap()
+    }
+
+    pub(crate) fn has_seen(&self, issued: &Issued) -> bool {
+        self.serials.lock().unwrap().contains(&issued.serial_number().to_string())
+    }
+
+    /// Accepts no more, and asks those connected to go.
+    pub(crate) fn drain(&self) {
+        self.stop.cancel();
+    }
+
+    /// Ends it gracefully.
+    pub(crate) async fn stop(self) -> SocketAddr {
+        self.drain();
+        self.task.await.unwrap();
+        self.address
+    }
+}
+
+pub(crate) fn acceptor(clients: &Authority, issued: &Issued, alpn: &[&[u8]]) -> TlsAcceptor {
+    let provider = evercert_core::crypto::provider();
+    let mut roots = RootCertStore::empty();
+    roots.add(clients.ca_der().to_vec().into()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build().unwrap();
+    let key = PrivateKeyDer::Pkcs8(issued.key_der.clone().into());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![issued.leaf_der.clone().into()], key)
+        .unwrap();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    Arc::new(config).into()
+}
+
+/// A unary call.
+pub(crate) async fn call(channel: &Channel) -> Result<(), Status> {
+    let request = HealthCheckRequest { service: String::new() };
+    HealthClient::new(channel.clone()).check(request).await.map(drop)
+}
+
+pub(crate) async fn until(channel: &Channel, wanted: impl FnMut(&ChannelState) -> bool) -> ChannelState {
+    let mut state = channel.state();
+    let found = tokio::time::timeout(DEADLINE, state.wait_for(wanted)).await;
+    found.unwrap_or_else(|_| panic!("waited in vain, now {channel:?}")).unwrap().clone()
+}
+
+pub(crate) async fn until_generation(channel: &Channel, generation: u64) -> ChannelState {
+    until(channel, |state| state.generation == Some(generation)).await
+}
+
+pub(crate) async fn until_trouble(channel: &Channel) -> ChannelState {
+    until(channel, |state| state.trouble.is_some()).await
+}

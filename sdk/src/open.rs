@@ -52,7 +52,7 @@ impl Identity {
     /// ```
     #[cfg(feature = "directory")]
     pub fn from_directory(settings: impl Into<DirectorySettings>) -> IdentityBuilder {
-        let choice = Choice::Directory(settings.into());
+        let choice = Choice::Directory(Box::new(settings.into()));
         IdentityBuilder::new(|| choice.open())
     }
 }

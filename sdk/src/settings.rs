@@ -38,7 +38,7 @@ pub const DEFAULT_SOCKET: &str = "/run/evercert/agent/agent.sock";
 pub(crate) enum Choice {
     Agent(AgentSettings),
     #[cfg(feature = "directory")]
-    Directory(DirectorySettings),
+    Directory(Box<DirectorySettings>),
 }
 
 impl Choice {
@@ -66,7 +66,7 @@ impl Choice {
         if let Some(identity) = identity {
             settings = settings.name(identity);
         }
-        Ok(Self::Directory(settings))
+        Ok(Self::Directory(Box::new(settings)))
     }
 
     #[cfg(not(feature = "directory"))]
@@ -152,8 +152,8 @@ mod tests {
     fn a_directory_is_the_source_even_beside_a_socket() {
         let all = [(env::DIR, "/etc/tls/web"), (env::IDENTITY, "front"), (env::SOCKET, "/tmp/a.sock")];
         let Choice::Directory(settings) = choose(&all).unwrap() else { panic!("not the directory") };
-        assert_eq!(settings, DirectorySettings::new("/etc/tls/web").name("front"));
+        assert_eq!(*settings, DirectorySettings::new("/etc/tls/web").name("front"));
         let Choice::Directory(settings) = choose(&all[..1]).unwrap() else { panic!("not the directory") };
-        assert_eq!(settings, DirectorySettings::new("/etc/tls/web"));
+        assert_eq!(*settings, DirectorySettings::new("/etc/tls/web"));
     }
 }

@@ -189,3 +189,67 @@ fn outcome(outcome: &Outcome) -> v1::report::Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use evercert_api::update_from_snapshot;
+    use evercert_core::bundle::{Bundle, Bundles};
+    use evercert_fixtures::Authority;
+
+    use super::*;
+
+    #[test]
+    fn a_report_on_a_generation_that_is_no_longer_held_is_not_sent() {
+        let mut holding = Holding::new(&AgentSettings::new("web"));
+        let (first, second) = (trusting(1), trusting(2));
+        let report = report_on(&first);
+        assert_eq!(holding.receive(update(7, &first), None), None, "nothing was said of it yet");
+        assert_eq!(holding.report(&report).map(|report| (report.epoch, report.generation)), Some((7, 1)));
+        holding.receive(update(7, &second), Some(&report));
+        assert_eq!(holding.report(&report), None);
+    }
+
+    #[test]
+    fn between_streams_there_is_no_publication_to_report_on() {
+        let mut holding = Holding::new(&AgentSettings::new("web"));
+        let snapshot = trusting(1);
+        holding.receive(update(7, &snapshot), None);
+        holding.disconnected("gone".into());
+        assert_eq!(holding.report(&report_on(&snapshot)), None);
+        assert_eq!(holding.held_digest(), Some(snapshot.digest()));
+    }
+
+    #[test]
+    fn unchanged_without_anything_held_is_trouble_and_no_panic() {
+        let mut holding = Holding::new(&AgentSettings::new("web"));
+        let unchanged = v1::watch_response::Message::Unchanged(v1::Unchanged { epoch: 1, generation: 1 });
+        assert_eq!(holding.receive(v1::WatchResponse { message: Some(unchanged) }, None), None);
+        assert!(holding.trouble().unwrap().contains("nothing is held"));
+    }
+
+    #[test]
+    fn a_message_of_a_later_daemon_is_passed_over() {
+        let mut holding = Holding::new(&AgentSettings::new("web"));
+        assert_eq!(holding.receive(v1::WatchResponse { message: None }, None), None);
+        assert_eq!(holding.trouble(), None);
+    }
+
+    fn trusting(generation: u64) -> Snapshot {
+        let bundle = Bundle::new(vec![Authority::new("Test CA").ca_der().to_vec().into()], Vec::new());
+        Snapshot::new(generation, None, Bundles { own: Some(Arc::new(bundle)), ..Bundles::default() }, None)
+    }
+
+    fn update(epoch: u64, snapshot: &Snapshot) -> v1::WatchResponse {
+        let update = update_from_snapshot(epoch, snapshot, &[], v1::Deliver::Full);
+        v1::WatchResponse { message: Some(v1::watch_response::Message::Update(update)) }
+    }
+
+    fn report_on(snapshot: &Snapshot) -> Report {
+        Report {
+            generation: snapshot.generation(),
+            digest: snapshot.digest(),
+            outcome: Outcome::Current,
+            not_after: None,
+        }
+    }
+}

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError, Trouble};
 pub use status::{IdentityStatus, RefusedGeneration};
@@ -167,11 +167,5 @@ struct Shared {
 
 struct Inner {
     shared: Arc<Shared>,
-    task: AbortHandle,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _task: AbortOnDropHandle<()>,
 }

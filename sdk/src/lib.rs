@@ -3,6 +3,7 @@
 pub mod client;
 pub mod identity;
 mod open;
+pub mod server;
 pub mod settings;
 pub mod source;
 pub mod spiffe;
@@ -10,4 +11,5 @@ pub mod tls;
 
 pub use client::Channel;
 pub use identity::Identity;
+pub use server::Server;
 pub use tls::{ClientCertificates, ServerVerification, TlsVersions};

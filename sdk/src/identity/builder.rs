@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::status::State;
 use super::{Identity, Inner, Shared, task};
 use crate::source::{Refusal, Source};
 
-/// How long [`IdentityBuilder::start`] waits for the first generation unless told otherwise: longer than a rolling restart of
-/// the daemon, shorter than what orchestrators give a start.
+/// How long [`IdentityBuilder::start`] waits for the first generation unless told otherwise: longer than a restart of the daemon,
+/// shorter than what orchestrators give a start.
 pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a source cannot be opened.
@@ -77,8 +78,8 @@ impl IdentityBuilder {
         let (name, source) = (self.open)().map_err(StartError::Open)?;
         let (sender, state) = watch::channel(State::default());
         let shared = Arc::new(Shared { name, source, state: sender, consumers: Mutex::default() });
-        let task = tokio::spawn(task::run(Arc::clone(&shared))).abort_handle();
-        Ok(Identity { inner: Arc::new(Inner { shared, task }), state, seen: 0 })
+        let task = AbortOnDropHandle::new(tokio::spawn(task::run(Arc::clone(&shared))));
+        Ok(Identity { inner: Arc::new(Inner { shared, _task: task }), state, seen: 0 })
     }
 }
 

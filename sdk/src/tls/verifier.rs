@@ -10,7 +10,9 @@ use rustls::client::verify_server_name;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, ExtendedKeyPurpose, OtherError, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
@@ -172,11 +174,51 @@ fn system_time(now: UnixTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs())
 }
 
-/// The error whose alert tells the peer what was wrong with its path.
+fn unix_time(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
+/// The error whose alert tells the peer what is wrong with its path (RFC 8446 §6.2). What has no alert of its own goes out as
+/// `certificate_unknown`, and keeps its words here.
 fn rejection(error: PathError) -> rustls::Error {
     let error = match error {
-        PathError::NoAnchor => CertificateError::UnknownIssuer,
+        PathError::Malformed(_) => CertificateError::BadEncoding,
+        PathError::Expired { now, not_after } => {
+            CertificateError::ExpiredContext { time: unix_time(now), not_after: unix_time(not_after) }
+        }
+        PathError::NotYetValid { now, not_before } => {
+            CertificateError::NotValidYetContext { time: unix_time(now), not_before: unix_time(not_before) }
+        }
+        PathError::AnchorNotValid { now, not_after, .. } if not_after < now => {
+            CertificateError::ExpiredContext { time: unix_time(now), not_after: unix_time(not_after) }
+        }
+        PathError::AnchorNotValid { now, not_before, .. } => {
+            CertificateError::NotValidYetContext { time: unix_time(now), not_before: unix_time(not_before) }
+        }
+        PathError::NoAnchor | PathError::UnknownIssuer => CertificateError::UnknownIssuer,
+        PathError::BadSignature => CertificateError::BadSignature,
+        PathError::ExtendedKeyUsage { role, found } => {
+            let required = match role {
+                Role::Server => ExtendedKeyPurpose::ServerAuth,
+                Role::Client => ExtendedKeyPurpose::ClientAuth,
+            };
+            CertificateError::InvalidPurposeContext {
+                required,
+                presented: found.iter().map(|oid| purpose(oid)).collect(),
+            }
+        }
+        PathError::CriticalExtension => CertificateError::UnhandledCriticalExtension,
+        PathError::Revoked => CertificateError::Revoked,
+        PathError::Crl(_) => CertificateError::UnknownRevocationStatus,
         other => CertificateError::Other(OtherError(Arc::new(other))),
     };
     error.into()
+}
+
+fn purpose(oid: &str) -> ExtendedKeyPurpose {
+    match oid {
+        "1.3.6.1.5.5.7.3.1" => ExtendedKeyPurpose::ServerAuth,
+        "1.3.6.1.5.5.7.3.2" => ExtendedKeyPurpose::ClientAuth,
+        other => ExtendedKeyPurpose::Other(other.split('.').filter_map(|part| part.parse().ok()).collect()),
+    }
 }

@@ -1,0 +1,204 @@
+//! Serving: an accept loop that swaps, and the paved path over it.
+//!
+//! ```text
+//! Listener ─→ accept loop ─→ ClientHello (wide, 2 s) ─→ handshake with the config of that moment ─→ Incoming ─→ tonic
+//! ```
+//!
+//! [`Server`] is the paved path: HTTP/2 limits that hold, the peer's identity in every request, and a shutdown that ends.
+//! [`Identity::incoming`] is the part below, for a tonic server of one's own.
+
+mod accept;
+mod incoming;
+mod io;
+mod limits;
+mod listener;
+mod peer;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::layer::util::Stack;
+use tower::{BoxError, Layer, Service};
+
+pub use incoming::{Incoming, IncomingSettings};
+pub use io::TlsIo;
+pub use limits::AcceptLimits;
+pub use listener::Listener;
+pub use peer::{PeerIdentity, PeerIdentityLayer, PeerIdentityService};
+
+use crate::identity::Identity;
+use crate::source::Refusal;
+use crate::tls::{ClientCertificates, TlsVersions};
+
+/// How many streams a peer may have open on one connection (RFC 9113 §5.1.2). tonic alone sets no limit, and 50,000 open streams
+/// cost some 440 MB.
+pub const MAX_CONCURRENT_STREAMS: u32 = 128;
+
+/// After how many streams that we had to reset for the peer's errors a connection is closed. tonic alone sets no limit.
+pub const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 1024;
+
+/// How long a connection is silent before the peer is asked whether it still lives.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long the peer may take to answer that.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long running calls may go on after the shutdown signal: within the 30 s that Kubernetes gives a pod.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The paved path: a tonic server whose certificate, key and trust roots follow the identity.
+///
+/// ```no_run
+/// # async fn run(
+/// #     identity: evercert::Identity,
+/// #     routes: tonic::service::Routes,
+/// #     listener: tokio::net::TcpListener,
+/// #     shutdown: impl std::future::Future<Output = ()>,
+/// # ) -> Result<(), evercert::server::ServeError> {
+/// use evercert::{ClientCertificates, Server};
+///
+/// Server::new(&identity).client_certificates(ClientCertificates::Required).serve(routes, listener, shutdown).await
+/// # }
+/// ```
+#[must_use = "a server does nothing until it serves"]
+pub struct Server<L = Stack<PeerIdentityLayer, tower::layer::util::Identity>> {
+    identity: Identity,
+    incoming: IncomingSettings,
+    drain_timeout: Duration,
+    tonic: tonic::transport::Server<L>,
+}
+
+impl Server {
+    /// A server for `identity` with the limits of this module. Clients must show a certificate unless
+    /// [`Server::client_certificates`] says otherwise.
+    pub fn new(identity: &Identity) -> Self {
+        let tonic = tonic::transport::Server::builder()
+            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+            .http2_max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESET_STREAMS))
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .layer(PeerIdentityLayer::default());
+        Self { identity: identity.clone(), incoming: IncomingSettings::default(), drain_timeout: DRAIN_TIMEOUT, tonic }
+    }
+}
+
+impl<L> Server<L> {
+    /// Whether clients are asked for certificates.
+    pub fn client_certificates(mut self, certificates: ClientCertificates) -> Self {
+        self.incoming.tls.client_certificates = certificates;
+        self
+    }
+
+    /// The TLS versions.
+    pub fn tls_versions(mut self, versions: TlsVersions) -> Self {
+        self.incoming.tls.versions = versions;
+        self
+    }
+
+    /// The limits of connections that have not finished their handshake.
+    pub fn accept_limits(mut self, limits: AcceptLimits) -> Self {
+        self.incoming.limits = limits;
+        self
+    }
+
+    /// How long running calls may go on after the shutdown signal; then their connections are cut. [`DRAIN_TIMEOUT`] unless set.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Adds a tower layer inside of those added before; the first one of all puts the [`PeerIdentity`] into the request.
+    pub fn layer<New>(self, layer: New) -> Server<Stack<New, L>> {
+        Server {
+            identity: self.identity,
+            incoming: self.incoming,
+            drain_timeout: self.drain_timeout,
+            tonic: self.tonic.layer(layer),
+        }
+    }
+
+    /// Turns tonic's own knobs. Its TLS settings and those of its TCP listener are not used here; `max_connection_age_grace` cuts
+    /// calls without telling the peer.
+    pub fn tonic(mut self, turn: impl FnOnce(tonic::transport::Server<L>) -> tonic::transport::Server<L>) -> Self {
+        self.tonic = turn(self.tonic);
+        self
+    }
+
+    /// Serves until `shutdown` is ready; then the listener is closed, peers are told to go, running calls finish, and what is
+    /// left after the drain timeout is cut. An identity without a generation (see `start_pending`) is served as soon as it has
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// The identity's current generation lacks what this server needs, or a layer failed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn serve<A, B>(
+        self,
+        routes: Routes,
+        listener: A,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError>
+    where
+        A: Listener,
+        L: Layer<Routes>,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError> + Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let cut = CancellationToken::new();
+        let (incoming, attached) = Incoming::start(&self.identity, listener, self.incoming, Some(&cut));
+        attached?;
+        let draining = Arc::new(Notify::new());
+        let drain = async {
+            shutdown.await;
+            draining.notify_one();
+        };
+        let mut serving = pin!(self.tonic.serve_with_incoming_shutdown(routes.prepare(), incoming, drain));
+        tokio::select! {
+            served = &mut serving => return Ok(served?),
+            () = async {
+                draining.notified().await;
+                tokio::time::sleep(self.drain_timeout).await;
+            } => {}
+        }
+        tracing::warn!(identity = %self.identity.name(), timeout = ?self.drain_timeout, "cut the connections that did not drain");
+        cut.cancel();
+        Ok(serving.await?)
+    }
+}
+
+impl<L> fmt::Debug for Server<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("identity", &self.identity)
+            .field("incoming", &self.incoming)
+            .field("drain_timeout", &self.drain_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that did not start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The current generation lacks what this server needs.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// tonic failed.
+    #[error("the server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}

@@ -1,0 +1,161 @@
+//! The accept loop: handshakes run beside each other in two stages, and peers that stall cost nobody else time.
+//!
+//! The first stage waits for the ClientHello: cheap, wide and short. Only then is the config of that moment taken, by one atomic
+//! load, and the handshake computed; a small pool bounds how many compute at a time, so a burst of handshakes does not stand
+//! before running calls in the runtime's queue.
+
+mod peers;
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::{CancellationToken, PollSemaphore};
+
+use super::io::TlsIo;
+use super::limits::AcceptLimits;
+use super::listener::Listener;
+use crate::tls::config::ALPN_H2;
+use peers::Peers;
+
+/// How long accepting rests when the process or the system is out of what a connection needs. The failed connection stays in the
+/// kernel's queue, so trying again at once would only burn the CPU.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// What an accept loop works with.
+pub(super) struct Accepting<A: Listener> {
+    pub(super) listener: A,
+    pub(super) config: Arc<ArcSwapOption<ServerConfig>>,
+    pub(super) limits: AcceptLimits,
+    pub(super) cut: Option<CancellationToken>,
+}
+
+impl<A: Listener> Accepting<A> {
+    /// Accepts until `finished` is closed. Ends with all its handshakes when it is dropped.
+    pub(super) async fn run(mut self, finished: mpsc::Sender<TlsIo<A::Io>>) {
+        let computing = Arc::new(Semaphore::new(self.limits.computing.max(1)));
+        let mut handshakes = JoinSet::new();
+        let mut peers = Peers::new(self.limits.unfinished_per_peer.max(1));
+        let mut exhausted = false;
+        loop {
+            tokio::select! {
+                () = finished.closed() => return,
+                Some(ended) = handshakes.join_next_with_id() => {
+                    peers.ended(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                }
+                accepted = self.listener.accept(), if handshakes.len() < self.limits.unfinished.max(1) => match accepted {
+                    Ok((io, peer)) => {
+                        exhausted = false;
+                        if peers.full(peer) {
+                            tracing::debug!(?peer, "closed a connection: the peer has too many unfinished ones");
+                            continue;
+                        }
+                        let handshake = Handshake {
+                            config: Arc::clone(&self.config),
+                            limits: self.limits,
+                            computing: PollSemaphore::new(Arc::clone(&computing)),
+                        };
+                        let task = deliver(handshake, io, self.cut.clone(), finished.clone());
+                        peers.began(handshakes.spawn(task).id(), peer);
+                    }
+                    Err(error) if of_one_connection(&error) => {}
+                    Err(error) => {
+                        if !std::mem::replace(&mut exhausted, true) {
+                            tracing::warn!(%error, "cannot accept connections; trying on");
+                        }
+                        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// Whether the error is that of a connection which was gone before it was accepted, and says nothing about the next one
+/// (accept(2)).
+fn of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted | Kind::TimedOut | Kind::PermissionDenied
+    )
+}
+
+async fn deliver<IO>(handshake: Handshake, io: IO, cut: Option<CancellationToken>, finished: mpsc::Sender<TlsIo<IO>>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let preface = handshake.limits.preface;
+    match handshake.run(io).await {
+        // A receiver that is gone wants no more connections.
+        Ok(stream) => drop(finished.send(TlsIo::new(stream, preface, cut)).await),
+        Err(error) => tracing::debug!(%error, "handshake failed"),
+    }
+}
+
+struct Handshake {
+    config: Arc<ArcSwapOption<ServerConfig>>,
+    limits: AcceptLimits,
+    computing: PollSemaphore,
+}
+
+impl Handshake {
+    async fn run<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO) -> Result<TlsStream<IO>, HandshakeError> {
+        if self.config.load().is_none() {
+            return Err(HandshakeError::Pending);
+        }
+        let hello = timeout(self.limits.client_hello, LazyConfigAcceptor::new(Acceptor::default(), io));
+        let hello = hello.await.map_err(|_| HandshakeError::ClientHello(self.limits.client_hello))??;
+        let config = self.config.load_full().ok_or(HandshakeError::Pending)?;
+        let accept = InTurn { handshake: hello.into_stream(config), computing: self.computing };
+        let stream =
+            timeout(self.limits.handshake, accept).await.map_err(|_| HandshakeError::Slow(self.limits.handshake))??;
+        if stream.get_ref().1.alpn_protocol() != Some(ALPN_H2) {
+            return Err(HandshakeError::NoHttp2);
+        }
+        Ok(stream)
+    }
+}
+
+/// Polls the handshake with a place in the pool, and gives the place back between polls.
+struct InTurn<H> {
+    handshake: H,
+    computing: PollSemaphore,
+}
+
+impl<H: Future + Unpin> Future for InTurn<H> {
+    type Output = H::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<H::Output> {
+        // The semaphore is never closed; without a place the handshake would still have to go on.
+        let _place = ready!(self.computing.poll_acquire(cx));
+        Pin::new(&mut self.handshake).poll(cx)
+    }
+}
+
+/// A connection that became none.
+#[derive(Debug, thiserror::Error)]
+enum HandshakeError {
+    #[error("the identity has no generation this server can use yet")]
+    Pending,
+    #[error("no ClientHello within {0:?}")]
+    ClientHello(Duration),
+    #[error("not finished within {0:?} of the ClientHello")]
+    Slow(Duration),
+    #[error("the peer does not offer HTTP/2 (ALPN h2)")]
+    NoHttp2,
+    #[error(transparent)]
+    Tls(#[from] io::Error),
+}

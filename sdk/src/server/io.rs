@@ -1,0 +1,150 @@
+//! One accepted connection.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::ServerConnection;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::transport::server::Connected;
+
+/// The length of the HTTP/2 connection preface (RFC 9113 §3.4).
+const PREFACE_LENGTH: usize = 24;
+
+/// A connection whose handshake is done and agreed on HTTP/2.
+///
+/// Fails reading if the peer does not send the HTTP/2 connection preface in time: an HTTP/2 server waits for it without a limit,
+/// and neither its keepalive nor its graceful shutdown works before.
+pub struct TlsIo<IO> {
+    stream: Box<TlsStream<IO>>,
+    preface: Option<Preface>,
+    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+/// What is missing of the preface, and until when.
+struct Preface {
+    missing: usize,
+    timeout: Duration,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl<IO> TlsIo<IO> {
+    /// Cancelling `cut` fails what is under way on the connection, and everything after.
+    pub(super) fn new(stream: TlsStream<IO>, timeout: Duration, cut: Option<CancellationToken>) -> Self {
+        let deadline = Box::pin(tokio::time::sleep(timeout));
+        Self {
+            stream: Box::new(stream),
+            preface: Some(Preface { missing: PREFACE_LENGTH, timeout, deadline }),
+            // A token of its own: waiting on one that all share would have all connections meet at its lock.
+            cut: cut.map(|cut| Box::pin(cut.child_token().cancelled_owned())),
+        }
+    }
+
+    /// The TLS session: versions, suite, the peer's certificates.
+    #[must_use]
+    pub fn session(&self) -> &ServerConnection {
+        self.stream.get_ref().1
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn socket(&self) -> &IO {
+        self.stream.get_ref().0
+    }
+
+    /// The outcome, unless the connection would wait and has been cut. A busy connection waits often enough: tokio's sockets do
+    /// every so many operations.
+    fn unless_cut<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let (Some(cut), Poll::Pending) = (&mut self.cut, &outcome)
+            && cut.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, Cut)));
+        }
+        outcome
+    }
+}
+
+impl Preface {
+    /// Whether it has not come in time; asked where reading would wait.
+    fn overdue(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+        let overdue = self.deadline.as_mut().poll(cx).is_ready();
+        overdue.then(|| io::Error::new(io::ErrorKind::TimedOut, NoPreface(self.timeout)))
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsIo<IO> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut *self.stream).poll_read(cx, buf);
+        if let Some(preface) = &mut self.preface {
+            preface.missing = preface.missing.saturating_sub(buf.filled().len() - before);
+            if preface.missing == 0 {
+                self.preface = None;
+            } else if outcome.is_pending()
+                && let Some(error) = preface.overdue(cx)
+            {
+                return Poll::Ready(Err(error));
+            }
+        }
+        self.unless_cut(cx, outcome)
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsIo<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut *self.stream).poll_write(cx, buf);
+        self.unless_cut(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut *self.stream).poll_write_vectored(cx, bufs);
+        self.unless_cut(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut *self.stream).poll_flush(cx);
+        self.unless_cut(cx, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut *self.stream).poll_shutdown(cx);
+        self.unless_cut(cx, outcome)
+    }
+}
+
+/// As tonic's own TLS has it, so `Request::peer_certs` and `Request::remote_addr` work over TCP.
+impl<IO: Connected> Connected for TlsIo<IO> {
+    type ConnectInfo = <TlsStream<IO> as Connected>::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl<IO> fmt::Debug for TlsIo<IO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsIo").field("session", self.session()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no HTTP/2 connection preface within {0:?} of the handshake")]
+struct NoPreface(Duration);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the connection did not drain in time")]
+struct Cut;

@@ -1,0 +1,38 @@
+//! The limits of connections that have not finished their handshake.
+
+use std::time::Duration;
+
+/// The limits of connections that have not finished their handshake. They bound what peers cost that have proven nothing yet, so
+/// none of them can be turned off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcceptLimits {
+    /// How long a peer may take to send its ClientHello, the first thing it has to do. Longer: a silent peer keeps its place.
+    pub client_hello: Duration,
+    /// How long a peer may take for the rest of the handshake: two round trips, and its signature where it shows a certificate.
+    pub handshake: Duration,
+    /// How long a peer may take after the handshake to send the HTTP/2 connection preface (RFC 9113 §3.4).
+    pub preface: Duration,
+    /// How many connections may be between accept and the end of their handshake. At the limit no more are accepted, and wait in
+    /// the kernel's queue. Each costs a file descriptor and some 10 kB.
+    pub unfinished: usize,
+    /// How many of them may be from one IPv4 address or one IPv6 /64; one more is closed. Clients behind one address translation
+    /// count as one.
+    pub unfinished_per_peer: usize,
+    /// How many handshakes may compute at a time. A place is held for the computing alone and never while a peer is awaited, so
+    /// stalled peers take none. More of them make a burst of handshakes faster and running calls slower meanwhile.
+    pub computing: usize,
+}
+
+impl Default for AcceptLimits {
+    /// 2 s for the ClientHello, 5 s for the rest, 10 s for the preface; 4,096 unfinished ones, 512 of one peer, 32 computing.
+    fn default() -> Self {
+        Self {
+            client_hello: Duration::from_secs(2),
+            handshake: Duration::from_secs(5),
+            preface: Duration::from_secs(10),
+            unfinished: 4096,
+            unfinished_per_peer: 512,
+            computing: 32,
+        }
+    }
+}

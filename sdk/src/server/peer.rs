@@ -1,0 +1,110 @@
+//! Who the peer of a request is, by its certificate.
+
+mod layer;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use evercert_core::certificate::{CertificateFacts, NotACertificate};
+use evercert_core::digest::Digest;
+use rustls_pki_types::CertificateDer;
+
+pub use layer::{PeerIdentityLayer, PeerIdentityService};
+
+use crate::spiffe::SpiffeId;
+
+/// Who the peer of a request is: the facts of the leaf that it proved in its handshake to have the key of, and that chained to the
+/// bundle then. A cheap clone; parsed once per connection.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PeerIdentity(Arc<Facts>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Facts {
+    leaf: CertificateFacts,
+    spiffe_id: Option<SpiffeId>,
+}
+
+impl PeerIdentity {
+    /// The identity of the peer of a request that came through [`PeerIdentityLayer`]; `None` for one that showed no certificate.
+    #[must_use]
+    pub fn of<T>(request: &tonic::Request<T>) -> Option<&Self> {
+        request.extensions().get()
+    }
+
+    /// The facts of a leaf.
+    pub(super) fn from_leaf(leaf: &CertificateDer<'_>) -> Result<Self, NotACertificate> {
+        let leaf = CertificateFacts::from_der(leaf)?;
+        let spiffe_id = match leaf.names.uris.as_slice() {
+            [uri] => uri.parse().ok(),
+            _ => None,
+        };
+        Ok(Self(Arc::new(Facts { leaf, spiffe_id })))
+    }
+
+    /// The SPIFFE ID, if the leaf is an X.509-SVID: its only URI is one (X509-SVID §2).
+    #[must_use]
+    pub fn spiffe_id(&self) -> Option<&SpiffeId> {
+        self.0.spiffe_id.as_ref()
+    }
+
+    /// The subject's common name; empty if there is none. Unlike the alternative names it is no name that a CA is bound to check.
+    #[must_use]
+    pub fn common_name(&self) -> &str {
+        &self.0.leaf.subject.common_name
+    }
+
+    /// The DNS names among the subject alternative names.
+    #[must_use]
+    pub fn dns_names(&self) -> &[String] {
+        &self.0.leaf.names.dns
+    }
+
+    /// The IP addresses among the subject alternative names.
+    #[must_use]
+    pub fn ip_addresses(&self) -> &[IpAddr] {
+        &self.0.leaf.names.ip
+    }
+
+    /// The URIs among the subject alternative names.
+    #[must_use]
+    pub fn uris(&self) -> &[String] {
+        &self.0.leaf.names.uris
+    }
+
+    /// The serial number, in decimal.
+    #[must_use]
+    pub fn serial(&self) -> &str {
+        &self.0.leaf.serial
+    }
+
+    /// SHA-256 of the leaf's DER: the `x5t#S256` of RFC 8705, though there in base64url.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        self.0.leaf.fingerprint
+    }
+
+    /// The last instant at which the leaf is valid. A long connection may outlive it.
+    #[must_use]
+    pub fn not_after(&self) -> SystemTime {
+        self.0.leaf.not_after
+    }
+
+    /// All facts of the leaf.
+    #[must_use]
+    pub fn leaf(&self) -> &CertificateFacts {
+        &self.0.leaf
+    }
+}
+
+impl fmt::Debug for PeerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerIdentity")
+            .field("common_name", &self.common_name())
+            .field("names", &self.0.leaf.names)
+            .field("serial", &self.serial())
+            .field("fingerprint", &self.fingerprint())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,151 @@
+//! The layer that puts the peer's identity into requests.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::task::{Context, Poll};
+
+use http::{Extensions, Request};
+use rustls_pki_types::CertificateDer;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo, UdsConnectInfo};
+use tower::{Layer, Service};
+
+use super::PeerIdentity;
+
+/// Puts the [`PeerIdentity`] of a peer that showed a certificate into the extensions of its requests. [`Server`] adds it as the
+/// outermost layer; a tonic server of one's own over [`Incoming`], or over tonic's TLS, may add it too.
+///
+/// [`Server`]: super::Server
+/// [`Incoming`]: super::Incoming
+#[derive(Debug, Clone, Default)]
+pub struct PeerIdentityLayer {
+    parsed: Arc<RwLock<Parsed>>,
+}
+
+impl<S> Layer<S> for PeerIdentityLayer {
+    type Service = PeerIdentityService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        PeerIdentityService { inner, parsed: Arc::clone(&self.parsed) }
+    }
+}
+
+/// The service of [`PeerIdentityLayer`].
+#[derive(Debug, Clone)]
+pub struct PeerIdentityService<S> {
+    inner: S,
+    parsed: Arc<RwLock<Parsed>>,
+}
+
+impl<S, B> Service<Request<B>> for PeerIdentityService<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        if let Some(certificates) = peer_certificates(request.extensions())
+            && let Some(peer) = identity(&self.parsed, &certificates)
+        {
+            request.extensions_mut().insert(peer);
+        }
+        self.inner.call(request)
+    }
+}
+
+/// The peer's chain. It is the same `Arc` in all requests of one connection.
+type Certificates = Vec<CertificateDer<'static>>;
+
+fn peer_certificates(extensions: &Extensions) -> Option<Arc<Certificates>> {
+    let tcp = || extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs();
+    let unix = || extensions.get::<TlsConnectInfo<UdsConnectInfo>>()?.peer_certs();
+    tcp().or_else(unix)
+}
+
+fn identity(parsed: &RwLock<Parsed>, certificates: &Arc<Certificates>) -> Option<PeerIdentity> {
+    if let Some(known) = parsed.read().unwrap_or_else(PoisonError::into_inner).get(certificates) {
+        return known;
+    }
+    let peer = certificates.first().and_then(|leaf| {
+        PeerIdentity::from_leaf(leaf)
+            .inspect_err(|error| tracing::warn!(%error, "a peer's leaf is not understood"))
+            .ok()
+    });
+    parsed.write().unwrap_or_else(PoisonError::into_inner).insert(certificates, peer.clone());
+    peer
+}
+
+/// What the chains of live connections were parsed to, by the chain's address. The weak reference keeps that address from being
+/// used anew for as long as its entry is here.
+#[derive(Debug, Default)]
+struct Parsed {
+    peers: HashMap<usize, (Weak<Certificates>, Option<PeerIdentity>)>,
+    sweep_at: usize,
+}
+
+impl Parsed {
+    /// The least number of entries at which those of closed connections are looked for.
+    const SWEEP: usize = 64;
+
+    fn get(&self, certificates: &Arc<Certificates>) -> Option<Option<PeerIdentity>> {
+        self.peers.get(&address(certificates)).map(|(_, peer)| peer.clone())
+    }
+
+    fn insert(&mut self, certificates: &Arc<Certificates>, peer: Option<PeerIdentity>) {
+        if self.peers.len() >= self.sweep_at.max(Self::SWEEP) {
+            self.peers.retain(|_, (certificates, _)| certificates.strong_count() > 0);
+            self.sweep_at = 2 * self.peers.len();
+        }
+        self.peers.insert(address(certificates), (Arc::downgrade(certificates), peer));
+    }
+}
+
+fn address(certificates: &Arc<Certificates>) -> usize {
+    Arc::as_ptr(certificates).addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use evercert_fixtures::{Authority, Leaf};
+
+    use super::*;
+
+    fn chain(name: &str) -> Arc<Certificates> {
+        let issued = Authority::new("root").issue(Leaf::for_dns(name).uri("spiffe://example.org/a"));
+        Arc::new(vec![CertificateDer::from(issued.leaf_der)])
+    }
+
+    #[test]
+    fn a_chain_is_parsed_once_for_its_connection() {
+        let (parsed, chain) = (RwLock::default(), chain("a.example.org"));
+        let (first, again) = (identity(&parsed, &chain).unwrap(), identity(&parsed, &chain).unwrap());
+        assert!(Arc::ptr_eq(&first.0, &again.0));
+        assert_eq!(first.dns_names(), ["a.example.org"]);
+        assert_eq!(first.spiffe_id().unwrap().as_str(), "spiffe://example.org/a");
+    }
+
+    #[test]
+    fn two_connections_of_one_certificate_are_two_entries_and_closed_ones_are_swept() {
+        let parsed = RwLock::default();
+        let live = chain("live.example.org");
+        let peer = identity(&parsed, &live).unwrap();
+        for _ in 0..10 * Parsed::SWEEP {
+            let other = Arc::new(live.as_ref().clone());
+            assert!(!Arc::ptr_eq(&identity(&parsed, &other).unwrap().0, &peer.0));
+        }
+        assert!(parsed.read().unwrap().peers.len() <= Parsed::SWEEP + 1);
+        assert!(Arc::ptr_eq(&identity(&parsed, &live).unwrap().0, &peer.0));
+    }
+
+    #[test]
+    fn a_leaf_that_is_no_certificate_is_no_identity() {
+        let parsed = RwLock::default();
+        let garbage: Arc<Certificates> = Arc::new(vec![CertificateDer::from(vec![1, 2, 3])]);
+        assert_eq!(identity(&parsed, &garbage), None);
+    }
+}

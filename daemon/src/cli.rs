@@ -30,14 +30,56 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Run(args) => run::run(args),
-        Command::Config(args) => config::run(args),
+        Command::Config(args) => config::run(&args),
         Command::Status(args) => status::run(args),
         Command::Watch(args) => watch::run(args),
     }
 }
 
+/// How a command ended, for scripts and service managers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// As it should.
+    Ok,
+    /// It could not do what it was asked.
+    Failed,
+    /// The configuration is refused: `EX_CONFIG` of sysexits.h. Starting again does not help.
+    Config,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Ok => Self::SUCCESS,
+            Status::Failed => Self::FAILURE,
+            Status::Config => Self::from(78),
+        }
+    }
+}
+
+/// Says on stderr why a command ends, and with which status.
+pub(crate) fn report(error: &dyn std::error::Error, status: Status) -> ExitCode {
+    eprintln!("evercertd: {error}");
+    status.into()
+}
+
+/// Keeps mounted certificates fresh in running services: watches them, checks them, publishes what passes over a Unix socket, and
+/// knows which process serves which generation
 #[derive(Debug, Parser)]
-#[command(name = "evercertd", version, about)]
+#[command(
+    name = "evercertd",
+    version,
+    about,
+    after_help = "\
+Examples:
+  evercertd run                    the daemon, in the foreground
+  evercertd status                 every identity, and who is still on an older certificate
+  evercertd config                 the default configuration, every key documented
+
+Environment:
+  EVERCERT_CONFIG                  the configuration of `run`
+  EVERCERT_LOG, RUST_LOG           what is logged: error, warn, info, debug, or directives such as info,evercertd=debug"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

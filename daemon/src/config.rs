@@ -1,1 +1,180 @@
-//! The configuration file.
+//! The configuration file: TOML, refused as a whole when one setting makes no sense.
+//!
+//! `file` is what a person writes, `identity` turns one `[[identity]]` into what the keeper wants, `error` says what is wrong,
+//! where, and what to write instead. `default.toml` documents every key; `evercertd config` prints it.
+
+mod duration;
+mod error;
+mod file;
+mod identity;
+mod pattern;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use evercert_core::identity::IdentityName;
+use evercert_core::spec::IdentitySpec;
+use toml::Spanned;
+
+pub(crate) use error::ConfigError;
+pub(crate) use file::{Limits, Log, LogFormat, Process};
+pub(crate) use pattern::Pattern;
+
+use error::{Document, Problem};
+
+/// Where the configuration is looked for when none is named.
+pub(crate) const DEFAULT_FILE: &str = "/etc/evercert/evercertd.toml";
+
+/// The default configuration, with every key documented.
+pub(crate) const DEFAULT: &str = include_str!("config/default.toml");
+
+/// The largest configuration file, in bytes.
+const FILE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// The shortest and the longest tick.
+const TICK: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(3600)];
+
+/// A configuration that makes sense.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Config {
+    /// The file it was read from; absent: the defaults.
+    pub(crate) file: Option<PathBuf>,
+    /// The identities that are named one by one.
+    pub(crate) identities: Vec<IdentitySpec>,
+    /// Directories each of which is an identity named by its base name.
+    pub(crate) directories: Vec<Pattern>,
+    /// How often every identity is looked at, hints or not.
+    pub(crate) tick: Duration,
+    /// Where the Unix sockets are.
+    pub(crate) sockets: SocketPaths,
+    /// Where metrics, liveness and readiness are served; absent: nowhere.
+    pub(crate) http: Option<SocketAddr>,
+    /// The log.
+    pub(crate) log: Log,
+    /// The process as a whole.
+    pub(crate) process: Process,
+    /// What callers may use up.
+    pub(crate) limits: Limits,
+}
+
+/// Where the Unix sockets are, as absolute paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SocketPaths {
+    /// The workload socket.
+    pub(crate) agent: PathBuf,
+    /// The admin socket.
+    pub(crate) admin: PathBuf,
+}
+
+impl Config {
+    /// Reads `file`; without one, [`DEFAULT_FILE`] where it exists and the defaults where it does not.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or a setting in it makes no sense.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let unreadable = |source| ConfigError::Unreadable { file: path.to_owned(), source };
+        let metadata = match std::fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => return Self::defaults(),
+            other => other.map_err(unreadable)?,
+        };
+        if !metadata.is_file() {
+            return Err(unreadable(io::Error::other("not a regular file")));
+        }
+        if metadata.len() > FILE_LIMIT {
+            return Err(unreadable(io::Error::other(format!("larger than {FILE_LIMIT} bytes"))));
+        }
+        Self::parse(path, &std::fs::read_to_string(path).map_err(unreadable)?)
+    }
+
+    /// What holds without a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// None, as a test proves.
+    pub(crate) fn defaults() -> Result<Self, ConfigError> {
+        Ok(Self { file: None, ..Self::parse(Path::new("the defaults"), "")? })
+    }
+
+    /// Reads `text`, the content of `path`.
+    ///
+    /// # Errors
+    ///
+    /// A setting in it makes no sense.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let document = Document { path, text };
+        let file: file::File = toml::from_str(text).map_err(|error| document.toml(&error))?;
+        Self::check(path, &file).map_err(|problem| document.problem(problem))
+    }
+
+    fn check(path: &Path, file: &file::File) -> Result<Self, Spanned<Problem>> {
+        let tick = &file.watch.tick;
+        if !(TICK[0]..=TICK[1]).contains(&tick.get_ref().0) {
+            return Err(at(tick, Problem::OutOfRange { key: "tick", least: "100ms", most: "1h" }));
+        }
+        let sockets = SocketPaths {
+            agent: absolute(&file.sockets.agent, "agent")?,
+            admin: absolute(&file.sockets.admin, "admin")?,
+        };
+        if sockets.agent == sockets.admin {
+            return Err(at(&file.sockets.admin, Problem::SameSocket));
+        }
+        Ok(Self {
+            file: Some(path.to_owned()),
+            identities: identities(&file.identity)?,
+            directories: file.watch.directories.iter().map(pattern).collect::<Result<_, _>>()?,
+            tick: tick.get_ref().0,
+            sockets,
+            http: listen(&file.http.listen)?,
+            log: file.log.clone(),
+            process: file.process.clone(),
+            limits: file.limits.check()?,
+        })
+    }
+}
+
+fn identities(entries: &[file::Identity]) -> Result<Vec<IdentitySpec>, Spanned<Problem>> {
+    let mut first: BTreeMap<IdentityName, usize> = BTreeMap::new();
+    entries
+        .iter()
+        .map(|entry| {
+            let spec = identity::spec(entry)?;
+            let name = spec.id.name.clone();
+            match first.insert(name.clone(), entry.name.span().start) {
+                None => Ok(spec),
+                Some(first) => Err(at(&entry.name, Problem::NameTwice { name, first })),
+            }
+        })
+        .collect()
+}
+
+fn pattern(text: &Spanned<String>) -> Result<Pattern, Spanned<Problem>> {
+    Pattern::new(text.get_ref()).map_err(|error| at(text, Problem::Pattern(error)))
+}
+
+fn listen(text: &Spanned<String>) -> Result<Option<SocketAddr>, Spanned<Problem>> {
+    match text.get_ref().as_str() {
+        "off" => Ok(None),
+        address => address.parse().map(Some).map_err(|_| at(text, Problem::Listen(address.to_owned()))),
+    }
+}
+
+fn absolute(path: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Spanned<Problem>> {
+    if path.get_ref().is_absolute() {
+        Ok(path.get_ref().clone())
+    } else {
+        Err(at(path, Problem::RelativePath { key, path: path.get_ref().clone() }))
+    }
+}
+
+/// `problem` where `value` is written.
+fn at<T>(value: &Spanned<T>, problem: Problem) -> Spanned<Problem> {
+    Spanned::new(value.span(), problem)
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,12 +11,14 @@
 
 mod attest;
 mod cli;
+mod collisions;
 mod config;
 mod daemon;
 mod hardening;
 mod http;
 mod logging;
 mod metrics;
+mod readiness;
 mod serve;
 mod sockets;
 mod sources;

@@ -1,1 +1,302 @@
-//! The daemon's Unix sockets.
+//! The daemon's Unix sockets: one daemon at a path, no moment without a socket there that answers or refuses, and no way for another
+//! user to put one in its place.
+//!
+//! A lock beside the socket tells a running daemon from a stale socket, and only its owner touches the path. The new socket gets a
+//! temporary name and its mode first and is then renamed over the old one. The directory outlives the daemon, because pods mount
+//! it; so does the lock file, because removing it would let two daemons lock two files of one name.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, fchmod, flock};
+use rustix::io::Errno;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// The mode of the directories that are made.
+const DIRECTORY_MODE: u32 = 0o755;
+
+/// The mode of the sockets: the owner and the group, until the daemon attests callers itself.
+const SOCKET_MODE: u32 = 0o660;
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A socket at a path that is this daemon's, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OwnedSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    inode: u64,
+    /// Held by the open file.
+    _lock: File,
+}
+
+/// There is no having the socket.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SocketError {
+    /// The lock is held.
+    #[error(
+        "another evercertd{} serves {}; stop it first (systemctl stop evercertd), or give this one paths of its own in [sockets]",
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display()
+    )]
+    Held {
+        /// The socket.
+        path: PathBuf,
+        /// Who holds it, as the lock file says.
+        pid: Option<u32>,
+    },
+    /// Somebody answers who does not hold the lock.
+    #[error("another program listens on {}; stop it first", path.display())]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something else is in its place.
+    #[error("{} is there and is no socket; remove it", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory can be replaced by somebody else.
+    #[error("{} {problem}: another user could put a socket in place of the daemon's; {advice}", directory.display())]
+    UnsafeDirectory {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Longer than the kernel allows.
+    #[error("{} is too long for a socket: the kernel allows 107 bytes", path.display())]
+    TooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file system refuses.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What failed.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl OwnedSocket {
+    /// Locks `path`, replaces a stale socket there, and listens.
+    ///
+    /// # Errors
+    ///
+    /// Another daemon has it, or the directory or file system does not allow it.
+    pub(crate) fn bind(path: &Path) -> Result<Self, SocketError> {
+        // The temporary name may fit where the final one does not.
+        SockAddr::unix(path).map_err(|_| SocketError::TooLong { path: path.to_owned() })?;
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        prepare(directory)?;
+        let lock = lock(path)?;
+        probe(path)?;
+        let temporary = directory.join(format!(".{}", std::process::id()));
+        // Of a daemon with this process id that was killed between bind and rename. The lock is ours, so nobody else's.
+        remove(&temporary)?;
+        let listener = listen(&temporary)?;
+        let rename = || {
+            fs::set_permissions(&temporary, fs::Permissions::from_mode(SOCKET_MODE))?;
+            fs::rename(&temporary, path)?;
+            fs::symlink_metadata(path)
+        };
+        match rename() {
+            Ok(metadata) => Ok(Self { listener, path: path.to_owned(), inode: metadata.ino(), _lock: lock }),
+            Err(source) => {
+                let _ = fs::remove_file(&temporary);
+                Err(SocketError::Io { action: "put the socket at", path: path.to_owned(), source })
+            }
+        }
+    }
+
+    /// The listener, which shares the socket with this value.
+    ///
+    /// # Errors
+    ///
+    /// No further descriptor can be had.
+    pub(crate) fn listener(&self) -> io::Result<UnixListener> {
+        self.listener.try_clone()
+    }
+}
+
+impl Drop for OwnedSocket {
+    fn drop(&mut self) {
+        // Not one that somebody put there since.
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes the directory where it is missing, and refuses one in which somebody else could replace the socket.
+fn prepare(directory: &Path) -> Result<(), SocketError> {
+    let io_error = |action| move |source| SocketError::Io { action, path: directory.to_owned(), source };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(directory)
+        .map_err(io_error("create the directory"))?;
+    let metadata = fs::symlink_metadata(directory).map_err(io_error("look at"))?;
+    let unsafe_directory =
+        |problem, advice| Err(SocketError::UnsafeDirectory { directory: directory.to_owned(), problem, advice });
+    if metadata.is_symlink() {
+        return unsafe_directory("is a symbolic link", "configure the directory it points to");
+    }
+    let own = rustix::process::geteuid().as_raw();
+    if metadata.uid() != 0 && metadata.uid() != own {
+        return unsafe_directory("belongs to another user", "chown it to the daemon's user");
+    }
+    if metadata.mode() & 0o002 != 0 {
+        return unsafe_directory(
+            "is writable for everybody",
+            "chmod it to 0755, or use a directory of its own below it",
+        );
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<File, SocketError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let io_error = |action| {
+        let name = name.clone();
+        move |source| SocketError::Io { action, path: name, source }
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&name)
+        .map_err(io_error("open"))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut text = String::new();
+            let _ = (&file).take(16).read_to_string(&mut text);
+            return Err(SocketError::Held { path: path.to_owned(), pid: text.trim().parse().ok() });
+        }
+        Err(error) => return Err(io_error("lock")(error.into())),
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io_error("write"))?;
+    Ok(file)
+}
+
+/// Whether the path is free, or holds a socket that nobody listens on.
+fn probe(path: &Path) -> Result<(), SocketError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(SocketError::Io { action: "look at", path: path.to_owned(), source }),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(SocketError::NotASocket { path: path.to_owned() });
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(()),
+        Ok(_) => Err(SocketError::InUse { path: path.to_owned() }),
+        Err(source) => Err(SocketError::Io { action: "probe", path: path.to_owned(), source }),
+    }
+}
+
+fn listen(path: &Path) -> Result<UnixListener, SocketError> {
+    let io_error = |source| SocketError::Io { action: "listen on", path: path.to_owned(), source };
+    let address = SockAddr::unix(path).map_err(|_| SocketError::TooLong { path: path.to_owned() })?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(io_error)?;
+    // Before bind, so that the socket is at no moment open to more than it should be.
+    fchmod(&socket, Mode::from_raw_mode(SOCKET_MODE)).map_err(|error| io_error(error.into()))?;
+    socket.bind(&address).map_err(io_error)?;
+    socket.listen(BACKLOG).map_err(io_error)?;
+    Ok(UnixListener::from(std::os::fd::OwnedFd::from(socket)))
+}
+
+fn remove(path: &Path) -> Result<(), SocketError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(SocketError::Io { action: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run/agent.sock");
+        let first = OwnedSocket::bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, SOCKET_MODE);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o7777 & !0o022, DIRECTORY_MODE);
+        let error = OwnedSocket::bind(&path).unwrap_err().to_string();
+        let own = format!("another evercertd (process {}) serves {}", std::process::id(), path.display());
+        assert!(error.starts_with(&own), "{error}");
+        drop(first);
+        assert!(!path.exists() && path.parent().unwrap().is_dir());
+
+        // What a killed daemon leaves: the socket, and no lock.
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(UnixStream::connect(&path).is_err());
+        let second = OwnedSocket::bind(&path).unwrap();
+        UnixStream::connect(&path).unwrap();
+        let (_stream, _) = second.listener().unwrap().accept().unwrap();
+        let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+    }
+
+    #[test]
+    fn another_programs_socket_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let other = UnixListener::bind(&path).unwrap();
+        assert!(matches!(OwnedSocket::bind(&path), Err(SocketError::InUse { .. })));
+        drop(other);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(matches!(OwnedSocket::bind(&path), Err(SocketError::NotASocket { .. })));
+    }
+
+    #[test]
+    fn a_socket_that_took_the_place_of_ours_is_not_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let ours = OwnedSocket::bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let _theirs = UnixListener::bind(&path).unwrap();
+        drop(ours);
+        assert!(UnixStream::connect(&path).is_ok());
+    }
+
+    #[test]
+    fn a_directory_that_others_control_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let real = directory.path().join("real");
+        fs::create_dir(&real).unwrap();
+        symlink(&real, directory.path().join("link")).unwrap();
+        let error = OwnedSocket::bind(&directory.path().join("link/a.sock")).unwrap_err().to_string();
+        assert!(error.contains("is a symbolic link"), "{error}");
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o777)).unwrap();
+        let error = OwnedSocket::bind(&real.join("a.sock")).unwrap_err().to_string();
+        assert!(error.contains("writable for everybody"), "{error}");
+        let long = real.join("x".repeat(120));
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(OwnedSocket::bind(&long), Err(SocketError::TooLong { .. })));
+    }
+}

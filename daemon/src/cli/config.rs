@@ -1,10 +1,41 @@
 //! `evercertd config`.
 
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+use crate::cli::{Status, report};
+use crate::config::{Config, DEFAULT};
+use crate::sources;
 
-pub(crate) fn run(_: Args) -> ExitCode {
-    todo!()
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  evercertd config > /etc/evercert/evercertd.toml          start from the defaults
+  evercertd config --check /etc/evercert/evercertd.toml    before `systemctl reload evercertd`
+
+Exit status: 0 the file is fine, 78 it is not.")]
+pub(crate) struct Args {
+    /// Check FILE as `evercertd run` would at its start, and say what is wrong with it
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let Some(file) = &args.check else {
+        // A pipe that was closed early is no error of ours.
+        let _ = std::io::stdout().write_all(DEFAULT.as_bytes());
+        return Status::Ok.into();
+    };
+    let config = match Config::load(Some(file)) {
+        Ok(config) => config,
+        Err(error) => return report(&error, Status::Config),
+    };
+    match sources::resolve(&config, &[]) {
+        sources if sources.collisions.is_empty() => {
+            println!("{}: fine, {} identities now", file.display(), sources.specs.len());
+            Status::Ok.into()
+        }
+        sources => report(&sources.collisions[0], Status::Config),
+    }
 }

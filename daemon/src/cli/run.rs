@@ -1,10 +1,73 @@
 //! `evercertd run`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::cli::{Status, report};
+use crate::config::Config;
+use crate::daemon::{self, StartError};
+use crate::systemd::Activation;
+use crate::{hardening, logging};
+
+/// The threads that serve. Two do for ten thousand identities, and every further one costs memory.
+const WORKER_THREADS: usize = 2;
+
+/// The most threads that wait for file systems at a time.
+const BLOCKING_THREADS: usize = 16;
+
+/// How long a thread that is not idle any more is kept.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
+
+/// How long tasks that do not end by themselves are waited for at the end.
+const LAST_TASKS: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Examples:
+  evercertd run                                            /etc/evercert/certs/*, or what /etc/evercert/evercertd.toml says
+  evercertd run --config ./evercertd.toml
+  EVERCERT_LOG=debug evercertd run
 
-pub(crate) fn run(_: Args) -> ExitCode {
-    todo!()
+Signals: HUP reads the configuration again, TERM and INT stop the daemon within 2 s.
+Files:   /etc/evercert/evercertd.toml, /run/evercert/agent/agent.sock, /run/evercert-admin/admin.sock
+Exit status: 0 stopped by a signal, 1 it could not start or go on, 78 the configuration is refused.")]
+pub(crate) struct Args {
+    /// The configuration; without it /etc/evercert/evercertd.toml, and where that is missing the defaults
+    #[arg(long, short, value_name = "FILE", env = "EVERCERT_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: Args) -> ExitCode {
+    let config = match Config::load(args.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => return report(&error, Status::Config),
+    };
+    if let Err(error) = logging::start(&config.log) {
+        return report(&error, Status::Config);
+    }
+    hardening::apply(&config.process);
+    let activation = match Activation::take() {
+        Ok(activation) => activation,
+        Err(error) => return report(&error, Status::Failed),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
+        .thread_name("evercertd")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&StartError::Runtime(error), Status::Failed),
+    };
+    let result = runtime.block_on(daemon::run(args.config, config, activation));
+    // A file system that hangs holds its thread; it must not hold the exit.
+    runtime.shutdown_timeout(LAST_TASKS);
+    match result {
+        Ok(()) => Status::Ok.into(),
+        Err(error @ StartError::Collision(_)) => report(&error, Status::Config),
+        Err(error) => report(&error, Status::Failed),
+    }
 }

@@ -1,0 +1,80 @@
+//! Adds to the state of an identity what its files cannot know: that another one has its name.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use evercert_core::check::{Check, Finding};
+use evercert_core::identity::IdentityId;
+use evercert_core::keeper::{IdentityState, Observer, Reload, WatchProblem};
+
+use crate::sources::Collision;
+use crate::store::Store;
+
+/// A decorator of the store that adds the findings of name collisions to the states that pass.
+pub(crate) struct Collisions {
+    store: Arc<Store>,
+    findings: Mutex<BTreeMap<IdentityId, Vec<Finding>>>,
+}
+
+impl Collisions {
+    /// Passes states on to `store`.
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self { store, findings: Mutex::default() }
+    }
+
+    /// These collide from now on, and no others.
+    pub(crate) fn replace(&self, collisions: &[Collision]) {
+        let mut new: BTreeMap<IdentityId, Vec<Finding>> = BTreeMap::new();
+        for collision in collisions {
+            new.entry(collision.id.clone()).or_default().push(collision.finding());
+        }
+        // Under the lock to the end: a state that passes meanwhile would be overwritten by the older one that was read here.
+        let mut findings = self.lock();
+        let old = std::mem::replace(&mut *findings, new);
+        for id in old.keys().chain(findings.keys().filter(|id| !old.contains_key(*id))) {
+            if old.get(id) == findings.get(id) {
+                continue;
+            }
+            let Some(state) = self.store.get(id).map(|receiver| Arc::clone(&receiver.borrow())) else { continue };
+            let own = state.findings.iter().filter(|finding| finding.check != Check::NameCollision).cloned();
+            let all = own.chain(findings.get(id).into_iter().flatten().cloned()).collect();
+            self.store.state(id, Arc::new(IdentityState { findings: all, ..IdentityState::clone(&state) }));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<IdentityId, Vec<Finding>>> {
+        // The map is replaced whole; a panic leaves no half of it.
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Collisions {
+    fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
+        let findings = self.lock();
+        let state = match findings.get(id) {
+            None => state,
+            Some(more) => {
+                let all = state.findings.iter().chain(more).cloned().collect();
+                Arc::new(IdentityState { findings: all, ..IdentityState::clone(&state) })
+            }
+        };
+        self.store.state(id, state);
+    }
+
+    fn removed(&self, id: &IdentityId) {
+        self.store.removed(id);
+    }
+
+    fn reload(&self, id: &IdentityId, result: Reload, took: Duration) {
+        self.store.reload(id, result, took);
+    }
+
+    fn watch_problem(&self, problem: WatchProblem) {
+        self.store.watch_problem(problem);
+    }
+
+    fn scanned(&self, at: SystemTime) {
+        self.store.scanned(at);
+    }
+}

@@ -1,0 +1,178 @@
+//! The configuration as it is written.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::duration::Span;
+use super::error::Problem;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) watch: Watch,
+    pub(super) sockets: Sockets,
+    pub(super) http: Http,
+    pub(super) log: Log,
+    pub(super) process: Process,
+    pub(super) limits: Limits,
+    pub(super) identity: Vec<Identity>,
+}
+
+/// One `[[identity]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Identity {
+    pub(super) name: Spanned<String>,
+    pub(super) path: Option<Spanned<PathBuf>>,
+    pub(super) chain: Option<Spanned<PathBuf>>,
+    pub(super) key: Option<Spanned<PathBuf>>,
+    pub(super) bundle: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub(super) usages: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) dns_names: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) ip_addresses: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) uris: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) admission: Admission,
+    pub(super) require_chain: Option<bool>,
+    pub(super) renew_before: Option<Spanned<Span>>,
+    pub(super) clock_skew: Option<Spanned<Span>>,
+    #[serde(default)]
+    pub(super) allow: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Admission {
+    #[default]
+    Enforce,
+    Observe,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Watch {
+    pub(super) directories: Vec<Spanned<String>>,
+    pub(super) tick: Spanned<Span>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        let tick = Span(evercert_core::keeper::KeeperSettings::TICK);
+        Self { directories: vec![unwritten("/etc/evercert/certs/*".to_owned())], tick: unwritten(tick) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Sockets {
+    pub(super) agent: Spanned<PathBuf>,
+    pub(super) admin: Spanned<PathBuf>,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self {
+            agent: unwritten("/run/evercert/agent/agent.sock".into()),
+            admin: unwritten("/run/evercert-admin/admin.sock".into()),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Http {
+    pub(super) listen: Spanned<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: unwritten("127.0.0.1:9793".to_owned()) }
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// What is logged, as the directives of `tracing-subscriber`'s `EnvFilter`.
+    pub(crate) level: String,
+    /// How it looks.
+    pub(crate) format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// One line for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The process as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Process {
+    /// Whether core dumps, and debuggers of the same user, may have the process' memory.
+    pub(crate) dumpable: bool,
+}
+
+/// What callers may use up.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    connections: Spanned<usize>,
+    connections_per_uid: Spanned<usize>,
+}
+
+impl Limits {
+    /// The most connections on the workload socket.
+    pub(crate) fn connections(&self) -> usize {
+        *self.connections.get_ref()
+    }
+
+    /// The most connections of one user on the workload socket.
+    pub(crate) fn connections_per_uid(&self) -> usize {
+        *self.connections_per_uid.get_ref()
+    }
+
+    pub(super) fn check(&self) -> Result<Self, Spanned<Problem>> {
+        for (key, value) in [("connections", &self.connections), ("connections_per_uid", &self.connections_per_uid)] {
+            if !(1..=1_000_000).contains(value.get_ref()) {
+                return Err(super::at(value, Problem::OutOfRange { key, least: "1", most: "1000000" }));
+            }
+        }
+        if self.connections_per_uid() > self.connections() {
+            let written =
+                [&self.connections_per_uid, &self.connections].into_iter().find(|value| !value.span().is_empty());
+            let place = written.unwrap_or(&self.connections);
+            return Err(super::at(place, Problem::PerUidAboveTotal(self.connections_per_uid(), self.connections())));
+        }
+        Ok(self.clone())
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: unwritten(4096), connections_per_uid: unwritten(1024) }
+    }
+}
+
+/// A default, which stands nowhere in the file.
+fn unwritten<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}

@@ -1,0 +1,202 @@
+//! One `[[identity]]`: where its files are, and what is expected of them.
+
+use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use evercert_core::identity::{IdentityId, IdentityName};
+use evercert_core::spec::{
+    Admission, BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec, RequireChain, Usage, file_name,
+};
+use toml::Spanned;
+
+use super::error::Problem;
+use super::{at, file};
+
+/// Names of files that hold certificates end in one of these; a directory's do not. Decided by name alone, so that a
+/// configuration means the same whether or not the path is there, and a hung mount cannot stall its reading.
+const FILE_EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "key"];
+
+/// The longest skew between this clock and an issuer's that can be set.
+const CLOCK_SKEW_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// The only rule of access there is: whoever may read the key file.
+const READERS: &str = "readers";
+
+/// What the keeper is to do for one `[[identity]]`.
+pub(super) fn spec(entry: &file::Identity) -> Result<IdentitySpec, Spanned<Problem>> {
+    let name = IdentityName::from_str(entry.name.get_ref()).map_err(|error| at(&entry.name, error.into()))?;
+    allow(entry)?;
+    let files = files(entry)?;
+    if files.credential.is_none() {
+        no_leaf(entry)?;
+    }
+    Ok(IdentitySpec { id: IdentityId::node(name), files, expectations: expectations(entry)? })
+}
+
+fn files(entry: &file::Identity) -> Result<FileSet, Spanned<Problem>> {
+    match (&entry.path, &entry.chain, &entry.key) {
+        (Some(path), chain, key) => in_path(entry, path, chain.as_ref(), key.as_ref()),
+        (None, Some(chain), Some(key)) => {
+            let chain = anywhere(chain, "chain")?;
+            let key = anywhere(key, "key")?;
+            let bundle = entry.bundle.as_ref().map(|bundle| anywhere(bundle, "bundle")).transpose()?;
+            Ok(FileSet { credential: Some(credential(chain, key)), bundle: bundle.map(BundleFile::Dedicated) })
+        }
+        (None, Some(chain), None) => Err(at(chain, Problem::HalfACredential { present: "chain", absent: "key" })),
+        (None, None, Some(key)) => Err(at(key, Problem::HalfACredential { present: "key", absent: "chain" })),
+        (None, None, None) => match &entry.bundle {
+            Some(bundle) => {
+                Ok(FileSet { credential: None, bundle: Some(BundleFile::Dedicated(anywhere(bundle, "bundle")?)) })
+            }
+            None => Err(at(&entry.name, Problem::NoFiles(entry.name.get_ref().clone()))),
+        },
+    }
+}
+
+fn in_path(
+    entry: &file::Identity,
+    path: &Spanned<PathBuf>,
+    chain: Option<&Spanned<PathBuf>>,
+    key: Option<&Spanned<PathBuf>>,
+) -> Result<FileSet, Spanned<Problem>> {
+    let directory = super::absolute(path, "path")?;
+    let (directory, credential) = if is_file_name(&directory) {
+        for (name, value) in [("chain", chain), ("key", key)] {
+            if let Some(value) = value {
+                return Err(at(value, Problem::FileAndKey { key: name, path: directory }));
+            }
+        }
+        (directory.parent().unwrap_or(Path::new("/")).to_owned(), CredentialFiles::Combined(directory))
+    } else {
+        let credential = match (chain, key) {
+            (None, None) => credential(directory.join(file_name::CHAIN), directory.join(file_name::KEY)),
+            (Some(chain), Some(key)) => credential(
+                directory.join(beside(chain, "chain", &directory, "fullchain.pem")?),
+                directory.join(beside(key, "key", &directory, "privkey.pem")?),
+            ),
+            (Some(chain), None) => {
+                return Err(at(chain, Problem::HalfACredential { present: "chain", absent: "key" }));
+            }
+            (None, Some(key)) => {
+                return Err(at(key, Problem::HalfACredential { present: "key", absent: "chain" }));
+            }
+        };
+        (directory, credential)
+    };
+    let bundle = match &entry.bundle {
+        None => BundleFile::OfCredential(directory.join(file_name::BUNDLE)),
+        Some(bundle) if bundle.get_ref().is_absolute() => BundleFile::Dedicated(bundle.get_ref().clone()),
+        Some(bundle) => {
+            BundleFile::OfCredential(directory.join(beside(bundle, "bundle", &directory, file_name::BUNDLE)?))
+        }
+    };
+    Ok(FileSet { credential: Some(credential), bundle: Some(bundle) })
+}
+
+/// One file for both is a file that holds both.
+fn credential(chain: PathBuf, key: PathBuf) -> CredentialFiles {
+    if chain == key { CredentialFiles::Combined(chain) } else { CredentialFiles::Pair { chain, key } }
+}
+
+/// An absolute path, where no `path` is given.
+fn anywhere(value: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Spanned<Problem>> {
+    let path = value.get_ref();
+    if path.is_absolute() { Ok(path.clone()) } else { Err(at(value, Problem::NoDirectory { key, path: path.clone() })) }
+}
+
+/// The name of one file, where `path` says in which directory.
+fn beside<'a>(
+    value: &'a Spanned<PathBuf>,
+    key: &'static str,
+    directory: &Path,
+    example: &'static str,
+) -> Result<&'a Path, Spanned<Problem>> {
+    let path = value.get_ref();
+    if path.is_absolute() {
+        return Err(at(value, Problem::PathAndAbsolute { key, path: directory.to_owned() }));
+    }
+    let mut components = path.components();
+    match (components.next(), components.next()) {
+        (Some(Component::Normal(_)), None) => Ok(path),
+        _ => Err(at(value, Problem::NotAFileName { key, path: path.clone(), example })),
+    }
+}
+
+fn is_file_name(path: &Path) -> bool {
+    let slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    !slash && path.extension().is_some_and(|extension| FILE_EXTENSIONS.iter().any(|known| extension == *known))
+}
+
+fn expectations(entry: &file::Identity) -> Result<Expectations, Spanned<Problem>> {
+    let usages =
+        entry.usages.iter().map(|word| Usage::from_str(word.get_ref()).map_err(|error| at(word, error.into())));
+    let ip_addresses = entry
+        .ip_addresses
+        .iter()
+        .map(|text| IpAddr::from_str(text.get_ref()).map_err(|_| at(text, Problem::IpAddress(text.get_ref().clone()))));
+    Ok(Expectations {
+        usages: usages.collect::<Result<_, _>>()?,
+        dns_names: names(&entry.dns_names, "dns_names")?,
+        ip_addresses: ip_addresses.collect::<Result<_, _>>()?,
+        uris: names(&entry.uris, "uris")?,
+        admission: match entry.admission {
+            file::Admission::Enforce => Admission::Enforce,
+            file::Admission::Observe => Admission::Observe,
+        },
+        require_chain: match entry.require_chain {
+            None => RequireChain::Auto,
+            Some(true) => RequireChain::Always,
+            Some(false) => RequireChain::Never,
+        },
+        renew_before: match &entry.renew_before {
+            Some(span) if span.get_ref().0.is_zero() => {
+                return Err(at(span, Problem::OutOfRange { key: "renew_before", least: "1s", most: "the lifetime" }));
+            }
+            span => span.as_ref().map(|span| span.get_ref().0),
+        },
+        clock_skew: match &entry.clock_skew {
+            Some(span) if span.get_ref().0 > CLOCK_SKEW_LIMIT => {
+                return Err(at(span, Problem::OutOfRange { key: "clock_skew", least: "0s", most: "24h" }));
+            }
+            span => span.as_ref().map_or(Expectations::CLOCK_SKEW, |span| span.get_ref().0),
+        },
+    })
+}
+
+fn names(values: &[Spanned<String>], key: &'static str) -> Result<Vec<String>, Spanned<Problem>> {
+    let blank = |value: &String| value.is_empty() || value.contains(char::is_whitespace);
+    values
+        .iter()
+        .map(|value| match value.get_ref() {
+            text if blank(text) => Err(at(value, Problem::Blank { key, value: text.clone() })),
+            text => Ok(text.clone()),
+        })
+        .collect()
+}
+
+fn no_leaf(entry: &file::Identity) -> Result<(), Spanned<Problem>> {
+    let lists = [
+        ("usages", &entry.usages),
+        ("dns_names", &entry.dns_names),
+        ("ip_addresses", &entry.ip_addresses),
+        ("uris", &entry.uris),
+    ];
+    if let Some((key, value)) = lists.iter().find_map(|(key, values)| values.first().map(|value| (*key, value))) {
+        return Err(at(value, Problem::NoLeaf(key)));
+    }
+    match &entry.renew_before {
+        Some(span) => Err(at(span, Problem::NoLeaf("renew_before"))),
+        None => Ok(()),
+    }
+}
+
+fn allow(entry: &file::Identity) -> Result<(), Spanned<Problem>> {
+    let Some(rules) = &entry.allow else { return Ok(()) };
+    match rules.iter().find(|rule| rule.get_ref() != READERS) {
+        Some(rule) => Err(at(rule, Problem::Allow(rule.get_ref().clone()))),
+        None if rules.is_empty() => Err(at(&entry.name, Problem::AllowNobody)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,126 @@
+//! Which directories are identities: a path whose last component may hold wildcards.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// An absolute path, the last component of which may hold `*` (any characters) and `?` (one character). A wildcard does not
+/// match a leading dot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    parent: PathBuf,
+    last: String,
+}
+
+/// A text that is no such pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PatternError {
+    /// It does not start at the root.
+    #[error("directories holds the relative path {0:?}; write an absolute one, such as \"/etc/evercert/certs/*\"")]
+    Relative(String),
+    /// It ends in the root, `.` or `..`.
+    #[error("directories holds {0:?}, which names no directory; write one such as \"/etc/evercert/certs/*\"")]
+    NoName(String),
+    /// A wildcard stands elsewhere than in the last component.
+    #[error(
+        "directories holds {0:?}, with a wildcard before its last part; write one entry for each parent, such as \
+         \"/etc/evercert/certs/*\""
+    )]
+    WildcardInParent(String),
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    ///
+    /// It is relative, names nothing, or has a wildcard before its last component.
+    pub(super) fn new(text: &str) -> Result<Self, PatternError> {
+        let path = Path::new(text);
+        if !path.is_absolute() {
+            return Err(PatternError::Relative(text.to_owned()));
+        }
+        let (Some(parent), Some(Component::Normal(last))) = (path.parent(), path.components().next_back()) else {
+            return Err(PatternError::NoName(text.to_owned()));
+        };
+        if is_wild(&parent.to_string_lossy()) {
+            return Err(PatternError::WildcardInParent(text.to_owned()));
+        }
+        Ok(Self { parent: parent.to_owned(), last: last.to_string_lossy().into_owned() })
+    }
+
+    /// The directory in which matches are looked for.
+    pub(crate) fn parent(&self) -> &Path {
+        &self.parent
+    }
+
+    /// The one directory it names, where it has no wildcard.
+    pub(crate) fn literal(&self) -> Option<PathBuf> {
+        (!is_wild(&self.last)).then(|| self.parent.join(&self.last))
+    }
+
+    /// Whether `directory` is meant, there or not.
+    pub(crate) fn means(&self, directory: &Path) -> bool {
+        directory.parent() == Some(&self.parent) && directory.file_name().is_some_and(|name| self.matches(name))
+    }
+
+    /// Whether an entry of [`Pattern::parent`] is meant.
+    pub(crate) fn matches(&self, name: &OsStr) -> bool {
+        let (pattern, name) = (self.last.as_bytes(), name.as_bytes());
+        if name.first() == Some(&b'.') && pattern.first() != Some(&b'.') {
+            return false;
+        }
+        matches(pattern, name)
+    }
+}
+
+fn is_wild(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+/// Goes back to the last `*` only, so that no pattern takes more than `pattern × name` steps.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_matches_as_in_a_shell() {
+        for (pattern, yes, no) in [
+            ("/x/*", &["a", "a.b"][..], &[".a", "..data"][..]),
+            ("/x/*-tls", &["a-tls", "-tls", "a-tls-tls"], &["tls", "a-tlsx"]),
+            ("/x/a?c*", &["abc", "abcd"], &["ac", "bbc"]),
+            ("/x/.*", &[".a"], &["a"]),
+            ("/x/plain", &["plain"], &["plain2", "plai"]),
+        ] {
+            let pattern = Pattern::new(pattern).unwrap();
+            yes.iter().for_each(|name| assert!(pattern.matches(OsStr::new(name)), "{pattern:?} {name}"));
+            no.iter().for_each(|name| assert!(!pattern.matches(OsStr::new(name)), "{pattern:?} {name}"));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("/etc/evercert/evercertd.toml"), text)
+}
+
+fn error(text: &str) -> String {
+    parse(text).map(|config| format!("{config:?}")).unwrap_err().to_string()
+}
+
+/// The default configuration with its examples uncommented.
+fn uncommented() -> String {
+    let example =
+        |line: &&str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| !c.is_whitespace()));
+    DEFAULT
+        .lines()
+        .map(|line| if example(&line) { &line[1..] } else { line })
+        .fold(String::new(), |all, line| all + line + "\n")
+}
+
+#[test]
+fn the_default_configuration_says_what_holds_without_one() {
+    assert_eq!(Config { file: None, ..parse(DEFAULT).unwrap() }, Config::defaults().unwrap());
+}
+
+#[test]
+fn the_examples_of_the_default_configuration_hold() {
+    let config = parse(&uncommented()).unwrap();
+    assert_eq!(config.identities.len(), 1);
+    assert_eq!(config.identities[0].expectations.usages.len(), 2);
+}
+
+#[test]
+fn the_default_configuration_documents_every_key() {
+    let known = |section: &str| {
+        let text = format!("[{section}]\nno_such_key = 1\n")
+            .replace("[]\n", "")
+            .replace("[[identity]]\n", "[[identity]]\nname = \"a\"\n");
+        match parse(&text).unwrap_err() {
+            ConfigError::Invalid { problem, .. } => match *problem {
+                Problem::UnknownKey { known, .. } => known,
+                other => panic!("{other}"),
+            },
+            other => panic!("{other}"),
+        }
+    };
+    let document: toml::Table = toml::from_str(&uncommented()).unwrap();
+    for section in known("") {
+        assert!(document.contains_key(&section), "{section} is not documented");
+        let (keys, table) = match &document[&section] {
+            toml::Value::Array(tables) => (known(&format!("[{section}]")), tables[0].as_table().unwrap()),
+            table => (known(&section), table.as_table().unwrap()),
+        };
+        assert!(!keys.is_empty());
+        for key in keys {
+            assert!(table.contains_key(&key), "{section}.{key} is not documented");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_key_that_was_meant() {
+    assert_eq!(
+        error("[watch]\n  tikc = \"30s\"\n"),
+        "/etc/evercert/evercertd.toml:2:3: unknown key `tikc`; did you mean `tick`? Keys here are: directories, tick"
+    );
+    assert_eq!(
+        error("[http]\nzzz = 1\n"),
+        "/etc/evercert/evercertd.toml:2:1: unknown key `zzz`; keys here are: listen"
+    );
+    assert!(
+        error("[[identity]]\nname = \"a\"\ndns-names = []\n")
+            .contains("3:1: unknown key `dns-names`; did you mean `dns_names`?")
+    );
+    assert!(error("[sokets]\n").contains("1:2: unknown key `sokets`; did you mean `sockets`?"));
+}
+
+#[test]
+fn what_contradicts_itself_is_refused_with_what_to_write() {
+    let identity = |rest: &str| error(&format!("[[identity]]\nname = \"a\"\n{rest}\n"));
+    for (text, place, sentence) in [
+        (
+            "path = \"/x/a.pem\"\nchain = \"b\"\nkey = \"c\"",
+            "4:9",
+            "remove `chain`, or let `path` be the directory of both",
+        ),
+        ("path = \"/x\"\nkey = \"k\"", "4:7", "`key` is set without `chain`; set both"),
+        ("chain = \"/x/c\"", "3:9", "`chain` is set without `key`"),
+        ("path = \"/x\"\nchain = \"/y/c\"\nkey = \"k\"", "4:9", "they contradict each other; keep `path`"),
+        ("path = \"/x\"\nchain = \"../c\"\nkey = \"k\"", "4:9", "write the name of one file in it"),
+        ("path = \"x\"", "3:8", "`path` is the relative path \"x\"; write an absolute one"),
+        ("bundle = \"ca.crt\"", "3:10", "there is no `path` it could be in"),
+        ("", "2:8", "names no file; set `path`"),
+        ("bundle = \"/x/ca\"\nusages = [\"server auth\"]", "4:11", "only has a `bundle`"),
+        ("path = \"/x\"\nusages = [\"serve\"]", "4:11", "unknown usage \"serve\"; usages are cert-manager's words"),
+        ("path = \"/x\"\nip_addresses = [\"1.2.3\"]", "4:17", "no IP address"),
+        ("path = \"/x\"\ndns_names = [\"\"]", "4:14", "`dns_names` holds \"\""),
+        ("path = \"/x\"\nallow = [\"uid:1\"]", "4:10", "the only rule this version knows is \"readers\""),
+        ("path = \"/x\"\nallow = []", "2:8", "nobody could use"),
+        ("path = \"/x\"\nclock_skew = \"25h\"", "4:14", "from 0s to 24h"),
+        ("path = \"/x\"\nrenew_before = \"soon\"", "4:16", "`renew_before`: \"soon\" is no span of time"),
+        (
+            "path = \"/x\"\nadmission = \"lax\"",
+            "4:13",
+            "`admission`: unknown variant `lax`, expected `enforce` or `observe`",
+        ),
+        (
+            "path = \"/x\"\nrequire_chain = \"yes\"",
+            "4:17",
+            "`require_chain`: invalid type: string \"yes\", expected a boolean",
+        ),
+        ("path = \"/x\"\n\n[[identity]]\nname = \"a\"\npath = \"/y\"", "6:8", "used twice, first on line 2"),
+        ("path = \"/x\"\n\n[watch]\ntick = \"1ms\"", "6:8", "`tick` is out of range; write a value from 100ms to 1h"),
+        ("path = \"/x\"\n\n[watch]\ndirectories = [\"/x/*/y\"]", "6:16", "one entry for each parent"),
+        ("path = \"/x\"\n\n[sockets]\nagent = \"a.sock\"", "6:9", "`agent` is the relative path"),
+        ("path = \"/x\"\n\n[http]\nlisten = \":9793\"", "6:10", "an IP address and a port"),
+        (
+            "path = \"/x\"\n\n[limits]\nconnections = 5",
+            "6:15",
+            "`connections_per_uid` is 1024, more than the 5 of `connections`",
+        ),
+    ] {
+        let error = identity(text);
+        assert!(error.starts_with(&format!("/etc/evercert/evercertd.toml:{place}: ")), "{text}: {error}");
+        assert!(error.contains(sentence), "{text}: {error}");
+    }
+    assert!(error("[[identity]]\nname = \"a b\"\n").contains("`name`: \"a b\" is not an identity name"));
+    assert!(error("[[identity]]\npath = \"/x\"\n").contains("missing field `name`"));
+    assert!(error("[watch\n").starts_with("/etc/evercert/evercertd.toml:1:"));
+}
+
+#[test]
+fn an_identity_says_where_its_files_are() {
+    let files = |rest: &str| {
+        let config = parse(&format!("[[identity]]\nname = \"a\"\n{rest}\n")).unwrap();
+        let files = config.identities[0].files.clone();
+        let credential = files.credential.map(|files| {
+            if files.chain() == files.key() {
+                format!("{}", files.chain().display())
+            } else {
+                format!("{} {}", files.chain().display(), files.key().display())
+            }
+        });
+        format!("{credential:?} {:?}", files.bundle)
+    };
+    for (text, expected) in [
+        ("path = \"/x\"", "Some(\"/x/tls.crt /x/tls.key\") Some(OfCredential(\"/x/ca.crt\"))"),
+        ("path = \"/x/a.pem\"", "Some(\"/x/a.pem\") Some(OfCredential(\"/x/ca.crt\"))"),
+        ("path = \"/x/a.pem/\"", "Some(\"/x/a.pem/tls.crt /x/a.pem/tls.key\") Some(OfCredential(\"/x/a.pem/ca.crt\"))"),
+        ("path = \"/x\"\nbundle = \"/y/ca\"", "Some(\"/x/tls.crt /x/tls.key\") Some(Dedicated(\"/y/ca\"))"),
+        (
+            "path = \"/x\"\nchain = \"c\"\nkey = \"k\"\nbundle = \"b\"",
+            "Some(\"/x/c /x/k\") Some(OfCredential(\"/x/b\"))",
+        ),
+        ("path = \"/x\"\nchain = \"c\"\nkey = \"c\"", "Some(\"/x/c\") Some(OfCredential(\"/x/ca.crt\"))"),
+        ("chain = \"/x/c\"\nkey = \"/y/k\"", "Some(\"/x/c /y/k\") None"),
+        ("bundle = \"/x/ca.crt\"", "None Some(Dedicated(\"/x/ca.crt\"))"),
+    ] {
+        assert_eq!(files(text), expected, "{text}");
+    }
+}

@@ -1,0 +1,122 @@
+//! What may block, beside the task that decides.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::{Config, ConfigError};
+use crate::sources::{self, Sources};
+
+/// How long a file system may take to answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Something that reads files.
+pub(super) enum Job {
+    /// Look which identities there are now.
+    Look {
+        /// By this configuration.
+        config: Config,
+        /// With the directories that are known already.
+        known: Vec<PathBuf>,
+    },
+    /// Read the configuration again, and look.
+    Reload {
+        /// The file; absent: where it is by default.
+        file: Option<PathBuf>,
+    },
+}
+
+/// What came of a job.
+pub(super) enum Outcome {
+    /// Which identities there are; absent: it took too long.
+    Looked(Option<Sources>),
+    /// The new configuration and its identities.
+    Reloaded(Result<(Box<Config>, Sources), ReloadError>),
+}
+
+/// The configuration was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReloadError {
+    /// It cannot be read, or makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file system does not answer.
+    #[error("reading the configuration and its directories took longer than {} s; send SIGHUP again", DEADLINE.as_secs())]
+    TooSlow,
+}
+
+/// At most one job at a time, and a reload that waits for its turn.
+#[derive(Default)]
+pub(super) struct Jobs {
+    running: Option<Running>,
+    waiting: Option<Job>,
+    /// Held by the thread of a job, which may outlive the job's deadline.
+    thread: Arc<()>,
+}
+
+struct Running {
+    handle: JoinHandle<Outcome>,
+    deadline: Instant,
+    is_reload: bool,
+}
+
+impl Jobs {
+    /// Starts `job`, after the one that runs.
+    pub(super) fn start(&mut self, job: Job) {
+        if self.running.is_some() {
+            self.waiting = Some(job);
+            return;
+        }
+        let is_reload = matches!(job, Job::Reload { .. });
+        // A thread that hangs in a file system stays where it is. One is enough: looking again would hang, too.
+        let is_stuck = Arc::strong_count(&self.thread) > 1 && !is_reload;
+        let thread = Arc::clone(&self.thread);
+        let handle = if is_stuck {
+            tokio::spawn(async { Outcome::Looked(None) })
+        } else {
+            tokio::task::spawn_blocking(move || {
+                let outcome = job.run();
+                drop(thread);
+                outcome
+            })
+        };
+        self.running = Some(Running { handle, deadline: Instant::now() + DEADLINE, is_reload });
+    }
+
+    /// Whether there is something to wait for.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// What came of the job that runs. Never ends without one; may be dropped and called again.
+    pub(super) async fn finished(&mut self) -> Outcome {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        let outcome = match timeout_at(running.deadline, &mut running.handle).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) if running.is_reload => Outcome::Reloaded(Err(ReloadError::TooSlow)),
+            Ok(Err(_)) | Err(_) => Outcome::Looked(None),
+        };
+        self.running = None;
+        if let Some(job) = self.waiting.take() {
+            self.start(job);
+        }
+        outcome
+    }
+}
+
+impl Job {
+    fn run(self) -> Outcome {
+        match self {
+            Self::Look { config, known } => Outcome::Looked(Some(sources::resolve(&config, &known))),
+            Self::Reload { file } => {
+                Outcome::Reloaded(Config::load(file.as_deref()).map_err(ReloadError::from).map(|config| {
+                    let sources = sources::resolve(&config, &[]);
+                    (Box::new(config), sources)
+                }))
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What is measured of each identity.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use evercert_core::check::Severity;
+use evercert_core::identity::IdentityId;
+use evercert_core::keeper::IdentityState;
+use evercert_core::snapshot::Snapshot;
+
+use super::exposition::{Family, fractional_seconds, seconds};
+use super::observer::RELOADS;
+
+/// One identity at the time of a scrape.
+pub(super) struct Row {
+    pub(super) id: IdentityId,
+    /// Absent until its files were first read.
+    pub(super) state: Option<Arc<IdentityState>>,
+    pub(super) reloads: [u64; RELOADS.len()],
+    pub(super) bundle_not_after: Option<SystemTime>,
+    pub(super) subscribers: SubscriberCounts,
+}
+
+/// Its subscribers, as far as metrics go.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SubscriberCounts {
+    pub(super) connected: usize,
+    pub(super) behind: usize,
+    /// The oldest leaf that one of them reports as current.
+    pub(super) not_after: Option<SystemTime>,
+}
+
+/// A family and how it is written for one identity.
+pub(super) type Metric = (Family, fn(&Family, &Row, &mut String));
+
+/// The families, in their order on the page.
+pub(super) const METRICS: [Metric; 12] = [
+    (Family::gauge("evercert_identity_published", "Whether a generation is served: 0 or 1."), |family, row, text| {
+        family.sample(text, &row.labels(), u8::from(row.snapshot().is_some()));
+    }),
+    (Family::gauge("evercert_identity_generation", "The generation that is served."), |family, row, text| {
+        if let Some(snapshot) = row.snapshot() {
+            family.sample(text, &row.labels(), snapshot.generation());
+        }
+    }),
+    (
+        Family::gauge(
+            "evercert_identity_not_after_timestamp_seconds",
+            "When the published leaf expires; a gap to the one on disk means that the new one is not published.",
+        ),
+        |family, row, text| {
+            let leaf = row.snapshot().and_then(|snapshot| snapshot.credential()).map(|credential| credential.leaf());
+            time(family, row, text, leaf.map(|leaf| leaf.not_after));
+        },
+    ),
+    (
+        Family::gauge(
+            "evercert_identity_bundle_not_after_timestamp_seconds",
+            "When the first anchor of the published bundle expires.",
+        ),
+        |family, row, text| time(family, row, text, row.bundle_not_after),
+    ),
+    (
+        Family::gauge(
+            "evercert_identity_renewal_due_timestamp_seconds",
+            "When renewal of the published leaf is expected.",
+        ),
+        |family, row, text| time(family, row, text, row.snapshot().and_then(|snapshot| snapshot.renewal_due())),
+    ),
+    (
+        Family::gauge("evercert_identity_last_rotation_timestamp_seconds", "When the served generation was published."),
+        |family, row, text| {
+            if let Some(at) = row.state.as_ref().and_then(|state| state.published_at) {
+                family.sample(text, &row.labels(), fractional_seconds(at));
+            }
+        },
+    ),
+    (
+        Family::counter("evercert_identity_reloads_total", "How often its files were read, by result."),
+        |family, row, text| {
+            for ((_, result), count) in RELOADS.iter().zip(row.reloads) {
+                let [identity, scope] = row.labels();
+                family.sample(text, &[identity, scope, ("result", result)], count);
+            }
+        },
+    ),
+    (Family::gauge("evercert_identity_findings", "What the checks have to say, by severity."), |family, row, text| {
+        for severity in Severity::ALL {
+            let count = row.findings().filter(|(_, of)| *of == severity).count();
+            let [identity, scope] = row.labels();
+            family.sample(text, &[identity, scope, ("severity", severity.as_str())], count);
+        }
+    }),
+    (
+        Family::gauge("evercert_identity_finding", "One thing a check has to say; 1 while it holds."),
+        |family, row, text| {
+            let distinct: BTreeSet<_> = row.findings().collect();
+            for (check, severity) in distinct {
+                let [identity, scope] = row.labels();
+                family.sample(text, &[identity, scope, ("check", check), ("severity", severity.as_str())], 1);
+            }
+        },
+    ),
+    (Family::gauge("evercert_subscribers", "Connected subscribers."), |family, row, text| {
+        family.sample(text, &row.labels(), row.subscribers.connected);
+    }),
+    (
+        Family::gauge("evercert_subscribers_behind", "Subscribers that have not acknowledged the served generation."),
+        |family, row, text| family.sample(text, &row.labels(), row.subscribers.behind),
+    ),
+    (
+        Family::gauge(
+            "evercert_subscriber_not_after_timestamp_seconds",
+            "When the oldest leaf expires that a subscriber reports as current.",
+        ),
+        |family, row, text| time(family, row, text, row.subscribers.not_after),
+    ),
+];
+
+impl Row {
+    fn labels(&self) -> [(&str, &str); 2] {
+        [("identity", self.id.name.as_str()), ("scope", self.id.scope.label())]
+    }
+
+    fn snapshot(&self) -> Option<&Snapshot> {
+        self.state.as_ref().and_then(|state| state.snapshot.as_deref())
+    }
+
+    fn findings(&self) -> impl Iterator<Item = (&'static str, Severity)> {
+        let findings = self.state.iter().flat_map(|state| state.findings.iter());
+        findings.map(|finding| (finding.check.as_str(), finding.severity))
+    }
+}
+
+fn time(family: &Family, row: &Row, text: &mut String, time: Option<SystemTime>) {
+    if let Some(time) = time {
+        family.sample(text, &row.labels(), seconds(time));
+    }
+}

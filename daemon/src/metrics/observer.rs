@@ -1,0 +1,109 @@
+//! The decorator between keeper and store that measures what passes.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use evercert_core::certificate::CertificateFacts;
+use evercert_core::digest::Digest;
+use evercert_core::identity::IdentityId;
+use evercert_core::keeper::{IdentityState, Observer, Reload, WatchProblem};
+
+use super::certificates::{self, FileError};
+use super::{Metrics, exposition};
+
+/// Every problem of watching, for counters that start at 0.
+pub(super) const WATCH_PROBLEMS: [WatchProblem; 3] =
+    [WatchProblem::Overflow, WatchProblem::Exhausted, WatchProblem::Other];
+
+/// Every result of a reload, in the order in which [`Record::reloads`] counts them.
+pub(super) const RELOADS: [(Reload, &str); 3] =
+    [(Reload::Published, "published"), (Reload::Rejected, "rejected"), (Reload::Unchanged, "unchanged")];
+
+/// What is counted of one identity, and what is dear to compute at every scrape.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// How its reloads ended, in the order of [`RELOADS`].
+    pub(super) reloads: [u64; RELOADS.len()],
+    /// When the first anchor of the published bundle expires.
+    pub(super) bundle_not_after: Option<SystemTime>,
+    published: Option<Digest>,
+    errors: Vec<FileError>,
+}
+
+/// Measures what passes on to the next observer.
+pub(crate) struct Measured {
+    metrics: Arc<Metrics>,
+    next: Arc<dyn Observer>,
+}
+
+impl Measured {
+    /// Passes everything on to `next`.
+    pub(crate) fn new(metrics: Arc<Metrics>, next: Arc<dyn Observer>) -> Self {
+        Self { metrics, next }
+    }
+
+    fn alive(&self) {
+        *self.metrics.sign_of_life.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl Observer for Measured {
+    fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
+        self.alive();
+        let mut records = self.metrics.records();
+        let record = records.entry(id.clone()).or_default();
+        let published = state.snapshot.as_ref().map(|snapshot| snapshot.digest());
+        if record.published != published {
+            record.published = published;
+            record.bundle_not_after = state.snapshot.as_ref().and_then(|snapshot| {
+                let anchors = snapshot.bundles().own.iter().flat_map(|bundle| bundle.anchors());
+                anchors.filter_map(|der| CertificateFacts::from_der(der).ok()).map(|facts| facts.not_after).min()
+            });
+        }
+        let errors = certificates::errors(&state);
+        for error in errors.iter().filter(|error| !record.errors.contains(error)) {
+            self.metrics.source_errors.with_label_values(&certificates::source_labels(error.reason)).inc();
+        }
+        record.errors = errors;
+        drop(records);
+        self.next.state(id, state);
+    }
+
+    fn removed(&self, id: &IdentityId) {
+        self.alive();
+        self.metrics.records().remove(id);
+        self.next.removed(id);
+    }
+
+    fn reload(&self, id: &IdentityId, result: Reload, took: Duration) {
+        self.alive();
+        if let Some(index) = RELOADS.iter().position(|(reload, _)| *reload == result) {
+            self.metrics.records().entry(id.clone()).or_default().reloads[index] += 1;
+        }
+        if result == Reload::Published {
+            self.metrics.reload_duration.observe(took.as_secs_f64());
+        }
+        self.next.reload(id, result, took);
+    }
+
+    fn watch_problem(&self, problem: WatchProblem) {
+        self.alive();
+        self.metrics.watch_errors.with_label_values(&[reason(problem)]).inc();
+        self.next.watch_problem(problem);
+    }
+
+    fn scanned(&self, at: SystemTime) {
+        self.alive();
+        self.metrics.last_scan.set(exposition::fractional_seconds(at));
+        self.next.scanned(at);
+    }
+}
+
+/// The metric label of a problem of watching.
+pub(super) fn reason(problem: WatchProblem) -> &'static str {
+    match problem {
+        WatchProblem::Overflow => "overflow",
+        WatchProblem::Exhausted => "exhausted",
+        _ => "other",
+    }
+}

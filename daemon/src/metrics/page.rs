@@ -1,0 +1,98 @@
+//! One answer to a scrape, part by part.
+
+use std::time::SystemTime;
+
+use evercert_api::v1;
+use prometheus::TextEncoder;
+
+use super::Metrics;
+use super::certificates::Certificates;
+use super::identities::{METRICS, Row, SubscriberCounts};
+use crate::readiness::Readiness;
+use crate::subscribers::{SubscriberStatus, Subscribers};
+
+/// How many identities one part has: about 64 KiB of text.
+const CHUNK: usize = 512;
+
+/// The page as it is at one time: an iterator over its parts, each of which is text.
+pub(crate) struct Page {
+    registry: Option<String>,
+    rows: Vec<Row>,
+    certificates: Certificates,
+    now: SystemTime,
+    next: usize,
+}
+
+impl Page {
+    pub(super) fn new(metrics: &Metrics, readiness: &Readiness, subscribers: &Subscribers, now: SystemTime) -> Self {
+        let identities = readiness.identities();
+        let records = metrics.records();
+        let rows: Vec<_> = identities
+            .into_iter()
+            .map(|(id, state)| {
+                let record = records.get(&id);
+                Row {
+                    reloads: record.map(|record| record.reloads).unwrap_or_default(),
+                    bundle_not_after: record.and_then(|record| record.bundle_not_after),
+                    subscribers: SubscriberCounts::of(&subscribers.of(&id)),
+                    state,
+                    id,
+                }
+            })
+            .collect();
+        drop(records);
+        let certificates = Certificates::of(&rows);
+        let registry = TextEncoder::new().encode_to_string(&metrics.registry.gather());
+        let registry = registry.inspect_err(|error| tracing::error!(%error, "the registry cannot be written")).ok();
+        Self { registry, rows, certificates, now, next: 0 }
+    }
+
+    fn chunks(&self) -> usize {
+        self.rows.len().div_ceil(CHUNK).max(1)
+    }
+}
+
+impl Iterator for Page {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        if let Some(registry) = self.registry.take() {
+            return Some(registry);
+        }
+        let mut text = String::new();
+        let part = self.next;
+        self.next += 1;
+        let identities = METRICS.len() * self.chunks();
+        if let Some((family, write)) = METRICS.get(part / self.chunks()) {
+            let chunk = part % self.chunks();
+            if chunk == 0 {
+                family.begin(&mut text);
+            }
+            self.rows.iter().skip(chunk * CHUNK).take(CHUNK).for_each(|row| write(family, row, &mut text));
+        } else if part - identities < self.certificates.parts() {
+            self.certificates.write(part - identities, &self.rows, self.now, &mut text);
+        } else {
+            return None;
+        }
+        Some(text)
+    }
+}
+
+impl SubscriberCounts {
+    fn of(subscribers: &[SubscriberStatus]) -> Self {
+        Self {
+            connected: subscribers.len(),
+            behind: subscribers.iter().filter(|subscriber| subscriber.state.is_behind()).count(),
+            not_after: subscribers.iter().filter_map(current_not_after).min(),
+        }
+    }
+}
+
+/// The end of the leaf that a subscriber's new handshakes use; one that refused says nothing of what it uses.
+fn current_not_after(subscriber: &SubscriberStatus) -> Option<SystemTime> {
+    let report = subscriber.report.as_ref()?;
+    match report.outcome {
+        Some(v1::report::Outcome::Stage(_)) => SystemTime::try_from(report.not_after?).ok(),
+        _ => None,
+    }
+}

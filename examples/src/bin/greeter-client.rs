@@ -1,0 +1,47 @@
+//! A tonic client whose certificate and trust roots swap live. Where they come from is said by the environment, such as
+//! `EVERCERT_IDENTITY=greeter`, or `EVERCERT_DIR=/etc/tls/greeter` to run without a daemon.
+
+use std::error::Error;
+use std::time::Duration;
+
+use clap::Parser;
+use evercert::Identity;
+use evercert_examples::v1::HelloRequest;
+use evercert_examples::v1::greeter_client::GreeterClient;
+
+/// Asks a greeter for its greeting.
+#[derive(Parser)]
+struct Args {
+    /// Where the greeter is
+    #[arg(default_value = "https://localhost:50051")]
+    server: String,
+
+    /// Whom to greet
+    #[arg(long, default_value = "world")]
+    name: String,
+
+    /// How often to ask, a second apart; 0: until interrupted
+    #[arg(long, default_value_t = 1)]
+    times: u32,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+
+    let identity = Identity::from_env().await?;
+    let channel = identity.channel(&args.server)?;
+    let mut client = GreeterClient::new(channel);
+
+    let mut asked = 0;
+    loop {
+        let reply = client.say_hello(HelloRequest { name: args.name.clone() }).await?;
+        println!("{}", reply.into_inner().message);
+        asked += 1;
+        if asked == args.times {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,41 @@
+//! A tonic server whose certificate and trust roots swap live. Where they come from is said by the environment, such as
+//! `EVERCERT_IDENTITY=greeter`, or `EVERCERT_DIR=/etc/tls/greeter` to run without a daemon.
+
+use std::error::Error;
+use std::net::SocketAddr;
+
+use clap::Parser;
+use evercert::{ClientCertificates, Identity};
+use evercert_examples::GreeterService;
+use evercert_examples::v1::greeter_server::GreeterServer;
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+
+/// Greets clients that show a certificate of the identity's bundle.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(default_value = "127.0.0.1:50051")]
+    listen: SocketAddr,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+
+    let identity = Identity::from_env().await?;
+    let listener = TcpListener::bind(args.listen).await?;
+    println!("greeting on {}", listener.local_addr()?);
+
+    evercert::Server::new(&identity)
+        .client_certificates(ClientCertificates::Required)
+        .serve(Routes::new(GreeterServer::new(GreeterService)), listener, interrupted())
+        .await?;
+    Ok(())
+}
+
+async fn interrupted() {
+    // Where Ctrl-C cannot be caught, it ends the process all the same.
+    let _ = tokio::signal::ctrl_c().await;
+}

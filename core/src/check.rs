@@ -1,5 +1,237 @@
 //! What is demanded of an identity's files before a handshake depends on them.
+//!
+//! ```text
+//! Material ─┬ bundle ─────→ [bundle checks] ──────────→ admitted │ rejected
+//!           │                   │ it, or the last good one
+//!           └ credential ─→ [one function per family] → admitted │ held until valid │ rejected
+//! ```
+//!
+//! Pure: the same material at the same instant gives the same assessment, which says when time alone will change it.
 
+mod authority;
+mod bundle;
+mod chain;
 pub mod finding;
+mod key;
+mod names;
+mod order;
+mod renewal;
+mod report;
+mod temporary;
+mod usage;
+mod validity;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls_pki_types::CertificateDer;
+use x509_parser::prelude::X509Certificate;
 
 pub use finding::{Check, Finding, Severity};
+pub(crate) use renewal::renewal_due;
+
+use crate::bundle::Bundle;
+use crate::certificate;
+use crate::credential::Credential;
+use crate::digest::Digest;
+use crate::material::{KeyedCredential, Material, Part};
+use crate::path::PathValidator;
+use crate::spec::{Admission, BundleFile, CredentialFiles, IdentitySpec};
+use report::Report;
+
+/// The families of checks that a credential has to pass, in the order in which their findings are told. To add one, write a
+/// function that reports what it finds and list it here.
+const FAMILIES: [fn(&Case<'_>, &mut Report); 10] = [
+    key::check,
+    temporary::check,
+    validity::check,
+    authority::check,
+    usage::extended_key_usage,
+    usage::key_usage,
+    names::check,
+    order::check,
+    chain::check,
+    renewal::check,
+];
+
+/// What an identity's files are worth at one instant.
+#[derive(Debug, Clone)]
+pub struct Assessment {
+    /// The credential.
+    pub credential: Verdict<Credential>,
+    /// The bundle, judged apart from it.
+    pub bundle: Verdict<Bundle>,
+    /// What the checks have to say.
+    pub findings: Vec<Finding>,
+    /// The next instant at which time alone may change any of this; always later than the one that was assessed for.
+    pub next_change: Option<SystemTime>,
+}
+
+/// What becomes of a credential or a bundle.
+#[derive(Debug)]
+pub enum Verdict<T> {
+    /// It may be published.
+    Admitted(Arc<T>),
+    /// It may be published, but not before it is valid.
+    Held {
+        /// What is held.
+        value: Arc<T>,
+        /// When it may be published.
+        until: SystemTime,
+    },
+    /// It may not be published: the last good one stays.
+    Rejected,
+    /// The identity has none.
+    Absent,
+}
+
+/// A credential under examination, with all that the families look at.
+pub(crate) struct Case<'a> {
+    spec: &'a IdentitySpec,
+    files: &'a CredentialFiles,
+    keyed: &'a KeyedCredential,
+    leaf: &'a X509Certificate<'a>,
+    /// The certificates after the leaf.
+    issuers: &'a [X509Certificate<'a>],
+    trust: Trust<'a>,
+    now: SystemTime,
+}
+
+impl Case<'_> {
+    fn chain(&self) -> &[CertificateDer<'static>] {
+        self.keyed.credential.chain()
+    }
+}
+
+/// What a credential would be served with.
+enum Trust<'a> {
+    /// No bundle.
+    None,
+    /// Anchors to chain to.
+    Anchors(&'a PathValidator),
+    /// A bundle that was rejected, and no last good one: the findings about it say enough.
+    Unknown,
+}
+
+/// Assesses `material` for what `spec` wants, at `now`. A credential is held against the material's bundle or, where that is
+/// rejected, against `last_good_bundle`.
+///
+/// A bundle that was left beside a credential and has disappeared while there is a last good one is rejected, not absent: an
+/// absent file is no word on whom to trust.
+#[must_use]
+pub fn assess(
+    spec: &IdentitySpec,
+    material: &Material,
+    last_good_bundle: Option<&Arc<Bundle>>,
+    now: SystemTime,
+) -> Assessment {
+    let mut report = Report::new(now, Admission::Enforce);
+    let (bundle, validator) = bundle::assess(spec, &material.bundle, last_good_bundle, &mut report);
+    let last_good_validator;
+    let trust = match (&bundle, &validator) {
+        (Verdict::Admitted(_), Some(validator)) => Trust::Anchors(validator),
+        (Verdict::Absent, _) => Trust::None,
+        _ => {
+            last_good_validator = last_good_bundle.and_then(|bundle| PathValidator::new(bundle).ok());
+            last_good_validator.as_ref().map_or(Trust::Unknown, Trust::Anchors)
+        }
+    };
+    let (mut findings, mut next_change) = report.into_parts();
+
+    let credential = match (&spec.files.credential, &material.credential) {
+        (None, _) | (_, Part::NotWanted | Part::Missing) => Verdict::Absent,
+        (_, Part::Broken(broken)) => {
+            findings.extend_from_slice(broken);
+            Verdict::Rejected
+        }
+        (Some(files), Part::Whole(keyed)) => {
+            let mut report = Report::new(now, spec.expectations.admission);
+            examine(spec, files, keyed, trust, &mut report);
+            let verdict = report.verdict(&keyed.credential);
+            let (more, change) = report.into_parts();
+            findings.extend(more);
+            next_change = [next_change, change].into_iter().flatten().min();
+            verdict
+        }
+    };
+    Assessment { credential, bundle, findings, next_change }
+}
+
+/// Whether what was read may be a set that is only half written: worth another look before anybody is alarmed.
+pub(crate) fn may_be_half_written(assessment: &Assessment) -> bool {
+    assessment.findings.iter().any(|finding| {
+        finding.severity == Severity::Reject
+            && matches!(
+                finding.check,
+                Check::FileMissing
+                    | Check::FileUnreadable
+                    | Check::TornRead
+                    | Check::Unparsable
+                    | Check::KeyMismatch
+                    | Check::BundleEmpty
+            )
+    })
+}
+
+/// What there is to say of a credential that is still served although the files hold another one, or none that is good;
+/// and when that changes.
+pub(crate) fn served(
+    spec: &IdentitySpec,
+    credential: &Credential,
+    now: SystemTime,
+) -> (Vec<Finding>, Option<SystemTime>) {
+    let mut report = Report::new(now, Admission::Enforce);
+    validity::served(credential, &mut report);
+    renewal::of(spec, credential, None, &mut report);
+    report.into_parts()
+}
+
+/// Whether the bundle disowns the credential that is served with it; and when that changes.
+pub(crate) fn own_leaf(
+    spec: &IdentitySpec,
+    credential: &Credential,
+    bundle: &Bundle,
+    now: SystemTime,
+) -> (Vec<Finding>, Option<SystemTime>) {
+    let mut report = Report::new(now, Admission::Enforce);
+    chain::served(spec, credential, bundle, &mut report);
+    report.into_parts()
+}
+
+fn examine(
+    spec: &IdentitySpec,
+    files: &CredentialFiles,
+    keyed: &KeyedCredential,
+    trust: Trust<'_>,
+    report: &mut Report,
+) {
+    let chain: Result<Vec<_>, _> = keyed.credential.chain().iter().map(|der| certificate::parse(der)).collect();
+    match chain.as_deref() {
+        Ok([leaf, issuers @ ..]) => {
+            let case = Case { spec, files, keyed, leaf, issuers, trust, now: report.now() };
+            FAMILIES.iter().for_each(|family| family(&case, report));
+        }
+        // Material is parsed when it is made; this says so again rather than admit what was not examined.
+        Ok([]) | Err(_) => report.reject(Check::Unparsable, files.chain(), "the chain cannot be parsed"),
+    }
+}
+
+/// SHA-256 of a certificate's `SubjectPublicKeyInfo`.
+fn public_key(certificate: &X509Certificate<'_>) -> Digest {
+    Digest::fingerprint(certificate.public_key().raw)
+}
+
+fn is_dedicated(spec: &IdentitySpec) -> bool {
+    matches!(spec.files.bundle, Some(BundleFile::Dedicated(_)))
+}
+
+impl<T> Clone for Verdict<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Admitted(value) => Self::Admitted(Arc::clone(value)),
+            Self::Held { value, until } => Self::Held { value: Arc::clone(value), until: *until },
+            Self::Rejected => Self::Rejected,
+            Self::Absent => Self::Absent,
+        }
+    }
+}

@@ -22,6 +22,7 @@ pub mod lifecycle;
 pub mod material;
 pub mod mount;
 pub mod path;
+pub mod pem;
 pub mod snapshot;
 pub mod spec;
 pub mod watch;

@@ -1,1 +1,288 @@
 //! From what was read to what is published: without IO, with time as an argument.
+//!
+//! ```text
+//!             ┌ Read ──────→ half-written? ─ yes ─→ read again
+//! keeper ─────┤                  │ no
+//!             └ TimePassed ──→ assess the latest reading ─┬ admitted ─→ it is the last good now
+//!                                                         ├ held ─────→ assessed again when it is due
+//!                                                         └ rejected ─→ the last good stays
+//!                              last good credential + last good bundle ≠ what is served ─→ the next generation
+//! ```
+//!
+//! Credential and bundle are judged and kept apart. Only the latest reading counts: a credential that is held is forgotten
+//! when the files change again, even where the newer set is rejected, since what is no longer on disk was taken back.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::bundle::{Bundle, Bundles};
+use crate::check::{self, Assessment, Check, Finding, Verdict};
+use crate::clock::Now;
+use crate::credential::Credential;
+use crate::keeper::{IdentityState, Reload};
+use crate::material::{Material, Part};
+use crate::snapshot::Snapshot;
+use crate::spec::IdentitySpec;
+
+/// The state machine of one identity.
+///
+/// Nothing is published before all that the identity needs is there: its credential if it has one, and its trust unless
+/// that is a `ca.crt` which was never there (ACME issuers leave none). A server whose bundle is missing or unusable would
+/// otherwise serve without the trust it was configured to have. Once something is published it stays until something
+/// better is admitted.
+#[derive(Debug)]
+pub struct Lifecycle {
+    spec: Arc<IdentitySpec>,
+    /// The latest reading.
+    material: Option<Material>,
+    /// The last good credential.
+    credential: Option<Arc<Credential>>,
+    /// Whether that has chained to a bundle it was published with.
+    chained: bool,
+    /// The last good bundle.
+    bundle: Option<Arc<Bundle>>,
+    wake_at: Option<SystemTime>,
+    state: Arc<IdentityState>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The files were read.
+    Read {
+        /// What they hold.
+        material: Material,
+        /// Whether the reading is to be taken as it is, even if it looks half-written.
+        final_try: bool,
+    },
+    /// The deadline [`Step::wake_at`] was reached, or the wall clock was set.
+    TimePassed,
+}
+
+/// What follows from an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Step {
+    /// Whether [`Lifecycle::state`] is another one than before.
+    pub changed: bool,
+    /// How the reading ended; absent for time, and for a reading that is to be repeated.
+    pub reload: Option<Reload>,
+    /// The next instant at which time alone changes something: later than the event's, or never.
+    pub wake_at: Option<SystemTime>,
+    /// The reading looks half-written, was not the final try and was not used: read again shortly.
+    pub read_again: bool,
+}
+
+impl Lifecycle {
+    /// An identity of which nothing is known yet.
+    #[must_use]
+    pub fn new(spec: Arc<IdentitySpec>) -> Self {
+        let state = IdentityState {
+            spec: Arc::clone(&spec),
+            snapshot: None,
+            published_at: None,
+            findings: [].into(),
+            on_disk: [].into(),
+        };
+        Self {
+            spec,
+            material: None,
+            credential: None,
+            chained: false,
+            bundle: None,
+            wake_at: None,
+            state: state.into(),
+        }
+    }
+
+    /// The current state.
+    #[must_use]
+    pub fn state(&self) -> &Arc<IdentityState> {
+        &self.state
+    }
+
+    /// Changes what is wanted of the identity; generation and last good stay. It takes effect with the next event: the
+    /// latest reading is assessed anew or, where other files are wanted, forgotten.
+    pub fn respec(&mut self, spec: Arc<IdentitySpec>) {
+        if spec.files != self.spec.files {
+            self.material = None;
+        }
+        self.spec = spec;
+    }
+
+    /// Takes an event in.
+    pub fn handle(&mut self, event: Event, now: Now) -> Step {
+        match event {
+            Event::Read { material, final_try } => {
+                let assessment = self.assess(&material, now.wall);
+                if !final_try && check::may_be_half_written(&assessment) {
+                    return self.read_again(now);
+                }
+                let first = self.material.is_none();
+                let (mut step, published) = self.settle(material, &assessment, now.wall);
+                step.changed |= first;
+                step.reload = Some(if published {
+                    Reload::Published
+                } else if assessment.is_refused() && !self.serves_what_is_on_disk() {
+                    Reload::Rejected
+                } else {
+                    Reload::Unchanged
+                });
+                step
+            }
+            Event::TimePassed => match self.material.take() {
+                Some(material) => {
+                    let assessment = self.assess(&material, now.wall);
+                    self.settle(material, &assessment, now.wall).0
+                }
+                None => Step { changed: false, reload: None, wake_at: None, read_again: false },
+            },
+        }
+    }
+
+    fn assess(&self, material: &Material, now: SystemTime) -> Assessment {
+        check::assess(&self.spec, material, self.bundle.as_ref(), now)
+    }
+
+    /// The reading is set aside; what was due meanwhile is not.
+    fn read_again(&mut self, now: Now) -> Step {
+        let due = self.wake_at.is_some_and(|at| at <= now.wall);
+        let step = if due {
+            self.handle(Event::TimePassed, now)
+        } else {
+            Step { changed: false, reload: None, wake_at: self.wake_at, read_again: false }
+        };
+        Step { read_again: true, ..step }
+    }
+
+    /// Makes what was assessed the last good where it was admitted, publishes where that makes a difference, and says
+    /// whether it did.
+    fn settle(&mut self, mut material: Material, assessment: &Assessment, now: SystemTime) -> (Step, bool) {
+        self.keep(assessment);
+        material.share(self.credential.as_ref(), self.bundle.as_ref(), &self.state.on_disk);
+        let (findings, wake_at) = self.findings(&material, assessment, now);
+        let snapshot = self.snapshot(&assessment.bundle);
+        let published = snapshot.as_ref().map(|snapshot| snapshot.generation()) != self.generation();
+        let published_at = if published { Some(now) } else { self.state.published_at };
+        let before = &self.state;
+        let same = same(before.snapshot.as_ref(), snapshot.as_ref())
+            && *before.findings == findings
+            && Arc::ptr_eq(&before.on_disk, material.on_disk())
+            && before.spec == self.spec;
+        if !same {
+            let (spec, on_disk) = (Arc::clone(&self.spec), Arc::clone(material.on_disk()));
+            self.state = Arc::new(IdentityState { spec, snapshot, published_at, findings: findings.into(), on_disk });
+        }
+        self.material = Some(material);
+        self.wake_at = wake_at;
+        (Step { changed: !same, reload: None, wake_at, read_again: false }, published)
+    }
+
+    fn keep(&mut self, assessment: &Assessment) {
+        match &assessment.bundle {
+            Verdict::Admitted(bundle) if self.bundle.as_ref() != Some(bundle) => self.bundle = Some(Arc::clone(bundle)),
+            Verdict::Absent => self.bundle = None,
+            _ => {}
+        }
+        match &assessment.credential {
+            Verdict::Admitted(credential) => {
+                if !self.credential.as_ref().is_some_and(|served| served.chain() == credential.chain()) {
+                    self.credential = Some(Arc::clone(credential));
+                    self.chained = false;
+                }
+                self.chained |= self.bundle.is_some() && !assessment.has(Check::ChainUntrusted);
+            }
+            Verdict::Absent => self.credential = None,
+            Verdict::Held { .. } | Verdict::Rejected => {}
+        }
+    }
+
+    /// The assessment's findings and those about what is served, and when either change.
+    fn findings(
+        &self,
+        material: &Material,
+        assessment: &Assessment,
+        now: SystemTime,
+    ) -> (Vec<Finding>, Option<SystemTime>) {
+        let mut findings = assessment.findings.clone();
+        let mut changes = vec![assessment.next_change];
+        if let Some(credential) = &self.credential {
+            let on_disk = material.holds(credential);
+            if !on_disk {
+                let (more, change) = check::served(&self.spec, credential, now);
+                findings.extend(more);
+                changes.push(change);
+            }
+            // A credential that never chained to its bundle (a public leaf before private clients) is not disowned by it.
+            if let Some(bundle) = self.bundle.as_ref().filter(|_| self.chained)
+                && (!on_disk || assessment.has(Check::ChainUntrusted))
+            {
+                let (disowned, change) = check::own_leaf(&self.spec, credential, bundle, now);
+                if on_disk && !disowned.is_empty() {
+                    findings.retain(|finding| finding.check != Check::ChainUntrusted);
+                }
+                findings.extend(disowned);
+                changes.push(change);
+            }
+        }
+        (findings, changes.into_iter().flatten().min())
+    }
+
+    /// What is to be served: the current snapshot where nothing is new, or the next generation.
+    fn snapshot(&self, bundle: &Verdict<Bundle>) -> Option<Arc<Snapshot>> {
+        let current = self.state.snapshot.as_ref();
+        let lacks_credential = self.spec.files.credential.is_some() && self.credential.is_none();
+        let lacks_bundle = matches!(bundle, Verdict::Rejected) && self.bundle.is_none();
+        let is_empty = self.credential.is_none() && self.bundle.is_none();
+        if lacks_credential || is_empty || (lacks_bundle && current.is_none()) {
+            return current.cloned();
+        }
+        let renewal_due = self.credential.as_ref().map(|credential| check::renewal_due(&self.spec, credential));
+        let build = |generation| {
+            let bundles = Bundles { own: self.bundle.clone(), ..Bundles::default() };
+            Arc::new(Snapshot::new(generation, self.credential.clone(), bundles, renewal_due))
+        };
+        let next = build(self.generation().unwrap_or(0) + 1);
+        match current {
+            Some(current) if current.digest() != next.digest() => Some(next),
+            Some(current) if current.renewal_due() != renewal_due => Some(build(current.generation())),
+            Some(current) => Some(Arc::clone(current)),
+            None => Some(next),
+        }
+    }
+
+    fn generation(&self) -> Option<u64> {
+        self.state.snapshot.as_ref().map(|snapshot| snapshot.generation())
+    }
+
+    fn serves_what_is_on_disk(&self) -> bool {
+        let credential = self.credential.as_ref();
+        self.material.as_ref().is_some_and(|material| {
+            let bundle = match &material.bundle {
+                Part::Whole(bundle) => self.bundle.as_ref() == Some(bundle),
+                Part::NotWanted | Part::Missing => self.bundle.is_none(),
+                Part::Broken(_) => false,
+            };
+            let is_wanted = self.spec.files.credential.is_some();
+            bundle && (!is_wanted || credential.is_some_and(|credential| material.holds(credential)))
+        })
+    }
+}
+
+impl Assessment {
+    fn has(&self, check: Check) -> bool {
+        self.findings.iter().any(|finding| finding.check == check)
+    }
+
+    fn is_refused(&self) -> bool {
+        matches!(self.credential, Verdict::Held { .. } | Verdict::Rejected) || matches!(self.bundle, Verdict::Rejected)
+    }
+}
+
+fn same(a: Option<&Arc<Snapshot>>, b: Option<&Arc<Snapshot>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}

@@ -1,7 +1,262 @@
-//! What the files of one reading parse to.
+//! What the files of one reading parse to: pure, without a clock, and small enough to be kept for every identity.
+
+mod contents;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+
+use crate::bundle::Bundle;
+use crate::certificate::{CertificateFacts, NotACertificate};
+use crate::check::{Check, Finding, Severity};
+use crate::credential::{Credential, PrivateKey};
+use crate::crypto;
+use crate::digest::Digest;
+use crate::keeper::CertificateOnDisk;
+use crate::mount::{FileRead, ReadError, Reading};
+use crate::spec::{BundleFile, IdentitySpec};
+use contents::{ContentError, Contents};
 
 /// The most certificates a chain may have.
 pub const MAX_CHAIN: usize = 100;
 
 /// The most anchors a bundle may have.
 pub const MAX_ANCHORS: usize = 10_000;
+
+/// What the files of one reading parse to: a credential and a bundle, each whole or with the reasons why there is none.
+/// What they are worth is for [`assess`](crate::check::assess) to say.
+#[derive(Debug, Clone)]
+pub struct Material {
+    pub(crate) credential: Part<KeyedCredential>,
+    pub(crate) bundle: Part<Arc<Bundle>>,
+    on_disk: Arc<[CertificateOnDisk]>,
+}
+
+/// One of the two things an identity's files amount to.
+#[derive(Debug, Clone)]
+pub(crate) enum Part<T> {
+    /// Nobody asked for it.
+    NotWanted,
+    /// It was read.
+    Whole(T),
+    /// Its file is not there, which is lawful.
+    Missing,
+    /// It could not be read or parsed; the findings say why.
+    Broken(Vec<Finding>),
+}
+
+/// A credential with the public key that its private key has.
+#[derive(Clone)]
+pub(crate) struct KeyedCredential {
+    pub(crate) credential: Arc<Credential>,
+    /// SHA-256 of the `SubjectPublicKeyInfo`; absent where the crypto provider cannot use the key.
+    pub(crate) public_key: Option<Digest>,
+}
+
+impl Material {
+    /// Parses what was read. The bytes of the files, keys among them, are wiped.
+    #[must_use]
+    pub fn parse(spec: &IdentitySpec, reading: Reading) -> Self {
+        let mut on_disk = Vec::new();
+        let credential = match (&spec.files.credential, reading.chain) {
+            (Some(_), Some(chain)) => credential(chain, reading.key, &mut on_disk),
+            _ => Part::NotWanted,
+        };
+        let bundle = match (&spec.files.bundle, reading.bundle) {
+            (Some(wanted), Some(file)) => bundle(wanted, file, &mut on_disk),
+            _ => Part::NotWanted,
+        };
+        Self { credential, bundle, on_disk: on_disk.into() }
+    }
+
+    /// The certificates in the files, whatever they are worth.
+    #[must_use]
+    pub fn on_disk(&self) -> &Arc<[CertificateOnDisk]> {
+        &self.on_disk
+    }
+
+    /// Whether the files hold this credential.
+    pub(crate) fn holds(&self, credential: &Credential) -> bool {
+        matches!(&self.credential, Part::Whole(keyed) if keyed.credential.chain() == credential.chain())
+    }
+
+    /// Lets go of what others hold already: of ten thousand identities everything is in memory once.
+    pub(crate) fn share(
+        &mut self,
+        credential: Option<&Arc<Credential>>,
+        bundle: Option<&Arc<Bundle>>,
+        on_disk: &Arc<[CertificateOnDisk]>,
+    ) {
+        if let (Part::Whole(own), Some(shared)) = (&mut self.credential, credential)
+            && own.credential.chain() == shared.chain()
+        {
+            own.credential = Arc::clone(shared);
+        }
+        if let (Part::Whole(own), Some(shared)) = (&mut self.bundle, bundle)
+            && own == shared
+        {
+            *own = Arc::clone(shared);
+        }
+        if self.on_disk == *on_disk {
+            self.on_disk = Arc::clone(on_disk);
+        }
+    }
+}
+
+fn credential(chain: FileRead, key: Option<FileRead>, on_disk: &mut Vec<CertificateOnDisk>) -> Part<KeyedCredential> {
+    let mut findings = Vec::new();
+    let key_path = key.as_ref().unwrap_or(&chain).path.clone();
+    let separate = key.map(|file| contents(file, &mut findings));
+    let chain_path = chain.path.clone();
+    let chain = contents(chain, &mut findings);
+    let (certificates, keys) = match (chain, separate) {
+        (Some(chain), None) => (Some(chain.certificates), Some(chain.keys)),
+        (chain, Some(key)) => (chain.map(|chain| chain.certificates), key.map(|key| key.keys)),
+        (None, None) => (None, None),
+    };
+    let certificates =
+        certificates.and_then(|certificates| check_chain(certificates, &chain_path, on_disk, &mut findings));
+    let key = keys.and_then(|keys| first_key(keys, &key_path, &mut findings));
+    match (certificates, key) {
+        (Some(certificates), Some(key)) => match Credential::new(certificates, key) {
+            Ok(credential) => Part::Whole(KeyedCredential::new(credential)),
+            Err(error) => {
+                findings.push(unparsable(&chain_path, error));
+                Part::Broken(findings)
+            }
+        },
+        _ => Part::Broken(findings),
+    }
+}
+
+fn check_chain(
+    certificates: Vec<CertificateDer<'static>>,
+    path: &Path,
+    on_disk: &mut Vec<CertificateOnDisk>,
+    findings: &mut Vec<Finding>,
+) -> Option<Vec<CertificateDer<'static>>> {
+    if certificates.is_empty() {
+        findings.push(unparsable(path, "it holds no certificate; the leaf is expected first, then the intermediates"));
+        return None;
+    }
+    if certificates.len() > MAX_CHAIN {
+        findings.push(too_many(path, "the chain", certificates.len(), MAX_CHAIN));
+        return None;
+    }
+    match facts(&certificates, path, on_disk) {
+        Ok(()) => Some(certificates),
+        Err(finding) => {
+            findings.push(finding);
+            None
+        }
+    }
+}
+
+fn first_key(
+    keys: Vec<Result<PrivateKey, crate::credential::PrivateKeyError>>,
+    path: &Path,
+    findings: &mut Vec<Finding>,
+) -> Option<PrivateKey> {
+    use crate::credential::PrivateKeyError as E;
+    match keys.into_iter().next() {
+        Some(Ok(key)) => return Some(key),
+        Some(Err(error @ E::Malformed(_))) => findings.push(unparsable(path, error)),
+        Some(Err(error @ (E::NoCurve | E::Encrypted | E::Unsupported))) => {
+            let sentence = format!("the private key cannot be used: {error}");
+            findings.push(Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(path));
+        }
+        None => findings.push(unparsable(path, "it holds no private key")),
+    }
+    None
+}
+
+fn bundle(wanted: &BundleFile, file: FileRead, on_disk: &mut Vec<CertificateOnDisk>) -> Part<Arc<Bundle>> {
+    if matches!((wanted, &file.outcome), (BundleFile::OfCredential(_), Err(ReadError::Missing))) {
+        return Part::Missing;
+    }
+    let path = file.path.clone();
+    let mut findings = Vec::new();
+    let Some(contents) = contents(file, &mut findings) else { return Part::Broken(findings) };
+    let anchors = contents.certificates;
+    if anchors.is_empty() {
+        let sentence =
+            "the bundle holds no certificate; an identity that should trust nobody has no bundle file at all";
+        return Part::Broken(vec![Finding::new(Check::BundleEmpty, Severity::Reject, sentence).in_file(&path)]);
+    }
+    if anchors.len() > MAX_ANCHORS {
+        return Part::Broken(vec![too_many(&path, "the bundle", anchors.len(), MAX_ANCHORS)]);
+    }
+    match facts(&anchors, &path, on_disk) {
+        Ok(()) => Part::Whole(Arc::new(Bundle::new(anchors, contents.crls))),
+        Err(finding) => Part::Broken(vec![finding]),
+    }
+}
+
+/// Notes the certificates as being on disk; the first that cannot be parsed is a finding about all of them.
+fn facts(
+    certificates: &[CertificateDer<'static>],
+    path: &Path,
+    on_disk: &mut Vec<CertificateOnDisk>,
+) -> Result<(), Finding> {
+    for (i, der) in certificates.iter().enumerate() {
+        let facts = CertificateFacts::from_der(der).map_err(|error: NotACertificate| {
+            unparsable(path, format_args!("certificate {} of {}: {error}", i + 1, certificates.len()))
+        })?;
+        on_disk.push(CertificateOnDisk { file: path.to_owned(), facts });
+    }
+    Ok(())
+}
+
+fn contents(file: FileRead, findings: &mut Vec<Finding>) -> Option<Contents> {
+    let finding = match file.outcome {
+        Ok(bytes) => match Contents::parse(&bytes) {
+            Ok(contents) => return Some(contents),
+            Err(error @ (ContentError::Pem(_) | ContentError::Unknown)) => unparsable(&file.path, error),
+        },
+        Err(error) => unreadable(&file.path, &error),
+    };
+    findings.push(finding);
+    None
+}
+
+fn unreadable(path: &Path, error: &ReadError) -> Finding {
+    let (check, advice) = match error {
+        ReadError::Missing => (Check::FileMissing, "it is read as soon as it appears"),
+        ReadError::TooLarge { .. } => (Check::TooLarge, "certificates and keys are far smaller: is it the right file?"),
+        ReadError::Torn => (Check::TornRead, "replace files by a rename, all of a directory at once"),
+        _ => (Check::FileUnreadable, "check what it is and that this process may read it"),
+    };
+    Finding::new(check, Severity::Reject, format!("{}: {error}; {advice}", path.display())).in_file(path)
+}
+
+fn unparsable(path: &Path, why: impl fmt::Display) -> Finding {
+    Finding::new(Check::Unparsable, Severity::Reject, format!("{} cannot be used: {why}", path.display())).in_file(path)
+}
+
+fn too_many(path: &Path, what: &str, found: usize, limit: usize) -> Finding {
+    Finding::new(
+        Check::TooLarge,
+        Severity::Reject,
+        format!("{what} holds more certificates than the {limit} that are read"),
+    )
+    .in_file(path)
+    .found(found)
+    .expected(format_args!("at most {limit}"))
+}
+
+impl KeyedCredential {
+    fn new(credential: Credential) -> Self {
+        let public_key = crypto::signing_key(credential.key())
+            .ok()
+            .and_then(|key| key.public_key().map(|public_key| Digest::fingerprint(&public_key)));
+        Self { credential: Arc::new(credential), public_key }
+    }
+}
+
+impl fmt::Debug for KeyedCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.credential, f)
+    }
+}

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{
-    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList, RevocationCheckDepth,
-    RevocationOptionsBuilder, UnknownStatusPolicy,
+    CertRevocationList, EndEntityCert, ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage,
+    OwnedCertRevocationList, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
 pub use error::{PathError, UnusableAnchor};
@@ -92,6 +92,17 @@ impl PathValidator {
         role: Role,
         now: SystemTime,
     ) -> Result<(), PathError> {
+        self.validate_for(leaf, intermediates, Some(role), now)
+    }
+
+    /// As [`PathValidator::validate`], for a peer whose role is not known: extended key usages are not looked at.
+    pub(crate) fn validate_for(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        role: Option<Role>,
+        now: SystemTime,
+    ) -> Result<(), PathError> {
         let now = unix_time(now);
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| PathError::of(error, role))?;
         let path = Path { leaf: &end_entity, intermediates, role, now };
@@ -111,6 +122,16 @@ impl PathValidator {
         &self.anchors.unusable
     }
 
+    /// The next instant at which an anchor becomes valid or has expired.
+    pub(crate) fn changes_after(&self, now: SystemTime) -> Option<SystemTime> {
+        self.anchors.changes_after(unix_time(now)).map(system_time)
+    }
+
+    /// Whether the validity of some anchor ends before `instant`.
+    pub(crate) fn has_anchor_that_ends_before(&self, instant: SystemTime) -> bool {
+        self.anchors.first_end().is_some_and(|end| end < unix_time(instant))
+    }
+
     /// The anchor that the path ends in.
     fn reach<'p>(&self, path: &'p Path<'p>, anchors: &'p [TrustAnchor<'p>]) -> Result<&'p TrustAnchor<'p>, PathError> {
         let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
@@ -122,12 +143,16 @@ impl PathValidator {
                 .with_expiration_policy(ExpirationPolicy::Ignore)
                 .build()
         });
-        let usage = match path.role {
-            Role::Server => KeyUsage::server_auth(),
-            Role::Client => KeyUsage::client_auth(),
-        };
         path.leaf
-            .verify_for_usage(self.algorithms.all, anchors, path.intermediates, path.now, usage, revocation, None)
+            .verify_for_usage(
+                self.algorithms.all,
+                anchors,
+                path.intermediates,
+                path.now,
+                Demand(path.role),
+                revocation,
+                None,
+            )
             .map(|verified| verified.anchor())
             .map_err(|error| PathError::of(error, path.role))
     }
@@ -152,8 +177,21 @@ impl PathValidator {
 struct Path<'p> {
     leaf: &'p EndEntityCert<'p>,
     intermediates: &'p [CertificateDer<'p>],
-    role: Role,
+    role: Option<Role>,
     now: UnixTime,
+}
+
+/// The extended key usage that a role needs.
+struct Demand(Option<Role>);
+
+impl ExtendedKeyUsageValidator for Demand {
+    fn validate(&self, found: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        match self.0 {
+            Some(Role::Server) => KeyUsage::server_auth().validate(found),
+            Some(Role::Client) => KeyUsage::client_auth().validate(found),
+            None => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for PathValidator {

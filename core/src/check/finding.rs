@@ -1,7 +1,7 @@
 //! The outcome of a check, for people and machines.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a finding means for publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +50,27 @@ pub struct Finding {
     pub found: Option<String>,
     /// The value that was expected, where there is one.
     pub expected: Option<String>,
+}
+
+impl Finding {
+    pub(crate) fn new(check: Check, severity: Severity, sentence: impl Into<String>) -> Self {
+        Self { check, severity, sentence: sentence.into(), file: None, found: None, expected: None }
+    }
+
+    pub(crate) fn in_file(mut self, file: &Path) -> Self {
+        self.file = Some(file.to_owned());
+        self
+    }
+
+    pub(crate) fn found(mut self, found: impl fmt::Display) -> Self {
+        self.found = Some(found.to_string());
+        self
+    }
+
+    pub(crate) fn expected(mut self, expected: impl fmt::Display) -> Self {
+        self.expected = Some(expected.to_string());
+        self
+    }
 }
 
 macro_rules! checks {
@@ -113,6 +134,8 @@ checks! {
     IssuerExpiresFirst = "issuer-expires-first",
     /// One anchor of the bundle has expired.
     AnchorExpired = "anchor-expired",
+    /// A certificate of the bundle can be nobody's anchor.
+    AnchorUnusable = "anchor-unusable",
     /// The bundle holds no certificate.
     BundleEmpty = "bundle-empty",
     /// The extended key usage lacks a configured usage.

@@ -101,4 +101,7 @@ pub enum PrivateKeyError {
     /// An encrypted key.
     #[error("an encrypted private key; decrypt it: openssl pkcs8 -topk8 -nocrypt")]
     Encrypted,
+    /// A PEM block of a kind that no TLS key comes in.
+    #[error("a private key of a kind that TLS does not know; make an RSA, ECDSA or Ed25519 key in PKCS#8")]
+    Unsupported,
 }

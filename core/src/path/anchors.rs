@@ -1,6 +1,7 @@
 //! The anchors of a bundle, sorted by what they may do, and prepared so that a validation copies none of them.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, Der, TrustAnchor, UnixTime};
 use webpki::anchor_from_trusted_cert;
@@ -52,11 +53,8 @@ impl Anchors {
         }
         issuing.sort_by_key(|(validity, _)| validity.not_after);
         let (validity, issuing): (Vec<Validity>, Vec<_>) = issuing.into_iter().unzip();
-        let latest_not_before = validity
-            .iter()
-            .map(|v| v.not_before)
-            .max()
-            .unwrap_or(UnixTime::since_unix_epoch(std::time::Duration::ZERO));
+        let latest_not_before =
+            validity.iter().map(|v| v.not_before).max().unwrap_or(UnixTime::since_unix_epoch(Duration::ZERO));
         Self { issuing, validity, latest_not_before, pinned, unusable }
     }
 
@@ -83,6 +81,18 @@ impl Anchors {
     pub(super) fn invalid_at(&self, now: UnixTime) -> (Vec<TrustAnchor<'_>>, Vec<Validity>) {
         let anchors = self.issuing.iter().map(borrow).zip(self.validity.iter().copied());
         anchors.filter(|(_, validity)| !validity.holds_at(now)).unzip()
+    }
+
+    /// The next instant at which an issuing anchor becomes valid or has expired.
+    pub(super) fn changes_after(&self, now: UnixTime) -> Option<UnixTime> {
+        let expiry = |not_after: UnixTime| UnixTime::since_unix_epoch(Duration::from_secs(not_after.as_secs() + 1));
+        let instants = self.validity.iter().flat_map(|validity| [validity.not_before, expiry(validity.not_after)]);
+        instants.filter(|instant| *instant > now).min()
+    }
+
+    /// The end of the issuing anchor that ends first.
+    pub(super) fn first_end(&self) -> Option<UnixTime> {
+        self.validity.first().map(|validity| validity.not_after)
     }
 
     /// The anchor that is `leaf` itself and may not issue.

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use rustls_pki_types::UnixTime;
 
 use super::{Role, system_time};
+use crate::clock::rfc3339;
 
 /// Why a path does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +18,7 @@ pub enum PathError {
     #[error("a certificate of the path is malformed: {0}")]
     Malformed(webpki::Error),
     /// A certificate of the path has expired.
-    #[error("a certificate of the path expired at {}", at(*.not_after))]
+    #[error("a certificate of the path expired at {}", rfc3339(*.not_after))]
     Expired {
         /// The time of validation.
         now: SystemTime,
@@ -25,7 +26,7 @@ pub enum PathError {
         not_after: SystemTime,
     },
     /// A certificate of the path is not valid yet.
-    #[error("a certificate of the path is valid only from {}", at(*.not_before))]
+    #[error("a certificate of the path is valid only from {}", rfc3339(*.not_before))]
     NotYetValid {
         /// The time of validation.
         now: SystemTime,
@@ -33,7 +34,7 @@ pub enum PathError {
         not_before: SystemTime,
     },
     /// The path leads to an anchor outside of its validity, and to no other.
-    #[error("the path ends in an anchor that is valid only from {} to {}", at(*.not_before), at(*.not_after))]
+    #[error("the path ends in an anchor that is valid only from {} to {}", rfc3339(*.not_before), rfc3339(*.not_after))]
     AnchorNotValid {
         /// The time of validation.
         now: SystemTime,
@@ -122,9 +123,9 @@ impl PathError {
         }
     }
 
-    /// What webpki says of a path for a peer in `role`.
+    /// What webpki says of a path; without a role, extended key usages were not looked at.
     #[expect(deprecated, reason = "webpki still has the variants that carry no context")]
-    pub(super) fn of(error: webpki::Error, role: Role) -> Self {
+    pub(super) fn of(error: webpki::Error, role: Option<Role>) -> Self {
         use webpki::Error as E;
         match error {
             E::CertExpired { time, not_after } => {
@@ -139,10 +140,12 @@ impl PathError {
             | E::UnsupportedSignatureAlgorithmContext(_)
             | E::UnsupportedSignatureAlgorithmForPublicKey
             | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Self::UnsupportedAlgorithm,
-            E::RequiredEkuNotFound | E::EmptyEkuExtension => Self::ExtendedKeyUsage { role, found: Vec::new() },
-            E::RequiredEkuNotFoundContext(context) => {
-                Self::ExtendedKeyUsage { role, found: context.present.iter().map(|oid| dotted(oid)).collect() }
-            }
+            E::RequiredEkuNotFoundContext(ref context) => match role {
+                Some(role) => {
+                    Self::ExtendedKeyUsage { role, found: context.present.iter().map(|oid| dotted(oid)).collect() }
+                }
+                None => Self::Other(error),
+            },
             E::CaUsedAsEndEntity => Self::LeafIsCa,
             E::EndEntityUsedAsCa => Self::IssuerIsNoCa,
             E::PathLenConstraintViolated | E::MaximumPathDepthExceeded => Self::TooLong,
@@ -163,6 +166,7 @@ impl PathError {
             | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => Self::Crl(error),
             E::BadDer
             | E::BadDerTime
+            | E::EmptyEkuExtension
             | E::ExtensionValueInvalid
             | E::InvalidCertValidity
             | E::InvalidNetworkMaskConstraint
@@ -198,29 +202,6 @@ pub enum UnusableAnchor {
 
 fn dotted(oid: &[usize]) -> String {
     oid.iter().map(usize::to_string).collect::<Vec<_>>().join(".")
-}
-
-/// A time as RFC 3339 writes it, in UTC.
-fn at(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| x509_parser::time::ASN1Time::from_timestamp(seconds).ok())
-        .map_or_else(|| format!("{seconds} s after 1970"), |time| rfc3339(&time))
-}
-
-fn rfc3339(time: &x509_parser::time::ASN1Time) -> String {
-    let time = time.to_datetime();
-    let (date, clock) = (time.date(), time.time());
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-        date.year(),
-        u8::from(date.month()),
-        date.day(),
-        clock.hour(),
-        clock.minute(),
-        clock.second()
-    )
 }
 
 /// A system time as webpki counts; times before 1970 are 1970, when nothing was valid.

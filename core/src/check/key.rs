@@ -1,0 +1,33 @@
+//! Private key and leaf belong together (RFC 8446 §4.4.3).
+
+use super::report::Report;
+use super::{Case, Check, Finding, Severity, public_key};
+
+pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+    let files = case.files;
+    let Some(of_key) = case.keyed.public_key else {
+        let sentence = "the private key is of a kind or size that is not supported; use RSA of 2048 to 8192 bits, ECDSA \
+                        with P-256, P-384 or P-521, or Ed25519";
+        return report.reject(Check::KeyUnsupported, files.key(), sentence);
+    };
+    let of_leaf = public_key(case.leaf);
+    if of_key == of_leaf {
+        return;
+    }
+    let place = case.issuers.iter().position(|issuer| public_key(issuer) == of_key);
+    let finding = match place {
+        Some(place) => {
+            let sentence = format!(
+                "the private key belongs to certificate {} of the chain: put the leaf first, then its issuers in order",
+                place + 2
+            );
+            Finding::new(Check::LeafNotFirst, Severity::Reject, sentence).in_file(files.chain())
+        }
+        None => {
+            let sentence = "the private key is not the leaf's: write both from the same issuance (public keys are told as \
+                            SHA-256 of their SubjectPublicKeyInfo)";
+            Finding::new(Check::KeyMismatch, Severity::Reject, sentence).in_file(files.key())
+        }
+    };
+    report.add(finding.found(of_key).expected(of_leaf));
+}

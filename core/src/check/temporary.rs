@@ -1,0 +1,19 @@
+//! cert-manager's temporary certificate.
+
+use super::report::Report;
+use super::{Case, Check};
+
+/// The common name that cert-manager signs its temporary certificates under.
+const ISSUER: &str = "cert-manager.local";
+/// The serial number that it gives to all of them.
+const SERIAL: &str = "1234567890";
+
+pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+    let file = case.files.chain();
+    let leaf = case.keyed.credential.leaf();
+    if leaf.issuer.common_name == ISSUER && leaf.serial == SERIAL {
+        let sentence = "this is cert-manager's temporary certificate, which nobody trusts; the issuer has not answered yet: \
+                        look at the CertificateRequest";
+        report.reject(Check::TemporaryCertificate, file, sentence);
+    }
+}

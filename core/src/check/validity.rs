@@ -1,0 +1,63 @@
+//! The leaf's validity, and that of its issuers in the chain, against the clock (RFC 5280 §4.1.2.5).
+
+use super::report::{Report, expiry};
+use super::{Case, Check, Finding, Severity};
+use crate::certificate::system_time;
+use crate::clock::rfc3339;
+use crate::credential::Credential;
+
+pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+    let file = case.files.chain();
+    let leaf = case.keyed.credential.leaf();
+    let skew = case.spec.expectations.clock_skew;
+    if leaf.not_before >= leaf.not_after {
+        let sentence = "the leaf ends before it begins: no peer accepts it; issue it again";
+        let finding = Finding::new(Check::ValidityReversed, Severity::Reject, sentence).in_file(file);
+        return report
+            .add(finding.found(rfc3339(leaf.not_after)).expected(format!("after {}", rfc3339(leaf.not_before))));
+    }
+
+    report.changes_at(leaf.not_before);
+    report.changes_at(expiry(leaf.not_after));
+    let now = rfc3339(case.now);
+    if case.now >= expiry(leaf.not_after) {
+        let sentence = "the leaf has expired: have it issued again, or set the clock if that is what is wrong";
+        let finding = Finding::new(Check::Expired, Severity::Reject, sentence).in_file(file);
+        report.add(finding.found(rfc3339(leaf.not_after)).expected(format!("after {now}")));
+    } else if case.now < leaf.not_before {
+        let due = leaf.not_before.checked_sub(skew).unwrap_or(leaf.not_before);
+        let sentence = if case.now < due {
+            report.hold(due);
+            format!(
+                "the leaf is not valid yet and is held until {}: nothing is to be done unless the clock is wrong",
+                rfc3339(due)
+            )
+        } else {
+            "the leaf becomes valid within the clock skew allowed for; peers whose clock is right refuse it until then"
+                .into()
+        };
+        let finding = Finding::new(Check::NotYetValid, Severity::Warn, sentence).in_file(file);
+        report.add(finding.found(rfc3339(leaf.not_before)).expected(format!("until {now}")));
+    }
+
+    let ends = case.issuers.iter().map(|issuer| (issuer, system_time(issuer.validity().not_after)));
+    if let Some((issuer, ends)) = ends.filter(|(_, ends)| *ends < leaf.not_after).min_by_key(|(_, ends)| *ends) {
+        let sentence = format!(
+            "the issuer {} ends before the leaf does: the credential is good only until then; renew the issuer first",
+            issuer.subject()
+        );
+        let finding = Finding::new(Check::IssuerExpiresFirst, Severity::Warn, sentence).in_file(file);
+        report.add(finding.found(rfc3339(ends)).expected(format!("not before {}", rfc3339(leaf.not_after))));
+    }
+}
+
+/// The end of a leaf that is served although the files hold no good one.
+pub(super) fn served(credential: &Credential, report: &mut Report) {
+    let not_after = credential.leaf().not_after;
+    report.changes_at(expiry(not_after));
+    if report.now() >= expiry(not_after) {
+        let sentence = "the leaf that is served has expired, and the files hold none to replace it: peers refuse it";
+        let finding = Finding::new(Check::Expired, Severity::Reject, sentence).found(rfc3339(not_after));
+        report.add(finding.expected(format!("after {}", rfc3339(report.now()))));
+    }
+}

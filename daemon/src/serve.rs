@@ -1,14 +1,39 @@
 //! The gRPC services on the workload socket and the admin socket.
+//!
+//! ```text
+//! accept ─→ connection ─→ agent ─→ follow (one per Watch stream) ─→ attest, store, subscribers
+//!            │            admin ─→ events ─────────────────────────→ store, subscribers
+//!            └ caps per caller, deadlines, limits of HTTP/2
+//! ```
+
+mod accept;
+mod admin;
+mod agent;
+mod connection;
+mod patience;
+mod quota;
+mod status;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use evercert_api::v1::admin_server::AdminServer;
+use evercert_api::v1::agent_server::AgentServer;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
 
+use crate::attest::Attestor;
 use crate::store::Store;
 use crate::subscribers::Subscribers;
+
+/// The largest message that is taken from a caller, in bytes.
+const REQUEST_LIMIT: usize = 64 * 1024;
+
+/// The largest message that is sent, in bytes: the files of an identity are at most 1 MiB each.
+const RESPONSE_LIMIT: usize = 8 * 1024 * 1024;
 
 /// What the services read from.
 #[derive(Clone)]
@@ -32,11 +57,38 @@ pub(crate) struct DaemonInfo {
 }
 
 /// Serves workloads on `listener` until `shutdown`, and then until the streams have ended, for a moment at most.
-pub(crate) async fn workload(_listener: UnixListener, _context: Context, shutdown: CancellationToken) {
-    shutdown.cancelled().await;
+pub(crate) async fn workload(listener: UnixListener, context: Context, shutdown: CancellationToken) {
+    serve_workload(listener, context, accept::Limits::WORKLOAD, shutdown).await;
 }
 
-/// Serves operators on `listener` until `shutdown`, and then until the streams have ended, for a moment at most.
-pub(crate) async fn admin(_listener: UnixListener, _context: Context, shutdown: CancellationToken) {
-    shutdown.cancelled().await;
+async fn serve_workload(listener: UnixListener, context: Context, limits: accept::Limits, shutdown: CancellationToken) {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for service in ["", evercert_api::v1::agent_server::SERVICE_NAME] {
+        health.set_service_status(service, ServingStatus::Serving).await;
+    }
+    let attestor = Attestor::new(context.subscribers.observer());
+    let agent = agent::AgentService::new(context.store, context.subscribers, attestor, shutdown.clone());
+    let agent =
+        AgentServer::new(agent).max_decoding_message_size(REQUEST_LIMIT).max_encoding_message_size(RESPONSE_LIMIT);
+    accept::serve(listener, Routes::new(agent).add_service(health_service), limits, shutdown).await;
 }
+
+/// Serves operators on `listener` until `shutdown`, and then until the streams have ended, for a moment at most. Who may
+/// connect is decided by the mode of the socket.
+pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: CancellationToken) {
+    let admin = AdminServer::new(admin::AdminService::new(context, shutdown.clone()))
+        .max_decoding_message_size(REQUEST_LIMIT)
+        .max_encoding_message_size(usize::MAX);
+    accept::serve(listener, Routes::new(admin), accept::Limits::ADMIN, shutdown).await;
+}
+
+/// How long the streams may take to end once the daemon stops.
+const STOPPING: Duration = Duration::from_millis(800);
+
+/// What ends every stream when the daemon stops.
+fn stopping() -> tonic::Status {
+    tonic::Status::unavailable("evercertd is stopping")
+}
+
+#[cfg(test)]
+mod tests;

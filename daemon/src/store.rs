@@ -81,6 +81,12 @@ impl Store {
         self.identities().values().map(|entry| (entry.revision, Arc::clone(&entry.state.borrow()))).collect()
     }
 
+    /// The state of one identity with the value of [`Store::changes`] at its last change.
+    #[must_use]
+    pub(crate) fn revised(&self, id: &IdentityId) -> Option<(u64, Arc<IdentityState>)> {
+        self.identities().get(id).map(|entry| (entry.revision, Arc::clone(&entry.state.borrow())))
+    }
+
     /// A number that grows with every change of any identity, removals included.
     #[must_use]
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {

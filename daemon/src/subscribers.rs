@@ -232,8 +232,8 @@ impl Subscribers {
     }
 
     /// Where decisions on callers are counted.
-    pub(crate) fn observer(&self) -> &dyn SubscriberObserver {
-        &*self.observer
+    pub(crate) fn observer(&self) -> Arc<dyn SubscriberObserver> {
+        Arc::clone(&self.observer)
     }
 
     fn report(&self, identity: &IdentityId, id: u64, mut report: v1::Report) {

@@ -1,0 +1,99 @@
+//! The way to a file, as the kernel would go it: every directory that is searched, symbolic links followed.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use super::permissions::Permissions;
+
+/// The most symbolic links on one way, as in the kernel.
+const LINKS_LIMIT: usize = 40;
+
+/// The link that a kubelet swaps, beside the links of the files.
+const CURRENT: &str = "..data";
+
+/// The directories that are searched on the way to a file, and who may do what with them and it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) directories: Vec<(PathBuf, Permissions)>,
+    /// Where the way ends: the file behind all links, or the first name that is not there.
+    pub(super) file: PathBuf,
+    /// Absent where the file is not there.
+    pub(super) permissions: Option<Permissions>,
+}
+
+impl Route {
+    /// The way to the absolute `path` as the file system is now. In a volume of the kubelet's it goes through `..data`, as the
+    /// reading of the file does: the file's own link may not be there yet. Blocks for as long as the file system does.
+    ///
+    /// # Errors
+    ///
+    /// What is there cannot be looked at, or `path` leads to something else than a regular file.
+    pub(super) fn to(path: &Path) -> io::Result<Self> {
+        let through_current = path.parent().zip(path.file_name()).and_then(|(directory, name)| {
+            let current = directory.join(CURRENT);
+            fs::symlink_metadata(&current).is_ok_and(|found| found.is_symlink()).then(|| current.join(name))
+        });
+        Self::follow(through_current.as_deref().unwrap_or(path))
+    }
+
+    fn follow(path: &Path) -> io::Result<Self> {
+        let mut here = PathBuf::from("/");
+        let mut directories = vec![(here.clone(), Permissions::of(&here, &fs::symlink_metadata(&here)?)?)];
+        let mut ahead = Vec::new();
+        push(&mut ahead, path);
+        let mut links = 0;
+        while let Some(step) = ahead.pop() {
+            let Step::Down(name) = step else {
+                // Whatever was passed on the way here was searched already.
+                here.pop();
+                continue;
+            };
+            let next = here.join(name);
+            let metadata = match fs::symlink_metadata(&next) {
+                Ok(metadata) => metadata,
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    return Ok(Self { directories, file: next, permissions: None });
+                }
+                Err(error) => return Err(error),
+            };
+            if metadata.is_symlink() {
+                links += 1;
+                if links > LINKS_LIMIT {
+                    return Err(io::Error::other("too many symbolic links"));
+                }
+                let target = fs::read_link(&next)?;
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                push(&mut ahead, &target);
+                continue;
+            }
+            let permissions = Permissions::of(&next, &metadata)?;
+            if metadata.is_dir() {
+                directories.push((next.clone(), permissions));
+                here = next;
+            } else if metadata.is_file() && ahead.is_empty() {
+                return Ok(Self { directories, file: next, permissions: Some(permissions) });
+            } else {
+                break;
+            }
+        }
+        Err(io::Error::other("not a regular file"))
+    }
+}
+
+enum Step {
+    Up,
+    Down(OsString),
+}
+
+/// Puts the steps of `path` before those that are ahead; the next one is the last.
+fn push(ahead: &mut Vec<Step>, path: &Path) {
+    ahead.extend(path.components().rev().filter_map(|component| match component {
+        Component::Normal(name) => Some(Step::Down(name.to_owned())),
+        Component::ParentDir => Some(Step::Up),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    }));
+}

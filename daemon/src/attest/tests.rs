@@ -1,0 +1,203 @@
+use std::fs::{self, Permissions as Mode};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::sync::mpsc;
+
+use evercert_core::identity::IdentityId;
+use evercert_core::spec::{Expectations, IdentitySpec};
+use proptest::prelude::*;
+
+use super::permissions::Acl;
+use super::*;
+
+const ALICE: u32 = 1000;
+const STAFF: u32 = 50;
+
+fn caller(uid: u32, gids: &[u32]) -> Caller {
+    Caller::new(1, uid, gids.to_vec())
+}
+
+fn permissions(owner: u32, group: u32, mode: u32) -> Permissions {
+    Permissions { owner, group, mode, acl: None }
+}
+
+/// A route through searchable directories to a file with these permissions.
+fn route(permissions: Option<Permissions>) -> Route {
+    let root = super::tests::permissions(0, 0, 0o755);
+    Route { directories: vec![("/".into(), root)], file: "/etc/tls/x/tls.key".into(), permissions }
+}
+
+fn state(directory: &Path) -> IdentityState {
+    let id = IdentityId::node("x".parse().unwrap());
+    let files = FileSet::cert_manager(directory);
+    IdentityState {
+        spec: Arc::new(IdentitySpec { id, files, expectations: Expectations::default() }),
+        snapshot: None,
+        published_at: None,
+        findings: Arc::default(),
+        on_disk: Arc::default(),
+    }
+}
+
+#[test]
+fn the_first_class_that_fits_the_caller_decides() {
+    let cases = [
+        (0o400, ALICE, 7, true),
+        (0o040, 1, STAFF, true),
+        (0o004, 1, 7, true),
+        (0o040, ALICE, STAFF, false),
+        (0o004, 1, STAFF, false),
+        (0o440, 1, 7, false),
+    ];
+    for (mode, uid, gid, granted) in cases {
+        let file = permissions(ALICE, STAFF, mode);
+        assert_eq!(file.grant(&caller(uid, &[gid]), Wish::Read), granted, "{mode:o} {uid} {gid}");
+    }
+}
+
+#[test]
+fn a_denial_names_the_rule_the_caller_the_file_and_its_mode() {
+    let denied = route(Some(permissions(0, 0, 0o400))).decide(&caller(1000, &[1000, 4])).unwrap_err();
+    assert_eq!(
+        denied.to_string(),
+        "readers: uid 1000 (gids 4, 1000) may not read /etc/tls/x/tls.key (owner 0:0, mode 0400)"
+    );
+}
+
+#[test]
+fn a_directory_that_may_not_be_searched_stops_the_caller_whatever_the_file_allows() {
+    let mut route = route(Some(permissions(0, 0, 0o644)));
+    route.directories.push(("/etc/tls".into(), permissions(0, 0, 0o750)));
+    let denied = route.decide(&caller(1000, &[1000])).unwrap_err();
+    assert_eq!(denied.to_string(), "readers: uid 1000 (gids 1000) may not search /etc/tls (owner 0:0, mode 0750)");
+    // Nor does it learn whether the file is there.
+    route.permissions = None;
+    assert!(matches!(route.decide(&caller(1000, &[])), Err(Denial::NotAReader { .. })));
+}
+
+#[tokio::test]
+async fn root_may_have_everything_and_the_overflow_user_nothing() {
+    let attestor = Attestor::new(Arc::new(()));
+    let state = state(Path::new("/nonexistent"));
+    assert_eq!(attestor.decide(&caller(0, &[]), &state).await.unwrap(), Reason::Root);
+    let denied = attestor.decide(&caller(65_534, &[0]), &state).await.unwrap_err();
+    assert!(matches!(denied, Denial::UnknownUser { uid: 65_534 }), "{denied}");
+    assert!(!permissions(0, 65_534, 0o040).grant(&caller(1, &[65_534]), Wish::Read));
+}
+
+/// Entries as `linux/posix_acl_xattr.h` lays them out.
+fn acl(entries: &[(u16, u8, u32)]) -> Acl {
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(u16::from(*permissions).to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    Acl::parse(&bytes).unwrap()
+}
+
+#[test]
+fn an_acl_decides_where_there_is_one() {
+    const NONE: u32 = u32::MAX;
+    let entries = [(0x01, 6, NONE), (0x02, 4, 1001), (0x04, 0, NONE), (0x08, 4, 60), (0x10, 4, NONE), (0x20, 0, NONE)];
+    let file = |acl| Permissions { acl: Some(acl), ..permissions(ALICE, STAFF, 0o640) };
+    let given = file(acl(&entries));
+    let granted = |file: &Permissions, uid, gids: &[u32]| file.grant(&caller(uid, gids), Wish::Read);
+    assert!(granted(&given, ALICE, &[]));
+    assert!(granted(&given, 1001, &[]));
+    assert!(granted(&given, 1002, &[60]));
+    // The mode's group bits are the mask: they do not speak for the owning group.
+    assert!(!granted(&given, 1002, &[STAFF]));
+    assert!(granted(&given, 1002, &[STAFF, 60]));
+    assert!(!granted(&given, 1002, &[7]));
+    let mut masked = entries;
+    masked[4].1 = 0;
+    assert!(!granted(&file(acl(&masked)), 1001, &[60]));
+    assert!(granted(&file(acl(&masked)), ALICE, &[]));
+    assert!(Acl::parse(&[2, 0, 0, 0, 1]).is_err());
+    assert!(Acl::parse(&[3, 0, 0, 0]).is_err());
+}
+
+proptest! {
+    #[test]
+    fn an_acl_that_says_the_same_as_a_mode_decides_the_same(mode in 0_u32..0o1000, uid in 0_u32..3, gid in 0_u32..3) {
+        let bits = |shift: u32| (mode >> shift) as u8 & 7;
+        let plain = permissions(1, 1, mode);
+        let entries = [(0x01, bits(6), 0), (0x04, bits(3), 0), (0x20, bits(0), 0)];
+        let listed = Permissions { acl: Some(acl(&entries)), ..plain.clone() };
+        for wish in [Wish::Read, Wish::Search] {
+            prop_assert_eq!(plain.grant(&caller(uid, &[gid]), wish), listed.grant(&caller(uid, &[gid]), wish));
+        }
+    }
+}
+
+#[test]
+fn the_way_goes_through_the_current_data_directory_and_absolute_and_relative_links() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().canonicalize().unwrap();
+    fs::create_dir_all(home.join("volume/..1")).unwrap();
+    fs::create_dir_all(home.join("elsewhere")).unwrap();
+    fs::write(home.join("elsewhere/key"), "").unwrap();
+    symlink(home.join("elsewhere/../elsewhere/key"), home.join("volume/..1/tls.key")).unwrap();
+    symlink("..1", home.join("volume/..data")).unwrap();
+    fs::set_permissions(home.join("elsewhere/key"), Mode::from_mode(0o440)).unwrap();
+
+    let route = Route::to(&home.join("volume/tls.key")).unwrap();
+    assert_eq!(route.file, home.join("elsewhere/key"));
+    assert_eq!(route.permissions.as_ref().unwrap().mode, 0o440);
+    let passed: Vec<_> = route.directories.iter().map(|(path, _)| path.clone()).collect();
+    for directory in ["volume", "volume/..1", "elsewhere"] {
+        assert!(passed.contains(&home.join(directory)), "{directory} of {passed:?}");
+    }
+
+    fs::remove_file(home.join("elsewhere/key")).unwrap();
+    let route = Route::to(&home.join("volume/tls.key")).unwrap();
+    assert_eq!((route.file, route.permissions), (home.join("elsewhere/key"), None));
+
+    symlink("tls.crt", home.join("volume/..1/tls.crt")).unwrap();
+    assert!(Route::to(&home.join("volume/tls.crt")).is_err());
+    assert!(Route::to(&home.join("elsewhere")).is_err());
+}
+
+#[tokio::test]
+async fn a_changed_mode_changes_the_next_decision() {
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("tls.key");
+    fs::write(&key, "").unwrap();
+    let (attestor, state) = (Attestor::new(Arc::new(())), state(home.path()));
+    let me = caller(fs::metadata(&key).unwrap().uid().max(1), &[]);
+    let set = |file: &Path, mode| fs::set_permissions(file, Mode::from_mode(mode)).unwrap();
+    set(home.path(), 0o711);
+    set(&key, 0o444);
+    assert_eq!(attestor.decide(&me, &state).await.unwrap(), Reason::Readers);
+    set(&key, 0o000);
+    assert!(matches!(attestor.decide(&me, &state).await, Err(Denial::NotAReader { .. })));
+    fs::remove_file(&key).unwrap();
+    assert!(matches!(attestor.decide(&me, &state).await, Err(Denial::Missing { .. })));
+    assert!(attestor.turns().is_empty());
+}
+
+#[tokio::test]
+async fn a_mount_that_does_not_answer_holds_up_nobody_else() {
+    let (release, hung) = mpsc::channel::<()>();
+    let hung = Mutex::new(hung);
+    let look = move |path: &Path| {
+        if path.starts_with("/hung") {
+            let _ = hung.lock().unwrap().recv();
+        }
+        Ok(route(Some(permissions(1000, 0, 0o400))))
+    };
+    let attestor = Attestor::looking_with(Arc::new(()), Arc::new(look), Duration::from_millis(100));
+    let (mut hung, mut fine) = (state(Path::new("/hung")), state(Path::new("/fine")));
+    for (state, name) in [(&mut hung, "hung"), (&mut fine, "fine")] {
+        Arc::make_mut(&mut state.spec).id = IdentityId::node(name.parse().unwrap());
+    }
+    let caller = caller(1000, &[]);
+    let callers = futures_util::future::join_all((0..200).map(|_| attestor.decide(&caller, &hung)));
+    for decision in callers.await {
+        assert!(matches!(decision, Err(Denial::Unanswered { .. })));
+    }
+    // 200 callers of the hung one cost one thread, so there is one for the other.
+    assert_eq!(attestor.looks.available_permits(), LOOKS - 1);
+    assert_eq!(attestor.decide(&caller, &fine).await.unwrap(), Reason::Readers);
+    release.send(()).unwrap();
+}

@@ -1,0 +1,208 @@
+//! One `Watch` stream.
+//!
+//! The stream is pulled: the transport asks for the next message only once the subscriber has made room for it, and what it gets
+//! is made from the state that is the latest then. So a subscriber that reads slowly, or not at all, skips generations and costs
+//! no queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evercert_api::{update_from_snapshot, v1};
+use evercert_core::check::Finding;
+use evercert_core::digest::Digest;
+use evercert_core::keeper::IdentityState;
+use evercert_core::snapshot::Snapshot;
+use futures_util::Stream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+use v1::watch_request::Message as Asked;
+use v1::watch_response::Message as Answer;
+
+use super::super::connection::Peer;
+use super::super::quota::Share;
+use super::super::stopping;
+use super::refusal;
+use crate::attest::{Attestor, Denial};
+use crate::subscribers::{Disconnect, Subscription};
+
+/// How often it is tried again to find out whether the caller may have a generation, while its file is not there or its file
+/// system does not answer.
+const DECIDE_AGAIN: Duration = Duration::from_secs(5);
+
+/// One subscriber, and what it has been told.
+pub(super) struct Follow {
+    pub(super) epoch: u64,
+    pub(super) state: watch::Receiver<Arc<IdentityState>>,
+    pub(super) attestor: Arc<Attestor>,
+    pub(super) peer: Arc<Peer>,
+    pub(super) deliver: v1::Deliver,
+    /// What it said it holds already.
+    pub(super) held: Option<Digest>,
+    /// Absent once the stream has ended.
+    pub(super) subscription: Option<Subscription>,
+    /// Absent once the subscriber has said its last word; it may still listen.
+    pub(super) requests: Option<Streaming<v1::WatchRequest>>,
+    pub(super) told: Told,
+    pub(super) shutdown: CancellationToken,
+    pub(super) _share: Share,
+}
+
+/// What the subscriber was told last.
+pub(super) enum Told {
+    Nothing,
+    /// That nothing is published, and why.
+    Pending(Arc<[Finding]>),
+    /// A generation, and the findings since.
+    Generation(u64, Digest, Arc<[Finding]>),
+}
+
+/// What may come next.
+enum Next {
+    Changed,
+    Removed,
+    DecideAgain,
+    Said(Result<Option<v1::WatchRequest>, Status>),
+    Stopping,
+}
+
+impl Follow {
+    pub(super) fn into_stream(self) -> impl Stream<Item = Result<v1::WatchResponse, Status>> + Send {
+        futures_util::stream::unfold(self, |mut follow| async move {
+            let message = follow.next().await?;
+            Some((message.map(|message| v1::WatchResponse { message: Some(message) }), follow))
+        })
+    }
+
+    /// The next message, as soon as there is one; nothing once the stream has ended.
+    async fn next(&mut self) -> Option<Result<Answer, Status>> {
+        let mut undecided = false;
+        self.subscription.as_ref()?;
+        // What is new since the last message is told without waiting for the next change.
+        let mut look = !matches!(self.told, Told::Generation(..)) || self.owes_findings();
+        loop {
+            if look {
+                let state = Arc::clone(&self.state.borrow_and_update());
+                match self.answer(&state).await {
+                    Ok(Some(answer)) => return Some(Ok(answer)),
+                    Ok(None) => undecided = false,
+                    Err(Denial::Unanswered { .. } | Denial::Missing { .. }) => undecided = true,
+                    Err(denial) => {
+                        self.end(Disconnect::Denied);
+                        return Some(Err(refusal(&state.spec.id, &denial)));
+                    }
+                }
+            }
+            look = match self.wait(undecided).await {
+                Next::Changed | Next::DecideAgain => true,
+                Next::Said(Ok(Some(v1::WatchRequest { message: Some(Asked::Report(report)) }))) => {
+                    self.subscription.iter().for_each(|subscription| subscription.report(report.clone()));
+                    false
+                }
+                Next::Said(Ok(Some(_))) => {
+                    self.end(Disconnect::Error);
+                    return Some(Err(Status::invalid_argument("after Open every request of Watch has to be a Report")));
+                }
+                Next::Said(Ok(None)) => {
+                    self.requests = None;
+                    false
+                }
+                Next::Said(Err(error)) => {
+                    self.end(if self.peer.is_silent() { Disconnect::Timeout } else { Disconnect::ClientClosed });
+                    return Some(Err(error));
+                }
+                Next::Removed => {
+                    self.end(Disconnect::Removed);
+                    let reason = "the identity is no longer kept by evercertd".to_owned();
+                    return Some(Ok(Answer::Withdrawn(v1::Withdrawn { reason })));
+                }
+                Next::Stopping => {
+                    self.end(Disconnect::Shutdown);
+                    return Some(Err(stopping()));
+                }
+            };
+        }
+    }
+
+    async fn wait(&mut self, undecided: bool) -> Next {
+        let said = async {
+            match &mut self.requests {
+                Some(requests) => requests.message().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => Next::Stopping,
+            changed = self.state.changed() => changed.map_or(Next::Removed, |()| Next::Changed),
+            said = said => Next::Said(said),
+            () = tokio::time::sleep(DECIDE_AGAIN), if undecided => Next::DecideAgain,
+        }
+    }
+
+    /// What the subscriber has to be told of `state`, where it has not been told yet.
+    async fn answer(&mut self, state: &IdentityState) -> Result<Option<Answer>, Denial> {
+        let findings = &state.findings;
+        let Some(snapshot) = &state.snapshot else {
+            return Ok(match &self.told {
+                Told::Generation(..) => None,
+                Told::Pending(told) if told == findings => None,
+                Told::Nothing | Told::Pending(_) => {
+                    self.told = Told::Pending(Arc::clone(findings));
+                    Some(Answer::Pending(v1::Pending { findings: on_the_wire(findings) }))
+                }
+            });
+        };
+        let (generation, digest) = (snapshot.generation(), snapshot.digest());
+        if let Told::Generation(told_generation, told_digest, told) = &mut self.told
+            && (*told_generation, *told_digest) == (generation, digest)
+        {
+            if told == findings {
+                return Ok(None);
+            }
+            *told = Arc::clone(findings);
+            return Ok(Some(Answer::Findings(v1::Findings { findings: on_the_wire(findings) })));
+        }
+        self.generation(snapshot, state).await.map(Some)
+    }
+
+    /// A generation the subscriber has not seen, if it may have it.
+    async fn generation(&mut self, snapshot: &Snapshot, state: &IdentityState) -> Result<Answer, Denial> {
+        let (generation, digest, findings) = (snapshot.generation(), snapshot.digest(), &state.findings);
+        // Only what the subscriber held when it came is known to be in its hands: what was sent since it may have refused.
+        if self.held.take() == Some(digest) {
+            self.told = Told::Generation(generation, digest, Arc::default());
+            return Ok(Answer::Unchanged(v1::Unchanged { epoch: self.epoch, generation }));
+        }
+        if let Err(denial) = self.attestor.decide(&self.peer.caller, state).await {
+            if matches!((&denial, &self.told), (Denial::Missing { .. }, Told::Nothing)) {
+                self.told = Told::Pending(Arc::clone(findings));
+                return Ok(Answer::Pending(v1::Pending { findings: on_the_wire(findings) }));
+            }
+            return Err(denial);
+        }
+        self.told = Told::Generation(generation, digest, Arc::clone(findings));
+        Ok(Answer::Update(update_from_snapshot(self.epoch, snapshot, findings, self.deliver)))
+    }
+
+    /// Whether findings are to be told beside the generation told last.
+    fn owes_findings(&self) -> bool {
+        matches!(&self.told, Told::Generation(_, _, told) if *told != self.state.borrow().findings)
+    }
+
+    fn end(&mut self, reason: Disconnect) {
+        if let Some(subscription) = self.subscription.take() {
+            subscription.end(reason);
+        }
+    }
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        self.end(if self.peer.is_silent() { Disconnect::Timeout } else { Disconnect::ClientClosed });
+    }
+}
+
+fn on_the_wire(findings: &[Finding]) -> Vec<v1::Finding> {
+    findings.iter().map(v1::Finding::from).collect()
+}

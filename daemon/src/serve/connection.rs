@@ -1,0 +1,93 @@
+//! One connection: whose it is, and the limits it is served under.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tower::ServiceExt as _;
+
+use super::patience::{GaveUp, Patience, Patient};
+use super::quota::Share;
+use crate::attest::Caller;
+
+/// How often a peer is asked whether it is still there.
+const PING: Duration = Duration::from_secs(10);
+
+/// The streams one connection may have open (SETTINGS_MAX_CONCURRENT_STREAMS).
+const STREAMS: u32 = 128;
+
+/// The streams a peer may have reset, or made this side reset, before the connection is closed.
+const RESETS: usize = 1024;
+
+/// What a peer may send before it is read, in bytes, for a stream and for all streams of a connection.
+const RECEIVE_WINDOW: u32 = 64 * 1024;
+
+/// What is taken from a stream's responses before the peer has made room for it, in bytes. The rest stays where it is: in the
+/// store, where the latest generation replaces the one before.
+const SEND_BUFFER: usize = 16 * 1024;
+
+/// The largest set of headers, in bytes.
+const HEADERS: u32 = 16 * 1024;
+
+/// Who is at the other end of a connection: an extension of every request.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) caller: Caller,
+    gave_up: GaveUp,
+}
+
+impl Peer {
+    /// Whether the connection was given up because the peer was silent for too long.
+    pub(super) fn is_silent(&self) -> bool {
+        self.gave_up.is_so()
+    }
+}
+
+/// Serves `routes` to one caller until it closes, is silent for too long, or `shutdown` has ended its streams. Dropping the
+/// future closes the connection.
+pub(super) async fn serve(
+    stream: UnixStream,
+    caller: Caller,
+    share: Share,
+    routes: Routes,
+    patience: Patience,
+    shutdown: CancellationToken,
+) {
+    let gave_up = GaveUp::default();
+    let io = TokioIo::new(Patient::new(stream, patience, gave_up.clone()));
+    let peer = Arc::new(Peer { caller, gave_up });
+    let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&peer));
+        request
+    });
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING.min(patience.silence / 3))
+        // Silence is noticed by the IO, which also notices it while a write is stuck; hyper's own timeout would only
+        // send a GOAWAY then.
+        .keep_alive_timeout(patience.silence * 2)
+        .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(RESETS)
+        .initial_stream_window_size(RECEIVE_WINDOW)
+        .initial_connection_window_size(RECEIVE_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(HEADERS)
+        .serve_connection(io, TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+    drop(share);
+}

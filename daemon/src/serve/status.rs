@@ -1,0 +1,91 @@
+//! What is known of an identity, as the wire says it.
+
+use std::collections::BTreeSet;
+
+use evercert_api::v1;
+use evercert_core::check::Finding;
+use evercert_core::credential::Credential;
+use evercert_core::keeper::IdentityState;
+
+use crate::subscribers::{SubscriberState, SubscriberStatus};
+
+/// What a workload may know of an identity it may have.
+pub(super) fn summary(state: &IdentityState) -> v1::IdentitySummary {
+    let snapshot = state.snapshot.as_deref();
+    v1::IdentitySummary {
+        identity: state.spec.id.name.to_string(),
+        generation: snapshot.map_or(0, |snapshot| snapshot.generation()),
+        digest: snapshot.map(|snapshot| snapshot.digest().as_bytes().to_vec()).unwrap_or_default(),
+        leaf: snapshot.and_then(|snapshot| snapshot.credential()).map(|credential| credential.leaf().into()),
+        renewal_due: snapshot.and_then(|snapshot| snapshot.renewal_due()).map(Into::into),
+        findings: findings(&state.findings),
+    }
+}
+
+/// What an operator may know.
+pub(super) fn identity(state: &IdentityState, subscribers: &[SubscriberStatus]) -> v1::IdentityStatus {
+    let v1::IdentitySummary { identity, generation, digest, leaf, renewal_due, findings } = summary(state);
+    let snapshot = state.snapshot.as_deref();
+    let chain = snapshot.and_then(|snapshot| snapshot.credential()).map_or(0, |credential| chain_length(credential));
+    let anchors = snapshot.and_then(|snapshot| snapshot.bundles().own.as_ref()).map_or(0, |own| own.anchors().len());
+    v1::IdentityStatus {
+        identity,
+        scope: state.spec.id.scope.label().to_owned(),
+        generation,
+        digest,
+        leaf,
+        intermediates: count(chain.saturating_sub(1)),
+        anchors: count(anchors),
+        published: state.published_at.filter(|_| snapshot.is_some()).map(Into::into),
+        renewal_due,
+        findings,
+        subscribers: subscribers.iter().map(subscriber).collect(),
+        files: state
+            .spec
+            .files
+            .paths()
+            .map(|path| path.display().to_string())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn chain_length(credential: &Credential) -> usize {
+    credential.chain().len()
+}
+
+fn subscriber(status: &SubscriberStatus) -> v1::Subscriber {
+    v1::Subscriber {
+        id: status.id,
+        pid: status.subscriber.pid,
+        uid: status.subscriber.uid,
+        command: status.subscriber.command.clone(),
+        sdk_version: status.subscriber.sdk_version.clone(),
+        connected: Some(status.connected.into()),
+        deliver: status.subscriber.deliver.into(),
+        report: status.report.clone(),
+        state: v1::SubscriberState::from(status.state).into(),
+        behind_since: status.behind_since.map(Into::into),
+    }
+}
+
+impl From<SubscriberState> for v1::SubscriberState {
+    fn from(state: SubscriberState) -> Self {
+        match state {
+            SubscriberState::Pending => Self::Pending,
+            SubscriberState::Behind => Self::Behind,
+            SubscriberState::Refused => Self::Refused,
+            SubscriberState::Current => Self::Current,
+            SubscriberState::Settled => Self::Settled,
+        }
+    }
+}
+
+fn findings(findings: &[Finding]) -> Vec<v1::Finding> {
+    findings.iter().map(v1::Finding::from).collect()
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

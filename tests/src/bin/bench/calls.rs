@@ -1,0 +1,180 @@
+//! Calls: none may fail over rotations, and they may cost no more than with tonic's own TLS.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use evercert::client::Endpoint;
+use evercert_examples::GreeterService;
+use evercert_examples::v1::greeter_client::GreeterClient;
+use evercert_examples::v1::greeter_server::GreeterServer;
+use evercert_examples::v1::{HelloRequest, KeepGreetingRequest};
+use evercert_fixtures::{Issued, KubeletVolume};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::body::Body;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, Server, ServerTlsConfig};
+use tower::Service;
+
+use crate::blocks::Blocks;
+use crate::stage;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How long each half runs: the rotations, and the comparison
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// How many rotations of the server's and the clients' certificate
+    #[arg(long, default_value_t = 20)]
+    rotations: u32,
+    /// How many unary calls run at a time
+    #[arg(long, default_value_t = 32)]
+    workers: usize,
+    /// How many streams run through all rotations
+    #[arg(long, default_value_t = 8)]
+    streams: usize,
+    /// The length of a block of the comparison, in milliseconds
+    #[arg(long, default_value_t = 500)]
+    block_ms: u64,
+}
+
+pub(crate) async fn run(args: Args) -> Value {
+    let issued = stage::certificates(args.rotations as usize + 1);
+    let volume = KubeletVolume::new(&issued[0].files());
+    let home = stage::home(&volume);
+    let _daemon = home.start().await;
+    let identity = stage::from_agent(&home).await;
+    let uri = format!("https://{}", stage::serve(&identity).await);
+    let ours = Endpoint::new(&uri).unwrap().connect(&identity).await.unwrap();
+
+    let rotations = over_rotations(&args, &ours, &volume, &issued[1..]).await;
+    let theirs = tonics_own(&issued[0]).await;
+    let block = Duration::from_millis(args.block_ms);
+    let throughput = Blocks::measure(
+        Duration::from_secs(args.seconds),
+        async || calls(&ours, args.workers, block).await,
+        async || calls(&theirs, args.workers, block).await,
+    )
+    .await;
+    json!({
+        "scenario": "calls",
+        "settings": {
+            "seconds": args.seconds, "rotations": args.rotations, "workers": args.workers, "streams": args.streams,
+            "block_ms": args.block_ms,
+        },
+        "over_rotations": rotations,
+        "unary_calls_per_second": throughput.figures("evercert", "tonic"),
+    })
+}
+
+async fn over_rotations(args: &Args, channel: &evercert::Channel, volume: &KubeletVolume, issued: &[Issued]) -> Value {
+    let counts = Arc::new(Counts::default());
+    let mut tasks = JoinSet::new();
+    for _ in 0..args.streams {
+        tasks.spawn(keep_greeting(channel.clone(), Arc::clone(&counts)));
+    }
+    for _ in 0..args.workers {
+        tasks.spawn(say_hello(channel.clone(), Arc::clone(&counts)));
+    }
+    let start = Instant::now();
+    let every = Duration::from_secs(args.seconds) / args.rotations.max(1);
+    let mut generations = channel.state();
+    let mut seen = 0;
+    for issued in issued {
+        let before = generations.borrow_and_update().generation;
+        volume.swap(&issued.files());
+        let rotated = tokio::time::timeout(every, generations.wait_for(|state| state.generation != before)).await;
+        seen += u32::from(rotated.is_ok());
+        tokio::time::sleep(every).await;
+    }
+    let elapsed = start.elapsed();
+    counts.done.store(true, Relaxed);
+    while tasks.join_next().await.is_some() {}
+    json!({
+        "calls": counts.calls.load(Relaxed),
+        "calls_per_second": (counts.calls.load(Relaxed) as f64 / elapsed.as_secs_f64()).round(),
+        "stream_messages": counts.messages.load(Relaxed),
+        "failed": counts.failed.load(Relaxed),
+        "rotations_seen": seen,
+    })
+}
+
+#[derive(Default)]
+struct Counts {
+    done: AtomicBool,
+    calls: AtomicU64,
+    messages: AtomicU64,
+    failed: AtomicU64,
+}
+
+async fn say_hello(channel: evercert::Channel, counts: Arc<Counts>) {
+    let mut client = GreeterClient::new(channel);
+    while !counts.done.load(Relaxed) {
+        match client.say_hello(hello()).await {
+            Ok(_) => counts.calls.fetch_add(1, Relaxed),
+            Err(_) => counts.failed.fetch_add(1, Relaxed),
+        };
+    }
+}
+
+async fn keep_greeting(channel: evercert::Channel, counts: Arc<Counts>) {
+    let request = KeepGreetingRequest { name: "bench".into(), count: 0, interval_ms: 10 };
+    let Ok(replies) = GreeterClient::new(channel).keep_greeting(request).await else {
+        counts.failed.fetch_add(1, Relaxed);
+        return;
+    };
+    let mut replies = replies.into_inner();
+    while !counts.done.load(Relaxed) {
+        match replies.message().await {
+            Ok(Some(_)) => counts.messages.fetch_add(1, Relaxed),
+            Ok(None) | Err(_) => {
+                counts.failed.fetch_add(1, Relaxed);
+                return;
+            }
+        };
+    }
+}
+
+fn hello() -> HelloRequest {
+    HelloRequest { name: "bench".into() }
+}
+
+/// The same greeter on tonic's own server with its own TLS, and tonic's own channel to it.
+async fn tonics_own(issued: &Issued) -> Channel {
+    let identity = Identity::from_pem(&issued.chain_pem, &issued.key_pem);
+    let ca = Certificate::from_pem(&issued.ca_pem);
+    let tls = ServerTlsConfig::new().identity(identity.clone()).client_ca_root(ca.clone());
+    let (listener, address) = stage::listener().await;
+    let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
+        stream.inspect(|stream| stream.set_nodelay(true).unwrap())
+    });
+    let server = Server::builder().tls_config(tls).unwrap().add_service(GreeterServer::new(GreeterService));
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let tls = ClientTlsConfig::new().identity(identity).ca_certificate(ca).domain_name(stage::NAME);
+    Channel::from_shared(format!("https://{address}")).unwrap().tls_config(tls).unwrap().connect().await.unwrap()
+}
+
+/// How many calls `workers` make in one block.
+async fn calls<C>(channel: &C, workers: usize, block: Duration) -> (u64, Duration)
+where
+    C: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
+    C::Error: Into<tower::BoxError>,
+    C::Future: Send,
+{
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..workers {
+        let mut client = GreeterClient::new(channel.clone());
+        tasks.spawn(async move {
+            let mut calls = 0;
+            while start.elapsed() < block {
+                client.say_hello(hello()).await.unwrap();
+                calls += 1;
+            }
+            calls
+        });
+    }
+    let calls = tasks.join_all().await.iter().sum();
+    (calls, start.elapsed())
+}

@@ -1,0 +1,68 @@
+//! Benchmarks: each scenario prints one JSON object with its settings and figures. Run with `--release`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot go on has failed"
+)]
+
+mod blocks;
+mod calls;
+mod handshakes;
+mod latencies;
+mod mounts;
+mod rotation;
+mod stage;
+
+use std::process::{Command, ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// The hidden first argument with which this program is the daemon.
+const DAEMON: &str = "evercertd";
+
+/// Measures evercert on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Cli {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Debug, Subcommand)]
+enum Scenario {
+    /// From the rename of ..data to the first handshake with the new leaf, through daemon and socket
+    Rotation(rotation::Args),
+    /// Calls under rotations, and throughput against tonic's own TLS
+    Calls(calls::Args),
+    /// mTLS handshakes against a server with a static rustls config
+    Handshakes(handshakes::Args),
+    /// The daemon with many mounted sets: until all are published, memory, idle CPU
+    Mounts(mounts::Args),
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1).peekable();
+    if args.peek().is_some_and(|first| first == DAEMON) {
+        return evercertd::main_from(args);
+    }
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let figures = runtime.block_on(async {
+        match cli.scenario {
+            Scenario::Rotation(args) => rotation::run(args).await,
+            Scenario::Calls(args) => calls::run(args).await,
+            Scenario::Handshakes(args) => handshakes::run(args).await,
+            Scenario::Mounts(args) => mounts::run(args).await,
+        }
+    });
+    println!("{figures:#}");
+    ExitCode::SUCCESS
+}
+
+/// This program as the daemon.
+fn daemon() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg(DAEMON);
+    command
+}

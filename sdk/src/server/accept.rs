@@ -159,3 +159,65 @@ enum HandshakeError {
     #[error(transparent)]
     Tls(#[from] io::Error),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::server::listener::sealed::Sealed;
+
+    /// Fails each accept with one error, and counts.
+    struct Failing {
+        errno: rustix::io::Errno,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Sealed for Failing {}
+
+    impl Listener for Failing {
+        type Io = DuplexStream;
+
+        async fn accept(&mut self) -> io::Result<(DuplexStream, Option<IpAddr>)> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Err(self.errno.into())
+        }
+    }
+
+    /// How often a listener that fails so is asked within ten pauses of a paused clock.
+    async fn asked(errno: rustix::io::Errno) -> usize {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let listener = Failing { errno, asked: Arc::clone(&asked) };
+        let accepting = Accepting { listener, config: Arc::default(), limits: AcceptLimits::default(), cut: None };
+        let (sender, _finished) = mpsc::channel(1);
+        let until = tokio::time::Instant::now() + EXHAUSTED_PAUSE * 10;
+        let many = async {
+            while asked.load(Ordering::Relaxed) < 1000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = accepting.run(sender) => {}
+            () = tokio::time::sleep_until(until) => {}
+            () = many, if errno == rustix::io::Errno::CONNABORTED => {}
+        }
+        asked.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accepting_rests_while_descriptors_are_exhausted() {
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS] {
+            let asked = asked(errno).await;
+            assert!((2..=11).contains(&asked), "{asked}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accepting_does_not_rest_for_a_connection_that_is_gone() {
+        assert!(asked(rustix::io::Errno::CONNABORTED).await >= 1000);
+    }
+}

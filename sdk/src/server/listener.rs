@@ -17,7 +17,7 @@ pub trait Listener: sealed::Sealed + Send + 'static {
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Option<IpAddr>)>> + Send;
 }
 
-mod sealed {
+pub(super) mod sealed {
     pub trait Sealed {}
     impl Sealed for tokio::net::TcpListener {}
     impl Sealed for tokio::net::UnixListener {}

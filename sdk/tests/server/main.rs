@@ -1,0 +1,10 @@
+//! Servers of an identity against real clients over real TLS; only the source is a fake.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod clients;
+mod handshakes;
+mod serving;
+mod stalled;
+mod support;
+mod swap;
+mod verification;

@@ -1,0 +1,115 @@
+//! Peers that take their time, or never come to the point.
+
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use evercert::server::{AcceptLimits, IncomingSettings};
+use evercert_fixtures::Authority;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::clients::{accepted, channel, client, connect, tcp};
+use super::serving::{LIMITS, NOBODY_ASKED, listen};
+use super::support::{NAME, Script, server_leaf, snapshot, soon};
+
+/// Serves gRPC health to clients that show no certificate.
+async fn serve(ca: &Authority, limits: AcceptLimits) -> u16 {
+    let identity = Script::of(snapshot(1, &server_leaf(ca), &[ca])).identity().await;
+    let (listener, port) = listen().await;
+    let incoming = identity.incoming_with(listener, IncomingSettings { limits, ..NOBODY_ASKED });
+    let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
+    tokio::spawn(server.serve_with_incoming(incoming));
+    port
+}
+
+async fn tcp_from(host: u8, port: u16) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into()).unwrap();
+    socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.unwrap()
+}
+
+/// Sends its ClientHello and then nothing.
+async fn stalled(config: &Arc<ClientConfig>, mut io: TcpStream) -> TcpStream {
+    let name = ServerName::try_from(NAME).unwrap();
+    let mut hello = Vec::new();
+    ClientConnection::new(config.clone(), name).unwrap().write_tls(&mut hello).unwrap();
+    io.write_all(&hello).await.unwrap();
+    // Its first flight back: the handshake is past the ClientHello.
+    assert_ne!(soon(io.read(&mut [0; 1])).await.unwrap(), 0);
+    io
+}
+
+/// Until the server has closed the connection.
+async fn closed(mut io: TcpStream) {
+    let mut rest = Vec::new();
+    let _ = soon(io.read_to_end(&mut rest)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stalled_and_silent_peers_delay_nobody_and_are_closed() {
+    let ca = Authority::new("root");
+    let limits = AcceptLimits { client_hello: Duration::from_secs(4), handshake: Duration::from_secs(4), ..LIMITS };
+    let port = serve(&ca, AcceptLimits { computing: 8, ..limits }).await;
+    let config = Arc::new(client(&ca, None));
+    let mut idlers = Vec::new();
+    for i in 0..200 {
+        idlers.push(tcp_from(2 + i % 8, port).await);
+    }
+    for i in 0..20 {
+        idlers.push(stalled(&config, tcp_from(2 + i % 8, port).await).await);
+    }
+
+    let began = Instant::now();
+    let mut health = HealthClient::new(channel(client(&ca, None), port).await);
+    soon(health.check(HealthCheckRequest::default())).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    for idler in idlers {
+        closed(idler).await;
+    }
+}
+
+#[tokio::test]
+async fn one_peer_cannot_take_all_places() {
+    let ca = Authority::new("root");
+    let port =
+        serve(&ca, AcceptLimits { unfinished_per_peer: 2, client_hello: Duration::from_secs(60), ..LIMITS }).await;
+    let _silent = [tcp_from(2, port).await, tcp_from(2, port).await];
+    let third = tcp_from(2, port).await;
+    closed(third).await;
+    accepted(&Arc::new(client(&ca, None)), tcp_from(3, port).await).await.unwrap();
+}
+
+#[tokio::test]
+async fn at_the_limit_a_place_is_free_when_a_silent_peer_is_closed() {
+    let ca = Authority::new("root");
+    let port = serve(&ca, AcceptLimits { unfinished: 2, client_hello: Duration::from_millis(300), ..LIMITS }).await;
+    let _silent = [tcp(port).await, tcp(port).await];
+    connect(client(&ca, None), port).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_never_sends_the_http_2_preface_is_closed() {
+    let ca = Authority::new("root");
+    let port = serve(&ca, AcceptLimits { preface: Duration::from_millis(200), ..LIMITS }).await;
+    let mut mute = connect(client(&ca, None), port).await.unwrap();
+    let _ = soon(mute.read_to_end(&mut Vec::new())).await;
+
+    let mut partial = connect(client(&ca, None), port).await.unwrap();
+    partial.get_mut().1.writer().write_all(b"PRI * HTTP/2.0\r\n").unwrap();
+    partial.flush().await.unwrap();
+    let _ = soon(partial.read_to_end(&mut Vec::new())).await;
+
+    // One that speaks outlives the limit.
+    let mut health = HealthClient::new(channel(client(&ca, None), port).await);
+    soon(health.check(HealthCheckRequest::default())).await.unwrap();
+    let mut watch = soon(health.watch(HealthCheckRequest::default())).await.unwrap().into_inner();
+    soon(watch.message()).await.unwrap();
+    let more = tokio::time::timeout(Duration::from_millis(600), watch.message()).await;
+    assert!(more.is_err(), "the stream ended: {more:?}");
+}

@@ -1,10 +1,39 @@
 //! The one driver of watch, mount, check and lifecycle, for many identities: the daemon and the SDK's directory source run
 //! it. It is also the only place in the crate that reads clocks.
+//!
+//! One task owns every identity's [`Slot`]; it neither touches a disk nor parses. Each look at an identity's files is a [`Job`]
+//! on a blocking thread: it places the watches, compares stamps, reads, parses, and drives the identity's lifecycle, which it
+//! borrows for that. An identity has at most one job. A job whose mount does not answer stalls nothing but its identity: it
+//! soon stops counting against how many may run, and later gives the lifecycle back.
+//!
+//! ```text
+//! inotify ─┐                                    ┌ stamp unchanged: nothing to do
+//! tick ────┼→ slot wants a look → Job ──────────┼ plain files that changed just now: look again when they are at rest
+//! retry ───┘                                    └ read → parse → lifecycle.handle → Done → Observer, in order
+//! wake_at, clock was set → Job without a look ──────────────────────┘
+//! ```
+
+mod job;
+mod jobs;
+mod pace;
+mod slot;
+mod sweep;
+mod system;
+mod task;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod watching;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
+
+use self::pace::Pace;
+use self::system::{Machine, System};
+use self::task::Task;
 use crate::certificate::CertificateFacts;
 use crate::check::Finding;
 use crate::identity::IdentityId;
@@ -92,7 +121,9 @@ impl Default for KeeperSettings {
 
 /// A handle to a running keeper. Dropping it stops the keeper.
 #[derive(Debug)]
-pub struct Keeper;
+pub struct Keeper {
+    wanted: watch::Sender<Wanted>,
+}
 
 impl Keeper {
     /// Starts a keeper of no identity on the current tokio runtime.
@@ -101,18 +132,36 @@ impl Keeper {
     ///
     /// Outside of a tokio runtime.
     #[must_use]
-    pub fn start(_settings: KeeperSettings, _observer: Arc<dyn Observer>) -> Self {
-        todo!()
+    pub fn start(settings: KeeperSettings, observer: Arc<dyn Observer>) -> Self {
+        Self::start_on(Arc::new(Machine), Pace::default(), settings, observer)
+    }
+
+    pub(crate) fn start_on(
+        system: Arc<dyn System>,
+        pace: Pace,
+        settings: KeeperSettings,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let (wanted, changes) = watch::channel(Wanted::default());
+        tokio::spawn(Task::new(system, pace, settings, observer, changes).run());
+        Self { wanted }
     }
 
     /// Keeps exactly these identities from now on: new ones are read at once, those not named are removed, unchanged ones
     /// are not touched. Of two with the same id the first is kept.
-    pub fn keep(&self, _specs: Vec<IdentitySpec>) {
-        todo!()
+    pub fn keep(&self, specs: Vec<IdentitySpec>) {
+        self.wanted.send_modify(|wanted| wanted.specs = Arc::new(specs));
     }
 
     /// Reads every identity's files now.
     pub fn rescan(&self) {
-        todo!()
+        self.wanted.send_modify(|wanted| wanted.rescans += 1);
     }
+}
+
+/// What is wanted of the keeper's task. Only the latest counts.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    specs: Arc<Vec<IdentitySpec>>,
+    rescans: u64,
 }

@@ -25,7 +25,7 @@ pub mod path;
 pub mod pem;
 pub mod snapshot;
 pub mod spec;
-pub mod watch;
+mod watch;
 
 #[cfg(test)]
 mod test_pki;

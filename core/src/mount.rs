@@ -26,7 +26,6 @@ use zeroize::Zeroizing;
 pub use file::{FILE_LIMIT, ReadError};
 pub use stamp::Stamp;
 
-#[expect(unused_imports, reason = "for the watch")]
 pub(crate) use directory::{DATA, directory_of};
 
 use crate::spec::{BundleFile, CredentialFiles, FileSet};

@@ -1,0 +1,161 @@
+//! The part of the work that blocks: a look at one identity's files, and its lifecycle.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::jobs::JobNumber;
+use super::pace::Pace;
+use super::slot::SlotKey;
+use super::system::System;
+use crate::clock::Now;
+use crate::lifecycle::{Event, Lifecycle, Step};
+use crate::material::Material;
+use crate::mount::{Reading, Stamp};
+use crate::spec::IdentitySpec;
+use crate::watch::{Inotify, Placed};
+
+/// One piece of work for one identity.
+pub(super) struct Job {
+    pub(super) key: SlotKey,
+    pub(super) number: JobNumber,
+    pub(super) spec: Arc<IdentitySpec>,
+    pub(super) lifecycle: Handoff,
+    /// The files are to be looked at.
+    pub(super) look: Option<Look>,
+    /// The instant that time was waited for has come, or the clock was set.
+    pub(super) time_passed: bool,
+    /// When the first hint came that this job answers.
+    pub(super) since: Instant,
+}
+
+/// A look at an identity's files.
+pub(super) struct Look {
+    /// Where its watches are placed.
+    pub(super) inotify: Option<Inotify>,
+    /// What they looked like when they were last read: then they are not read again.
+    pub(super) known: Option<Stamp>,
+    /// What they looked like when they were found to be changing, and since when.
+    pub(super) restless: Option<Restless>,
+    /// What is read is taken as it is, even if it looks half-written.
+    pub(super) final_try: bool,
+}
+
+/// Plain files that are not at rest.
+#[derive(Debug, Clone)]
+pub(super) struct Restless {
+    /// What they look like.
+    pub(super) stamp: Stamp,
+    /// Since when they look so.
+    pub(super) unchanged_since: Instant,
+    /// Since when they have not been at rest.
+    pub(super) began: Instant,
+    /// That they have not come to rest was told.
+    pub(super) told: bool,
+}
+
+/// What became of a job.
+pub(super) struct Done {
+    pub(super) key: SlotKey,
+    pub(super) number: JobNumber,
+    pub(super) spec: Arc<IdentitySpec>,
+    /// The lifecycle; absent if the keeper took it back.
+    pub(super) lifecycle: Option<Lifecycle>,
+    /// What the lifecycle said, if it was asked.
+    pub(super) step: Option<Step>,
+    /// What the look at the files gave, if there was one.
+    pub(super) looked: Option<Looked>,
+    /// The watches, and the instance they are of.
+    pub(super) placed: Option<(Inotify, Placed)>,
+    pub(super) since: Instant,
+}
+
+/// What a look at the files gave.
+pub(super) enum Looked {
+    /// They are as they were when they were last read.
+    Unchanged,
+    /// They were read; the stamp is absent if they are to be read again whatever they look like.
+    Read(Option<Stamp>),
+    /// They are changing: to be looked at again after a pause.
+    Restless(Restless, Duration),
+}
+
+/// Where a job takes its identity's lifecycle from once the disk has answered, and the keeper takes it back if it does not.
+/// Whoever comes first has it; nobody waits.
+#[derive(Clone, Default)]
+pub(super) struct Handoff(Arc<Mutex<Option<Lifecycle>>>);
+
+impl Handoff {
+    pub(super) fn put(&self, lifecycle: Lifecycle) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lifecycle);
+    }
+
+    pub(super) fn take(&self) -> Option<Lifecycle> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Job {
+    /// Does the work. Blocks for as long as the file system takes to answer.
+    pub(super) fn run(self, system: &dyn System, pace: &Pace) -> Done {
+        let Self { key, number, spec, lifecycle, look, time_passed, since } = self;
+        let inotify = look.as_ref().and_then(|look| look.inotify.clone());
+        let placed = inotify.map(|inotify| {
+            let placed = system.place(&inotify, &spec.files);
+            (inotify, placed)
+        });
+        let (looked, reading) = look.map(|look| look.at(&spec, system, pace)).unzip();
+        let event = match reading.flatten() {
+            Some((reading, final_try)) => Some(Event::Read { material: Material::parse(&spec, reading), final_try }),
+            None => time_passed.then_some(Event::TimePassed),
+        };
+        // Not before the disk has answered: while it does not, the keeper may take the lifecycle back.
+        let mut lifecycle = lifecycle.take();
+        let step = event.zip(lifecycle.as_mut()).map(|(event, lifecycle)| lifecycle.handle(event, system.now()));
+        Done { key, number, spec, lifecycle, step, looked, placed, since }
+    }
+}
+
+impl Look {
+    /// Looks, and reads what is worth reading; with it, whether it is to be taken as it is.
+    fn at(self, spec: &IdentitySpec, system: &dyn System, pace: &Pace) -> (Looked, Option<(Reading, bool)>) {
+        let stamp = system.stamp(&spec.files);
+        if self.known.as_ref() == Some(&stamp) {
+            return (Looked::Unchanged, None);
+        }
+        let read = match self.unrest(&stamp, system.now(), pace) {
+            Some(unrest) => Err(unrest),
+            None => {
+                let reading = system.read(&spec.files);
+                self.unrest(&reading.stamp, system.now(), pace).map_or(Ok(reading), Err)
+            }
+        };
+        let (mut restless, pause) = match read {
+            Ok(reading) => {
+                let stamp = (!reading.is_partial()).then(|| reading.stamp.clone());
+                return (Looked::Read(stamp), Some((reading, self.final_try)));
+            }
+            Err(unrest) => unrest,
+        };
+        let tell = !restless.told && restless.unchanged_since.saturating_duration_since(restless.began) > pace.restless;
+        restless.told |= tell;
+        let torn = tell.then(|| (Reading::torn(&spec.files, restless.stamp.clone()), true));
+        (Looked::Restless(restless, pause), torn)
+    }
+
+    /// None if files with this stamp are at rest; else since when they are not, and how long they should be left alone.
+    fn unrest(&self, stamp: &Stamp, now: Now, pace: &Pace) -> Option<(Restless, Duration)> {
+        let age = now.wall.duration_since(stamp.last_change()?).unwrap_or_default();
+        let before = self.restless.as_ref();
+        let unchanged_since =
+            before.filter(|before| before.stamp == *stamp).map_or(now.monotonic, |before| before.unchanged_since);
+        let rested = age.max(now.monotonic.saturating_duration_since(unchanged_since));
+        let pause = pace.rest.checked_sub(rested).filter(|pause| !pause.is_zero())?;
+        let restless = Restless {
+            stamp: stamp.clone(),
+            unchanged_since,
+            began: before.map_or(now.monotonic, |before| before.began),
+            told: before.is_some_and(|before| before.told),
+        };
+        Some((restless, pause))
+    }
+}

@@ -1,0 +1,84 @@
+//! Which jobs are under way, and which of them wait for a mount that does not answer.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::pace::Pace;
+use super::slot::SlotKey;
+
+/// How many jobs run at once: enough for the processors and for a mount that is merely slow.
+const CONCURRENT: usize = 8;
+
+/// How many threads jobs may hold, most of them waiting for mounts that do not answer. With more dead mounts than that, looks
+/// wait until one of them answers; what is published stays.
+const THREADS: usize = 256;
+
+/// The number of a job, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct JobNumber(u64);
+
+/// The jobs under way, by how long they have been.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    started: u64,
+    /// They count against [`CONCURRENT`], the oldest first.
+    counted: VecDeque<Running>,
+    /// They do not count any more, the oldest first.
+    slow: VecDeque<Running>,
+    /// Their identities were told to be unresponsive.
+    unresponsive: HashSet<JobNumber>,
+}
+
+/// A job under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Running {
+    pub(super) key: SlotKey,
+    pub(super) number: JobNumber,
+    began: Instant,
+}
+
+impl Jobs {
+    /// Whether one more may start.
+    pub(super) fn may_start(&self) -> bool {
+        self.counted.len() < CONCURRENT && self.counted.len() + self.slow.len() + self.unresponsive.len() < THREADS
+    }
+
+    /// Whether none is under way but those that wait for a mount that does not answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.counted.is_empty() && self.slow.is_empty()
+    }
+
+    pub(super) fn start(&mut self, key: SlotKey, began: Instant) -> JobNumber {
+        self.started += 1;
+        let number = JobNumber(self.started);
+        self.counted.push_back(Running { key, number, began });
+        number
+    }
+
+    pub(super) fn finish(&mut self, number: JobNumber) {
+        self.counted.retain(|running| running.number != number);
+        self.slow.retain(|running| running.number != number);
+        self.unresponsive.remove(&number);
+    }
+
+    /// When [`Jobs::overdue`] will next have something to do.
+    pub(super) fn next_deadline(&self, pace: &Pace) -> Option<Instant> {
+        let slow = self.counted.front().map(|running| running.began + pace.counted);
+        let unresponsive = self.slow.front().map(|running| running.began + pace.unresponsive);
+        slow.into_iter().chain(unresponsive).min()
+    }
+
+    /// Stops counting jobs that take long, and gives those that have just become unresponsive.
+    pub(super) fn overdue(&mut self, now: Instant, pace: &Pace) -> Vec<Running> {
+        self.slow.extend(older_than(&mut self.counted, now, pace.counted));
+        let overdue = older_than(&mut self.slow, now, pace.unresponsive);
+        self.unresponsive.extend(overdue.iter().map(|running| running.number));
+        overdue
+    }
+}
+
+/// Takes out what began that long ago.
+fn older_than(running: &mut VecDeque<Running>, now: Instant, age: Duration) -> Vec<Running> {
+    let count = running.iter().take_while(|running| running.began + age <= now).count();
+    running.drain(..count).collect()
+}

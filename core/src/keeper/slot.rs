@@ -1,0 +1,237 @@
+//! What the keeper holds of one identity.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::IdentityState;
+use super::job::{Handoff, Job, Look, Restless};
+use super::jobs::JobNumber;
+use super::pace::Pace;
+use crate::check::{Check, Finding, Severity};
+use crate::lifecycle::Lifecycle;
+use crate::mount::{DATA, Stamp, directory_of};
+use crate::spec::IdentitySpec;
+use crate::watch::{Inotify, Watch};
+
+/// The number of a slot, never used twice: what a job brings back for a slot that is gone finds none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct SlotKey(pub(super) u64);
+
+/// What the keeper holds of one identity.
+pub(super) struct Slot {
+    pub(super) spec: Arc<IdentitySpec>,
+    lifecycle: Whereabouts,
+    /// What the files looked like when they were last read.
+    pub(super) stamp: Option<Stamp>,
+    /// The files are not at rest.
+    pub(super) restless: Option<Restless>,
+    /// How often the files were read again because they looked half-written.
+    pub(super) tries: usize,
+    /// When they are looked at again, because of either.
+    pub(super) again_at: Option<Instant>,
+    /// When time alone will change the outcome.
+    pub(super) wake_at: Option<SystemTime>,
+    pub(super) watches: Vec<Watch>,
+    /// The job whose mount does not answer.
+    pub(super) unresponsive: Option<JobNumber>,
+    pub(super) shown: Shown,
+    /// It waits for its turn.
+    pub(super) queued: bool,
+    wants: Wants,
+}
+
+/// What an observer was shown last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Nothing yet.
+    Nothing,
+    /// The lifecycle's state.
+    State,
+    /// The same, and that the mount does not answer.
+    Unresponsive,
+}
+
+/// Where the lifecycle is.
+enum Whereabouts {
+    Here(Lifecycle),
+    /// A job borrows it.
+    Lent(JobNumber, Handoff),
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+struct Wants {
+    /// Look at the files.
+    look: bool,
+    /// Read them even if they look as they did.
+    read: bool,
+    /// Tell the lifecycle that time has passed.
+    time: bool,
+    /// When the first hint came that is not answered yet.
+    since: Option<Instant>,
+}
+
+impl Slot {
+    /// An identity whose files were never read.
+    pub(super) fn new(spec: Arc<IdentitySpec>) -> Self {
+        Self {
+            lifecycle: Whereabouts::Here(Lifecycle::new(Arc::clone(&spec))),
+            spec,
+            stamp: None,
+            restless: None,
+            tries: 0,
+            again_at: None,
+            wake_at: None,
+            watches: Vec::new(),
+            unresponsive: None,
+            shown: Shown::Nothing,
+            queued: false,
+            wants: Wants::default(),
+        }
+    }
+
+    /// Whether an event of this name, in a directory that is watched for it, may be about its files: the name is `..data`,
+    /// or part of one of their paths (a directory on the way to them that was missing).
+    pub(super) fn is_concerned_by(&self, name: &OsStr) -> bool {
+        name == DATA || self.spec.files.paths().any(|path| path.iter().any(|component| component == name))
+    }
+
+    /// Its files may have changed.
+    pub(super) fn hint(&mut self, now: Instant) {
+        self.wants.since.get_or_insert(now);
+        // Files that keep changing are looked at when their pause is over, however many hints come.
+        self.wants.look |= self.restless.is_none() || self.again_at.is_none();
+    }
+
+    /// Its files are to be read, whatever they look like.
+    pub(super) fn reread(&mut self, since: Instant) {
+        self.wants.since.get_or_insert(since);
+        self.wants.look = true;
+        self.wants.read = true;
+    }
+
+    /// A pause is over that was made since a hint at `now` at the latest.
+    pub(super) fn pause_over(&mut self, now: Instant) {
+        self.again_at = None;
+        let reread = self.restless.is_none();
+        self.hint(now);
+        self.wants.read |= reread;
+    }
+
+    /// The job that answered a hint that came at `since` did not settle it.
+    pub(super) fn unsettled(&mut self, since: Instant) {
+        self.wants.since = Some(self.wants.since.map_or(since, |other| other.min(since)));
+    }
+
+    /// Time has passed, or the clock was set.
+    pub(super) fn time_passed(&mut self, now: Instant) {
+        self.wants.since.get_or_insert(now);
+        self.wants.time = true;
+    }
+
+    /// Whether there is something to do that can be done now.
+    pub(super) fn wants_job(&self) -> bool {
+        let look = self.wants.look && self.unresponsive.is_none();
+        matches!(self.lifecycle, Whereabouts::Here(_)) && (look || self.wants.time)
+    }
+
+    /// Whether nothing is to be done and no job is under way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let here = matches!(self.lifecycle, Whereabouts::Here(_));
+        here && !self.wants.look && self.unresponsive.is_none() && self.again_at.is_none()
+    }
+
+    /// Starts the job it wants.
+    pub(super) fn begin(
+        &mut self,
+        key: SlotKey,
+        number: JobNumber,
+        now: Instant,
+        inotify: Option<Inotify>,
+        pace: &Pace,
+    ) -> Option<Job> {
+        let handoff = match &mut self.lifecycle {
+            Whereabouts::Lent(..) => return None,
+            here @ Whereabouts::Here(_) => {
+                let handoff = Handoff::default();
+                if let Whereabouts::Here(lifecycle) =
+                    std::mem::replace(here, Whereabouts::Lent(number, handoff.clone()))
+                {
+                    handoff.put(lifecycle);
+                }
+                handoff
+            }
+        };
+        let look = (self.wants.look && self.unresponsive.is_none()).then(|| Look {
+            inotify,
+            known: self.stamp.clone().filter(|_| !self.wants.read),
+            restless: self.restless.clone(),
+            final_try: self.tries >= pace.again.len(),
+        });
+        let since = self.wants.since.unwrap_or(now);
+        let time_passed = self.wants.time;
+        let postponed = Wants { look: self.wants.look && look.is_none(), read: self.wants.read, ..Wants::default() };
+        self.wants = if postponed.look { Wants { since: Some(since), ..postponed } } else { Wants::default() };
+        Some(Job { key, number, spec: Arc::clone(&self.spec), lifecycle: handoff, look, time_passed, since })
+    }
+
+    /// Takes the lifecycle back from a job whose mount does not answer. False if the job was faster.
+    pub(super) fn take_back(&mut self, number: JobNumber) -> bool {
+        let taken = match &self.lifecycle {
+            Whereabouts::Lent(lent, handoff) if *lent == number => handoff.take(),
+            _ => None,
+        };
+        let Some(lifecycle) = taken else { return false };
+        self.lifecycle = Whereabouts::Here(lifecycle);
+        self.unresponsive = Some(number);
+        true
+    }
+
+    /// A job brings the lifecycle back.
+    pub(super) fn give_back(&mut self, lifecycle: Lifecycle) {
+        self.lifecycle = Whereabouts::Here(lifecycle);
+    }
+
+    /// The identity is to be kept by this spec from now on.
+    pub(super) fn respec(&mut self, spec: Arc<IdentitySpec>, now: Instant) {
+        self.spec = spec;
+        self.apply_spec();
+        self.stamp = None;
+        self.restless = None;
+        self.reread(now);
+    }
+
+    /// Tells the lifecycle the spec, if it is here.
+    pub(super) fn apply_spec(&mut self) {
+        if let Whereabouts::Here(lifecycle) = &mut self.lifecycle {
+            lifecycle.respec(Arc::clone(&self.spec));
+        }
+    }
+
+    /// What an observer is to be shown now. None while a job borrows the lifecycle.
+    pub(super) fn state(&self) -> Option<Arc<IdentityState>> {
+        let Whereabouts::Here(lifecycle) = &self.lifecycle else { return None };
+        let state = lifecycle.state();
+        if self.unresponsive.is_none() {
+            return Some(Arc::clone(state));
+        }
+        let findings = state.findings.iter().cloned().chain([self.mount_unresponsive()]).collect();
+        Some(Arc::new(IdentityState { findings, ..IdentityState::clone(state) }))
+    }
+
+    fn mount_unresponsive(&self) -> Finding {
+        let directory = self.spec.files.paths().next().map(|file| directory_of(file).to_owned());
+        Finding {
+            check: Check::MountUnresponsive,
+            severity: Severity::Warn,
+            sentence:
+                "the file system does not answer: what is published stays, and changes are not seen until it does; \
+                       look at the mount"
+                    .to_owned(),
+            file: directory,
+            found: None,
+            expected: None,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The periodic look at every identity's files.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::pace::Pace;
+use super::slot::SlotKey;
+use super::system::System;
+use crate::mount::Stamp;
+use crate::spec::IdentitySpec;
+
+/// How many threads one sweep may leave behind at mounts that do not answer before it is given up; the identities it met
+/// there are left out of the next one.
+const THREADS: usize = 16;
+
+/// One sweep: a thread compares the stamps of all identities, one after the other. At a mount that does not answer it is
+/// left behind, and another goes on with the next identity.
+pub(super) struct Sweep {
+    work: Arc<Work>,
+    threads: usize,
+    /// How far it had got at the last check.
+    checked: (Instant, usize),
+}
+
+/// What the threads of a sweep share.
+pub(super) struct Work {
+    items: Vec<Item>,
+    next: AtomicUsize,
+}
+
+/// One identity, and what its files looked like when they were read.
+pub(super) struct Item {
+    pub(super) key: SlotKey,
+    pub(super) spec: Arc<IdentitySpec>,
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// How a sweep gets on.
+pub(super) enum Progress {
+    /// As it should.
+    Moving,
+    /// It is stuck at this identity; a further thread should run this.
+    Stuck(SlotKey, Arc<Work>),
+    /// It is stuck, and no thread is left to go on, or nothing to go on with.
+    GivenUp(SlotKey),
+}
+
+impl Sweep {
+    pub(super) fn new(items: Vec<Item>, now: Instant) -> Self {
+        Self { work: Arc::new(Work { items, next: AtomicUsize::new(0) }), threads: 1, checked: (now, 0) }
+    }
+
+    pub(super) fn work(&self) -> Arc<Work> {
+        Arc::clone(&self.work)
+    }
+
+    /// Whether these are this sweep's threads.
+    pub(super) fn is_of(&self, work: &Arc<Work>) -> bool {
+        Arc::ptr_eq(&self.work, work)
+    }
+
+    pub(super) fn next_check(&self, pace: &Pace) -> Instant {
+        self.checked.0 + pace.sweep_stuck
+    }
+
+    /// Whether it has got on since the last check.
+    pub(super) fn check(&mut self, now: Instant) -> Progress {
+        let next = self.work.next.load(Ordering::Relaxed).min(self.work.items.len());
+        let before = std::mem::replace(&mut self.checked, (now, next)).1;
+        let stuck = next.checked_sub(1).and_then(|index| self.work.items.get(index)).filter(|_| next == before);
+        match stuck.map(|item| item.key) {
+            None => Progress::Moving,
+            Some(key) if next == self.work.items.len() || self.threads == THREADS => Progress::GivenUp(key),
+            Some(key) => {
+                self.threads += 1;
+                Progress::Stuck(key, self.work())
+            }
+        }
+    }
+}
+
+impl Work {
+    /// Goes through the identities that no other thread has taken; gives those whose files do not look as they did.
+    pub(super) fn run(&self, system: &dyn System) -> Vec<SlotKey> {
+        let mut changed = Vec::new();
+        while let Some(item) = self.items.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            if item.stamp.as_ref() != Some(&system.stamp(&item.spec.files)) {
+                changed.push(item.key);
+            }
+        }
+        changed
+    }
+}

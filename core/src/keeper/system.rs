@@ -1,0 +1,53 @@
+//! What the keeper needs of the machine.
+
+use std::io;
+use std::time::{Instant, SystemTime};
+
+use crate::clock::Now;
+use crate::mount::{self, Reading, Stamp};
+use crate::spec::FileSet;
+use crate::watch::{Inotify, Placed};
+
+/// Clocks and disk. A seam, so that a test can set the clock and hang a mount.
+pub(crate) trait System: Send + Sync + 'static {
+    /// Both clocks.
+    fn now(&self) -> Now;
+
+    /// A new inotify instance.
+    fn inotify(&self) -> io::Result<Inotify>;
+
+    /// [`Inotify::place`]. Blocks.
+    fn place(&self, inotify: &Inotify, files: &FileSet) -> Placed;
+
+    /// [`mount::stamp`]. Blocks.
+    fn stamp(&self, files: &FileSet) -> Stamp;
+
+    /// [`mount::read`]. Blocks.
+    fn read(&self, files: &FileSet) -> Reading;
+}
+
+/// The machine itself.
+#[derive(Debug)]
+pub(crate) struct Machine;
+
+impl System for Machine {
+    fn now(&self) -> Now {
+        Now { wall: SystemTime::now(), monotonic: Instant::now() }
+    }
+
+    fn inotify(&self) -> io::Result<Inotify> {
+        Inotify::open()
+    }
+
+    fn place(&self, inotify: &Inotify, files: &FileSet) -> Placed {
+        inotify.place(files)
+    }
+
+    fn stamp(&self, files: &FileSet) -> Stamp {
+        mount::stamp(files)
+    }
+
+    fn read(&self, files: &FileSet) -> Reading {
+        mount::read(files)
+    }
+}

@@ -1,0 +1,243 @@
+//! The keeper's one task.
+
+mod conclude;
+mod tick;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::job::Done;
+use super::jobs::Jobs;
+use super::pace::Pace;
+use super::slot::{Slot, SlotKey};
+use super::sweep::{Sweep, Work};
+use super::system::System;
+use super::timers::Timers;
+use super::watching::{Heard, Watching};
+use super::{KeeperSettings, Observer, Wanted};
+use crate::clock::Now;
+use crate::identity::IdentityId;
+use crate::spec::IdentitySpec;
+
+/// How many reports of jobs may wait for the task. Threads that have one more wait with it.
+const REPORTS: usize = 256;
+
+/// What a thread has to report.
+enum Report {
+    Job(Box<Done>),
+    Sweep(Arc<Work>, Vec<SlotKey>),
+}
+
+/// The keeper's one task: it owns every slot.
+pub(super) struct Task {
+    system: Arc<dyn System>,
+    pace: Arc<Pace>,
+    tick: Duration,
+    observer: Arc<dyn Observer>,
+    wanted: watch::Receiver<Wanted>,
+    rescans: u64,
+    reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
+    slots: HashMap<SlotKey, Slot>,
+    keys: HashMap<IdentityId, SlotKey>,
+    last_key: u64,
+    /// Who waits for a job.
+    ready: VecDeque<SlotKey>,
+    jobs: Jobs,
+    timers: Timers,
+    watching: Watching,
+    sweep: Option<Sweep>,
+    next_tick: Instant,
+    /// Both clocks when they were last held against each other.
+    clock: Now,
+}
+
+impl Task {
+    pub(super) fn new(
+        system: Arc<dyn System>,
+        pace: Pace,
+        settings: KeeperSettings,
+        observer: Arc<dyn Observer>,
+        wanted: watch::Receiver<Wanted>,
+    ) -> Self {
+        let clock = system.now();
+        Self {
+            system,
+            pace: Arc::new(pace),
+            tick: settings.tick,
+            observer,
+            wanted,
+            rescans: 0,
+            reports: mpsc::channel(REPORTS),
+            slots: HashMap::new(),
+            keys: HashMap::new(),
+            last_key: 0,
+            ready: VecDeque::new(),
+            jobs: Jobs::default(),
+            timers: Timers::default(),
+            watching: Watching::new(),
+            sweep: None,
+            next_tick: clock.monotonic + settings.tick,
+            clock,
+        }
+    }
+
+    /// Runs until the handle is dropped.
+    pub(super) async fn run(mut self) {
+        self.watching.open(&*self.system, &*self.observer);
+        loop {
+            self.dispatch();
+            let pause = self.pause();
+            tokio::select! {
+                changed = self.wanted.changed() => match changed {
+                    Ok(()) => self.apply(),
+                    Err(_) => return,
+                },
+                ready = self.watching.readable() => self.hear(ready),
+                Some(report) = self.reports.1.recv() => self.receive(report),
+                () = tokio::time::sleep(pause) => {}
+            }
+            self.pass_time();
+        }
+    }
+
+    /// Starts jobs for those who wait, as many as may run.
+    fn dispatch(&mut self) {
+        if self.ready.is_empty() {
+            return;
+        }
+        let now = self.system.now().monotonic;
+        while self.jobs.may_start() {
+            let Some(key) = self.ready.pop_front() else { return };
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            slot.queued = false;
+            if !slot.wants_job() {
+                continue;
+            }
+            let number = self.jobs.start(key, now);
+            let Some(job) = slot.begin(key, number, now, self.watching.inotify(), &self.pace) else {
+                self.jobs.finish(number);
+                continue;
+            };
+            let (system, pace, reports) = (Arc::clone(&self.system), Arc::clone(&self.pace), self.reports.0.clone());
+            tokio::task::spawn_blocking(move || {
+                // It fails when the keeper is gone, and nobody wants to know.
+                let _ = reports.blocking_send(Report::Job(Box::new(job.run(&*system, &pace))));
+            });
+        }
+    }
+
+    /// How long nothing is due.
+    fn pause(&self) -> Duration {
+        let now = self.system.now();
+        let deadlines = [
+            Some(self.next_tick),
+            self.jobs.next_deadline(&self.pace),
+            self.sweep.as_ref().map(|sweep| sweep.next_check(&self.pace)),
+        ];
+        let deadlines = deadlines.into_iter().flatten().map(|at| at.saturating_duration_since(now.monotonic));
+        deadlines.chain(self.timers.next(now)).min().unwrap_or_default()
+    }
+
+    /// Brings the slots in line with what is wanted.
+    fn apply(&mut self) {
+        let now = self.system.now().monotonic;
+        let Wanted { specs, rescans } = self.wanted.borrow_and_update().clone();
+        let mut kept = HashSet::with_capacity(specs.len());
+        let mut touched = Vec::new();
+        for spec in specs.iter() {
+            if !kept.insert(&spec.id) {
+                continue;
+            }
+            let slot = match self.keys.get(&spec.id) {
+                Some(key) => self.slots.get_mut(key).map(|slot| (*key, slot)),
+                None => None,
+            };
+            match slot {
+                Some((_, slot)) if *slot.spec == *spec => {}
+                Some((key, slot)) => {
+                    self.timers.again(key, &mut slot.again_at, None);
+                    slot.respec(Arc::new(spec.clone()), now);
+                    touched.push(key);
+                }
+                None => touched.push(self.add(spec, now)),
+            }
+        }
+        let dropped: Vec<_> = self.keys.keys().filter(|id| !kept.contains(id)).cloned().collect();
+        dropped.iter().for_each(|id| self.drop_slot(id));
+        if std::mem::replace(&mut self.rescans, rescans) != rescans {
+            self.slots.values_mut().for_each(|slot| slot.reread(now));
+            touched = self.slots.keys().copied().collect();
+        }
+        touched.into_iter().for_each(|key| self.queue(key));
+    }
+
+    fn add(&mut self, spec: &IdentitySpec, now: Instant) -> SlotKey {
+        self.last_key += 1;
+        let key = SlotKey(self.last_key);
+        let mut slot = Slot::new(Arc::new(spec.clone()));
+        slot.reread(now);
+        self.keys.insert(spec.id.clone(), key);
+        self.slots.insert(key, slot);
+        key
+    }
+
+    fn drop_slot(&mut self, id: &IdentityId) {
+        let Some((key, mut slot)) = self.keys.remove(id).and_then(|key| Some((key, self.slots.remove(&key)?))) else {
+            return;
+        };
+        self.timers.again(key, &mut slot.again_at, None);
+        self.timers.wake(key, &mut slot.wake_at, None);
+        self.watching.release(key, &slot.watches);
+        self.observer.removed(id);
+    }
+
+    fn queue(&mut self, key: SlotKey) {
+        if let Some(slot) = self.slots.get_mut(&key)
+            && slot.wants_job()
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    fn hint(&mut self, key: SlotKey, now: Instant) {
+        if let Some(slot) = self.slots.get_mut(&key) {
+            slot.hint(now);
+        }
+        self.queue(key);
+    }
+
+    fn hint_everyone(&mut self, now: Instant) {
+        let keys: Vec<_> = self.slots.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.hint(key, now));
+    }
+
+    fn hear(&mut self, ready: std::io::Result<()>) {
+        let now = self.system.now().monotonic;
+        let slots = &self.slots;
+        let Heard { everyone, concerned } = self
+            .watching
+            .hear(ready, &*self.observer, |key, name| slots.get(&key).is_some_and(|slot| slot.is_concerned_by(name)));
+        concerned.into_iter().for_each(|key| self.hint(key, now));
+        if everyone {
+            self.hint_everyone(now);
+        }
+    }
+
+    fn receive(&mut self, report: Report) {
+        match report {
+            Report::Job(done) => self.finish(*done),
+            Report::Sweep(work, changed) => {
+                let now = self.system.now();
+                changed.into_iter().for_each(|key| self.hint(key, now.monotonic));
+                if self.sweep.take_if(|sweep| sweep.is_of(&work)).is_some() {
+                    self.observer.scanned(now.wall);
+                }
+            }
+        }
+    }
+}

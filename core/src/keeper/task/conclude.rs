@@ -1,0 +1,92 @@
+//! What becomes of a job that is done.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Task;
+use crate::clock::Now;
+use crate::keeper::job::{Done, Looked};
+use crate::keeper::slot::{Shown, SlotKey};
+use crate::lifecycle::Step;
+
+impl Task {
+    /// Takes back what a job brings.
+    pub(super) fn finish(&mut self, done: Done) {
+        let Done { key, number, spec, lifecycle, step, looked, placed, since } = done;
+        self.jobs.finish(number);
+        let now = self.system.now();
+        let Some(slot) = self.slots.get_mut(&key) else {
+            placed.into_iter().for_each(|placed| self.watching.abandon(placed));
+            return;
+        };
+        if let Some(placed) = placed
+            && self.watching.claim(key, &mut slot.watches, placed, &*self.observer)
+        {
+            slot.hint(now.monotonic);
+        }
+        if self.jobs.is_idle() {
+            self.watching.settle();
+        }
+        if slot.unresponsive.take_if(|unresponsive| *unresponsive == number).is_some() {
+            slot.reread(now.monotonic);
+        }
+        if let Some(lifecycle) = lifecycle {
+            slot.give_back(lifecycle);
+            if Arc::ptr_eq(&spec, &slot.spec) {
+                self.conclude(key, looked, step, since, now);
+            } else {
+                // What was read was read by the old spec; another look is wanted already.
+                slot.apply_spec();
+            }
+        }
+        self.queue(key);
+    }
+
+    /// Takes what a look and the lifecycle gave, and shows it.
+    fn conclude(&mut self, key: SlotKey, looked: Option<Looked>, step: Option<Step>, since: Instant, now: Now) {
+        let Some(slot) = self.slots.get_mut(&key) else { return };
+        let read = matches!(looked, Some(Looked::Read(_)));
+        let again = step.as_ref().is_some_and(|step| step.read_again);
+        let mut pause = None;
+        match looked {
+            None => pause = slot.again_at.map(|at| at.saturating_duration_since(now.monotonic)),
+            Some(Looked::Unchanged) => slot.restless = None,
+            Some(Looked::Read(stamp)) => (slot.stamp, slot.restless) = (stamp, None),
+            Some(Looked::Restless(restless, rest)) => (slot.restless, pause) = (Some(restless), Some(rest)),
+        }
+        if again {
+            pause = self.pace.again.get(slot.tries).copied();
+            slot.tries += 1;
+        } else if read {
+            slot.tries = 0;
+        }
+        self.timers.again(key, &mut slot.again_at, pause.map(|pause| now.monotonic + pause));
+        if pause.is_some() {
+            slot.unsettled(since);
+        }
+        let (changed, reload) = match &step {
+            Some(step) => {
+                self.timers.wake(key, &mut slot.wake_at, step.wake_at);
+                (step.changed, step.reload)
+            }
+            None => (false, None),
+        };
+        if changed || slot.shown == Shown::Unresponsive || (slot.shown == Shown::Nothing && read && !again) {
+            self.show(key);
+        }
+        if let (Some(reload), Some(slot)) = (reload, self.slots.get(&key)) {
+            let took = self.system.now().monotonic.saturating_duration_since(since);
+            self.observer.reload(&slot.spec.id, reload, took);
+        }
+    }
+
+    /// Shows an identity's state to the observer.
+    pub(super) fn show(&mut self, key: SlotKey) {
+        if let Some(slot) = self.slots.get_mut(&key)
+            && let Some(state) = slot.state()
+        {
+            slot.shown = if slot.unresponsive.is_some() { Shown::Unresponsive } else { Shown::State };
+            self.observer.state(&slot.spec.id, state);
+        }
+    }
+}

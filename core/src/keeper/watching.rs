@@ -1,0 +1,156 @@
+//! The keeper's inotify instance, and who is not watched.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io;
+
+use rustix::io::Errno;
+
+use super::slot::SlotKey;
+use super::system::System;
+use super::{Observer, WatchProblem};
+use crate::watch::{Event, Events, Inotify, Placed, Table, Watch};
+
+/// The keeper's inotify instance, if it could have one, and who is not watched. The tick carries those.
+pub(super) struct Watching {
+    events: Option<Events>,
+    table: Table<SlotKey>,
+    unwatched: HashSet<SlotKey>,
+    /// That no further instance or watch can be had was told.
+    exhaustion_told: bool,
+}
+
+/// What was heard.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Everyone may be concerned.
+    pub(super) everyone: bool,
+    /// These may be.
+    pub(super) concerned: Vec<SlotKey>,
+}
+
+impl Watching {
+    pub(super) fn new() -> Self {
+        Self { events: None, table: Table::new(), unwatched: HashSet::new(), exhaustion_told: false }
+    }
+
+    /// Opens an instance if there is none; true if it did, and everyone is to be watched by it.
+    pub(super) fn open(&mut self, system: &dyn System, observer: &dyn Observer) -> bool {
+        if self.events.is_some() {
+            return false;
+        }
+        match system.inotify().and_then(Events::new) {
+            Ok(events) => self.events = Some(events),
+            Err(error) => self.tell(problem(&error), observer),
+        }
+        self.events.is_some()
+    }
+
+    pub(super) fn inotify(&self) -> Option<Inotify> {
+        self.events.as_ref().map(|events| events.inotify().clone())
+    }
+
+    /// Waits for events; for ever, if there is no instance.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match &self.events {
+            Some(events) => events.readable().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes the events that there are; `is_concerned` tells whether a name is one that somebody waits for.
+    pub(super) fn hear(
+        &mut self,
+        ready: io::Result<()>,
+        observer: &dyn Observer,
+        is_concerned: impl Fn(SlotKey, &OsStr) -> bool,
+    ) -> Heard {
+        let mut heard = Heard::default();
+        let Self { events: Some(events), table, .. } = self else { return heard };
+        let drained = ready.and_then(|()| {
+            events.drain(|event| match event {
+                Event::Overflow => heard.everyone = true,
+                Event::Ended(watch) => heard.concerned.extend(table.ended(watch)),
+                Event::Directory(watch) => heard.concerned.extend(table.heard(watch)),
+                Event::Name(watch, name) => {
+                    heard.concerned.extend(table.heard(watch).iter().filter(|key| is_concerned(**key, name)));
+                }
+            })
+        });
+        if heard.everyone {
+            observer.watch_problem(WatchProblem::Overflow);
+        }
+        if let Err(error) = drained {
+            // The next tick opens another instance.
+            tracing::warn!(%error, "inotify failed");
+            observer.watch_problem(WatchProblem::Other);
+            (self.events, self.table) = (None, Table::new());
+        }
+        heard
+    }
+
+    /// An identity has the watches that a job placed, in place of `held`. Tells whether it has to look again.
+    pub(super) fn claim(
+        &mut self,
+        key: SlotKey,
+        held: &mut Vec<Watch>,
+        (inotify, placed): (Inotify, Placed),
+        observer: &dyn Observer,
+    ) -> bool {
+        let Some(current) = self.inotify().filter(|current| current.is(&inotify)) else { return true };
+        let again = self.table.claim(&current, key, held, &placed.watches);
+        *held = placed.watches;
+        match placed.problem {
+            Some(problem) => {
+                if self.unwatched.insert(key) || problem == WatchProblem::Exhausted {
+                    self.tell(problem, observer);
+                }
+            }
+            None => {
+                self.unwatched.remove(&key);
+                self.exhaustion_told &= !self.unwatched.is_empty();
+            }
+        }
+        again
+    }
+
+    /// An identity is no longer kept.
+    pub(super) fn release(&mut self, key: SlotKey, held: &[Watch]) {
+        if let Some(inotify) = self.inotify() {
+            self.table.claim(&inotify, key, held, &[]);
+        }
+        self.unwatched.remove(&key);
+    }
+
+    /// What a job placed is for an identity that is no longer kept.
+    pub(super) fn abandon(&self, (inotify, placed): (Inotify, Placed)) {
+        placed.watches.into_iter().for_each(|watch| self.table.abandon(&inotify, watch));
+    }
+
+    /// No job is under way that placed watches.
+    pub(super) fn settle(&mut self) {
+        self.table.settle();
+    }
+
+    /// Who is to be watched again, since something is not watched for it.
+    pub(super) fn unwatched(&self) -> &HashSet<SlotKey> {
+        &self.unwatched
+    }
+
+    /// Exhaustion is told once, until it is over.
+    fn tell(&mut self, problem: WatchProblem, observer: &dyn Observer) {
+        let exhausted = problem == WatchProblem::Exhausted;
+        if !exhausted || !self.exhaustion_told {
+            tracing::warn!(?problem, "not everything can be watched; the periodic tick carries on");
+            observer.watch_problem(problem);
+        }
+        self.exhaustion_told |= exhausted;
+    }
+}
+
+fn problem(error: &io::Error) -> WatchProblem {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOMEM) => WatchProblem::Exhausted,
+        _ => WatchProblem::Other,
+    }
+}

@@ -1,0 +1,518 @@
+//! The keeper on real files, swapped as the kubelet does it and changed as everyone else does it. The tick is an hour away where
+//! nothing else is said: what happens, happens for a hint.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use evercert_core::digest::Digest;
+use evercert_core::identity::IdentityId;
+use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, WatchProblem};
+use evercert_core::spec::{BundleFile, Expectations, FileSet, IdentitySpec};
+use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, Leaf, PlainDirectory, SwapOrder};
+use tokio::sync::watch;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Everything an observer was told.
+#[derive(Debug, Default)]
+struct Told {
+    states: Vec<(IdentityId, Arc<IdentityState>)>,
+    removed: Vec<IdentityId>,
+    reloads: Vec<(IdentityId, Reload, Duration)>,
+    problems: Vec<WatchProblem>,
+    scans: usize,
+}
+
+#[derive(Debug)]
+struct Recorder {
+    told: Mutex<Told>,
+    changes: watch::Sender<()>,
+}
+
+impl Recorder {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { told: Mutex::default(), changes: watch::Sender::new(()) })
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Told)) {
+        note(&mut self.told.lock().unwrap());
+        self.changes.send_replace(());
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Told) -> T) -> T {
+        read(&self.told.lock().unwrap())
+    }
+
+    async fn until<T>(&self, what: &str, mut read: impl FnMut(&Told) -> Option<T>) -> T {
+        let mut changes = self.changes.subscribe();
+        let found = tokio::time::timeout(DEADLINE, async {
+            loop {
+                if let Some(found) = self.read(&mut read) {
+                    return found;
+                }
+                changes.changed().await.unwrap();
+            }
+        });
+        found.await.unwrap_or_else(|_| panic!("never saw {what}: {:#?}", self.told.lock().unwrap()))
+    }
+
+    /// Waits until this identity serves this leaf.
+    async fn serves(&self, name: &str, issued: &Issued) -> Arc<IdentityState> {
+        let leaf = Digest::fingerprint(&issued.leaf_der);
+        self.until(&format!("{name} serve its leaf"), |told| {
+            told.latest(name).filter(|state| leaf_of(state) == Some(leaf)).cloned()
+        })
+        .await
+    }
+}
+
+impl Told {
+    fn latest(&self, name: &str) -> Option<&Arc<IdentityState>> {
+        self.states.iter().rev().find(|(id, _)| *id == id_of(name)).map(|(_, state)| state)
+    }
+
+    /// The leaves in the order they were published.
+    fn published(&self, name: &str) -> Vec<(u64, Digest)> {
+        let snapshots = self.states.iter().filter(|(id, _)| *id == id_of(name)).filter_map(|(_, state)| {
+            let snapshot = state.snapshot.as_ref()?;
+            Some((snapshot.generation(), leaf_of(state)?))
+        });
+        let mut published: Vec<_> = snapshots.collect();
+        published.dedup();
+        published
+    }
+}
+
+impl Observer for Recorder {
+    fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
+        self.note(|told| told.states.push((id.clone(), state)));
+    }
+
+    fn removed(&self, id: &IdentityId) {
+        self.note(|told| told.removed.push(id.clone()));
+    }
+
+    fn reload(&self, id: &IdentityId, result: Reload, took: Duration) {
+        self.note(|told| told.reloads.push((id.clone(), result, took)));
+    }
+
+    fn watch_problem(&self, problem: WatchProblem) {
+        self.note(|told| told.problems.push(problem));
+    }
+
+    fn scanned(&self, _at: SystemTime) {
+        self.note(|told| told.scans += 1);
+    }
+}
+
+fn id_of(name: &str) -> IdentityId {
+    IdentityId::node(name.parse().unwrap())
+}
+
+fn leaf_of(state: &IdentityState) -> Option<Digest> {
+    state.snapshot.as_ref()?.credential().map(|credential| credential.leaf().fingerprint)
+}
+
+fn anchors_of(state: &IdentityState) -> Option<usize> {
+    Some(state.snapshot.as_ref()?.bundles().own.as_ref()?.anchors().len())
+}
+
+fn spec(name: &str, directory: &Path) -> IdentitySpec {
+    IdentitySpec { id: id_of(name), files: FileSet::cert_manager(directory), expectations: Expectations::default() }
+}
+
+fn keeper(recorder: &Arc<Recorder>, specs: Vec<IdentitySpec>) -> Keeper {
+    ticking(Duration::from_secs(3600), recorder, specs)
+}
+
+fn ticking(tick: Duration, recorder: &Arc<Recorder>, specs: Vec<IdentitySpec>) -> Keeper {
+    let observer: Arc<dyn Observer> = Arc::clone(recorder) as _;
+    let keeper = Keeper::start(KeeperSettings { tick }, observer);
+    keeper.keep(specs);
+    keeper
+}
+
+#[tokio::test]
+async fn two_hundred_swaps_are_all_published_in_order() {
+    let authority = Authority::new("root");
+    let issued: Vec<_> = (0..=200).map(|_| authority.issue_dns("a.example.org")).collect();
+    let volume = KubeletVolume::new(&issued[0].files());
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);
+    recorder.serves("a", &issued[0]).await;
+    for (round, next) in issued.iter().enumerate().skip(1) {
+        let order = if round % 2 == 0 { SwapOrder::SymlinksLast } else { SwapOrder::SymlinksFirst };
+        volume.swap_in(order, &next.files());
+        recorder.serves("a", next).await;
+    }
+    let expected: Vec<_> = (1..).zip(issued.iter().map(|issued| Digest::fingerprint(&issued.leaf_der))).collect();
+    recorder.read(|told| assert_eq!(told.published("a"), expected));
+}
+
+#[tokio::test]
+async fn of_a_burst_of_swaps_the_last_is_served_and_none_is_torn() {
+    let authority = Authority::new("root");
+    let issued: Vec<_> = (0..300).map(|_| authority.issue_dns("a.example.org")).collect();
+    let volume = KubeletVolume::new(&issued[0].files());
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);
+    recorder.serves("a", &issued[0]).await;
+    let files: Vec<_> = issued.iter().map(Issued::files).collect();
+    let volume = tokio::task::spawn_blocking(move || {
+        for files in &files {
+            volume.swap(files);
+        }
+        volume
+    });
+    let _volume = volume.await.unwrap();
+    recorder.serves("a", issued.last().unwrap()).await;
+    recorder.read(|told| {
+        let rejected = told.reloads.iter().filter(|(_, result, _)| *result == Reload::Rejected).count();
+        assert_eq!(rejected, 0, "a torn set was judged");
+    });
+}
+
+#[tokio::test]
+async fn from_a_to_b_and_back_to_a_is_published_thrice() {
+    let authority = Authority::new("root");
+    let (a, b) = (authority.issue_dns("a.example.org"), authority.issue_dns("a.example.org"));
+    let volume = KubeletVolume::new(&a.files());
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);
+    recorder.serves("a", &a).await;
+    volume.swap(&b.files());
+    recorder.serves("a", &b).await;
+    volume.swap(&a.files());
+    recorder.serves("a", &a).await;
+    let leaves: Vec<_> = [&a, &b, &a].map(|issued| Digest::fingerprint(&issued.leaf_der)).into();
+    recorder.read(|told| {
+        let published: Vec<_> = told.published("a").into_iter().map(|(_, leaf)| leaf).collect();
+        assert_eq!(published, leaves);
+    });
+}
+
+#[tokio::test]
+async fn a_directory_that_is_deleted_and_made_again_is_watched_again() {
+    let authority = Authority::new("root");
+    let (a, b, c) = (
+        authority.issue_dns("a.example.org"),
+        authority.issue_dns("a.example.org"),
+        authority.issue_dns("a.example.org"),
+    );
+    let volume = KubeletVolume::new(&a.files());
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);
+    let served = recorder.serves("a", &a).await;
+    volume.remove();
+    let without = recorder.until("findings", |told| told.latest("a").filter(|s| !s.findings.is_empty()).cloned()).await;
+    assert_eq!(leaf_of(&without), leaf_of(&served), "the last good stays");
+    let again = KubeletVolume::at(volume.path(), &b.files());
+    recorder.serves("a", &b).await;
+    again.swap(&c.files());
+    recorder.serves("a", &c).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_missing_is_picked_up_when_it_appears() {
+    let authority = Authority::new("root");
+    let (a, b) = (authority.issue_dns("a.example.org"), authority.issue_dns("a.example.org"));
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("not/yet/there");
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", &path)]);
+    let nothing = recorder.until("a state", |told| told.latest("a").cloned()).await;
+    assert!(nothing.snapshot.is_none() && !nothing.findings.is_empty());
+    let volume = KubeletVolume::at(&path, &a.files());
+    recorder.serves("a", &a).await;
+    volume.swap(&b.files());
+    recorder.serves("a", &b).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_replaced_by_another_is_followed() {
+    let authority = Authority::new("root");
+    let issued: Vec<_> = (0..3).map(|_| authority.issue_dns("a.example.org")).collect();
+    let root = tempfile::tempdir().unwrap();
+    let (path, other) = (root.path().join("tls"), root.path().join("other"));
+    let _first = KubeletVolume::at(&path, &issued[0].files());
+    let _second = KubeletVolume::at(&other, &issued[1].files());
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", &path)]);
+    recorder.serves("a", &issued[0]).await;
+    fs::rename(&path, root.path().join("gone")).unwrap();
+    fs::rename(&other, &path).unwrap();
+    recorder.serves("a", &issued[1]).await;
+    let _third = KubeletVolume::at(&path, &issued[2].files());
+    recorder.serves("a", &issued[2]).await;
+}
+
+#[tokio::test]
+async fn a_directory_behind_a_symlink_is_followed_to_the_next() {
+    let authority = Authority::new("root");
+    let (a, b) = (authority.issue_dns("a.example.org"), authority.issue_dns("a.example.org"));
+    let root = tempfile::tempdir().unwrap();
+    let _one = KubeletVolume::at(&root.path().join("one"), &a.files());
+    let _two = KubeletVolume::at(&root.path().join("two"), &b.files());
+    let current = root.path().join("current");
+    symlink("one", &current).unwrap();
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", &current)]);
+    recorder.serves("a", &a).await;
+    symlink("two", root.path().join("next")).unwrap();
+    fs::rename(root.path().join("next"), &current).unwrap();
+    recorder.serves("a", &b).await;
+}
+
+#[tokio::test]
+async fn a_set_copied_into_a_plain_directory_is_published_once_it_is_whole() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let (a, b) = (old.issue_dns("a.example.org"), new.issue_dns("a.example.org"));
+    let bundle = new.ca_pem().to_owned() + old.ca_pem();
+    let directory = PlainDirectory::new(&a.files().with("ca.crt", &bundle));
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", directory.path())]);
+    recorder.serves("a", &a).await;
+    // The bundle grows anchor by anchor; half of it would parse as a bundle that trusts less.
+    let path = directory.path().join("ca.crt");
+    for _ in 0..5 {
+        fs::write(&path, new.ca_pem()).unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        fs::write(&path, &bundle).unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    directory.write(&b.files().with("ca.crt", &bundle));
+    recorder.serves("a", &b).await;
+    recorder.read(|told| {
+        assert_eq!(told.published("a").len(), 2);
+        assert!(told.states.iter().all(|(_, state)| anchors_of(state) == Some(2)), "half a bundle was published");
+    });
+}
+
+#[tokio::test]
+async fn a_plain_set_that_has_been_left_alone_is_read_at_once() {
+    let directory = PlainDirectory::new(&Authority::new("root").issue_dns("a.example.org").files());
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", directory.path())]);
+    let took = recorder.until("a reload", |told| told.reloads.first().map(|(_, _, took)| *took)).await;
+    assert!(took < Duration::from_millis(90), "{took:?}");
+}
+
+#[tokio::test]
+async fn files_replaced_one_by_one_are_published_as_a_whole_set() {
+    let authority = Authority::new("root");
+    let issued: Vec<_> = (0..5).map(|_| authority.issue_dns("a.example.org")).collect();
+    let directory = PlainDirectory::new(&issued[0].files());
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", directory.path())]);
+    recorder.serves("a", &issued[0]).await;
+    for next in &issued[1..] {
+        directory.replace(&next.files());
+        recorder.serves("a", next).await;
+    }
+    recorder.read(|told| assert!(told.reloads.iter().all(|(_, result, _)| *result != Reload::Rejected)));
+}
+
+#[tokio::test]
+async fn a_bundle_in_a_volume_of_its_own_is_followed_there() {
+    let (one, two) = (Authority::new("one"), Authority::new("two"));
+    let issued = one.issue_dns("a.example.org");
+    let secret = KubeletVolume::new(&issued.files());
+    let config_map = KubeletVolume::new(&Files::new().with("ca.crt", one.ca_pem()));
+    let mut spec = spec("a", secret.path());
+    spec.files.bundle = Some(BundleFile::Dedicated(config_map.file("ca.crt")));
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec]);
+    recorder.serves("a", &issued).await;
+    config_map.swap(&Files::new().with("ca.crt", one.ca_pem().to_owned() + two.ca_pem()));
+    recorder.until("two anchors", |told| told.latest("a").filter(|state| anchors_of(state) == Some(2)).cloned()).await;
+}
+
+#[tokio::test]
+async fn identities_that_stay_wanted_are_not_touched() {
+    let authority = Authority::new("root");
+    let volumes: Vec<_> = (0..3).map(|_| KubeletVolume::new(&authority.issue_dns("a.example.org").files())).collect();
+    let [a, b, c] = ["a", "b", "c"].map(|name| (name, &volumes[name.as_bytes()[0] as usize - 97]));
+    let specs = |names: &[(&str, &KubeletVolume)]| names.iter().map(|(n, v)| spec(n, v.path())).collect::<Vec<_>>();
+    let recorder = Recorder::new();
+    let keeper = keeper(&recorder, specs(&[a, b]));
+    recorder.until("a and b", |told| (told.states.len() == 2).then_some(())).await;
+    keeper.keep(specs(&[a, c, c]));
+    recorder.until("c", |told| told.latest("c").cloned()).await;
+    recorder.read(|told| {
+        assert_eq!(told.removed, [id_of("b")]);
+        let mut names: Vec<_> = told.states.iter().map(|(id, _)| id.name.to_string()).collect();
+        names.sort();
+        assert_eq!(names, ["a", "b", "c"], "each was shown once");
+        assert_eq!(told.reloads.len(), 3, "each was read once");
+    });
+}
+
+#[tokio::test]
+async fn other_expectations_keep_the_generation_and_what_is_served() {
+    let issued = Authority::new("root").issue_dns("a.example.org");
+    let volume = KubeletVolume::new(&issued.files());
+    let recorder = Recorder::new();
+    let keeper = keeper(&recorder, vec![spec("a", volume.path())]);
+    recorder.serves("a", &issued).await;
+    let mut strict = spec("a", volume.path());
+    strict.expectations.dns_names = vec!["b.example.org".to_owned()];
+    keeper.keep(vec![strict.clone()]);
+    let state =
+        recorder.until("the new spec", |told| told.latest("a").filter(|state| *state.spec == strict).cloned()).await;
+    assert!(!state.findings.is_empty());
+    assert_eq!(state.snapshot.as_ref().unwrap().generation(), 1);
+    assert_eq!(leaf_of(&state), Some(Digest::fingerprint(&issued.leaf_der)));
+}
+
+#[tokio::test]
+async fn a_directory_that_two_share_is_watched_until_both_let_go() {
+    let authority = Authority::new("root");
+    let issued: Vec<_> = (0..3).map(|_| authority.issue_dns("a.example.org")).collect();
+    let volume = KubeletVolume::new(&issued[0].files());
+    let recorder = Recorder::new();
+    let keeper = keeper(&recorder, vec![spec("a", volume.path()), spec("b", volume.path())]);
+    recorder.serves("a", &issued[0]).await;
+    recorder.serves("b", &issued[0]).await;
+    volume.swap(&issued[1].files());
+    recorder.serves("a", &issued[1]).await;
+    recorder.serves("b", &issued[1]).await;
+    keeper.keep(vec![spec("b", volume.path())]);
+    recorder.until("a's end", |told| told.removed.contains(&id_of("a")).then_some(())).await;
+    volume.swap(&issued[2].files());
+    recorder.serves("b", &issued[2]).await;
+    recorder.read(|told| assert_eq!(told.published("a").len(), 2));
+}
+
+#[tokio::test]
+async fn a_rescan_reads_every_identity_and_finds_nothing_new() {
+    let authority = Authority::new("root");
+    let volumes: Vec<_> = (0..5).map(|_| KubeletVolume::new(&authority.issue_dns("a.example.org").files())).collect();
+    let specs = volumes.iter().enumerate().map(|(n, volume)| spec(&format!("n{n}"), volume.path())).collect();
+    let recorder = Recorder::new();
+    let keeper = keeper(&recorder, specs);
+    recorder.until("all", |told| (told.reloads.len() == 5).then_some(())).await;
+    keeper.rescan();
+    recorder.until("all again", |told| (told.reloads.len() == 10).then_some(())).await;
+    recorder.read(|told| {
+        assert!(told.reloads[5..].iter().all(|(_, result, _)| *result == Reload::Unchanged));
+        assert_eq!(told.states.len(), 5);
+    });
+}
+
+#[tokio::test]
+async fn a_queue_that_overflows_has_everything_looked_at() {
+    let authority = Authority::new("root");
+    let (a, b) = (authority.issue_dns("a.example.org"), authority.issue_dns("a.example.org"));
+    let (noisy, quiet) = (KubeletVolume::new(&a.files()), KubeletVolume::new(&a.files()));
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("noisy", noisy.path()), spec("quiet", quiet.path())]);
+    recorder.serves("noisy", &a).await;
+    recorder.serves("quiet", &a).await;
+    let limit: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    // The keeper's task runs on this thread and hears nothing meanwhile.
+    for round in 0..limit {
+        fs::write(noisy.file(&format!("noise-{}", round % 2)), "").unwrap();
+    }
+    quiet.swap(&b.files());
+    recorder.serves("quiet", &b).await;
+    recorder.read(|told| assert_eq!(told.problems, [WatchProblem::Overflow]));
+}
+
+#[tokio::test]
+async fn a_mismatched_key_is_read_again_and_then_rejected_and_the_last_good_stays() {
+    let authority = Authority::new("root");
+    let (a, b, c) = (
+        authority.issue_dns("a.example.org"),
+        authority.issue_dns("a.example.org"),
+        authority.issue_dns("a.example.org"),
+    );
+    let volume = KubeletVolume::new(&a.files());
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);
+    recorder.serves("a", &a).await;
+    volume.swap(&b.files().with("tls.key", &a.key_pem));
+    let took = recorder
+        .until("a rejection", |told| {
+            told.reloads.iter().find(|(_, result, _)| *result == Reload::Rejected).map(|(_, _, took)| *took)
+        })
+        .await;
+    assert!(took >= Duration::from_millis(300), "rejected after {took:?}, without having been read again");
+    recorder.read(|told| {
+        let state = told.latest("a").unwrap();
+        assert_eq!(leaf_of(state), Some(Digest::fingerprint(&a.leaf_der)));
+        assert!(state.findings.iter().any(|finding| finding.check.as_str() == "key-mismatch"));
+    });
+    volume.swap(&c.files());
+    recorder.serves("a", &c).await;
+}
+
+#[tokio::test]
+async fn a_set_that_is_not_valid_yet_is_published_when_it_is() {
+    let authority = Authority::new("root");
+    let a = authority.issue_dns("a.example.org");
+    let volume = KubeletVolume::new(&a.files());
+    let recorder = Recorder::new();
+    let mut spec = spec("a", volume.path());
+    spec.expectations.clock_skew = Duration::ZERO;
+    let _keeper = keeper(&recorder, vec![spec]);
+    recorder.serves("a", &a).await;
+    let from = SystemTime::now() + Duration::from_secs(2);
+    let b = authority.issue(Leaf::for_dns("a.example.org").valid(from, from + Duration::from_secs(3600)));
+    volume.swap(&b.files());
+    recorder.until("a rejection", |told| told.reloads.iter().find(|(_, r, _)| *r == Reload::Rejected).cloned()).await;
+    let state = recorder.serves("a", &b).await;
+    let not_before = state.snapshot.as_ref().unwrap().credential().unwrap().leaf().not_before;
+    let late = state.published_at.unwrap().duration_since(not_before).unwrap();
+    assert!(late < Duration::from_millis(500), "published {late:?} late");
+}
+
+#[tokio::test]
+async fn the_tick_tells_that_everything_was_looked_at() {
+    let volume = KubeletVolume::new(&Authority::new("root").issue_dns("a.example.org").files());
+    let recorder = Recorder::new();
+    let _keeper = ticking(Duration::from_millis(20), &recorder, vec![spec("a", volume.path())]);
+    recorder.until("three scans", |told| (told.scans >= 3).then_some(())).await;
+    recorder.read(|told| assert_eq!(told.reloads.len(), 1, "an unchanged set is not read again"));
+}
+
+#[tokio::test]
+async fn a_keeper_that_is_dropped_lets_go_of_everything() {
+    let volume = KubeletVolume::new(&Authority::new("root").issue_dns("a.example.org").files());
+    let recorder = Recorder::new();
+    let keeper = keeper(&recorder, vec![spec("a", volume.path())]);
+    recorder.until("a state", |told| told.latest("a").cloned()).await;
+    drop(keeper);
+    let began = Instant::now();
+    while Arc::strong_count(&recorder) > 1 {
+        assert!(began.elapsed() < DEADLINE, "the keeper's task still runs");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_identities_are_all_read_and_swapped() {
+    let authority = Authority::new("root");
+    let issued = authority.issue_all((0..200).map(|n| Leaf::for_dns(&format!("n{n}.example.org"))));
+    let volumes: Vec<_> = issued.iter().map(|issued| KubeletVolume::new(&issued.files())).collect();
+    let specs = volumes.iter().enumerate().map(|(n, volume)| spec(&format!("n{n}"), volume.path())).collect();
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, specs);
+    recorder.until("all", |told| (told.reloads.len() == 200).then_some(())).await;
+    let next = authority.issue_all((0..200).map(|n| Leaf::for_dns(&format!("n{n}.example.org"))));
+    for (volume, next) in volumes.iter().zip(&next) {
+        volume.swap(&next.files());
+    }
+    recorder
+        .until("all swapped", |told| {
+            let latest: HashMap<_, _> = told.states.iter().map(|(id, state)| (id.clone(), leaf_of(state))).collect();
+            let served = |n: usize| latest.get(&id_of(&format!("n{n}"))).copied().flatten();
+            (0..200).all(|n| served(n) == Some(Digest::fingerprint(&next[n].leaf_der))).then_some(())
+        })
+        .await;
+}

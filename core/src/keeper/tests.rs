@@ -1,1 +1,417 @@
 //! The keeper on a machine whose clock, mounts and limits are a test's to set.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, SystemTime};
+
+use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf, PlainDirectory};
+use rustix::io::Errno;
+use tokio::sync::watch;
+
+use super::pace::Pace;
+use super::system::{Machine, System};
+use super::{IdentityState, Keeper, KeeperSettings, Observer, Reload, WatchProblem};
+use crate::check::Check;
+use crate::clock::Now;
+use crate::digest::Digest;
+use crate::identity::IdentityId;
+use crate::mount::{Reading, Stamp};
+use crate::spec::{Expectations, FileSet, IdentitySpec};
+use crate::watch::{Inotify, Placed};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const HOUR: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(30);
+
+/// The machine, but for what a test does to it.
+#[derive(Default)]
+struct Rigged {
+    /// How far the wall clock is ahead, in seconds.
+    ahead: AtomicU64,
+    /// Directories that do not answer.
+    dead: Mutex<HashSet<PathBuf>>,
+    revived: Condvar,
+    /// No inotify instance can be had.
+    no_instance: AtomicBool,
+    /// No inotify watch can be had.
+    no_watch: AtomicBool,
+    /// How many looks waited for a dead directory.
+    waiting: AtomicUsize,
+}
+
+impl Rigged {
+    fn kill(&self, directory: &Path) {
+        self.dead.lock().unwrap().insert(directory.to_owned());
+    }
+
+    fn revive(&self, directory: &Path) {
+        self.dead.lock().unwrap().remove(directory);
+        self.revived.notify_all();
+    }
+
+    fn answer(&self, files: &FileSet) {
+        let is_dead = |dead: &mut HashSet<PathBuf>| files.paths().any(|file| dead.contains(file.parent().unwrap()));
+        let mut dead = self.dead.lock().unwrap();
+        if is_dead(&mut dead) {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            drop(self.revived.wait_while(dead, is_dead).unwrap());
+        }
+    }
+}
+
+impl System for Rigged {
+    fn now(&self) -> Now {
+        let now = Machine.now();
+        Now { wall: now.wall + Duration::from_secs(self.ahead.load(Ordering::SeqCst)), ..now }
+    }
+
+    fn inotify(&self) -> io::Result<Inotify> {
+        if self.no_instance.load(Ordering::SeqCst) { Err(Errno::MFILE.into()) } else { Machine.inotify() }
+    }
+
+    fn place(&self, inotify: &Inotify, files: &FileSet) -> Placed {
+        self.answer(files);
+        if self.no_watch.load(Ordering::SeqCst) {
+            return Placed { watches: Vec::new(), problem: Some(WatchProblem::Exhausted) };
+        }
+        Machine.place(inotify, files)
+    }
+
+    fn stamp(&self, files: &FileSet) -> Stamp {
+        self.answer(files);
+        Machine.stamp(files)
+    }
+
+    fn read(&self, files: &FileSet) -> Reading {
+        self.answer(files);
+        Machine.read(files)
+    }
+}
+
+/// The latest an observer was told of each identity, in the order of the last changes.
+#[derive(Default)]
+struct Recorder {
+    states: Mutex<Vec<(IdentityId, Arc<IdentityState>)>>,
+    reloads: Mutex<Vec<Reload>>,
+    problems: Mutex<Vec<WatchProblem>>,
+    scans: AtomicUsize,
+    changes: watch::Sender<()>,
+}
+
+impl Recorder {
+    async fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let mut changes = self.changes.subscribe();
+        let wait = async {
+            while !is_so() {
+                changes.changed().await.unwrap();
+            }
+        };
+        if tokio::time::timeout(DEADLINE, wait).await.is_err() {
+            panic!("never saw {what}: {:#?}", self.states.lock().unwrap());
+        }
+    }
+
+    fn latest(&self, name: &str) -> Option<Arc<IdentityState>> {
+        let states = self.states.lock().unwrap();
+        states.iter().rev().find(|(id, _)| *id == id_of(name)).map(|(_, state)| Arc::clone(state))
+    }
+
+    fn serves(&self, name: &str, issued: &Issued) -> bool {
+        self.latest(name).is_some_and(|state| leaf_of(&state) == Some(Digest::fingerprint(&issued.leaf_der)))
+    }
+
+    fn finds(&self, name: &str, check: Check) -> bool {
+        self.latest(name).is_some_and(|state| state.findings.iter().any(|finding| finding.check == check))
+    }
+
+    async fn until_serves(&self, name: &str, issued: &Issued) {
+        self.until(&format!("{name} serve its leaf"), || self.serves(name, issued)).await;
+    }
+
+    async fn until_finds(&self, name: &str, check: Check) {
+        self.until(&format!("{check} of {name}"), || self.finds(name, check)).await;
+    }
+}
+
+impl Observer for Recorder {
+    fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
+        self.states.lock().unwrap().push((id.clone(), state));
+        self.changes.send_replace(());
+    }
+
+    fn removed(&self, _id: &IdentityId) {}
+
+    fn reload(&self, _id: &IdentityId, result: Reload, _took: Duration) {
+        self.reloads.lock().unwrap().push(result);
+        self.changes.send_replace(());
+    }
+
+    fn watch_problem(&self, problem: WatchProblem) {
+        self.problems.lock().unwrap().push(problem);
+        self.changes.send_replace(());
+    }
+
+    fn scanned(&self, _at: SystemTime) {
+        self.scans.fetch_add(1, Ordering::SeqCst);
+        self.changes.send_replace(());
+    }
+}
+
+fn id_of(name: &str) -> IdentityId {
+    IdentityId::node(name.parse().unwrap())
+}
+
+fn leaf_of(state: &IdentityState) -> Option<Digest> {
+    state.snapshot.as_ref()?.credential().map(|credential| credential.leaf().fingerprint)
+}
+
+fn spec(name: &str, directory: &Path) -> IdentitySpec {
+    IdentitySpec { id: id_of(name), files: FileSet::cert_manager(directory), expectations: Expectations::default() }
+}
+
+fn leaf(authority: &Authority) -> Issued {
+    authority.issue_dns("a.example.org")
+}
+
+fn start(system: &Arc<Rigged>, tick: Duration, specs: Vec<IdentitySpec>) -> (Keeper, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder::default());
+    let pace =
+        Pace { counted: SHORT, unresponsive: SHORT * 4, restless: SHORT * 10, sweep_stuck: SHORT, ..Pace::default() };
+    let keeper = Keeper::start_on(
+        Arc::clone(system) as Arc<dyn System>,
+        pace,
+        KeeperSettings { tick },
+        Arc::clone(&recorder) as Arc<dyn Observer>,
+    );
+    keeper.keep(specs);
+    (keeper, recorder)
+}
+
+#[tokio::test]
+async fn dead_mounts_stall_nobody_but_themselves() {
+    let authority = Authority::new("root");
+    let (first, second) = (leaf(&authority), leaf(&authority));
+    let volumes: Vec<_> = (0..20).map(|_| KubeletVolume::new(&first.files())).collect();
+    let well = KubeletVolume::new(&first.files());
+    let system = Arc::new(Rigged::default());
+    volumes.iter().for_each(|volume| system.kill(volume.path()));
+    let mut specs: Vec<_> =
+        volumes.iter().enumerate().map(|(n, volume)| spec(&format!("dead{n}"), volume.path())).collect();
+    specs.push(spec("well", well.path()));
+    let (_keeper, recorder) = start(&system, HOUR, specs);
+    recorder.until_serves("well", &first).await;
+    for n in 0..20 {
+        recorder.until_finds(&format!("dead{n}"), Check::MountUnresponsive).await;
+    }
+    well.swap(&second.files());
+    recorder.until_serves("well", &second).await;
+    for (n, volume) in volumes.iter().enumerate() {
+        system.revive(volume.path());
+        recorder.until_serves(&format!("dead{n}"), &first).await;
+        assert!(!recorder.finds(&format!("dead{n}"), Check::MountUnresponsive));
+    }
+}
+
+#[tokio::test]
+async fn a_mount_that_dies_later_keeps_what_is_published_and_catches_up() {
+    let authority = Authority::new("root");
+    let (first, second) = (leaf(&authority), leaf(&authority));
+    let volume = KubeletVolume::new(&first.files());
+    let system = Arc::new(Rigged::default());
+    let (_keeper, recorder) = start(&system, HOUR, vec![spec("a", volume.path())]);
+    recorder.until_serves("a", &first).await;
+    system.kill(volume.path());
+    volume.swap(&second.files());
+    recorder.until_finds("a", Check::MountUnresponsive).await;
+    assert!(recorder.serves("a", &first));
+    system.revive(volume.path());
+    recorder.until_serves("a", &second).await;
+    assert!(!recorder.finds("a", Check::MountUnresponsive));
+}
+
+#[tokio::test]
+async fn a_mount_that_comes_back_unchanged_is_no_longer_a_finding() {
+    let first = leaf(&Authority::new("root"));
+    let volume = KubeletVolume::new(&first.files());
+    let system = Arc::new(Rigged::default());
+    let (keeper, recorder) = start(&system, HOUR, vec![spec("a", volume.path())]);
+    recorder.until_serves("a", &first).await;
+    system.kill(volume.path());
+    keeper.rescan();
+    recorder.until_finds("a", Check::MountUnresponsive).await;
+    system.revive(volume.path());
+    recorder.until("the end of the finding", || !recorder.finds("a", Check::MountUnresponsive)).await;
+    assert_eq!(recorder.latest("a").unwrap().snapshot.as_ref().unwrap().generation(), 1);
+}
+
+#[tokio::test]
+async fn an_identity_on_a_dead_mount_still_expires() {
+    let authority = Authority::new("root");
+    let now = SystemTime::now();
+    let issued = authority.issue(Leaf::for_dns("a.example.org").valid(now - HOUR, now + HOUR));
+    let volume = KubeletVolume::new(&issued.files());
+    let system = Arc::new(Rigged::default());
+    let (keeper, recorder) = start(&system, HOUR, vec![spec("a", volume.path())]);
+    recorder.until_serves("a", &issued).await;
+    system.kill(volume.path());
+    keeper.rescan();
+    recorder.until_finds("a", Check::MountUnresponsive).await;
+    system.ahead.store(2 * 3600, Ordering::SeqCst);
+    keeper.keep(vec![spec("a", volume.path())]);
+    recorder.until_finds("a", Check::Expired).await;
+    assert!(recorder.finds("a", Check::MountUnresponsive) && recorder.serves("a", &issued));
+    system.revive(volume.path());
+}
+
+#[tokio::test]
+async fn a_sweep_gets_past_a_dead_mount() {
+    let authority = Authority::new("root");
+    let issued = leaf(&authority);
+    let volumes: Vec<_> = (0..30).map(|_| KubeletVolume::new(&issued.files())).collect();
+    let system = Arc::new(Rigged { no_instance: AtomicBool::new(true), ..Rigged::default() });
+    let specs = volumes.iter().enumerate().map(|(n, volume)| spec(&format!("n{n}"), volume.path())).collect();
+    let (_keeper, recorder) = start(&system, SHORT * 2, specs);
+    for n in 0..30 {
+        recorder.until_serves(&format!("n{n}"), &issued).await;
+    }
+    system.kill(volumes[0].path());
+    system.kill(volumes[17].path());
+    recorder.until_finds("n0", Check::MountUnresponsive).await;
+    recorder.until_finds("n17", Check::MountUnresponsive).await;
+    let next = leaf(&authority);
+    for n in (1..17).chain(18..30) {
+        volumes[n].swap(&next.files());
+        recorder.until_serves(&format!("n{n}"), &next).await;
+    }
+    let scans = recorder.scans.load(Ordering::SeqCst);
+    recorder.until("another scan", || recorder.scans.load(Ordering::SeqCst) > scans + 1).await;
+    // Whoever waits for a dead mount is not sent there again: one sweep and one look each, and what was queued before.
+    assert!(system.waiting.load(Ordering::SeqCst) <= 6, "{:?}", system.waiting);
+    system.revive(volumes[0].path());
+    system.revive(volumes[17].path());
+    recorder.until("both answer", || !["n0", "n17"].iter().any(|n| recorder.finds(n, Check::MountUnresponsive))).await;
+}
+
+#[tokio::test]
+async fn the_tick_carries_alone_when_no_instance_can_be_had_and_says_so_once() {
+    let authority = Authority::new("root");
+    let volume = KubeletVolume::new(&leaf(&authority).files());
+    let system = Arc::new(Rigged { no_instance: AtomicBool::new(true), ..Rigged::default() });
+    let (_keeper, recorder) = start(&system, SHORT, vec![spec("a", volume.path())]);
+    for _ in 0..5 {
+        let next = leaf(&authority);
+        volume.swap(&next.files());
+        recorder.until_serves("a", &next).await;
+    }
+    assert_eq!(*recorder.problems.lock().unwrap(), [WatchProblem::Exhausted]);
+}
+
+#[tokio::test]
+async fn an_instance_is_had_at_a_tick_once_there_is_one() {
+    let authority = Authority::new("root");
+    let first = leaf(&authority);
+    let volume = KubeletVolume::new(&first.files());
+    let system = Arc::new(Rigged { no_instance: AtomicBool::new(true), ..Rigged::default() });
+    // The second tick comes at the earliest when the test is over.
+    let tick = Duration::from_secs(2);
+    let (_keeper, recorder) = start(&system, tick, vec![spec("a", volume.path())]);
+    recorder.until_serves("a", &first).await;
+    system.no_instance.store(false, Ordering::SeqCst);
+    recorder.until("the tick", || recorder.scans.load(Ordering::SeqCst) == 1).await;
+    let began = std::time::Instant::now();
+    for _ in 0..5 {
+        let next = leaf(&authority);
+        volume.swap(&next.files());
+        recorder.until_serves("a", &next).await;
+    }
+    assert!(began.elapsed() < tick, "five swaps were carried by the tick");
+}
+
+#[tokio::test]
+async fn watches_are_had_at_a_tick_once_there_are_some() {
+    let authority = Authority::new("root");
+    let first = leaf(&authority);
+    let volumes: Vec<_> = (0..3).map(|_| KubeletVolume::new(&first.files())).collect();
+    let system = Arc::new(Rigged { no_watch: AtomicBool::new(true), ..Rigged::default() });
+    let tick = Duration::from_secs(2);
+    let specs = volumes.iter().enumerate().map(|(n, volume)| spec(&format!("n{n}"), volume.path())).collect();
+    let (_keeper, recorder) = start(&system, tick, specs);
+    for n in 0..3 {
+        recorder.until_serves(&format!("n{n}"), &first).await;
+    }
+    assert_eq!(*recorder.problems.lock().unwrap(), [WatchProblem::Exhausted], "said once, not for each");
+    system.no_watch.store(false, Ordering::SeqCst);
+    recorder.until("the tick", || recorder.scans.load(Ordering::SeqCst) == 1).await;
+    let began = std::time::Instant::now();
+    for (n, volume) in volumes.iter().enumerate() {
+        let next = leaf(&authority);
+        volume.swap(&next.files());
+        recorder.until_serves(&format!("n{n}"), &next).await;
+    }
+    assert!(began.elapsed() < tick, "the swaps were carried by the tick");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_has_everything_judged_anew() {
+    let authority = Authority::new("root");
+    let now = SystemTime::now();
+    let issued = authority.issue(Leaf::for_dns("a.example.org").valid(now - HOUR, now + HOUR * 24));
+    let volume = KubeletVolume::new(&issued.files());
+    let system = Arc::new(Rigged::default());
+    let (_keeper, recorder) = start(&system, SHORT, vec![spec("a", volume.path())]);
+    recorder.until_serves("a", &issued).await;
+    assert!(!recorder.finds("a", Check::Expired));
+    system.ahead.store(25 * 3600, Ordering::SeqCst);
+    recorder.until_finds("a", Check::Expired).await;
+    assert!(recorder.serves("a", &issued), "what is served stays, loudly");
+    system.ahead.store(0, Ordering::SeqCst);
+    recorder.until("the end of the finding", || !recorder.finds("a", Check::Expired)).await;
+    assert_eq!(recorder.reloads.lock().unwrap().len(), 1, "no file was read for it");
+}
+
+#[tokio::test]
+async fn plain_files_that_never_come_to_rest_are_a_finding() {
+    let authority = Authority::new("root");
+    let first = leaf(&authority);
+    let directory = PlainDirectory::new(&first.files());
+    let (_keeper, recorder) = start(&Arc::new(Rigged::default()), HOUR, vec![spec("a", directory.path())]);
+    recorder.until_serves("a", &first).await;
+    let (path, second) = (directory.path().to_owned(), leaf(&authority));
+    let files = second.files();
+    let done = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&done);
+    let writer = tokio::task::spawn_blocking(move || {
+        while !stop.load(Ordering::SeqCst) {
+            let _ = PlainDirectory::at(&path, &files);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    recorder.until_finds("a", Check::TornRead).await;
+    assert!(recorder.serves("a", &first));
+    done.store(true, Ordering::SeqCst);
+    writer.await.unwrap();
+    recorder.until_serves("a", &second).await;
+    recorder.until("the end of the finding", || !recorder.finds("a", Check::TornRead)).await;
+}
+
+#[tokio::test]
+async fn what_a_job_brings_for_an_identity_that_is_gone_is_dropped() {
+    let authority = Authority::new("root");
+    let first = leaf(&authority);
+    let (gone, kept) = (KubeletVolume::new(&first.files()), KubeletVolume::new(&first.files()));
+    let system = Arc::new(Rigged::default());
+    system.kill(gone.path());
+    let (keeper, recorder) = start(&system, HOUR, vec![spec("gone", gone.path())]);
+    recorder.until_finds("gone", Check::MountUnresponsive).await;
+    keeper.keep(vec![spec("kept", kept.path())]);
+    recorder.until_serves("kept", &first).await;
+    let states = recorder.states.lock().unwrap().len();
+    system.revive(gone.path());
+    let next = leaf(&authority);
+    kept.swap(&next.files());
+    recorder.until_serves("kept", &next).await;
+    assert_eq!(recorder.states.lock().unwrap().len(), states + 1);
+}

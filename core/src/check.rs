@@ -235,3 +235,6 @@ impl<T> Clone for Verdict<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

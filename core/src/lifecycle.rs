@@ -286,3 +286,6 @@ fn same(a: Option<&Arc<Snapshot>>, b: Option<&Arc<Snapshot>>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 
 use crate::bundle::Bundle;
-use crate::certificate::{CertificateFacts, NotACertificate};
+use crate::certificate::{self, CertificateFacts, NotACertificate};
 use crate::check::{Check, Finding, Severity};
-use crate::credential::{Credential, PrivateKey};
+use crate::credential::{Credential, CredentialError, PrivateKey, PrivateKeyError};
 use crate::crypto;
 use crate::digest::Digest;
 use crate::keeper::CertificateOnDisk;
@@ -53,6 +53,8 @@ pub(crate) struct KeyedCredential {
     pub(crate) credential: Arc<Credential>,
     /// SHA-256 of the `SubjectPublicKeyInfo`; absent where the crypto provider cannot use the key.
     pub(crate) public_key: Option<Digest>,
+    /// SHA-256 of the leaf's `SubjectPublicKeyInfo`.
+    pub(crate) leaf_public_key: Digest,
 }
 
 impl Material {
@@ -77,9 +79,10 @@ impl Material {
         &self.on_disk
     }
 
-    /// Whether the files hold this credential.
+    /// Whether the files hold this credential, which is good: the same chain, and the key of its leaf.
     pub(crate) fn holds(&self, credential: &Credential) -> bool {
-        matches!(&self.credential, Part::Whole(keyed) if keyed.credential.chain() == credential.chain())
+        matches!(&self.credential, Part::Whole(keyed)
+            if keyed.credential.chain() == credential.chain() && keyed.public_key == Some(keyed.leaf_public_key))
     }
 
     /// Lets go of what others hold already: of ten thousand identities everything is in memory once.
@@ -89,9 +92,8 @@ impl Material {
         bundle: Option<&Arc<Bundle>>,
         on_disk: &Arc<[CertificateOnDisk]>,
     ) {
-        if let (Part::Whole(own), Some(shared)) = (&mut self.credential, credential)
-            && own.credential.chain() == shared.chain()
-        {
+        let held = credential.filter(|credential| self.holds(credential));
+        if let (Part::Whole(own), Some(shared)) = (&mut self.credential, held) {
             own.credential = Arc::clone(shared);
         }
         if let (Part::Whole(own), Some(shared)) = (&mut self.bundle, bundle)
@@ -120,8 +122,8 @@ fn credential(chain: FileRead, key: Option<FileRead>, on_disk: &mut Vec<Certific
         certificates.and_then(|certificates| check_chain(certificates, &chain_path, on_disk, &mut findings));
     let key = keys.and_then(|keys| first_key(keys, &key_path, &mut findings));
     match (certificates, key) {
-        (Some(certificates), Some(key)) => match Credential::new(certificates, key) {
-            Ok(credential) => Part::Whole(KeyedCredential::new(credential)),
+        (Some(certificates), Some(key)) => match KeyedCredential::new(certificates, key) {
+            Ok(credential) => Part::Whole(credential),
             Err(error) => {
                 findings.push(unparsable(&chain_path, error));
                 Part::Broken(findings)
@@ -155,11 +157,11 @@ fn check_chain(
 }
 
 fn first_key(
-    keys: Vec<Result<PrivateKey, crate::credential::PrivateKeyError>>,
+    keys: Vec<Result<PrivateKey, PrivateKeyError>>,
     path: &Path,
     findings: &mut Vec<Finding>,
 ) -> Option<PrivateKey> {
-    use crate::credential::PrivateKeyError as E;
+    use PrivateKeyError as E;
     match keys.into_iter().next() {
         Some(Ok(key)) => return Some(key),
         Some(Err(error @ E::Malformed(_))) => findings.push(unparsable(path, error)),
@@ -247,11 +249,14 @@ fn too_many(path: &Path, what: &str, found: usize, limit: usize) -> Finding {
 }
 
 impl KeyedCredential {
-    fn new(credential: Credential) -> Self {
+    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKey) -> Result<Self, CredentialError> {
+        let credential = Credential::new(chain, key)?;
+        let leaf = certificate::parse(&credential.chain()[0])?;
+        let leaf_public_key = Digest::fingerprint(leaf.public_key().raw);
         let public_key = crypto::signing_key(credential.key())
             .ok()
             .and_then(|key| key.public_key().map(|public_key| Digest::fingerprint(&public_key)));
-        Self { credential: Arc::new(credential), public_key }
+        Ok(Self { credential: Arc::new(credential), public_key, leaf_public_key })
     }
 }
 
@@ -260,3 +265,6 @@ impl fmt::Debug for KeyedCredential {
         fmt::Debug::fmt(&self.credential, f)
     }
 }
+
+#[cfg(test)]
+mod tests;

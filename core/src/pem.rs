@@ -36,7 +36,7 @@ pub enum PemError {
 
 /// Whether there is a block at all; without one the bytes may be DER.
 pub(crate) fn is_pem(bytes: &[u8]) -> bool {
-    lines(bytes).any(|line| boundary(line, BEGIN).is_some())
+    lines(bytes).any(|line| line.starts_with(BEGIN))
 }
 
 /// The blocks, in their order. Text around and between them is passed over.
@@ -45,14 +45,17 @@ pub(crate) fn blocks(bytes: &[u8]) -> impl Iterator<Item = Result<Block, PemErro
     // Room for the longest possible content from the start: a buffer that grows would leave copies behind.
     let mut content = Zeroizing::new(Vec::with_capacity(bytes.len()));
     std::iter::from_fn(move || {
-        let label = lines.find_map(|line| boundary(line, BEGIN))?;
+        let begin = lines.find(|line| line.starts_with(BEGIN))?;
         content.clear();
-        Some(block(label, &mut lines, &mut content))
+        Some(match boundary(begin, BEGIN) {
+            Some(label) => block(label, &mut lines, &mut content),
+            None => Err(PemError::Unterminated(label(&begin[BEGIN.len()..]))),
+        })
     })
 }
 
-const BEGIN: &[u8] = b"-----BEGIN ";
-const END: &[u8] = b"-----END ";
+const BEGIN: &[u8] = b"-----BEGIN";
+const END: &[u8] = b"-----END";
 
 fn block<'a>(
     label: String,
@@ -71,7 +74,7 @@ fn block<'a>(
             let der = decode(content).ok_or_else(|| PemError::NotBase64(label.clone()))?;
             return Ok(Block { label, der });
         }
-        if boundary(line, BEGIN).is_some() {
+        if line.starts_with(BEGIN) {
             return Err(PemError::Unterminated(label));
         }
         if line.contains(&b':') {
@@ -92,8 +95,11 @@ fn decode(base64: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 
 /// The label of a boundary line.
 fn boundary(line: &[u8], start: &[u8]) -> Option<String> {
-    let label = line.strip_prefix(start)?.strip_suffix(b"-----")?;
-    Some(String::from_utf8_lossy(&label[..label.len().min(LABEL_LIMIT)]).into_owned())
+    line.strip_prefix(start)?.strip_prefix(b" ")?.strip_suffix(b"-----").map(label)
+}
+
+fn label(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(LABEL_LIMIT)]).trim().to_owned()
 }
 
 /// The lines, whatever ends them, without white space at their end; a byte order mark at the front is passed over.
@@ -133,6 +139,7 @@ mod tests {
         for text in ["-----BEGIN A-----\nAQID\n", "-----BEGIN A-----\nAQID\n-----END A--", "-----BEGIN A-----\nAQ"] {
             assert_eq!(read(text), cut, "{text}");
         }
+        assert_eq!(read("-----BEGIN A"), cut);
         assert_eq!(read("-----BEGIN A-----\nAQID\n-----BEGIN A-----\nAQID\n-----END A-----\n"), cut);
     }
 

@@ -1,14 +1,21 @@
 //! A PKI made at run time, for the tests of this crate.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use base64ct::{Base64, Encoding as _};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose,
 };
 use rustls_pki_types::CertificateDer;
+use zeroize::Zeroizing;
 
 use crate::bundle::Bundle;
+use crate::identity::IdentityId;
+use crate::material::Material;
+use crate::mount::{FileRead, Layout, ReadError, Reading};
+use crate::spec::{BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec};
 
 /// The instant that tests take for now unless they say otherwise: 2026-01-01T00:00:00Z.
 pub(crate) fn now() -> SystemTime {
@@ -112,4 +119,78 @@ pub(crate) fn common_name(name: &str) -> DistinguishedName {
     let mut subject = DistinguishedName::new();
     subject.push(DnType::CommonName, name);
     subject
+}
+
+/// An identity with cert-manager's files in `/tls`.
+pub(crate) fn spec() -> IdentitySpec {
+    IdentitySpec {
+        id: IdentityId::node("id".parse().unwrap()),
+        files: FileSet::cert_manager(Path::new("/tls")),
+        expectations: Expectations::default(),
+    }
+}
+
+/// [`spec`] with `ca.crt` as a bundle of its own.
+pub(crate) fn dedicated() -> IdentitySpec {
+    let mut spec = spec();
+    spec.files.bundle = Some(BundleFile::Dedicated("/trust/ca.crt".into()));
+    spec
+}
+
+/// The content of an identity's files; a file without content is missing.
+#[derive(Clone, Default)]
+pub(crate) struct Files {
+    pub(crate) chain: Option<Vec<u8>>,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) bundle: Option<Vec<u8>>,
+}
+
+impl Files {
+    pub(crate) fn of(leaf: &Entity, issuers: &[&Entity], anchors: &[&Entity]) -> Self {
+        let concat = |entities: &[&Entity]| entities.iter().map(|entity| entity.pem()).collect::<String>().into_bytes();
+        Self {
+            chain: Some([leaf.pem().into_bytes(), concat(issuers)].concat()),
+            key: Some(leaf.key.serialize_pem().into_bytes()),
+            bundle: if anchors.is_empty() { None } else { Some(concat(anchors)) },
+        }
+    }
+
+    pub(crate) fn with_chain(self, chain: impl Into<Vec<u8>>) -> Self {
+        Self { chain: Some(chain.into()), ..self }
+    }
+
+    pub(crate) fn with_key(self, key: impl Into<Vec<u8>>) -> Self {
+        Self { key: Some(key.into()), ..self }
+    }
+
+    pub(crate) fn with_bundle(self, bundle: impl Into<Vec<u8>>) -> Self {
+        Self { bundle: Some(bundle.into()), ..self }
+    }
+
+    /// What these files parse to for `spec`.
+    pub(crate) fn read(&self, spec: &IdentitySpec) -> Material {
+        let file = |path: &Path, content: &Option<Vec<u8>>| {
+            let outcome = content.clone().map(Zeroizing::new).ok_or(ReadError::Missing);
+            Some(FileRead { path: path.to_owned(), outcome })
+        };
+        let stamp = crate::mount::stamp(&FileSet { credential: None, bundle: None });
+        let mut reading = Reading { chain: None, key: None, bundle: None, stamp, layout: Layout::Kubelet };
+        match &spec.files.credential {
+            Some(CredentialFiles::Pair { chain, key }) => {
+                (reading.chain, reading.key) = (file(chain, &self.chain), file(key, &self.key));
+            }
+            Some(CredentialFiles::Combined(path)) => reading.chain = file(path, &self.chain),
+            None => {}
+        }
+        reading.bundle = spec.files.bundle.as_ref().and_then(|bundle| file(bundle.path(), &self.bundle));
+        Material::parse(spec, reading)
+    }
+}
+
+/// A PEM block.
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let mut buffer = vec![0; der.len().div_ceil(3) * 4];
+    let base64 = Base64::encode(der, &mut buffer).unwrap();
+    let lines = base64.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap());
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.collect::<Vec<_>>().join("\n"))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::report::{Report, expiry};
+use super::validity::STILL_TO_END;
 use super::{Check, Finding, Severity, Verdict};
 use crate::bundle::Bundle;
 use crate::certificate::CertificateFacts;
@@ -66,7 +67,7 @@ fn validity(bundle: &Bundle, file: &Path, report: &mut Report) {
         );
         Finding::new(Check::AnchorExpired, Severity::Warn, sentence)
     };
-    report.add(finding.in_file(file).found(rfc3339(*not_after)).expected(format!("after {}", rfc3339(report.now()))));
+    report.add(finding.in_file(file).found(format!("ended {}", rfc3339(*not_after))).expected(STILL_TO_END));
 }
 
 /// Certificates that can be nobody's anchor are a warning; a bundle of nothing else is rejected.

@@ -10,7 +10,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
                         with P-256, P-384 or P-521, or Ed25519";
         return report.reject(Check::KeyUnsupported, files.key(), sentence);
     };
-    let of_leaf = public_key(case.leaf);
+    let of_leaf = case.keyed.leaf_public_key;
     if of_key == of_leaf {
         return;
     }

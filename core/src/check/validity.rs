@@ -6,6 +6,9 @@ use crate::certificate::system_time;
 use crate::clock::rfc3339;
 use crate::credential::Credential;
 
+/// What is expected of an end. Not the time it is now: the finding would be another one at every look.
+pub(super) const STILL_TO_END: &str = "an end that is still to come";
+
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
     let leaf = case.keyed.credential.leaf();
@@ -19,11 +22,10 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
 
     report.changes_at(leaf.not_before);
     report.changes_at(expiry(leaf.not_after));
-    let now = rfc3339(case.now);
     if case.now >= expiry(leaf.not_after) {
         let sentence = "the leaf has expired: have it issued again, or set the clock if that is what is wrong";
         let finding = Finding::new(Check::Expired, Severity::Reject, sentence).in_file(file);
-        report.add(finding.found(rfc3339(leaf.not_after)).expected(format!("after {now}")));
+        report.add(finding.found(format!("ended {}", rfc3339(leaf.not_after))).expected(STILL_TO_END));
     } else if case.now < leaf.not_before {
         let due = leaf.not_before.checked_sub(skew).unwrap_or(leaf.not_before);
         let sentence = if case.now < due {
@@ -37,7 +39,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
                 .into()
         };
         let finding = Finding::new(Check::NotYetValid, Severity::Warn, sentence).in_file(file);
-        report.add(finding.found(rfc3339(leaf.not_before)).expected(format!("until {now}")));
+        report.add(finding.found(format!("begins {}", rfc3339(leaf.not_before))).expected("a beginning that is past"));
     }
 
     let ends = case.issuers.iter().map(|issuer| (issuer, system_time(issuer.validity().not_after)));
@@ -57,7 +59,8 @@ pub(super) fn served(credential: &Credential, report: &mut Report) {
     report.changes_at(expiry(not_after));
     if report.now() >= expiry(not_after) {
         let sentence = "the leaf that is served has expired, and the files hold none to replace it: peers refuse it";
-        let finding = Finding::new(Check::Expired, Severity::Reject, sentence).found(rfc3339(not_after));
-        report.add(finding.expected(format!("after {}", rfc3339(report.now()))));
+        let finding =
+            Finding::new(Check::Expired, Severity::Reject, sentence).found(format!("ended {}", rfc3339(not_after)));
+        report.add(finding.expected(STILL_TO_END));
     }
 }

@@ -34,8 +34,9 @@ use crate::subscribers::SubscriberObserver;
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How many threads look at file systems at once. A look that hangs keeps its thread, so this bounds how many can be lost.
-const LOOKS: usize = 64;
+/// How many threads look at file systems at once. A look that hangs keeps its thread, so this bounds how many can be lost; the
+/// runtime has more.
+const LOOKS: usize = 8;
 
 /// Decides which caller may have which identity.
 pub(crate) struct Attestor {

@@ -220,7 +220,8 @@ impl Daemon {
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
         let context = Context { store: Arc::clone(&store), subscribers, info: info_now };
-        servers.spawn(serve::workload(sockets.agent, context.clone(), shutdown.clone()));
+        let limits = serve::Limits::new(config.limits.connections(), config.limits.connections_per_uid());
+        servers.spawn(serve::workload(sockets.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(sockets.admin, context, shutdown.clone()));
         if let Some(listener) = sockets.http {
             servers.spawn(http::serve(listener, pages.clone(), shutdown.clone()));

@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
+pub(crate) use accept::Limits;
+
 use crate::attest::Attestor;
 use crate::store::Store;
 use crate::subscribers::Subscribers;
@@ -57,11 +59,7 @@ pub(crate) struct DaemonInfo {
 }
 
 /// Serves workloads on `listener` until `shutdown`, and then until the streams have ended, for a moment at most.
-pub(crate) async fn workload(listener: UnixListener, context: Context, shutdown: CancellationToken) {
-    serve_workload(listener, context, accept::Limits::WORKLOAD, shutdown).await;
-}
-
-async fn serve_workload(listener: UnixListener, context: Context, limits: accept::Limits, shutdown: CancellationToken) {
+pub(crate) async fn workload(listener: UnixListener, context: Context, limits: Limits, shutdown: CancellationToken) {
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in ["", evercert_api::v1::agent_server::SERVICE_NAME] {
         health.set_service_status(service, ServingStatus::Serving).await;
@@ -79,7 +77,7 @@ pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: Ca
     let admin = AdminServer::new(admin::AdminService::new(context, shutdown.clone()))
         .max_decoding_message_size(REQUEST_LIMIT)
         .max_encoding_message_size(usize::MAX);
-    accept::serve(listener, Routes::new(admin), accept::Limits::ADMIN, shutdown).await;
+    accept::serve(listener, Routes::new(admin), Limits::ADMIN, shutdown).await;
 }
 
 /// How long the streams may take to end once the daemon stops.

@@ -213,12 +213,6 @@ impl Subscribers {
         group.subscribers.iter().map(|(id, entry)| entry.status(*id, publication.as_ref())).collect()
     }
 
-    /// How many subscribers are connected, of all identities.
-    #[must_use]
-    pub(crate) fn count(&self) -> usize {
-        self.registry().identities.values().map(|group| group.subscribers.len()).sum()
-    }
-
     /// The value of [`Subscribers::changes`] when a subscriber of `identity` last came, went or reported.
     #[must_use]
     pub(crate) fn revision(&self, identity: &IdentityId) -> u64 {

@@ -1,6 +1,7 @@
 //! Accepting connections, within limits.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
@@ -9,32 +10,30 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::patience::Patience;
-use super::quota::Quota;
+use super::quota::{Quota, Share};
 use super::{STOPPING, connection};
 use crate::attest::Caller;
 
 /// How long accepting rests when no descriptor or memory is left: at once it would only fail again.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a socket's callers may take.
+/// How many connections a socket's callers may have, and how long they may be silent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Connections in all.
-    pub(super) connections: usize,
-    /// Connections of one user.
-    pub(super) connections_per_user: usize,
-    /// How long a peer may be silent.
+pub(crate) struct Limits {
+    connections: usize,
+    connections_per_user: usize,
     pub(super) patience: Patience,
 }
 
 impl Limits {
-    const PATIENCE: Patience = Patience { preface: Duration::from_secs(5), silence: Duration::from_secs(30) };
-
-    /// Of the workload socket. A workload needs one connection for each identity it uses.
-    pub(super) const WORKLOAD: Self = Self { connections: 4096, connections_per_user: 1024, patience: Self::PATIENCE };
-
     /// Of the admin socket.
-    pub(super) const ADMIN: Self = Self { connections: 64, connections_per_user: 32, patience: Self::PATIENCE };
+    pub(super) const ADMIN: Self = Self::new(64, 32);
+
+    /// So many connections in all, and so many of one user.
+    pub(crate) const fn new(connections: usize, connections_per_user: usize) -> Self {
+        let patience = Patience { preface: Duration::from_secs(5), silence: Duration::from_secs(30) };
+        Self { connections, connections_per_user, patience }
+    }
 }
 
 /// Serves `routes` on `listener` until `shutdown`, and then for [`STOPPING`] at most.
@@ -73,7 +72,7 @@ pub(super) async fn serve(listener: UnixListener, routes: Routes, limits: Limits
 
 /// Who connected, where it may have one more connection. Where not it is closed at once: to let it wait would let it take the
 /// places of others in the listener's queue.
-fn admit(stream: &UnixStream, quota: &std::sync::Arc<Quota>) -> Option<(Caller, super::quota::Share)> {
+fn admit(stream: &UnixStream, quota: &Arc<Quota>) -> Option<(Caller, Share)> {
     let caller = Caller::of(stream)
         .inspect_err(|error| tracing::debug!(%error, "a caller was gone before it was known"))
         .ok()?;

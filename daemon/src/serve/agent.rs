@@ -31,7 +31,7 @@ const STREAMS: (usize, usize) = (16_384, 4096);
 const LISTINGS: (usize, usize) = (8, 2);
 
 /// Identities of one listing that are decided on at once.
-const DECISIONS: usize = 16;
+const DECISIONS: usize = 8;
 
 /// How long a listing may take; identities whose file systems have not answered by then are left out.
 const LISTING_DEADLINE: Duration = Duration::from_secs(3);
@@ -154,6 +154,7 @@ impl v1::agent_server::Agent for AgentService {
             peer,
             requests: Some(requests),
             told: follow::Told::Nothing,
+            unanswered: follow::Unanswered::default(),
             shutdown: self.shutdown.clone(),
             _share: share,
         };

@@ -1,1 +1,269 @@
+//! The services over real sockets, fed by core's lifecycle from real volumes.
 
+mod agent;
+mod limits;
+mod operators;
+
+use std::fs::Permissions;
+use std::future::Future;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use evercert_api::v1;
+use evercert_api::v1::agent_client::AgentClient;
+use evercert_core::clock::Now;
+use evercert_core::identity::IdentityId;
+use evercert_core::keeper::Observer as _;
+use evercert_core::lifecycle::{Event, Lifecycle};
+use evercert_core::material::Material;
+use evercert_core::mount;
+use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
+use evercert_fixtures::{Authority, Files, KubeletVolume};
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Status, Streaming};
+use v1::watch_request::Message as Ask;
+use v1::watch_response::Message as Answer;
+
+use super::{Context, DaemonInfo, Limits};
+use crate::attest::Reason;
+use crate::store::Store;
+use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const EPOCH: u64 = 0xfeed_0000_0000_0001;
+
+/// What is awaited, or a panic that says what never came.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// Waits until `is_so`.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < DEADLINE, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// A node: both sockets, served from a store.
+struct Node {
+    home: TempDir,
+    store: Arc<Store>,
+    subscribers: Arc<Subscribers>,
+    seen: Arc<Seen>,
+    shutdown: CancellationToken,
+    servers: JoinSet<()>,
+    _info: watch::Sender<DaemonInfo>,
+}
+
+/// What the metrics would be told.
+#[derive(Default)]
+struct Seen {
+    acknowledged: Mutex<Vec<Duration>>,
+    disconnected: Mutex<Vec<Disconnect>>,
+    attested: Mutex<Vec<(bool, Reason)>>,
+}
+
+impl SubscriberObserver for Seen {
+    fn acknowledged(&self, _: &IdentityId, took: Duration) {
+        self.acknowledged.lock().unwrap().push(took);
+    }
+
+    fn disconnected(&self, _: &IdentityId, reason: Disconnect) {
+        self.disconnected.lock().unwrap().push(reason);
+    }
+
+    fn attested(&self, allowed: bool, reason: Reason, _: Duration) {
+        self.attested.lock().unwrap().push((allowed, reason));
+    }
+}
+
+impl Node {
+    fn start() -> Self {
+        Self::start_with(Limits::new(100, 100))
+    }
+
+    fn start_with(limits: Limits) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+        let store = Store::new(EPOCH);
+        let seen = Arc::new(Seen::default());
+        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&seen) as _);
+        let started = SystemTime::UNIX_EPOCH;
+        let (sender, info) = watch::channel(DaemonInfo { version: "0.0.0", started, ready: true, config_error: None });
+        let context = Context { store: Arc::clone(&store), subscribers: Arc::clone(&subscribers), info };
+        let shutdown = CancellationToken::new();
+        let mut servers = JoinSet::new();
+        let listen = |name| {
+            let path = home.path().join(name);
+            let listener = UnixListener::bind(&path).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+            listener
+        };
+        servers.spawn(super::workload(listen("agent.sock"), context.clone(), limits, shutdown.clone()));
+        servers.spawn(super::admin(listen("admin.sock"), context, shutdown.clone()));
+        Self { home, store, subscribers, seen, shutdown, servers, _info: sender }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.home.path().join("agent.sock")
+    }
+
+    fn keep(&self, name: &str, files: &Files) -> Kept {
+        Kept::new(self, name, files)
+    }
+
+    async fn agent(&self) -> AgentClient<Channel> {
+        AgentClient::new(channel(UnixStream::connect(self.socket()).await.unwrap()).await)
+    }
+
+    /// A client of another user than the files' owner where this process may become one, else of this user; and its uid.
+    async fn agent_of_another(&self) -> (AgentClient<Channel>, u32) {
+        let (socket, own) = (self.socket(), rustix::process::getuid().as_raw());
+        let other = if own == 0 { 1000 } else { own };
+        // Credentials are the thread's: only this connection is another user's.
+        let connected = std::thread::spawn(move || {
+            if own == 0 {
+                let (uid, gid) = (rustix::thread::Uid::from_raw(other), rustix::thread::Gid::from_raw(other));
+                rustix::thread::set_thread_groups(&[]).unwrap();
+                rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
+                rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+            }
+            std::os::unix::net::UnixStream::connect(socket).unwrap()
+        });
+        let stream = connected.join().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        (AgentClient::new(channel(UnixStream::from_std(stream).unwrap()).await), other)
+    }
+
+    async fn watch(&self, identity: &str) -> Watched {
+        Watched::open(self.agent().await, open(identity)).await.unwrap()
+    }
+}
+
+async fn channel(stream: UnixStream) -> Channel {
+    let mut stream = Some(stream);
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let stream = stream.take().map(TokioIo::new);
+        async { stream.ok_or_else(|| std::io::Error::other("connected once already")) }
+    });
+    Endpoint::from_static("http://localhost").connect_with_connector(connector).await.unwrap()
+}
+
+/// One identity of a node, and the volume it is read from.
+struct Kept<'a> {
+    node: &'a Node,
+    volume: KubeletVolume,
+    lifecycle: Lifecycle,
+}
+
+impl<'a> Kept<'a> {
+    fn new(node: &'a Node, name: &str, files: &Files) -> Self {
+        let path = node.home.path().join(name);
+        let spec = IdentitySpec {
+            id: IdentityId::node(name.parse().unwrap()),
+            files: FileSet::cert_manager(&path),
+            expectations: Expectations::default(),
+        };
+        let volume = KubeletVolume::at(&path, files);
+        let mut kept = Self { node, volume, lifecycle: Lifecycle::new(Arc::new(spec)) };
+        kept.read();
+        kept
+    }
+
+    fn id(&self) -> IdentityId {
+        self.lifecycle.state().spec.id.clone()
+    }
+
+    fn key(&self) -> PathBuf {
+        self.volume.path().join("..data/tls.key")
+    }
+
+    fn swap(&mut self, files: &Files) {
+        self.volume.swap(files);
+        self.read();
+    }
+
+    /// What the keeper does after a hint.
+    fn read(&mut self) {
+        let spec = Arc::clone(&self.lifecycle.state().spec);
+        let material = Material::parse(&spec, mount::read(&spec.files));
+        let now = Now { wall: SystemTime::now(), monotonic: Instant::now() };
+        if self.lifecycle.handle(Event::Read { material, final_try: true }, now).changed {
+            self.node.store.state(&spec.id, Arc::clone(self.lifecycle.state()));
+        }
+    }
+}
+
+fn open(identity: &str) -> v1::Open {
+    v1::Open {
+        identity: identity.to_owned(),
+        deliver: v1::Deliver::Full.into(),
+        held_digest: Vec::new(),
+        sdk_version: "test".to_owned(),
+    }
+}
+
+fn request(message: Ask) -> v1::WatchRequest {
+    v1::WatchRequest { message: Some(message) }
+}
+
+/// One Watch stream, as a workload has it.
+struct Watched {
+    requests: mpsc::Sender<v1::WatchRequest>,
+    answers: Streaming<v1::WatchResponse>,
+}
+
+impl Watched {
+    async fn open(mut agent: AgentClient<Channel>, open: v1::Open) -> Result<Self, Status> {
+        let (requests, stream) = mpsc::channel(8);
+        requests.send(request(Ask::Open(open))).await.unwrap();
+        let answers = soon("the stream", agent.watch(ReceiverStream::new(stream))).await?.into_inner();
+        Ok(Self { requests, answers })
+    }
+
+    async fn next(&mut self) -> Answer {
+        soon("an answer", self.answers.message()).await.unwrap().unwrap().message.unwrap()
+    }
+
+    async fn update(&mut self) -> v1::Update {
+        match self.next().await {
+            Answer::Update(update) => update,
+            other => panic!("no update: {other:?}"),
+        }
+    }
+
+    async fn error(&mut self) -> Status {
+        soon("an error", self.answers.message()).await.unwrap_err()
+    }
+
+    async fn report(&self, epoch: u64, generation: u64, digest: &[u8], outcome: v1::report::Outcome) {
+        let report = v1::Report {
+            epoch,
+            generation,
+            digest: digest.to_vec(),
+            outcome: Some(outcome),
+            connections_on_older: 0,
+            not_after: None,
+        };
+        self.requests.send(request(Ask::Report(report))).await.unwrap();
+    }
+}
+
+fn files() -> Files {
+    Authority::new("Test CA").issue_dns("x.example.org").files()
+}
+
+fn set_mode(file: &Path, mode: u32) {
+    std::fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
+}

@@ -2,7 +2,8 @@
 //!
 //! The stream is pulled: the transport asks for the next message only once the subscriber has made room for it, and what it gets
 //! is made from the state that is the latest then. So a subscriber that reads slowly, or not at all, skips generations and costs
-//! no queue.
+//! no queue here. Nor in its own connection, whose window may be megabytes wide: a subscriber that has left a few generations
+//! unanswered gets the next one when it reports, or after a while.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;
 use futures_util::Stream;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use v1::watch_request::Message as Asked;
@@ -30,6 +32,12 @@ use crate::subscribers::{Disconnect, Subscription};
 /// system does not answer.
 const DECIDE_AGAIN: Duration = Duration::from_secs(5);
 
+/// How many generations may be on their way to a subscriber that has answered none of them.
+const UNANSWERED: u32 = 4;
+
+/// How long such a subscriber waits for the next generation: it may be one that never reports.
+const UNANSWERED_PAUSE: Duration = Duration::from_secs(1);
+
 /// One subscriber, and what it has been told.
 pub(super) struct Follow {
     pub(super) epoch: u64,
@@ -44,6 +52,7 @@ pub(super) struct Follow {
     /// Absent once the subscriber has said its last word; it may still listen.
     pub(super) requests: Option<Streaming<v1::WatchRequest>>,
     pub(super) told: Told,
+    pub(super) unanswered: Unanswered,
     pub(super) shutdown: CancellationToken,
     pub(super) _share: Share,
 }
@@ -57,11 +66,31 @@ pub(super) enum Told {
     Generation(u64, Digest, Arc<[Finding]>),
 }
 
+/// The generations that were sent since the subscriber's last report.
+#[derive(Default)]
+pub(super) struct Unanswered {
+    count: u32,
+    /// When the next one may be sent although there are [`UNANSWERED`] of them.
+    next: Option<Instant>,
+}
+
+impl Unanswered {
+    fn sent(&mut self) {
+        self.count = self.count.saturating_add(1);
+        self.next = (self.count >= UNANSWERED).then(|| Instant::now() + UNANSWERED_PAUSE);
+    }
+
+    /// Until when the next generation has to wait.
+    fn pause(&self) -> Option<Instant> {
+        self.next.filter(|next| *next > Instant::now())
+    }
+}
+
 /// What may come next.
 enum Next {
     Changed,
     Removed,
-    DecideAgain,
+    LookAgain,
     Said(Result<Option<v1::WatchRequest>, Status>),
     Stopping,
 }
@@ -79,7 +108,8 @@ impl Follow {
         let mut undecided = false;
         self.subscription.as_ref()?;
         // What is new since the last message is told without waiting for the next change.
-        let mut look = !matches!(self.told, Told::Generation(..)) || self.owes_findings();
+        let owed = !matches!(self.told, Told::Generation(..)) || self.owes_findings();
+        let mut look = owed && self.unanswered.pause().is_none();
         loop {
             if look {
                 let state = Arc::clone(&self.state.borrow_and_update());
@@ -94,9 +124,12 @@ impl Follow {
                 }
             }
             look = match self.wait(undecided).await {
-                Next::Changed | Next::DecideAgain => true,
+                Next::Changed | Next::LookAgain => true,
                 Next::Said(Ok(Some(v1::WatchRequest { message: Some(Asked::Report(report)) }))) => {
-                    self.subscription.iter().for_each(|subscription| subscription.report(report.clone()));
+                    self.unanswered = Unanswered::default();
+                    if let Some(subscription) = &self.subscription {
+                        subscription.report(report);
+                    }
                     false
                 }
                 Next::Said(Ok(Some(_))) => {
@@ -131,12 +164,14 @@ impl Follow {
                 None => std::future::pending().await,
             }
         };
+        let pause = self.unanswered.pause();
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => Next::Stopping,
-            changed = self.state.changed() => changed.map_or(Next::Removed, |()| Next::Changed),
+            () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => Next::LookAgain,
+            changed = self.state.changed(), if pause.is_none() => changed.map_or(Next::Removed, |()| Next::Changed),
             said = said => Next::Said(said),
-            () = tokio::time::sleep(DECIDE_AGAIN), if undecided => Next::DecideAgain,
+            () = sleep(DECIDE_AGAIN), if undecided => Next::LookAgain,
         }
     }
 
@@ -182,6 +217,7 @@ impl Follow {
             return Err(denial);
         }
         self.told = Told::Generation(generation, digest, Arc::clone(findings));
+        self.unanswered.sent();
         Ok(Answer::Update(update_from_snapshot(self.epoch, snapshot, findings, self.deliver)))
     }
 

@@ -3,10 +3,11 @@
 //! One task owns configuration, sources and keeper, and decides in [`Daemon::run`]; whatever may block (reading the configuration,
 //! listing directories) runs beside it, one job at a time, under a deadline.
 
+mod error;
+mod hints;
 mod job;
+mod listeners;
 
-use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,11 +15,10 @@ use std::time::{Duration, SystemTime};
 
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{Keeper, KeeperSettings};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -28,65 +28,27 @@ use crate::http::{self, Pages};
 use crate::metrics::{Measured, Metrics};
 use crate::readiness::Readiness;
 use crate::serve::{self, Context, DaemonInfo};
-use crate::sockets::{OwnedSocket, SocketError};
+use crate::sockets::OwnedSocket;
 use crate::sources::{Collision, Sources};
 use crate::store::Store;
 use crate::subscribers::Subscribers;
 use crate::systemd::{self, Activation};
 
+pub(crate) use error::StartError;
+
+use hints::Hints;
 use job::{Job, Jobs, Outcome};
+use listeners::Listeners;
 
 /// How long streams and connections are waited for at the end. With what the runtime takes, an exit stays under 2 s.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(1);
 
-/// How long changes are gathered before the daemon's own state is worked out anew.
+/// How long changes are gathered before what follows from them is worked out.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// How many ticks the keeper may be silent before the daemon counts as dead, and how much longer at least.
 const SILENT_TICKS: u32 = 3;
 const SILENCE_AT_LEAST: Duration = Duration::from_secs(30);
-
-/// The daemon does not start, or cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
-    /// No runtime.
-    #[error("cannot start threads: {0}")]
-    Runtime(#[source] io::Error),
-    /// No signal handlers.
-    #[error("cannot listen for signals: {0}")]
-    Signals(#[source] io::Error),
-    /// Two identities of one name.
-    #[error(transparent)]
-    Collision(#[from] Collision),
-    /// A socket cannot be had.
-    #[error(transparent)]
-    Socket(#[from] SocketError),
-    /// A listener cannot be used.
-    #[error("cannot use the {name} socket: {source}")]
-    Listener {
-        /// Which one.
-        name: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-    /// The HTTP address cannot be had.
-    #[error("cannot listen on {address}: {source}; set `listen` of [http] to another address, or to \"off\"")]
-    Http {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// No random number.
-    #[error("cannot get a random number: {0}")]
-    Random(#[from] getrandom::Error),
-    /// The metrics do not fit together.
-    #[error("cannot set up metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-    /// A server is gone.
-    #[error("a server ended by itself; this is a bug")]
-    ServerEnded,
-}
 
 /// Runs the daemon until a signal ends it.
 ///
@@ -94,18 +56,21 @@ pub(crate) enum StartError {
 ///
 /// It cannot start, or one of its servers is gone.
 pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activation) -> Result<(), StartError> {
+    let config = Arc::new(config);
     let signals = Signals::listen()?;
     let mut jobs = Jobs::default();
-    let sources = first_sources(&mut jobs, &config).await?;
-    let sockets = Sockets::bind(&config, activation).await?;
-    let daemon = Daemon::start(file, config, sources, jobs, sockets)?;
+    let hints = Hints::new();
+    let sources = first_sources(&mut jobs, &config, &hints).await?;
+    let listeners = Listeners::bind(&config, activation).await?;
+    let mut daemon = Daemon::start(file, config, listeners, jobs, hints)?;
+    daemon.keep(sources);
     daemon.run(signals).await
 }
 
 /// What the configuration asks for now. A file system that does not answer delays the start for a moment, not for ever: what it
 /// holds is picked up when it does.
-async fn first_sources(jobs: &mut Jobs, config: &Config) -> Result<Sources, StartError> {
-    jobs.start(Job::Look { config: config.clone(), known: Vec::new() });
+async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, hints: &Hints) -> Result<Sources, StartError> {
+    jobs.start(Job::Look { config: Arc::clone(config), known: Vec::new(), hints: hints.descriptor() });
     let Outcome::Looked(Some(sources)) = jobs.finished().await else {
         warn!("directories did not answer in time; starting without what they hold");
         return Ok(Sources { specs: config.identities.clone(), ..Sources::default() });
@@ -133,57 +98,18 @@ impl Signals {
     }
 }
 
-/// What the daemon listens on.
-struct Sockets {
-    agent: UnixListener,
-    admin: UnixListener,
-    http: Option<TcpListener>,
-    /// Removes the sockets that nobody handed over.
-    owned: Vec<OwnedSocket>,
-}
-
-impl Sockets {
-    async fn bind(config: &Config, activation: Activation) -> Result<Self, StartError> {
-        let mut owned = Vec::new();
-        let mut listener = |name, handed_over: Option<std::os::unix::net::UnixListener>, path| {
-            let failed = |source| StartError::Listener { name, source };
-            let listener = match handed_over {
-                Some(listener) => listener,
-                None => {
-                    let socket = OwnedSocket::bind(path)?;
-                    let listener = socket.listener().map_err(failed)?;
-                    owned.push(socket);
-                    listener
-                }
-            };
-            listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener)).map_err(failed)
-        };
-        let agent = listener("agent", activation.agent, &config.sockets.agent)?;
-        let admin = listener("admin", activation.admin, &config.sockets.admin)?;
-        let http = match (activation.metrics, config.http) {
-            (Some(listener), _) => {
-                let failed = |source| StartError::Listener { name: "metrics", source };
-                listener.set_nonblocking(true).map_err(failed)?;
-                Some(TcpListener::from_std(listener).map_err(failed)?)
-            }
-            (None, Some(address)) => {
-                let failed = |source| StartError::Http { address, source };
-                Some(TcpListener::bind(address).await.map_err(failed)?)
-            }
-            (None, None) => None,
-        };
-        Ok(Self { agent, admin, http, owned })
-    }
-}
-
 /// Everything that runs.
 struct Daemon {
     file: Option<PathBuf>,
-    config: Config,
-    sources: Sources,
+    config: Arc<Config>,
+    /// The directories in which identities were found.
+    directories: Vec<PathBuf>,
+    collisions: Vec<Collision>,
     jobs: Jobs,
+    look_again: bool,
+    hints: Hints,
     keeper: Keeper,
-    collisions: Arc<Collisions>,
+    collision_findings: Arc<Collisions>,
     wanted: watch::Sender<Arc<[IdentityId]>>,
     info: watch::Sender<DaemonInfo>,
     pages: Pages,
@@ -196,16 +122,16 @@ struct Daemon {
 impl Daemon {
     fn start(
         file: Option<PathBuf>,
-        config: Config,
-        sources: Sources,
+        config: Arc<Config>,
+        listeners: Listeners,
         jobs: Jobs,
-        sockets: Sockets,
+        hints: Hints,
     ) -> Result<Self, StartError> {
         let store = Store::new(getrandom::u64()?);
         let metrics = Metrics::new()?;
         let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&metrics) as _);
-        let collisions = Arc::new(Collisions::new(Arc::clone(&store)));
-        let observer = Measured::new(Arc::clone(&metrics), Arc::clone(&collisions) as _);
+        let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
+        let observer = Measured::new(Arc::clone(&metrics), Arc::clone(&collision_findings) as _);
         let keeper = Keeper::start(KeeperSettings { tick: config.tick }, Arc::new(observer));
         let (wanted, wanted_now) = watch::channel(Arc::default());
         let readiness = Readiness::new(wanted_now, Arc::clone(&store));
@@ -221,37 +147,37 @@ impl Daemon {
         let mut servers = JoinSet::new();
         let context = Context { store: Arc::clone(&store), subscribers, info: info_now };
         let limits = serve::Limits::new(config.limits.connections(), config.limits.connections_per_uid());
-        servers.spawn(serve::workload(sockets.agent, context.clone(), limits, shutdown.clone()));
-        servers.spawn(serve::admin(sockets.admin, context, shutdown.clone()));
-        if let Some(listener) = sockets.http {
+        servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
+        servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));
+        if let Some(listener) = listeners.http {
             servers.spawn(http::serve(listener, pages.clone(), shutdown.clone()));
         }
-        let mut daemon = Self {
+        Ok(Self {
             file,
             config,
-            sources: Sources::default(),
+            directories: Vec::new(),
+            collisions: Vec::new(),
             jobs,
+            look_again: false,
+            hints,
             keeper,
-            collisions,
+            collision_findings,
             wanted,
             info,
             pages,
             store,
             servers,
             shutdown,
-            _owned: sockets.owned,
-        };
-        daemon.keep(sources);
-        Ok(daemon)
+            _owned: listeners.owned,
+        })
     }
 
     async fn run(mut self, mut signals: Signals) -> Result<(), StartError> {
         let mut changes = self.store.changes();
         let mut look = every(self.config.tick);
         let mut watchdog = systemd::watchdog_interval().map(every);
-        let mut settle: Option<Pin<Box<tokio::time::Sleep>>> = None;
-        let identities = self.sources.specs.len();
-        info!(identities, agent = %self.config.sockets.agent.display(), "serving");
+        let (mut settle, mut look_at): (Option<Pin<Box<Sleep>>>, _) = (None, None);
+        info!(identities = self.wanted.borrow().len(), "serving");
         systemd::ready(&self.status());
         loop {
             tokio::select! {
@@ -259,15 +185,16 @@ impl Daemon {
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => {
                     systemd::reloading();
-                    self.jobs.start(Job::Reload { file: self.file.clone() });
+                    self.jobs.start(Job::Reload { file: self.file.clone(), hints: self.hints.descriptor() });
                 }
                 outcome = self.jobs.finished(), if self.jobs.is_running() => self.finish(outcome),
-                _ = look.tick() => {
-                    if !self.jobs.is_running() {
-                        let (config, known) = (self.config.clone(), self.sources.directories.clone());
-                        self.jobs.start(Job::Look { config, known });
-                    }
+                // The pause gathers what a mount or a deployment does at once.
+                () = self.hints.heard(), if look_at.is_none() => look_at = Some(Box::pin(sleep(SETTLE))),
+                () = wait(look_at.as_mut()) => {
+                    look_at = None;
+                    self.look();
                 }
+                _ = look.tick() => self.look(),
                 () = tick(watchdog.as_mut()) => {
                     // A keeper that is dead is worth a restart; the watchdog gives one to a daemon that says nothing.
                     if self.pages.is_alive() {
@@ -297,13 +224,23 @@ impl Daemon {
         }
     }
 
+    /// Looks which identities there are now; after the job that runs, which may have looked too early.
+    fn look(&mut self) {
+        if self.jobs.is_running() {
+            self.look_again = true;
+            return;
+        }
+        let (config, known) = (Arc::clone(&self.config), self.directories.clone());
+        self.jobs.start(Job::Look { config, known, hints: self.hints.descriptor() });
+    }
+
     fn finish(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Looked(Some(sources)) => self.keep(sources),
             Outcome::Looked(None) => warn!("directories did not answer in time; what is known of them stays"),
             Outcome::Reloaded(Ok((config, sources))) => {
                 self.warn_of_unchangeable(&config);
-                self.config = *config;
+                self.config = config;
                 self.keep(sources);
                 self.reloaded(None);
             }
@@ -312,27 +249,37 @@ impl Daemon {
                 self.reloaded(Some(error.to_string()));
             }
         }
+        if std::mem::take(&mut self.look_again) {
+            self.look();
+        }
     }
 
     fn reloaded(&self, config_error: Option<String>) {
         self.pages.metrics.config_reloaded(config_error.is_none());
         if config_error.is_none() {
-            info!(identities = self.sources.specs.len(), "the configuration was read again");
+            info!(identities = self.wanted.borrow().len(), "the configuration was read again");
         }
         self.info.send_modify(|info| info.config_error = config_error);
         systemd::ready(&self.status());
     }
 
     fn keep(&mut self, sources: Sources) {
-        for collision in sources.collisions.iter().filter(|new| !self.sources.collisions.contains(new)) {
+        for collision in sources.collisions.iter().filter(|new| !self.collisions.contains(new)) {
             warn!("{collision}");
         }
-        if sources.specs != self.sources.specs {
-            self.wanted.send_replace(sources.specs.iter().map(|spec| spec.id.clone()).collect());
-            self.keeper.keep(sources.specs.clone());
-        }
-        self.collisions.replace(&sources.collisions);
-        self.sources = sources;
+        let wanted = sources.specs.iter().map(|spec| spec.id.clone());
+        self.wanted.send_if_modified(|now| {
+            let is_new = !now.iter().eq(sources.specs.iter().map(|spec| &spec.id));
+            if is_new {
+                *now = wanted.collect();
+            }
+            is_new
+        });
+        // It tells by itself what changed.
+        self.keeper.keep(sources.specs);
+        self.collision_findings.replace(&sources.collisions);
+        self.collisions = sources.collisions;
+        self.directories = sources.directories;
     }
 
     /// What is in the file but not in force until the next start.
@@ -364,13 +311,13 @@ impl Daemon {
     }
 }
 
-fn every(period: Duration) -> tokio::time::Interval {
+fn every(period: Duration) -> Interval {
     let mut interval = interval_at(Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
 
-async fn tick(interval: Option<&mut tokio::time::Interval>) {
+async fn tick(interval: Option<&mut Interval>) {
     match interval {
         Some(interval) => {
             interval.tick().await;
@@ -379,7 +326,7 @@ async fn tick(interval: Option<&mut tokio::time::Interval>) {
     }
 }
 
-async fn wait(sleep: Option<&mut Pin<Box<tokio::time::Sleep>>>) {
+async fn wait(sleep: Option<&mut Pin<Box<Sleep>>>) {
     match sleep {
         Some(sleep) => sleep.await,
         None => std::future::pending().await,

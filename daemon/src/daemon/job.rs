@@ -1,5 +1,6 @@
 //! What may block, beside the task that decides.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::hints;
 use crate::config::{Config, ConfigError};
 use crate::sources::{self, Sources};
 
@@ -18,14 +20,18 @@ pub(super) enum Job {
     /// Look which identities there are now.
     Look {
         /// By this configuration.
-        config: Config,
+        config: Arc<Config>,
         /// With the directories that are known already.
         known: Vec<PathBuf>,
+        /// Where to be told of further ones.
+        hints: Option<OwnedFd>,
     },
     /// Read the configuration again, and look.
     Reload {
         /// The file; absent: where it is by default.
         file: Option<PathBuf>,
+        /// Where to be told of further directories.
+        hints: Option<OwnedFd>,
     },
 }
 
@@ -34,7 +40,7 @@ pub(super) enum Outcome {
     /// Which identities there are; absent: it took too long.
     Looked(Option<Sources>),
     /// The new configuration and its identities.
-    Reloaded(Result<(Box<Config>, Sources), ReloadError>),
+    Reloaded(Result<(Arc<Config>, Sources), ReloadError>),
 }
 
 /// The configuration was not taken over.
@@ -110,13 +116,21 @@ impl Jobs {
 impl Job {
     fn run(self) -> Outcome {
         match self {
-            Self::Look { config, known } => Outcome::Looked(Some(sources::resolve(&config, &known))),
-            Self::Reload { file } => {
+            Self::Look { config, known, hints } => Outcome::Looked(Some(look(&config, &known, hints.as_ref()))),
+            Self::Reload { file, hints } => {
                 Outcome::Reloaded(Config::load(file.as_deref()).map_err(ReloadError::from).map(|config| {
-                    let sources = sources::resolve(&config, &[]);
-                    (Box::new(config), sources)
+                    let sources = look(&config, &[], hints.as_ref());
+                    (Arc::new(config), sources)
                 }))
             }
         }
     }
+}
+
+fn look(config: &Config, known: &[PathBuf], hints: Option<&OwnedFd>) -> Sources {
+    // Before looking, so that what appears in between is not missed.
+    if let Some(hints) = hints {
+        config.directories.iter().for_each(|pattern| hints::place(hints, pattern.parent()));
+    }
+    sources::resolve(config, known)
 }

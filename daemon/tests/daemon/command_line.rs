@@ -1,0 +1,68 @@
+use std::fs;
+
+use crate::home::{Home, evercertd};
+
+#[test]
+fn the_default_configuration_is_the_one_that_is_shipped_and_is_fine() {
+    let output = evercertd().arg("config").output().unwrap();
+    let shipped = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../systemd/evercertd.toml")).unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), String::from_utf8(shipped).unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("evercertd.toml");
+    fs::write(&file, evercertd().arg("config").output().unwrap().stdout).unwrap();
+    assert!(evercertd().arg("config").arg("--check").arg(&file).output().unwrap().status.success());
+}
+
+#[test]
+fn a_refused_configuration_ends_the_start_with_its_place_and_what_to_write() {
+    let home = Home::new("[[identity]]\nname = \"a\"\npaht = \"/x\"\n");
+    let line = fs::read_to_string(home.config()).unwrap().lines().count();
+    let file = home.config().display().to_string();
+    let sentence = format!(
+        "evercertd: {file}:{line}:1: unknown key `paht`; did you mean `path`? Keys here are: name, path, chain, key, bundle, usages, \
+         dns_names, ip_addresses, uris, admission, require_chain, renew_before, clock_skew, allow\n"
+    );
+    for arguments in [["run", "--config", &file], ["config", "--check", &file]] {
+        let output = evercertd().args(arguments).output().unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), sentence);
+        assert_eq!(output.status.code(), Some(78));
+    }
+    assert!(!home.agent().exists());
+}
+
+#[test]
+fn a_configuration_that_is_named_has_to_be_there() {
+    let output = evercertd().args(["run", "--config", "/nonexistent/evercertd.toml"]).output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "evercertd: cannot read the configuration /nonexistent/evercertd.toml: No such file or directory (os error 2); `evercertd config` \
+         prints one to start from\n"
+    );
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn names_that_collide_end_the_start() {
+    let home = Home::new("");
+    for name in ["x/a", "y/a"] {
+        fs::create_dir_all(home.path().join(name)).unwrap();
+    }
+    let at = home.path().display();
+    home.configure(&format!("[watch]\ndirectories = [\"{at}/x/*\", \"{at}/y/*\"]\n"));
+    let output = home.command().output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains(&format!("two identities are named a: the one of {at}/x/a and the directory {at}/y/a")),
+        "{error}"
+    );
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn a_log_level_that_is_none_is_refused() {
+    let home = Home::new("[log]\nlevel = \"evercertd=loud\"\n");
+    let output = home.command().output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("evercertd: `level` of [log] is \"evercertd=loud\", no log level"), "{error}");
+    assert_eq!(output.status.code(), Some(78));
+}

@@ -1,0 +1,178 @@
+//! A directory with everything one daemon needs, and the daemon.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long anything may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Home {
+    directory: TempDir,
+}
+
+impl Home {
+    /// A home whose configuration is `[sockets]` and `[http]` in it, and `rest`.
+    pub(crate) fn new(rest: &str) -> Self {
+        let home = Self { directory: tempfile::tempdir().unwrap() };
+        home.configure(rest);
+        home
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path().join("evercertd.toml")
+    }
+
+    pub(crate) fn agent(&self) -> PathBuf {
+        self.path().join("agent/agent.sock")
+    }
+
+    pub(crate) fn admin(&self) -> PathBuf {
+        self.path().join("admin/admin.sock")
+    }
+
+    pub(crate) fn configure(&self, rest: &str) {
+        let (agent, admin) = (self.agent(), self.admin());
+        let watch = if rest.contains("[watch]") { "" } else { "[watch]\ndirectories = []\n" };
+        let text =
+            format!("[sockets]\nagent = {agent:?}\nadmin = {admin:?}\n[http]\nlisten = \"127.0.0.1:0\"\n{watch}{rest}");
+        fs::write(self.config(), text).unwrap();
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = evercertd();
+        command.arg("run").arg("--config").arg(self.config());
+        command
+    }
+
+    /// A daemon that serves.
+    pub(crate) fn start(&self) -> Daemon {
+        let daemon = self.spawn(&mut self.command());
+        daemon.wait_for_log("serving");
+        daemon
+    }
+
+    /// Starts `command` with its log in a file.
+    pub(crate) fn spawn(&self, command: &mut Command) -> Daemon {
+        let log = self.path().join(format!("log-{}", fs::read_dir(self.path()).unwrap().count()));
+        let child = command.stdin(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        Daemon { child, log }
+    }
+}
+
+pub(crate) fn evercertd() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evercertd"));
+    command.env_remove("EVERCERT_LOG").env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").env_remove("EVERCERT_CONFIG");
+    command
+}
+
+pub(crate) struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until the log holds `what`.
+    pub(crate) fn wait_for_log(&self, what: &str) {
+        let gone =
+            || fs::read_to_string(format!("/proc/{}/stat", self.id())).map_or(true, |stat| stat.contains(") Z "));
+        let ready = || {
+            let gone = gone();
+            let found = self.log().contains(what);
+            assert!(found || !gone, "it ended: {}", self.log());
+            found.then_some(())
+        };
+        until(&format!("{what:?} in the log"), ready, || self.log());
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running: {}", self.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Asks the HTTP side; the status and the body.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let log = self.log();
+        let address =
+            log.split("the HTTP socket is open address=").nth(1).expect(&log).split_whitespace().next().unwrap();
+        get(address.parse().unwrap(), path)
+    }
+
+    pub(crate) fn metrics(&self) -> crate::metrics::Page {
+        let (status, body) = self.get("/metrics");
+        assert_eq!(status, 200, "{body}");
+        crate::metrics::Page::parse(&body)
+    }
+
+    /// Waits until the metrics are as `wanted` says.
+    pub(crate) fn wait_for_metrics(&self, wanted: impl Fn(&crate::metrics::Page) -> bool) -> crate::metrics::Page {
+        until(
+            "the metrics",
+            || Some(self.metrics()).filter(&wanted),
+            || format!("{}\n{}", self.get("/metrics").1, self.log()),
+        )
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    // HTTP/1.0: the answer ends with the connection and is not chunked.
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+pub(crate) fn connects(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
+}
+
+/// Waits for `ready`, and shows `otherwise` when it does not come.
+pub(crate) fn until<T>(what: &str, ready: impl Fn() -> Option<T>, otherwise: impl Fn() -> String) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}:\n{}", otherwise());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

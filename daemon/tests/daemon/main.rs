@@ -1,0 +1,9 @@
+//! The real program: started, asked, signalled and stopped as an operator and a service manager do it.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod command_line;
+mod home;
+mod metrics;
+mod reload;
+mod service_manager;
+mod sockets;

@@ -1,0 +1,99 @@
+use std::fs;
+
+use evercert_fixtures::{Authority, KubeletVolume};
+use rustix::process::Signal;
+
+use crate::home::Home;
+
+fn identity(name: &str, volume: &KubeletVolume) -> String {
+    format!("[[identity]]\nname = \"{name}\"\npath = {:?}\n", volume.path())
+}
+
+#[test]
+fn a_reload_adds_and_removes_identities_and_leaves_the_others_alone() {
+    let ca = Authority::new("Test CA");
+    let [a, b, c] = ["a", "b", "c"].map(|name| KubeletVolume::new(&ca.issue_dns(name).files()));
+    let home = Home::new(&(identity("a", &a) + &identity("b", &b)));
+    let daemon = home.start();
+    daemon.wait_for_metrics(|page| page.sum("evercert_identity_published", &[]) == 2.0);
+    a.swap(&ca.issue_dns("a").files());
+    daemon.wait_for_metrics(|page| page.get("evercert_identity_generation", &[("identity", "a")]) == Some(2.0));
+
+    home.configure(&(identity("a", &a) + &identity("c", &c)));
+    daemon.signal(Signal::HUP);
+    let page =
+        daemon.wait_for_metrics(|page| page.get("evercert_identity_published", &[("identity", "c")]) == Some(1.0));
+    assert_eq!(page.get("evercert_identity_generation", &[("identity", "a")]), Some(2.0));
+    assert_eq!(page.get("evercert_identity_reloads_total", &[("identity", "a"), ("result", "published")]), Some(2.0));
+    assert!(
+        page.series().all(|(_, labels)| labels.get("identity").is_none_or(|name| name != "b")),
+        "b's series are gone"
+    );
+}
+
+#[test]
+fn a_bad_configuration_keeps_the_old_one_and_says_so_until_a_good_one_comes() {
+    let ca = Authority::new("Test CA");
+    let volume = KubeletVolume::new(&ca.issue_dns("a").files());
+    let home = Home::new(&identity("a", &volume));
+    let daemon = home.start();
+    daemon.wait_for_metrics(|page| page.sum("evercert_identity_published", &[]) == 1.0);
+    let good = fs::read_to_string(home.config()).unwrap();
+
+    fs::write(home.config(), good.clone() + "no_such_key = 1\n").unwrap();
+    daemon.signal(Signal::HUP);
+    let page = daemon.wait_for_metrics(|page| page.get("evercert_config_last_reload_successful", &[]) == Some(0.0));
+    assert_eq!(page.get("evercert_identity_published", &[("identity", "a")]), Some(1.0));
+    assert!(daemon.log().contains("the configuration is refused; the old one stays"), "{}", daemon.log());
+    assert!(daemon.log().contains("unknown key `no_such_key`"), "{}", daemon.log());
+
+    fs::write(home.config(), good + "[log]\nlevel = \"debug\"\n").unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_metrics(|page| page.get("evercert_config_last_reload_successful", &[]) == Some(1.0));
+    daemon.wait_for_log("what changed in [log] takes effect when the daemon is started again");
+}
+
+#[test]
+fn a_directory_that_appears_is_an_identity_and_stays_one_when_it_goes() {
+    let ca = Authority::new("Test CA");
+    let home = Home::new("");
+    let certs = home.path().join("certs");
+    fs::create_dir(&certs).unwrap();
+    // No tick comes: what is found is found by its event.
+    home.configure(&format!("[watch]\ndirectories = [\"{}/*\"]\ntick = \"1h\"\n", certs.display()));
+    let daemon = home.start();
+    assert_eq!(daemon.metrics().sum("evercert_identity_published", &[]), 0.0);
+    let a = KubeletVolume::at(&certs.join("a"), &ca.issue_dns("a").files());
+    daemon.wait_for_metrics(|page| page.get("evercert_identity_published", &[("identity", "a")]) == Some(1.0));
+
+    fs::rename(a.path(), home.path().join("away")).unwrap();
+    let page =
+        daemon.wait_for_metrics(|page| page.sum("evercert_identity_finding", &[("check", "file-missing")]) >= 1.0);
+    assert_eq!(page.get("evercert_identity_published", &[("identity", "a")]), Some(1.0), "the last good stays");
+
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_metrics(|page| page.get("evercert_identity_published", &[("identity", "a")]).is_none());
+}
+
+#[test]
+fn a_name_that_is_taken_later_is_a_finding_on_the_identity_that_has_it() {
+    let ca = Authority::new("Test CA");
+    let volume = KubeletVolume::new(&ca.issue_dns("a").files());
+    let home = Home::new("");
+    let certs = home.path().join("certs");
+    fs::create_dir(&certs).unwrap();
+    let watch = format!("[watch]\ndirectories = [\"{}/*\"]\ntick = \"1h\"\n", certs.display());
+    home.configure(&(watch + &identity("a", &volume)));
+    let daemon = home.start();
+    let collision = [("identity", "a"), ("check", "name-collision"), ("severity", "warn")];
+    let page = daemon.wait_for_metrics(|page| page.sum("evercert_identity_published", &[]) == 1.0);
+    assert_eq!(page.get("evercert_identity_finding", &collision), None);
+
+    fs::create_dir(certs.join("a")).unwrap();
+    daemon.wait_for_metrics(|page| page.get("evercert_identity_finding", &collision) == Some(1.0));
+    // It stays through a rotation.
+    volume.swap(&ca.issue_dns("a").files());
+    let page =
+        daemon.wait_for_metrics(|page| page.get("evercert_identity_generation", &[("identity", "a")]) == Some(2.0));
+    assert_eq!(page.get("evercert_identity_finding", &collision), Some(1.0));
+}

@@ -1,6 +1,8 @@
 //! The command line.
 
+mod admin;
 mod config;
+mod moment;
 mod run;
 mod status;
 mod watch;
@@ -31,8 +33,8 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Config(args) => config::run(&args),
-        Command::Status(args) => status::run(args),
-        Command::Watch(args) => watch::run(args),
+        Command::Status(args) => status::run(&args),
+        Command::Watch(args) => watch::run(&args),
     }
 }
 

@@ -1,10 +1,69 @@
 //! `evercertd status`.
 
+pub(super) mod report;
+pub(super) mod text;
+
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::SystemTime;
+
+use evercert_api::v1;
+
+use super::admin::{DEADLINE, Socket, Unreachable};
+use report::StatusReport;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Examples:
+  evercertd status
+  evercertd status --json | jq '.identities[] | select(.findings != [])'
 
-pub(crate) fn run(_: Args) -> ExitCode {
-    todo!()
+Something is wrong where an identity has no published generation, its leaf has expired, what is on disk was rejected, a
+subscriber cannot use the published generation or has not taken it up within a minute, or the last reload of the
+configuration failed.
+
+Exit status: 0 all is well, 1 something is wrong, 2 the daemon cannot be reached.")]
+pub(crate) struct Args {
+    /// Print JSON: times are RFC 3339 in UTC, absent values are null, new fields may be added
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    socket: Socket,
+}
+
+/// The daemon cannot be reached.
+pub(super) const UNREACHABLE: u8 = 2;
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let report = match block_on(fetch(&args.socket)) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("evercertd: {error}");
+            return ExitCode::from(UNREACHABLE);
+        }
+    };
+    let now = SystemTime::now();
+    let text = if args.json {
+        // The report has no map whose keys could fail.
+        serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
+    } else {
+        text::status(&report, now)
+    };
+    // A pipe that was closed early is no error of ours.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if report.is_well(now) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn fetch(socket: &Socket) -> Result<StatusReport, Unreachable> {
+    let mut admin = socket.connect().await?;
+    let mut request = tonic::Request::new(v1::StatusRequest {});
+    request.set_timeout(DEADLINE);
+    Ok(StatusReport::from(admin.status(request).await?.into_inner()))
+}
+
+/// Runs a command's future on a runtime of its own.
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Unreachable>>) -> Result<T, Unreachable> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|source| Unreachable::Other { path: "the runtime".into(), source })?.block_on(future)
 }

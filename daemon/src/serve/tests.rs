@@ -119,7 +119,7 @@ impl Node {
         self.home.path().join("agent.sock")
     }
 
-    fn keep(&self, name: &str, files: &Files) -> Kept {
+    fn keep(&self, name: &str, files: &Files) -> Kept<'_> {
         Kept::new(self, name, files)
     }
 

@@ -1,0 +1,87 @@
+//! The daemon as the commands reach it: its admin socket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use evercert_api::v1::admin_client::AdminClient;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long connecting may take, and how long a status.
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often a daemon that says nothing is asked whether it is still there, and how long it may take to answer.
+const PING: Duration = Duration::from_secs(10);
+
+/// Which daemon.
+#[derive(Debug, clap::Args)]
+pub(super) struct Socket {
+    /// The admin socket, `admin` under [sockets] of the configuration
+    #[arg(long = "socket", value_name = "PATH", default_value = "/run/evercert-admin/admin.sock")]
+    pub(super) path: PathBuf,
+}
+
+impl Socket {
+    /// A client of the daemon that listens there.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens, or not for this user.
+    pub(super) async fn connect(&self) -> Result<AdminClient<Channel>, Unreachable> {
+        // Connected before the channel is: the channel's own error would not tell why.
+        let connecting = tokio::time::timeout(DEADLINE, UnixStream::connect(&self.path)).await;
+        let stream = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let mut stream = Some(stream.map_err(|error| Unreachable::of(&self.path, error))?);
+        let connector = tower::service_fn(move |_: http::Uri| {
+            let stream = stream.take().map(TokioIo::new);
+            async { stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
+        });
+        let endpoint = Endpoint::from_static("http://localhost")
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .keep_alive_while_idle(true);
+        let channel = endpoint.connect_with_connector(connector).await;
+        let channel = channel.map_err(|error| Unreachable::of(&self.path, io::Error::other(error)))?;
+        Ok(AdminClient::new(channel).max_decoding_message_size(usize::MAX))
+    }
+}
+
+/// No daemon to talk to.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreachable {
+    /// No socket.
+    #[error("{} is not there: is evercertd running? (systemctl status evercertd; --socket for another path)", .0.display())]
+    Missing(PathBuf),
+    /// Nobody behind the socket.
+    #[error("nobody listens on {}: is evercertd running? (systemctl status evercertd)", .0.display())]
+    Refused(PathBuf),
+    /// Not for this user.
+    #[error("this user may not connect to {}: run it as root, or as a member of the group the socket belongs to", .0.display())]
+    NotPermitted(PathBuf),
+    /// Anything else.
+    #[error("cannot connect to {}: {source}", path.display())]
+    Other { path: PathBuf, source: io::Error },
+    /// The daemon answered with an error.
+    #[error("evercertd answered with an error: {0}")]
+    Answer(String),
+}
+
+impl Unreachable {
+    fn of(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing(path),
+            io::ErrorKind::ConnectionRefused => Self::Refused(path),
+            io::ErrorKind::PermissionDenied => Self::NotPermitted(path),
+            _ => Self::Other { path, source },
+        }
+    }
+}
+
+impl From<tonic::Status> for Unreachable {
+    fn from(status: tonic::Status) -> Self {
+        Self::Answer(format!("{} ({})", status.message(), status.code()))
+    }
+}

@@ -1,0 +1,253 @@
+//! The status as `--json` prints it. Its names are stable: fields are added, never renamed or removed.
+
+use std::time::{Duration, SystemTime};
+
+use evercert_api::v1;
+use serde::{Serialize, Serializer};
+
+use crate::cli::moment;
+
+/// How long a subscriber may take to put a generation to use before that counts as wrong.
+const BEHIND_GRACE: Duration = Duration::from_secs(60);
+
+/// The daemon and all it keeps.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusReport {
+    pub(crate) version: String,
+    /// What the generations are counted within, in hexadecimal: another one after each start.
+    pub(crate) epoch: String,
+    pub(crate) started: Moment,
+    /// Whether every identity has a published generation.
+    pub(crate) ready: bool,
+    /// Why the last reload of the configuration failed.
+    pub(crate) config_error: Option<String>,
+    pub(crate) identities: Vec<Identity>,
+}
+
+/// One identity.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    /// `node` or `pod`.
+    pub(crate) scope: String,
+    /// The published generation.
+    pub(crate) generation: Option<u64>,
+    /// SHA-256 of the published chain and bundles.
+    pub(crate) digest: Option<String>,
+    pub(crate) published: Moment,
+    /// The published leaf; absent too for an identity that only trusts.
+    pub(crate) leaf: Option<Leaf>,
+    /// How many certificates follow the leaf.
+    pub(crate) intermediates: u32,
+    /// How many trust anchors are published.
+    pub(crate) anchors: u32,
+    pub(crate) renewal_due: Moment,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) subscribers: Vec<Subscriber>,
+    pub(crate) files: Vec<String>,
+}
+
+/// A leaf certificate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Leaf {
+    /// RFC 4514.
+    pub(crate) subject: String,
+    /// RFC 4514.
+    pub(crate) issuer: String,
+    /// Decimal.
+    pub(crate) serial: String,
+    /// Of the DER, in hexadecimal.
+    pub(crate) sha256: String,
+    pub(crate) not_before: Moment,
+    pub(crate) not_after: Moment,
+    pub(crate) dns_names: Vec<String>,
+    pub(crate) ip_addresses: Vec<String>,
+    pub(crate) uris: Vec<String>,
+}
+
+/// What a check has to say.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Finding {
+    /// Its stable name.
+    pub(crate) check: String,
+    /// `info`, `warn` or `reject`.
+    pub(crate) severity: &'static str,
+    pub(crate) sentence: String,
+    pub(crate) file: Option<String>,
+    pub(crate) found: Option<String>,
+    pub(crate) expected: Option<String>,
+}
+
+/// A connected workload.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Subscriber {
+    pub(crate) id: u64,
+    pub(crate) pid: u32,
+    pub(crate) uid: u32,
+    pub(crate) command: String,
+    pub(crate) sdk_version: String,
+    pub(crate) connected: Moment,
+    /// `full` or `digest`.
+    pub(crate) deliver: &'static str,
+    /// `pending`, `behind`, `refused`, `current` or `settled`.
+    pub(crate) state: &'static str,
+    /// When the generation was published that it has not put to use.
+    pub(crate) behind_since: Moment,
+    /// The generation of its last report. Of another epoch where its state is `behind` and it was not told yet.
+    pub(crate) reported_generation: Option<u64>,
+    /// Why it cannot use the published generation.
+    pub(crate) refused: Option<String>,
+    /// How many of its connections are older than what it reported last.
+    pub(crate) connections_on_older: u32,
+    /// The end of the leaf that its new handshakes use.
+    pub(crate) not_after: Moment,
+}
+
+/// A time: RFC 3339 in UTC, or null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment(pub(crate) Option<SystemTime>);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.and_then(moment::rfc3339).serialize(serializer)
+    }
+}
+
+impl StatusReport {
+    /// Whether nothing needs anyone's attention.
+    pub(crate) fn is_well(&self, now: SystemTime) -> bool {
+        self.config_error.is_none() && self.identities.iter().all(|identity| identity.is_well(now))
+    }
+}
+
+impl Identity {
+    fn is_well(&self, now: SystemTime) -> bool {
+        let expired = self.leaf.as_ref().and_then(|leaf| leaf.not_after.0).is_some_and(|end| end < now);
+        self.generation.is_some()
+            && !expired
+            && self.findings.iter().all(|finding| finding.severity != "reject")
+            && self.subscribers.iter().all(|subscriber| subscriber.is_well(now))
+    }
+}
+
+impl Subscriber {
+    fn is_well(&self, now: SystemTime) -> bool {
+        // Who has just connected is told first: its time starts then.
+        let since = self.behind_since.0.max(self.connected.0);
+        match self.state {
+            "refused" => false,
+            "behind" => since.is_none_or(|since| now.duration_since(since).unwrap_or_default() < BEHIND_GRACE),
+            _ => true,
+        }
+    }
+}
+
+impl From<v1::StatusResponse> for StatusReport {
+    fn from(status: v1::StatusResponse) -> Self {
+        Self {
+            version: status.version,
+            epoch: format!("{:016x}", status.epoch),
+            started: Moment(status.started.and_then(|at| SystemTime::try_from(at).ok())),
+            ready: status.ready,
+            config_error: some(status.config_error),
+            identities: status.identities.into_iter().map(Identity::from).collect(),
+        }
+    }
+}
+
+impl From<v1::IdentityStatus> for Identity {
+    fn from(status: v1::IdentityStatus) -> Self {
+        Self {
+            name: status.identity,
+            scope: status.scope,
+            generation: (status.generation != 0).then_some(status.generation),
+            digest: some(hex(&status.digest)),
+            published: Moment(status.published.and_then(|at| SystemTime::try_from(at).ok())),
+            leaf: status.leaf.map(Leaf::from),
+            intermediates: status.intermediates,
+            anchors: status.anchors,
+            renewal_due: Moment(status.renewal_due.and_then(|at| SystemTime::try_from(at).ok())),
+            findings: status.findings.into_iter().map(Finding::from).collect(),
+            subscribers: status.subscribers.into_iter().map(Subscriber::from).collect(),
+            files: status.files,
+        }
+    }
+}
+
+impl From<v1::CertificateFacts> for Leaf {
+    fn from(facts: v1::CertificateFacts) -> Self {
+        Self {
+            subject: facts.subject,
+            issuer: facts.issuer,
+            serial: facts.serial,
+            sha256: hex(&facts.sha256),
+            not_before: Moment(facts.not_before.and_then(|at| SystemTime::try_from(at).ok())),
+            not_after: Moment(facts.not_after.and_then(|at| SystemTime::try_from(at).ok())),
+            dns_names: facts.dns_names,
+            ip_addresses: facts.ip_addresses,
+            uris: facts.uris,
+        }
+    }
+}
+
+impl From<v1::Finding> for Finding {
+    fn from(finding: v1::Finding) -> Self {
+        Self {
+            severity: match finding.severity() {
+                v1::Severity::Reject => "reject",
+                v1::Severity::Warn => "warn",
+                v1::Severity::Info | v1::Severity::Unspecified => "info",
+            },
+            check: finding.check,
+            sentence: finding.sentence,
+            file: some(finding.file),
+            found: some(finding.found),
+            expected: some(finding.expected),
+        }
+    }
+}
+
+impl From<v1::Subscriber> for Subscriber {
+    fn from(subscriber: v1::Subscriber) -> Self {
+        let report = subscriber.report.as_ref();
+        Self {
+            deliver: match subscriber.deliver() {
+                v1::Deliver::Digest => "digest",
+                v1::Deliver::Full | v1::Deliver::Unspecified => "full",
+            },
+            state: match subscriber.state() {
+                v1::SubscriberState::Pending | v1::SubscriberState::Unspecified => "pending",
+                v1::SubscriberState::Behind => "behind",
+                v1::SubscriberState::Refused => "refused",
+                v1::SubscriberState::Current => "current",
+                v1::SubscriberState::Settled => "settled",
+            },
+            reported_generation: report.map(|report| report.generation),
+            refused: report.and_then(refused),
+            connections_on_older: report.map_or(0, |report| report.connections_on_older),
+            not_after: Moment(report.and_then(|report| SystemTime::try_from(report.not_after?).ok())),
+            id: subscriber.id,
+            pid: subscriber.pid,
+            uid: subscriber.uid,
+            command: subscriber.command,
+            sdk_version: subscriber.sdk_version,
+            connected: Moment(subscriber.connected.and_then(|at| SystemTime::try_from(at).ok())),
+            behind_since: Moment(subscriber.behind_since.and_then(|at| SystemTime::try_from(at).ok())),
+        }
+    }
+}
+
+fn refused(report: &v1::Report) -> Option<String> {
+    match report.outcome.as_ref()? {
+        v1::report::Outcome::Refused(refused) => some(refused.detail.clone()).or(Some("no reason given".to_owned())),
+        v1::report::Outcome::Stage(_) => None,
+    }
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

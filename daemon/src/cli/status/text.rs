@@ -1,0 +1,143 @@
+//! The status as people read it.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use super::report::{Finding, Identity, Leaf, Moment, StatusReport, Subscriber};
+use crate::cli::moment::{absolute, relative};
+
+/// How much of a digest is shown: enough to tell the generations of one identity apart.
+const DIGEST: usize = 12;
+
+/// A block for each identity, below a line about the daemon.
+pub(crate) fn status(report: &StatusReport, now: SystemTime) -> String {
+    let mut text = String::new();
+    let ready = if report.ready { "ready" } else { "not ready" };
+    let started = report.started.0.map_or_else(String::new, |started| format!(", started {}", relative(started, now)));
+    line(&mut text, &format!("evercertd {}: {ready}, {}{started}", report.version, identities(report)));
+    if let Some(error) = &report.config_error {
+        line(&mut text, &format!("the configuration was not reloaded: {}", plain(error)));
+    }
+    for identity in &report.identities {
+        text.push('\n');
+        block(&mut text, identity, now);
+    }
+    text
+}
+
+fn identities(report: &StatusReport) -> String {
+    match report.identities.len() {
+        1 => "1 identity".to_owned(),
+        count => format!("{count} identities"),
+    }
+}
+
+fn block(text: &mut String, identity: &Identity, now: SystemTime) {
+    line(text, &plain(&identity.name));
+    let generation = match (identity.generation, &identity.digest) {
+        (Some(generation), Some(digest)) => {
+            let digest = digest.get(..DIGEST).unwrap_or(digest);
+            let published =
+                identity.published.0.map_or_else(String::new, |at| format!(", published {}", relative(at, now)));
+            format!("{generation}, digest {digest}{published}")
+        }
+        _ => "nothing is published yet".to_owned(),
+    };
+    field(text, "generation", &generation);
+    if let Some(leaf) = &identity.leaf {
+        field(text, "subject", &plain(&leaf.subject));
+        field(text, "names", &names(leaf));
+        field(text, "issuer", &plain(&leaf.issuer));
+        field(text, "serial", &leaf.serial);
+        let renewal =
+            identity.renewal_due.0.map_or_else(String::new, |due| format!("; renewal due {}", relative(due, now)));
+        field(text, "expires", &format!("{}{renewal}", expiry(leaf.not_after, now)));
+    }
+    if identity.generation.is_some() {
+        let plural = if identity.anchors == 1 { "" } else { "s" };
+        field(text, "trusts", &format!("{} anchor{plural}", identity.anchors));
+    }
+    for finding in &identity.findings {
+        field(text, finding.severity, &sentence(finding));
+    }
+    field(text, "subscribers", &counts(&identity.subscribers));
+    for subscriber in &identity.subscribers {
+        line(text, &format!("    {}: {}", who(subscriber), doing(subscriber, now)));
+    }
+}
+
+/// `in 29 days (2026-12-22 10:00 UTC)`, or `expired 3 hours ago (…)`.
+pub(crate) fn expiry(end: Moment, now: SystemTime) -> String {
+    let Some(end) = end.0 else { return "not known".to_owned() };
+    let expired = if end < now { "expired " } else { "" };
+    format!("{expired}{} ({})", relative(end, now), absolute(end))
+}
+
+/// A finding in one line.
+pub(crate) fn sentence(finding: &Finding) -> String {
+    format!("{}: {}", finding.check, plain(&finding.sentence))
+}
+
+/// A subscriber's name in one line.
+pub(crate) fn who(subscriber: &Subscriber) -> String {
+    let command = if subscriber.command.is_empty() { "?".to_owned() } else { plain(&subscriber.command) };
+    format!("{command} (pid {}, uid {})", subscriber.pid, subscriber.uid)
+}
+
+/// What a subscriber does with what is published.
+pub(crate) fn doing(subscriber: &Subscriber, now: SystemTime) -> String {
+    let since = subscriber.behind_since.0.map_or_else(String::new, |since| format!(" since {}", relative(since, now)));
+    match subscriber.state {
+        "behind" => format!("behind{since}"),
+        "refused" => {
+            format!("refused{since}: {}", plain(subscriber.refused.as_deref().unwrap_or("no reason given")))
+        }
+        "current" if subscriber.connections_on_older > 0 => {
+            format!("current, not settled: {} connections are older", subscriber.connections_on_older)
+        }
+        "current" => "current".to_owned(),
+        "settled" => "settled: no connection is older".to_owned(),
+        state => state.to_owned(),
+    }
+}
+
+/// How many there are, by state, the worst first.
+pub(crate) fn counts(subscribers: &[Subscriber]) -> String {
+    if subscribers.is_empty() {
+        return "none".to_owned();
+    }
+    let mut text = subscribers.len().to_string();
+    let states = ["refused", "behind", "pending", "current", "settled"];
+    let counted =
+        states.map(|state| (subscribers.iter().filter(|subscriber| subscriber.state == state).count(), state));
+    for (i, (count, state)) in counted.into_iter().filter(|(count, _)| *count > 0).enumerate() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{} {count} {state}", if i == 0 { ":" } else { "," });
+    }
+    text
+}
+
+fn names(leaf: &Leaf) -> String {
+    let dns = leaf.dns_names.iter().map(|name| format!("DNS:{name}"));
+    let ip = leaf.ip_addresses.iter().map(|address| format!("IP:{address}"));
+    let uris = leaf.uris.iter().map(|uri| format!("URI:{uri}"));
+    let names: Vec<_> = dns.chain(ip).chain(uris).collect();
+    if names.is_empty() { "none".to_owned() } else { plain(&names.join(", ")) }
+}
+
+fn field(text: &mut String, name: &str, value: &str) {
+    line(text, &format!("  {name:<12}{value}"));
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+/// Text of foreign origin without what a terminal would act on.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+use std::time::Duration;
+
+use super::*;
+
+const DAY: u64 = 86_400;
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+fn after(seconds: u64) -> Moment {
+    Moment(Some(now() + Duration::from_secs(seconds)))
+}
+
+fn before(seconds: u64) -> Moment {
+    Moment(Some(now() - Duration::from_secs(seconds)))
+}
+
+pub(crate) fn subscriber(id: u64, state: &'static str) -> Subscriber {
+    Subscriber {
+        id,
+        pid: 7,
+        uid: 1000,
+        command: "greeter\x1b[2J".to_owned(),
+        sdk_version: "0.1.0".to_owned(),
+        connected: before(600),
+        deliver: "full",
+        state,
+        behind_since: Moment(None),
+        reported_generation: None,
+        refused: None,
+        connections_on_older: 0,
+        not_after: Moment(None),
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        name: "grpc-server".to_owned(),
+        scope: "node".to_owned(),
+        generation: Some(3),
+        digest: Some("1a2b3c4d5e6f70819203".to_owned()),
+        published: before(300),
+        leaf: Some(Leaf {
+            subject: "CN=grpc-server".to_owned(),
+            issuer: "CN=Example CA".to_owned(),
+            serial: "42".to_owned(),
+            sha256: "00".to_owned(),
+            not_before: before(DAY),
+            not_after: after(29 * DAY),
+            dns_names: vec!["grpc-server.my-app.svc".to_owned()],
+            ip_addresses: vec!["192.0.2.10".to_owned()],
+            uris: Vec::new(),
+        }),
+        intermediates: 0,
+        anchors: 1,
+        renewal_due: after(9 * DAY),
+        findings: Vec::new(),
+        subscribers: Vec::new(),
+        files: Vec::new(),
+    }
+}
+
+fn report(identity: Identity) -> StatusReport {
+    StatusReport {
+        version: "0.1.0".to_owned(),
+        epoch: "feed".to_owned(),
+        started: before(3 * DAY),
+        ready: true,
+        config_error: None,
+        identities: vec![identity],
+    }
+}
+
+#[test]
+fn a_block_says_what_is_served_until_when_and_who_is_behind() {
+    let mut identity = identity();
+    identity.subscribers = vec![subscriber(1, "settled"), subscriber(2, "behind"), subscriber(3, "refused")];
+    identity.subscribers[1].behind_since = before(300);
+    identity.subscribers[2].refused = Some("no key".to_owned());
+    let expected = "\
+evercertd 0.1.0: ready, 1 identity, started 3 days ago
+
+grpc-server
+  generation  3, digest 1a2b3c4d5e6f, published 5 minutes ago
+  subject     CN=grpc-server
+  names       DNS:grpc-server.my-app.svc, IP:192.0.2.10
+  issuer      CN=Example CA
+  serial      42
+  expires     in 29 days (2027-02-13 08:00 UTC); renewal due in 9 days
+  trusts      1 anchor
+  subscribers 3: 1 refused, 1 behind, 1 settled
+    greeter\u{fffd}[2J (pid 7, uid 1000): settled: no connection is older
+    greeter\u{fffd}[2J (pid 7, uid 1000): behind since 5 minutes ago
+    greeter\u{fffd}[2J (pid 7, uid 1000): refused: no key
+";
+    assert_eq!(status(&report(identity), now()), expected);
+}
+
+#[test]
+fn what_needs_attention_is_not_well() {
+    let well = |change: fn(&mut StatusReport)| {
+        let mut report = report(identity());
+        report.identities[0].subscribers.push(subscriber(1, "settled"));
+        change(&mut report);
+        report.is_well(now())
+    };
+    assert!(well(|_| ()));
+    assert!(well(|report| report.identities[0].subscribers[0].state = "current"));
+    assert!(!well(|report| report.config_error = Some("line 3".to_owned())));
+    assert!(!well(|report| report.identities[0].generation = None));
+    assert!(!well(|report| report.identities[0].leaf.as_mut().unwrap().not_after = before(1)));
+    assert!(!well(|report| report.identities[0].subscribers[0].state = "refused"));
+    assert!(!well(|report| {
+        report.identities[0].subscribers[0].state = "behind";
+        report.identities[0].subscribers[0].behind_since = before(61);
+    }));
+    assert!(well(|report| {
+        report.identities[0].subscribers[0].state = "behind";
+        report.identities[0].subscribers[0].behind_since = before(59);
+    }));
+    assert!(well(|report| {
+        report.identities[0].subscribers[0].state = "behind";
+        report.identities[0].subscribers[0].behind_since = before(900);
+        report.identities[0].subscribers[0].connected = before(1);
+    }));
+    let finding = |severity| Finding {
+        check: "expired".to_owned(),
+        severity,
+        sentence: String::new(),
+        file: None,
+        found: None,
+        expected: None,
+    };
+    let mut warned = report(identity());
+    warned.identities[0].findings.push(finding("warn"));
+    assert!(warned.is_well(now()));
+    warned.identities[0].findings.push(finding("reject"));
+    assert!(!warned.is_well(now()));
+}
+
+#[test]
+fn an_expired_leaf_is_said_to_be() {
+    assert_eq!(expiry(before(3 * 3600), now()), "expired 3 hours ago (2027-01-15 05:00 UTC)");
+}
+
+#[test]
+fn json_has_stable_names_rfc_3339_times_and_null_for_what_is_absent() {
+    let mut identity = identity();
+    identity.subscribers.push(subscriber(1, "behind"));
+    let json = serde_json::to_value(report(identity)).unwrap();
+    let identity = &json["identities"][0];
+    assert_eq!(identity["leaf"]["not_after"], "2027-02-13T08:00:00Z");
+    assert_eq!(identity["subscribers"][0]["state"], "behind");
+    assert!(identity["subscribers"][0]["behind_since"].is_null());
+    let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(keys(&json), "config_error epoch identities ready started version");
+    assert_eq!(
+        keys(identity),
+        "anchors digest files findings generation intermediates leaf name published renewal_due scope subscribers"
+    );
+}

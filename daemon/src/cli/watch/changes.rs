@@ -1,0 +1,106 @@
+//! What has changed between two states of an identity, in words.
+
+use std::time::SystemTime;
+
+use crate::cli::status::report::{Identity, Subscriber};
+use crate::cli::status::text::{counts, doing, expiry, plain, sentence, who};
+
+/// One line for each change; where nothing was known before, one that sums the state up and one for each finding.
+pub(super) fn between(before: Option<&Identity>, after: &Identity, now: SystemTime) -> Vec<String> {
+    let mut lines = Vec::new();
+    let Some(before) = before else {
+        lines.push(format!("{}; subscribers: {}", published(after, now), counts(&after.subscribers)));
+        lines.extend(after.findings.iter().map(|finding| format!("{} {}", finding.severity, sentence(finding))));
+        return lines;
+    };
+    if (after.generation, &after.digest) != (before.generation, &before.digest) {
+        lines.push(published(after, now));
+    }
+    let came = after.findings.iter().filter(|finding| !before.findings.contains(finding));
+    lines.extend(came.map(|finding| format!("{} {}", finding.severity, sentence(finding))));
+    let went = before.findings.iter().filter(|finding| !after.findings.iter().any(|now| now.check == finding.check));
+    lines.extend(went.map(|finding| format!("no longer: {} {}", finding.severity, finding.check)));
+    for subscriber in &after.subscribers {
+        let known = before.subscribers.iter().find(|known| known.id == subscriber.id);
+        if known.is_none_or(|known| is_news(known, subscriber)) {
+            let verb = if known.is_none() { "connected: " } else { "" };
+            lines.push(format!("{} {verb}{}", who(subscriber), doing(subscriber, now)));
+        }
+    }
+    let gone = before.subscribers.iter().filter(|known| !after.subscribers.iter().any(|now| now.id == known.id));
+    lines.extend(gone.map(|subscriber| format!("{} disconnected", who(subscriber))));
+    lines
+}
+
+fn is_news(before: &Subscriber, after: &Subscriber) -> bool {
+    (before.state, &before.refused, before.connections_on_older)
+        != (after.state, &after.refused, after.connections_on_older)
+}
+
+fn published(identity: &Identity, now: SystemTime) -> String {
+    match (identity.generation, &identity.leaf) {
+        (None, _) => "nothing is published".to_owned(),
+        (Some(generation), None) => format!("generation {generation} of {} anchors", identity.anchors),
+        (Some(generation), Some(leaf)) => {
+            let (subject, serial) = (plain(&leaf.subject), &leaf.serial);
+            format!("generation {generation}: {subject}, serial {serial}, expires {}", expiry(leaf.not_after, now))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evercert_api::v1;
+
+    use super::*;
+
+    fn identity(generation: u64, checks: &[&str], subscribers: &[(u64, v1::SubscriberState)]) -> Identity {
+        let finding = |check: &&str| v1::Finding {
+            check: (*check).to_owned(),
+            severity: v1::Severity::Warn.into(),
+            sentence: "look".to_owned(),
+            ..v1::Finding::default()
+        };
+        let subscriber = |(id, state): &(u64, v1::SubscriberState)| v1::Subscriber {
+            id: *id,
+            pid: 7,
+            command: "greeter".to_owned(),
+            state: (*state).into(),
+            ..v1::Subscriber::default()
+        };
+        Identity::from(v1::IdentityStatus {
+            identity: "x".to_owned(),
+            generation,
+            digest: vec![1],
+            anchors: 2,
+            findings: checks.iter().map(finding).collect(),
+            subscribers: subscribers.iter().map(subscriber).collect(),
+            ..v1::IdentityStatus::default()
+        })
+    }
+
+    #[test]
+    fn only_what_changed_is_told() {
+        use v1::SubscriberState::{Behind, Current, Settled};
+        let now = SystemTime::UNIX_EPOCH;
+        let first = identity(1, &["expired"], &[(1, Current)]);
+        assert_eq!(
+            between(None, &first, now),
+            ["generation 1 of 2 anchors; subscribers: 1: 1 current", "warn expired: look"]
+        );
+        assert!(between(Some(&first), &first, now).is_empty());
+        let second = identity(2, &["no-san"], &[(1, Behind), (2, Settled)]);
+        assert_eq!(
+            between(Some(&first), &second, now),
+            [
+                "generation 2 of 2 anchors",
+                "warn no-san: look",
+                "no longer: warn expired",
+                "greeter (pid 7, uid 0) behind",
+                "greeter (pid 7, uid 0) connected: settled: no connection is older",
+            ]
+        );
+        let third = identity(2, &["no-san"], &[(2, Settled)]);
+        assert_eq!(between(Some(&second), &third, now), ["greeter (pid 7, uid 0) disconnected"]);
+    }
+}

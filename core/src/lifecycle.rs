@@ -161,7 +161,7 @@ impl Lifecycle {
         self.keep(assessment);
         material.share(self.credential.as_ref(), self.bundle.as_ref(), &self.state.on_disk);
         let (findings, wake_at) = self.findings(&material, assessment, now);
-        let snapshot = self.snapshot(&assessment.bundle);
+        let snapshot = self.snapshot(assessment);
         let published = snapshot.as_ref().map(|snapshot| snapshot.generation()) != self.generation();
         let published_at = if published { Some(now) } else { self.state.published_at };
         let before = &self.state;
@@ -185,6 +185,8 @@ impl Lifecycle {
             _ => {}
         }
         match &assessment.credential {
+            // With no bundle to hold it against where one is wanted, a credential has not shown what it is worth.
+            _ if self.lacks_bundle(assessment) => {}
             Verdict::Admitted(credential) => {
                 if !self.credential.as_ref().is_some_and(|served| served.chain() == credential.chain()) {
                     self.credential = Some(Arc::clone(credential));
@@ -229,12 +231,11 @@ impl Lifecycle {
     }
 
     /// What is to be served: the current snapshot where nothing is new, or the next generation.
-    fn snapshot(&self, bundle: &Verdict<Bundle>) -> Option<Arc<Snapshot>> {
+    fn snapshot(&self, assessment: &Assessment) -> Option<Arc<Snapshot>> {
         let current = self.state.snapshot.as_ref();
         let lacks_credential = self.spec.files.credential.is_some() && self.credential.is_none();
-        let lacks_bundle = matches!(bundle, Verdict::Rejected) && self.bundle.is_none();
         let is_empty = self.credential.is_none() && self.bundle.is_none();
-        if lacks_credential || is_empty || (lacks_bundle && current.is_none()) {
+        if lacks_credential || is_empty || (self.lacks_bundle(assessment) && current.is_none()) {
             return current.cloned();
         }
         let renewal_due = self.credential.as_ref().map(|credential| check::renewal_due(&self.spec, credential));
@@ -249,6 +250,10 @@ impl Lifecycle {
             Some(current) => Some(Arc::clone(current)),
             None => Some(next),
         }
+    }
+
+    fn lacks_bundle(&self, assessment: &Assessment) -> bool {
+        matches!(assessment.bundle, Verdict::Rejected) && self.bundle.is_none()
     }
 
     fn generation(&self) -> Option<u64> {

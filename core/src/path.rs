@@ -106,12 +106,11 @@ impl PathValidator {
         let now = unix_time(now);
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| PathError::of(error, role))?;
         let path = Path { leaf: &end_entity, intermediates, role, now };
-        match self.reach(&path, &self.anchors.valid_at(now)) {
-            Err(PathError::UnknownIssuer) => match self.anchors.pinned(leaf) {
+        if let Err(error) = self.reach(&path, &self.anchors.valid_at(now)) {
+            match self.anchors.pinned(leaf) {
                 Some(anchor) => self.reach(&path, std::slice::from_ref(anchor)).map(|_| ())?,
-                None => return Err(self.unknown_issuer(&path)),
-            },
-            reached => reached.map(|_| ())?,
+                None => return Err(self.explain(error, &path)),
+            }
         }
         leaf::check(leaf)
     }
@@ -157,19 +156,22 @@ impl PathValidator {
             .map_err(|error| PathError::of(error, path.role))
     }
 
-    /// Tells an anchor that has expired from one that is not there: the first is mended by another anchor, the second
-    /// perhaps by another leaf.
-    fn unknown_issuer(&self, path: &Path<'_>) -> PathError {
+    /// Tells an anchor that has expired from one that is not there, or that has been renewed under another key: the first is
+    /// mended by another anchor, the others perhaps by another leaf.
+    fn explain(&self, error: PathError, path: &Path<'_>) -> PathError {
+        if !matches!(error, PathError::UnknownIssuer | PathError::BadSignature) {
+            return error;
+        }
         let (anchors, validity) = self.anchors.invalid_at(path.now);
         let reached = self.reach(path, &anchors).ok();
-        reached.and_then(|reached| anchors.iter().position(|anchor| std::ptr::eq(anchor, reached))).map_or(
-            PathError::UnknownIssuer,
-            |i| PathError::AnchorNotValid {
+        match reached.and_then(|reached| anchors.iter().position(|anchor| std::ptr::eq(anchor, reached))) {
+            Some(i) => PathError::AnchorNotValid {
                 now: system_time(path.now),
                 not_before: system_time(validity[i].not_before),
                 not_after: system_time(validity[i].not_after),
             },
-        )
+            None => error,
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use const_oid::ObjectIdentifier;
-use der::asn1::{AnyRef, OctetStringRef};
-use der::{Decode, Encode};
+use der::asn1::{AnyRef, OctetStringRef, SequenceRef, UintRef};
+use der::{Decode, Encode, Reader, SliceReader};
 use pkcs8::PrivateKeyInfoRef;
 use pkcs8::spki::AlgorithmIdentifierRef;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -38,7 +38,7 @@ impl PrivateKey {
     ///
     /// The DER is no PKCS#1 structure.
     pub fn from_pkcs1(der: &[u8]) -> Result<Self, PrivateKeyError> {
-        <&der::asn1::SequenceRef>::from_der(der).map_err(|_| PrivateKeyError::Malformed("PKCS#1"))?;
+        check_pkcs1(der).map_err(|_| PrivateKeyError::Malformed("PKCS#1"))?;
         Self::wrap(AlgorithmIdentifierRef { oid: RSA_ENCRYPTION, parameters: Some(AnyRef::NULL) }, der, "PKCS#1")
     }
 
@@ -83,6 +83,18 @@ impl PrivateKey {
     }
 }
 
+/// Version 0 (two primes), then modulus, exponents, primes and what is precomputed of them.
+fn check_pkcs1(der: &[u8]) -> der::Result<()> {
+    let mut fields = SliceReader::new(<&SequenceRef>::from_der(der)?.as_bytes())?;
+    if u8::decode(&mut fields)? != 0 {
+        return Err(der::ErrorKind::Failed.into());
+    }
+    for _ in 0..8 {
+        UintRef::decode(&mut fields)?;
+    }
+    fields.finish()
+}
+
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrivateKey(redacted)")
@@ -104,4 +116,49 @@ pub enum PrivateKeyError {
     /// A PEM block of a kind that no TLS key comes in.
     #[error("a private key of a kind that TLS does not know; make an RSA, ECDSA or Ed25519 key in PKCS#8")]
     Unsupported,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn integers(values: &[u8]) -> Vec<u8> {
+        let content: Vec<u8> = values.iter().flat_map(|value| [2, 1, *value]).collect();
+        [&[0x30, u8::try_from(content.len()).unwrap()], content.as_slice()].concat()
+    }
+
+    #[test]
+    fn pkcs1_is_version_zero_and_eight_integers() {
+        let good = integers(&[0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let key = PrivateKey::from_pkcs1(&good).unwrap();
+        let info = PrivateKeyInfoRef::from_der(key.pkcs8()).unwrap();
+        assert_eq!((info.algorithm.oid, info.private_key.as_bytes()), (RSA_ENCRYPTION, good.as_slice()));
+        let trailing = [good.as_slice(), &[0]].concat();
+        for bad in [
+            integers(&[1, 1, 2, 3, 4, 5, 6, 7, 8]),
+            integers(&[0, 1, 2, 3, 4, 5, 6, 7]),
+            integers(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+            trailing,
+            Vec::new(),
+        ] {
+            assert_eq!(PrivateKey::from_pkcs1(&bad).unwrap_err(), PrivateKeyError::Malformed("PKCS#1"));
+        }
+    }
+
+    #[test]
+    fn sec1_keeps_its_curve_in_pkcs8() {
+        let curve = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+        let key = EcPrivateKey { private_key: &[7; 32], parameters: Some(curve.into()), public_key: None };
+        let key = PrivateKey::from_sec1(&key.to_der().unwrap()).unwrap();
+        let info = PrivateKeyInfoRef::from_der(key.pkcs8()).unwrap();
+        assert_eq!(info.algorithm.oids().unwrap(), (EC_PUBLIC_KEY, Some(curve)));
+        let bare = EcPrivateKey { private_key: &[7; 32], parameters: None, public_key: None };
+        assert_eq!(PrivateKey::from_sec1(&bare.to_der().unwrap()).unwrap_err(), PrivateKeyError::NoCurve);
+    }
+
+    #[test]
+    fn a_key_is_never_shown() {
+        let key = PrivateKey::from_pkcs1(&integers(&[0, 1, 2, 3, 4, 5, 6, 7, 8])).unwrap();
+        assert_eq!(format!("{key:?}"), "PrivateKey(redacted)");
+    }
 }

@@ -315,9 +315,17 @@ fn a_credential_and_a_bundle_admitted_in_different_readings_make_a_generation() 
     let (mut kept, root) = (Kept::new(dedicated()), Entity::root("root"));
     let leaf = root.leaf();
     let files = Files::of(&leaf, &[], &[&root]);
-    let _ = kept.read(&Files { bundle: None, ..files.clone() });
-    let _ = kept.read(&Files { key: None, ..files });
+    let _ = kept.read(&Files { key: None, ..files.clone() });
+    let _ = kept.read(&Files { bundle: None, ..files });
     assert!(kept.serves(&leaf) && kept.trusts(&[&root]));
+}
+
+#[test]
+fn a_credential_that_no_bundle_has_judged_is_not_the_last_good_one() {
+    let (mut kept, root, other) = (Kept::new(spec()), Entity::root("root"), Entity::root("other"));
+    let _ = kept.read(&Files::of(&root.leaf(), &[], &[]).with_bundle("rubbish"));
+    let _ = kept.read(&Files { key: None, ..Files::of(&root.leaf(), &[], &[&other]) });
+    assert_eq!(kept.generation(), 0);
 }
 
 #[test]
@@ -427,11 +435,11 @@ proptest! {
             // The model: what is on disk and good at this instant becomes the last good.
             if let Some((leaf, matching, read_bundle)) = on_disk {
                 let (_, from, to) = leaves[leaf];
-                if matching && from <= hours && hours <= to {
-                    credential = Some(leaf);
-                }
                 if read_bundle < 2 {
                     bundle = Some(read_bundle);
+                }
+                if matching && from <= hours && hours <= to && bundle.is_some() {
+                    credential = Some(leaf);
                 }
             }
             let before = generation;

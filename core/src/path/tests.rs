@@ -70,6 +70,13 @@ fn an_anchor_counts_only_within_its_validity() {
 }
 
 #[test]
+fn an_expired_anchor_is_told_from_its_successor_of_the_same_name() {
+    let old = Entity::root_with("root", |root| root.not_after = (now() - DAY).into());
+    let error = validate(&[&old, &Entity::root("root")], &old.leaf(), &[]).unwrap_err();
+    assert_eq!(error.as_str(), "anchor-not-valid");
+}
+
+#[test]
 fn a_leaf_is_held_to_the_role() {
     let root = Entity::root("root");
     let server = root.leaf_with(|leaf| leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
@@ -114,6 +121,7 @@ fn a_critical_extension_that_nobody_understands_is_refused_in_leaf_and_anchor() 
 fn a_self_signed_leaf_in_the_bundle_vouches_for_itself_alone() {
     let pinned = self_signed(|_| {});
     assert_eq!(validate(&[&pinned], &pinned, &[]), Ok(()));
+    assert_eq!(validate(&[&pinned, &Entity::root("leaf")], &pinned, &[]), Ok(()), "beside a CA of the same name");
     assert_eq!(validate(&[&pinned], &pinned.leaf(), &[]), Err(PathError::UnknownIssuer));
     assert_eq!(validate(&[&pinned, &Entity::root("root")], &self_signed(|_| {}), &[]), Err(PathError::UnknownIssuer));
 }

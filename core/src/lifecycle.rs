@@ -161,7 +161,7 @@ impl Lifecycle {
         self.keep(assessment);
         material.share(self.credential.as_ref(), self.bundle.as_ref(), &self.state.on_disk);
         let (findings, wake_at) = self.findings(&material, assessment, now);
-        let snapshot = self.snapshot(assessment);
+        let snapshot = self.snapshot();
         let published = snapshot.as_ref().map(|snapshot| snapshot.generation()) != self.generation();
         let published_at = if published { Some(now) } else { self.state.published_at };
         let before = &self.state;
@@ -231,11 +231,11 @@ impl Lifecycle {
     }
 
     /// What is to be served: the current snapshot where nothing is new, or the next generation.
-    fn snapshot(&self, assessment: &Assessment) -> Option<Arc<Snapshot>> {
+    fn snapshot(&self) -> Option<Arc<Snapshot>> {
         let current = self.state.snapshot.as_ref();
         let lacks_credential = self.spec.files.credential.is_some() && self.credential.is_none();
         let is_empty = self.credential.is_none() && self.bundle.is_none();
-        if lacks_credential || is_empty || (self.lacks_bundle(assessment) && current.is_none()) {
+        if lacks_credential || is_empty {
             return current.cloned();
         }
         let renewal_due = self.credential.as_ref().map(|credential| check::renewal_due(&self.spec, credential));
@@ -252,8 +252,9 @@ impl Lifecycle {
         }
     }
 
+    /// Whether a wanted bundle has never been there. What is served without one already has no trust to lose.
     fn lacks_bundle(&self, assessment: &Assessment) -> bool {
-        matches!(assessment.bundle, Verdict::Rejected) && self.bundle.is_none()
+        matches!(assessment.bundle, Verdict::Rejected) && self.bundle.is_none() && self.state.snapshot.is_none()
     }
 
     fn generation(&self) -> Option<u64> {

@@ -196,7 +196,7 @@ fn a_file_that_may_not_be_read_says_so_and_is_to_be_tried_again() {
         return;
     }
     let directory = PlainDirectory::new(&set("x"));
-    fs::set_permissions(directory.path().join("tls.key"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(directory.path().join("tls.key"), fs::Permissions::from_mode(0o000)).unwrap();
     let reading = mount::read(&FileSet::cert_manager(directory.path()));
     assert!(matches!(error(&reading.key), ReadError::Io(_)));
     assert!(reading.is_partial());

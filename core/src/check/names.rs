@@ -47,7 +47,7 @@ fn matches(presented: &str, wanted: &str) -> bool {
     let (Some(suffix), Some((label, parent))) = (presented.strip_prefix("*."), wanted.split_once('.')) else {
         return false;
     };
-    label != "*" && !label.is_empty() && suffix.contains('.') && suffix.eq_ignore_ascii_case(parent)
+    !label.is_empty() && suffix.contains('.') && suffix.eq_ignore_ascii_case(parent)
 }
 
 fn list<T: Display>(names: &[T]) -> String {

@@ -189,8 +189,12 @@ fn a_bundle_that_never_trusted_our_own_leaf_does_not_disown_it() {
     let files = Files::of(&public.leaf(), &[], &[&private]);
     let _ = kept.read(&files);
     assert_eq!(kept.told(), [(Check::ChainUntrusted, WARN)]);
-    let _ = kept.read(&Files { key: None, ..files });
+    let _ = kept.read(&Files { key: None, ..files.clone() });
     assert_eq!(kept.told(), [(Check::FileMissing, REJECT)]);
+    // Nor after another credential, which it did trust.
+    let _ = kept.read(&Files::of(&private.leaf(), &[], &[&private]));
+    let _ = kept.read(&files);
+    assert_eq!(kept.told(), [(Check::ChainUntrusted, WARN)]);
 }
 
 #[test]
@@ -326,6 +330,16 @@ fn a_credential_that_no_bundle_has_judged_is_not_the_last_good_one() {
     let _ = kept.read(&Files::of(&root.leaf(), &[], &[]).with_bundle("rubbish"));
     let _ = kept.read(&Files { key: None, ..Files::of(&root.leaf(), &[], &[&other]) });
     assert_eq!(kept.generation(), 0);
+}
+
+#[test]
+fn what_is_served_without_a_bundle_is_not_held_up_by_a_bad_one() {
+    let (mut kept, root) = (Kept::new(spec()), Entity::root("root"));
+    let _ = kept.read(&Files::of(&root.leaf(), &[], &[]));
+    let leaf = root.leaf();
+    let _ = kept.read(&Files::of(&leaf, &[], &[]).with_bundle("rubbish"));
+    assert!(kept.serves(&leaf) && kept.generation() == 2);
+    assert_eq!(kept.told(), [(Check::Unparsable, REJECT)]);
 }
 
 #[test]

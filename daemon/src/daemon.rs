@@ -134,7 +134,7 @@ impl Daemon {
         let observer = Measured::new(Arc::clone(&metrics), Arc::clone(&collision_findings) as _);
         let keeper = Keeper::start(KeeperSettings { tick: config.tick }, Arc::new(observer));
         let (wanted, wanted_now) = watch::channel(Arc::default());
-        let readiness = Readiness::new(wanted_now, Arc::clone(&store));
+        let readiness = Readiness::new(wanted_now.clone(), Arc::clone(&store));
         let (info, info_now) = watch::channel(DaemonInfo {
             version: env!("CARGO_PKG_VERSION"),
             started: SystemTime::now(),
@@ -145,7 +145,7 @@ impl Daemon {
         let pages = Pages { metrics, readiness, subscribers: Arc::clone(&subscribers), silence_limit };
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
-        let context = Context { store: Arc::clone(&store), subscribers, info: info_now };
+        let context = Context { store: Arc::clone(&store), subscribers, wanted: wanted_now, info: info_now };
         let limits = serve::Limits::new(config.limits.connections(), config.limits.connections_per_uid());
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));

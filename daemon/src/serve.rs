@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use evercert_api::v1::admin_server::AdminServer;
 use evercert_api::v1::agent_server::AgentServer;
+use evercert_core::identity::IdentityId;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,8 @@ const RESPONSE_LIMIT: usize = 8 * 1024 * 1024;
 pub(crate) struct Context {
     pub(crate) store: Arc<Store>,
     pub(crate) subscribers: Arc<Subscribers>,
+    /// The identities that are to be kept: known before their files were first read.
+    pub(crate) wanted: watch::Receiver<Arc<[IdentityId]>>,
     pub(crate) info: watch::Receiver<DaemonInfo>,
 }
 
@@ -65,7 +68,7 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
         health.set_service_status(service, ServingStatus::Serving).await;
     }
     let attestor = Attestor::new(context.subscribers.observer());
-    let agent = agent::AgentService::new(context.store, context.subscribers, attestor, shutdown.clone());
+    let agent = agent::AgentService::new(context, attestor, shutdown.clone());
     let agent =
         AgentServer::new(agent).max_decoding_message_size(REQUEST_LIMIT).max_encoding_message_size(RESPONSE_LIMIT);
     accept::serve(listener, Routes::new(agent).add_service(health_service), limits, shutdown).await;

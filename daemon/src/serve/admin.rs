@@ -33,7 +33,7 @@ impl AdminService {
 #[tonic::async_trait]
 impl v1::admin_server::Admin for AdminService {
     async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
-        let Context { store, subscribers, info } = &self.context;
+        let Context { store, subscribers, info, .. } = &self.context;
         let identities =
             store.all().iter().map(|state| status::identity(state, &subscribers.of(&state.spec.id))).collect();
         let info = info.borrow().clone();

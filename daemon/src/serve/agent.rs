@@ -10,19 +10,24 @@ use evercert_api::v1;
 use evercert_core::identity::{IdentityId, IdentityName, Scope};
 use evercert_core::keeper::IdentityState;
 use futures_util::{Stream, StreamExt as _};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::follow::Follow;
 use super::connection::Peer;
 use super::quota::Quota;
-use super::{status, stopping};
+use super::{Context, status, stopping};
 use crate::attest::{Attestor, Denial};
 use crate::store::Store;
 use crate::subscribers::{NewSubscriber, Subscribers};
 
 /// How long the first message of a `Watch` stream may take.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a caller waits for an identity whose files have not been read yet: the daemon listens before it has read them all.
+const FIRST_READ_DEADLINE: Duration = Duration::from_secs(5);
 
 /// `Watch` streams in all, and of one user.
 const STREAMS: (usize, usize) = (16_384, 4096);
@@ -43,6 +48,7 @@ const NAMES: usize = 32;
 pub(super) struct AgentService {
     store: Arc<Store>,
     subscribers: Arc<Subscribers>,
+    wanted: watch::Receiver<Arc<[IdentityId]>>,
     attestor: Arc<Attestor>,
     streams: Arc<Quota>,
     listings: Arc<Quota>,
@@ -50,15 +56,11 @@ pub(super) struct AgentService {
 }
 
 impl AgentService {
-    pub(super) fn new(
-        store: Arc<Store>,
-        subscribers: Arc<Subscribers>,
-        attestor: Attestor,
-        shutdown: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(context: Context, attestor: Attestor, shutdown: CancellationToken) -> Self {
         Self {
-            store,
-            subscribers,
+            store: context.store,
+            subscribers: context.subscribers,
+            wanted: context.wanted,
             attestor: Arc::new(attestor),
             streams: Quota::new(STREAMS.0, STREAMS.1),
             listings: Quota::new(LISTINGS.0, LISTINGS.1),
@@ -78,6 +80,27 @@ impl AgentService {
             .take(limit)
             .take_until(tokio::time::sleep(LISTING_DEADLINE));
         Ok(decisions.collect().await)
+    }
+
+    /// The state of an identity; the first one is waited for where there is to be one.
+    async fn state(&self, peer: &Peer, id: &IdentityId) -> Result<watch::Receiver<Arc<IdentityState>>, Status> {
+        let mut changes = self.store.changes();
+        let deadline = Instant::now() + FIRST_READ_DEADLINE;
+        loop {
+            if let Some(state) = self.store.get(id) {
+                return Ok(state);
+            }
+            if !self.wanted.borrow().contains(id) {
+                return Err(self.unknown(peer, &id.name).await);
+            }
+            tokio::select! {
+                Ok(()) = changes.changed() => {}
+                () = sleep_until(deadline) => {
+                    return Err(Status::unavailable(format!("identity {}: its files have not been read yet", id.name)));
+                }
+                () = self.shutdown.cancelled() => return Err(stopping()),
+            }
+        }
     }
 
     async fn unknown(&self, peer: &Peer, name: &IdentityName) -> Status {
@@ -130,7 +153,7 @@ impl v1::agent_server::Agent for AgentService {
         let open = self.open(&mut requests).await?;
         let name: IdentityName = open.identity.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
         let id = IdentityId::node(name);
-        let Some(state) = self.store.get(&id) else { return Err(self.unknown(&peer, &id.name).await) };
+        let state = self.state(&peer, &id).await?;
         let current = Arc::clone(&state.borrow());
         match self.attestor.decide(&peer.caller, &current).await {
             // Where the file is not there, the caller could see that for itself: it may know why it has to wait.

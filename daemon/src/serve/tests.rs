@@ -63,6 +63,7 @@ struct Node {
     seen: Arc<Seen>,
     shutdown: CancellationToken,
     servers: JoinSet<()>,
+    wanted: watch::Sender<Arc<[IdentityId]>>,
     _info: watch::Sender<DaemonInfo>,
 }
 
@@ -101,7 +102,9 @@ impl Node {
         let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&seen) as _);
         let started = SystemTime::UNIX_EPOCH;
         let (sender, info) = watch::channel(DaemonInfo { version: "0.0.0", started, ready: true, config_error: None });
-        let context = Context { store: Arc::clone(&store), subscribers: Arc::clone(&subscribers), info };
+        let (wanted, wanted_now) = watch::channel(Arc::default());
+        let context =
+            Context { store: Arc::clone(&store), subscribers: Arc::clone(&subscribers), wanted: wanted_now, info };
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
         let listen = |name| {
@@ -112,7 +115,7 @@ impl Node {
         };
         servers.spawn(super::workload(listen("agent.sock"), context.clone(), limits, shutdown.clone()));
         servers.spawn(super::admin(listen("admin.sock"), context, shutdown.clone()));
-        Self { home, store, subscribers, seen, shutdown, servers, _info: sender }
+        Self { home, store, subscribers, seen, shutdown, servers, wanted, _info: sender }
     }
 
     fn socket(&self) -> PathBuf {

@@ -73,9 +73,16 @@ pub(crate) fn expiry(end: Moment, now: SystemTime) -> String {
     format!("{expired}{} ({})", relative(end, now), absolute(end))
 }
 
-/// A finding in one line.
+/// A finding in one line, with the values it is about.
 pub(crate) fn sentence(finding: &Finding) -> String {
-    format!("{}: {}", finding.check, plain(&finding.sentence))
+    let values = match (&finding.found, &finding.expected) {
+        (Some(found), Some(expected)) => format!(" (found {found}, expected {expected})"),
+        (Some(found), None) => format!(" (found {found})"),
+        (None, Some(expected)) => format!(" (expected {expected})"),
+        (None, None) => String::new(),
+    };
+    let file = finding.file.as_ref().map_or_else(String::new, |file| format!(" [{file}]"));
+    plain(&format!("{}: {}{values}{file}", finding.check, finding.sentence))
 }
 
 /// A subscriber's name in one line.

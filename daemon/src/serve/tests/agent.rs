@@ -102,6 +102,31 @@ async fn an_unknown_name_is_answered_with_the_names_the_caller_may_have() {
 }
 
 #[tokio::test]
+async fn a_caller_that_comes_before_the_files_were_read_waits_for_them() {
+    let node = Node::start();
+    node.wanted.send_replace([IdentityId::node("x".parse().unwrap())].into());
+    let agent = node.agent().await;
+    let watched = tokio::spawn(Watched::open(agent, open("x")));
+    let other = Watched::open(node.agent().await, open("y")).await.err().unwrap();
+    assert_eq!(other.code(), tonic::Code::NotFound);
+    assert!(!watched.is_finished());
+    let _kept = node.keep("x", &files());
+    assert_eq!(watched.await.unwrap().unwrap().update().await.generation, 1);
+}
+
+#[tokio::test]
+async fn health_says_that_the_agent_serves() {
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let node = Node::start();
+    let mut health = HealthClient::new(channel(UnixStream::connect(node.socket()).await.unwrap()).await);
+    for service in ["", "evercert.v1.Agent"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        assert_eq!(health.check(request).await.unwrap().into_inner().status(), ServingStatus::Serving);
+    }
+}
+
+#[tokio::test]
 async fn a_caller_that_may_not_read_the_key_is_told_the_rule() {
     let node = Node::start();
     let kept = node.keep("x", &files());

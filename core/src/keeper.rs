@@ -1,7 +1,7 @@
 //! The one driver of watch, mount, check and lifecycle, for many identities: the daemon and the SDK's directory source run
 //! it. It is also the only place in the crate that reads clocks.
 //!
-//! One task owns every identity's [`Slot`]; it neither touches a disk nor parses. Each look at an identity's files is a [`Job`]
+//! One task owns every identity's slot; it neither touches a disk nor parses. Each look at an identity's files is a job
 //! on a blocking thread: it places the watches, compares stamps, reads, parses, and drives the identity's lifecycle, which it
 //! borrows for that. An identity has at most one job. A job whose mount does not answer stalls nothing but its identity: it
 //! soon stops counting against how many may run, and later gives the lifecycle back.
@@ -24,6 +24,7 @@ mod task;
 mod tests;
 mod timers;
 mod watching;
+mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;

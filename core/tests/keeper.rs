@@ -453,6 +453,26 @@ async fn a_mismatched_key_is_read_again_and_then_rejected_and_the_last_good_stay
 }
 
 #[tokio::test]
+async fn hints_without_a_change_do_not_put_a_rejection_off() {
+    let authority = Authority::new("root");
+    let (a, b) = (authority.issue_dns("a.example.org"), authority.issue_dns("a.example.org"));
+    let volume = KubeletVolume::new(&a.files());
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);
+    recorder.serves("a", &a).await;
+    volume.swap(&b.files().with("tls.key", &a.key_pem));
+    let rejected = |told: &Told| told.reloads.iter().any(|(_, result, _)| *result == Reload::Rejected);
+    let began = Instant::now();
+    while !recorder.read(rejected) {
+        assert!(began.elapsed() < DEADLINE, "never rejected");
+        let link = volume.file("tls.crt");
+        fs::remove_file(&link).unwrap();
+        symlink("..data/tls.crt", &link).unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_set_that_is_not_valid_yet_is_published_when_it_is() {
     let authority = Authority::new("root");
     let a = authority.issue_dns("a.example.org");

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::IdentityState;
 use super::job::{Handoff, Job, Look, Restless};
@@ -55,8 +55,8 @@ pub(super) enum Shown {
 /// Where the lifecycle is.
 enum Whereabouts {
     Here(Lifecycle),
-    /// A job borrows it.
-    Lent(JobNumber, Handoff),
+    /// A job that began with this spec borrows it.
+    Lent(JobNumber, Handoff, Arc<IdentitySpec>),
 }
 
 /// What is to be done.
@@ -111,12 +111,17 @@ impl Slot {
         self.wants.read = true;
     }
 
-    /// A pause is over that was made since a hint at `now` at the latest.
+    /// The pause is over that was made before the files are looked at again.
     pub(super) fn pause_over(&mut self, now: Instant) {
         self.again_at = None;
         let reread = self.restless.is_none();
         self.hint(now);
         self.wants.read |= reread;
+    }
+
+    /// How much is left of the pause until its files are looked at again.
+    pub(super) fn remaining_pause(&self, now: Instant) -> Option<Duration> {
+        self.again_at.map(|at| at.saturating_duration_since(now))
     }
 
     /// The job that answered a hint that came at `since` did not settle it.
@@ -151,18 +156,14 @@ impl Slot {
         inotify: Option<Inotify>,
         pace: &Pace,
     ) -> Option<Job> {
-        let handoff = match &mut self.lifecycle {
-            Whereabouts::Lent(..) => return None,
-            here @ Whereabouts::Here(_) => {
-                let handoff = Handoff::default();
-                if let Whereabouts::Here(lifecycle) =
-                    std::mem::replace(here, Whereabouts::Lent(number, handoff.clone()))
-                {
-                    handoff.put(lifecycle);
-                }
-                handoff
-            }
-        };
+        if !matches!(self.lifecycle, Whereabouts::Here(_)) {
+            return None;
+        }
+        let handoff = Handoff::default();
+        let lent = Whereabouts::Lent(number, handoff.clone(), Arc::clone(&self.spec));
+        if let Whereabouts::Here(lifecycle) = std::mem::replace(&mut self.lifecycle, lent) {
+            handoff.put(lifecycle);
+        }
         let look = (self.wants.look && self.unresponsive.is_none()).then(|| Look {
             inotify,
             known: self.stamp.clone().filter(|_| !self.wants.read),
@@ -178,13 +179,17 @@ impl Slot {
 
     /// Takes the lifecycle back from a job whose mount does not answer. False if the job was faster.
     pub(super) fn take_back(&mut self, number: JobNumber) -> bool {
-        let taken = match &self.lifecycle {
-            Whereabouts::Lent(lent, handoff) if *lent == number => handoff.take(),
-            _ => None,
+        let (lifecycle, is_current) = match &self.lifecycle {
+            Whereabouts::Lent(lent, handoff, spec) if *lent == number => {
+                (handoff.take(), spec.files == self.spec.files)
+            }
+            _ => return false,
         };
-        let Some(lifecycle) = taken else { return false };
+        let Some(lifecycle) = lifecycle else { return false };
         self.lifecycle = Whereabouts::Here(lifecycle);
-        self.unresponsive = Some(number);
+        self.apply_spec();
+        // If other files are wanted by now, nothing is known against their mount.
+        self.unresponsive = is_current.then_some(number);
         true
     }
 
@@ -195,6 +200,9 @@ impl Slot {
 
     /// The identity is to be kept by this spec from now on.
     pub(super) fn respec(&mut self, spec: Arc<IdentitySpec>, now: Instant) {
+        if spec.files != self.spec.files {
+            self.unresponsive = None;
+        }
         self.spec = spec;
         self.apply_spec();
         self.stamp = None;

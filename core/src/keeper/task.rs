@@ -17,6 +17,7 @@ use super::sweep::{Sweep, Work};
 use super::system::System;
 use super::timers::Timers;
 use super::watching::{Heard, Watching};
+use super::workers::Workers;
 use super::{KeeperSettings, Observer, Wanted};
 use crate::clock::Now;
 use crate::identity::IdentityId;
@@ -46,6 +47,7 @@ pub(super) struct Task {
     /// Who waits for a job.
     ready: VecDeque<SlotKey>,
     jobs: Jobs,
+    workers: Workers,
     timers: Timers,
     watching: Watching,
     sweep: Option<Sweep>,
@@ -76,6 +78,7 @@ impl Task {
             last_key: 0,
             ready: VecDeque::new(),
             jobs: Jobs::default(),
+            workers: Workers::default(),
             timers: Timers::default(),
             watching: Watching::new(),
             sweep: None,
@@ -122,7 +125,7 @@ impl Task {
                 continue;
             };
             let (system, pace, reports) = (Arc::clone(&self.system), Arc::clone(&self.pace), self.reports.0.clone());
-            tokio::task::spawn_blocking(move || {
+            self.workers.run(move || {
                 // It fails when the keeper is gone, and nobody wants to know.
                 let _ = reports.blocking_send(Report::Job(Box::new(job.run(&*system, &pace))));
             });

@@ -415,3 +415,44 @@ async fn what_a_job_brings_for_an_identity_that_is_gone_is_dropped() {
     recorder.until_serves("kept", &next).await;
     assert_eq!(recorder.states.lock().unwrap().len(), states + 1);
 }
+
+#[tokio::test]
+async fn an_identity_that_moves_off_a_dead_mount_is_read_at_its_new_place() {
+    let authority = Authority::new("root");
+    let (first, second, third) = (leaf(&authority), leaf(&authority), leaf(&authority));
+    let (dead, alive) = (KubeletVolume::new(&first.files()), KubeletVolume::new(&second.files()));
+    let system = Arc::new(Rigged::default());
+    let (keeper, recorder) = start(&system, HOUR, vec![spec("told", dead.path()), spec("untold", dead.path())]);
+    recorder.until_serves("told", &first).await;
+    recorder.until_serves("untold", &first).await;
+    system.kill(dead.path());
+    keeper.rescan();
+    recorder.until_finds("told", Check::MountUnresponsive).await;
+    keeper.keep(vec![spec("told", alive.path()), spec("untold", alive.path())]);
+    recorder.until_serves("told", &second).await;
+    recorder.until_serves("untold", &second).await;
+    system.revive(dead.path());
+    alive.swap(&third.files());
+    recorder.until_serves("told", &third).await;
+    recorder.until_serves("untold", &third).await;
+    assert!(!recorder.finds("told", Check::MountUnresponsive));
+}
+
+#[test]
+fn a_dead_mount_does_not_hold_up_the_end_of_the_runtime() {
+    let volume = KubeletVolume::new(&leaf(&Authority::new("root")).files());
+    let system = Arc::new(Rigged::default());
+    system.kill(volume.path());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (_keeper, recorder) = start(&system, HOUR, vec![spec("a", volume.path())]);
+        recorder.until_finds("a", Check::MountUnresponsive).await;
+    });
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(runtime);
+        ended.send(()).unwrap();
+    });
+    assert!(end.recv_timeout(DEADLINE).is_ok(), "the runtime waits for the dead mount");
+    system.revive(volume.path());
+}

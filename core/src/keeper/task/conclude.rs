@@ -19,10 +19,13 @@ impl Task {
             placed.into_iter().for_each(|placed| self.watching.abandon(placed));
             return;
         };
-        if let Some(placed) = placed
-            && self.watching.claim(key, &mut slot.watches, placed, &*self.observer)
-        {
-            slot.hint(now.monotonic);
+        match placed {
+            Some(placed) if spec.files == slot.spec.files => {
+                if self.watching.claim(key, &mut slot.watches, placed, &*self.observer) {
+                    slot.hint(now.monotonic);
+                }
+            }
+            placed => placed.into_iter().for_each(|placed| self.watching.abandon(placed)),
         }
         if self.jobs.is_idle() {
             self.watching.settle();
@@ -49,8 +52,10 @@ impl Task {
         let again = step.as_ref().is_some_and(|step| step.read_again);
         let mut pause = None;
         match looked {
-            None => pause = slot.again_at.map(|at| at.saturating_duration_since(now.monotonic)),
-            Some(Looked::Unchanged) => slot.restless = None,
+            // Whatever pause there was goes on, unless it was for files that have come to rest as they were.
+            None => pause = slot.remaining_pause(now.monotonic),
+            Some(Looked::Unchanged) if slot.restless.take().is_some() => {}
+            Some(Looked::Unchanged) => pause = slot.remaining_pause(now.monotonic),
             Some(Looked::Read(stamp)) => (slot.stamp, slot.restless) = (stamp, None),
             Some(Looked::Restless(restless, rest)) => (slot.restless, pause) = (Some(restless), Some(rest)),
         }

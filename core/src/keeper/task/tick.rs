@@ -72,7 +72,7 @@ impl Task {
 
     fn spawn_sweep(&self, work: Arc<Work>) {
         let (system, reports) = (Arc::clone(&self.system), self.reports.0.clone());
-        tokio::task::spawn_blocking(move || {
+        self.workers.run(move || {
             let changed = work.run(&*system);
             let _ = reports.blocking_send(Report::Sweep(work, changed));
         });

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# The daemon's metrics as Prometheus sees them: `promtool check metrics` finds nothing to say about the page, and a real server scrapes
+# it and answers queries before and after a rotation.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+missing=()
+command -v promtool >/dev/null || missing+=(prometheus)
+command -v curl >/dev/null || missing+=(curl)
+command -v openssl >/dev/null || missing+=(openssl)
+if [ ${#missing[@]} -gt 0 ]; then
+    apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
+fi
+cargo build -q --release -p evercertd
+evercertd=$PWD/target/release/evercertd
+
+work=$(mktemp -d)
+pids=()
+cleanup() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    wait 2>/dev/null || true
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+ca() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/ca.key" -out "$work/ca.crt" -days 30 -subj '/O=Example "Org" \\ one/CN=Test CA' 2>/dev/null; }
+issue() { # issue DIRECTORY: a leaf as a kubelet volume, swapped in whole
+    local directory=$1 set
+    set=$(mktemp -d "$directory/..$(date +%Y_%m_%d_%H_%M_%S).XXXXXX")
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$set/tls.key" -out "$set/tls.crt" -days 7 \
+        -CA "$work/ca.crt" -CAkey "$work/ca.key" -subj '/CN=server.example.org' -addext 'subjectAltName=DNS:server.example.org' \
+        -addext 'basicConstraints=critical,CA:FALSE' -addext 'keyUsage=critical,digitalSignature' \
+        -addext 'extendedKeyUsage=serverAuth,clientAuth' 2>/dev/null
+    cp "$work/ca.crt" "$set/ca.crt"
+    chmod 0755 "$set"
+    ln -sfn "$(basename "$set")" "$directory/..data_tmp"
+    mv -T "$directory/..data_tmp" "$directory/..data"
+    for name in tls.crt tls.key ca.crt; do ln -sfn "..data/$name" "$directory/$name"; done
+}
+
+wait_for() { # wait_for SENTENCE COMMAND…
+    local sentence=$1 deadline=$((SECONDS + 30))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        if [ $SECONDS -ge $deadline ]; then
+            echo "waited in vain: $sentence"
+            tail -n 20 "$work"/*.log
+            return 1
+        fi
+        sleep 0.1
+    done
+    echo "ok: $sentence"
+}
+
+ca
+mkdir -p "$work/certs/server" "$work/certs/broken" "$work/certs/empty"
+issue "$work/certs/server"
+echo 'no certificate' | tee "$work/certs/broken/tls.crt" "$work/certs/broken/tls.key" >/dev/null
+
+cat >"$work/evercertd.toml" <<EOF
+[sockets]
+agent = "$work/agent/agent.sock"
+admin = "$work/admin/admin.sock"
+[http]
+listen = "127.0.0.1:0"
+[watch]
+directories = ["$work/certs/*"]
+EOF
+"$evercertd" run --config "$work/evercertd.toml" 2>"$work/evercertd.log" &
+pids+=($!)
+wait_for 'the daemon serves' grep -q 'evercertd::daemon: serving' "$work/evercertd.log"
+address=$(sed -n 's/.*the HTTP socket is open address=\([0-9.:]*\).*/\1/p' "$work/evercertd.log")
+published() { curl -fsS "http://$address/metrics" | grep -q "^evercert_identity_generation{identity=\"server\",scope=\"node\"} $1$"; }
+wait_for 'the first generation is published' published 1
+
+curl -fsS "http://$address/metrics" >"$work/page"
+promtool check metrics <"$work/page"
+echo "ok: promtool finds nothing in $(grep -vc '^#' "$work/page") samples"
+
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null || echo 19090)
+cat >"$work/prometheus.yml" <<EOF
+global: { scrape_interval: 1s, scrape_timeout: 1s }
+scrape_configs:
+  - job_name: evercertd
+    static_configs: [{ targets: ["$address"] }]
+EOF
+prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/tsdb" --web.listen-address="127.0.0.1:$port" \
+    >"$work/prometheus.log" 2>&1 &
+pids+=($!)
+
+holds() { # holds QUERY: it has a result
+    curl -fsS --get "http://127.0.0.1:$port/api/v1/query" --data-urlencode "query=$1" | grep -q '"value":\['
+}
+wait_for 'Prometheus scrapes the page' holds 'up{job="evercertd"} == 1'
+wait_for 'the leaf on disk is the published one' holds \
+    'max(x509_cert_not_after{subject_CN="server.example.org"}) == max(evercert_identity_not_after_timestamp_seconds{identity="server"})'
+wait_for 'quotes and backslashes in a name arrive' holds 'x509_cert_not_after{subject_CN="Test CA", subject_O="Example \"Org\" \\ one"}'
+wait_for 'what is broken is an error series' holds 'x509_cert_error{filepath=~".*/broken/tls.crt"} == 1'
+wait_for 'and does not keep others off the page' holds 'evercert_identity_published{identity="server"} == 1'
+wait_for 'an identity without files is not published' holds 'evercert_identity_published{identity="empty"} == 0'
+issue "$work/certs/server"
+wait_for 'a rotation shows' holds 'evercert_identity_generation{identity="server"} == 2'
+wait_for 'and its latency' holds 'histogram_quantile(0.99, evercert_reload_duration_seconds_bucket)'
+wait_for 'the series of the old certificate is gone' holds 'count(x509_cert_not_after{subject_CN="server.example.org"}) == 1'

@@ -164,7 +164,10 @@ async fn what_the_daemon_has_not_published_is_explained_by_its_findings() {
     stream.send(v1::watch_response::Message::Pending(pending)).await;
     let state = until(&source, |state| state.connected).await;
     let trouble = state.trouble.unwrap();
-    assert!(trouble.contains("tls.key is not there: mount it") && trouble.contains("\"web\""), "{trouble}");
+    assert!(
+        trouble.contains("/etc/tls/web/tls.key: tls.key is not there: mount it") && trouble.contains("\"web\""),
+        "{trouble}"
+    );
     assert!(trouble.contains(&*place.socket.to_string_lossy()), "{trouble}");
 
     let findings = v1::Findings { findings: vec![finding("tls.crt has expired")] };
@@ -430,6 +433,7 @@ fn finding(sentence: &str) -> v1::Finding {
         check: "key-mismatch".into(),
         severity: v1::Severity::Reject.into(),
         sentence: sentence.into(),
+        file: "/etc/tls/web/tls.key".into(),
         ..v1::Finding::default()
     }
 }

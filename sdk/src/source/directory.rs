@@ -230,5 +230,9 @@ impl Mounted {
 }
 
 fn sentences<'a>(findings: impl Iterator<Item = &'a Finding>) -> String {
-    findings.map(|finding| finding.sentence.as_str()).collect::<Vec<_>>().join("; ")
+    let sentence = |finding: &Finding| match &finding.file {
+        Some(file) => format!("{}: {}", file.display(), finding.sentence),
+        None => finding.sentence.clone(),
+    };
+    findings.map(sentence).collect::<Vec<_>>().join("; ")
 }

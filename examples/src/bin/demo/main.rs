@@ -80,7 +80,7 @@ async fn run(args: Args) -> Result<ExitCode> {
     }
     let summary = conductor.finish().await;
     if json {
-        println!("{}", summary.to_json());
+        println!("{}", summary.to_json()?);
     } else {
         println!("{summary}");
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::conductor::millis;
 
@@ -30,18 +30,18 @@ impl Summary {
     }
 
     /// The one object that `--json` prints.
-    pub(crate) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
         let milliseconds = |share| self.quantile(share).map(|time| (millis(time) * 1e3).round() / 1e3);
-        json!({
-            "rotations": self.rotations,
-            "generations_seen": self.generations_seen,
-            "calls": self.calls,
-            "failed": self.failed,
-            "last_good_kept": self.last_good_kept,
-            "swap_to_handshake_ms": {
-                "p50": milliseconds(0.5),
-                "p99": milliseconds(0.99),
-                "max": milliseconds(1.0),
+        serde_json::to_string(&Figures {
+            rotations: self.rotations,
+            generations_seen: self.generations_seen,
+            calls: self.calls,
+            failed: self.failed,
+            last_good_kept: self.last_good_kept,
+            swap_to_handshake_ms: Milliseconds {
+                p50: milliseconds(0.5),
+                p99: milliseconds(0.99),
+                max: milliseconds(1.0),
             },
         })
     }
@@ -65,6 +65,24 @@ impl fmt::Display for Summary {
         writeln!(f, "last good kept     {}", if self.last_good_kept { "yes" } else { "NO" })?;
         write!(f, "swap to handshake  {}", Latency(self))
     }
+}
+
+#[derive(Serialize)]
+struct Figures {
+    rotations: u32,
+    generations_seen: u32,
+    calls: u64,
+    failed: u64,
+    last_good_kept: bool,
+    swap_to_handshake_ms: Milliseconds,
+}
+
+/// Absent where nothing was measured.
+#[derive(Serialize)]
+struct Milliseconds {
+    p50: Option<f64>,
+    p99: Option<f64>,
+    max: Option<f64>,
 }
 
 /// Times from the swap of the volume to the first handshake with the new leaf.

@@ -173,7 +173,11 @@ impl fmt::Display for Origin {
 }
 
 fn sentences<'a>(findings: impl Iterator<Item = &'a v1::Finding>) -> String {
-    findings.map(|finding| finding.sentence.as_str()).collect::<Vec<_>>().join("; ")
+    let sentence = |finding: &v1::Finding| match finding.file.as_str() {
+        "" => finding.sentence.clone(),
+        file => format!("{file}: {}", finding.sentence),
+    };
+    findings.map(sentence).collect::<Vec<_>>().join("; ")
 }
 
 fn outcome(outcome: &Outcome) -> v1::report::Outcome {

@@ -31,7 +31,7 @@ impl Screen {
         Self { end, task }
     }
 
-    /// Draws the last picture.
+    /// Tells what is left to tell, and clears the picture.
     pub(crate) async fn end(self) {
         self.end.send_replace(true);
         let _ = self.task.await;
@@ -54,7 +54,7 @@ async fn draw(views: Views, mut ended: watch::Receiver<bool>) {
             text += &format!("{seconds:>6.1} s  {event}\n");
             told += 1;
         }
-        if live {
+        if live && !over {
             let picture = picture(&views, start.elapsed());
             lines = picture.lines().count();
             text += &picture;

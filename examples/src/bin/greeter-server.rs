@@ -2,7 +2,9 @@
 //! `EVERCERT_IDENTITY=greeter`, or `EVERCERT_DIR=/etc/tls/greeter` to run without a daemon.
 
 use std::error::Error;
+use std::io::{IsTerminal, stderr};
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use clap::Parser;
 use evercert::{ClientCertificates, Identity};
@@ -20,10 +22,18 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(stderr).with_ansi(stderr().is_terminal()).init();
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("greeter-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
+async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let identity = Identity::from_env().await?;
     let listener = TcpListener::bind(args.listen).await?;
     println!("greeting on {}", listener.local_addr()?);

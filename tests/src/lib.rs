@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a scenario that cannot go on has failed")]
 
 pub mod daemon;
+pub mod service;
+pub mod subscriber;
 pub mod wait;

@@ -1,0 +1,1 @@
+//! The greeter, served and called over the SDK.

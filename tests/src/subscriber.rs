@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use evercert_api::snapshot_from_update;
 use evercert_api::v1::agent_client::AgentClient;
+use evercert_api::v1::report::Outcome;
 use evercert_api::v1::watch_request::Message as Request;
 use evercert_api::v1::watch_response::Message;
-use evercert_api::v1::{Deliver, Open, WatchRequest, WatchResponse};
+use evercert_api::v1::{Deliver, Open, Report, Stage, WatchRequest, WatchResponse};
 use evercert_core::crypto;
 use evercert_core::snapshot::Snapshot;
 use rustls::sign::CertifiedKey;
@@ -22,7 +23,7 @@ use crate::wait::DEADLINE;
 #[derive(Debug)]
 pub struct Subscriber {
     responses: Streaming<WatchResponse>,
-    _requests: mpsc::Sender<WatchRequest>,
+    requests: mpsc::Sender<WatchRequest>,
 }
 
 impl Subscriber {
@@ -37,7 +38,7 @@ impl Subscriber {
         let open = Open { identity: identity.to_owned(), deliver: Deliver::Full.into(), ..Open::default() };
         requests.try_send(WatchRequest { message: Some(Request::Open(open)) }).unwrap();
         let responses = AgentClient::new(channel).watch(ReceiverStream::new(stream)).await?.into_inner();
-        Ok(Self { responses, _requests: requests })
+        Ok(Self { responses, requests })
     }
 
     /// The next message.
@@ -50,10 +51,19 @@ impl Subscriber {
         Ok(response.expect("a stream ends with a status").message.expect("a response with a message"))
     }
 
-    /// The next generation, whose key is proven to be its leaf's.
+    /// The next generation, whose key is proven to be its leaf's. It is acknowledged.
     pub async fn update(&mut self) -> Snapshot {
         loop {
             if let Message::Update(update) = self.message().await.unwrap() {
+                let report = Report {
+                    epoch: update.epoch,
+                    generation: update.generation,
+                    digest: update.digest.clone(),
+                    outcome: Some(Outcome::Stage(Stage::Current.into())),
+                    not_after: update.not_after,
+                    ..Report::default()
+                };
+                self.requests.send(WatchRequest { message: Some(Request::Report(report)) }).await.unwrap();
                 let snapshot = snapshot_from_update(update).unwrap();
                 if let Some(credential) = snapshot.credential() {
                     let key = credential.key().as_der().clone_key();

@@ -34,7 +34,7 @@ pub mod env {
 pub const DEFAULT_SOCKET: &str = "/run/evercert/agent/agent.sock";
 
 /// The source that settings name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Choice {
     Agent(AgentSettings),
     #[cfg(feature = "directory")]
@@ -134,11 +134,10 @@ mod tests {
 
     #[test]
     fn an_identity_comes_from_the_daemon() {
-        let Choice::Agent(settings) = choose(&[(env::IDENTITY, "web")]).unwrap() else { panic!("not the daemon") };
-        assert_eq!(settings, AgentSettings::new("web"));
+        assert_eq!(choose(&[(env::IDENTITY, "web")]), Ok(Choice::Agent(AgentSettings::new("web"))));
         let variables = [(env::IDENTITY, "web"), (env::SOCKET, "/tmp/a.sock"), (env::SOCKET_OWNER, "65534")];
-        let Choice::Agent(settings) = choose(&variables).unwrap() else { panic!("not the daemon") };
-        assert_eq!(settings, AgentSettings::new("web").socket("/tmp/a.sock").socket_owner(65534));
+        let settings = AgentSettings::new("web").socket("/tmp/a.sock").socket_owner(65534);
+        assert_eq!(choose(&variables), Ok(Choice::Agent(settings)));
     }
 
     #[test]
@@ -151,9 +150,15 @@ mod tests {
     #[test]
     fn a_directory_is_the_source_even_beside_a_socket() {
         let all = [(env::DIR, "/etc/tls/web"), (env::IDENTITY, "front"), (env::SOCKET, "/tmp/a.sock")];
-        let Choice::Directory(settings) = choose(&all).unwrap() else { panic!("not the directory") };
-        assert_eq!(*settings, DirectorySettings::new("/etc/tls/web").name("front"));
-        let Choice::Directory(settings) = choose(&all[..1]).unwrap() else { panic!("not the directory") };
-        assert_eq!(*settings, DirectorySettings::new("/etc/tls/web"));
+        let settings = DirectorySettings::new("/etc/tls/web");
+        assert_eq!(choose(&all[..1]), Ok(Choice::Directory(Box::new(settings.clone()))));
+        assert_eq!(choose(&all), Ok(Choice::Directory(Box::new(settings.name("front")))));
+    }
+
+    #[cfg(not(feature = "directory"))]
+    #[test]
+    fn a_directory_that_this_build_cannot_read_is_no_reason_to_ask_a_daemon() {
+        let both = [(env::DIR, "/etc/tls/web"), (env::IDENTITY, "web")];
+        assert_eq!(choose(&both), Err(SettingsError::NoDirectoryFeature));
     }
 }

@@ -83,13 +83,20 @@ impl<A: Listener> Accepting<A> {
     }
 }
 
-/// Whether the error is that of a connection which was gone before it was accepted, and says nothing about the next one
-/// (accept(2)).
+/// Whether the error is that of a connection which was gone before it was accepted, or of the network on its way here, and says
+/// nothing about the next one (accept(2)).
 fn of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),
-        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted | Kind::TimedOut | Kind::PermissionDenied
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::Interrupted
+            | Kind::TimedOut
+            | Kind::PermissionDenied
+            | Kind::NetworkDown
+            | Kind::NetworkUnreachable
+            | Kind::HostUnreachable
     )
 }
 

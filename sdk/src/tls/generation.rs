@@ -13,8 +13,9 @@ use rustls::sign::CertifiedKey;
 
 use crate::source::Refusal;
 
-/// One published generation, loaded: the credential as a key rustls signs with, and the validator over the bundle. Immutable
-/// and built whole; the rustls configs of servers and channels are built from it.
+/// One published generation, loaded: the credential as a key rustls signs with, and the validator over the bundle of the identity's
+/// own trust domain; federated bundles are carried, and no peer is accepted by them. Immutable and built whole; the rustls configs
+/// of servers and channels are built from it.
 #[derive(Clone)]
 pub struct Generation {
     snapshot: Arc<Snapshot>,

@@ -14,8 +14,8 @@ use super::PeerIdentity;
 /// Puts the [`PeerIdentity`] of a peer that showed a certificate into the extensions of its requests. [`Server`] adds it as the
 /// outermost layer; a tonic server of one's own over [`Incoming`], or over tonic's TLS, may add it too.
 ///
-/// [`Server`]: super::Server
-/// [`Incoming`]: super::Incoming
+/// [`Server`]: crate::server::Server
+/// [`Incoming`]: crate::server::Incoming
 #[derive(Debug, Clone, Default)]
 pub struct PeerIdentityLayer {
     parsed: Arc<RwLock<Parsed>>,

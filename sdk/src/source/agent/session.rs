@@ -151,14 +151,13 @@ impl Ended {
         let origin = holding.origin();
         match self {
             Self::Socket(error) => format!("{origin} cannot be reached: {error}"),
-            Self::Transport(error) => format!("{origin} cannot be reached: {}", with_sources(error)),
-            Self::Status(status) => match status.code() {
-                Code::NotFound => format!("{origin} does not know it: {}", status.message()),
-                Code::PermissionDenied => format!("{origin} does not permit it: {}", status.message()),
-                Code::Unavailable if status.source().is_none() => {
-                    format!("{origin} is unavailable: {}", status.message())
-                }
-                _ => format!("{origin} ended the stream: {}", with_sources(status)),
+            Self::Transport(error) => format!("{origin} cannot be reached: {}", root(error)),
+            Self::Status(status) => match (status.code(), status.source()) {
+                (Code::NotFound, _) => format!("{origin} does not know it: {}", status.message()),
+                (Code::PermissionDenied, _) => format!("{origin} does not permit it: {}", status.message()),
+                (_, Some(error)) => format!("{origin} is gone: {}", root(error)),
+                (Code::Unavailable, None) => format!("{origin} is unavailable: {}", status.message()),
+                (code, None) => format!("{origin} ended the stream: {code}: {}", status.message()),
             },
             Self::Silent => format!("{origin} did not answer within {ANSWER_TIMEOUT:?}"),
             Self::Closed => format!("{origin} ended the stream"),
@@ -166,16 +165,10 @@ impl Ended {
     }
 }
 
-/// The error and what caused it: tonic's own text is "transport error".
-fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
+/// What is at the bottom of an error: tonic and hyper say little above it ("transport error").
+fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    while let Some(source) = error.source() {
+        error = source;
     }
-    text
+    error
 }

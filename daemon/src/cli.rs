@@ -80,7 +80,7 @@ Examples:
 
 Environment:
   EVERCERT_CONFIG                  the configuration of `run`
-  EVERCERT_LOG, RUST_LOG           what is logged: error, warn, info, debug, or directives such as info,evercertd=debug"
+  EVERCERT_LOG, RUST_LOG           what is logged: error, warn, info, debug, trace"
 )]
 struct Cli {
     #[command(subcommand)]

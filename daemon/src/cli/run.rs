@@ -25,13 +25,22 @@ const LAST_TASKS: Duration = Duration::from_millis(200);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  evercertd run                                            /etc/evercert/certs/*, or what /etc/evercert/evercertd.toml says
+  evercertd run                            with /etc/evercert/evercertd.toml, or the defaults
   evercertd run --config ./evercertd.toml
   EVERCERT_LOG=debug evercertd run
 
-Signals: HUP reads the configuration again, TERM and INT stop the daemon within 2 s.
-Files:   /etc/evercert/evercertd.toml, /run/evercert/agent/agent.sock, /run/evercert-admin/admin.sock
-Exit status: 0 stopped by a signal, 1 it could not start or go on, 78 the configuration is refused.")]
+Signals:
+  HUP         reads the configuration again; a bad one keeps the old
+  TERM, INT   stop the daemon, within 2 s
+
+Files:
+  /etc/evercert/evercertd.toml             the configuration
+  /etc/evercert/certs/*                    a directory for each identity, by default
+  /run/evercert/agent/agent.sock           where workloads connect
+  /run/evercert-admin/admin.sock           where `evercertd status` connects
+
+Exit status:
+  0 stopped by a signal, 1 it could not start or go on, 78 the configuration is refused")]
 pub(crate) struct Args {
     /// The configuration; without it /etc/evercert/evercertd.toml, and where that is missing the defaults
     #[arg(long, short, value_name = "FILE", env = "EVERCERT_CONFIG")]

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# The units on a machine that systemd really boots (Debian 13 in systemd-nspawn): sandbox, socket activation, reload, watchdog.
+# Needs root. EVERCERT_ROOTFS names a root file system to keep and use again; making one takes a minute or two.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+if [ "$(id -u)" != 0 ]; then
+    echo 'not root: not run'
+    exit 0
+fi
+missing=()
+command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
+command -v debootstrap >/dev/null || missing+=(debootstrap)
+command -v openssl >/dev/null || missing+=(openssl)
+if [ ${#missing[@]} -gt 0 ]; then
+    apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
+fi
+cargo build -q --release -p evercertd
+
+work=$(mktemp -d)
+root=${EVERCERT_ROOTFS:-$work/root}
+nspawn=
+cleanup() {
+    if [ -n "$nspawn" ]; then
+        kill "$nspawn" 2>/dev/null || true
+        wait "$nspawn" 2>/dev/null || true
+    fi
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+if [ ! -x "$root/usr/bin/curl" ]; then
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,libnss-systemd,procps,iproute2,curl trixie "$root" \
+        http://deb.debian.org/debian >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
+fi
+install -D target/release/evercertd "$root/usr/bin/evercertd"
+install -Dm644 -t "$root/usr/lib/systemd/system" systemd/*.service systemd/*.socket
+install -Dm644 -t "$root/usr/lib/systemd/system/evercertd.service.d" systemd/evercertd.service.d/*.conf
+install -Dm644 systemd/sysusers.d/evercert.conf -t "$root/usr/lib/sysusers.d"
+install -Dm644 systemd/tmpfiles.d/evercert.conf -t "$root/usr/lib/tmpfiles.d"
+install -Dm644 systemd/evercertd.toml -t "$root/etc/evercert"
+
+certs=$root/etc/evercert/certs/server
+rm -rf "$root/etc/evercert/certs"
+mkdir -p "$certs"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/ca.key" -out "$certs/ca.crt" -days 30 \
+    -subj '/CN=Test CA' 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$certs/tls.key" -out "$certs/tls.crt" -days 7 \
+    -CA "$certs/ca.crt" -CAkey "$work/ca.key" -subj '/CN=server.example.org' -addext 'subjectAltName=DNS:server.example.org' \
+    -addext 'basicConstraints=critical,CA:FALSE' 2>/dev/null
+# Another user's, and nobody else's: what CAP_DAC_READ_SEARCH is for.
+chown 12345 "$certs/tls.key"
+chmod 0600 "$certs/tls.key"
+
+SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn -q -b -D "$root" --register=no --keep-unit --private-network \
+    --volatile=overlay </dev/null >"$work/boot.log" 2>&1 &
+nspawn=$!
+machine() { # machine COMMAND…: in the machine
+    nsenter -t "$(pgrep -P "$nspawn" | head -n 1)" -a env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+}
+failed() {
+    echo "FAILED: $1"
+    machine journalctl -b --no-pager -n 40 -u evercertd || tail "$work/boot.log"
+    exit 1
+}
+check() { # check SENTENCE COMMAND…
+    local sentence=$1
+    shift
+    "$@" >"$work/out" 2>&1 || { cat "$work/out"; failed "$sentence"; }
+    echo "ok: $sentence"
+}
+wait_for() { # wait_for SECONDS SENTENCE COMMAND…
+    local deadline=$((SECONDS + $1)) sentence=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $deadline ] || failed "$sentence"
+        sleep 0.1
+    done
+    echo "ok: $sentence"
+}
+status_says() { machine systemctl show -P StatusText evercertd | grep -qF "$1"; }
+property() { machine systemctl show -P "$1" evercertd; }
+mode_is() { [ "$(machine stat -c '%U:%G %a' "$1")" = "$2" ]; }
+
+wait_for 30 'the machine is up' machine systemctl is-system-running
+check 'the service starts' machine systemctl enable --now evercertd
+wait_for 10 'and publishes a key that only its owner and the daemon may read' status_says '1 of 1 identities published'
+check 'the workload socket is its group'"'"'s' mode_is /run/evercert/agent/agent.sock 'root:evercert 660'
+check 'the admin socket is another group'"'"'s' mode_is /run/evercert-admin/admin.sock 'root:evercert-admin 660'
+check 'status answers' machine evercertd status
+check 'the metrics socket answers, with no other network' machine curl -fsS http://127.0.0.1:9793/readyz
+
+machine sh -c 'echo bad = 1 >>/etc/evercert/evercertd.toml'
+check 'a reload ends when the configuration was read' machine systemctl reload evercertd
+check 'and says that it was refused' status_says 'the configuration was refused'
+machine sed -i '/^bad/d' /etc/evercert/evercertd.toml
+check 'a good one is read again' machine systemctl reload evercertd
+check 'and is no longer refused' status_says '1 of 1 identities published'
+
+machine cp -r /etc/evercert/certs/server /etc/evercert/certs/other
+wait_for 10 'a directory that appears is published' status_says '2 of 2 identities published'
+
+process=$(property MainPID)
+machine kill -STOP "$process"
+wait_for 60 'a daemon that hangs is restarted by the watchdog' eval '[ "$(property NRestarts)" = 1 ] && status_says "2 of 2"'
+machine systemctl stop -q evercertd
+check 'it stops cleanly' test "$(property Result)" = success
+check 'the directories outlive it' machine test -d /run/evercert/agent -a -d /run/evercert-admin
+check 'and its sockets start it again' machine evercertd status
+
+machine sh -c 'echo bad = 1 >>/etc/evercert/evercertd.toml; systemctl restart -q evercertd || true' 2>/dev/null
+check 'a configuration that is refused at the start is not tried again' test "$(property ExecMainStatus) $(property SubState)" = '78 failed'

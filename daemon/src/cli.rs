@@ -18,8 +18,8 @@ pub fn main() -> ExitCode {
     main_from(std::env::args_os())
 }
 
-/// Runs `evercertd` with these arguments, the first of which is the program's name, and returns its exit status. Call it
-/// before any thread is started: it reads and clears the variables of socket activation.
+/// Runs `evercertd` with these arguments, the first of which is the program's name, and returns its exit status. Call
+/// it before any thread is started: it reads and clears the variables of socket activation.
 #[must_use]
 pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
@@ -65,8 +65,8 @@ pub(crate) fn report(error: &dyn std::error::Error, status: Status) -> ExitCode 
     status.into()
 }
 
-/// Keeps mounted certificates fresh in running services: watches them, checks them, publishes what passes over a Unix socket, and
-/// knows which process serves which generation
+/// Keeps mounted certificates fresh in running services: watches them, checks them, publishes what passes over a Unix
+/// socket, and knows which process serves which generation
 #[derive(Debug, Parser)]
 #[command(
     name = "evercertd",

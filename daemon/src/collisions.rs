@@ -29,7 +29,8 @@ impl Collisions {
         for collision in collisions {
             new.entry(collision.id.clone()).or_default().push(collision.finding());
         }
-        // Under the lock to the end: a state that passes meanwhile would be overwritten by the older one that was read here.
+        // Under the lock to the end: a state that passes meanwhile would be overwritten by the older one that was
+        // read here.
         let mut findings = self.lock();
         let old = std::mem::replace(&mut *findings, new);
         for id in old.keys().chain(findings.keys().filter(|id| !old.contains_key(*id))) {

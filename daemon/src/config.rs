@@ -1,7 +1,7 @@
 //! The configuration file: TOML, refused as a whole when one setting makes no sense.
 //!
-//! `file` is what a person writes, `identity` turns one `[[identity]]` into what the keeper wants, `error` says what is wrong,
-//! where, and what to write instead. `default.toml` documents every key; `evercertd config` prints it.
+//! `file` is what a person writes, `identity` turns one `[[identity]]` into what the keeper wants, `error` says what
+//! is wrong, where, and what to write instead. `default.toml` documents every key; `evercertd config` prints it.
 
 mod duration;
 mod error;

@@ -1,7 +1,7 @@
 //! The daemon's wiring: from a configuration to everything that runs, and back.
 //!
-//! One task owns configuration, sources and keeper, and decides in [`Daemon::run`]; whatever may block (reading the configuration,
-//! listing directories) runs beside it, one job at a time, under a deadline.
+//! One task owns configuration, sources and keeper, and decides in [`Daemon::run`]; whatever may block (reading the
+//! configuration, listing directories) runs beside it, one job at a time, under a deadline.
 
 mod error;
 mod hints;
@@ -67,8 +67,8 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
     daemon.run(signals).await
 }
 
-/// What the configuration asks for now. A file system that does not answer delays the start for a moment, not for ever: what it
-/// holds is picked up when it does.
+/// What the configuration asks for now. A file system that does not answer delays the start for a moment, not for
+/// ever: what it holds is picked up when it does.
 async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, hints: &Hints) -> Result<Sources, StartError> {
     jobs.start(Job::Look { config: Arc::clone(config), known: Vec::new(), hints: hints.descriptor() });
     let Outcome::Looked(Some(sources)) = jobs.finished().await else {

@@ -5,8 +5,9 @@ use tracing::warn;
 
 use crate::config::Process;
 
-/// Turns off core dumps and debuggers unless the configuration says otherwise, and raises the soft limit of open files to the
-/// hard one: every subscriber takes a descriptor. A kernel or a filter that refuses is warned of, not obeyed.
+/// Turns off core dumps and debuggers unless the configuration says otherwise, and raises the soft limit of open
+/// files to the hard one: every subscriber takes a descriptor. A kernel or a filter that refuses is warned of, not
+/// obeyed.
 pub(crate) fn apply(process: &Process) {
     if !process.dumpable {
         attempt("RLIMIT_CORE", setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }));

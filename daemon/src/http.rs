@@ -1,5 +1,5 @@
-//! The HTTP side: metrics, liveness and readiness, for machines on the node. Without TLS and without authentication, so by
-//! default on the loopback address alone.
+//! The HTTP side: metrics, liveness and readiness, for machines on the node. Without TLS and without authentication,
+//! so by default on the loopback address alone.
 
 use std::convert::Infallible;
 use std::sync::Arc;

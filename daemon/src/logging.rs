@@ -46,7 +46,8 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidLevel> {
     Ok(())
 }
 
-/// Whether stderr is the journal's stream. `JOURNAL_STREAM` alone says too little: a child with its stderr elsewhere inherits it.
+/// Whether stderr is the journal's stream. `JOURNAL_STREAM` alone says too little: a child with its stderr elsewhere
+/// inherits it.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };

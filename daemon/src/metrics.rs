@@ -1,9 +1,9 @@
 //! What is measured.
 //!
-//! Two kinds: what happens to the daemon as a whole is counted when it happens, in a registry of the crate `prometheus`; what is
-//! known of each identity is read from the store when it is asked for, so that no series outlives what it speaks of. The second
-//! kind is written family by family as it is sent: ten thousand identities make tens of megabytes of text, and as the crate's
-//! message types several times that.
+//! Two kinds: what happens to the daemon as a whole is counted when it happens, in a registry of the crate
+//! `prometheus`; what is known of each identity is read from the store when it is asked for, so that no series
+//! outlives what it speaks of. The second kind is written family by family as it is sent: ten thousand identities
+//! make tens of megabytes of text, and as the crate's message types several times that.
 
 mod certificates;
 mod exposition;

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use crate::store::Store;
 
-/// The identities that should be published, held against what is. The ones that are wanted are known before their files were first
-/// read, which on a mount that hangs is never.
+/// The identities that should be published, held against what is. The ones that are wanted are known before their
+/// files were first read, which on a mount that hangs is never.
 #[derive(Clone)]
 pub(crate) struct Readiness {
     wanted: watch::Receiver<Arc<[IdentityId]>>,

@@ -1,9 +1,10 @@
-//! The daemon's Unix sockets: one daemon at a path, no moment without a socket there that answers or refuses, and no way for another
-//! user to put one in its place.
+//! The daemon's Unix sockets: one daemon at a path, no moment without a socket there that answers or refuses, and no
+//! way for another user to put one in its place.
 //!
-//! A lock beside the socket tells a running daemon from a stale socket, and only its owner touches the path. The new socket gets a
-//! temporary name and its mode first and is then renamed over the old one. The directory outlives the daemon, because pods mount
-//! it; so does the lock file, because removing it would let two daemons lock two files of one name.
+//! A lock beside the socket tells a running daemon from a stale socket, and only its owner touches the path. The new
+//! socket gets a temporary name and its mode first and is then renamed over the old one. The directory outlives the
+//! daemon, because pods mount it; so does the lock file, because removing it would let two daemons lock two files of
+//! one name.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};

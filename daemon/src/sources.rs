@@ -27,8 +27,8 @@ pub(crate) struct Sources {
     pub(crate) directories: Vec<PathBuf>,
 }
 
-/// An identity that is left out because its name is taken. An error at the start; later, when a directory appears beside a running
-/// daemon, a finding on the identity that stays.
+/// An identity that is left out because its name is taken. An error at the start; later, when a directory appears
+/// beside a running daemon, a finding on the identity that stays.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "two identities are named {}: the one of {} and the directory {}; names are unique on a node: rename one, or leave it out of `directories` in \
@@ -60,8 +60,8 @@ impl Collision {
     }
 }
 
-/// Looks which identities `config` asks for now. `known` directories that its patterns mean stay, whether they are there or not: a
-/// mount that is away for a moment costs nobody an identity. Reads directories: it blocks.
+/// Looks which identities `config` asks for now. `known` directories that its patterns mean stay, whether they are
+/// there or not: a mount that is away for a moment costs nobody an identity. Reads directories: it blocks.
 pub(crate) fn resolve(config: &Config, known: &[PathBuf]) -> Sources {
     let mut taken: BTreeMap<IdentityId, PathBuf> = BTreeMap::new();
     let mut sources = Sources::default();

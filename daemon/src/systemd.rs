@@ -18,7 +18,8 @@ pub(crate) fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(truncated(status))]);
 }
 
-/// The configuration is being read again; [`ready`] ends it. The time is what `Type=notify-reload` needs to tell reloads apart.
+/// The configuration is being read again; [`ready`] ends it. The time is what `Type=notify-reload` needs to tell
+/// reloads apart.
 pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => send(&[NotifyState::Reloading, now]),
@@ -91,7 +92,8 @@ pub(crate) enum ActivationError {
 }
 
 impl Activation {
-    /// Takes what was handed over. Reads and clears `LISTEN_FDS` and `LISTEN_PID`: call it before any thread is started.
+    /// Takes what was handed over. Reads and clears `LISTEN_FDS` and `LISTEN_PID`: call it before any thread is
+    /// started.
     ///
     /// # Errors
     ///

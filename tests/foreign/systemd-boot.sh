@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The units on a machine that systemd really boots (Debian 13 in systemd-nspawn): sandbox, socket activation, reload, watchdog.
-# Needs root. EVERCERT_ROOTFS names a root file system to keep and use again; making one takes a minute or two.
+# The units on a machine that systemd really boots (Debian 13 in systemd-nspawn): sandbox, socket activation, reload,
+# watchdog. Needs root. EVERCERT_ROOTFS names a root file system to keep and use again; making one takes a minute or
+# two.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

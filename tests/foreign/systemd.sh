@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks the units under systemd/: `systemd-analyze verify` has to say nothing (it exits 0 on unknown keys), the exposure has to stay
-# under a bound, and sysusers.d and tmpfiles.d have to parse. Root is needed only to install systemd where it is missing.
+# Checks the units under systemd/: `systemd-analyze verify` has to say nothing (it exits 0 on unknown keys), the
+# exposure has to stay under a bound, and sysusers.d and tmpfiles.d have to parse. Root is needed only to install
+# systemd where it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// An absolute path, the last component of which may hold `*` (any characters) and `?` (one character). A wildcard does not
-/// match a leading dot.
+/// An absolute path, the last component of which may hold `*` (any characters) and `?` (one character). A wildcard
+/// does not match a leading dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
     parent: PathBuf,

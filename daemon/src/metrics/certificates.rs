@@ -1,4 +1,5 @@
-//! The certificates on disk, under the names and labels of enix/x509-certificate-exporter, which dashboards and alert rules know.
+//! The certificates on disk, under the names and labels of enix/x509-certificate-exporter, which dashboards and alert
+//! rules know.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -34,8 +35,8 @@ pub(super) struct FileError {
     pub(super) reason: &'static str,
 }
 
-/// The certificates of all rows, each series once: two identities may read one bundle, and a file may repeat a certificate. Two series
-/// of one name and labels would make Prometheus refuse the whole page.
+/// The certificates of all rows, each series once: two identities may read one bundle, and a file may repeat a
+/// certificate. Two series of one name and labels would make Prometheus refuse the whole page.
 pub(super) struct Certificates {
     /// Indexes of rows and of their certificates.
     distinct: Vec<(u32, u32)>,

@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 use crate::collisions::Collisions;
 use crate::config::Config;
 use crate::http::{self, Pages};
+use crate::journal::Journal;
 use crate::metrics::{Measured, Metrics};
 use crate::readiness::Readiness;
 use crate::serve::{self, Context, DaemonInfo};
@@ -131,8 +132,9 @@ impl Daemon {
         let metrics = Metrics::new()?;
         let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&metrics) as _);
         let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
-        let observer = Measured::new(Arc::clone(&metrics), Arc::clone(&collision_findings) as _);
-        let keeper = Keeper::start(KeeperSettings { tick: config.tick }, Arc::new(observer));
+        let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _));
+        let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
+        let keeper = Keeper::start(KeeperSettings { tick: config.tick }, observer);
         let (wanted, wanted_now) = watch::channel(Arc::default());
         let readiness = Readiness::new(wanted_now.clone(), Arc::clone(&store));
         let (info, info_now) = watch::channel(DaemonInfo {

@@ -2,7 +2,7 @@
 //! process serves which generation.
 //!
 //! ```text
-//! config ── sources ──→ keeper (evercert-core) ──→ metrics (a decorator) ──→ store
+//! config ── sources ──→ keeper (evercert-core) ──→ metrics, journal (decorators) ──→ store
 //!                                                                             ├─→ serve: workload and admin sockets
 //!                                                                             └─→ http: /metrics /healthz /readyz
 //! ```
@@ -16,6 +16,7 @@ mod config;
 mod daemon;
 mod hardening;
 mod http;
+mod journal;
 mod logging;
 mod metrics;
 mod readiness;

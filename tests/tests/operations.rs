@@ -121,3 +121,33 @@ async fn a_daemon_that_is_told_to_end_ends_its_streams_with_unavailable_and_soon
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     drop(stuck);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_what_is_published_and_what_is_wrong_and_never_a_key() {
+    let authority = Authority::new("root.example.org");
+    let (good, other) = (authority.issue(leaf()), authority.issue(leaf()));
+    let volume = KubeletVolume::new(&good.files());
+    let home = Home::new(program);
+    home.configure(&identity("greeter", volume.path()));
+    let daemon = home.start().await;
+    daemon.until("it is published", "greeter", |status| status.generation == 1).await;
+    volume.swap(&good.files().with("tls.key", &other.key_pem));
+    daemon.until_finding("greeter", "key-mismatch").await;
+    volume.swap(&other.files());
+    daemon.until("the next is published", "greeter", |status| status.generation == 2).await;
+    daemon.terminate().await;
+
+    let log = home.log();
+    for line in
+        [&format!("serial={:?}", good.serial_number().to_string()), "key-mismatch", "no longer so", "generation=2"]
+    {
+        assert!(log.contains(line), "{line} is not in the log:\n{log}");
+    }
+    for secret in [&good, &other] {
+        let base64 = secret.key_pem.lines().nth(1).unwrap();
+        assert!(
+            !log.contains("PRIVATE KEY") && !log.contains(&base64[base64.len() - 20..]),
+            "a key in the log:\n{log}"
+        );
+    }
+}

@@ -1,7 +1,5 @@
 //! What the daemon listens on: what was handed over, else sockets of its own.
 
-use std::path::Path;
-
 use tokio::net::{TcpListener, UnixListener};
 use tracing::info;
 
@@ -30,11 +28,15 @@ impl Listeners {
         let mut listener = |name, handed_over: Option<std::os::unix::net::UnixListener>, path| {
             let failed = |source| StartError::Listener { name, source };
             let listener = match handed_over {
-                Some(listener) => listener,
+                Some(listener) => {
+                    info!("the {name} socket was handed over");
+                    listener
+                }
                 None => {
                     let socket = OwnedSocket::bind(path)?;
                     let listener = socket.listener().map_err(failed)?;
                     owned.push(socket);
+                    info!(path = %path.display(), "the {name} socket is open");
                     listener
                 }
             };
@@ -54,10 +56,6 @@ impl Listeners {
             }
             (None, None) => None,
         };
-        for (name, address) in [("agent", agent.local_addr()), ("admin", admin.local_addr())] {
-            let path = address.ok().and_then(|address| address.as_pathname().map(Path::to_owned));
-            info!(path = %path.unwrap_or_default().display(), "the {name} socket is open");
-        }
         if let Some(address) = http.as_ref().and_then(|listener| listener.local_addr().ok()) {
             info!(%address, "the HTTP socket is open");
         }

@@ -1,5 +1,6 @@
 //! The generated code and the descriptor set in the repository are what the `.proto` files make. To write them anew:
 //! `EVERCERT_REGENERATE=1 cargo test -p evercert-api --test generated_code`.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

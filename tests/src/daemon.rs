@@ -60,7 +60,7 @@ impl Home {
     /// Writes the configuration: the sockets of this home, no HTTP, and these identities.
     pub fn configure(&self, identities: &str) {
         let config = format!(
-            "[sockets]\nagent = {:?}\nadmin = {:?}\n\n[http]\nlisten = \"off\"\n\n{identities}",
+            "[sockets]\nagent = {:?}\nadmin = {:?}\n\n[http]\nlisten = \"off\"\n\n[watch]\ndirectories = []\n\n{identities}",
             self.agent_socket(),
             self.admin_socket(),
         );

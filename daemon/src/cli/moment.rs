@@ -35,12 +35,6 @@ pub(super) fn absolute(moment: SystemTime) -> String {
     )
 }
 
-/// RFC 3339 in UTC, to the second; absent where the calendar ends.
-pub(super) fn rfc3339(moment: SystemTime) -> Option<String> {
-    let timestamp = jiff::Timestamp::try_from(moment).ok()?;
-    Some(timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +63,5 @@ mod tests {
         assert_eq!(relative(now + Duration::from_secs(29 * DAY), now), "in 29 days");
         assert_eq!(relative(now - Duration::from_secs(3 * HOUR), now), "3 hours ago");
         assert_eq!(absolute(now), "2027-01-15 08:00 UTC");
-        assert_eq!(rfc3339(now).unwrap(), "2027-01-15T08:00:00Z");
     }
 }

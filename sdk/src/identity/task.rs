@@ -1,8 +1,8 @@
 //! The identity's one task: from the source's states to swaps and reports.
 
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
 
+use evercert_core::clock::rfc3339;
 use evercert_core::snapshot::Snapshot;
 
 use super::status::{RefusedGeneration, State};
@@ -118,14 +118,7 @@ fn log_swap(identity: &str, generation: &Generation) {
         generation = snapshot.generation(),
         digest = %snapshot.digest(),
         serial = leaf.map(|leaf| leaf.serial.as_str()),
-        not_after = leaf.and_then(|leaf| rfc3339(leaf.not_after)),
+        not_after = leaf.map(|leaf| rfc3339(leaf.not_after)),
         "swapped"
     );
-}
-
-/// The time as text; `None` before 1970 and after 9999, which the format does not know.
-fn rfc3339(time: SystemTime) -> Option<String> {
-    const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
-    let known = time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since < YEAR_10000);
-    known.then(|| humantime::format_rfc3339_seconds(time).to_string())
 }

@@ -3,9 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use evercert_api::v1;
+use evercert_core::clock::rfc3339;
 use serde::{Serialize, Serializer};
-
-use crate::cli::moment;
 
 /// How long a subscriber may take to put a generation to use before that counts as wrong.
 const BEHIND_GRACE: Duration = Duration::from_secs(60);
@@ -109,7 +108,7 @@ pub(crate) struct Moment(pub(crate) Option<SystemTime>);
 
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.and_then(moment::rfc3339).serialize(serializer)
+        self.0.map(rfc3339).serialize(serializer)
     }
 }
 

@@ -6,8 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 if [ "$(id -u)" != 0 ]; then
-    echo 'not root: not run'
-    exit 0
+    echo 'systemd-boot.sh boots a container: run it as root'
+    exit 1
 fi
 missing=()
 command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
@@ -32,7 +32,7 @@ trap cleanup EXIT
 
 if [ ! -x "$root/usr/bin/curl" ]; then
     debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,libnss-systemd,procps,iproute2,curl trixie "$root" \
-        http://deb.debian.org/debian >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
+        >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
 fi
 install -D target/release/evercertd "$root/usr/bin/evercertd"
 install -Dm644 -t "$root/usr/lib/systemd/system" systemd/*.service systemd/*.socket

@@ -29,8 +29,6 @@ pub(crate) use caller::Caller;
 use permissions::{Permissions, Wish};
 use route::Route;
 
-use crate::subscribers::SubscriberObserver;
-
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -40,7 +38,7 @@ const LOOKS: usize = 8;
 
 /// Decides which caller may have which identity.
 pub(crate) struct Attestor {
-    observer: Arc<dyn SubscriberObserver>,
+    observer: Arc<dyn DecisionObserver>,
     look: Arc<Look>,
     deadline: Duration,
     looks: Arc<Semaphore>,
@@ -48,16 +46,22 @@ pub(crate) struct Attestor {
     turns: Mutex<HashMap<IdentityId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
+/// Is told of every decision where it is made; must not block.
+pub(crate) trait DecisionObserver: Send + Sync + 'static {
+    /// It took `took` to decide for `reason`.
+    fn decided(&self, reason: Reason, took: Duration);
+}
+
 /// Looks at the file system; blocks.
 type Look = dyn Fn(&Path) -> io::Result<Route> + Send + Sync;
 
 impl Attestor {
     /// An attestor that looks at the real file system and tells `observer` of every decision.
-    pub(crate) fn new(observer: Arc<dyn SubscriberObserver>) -> Self {
+    pub(crate) fn new(observer: Arc<dyn DecisionObserver>) -> Self {
         Self::looking_with(observer, Arc::new(Route::to), ANSWER_DEADLINE)
     }
 
-    fn looking_with(observer: Arc<dyn SubscriberObserver>, look: Arc<Look>, deadline: Duration) -> Self {
+    fn looking_with(observer: Arc<dyn DecisionObserver>, look: Arc<Look>, deadline: Duration) -> Self {
         Self { observer, look, deadline, looks: Arc::new(Semaphore::new(LOOKS)), turns: Mutex::default() }
     }
 
@@ -70,7 +74,7 @@ impl Attestor {
         let started = Instant::now();
         let decision = self.decide_now(caller, state).await;
         let reason = decision.as_ref().map_or_else(Denial::reason, |reason| *reason);
-        self.observer.attested(decision.is_ok(), reason, started.elapsed());
+        self.observer.decided(reason, started.elapsed());
         decision
     }
 
@@ -211,6 +215,12 @@ impl Reason {
     /// Every reason.
     pub(crate) const ALL: [Self; 7] =
         [Self::Root, Self::Readers, Self::NotAReader, Self::UnknownUser, Self::Missing, Self::Unanswered, Self::Failed];
+
+    /// Whether the caller may have the identity.
+    #[must_use]
+    pub(crate) fn allows(self) -> bool {
+        matches!(self, Self::Root | Self::Readers)
+    }
 
     /// The metric label.
     #[must_use]

@@ -147,7 +147,8 @@ impl Daemon {
         let pages = Pages { metrics, readiness, subscribers: Arc::clone(&subscribers), silence_limit };
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
-        let context = Context { store: Arc::clone(&store), subscribers, wanted: wanted_now, info: info_now };
+        let decisions = Arc::clone(&pages.metrics) as _;
+        let context = Context { store: Arc::clone(&store), subscribers, decisions, wanted: wanted_now, info: info_now };
         let limits = serve::Limits::new(config.limits.connections(), config.limits.connections_per_uid());
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));

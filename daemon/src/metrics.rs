@@ -19,7 +19,7 @@ use evercert_core::identity::IdentityId;
 use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use crate::attest::Reason;
+use crate::attest::{DecisionObserver, Reason};
 use crate::readiness::Readiness;
 use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
 
@@ -93,7 +93,7 @@ impl Metrics {
             own("attestations_total", "Decisions on whether a caller may have an identity, by result and reason."),
             &["result", "reason"],
         )?;
-        Reason::ALL.iter().for_each(|reason| touch(&attestations, &[result(allows(*reason)), reason.as_str()]));
+        Reason::ALL.iter().for_each(|reason| touch(&attestations, &decision_labels(*reason)));
         let metrics = Self {
             config_last_reload_successful: register(
                 &registry,
@@ -168,20 +168,18 @@ impl SubscriberObserver for Metrics {
     fn disconnected(&self, _identity: &IdentityId, reason: Disconnect) {
         self.disconnects.with_label_values(&[reason.as_str()]).inc();
     }
+}
 
-    fn attested(&self, allowed: bool, reason: Reason, took: Duration) {
-        self.attestations.with_label_values(&[result(allowed), reason.as_str()]).inc();
+impl DecisionObserver for Metrics {
+    fn decided(&self, reason: Reason, took: Duration) {
+        self.attestations.with_label_values(&decision_labels(reason)).inc();
         self.attestation_duration.observe(took.as_secs_f64());
     }
 }
 
-fn result(allowed: bool) -> &'static str {
-    if allowed { "allowed" } else { "denied" }
-}
-
-/// What a decision for this reason is.
-fn allows(reason: Reason) -> bool {
-    matches!(reason, Reason::Root | Reason::Readers)
+/// The labels of `evercert_attestations_total`.
+fn decision_labels(reason: Reason) -> [&'static str; 2] {
+    [if reason.allows() { "allowed" } else { "denied" }, reason.as_str()]
 }
 
 fn own(name: &str, help: &str) -> Opts {

@@ -28,7 +28,7 @@ use tonic_health::ServingStatus;
 
 pub(crate) use accept::Limits;
 
-use crate::attest::Attestor;
+use crate::attest::{Attestor, DecisionObserver};
 use crate::store::Store;
 use crate::subscribers::Subscribers;
 
@@ -38,11 +38,13 @@ const REQUEST_LIMIT: usize = 64 * 1024;
 /// The largest message that is sent, in bytes: the files of an identity are at most 1 MiB each.
 const RESPONSE_LIMIT: usize = 8 * 1024 * 1024;
 
-/// What the services read from.
+/// What the services work with.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) store: Arc<Store>,
     pub(crate) subscribers: Arc<Subscribers>,
+    /// Is told who was given an identity and who was not.
+    pub(crate) decisions: Arc<dyn DecisionObserver>,
     /// The identities that are to be kept: known before their files were first read.
     pub(crate) wanted: watch::Receiver<Arc<[IdentityId]>>,
     pub(crate) info: watch::Receiver<DaemonInfo>,
@@ -67,7 +69,7 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
     for service in ["", evercert_api::v1::agent_server::SERVICE_NAME] {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
-    let attestor = Attestor::new(context.subscribers.observer());
+    let attestor = Attestor::new(Arc::clone(&context.decisions));
     let agent = agent::AgentService::new(context, attestor, shutdown.clone());
     let agent =
         AgentServer::new(agent).max_decoding_message_size(REQUEST_LIMIT).max_encoding_message_size(RESPONSE_LIMIT);

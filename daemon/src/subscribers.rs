@@ -15,7 +15,6 @@ use tokio::sync::watch;
 
 pub(crate) use subscription::Subscription;
 
-use crate::attest::Reason;
 use crate::store::{Publication, Store};
 
 /// The longest text of a subscriber's that is kept, in bytes: its version, and the detail of a refusal.
@@ -35,8 +34,6 @@ pub(crate) trait SubscriberObserver: Send + Sync + 'static {
     fn acknowledged(&self, _identity: &IdentityId, _took: Duration) {}
     /// A stream ended.
     fn disconnected(&self, _identity: &IdentityId, _reason: Disconnect) {}
-    /// It was decided whether a caller may have an identity.
-    fn attested(&self, _allowed: bool, _reason: Reason, _took: Duration) {}
 }
 
 /// Counts nothing.
@@ -223,11 +220,6 @@ impl Subscribers {
     #[must_use]
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
-    }
-
-    /// Where decisions on callers are counted.
-    pub(crate) fn observer(&self) -> Arc<dyn SubscriberObserver> {
-        Arc::clone(&self.observer)
     }
 
     fn report(&self, identity: &IdentityId, id: u64, mut report: v1::Report) {

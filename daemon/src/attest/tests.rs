@@ -74,6 +74,10 @@ fn a_directory_that_may_not_be_searched_stops_the_caller_whatever_the_file_allow
     assert!(matches!(route.decide(&caller(1000, &[])), Err(Denial::NotAReader { .. })));
 }
 
+impl DecisionObserver for () {
+    fn decided(&self, _: Reason, _: Duration) {}
+}
+
 #[tokio::test]
 async fn root_may_have_everything_and_the_overflow_user_nothing() {
     let attestor = Attestor::new(Arc::new(()));

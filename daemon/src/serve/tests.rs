@@ -34,7 +34,7 @@ use v1::watch_request::Message as Ask;
 use v1::watch_response::Message as Answer;
 
 use super::{Context, DaemonInfo, Limits};
-use crate::attest::Reason;
+use crate::attest::{DecisionObserver, Reason};
 use crate::store::Store;
 use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
 
@@ -72,7 +72,7 @@ struct Node {
 struct Seen {
     acknowledged: Mutex<Vec<Duration>>,
     disconnected: Mutex<Vec<Disconnect>>,
-    attested: Mutex<Vec<(bool, Reason)>>,
+    decided: Mutex<Vec<Reason>>,
 }
 
 impl SubscriberObserver for Seen {
@@ -83,9 +83,11 @@ impl SubscriberObserver for Seen {
     fn disconnected(&self, _: &IdentityId, reason: Disconnect) {
         self.disconnected.lock().unwrap().push(reason);
     }
+}
 
-    fn attested(&self, allowed: bool, reason: Reason, _: Duration) {
-        self.attested.lock().unwrap().push((allowed, reason));
+impl DecisionObserver for Seen {
+    fn decided(&self, reason: Reason, _: Duration) {
+        self.decided.lock().unwrap().push(reason);
     }
 }
 
@@ -103,8 +105,13 @@ impl Node {
         let started = SystemTime::UNIX_EPOCH;
         let (sender, info) = watch::channel(DaemonInfo { version: "0.0.0", started, ready: true, config_error: None });
         let (wanted, wanted_now) = watch::channel(Arc::default());
-        let context =
-            Context { store: Arc::clone(&store), subscribers: Arc::clone(&subscribers), wanted: wanted_now, info };
+        let context = Context {
+            store: Arc::clone(&store),
+            subscribers: Arc::clone(&subscribers),
+            decisions: Arc::clone(&seen) as _,
+            wanted: wanted_now,
+            info,
+        };
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
         let listen = |name| {

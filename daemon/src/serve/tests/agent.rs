@@ -136,7 +136,7 @@ async fn a_caller_that_may_not_read_the_key_is_told_the_rule() {
     assert_eq!(error.code(), tonic::Code::PermissionDenied);
     let (start, end) = (format!("identity x: readers: uid {uid} (gids "), "mode 0000)");
     assert!(error.message().starts_with(&start) && error.message().ends_with(end), "{}", error.message());
-    assert_eq!(*node.seen.attested.lock().unwrap(), [(false, Reason::NotAReader)]);
+    assert_eq!(*node.seen.decided.lock().unwrap(), [Reason::NotAReader]);
 }
 
 #[tokio::test]

@@ -32,16 +32,22 @@ use route::Route;
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How many threads look at file systems at once. A look that hangs keeps its thread, so this bounds how many can be lost; the
-/// runtime has more.
+/// How many looks at file systems run at once.
 const LOOKS: usize = 8;
+
+/// How long a look counts as one of [`LOOKS`]: one that takes longer waits for its file system, not for a processor.
+const COUNTED: Duration = Duration::from_millis(200);
+
+/// How many threads looks may hold, most of them at file systems that do not answer. The runtime has more.
+pub(crate) const THREADS: usize = 64;
 
 /// Decides which caller may have which identity.
 pub(crate) struct Attestor {
     observer: Arc<dyn DecisionObserver>,
     look: Arc<Look>,
     deadline: Duration,
-    looks: Arc<Semaphore>,
+    looks: Semaphore,
+    threads: Arc<Semaphore>,
     /// One look at a time for each identity: a hung mount costs one thread, however many callers wait for it.
     turns: Mutex<HashMap<IdentityId, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -62,7 +68,8 @@ impl Attestor {
     }
 
     fn looking_with(observer: Arc<dyn DecisionObserver>, look: Arc<Look>, deadline: Duration) -> Self {
-        Self { observer, look, deadline, looks: Arc::new(Semaphore::new(LOOKS)), turns: Mutex::default() }
+        let (looks, threads) = (Semaphore::new(LOOKS), Arc::new(Semaphore::new(THREADS)));
+        Self { observer, look, deadline, looks, threads, turns: Mutex::default() }
     }
 
     /// Whether `caller` may have the identity whose state is `state`, as its files are on disk now.
@@ -102,15 +109,23 @@ impl Attestor {
     async fn route(&self, id: &IdentityId, file: &Path) -> io::Result<Route> {
         let turn = Arc::clone(self.turns().entry(id.clone()).or_default());
         let turn = turn.lock_owned().await;
-        let permit = Arc::clone(&self.looks).acquire_owned().await.map_err(io::Error::other)?;
+        let place = self.looks.acquire().await.map_err(io::Error::other)?;
+        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(io::Error::other)?;
         let (look, file) = (Arc::clone(&self.look), file.to_owned());
-        let looked = tokio::task::spawn_blocking(move || {
+        let mut looking = tokio::task::spawn_blocking(move || {
             let route = look(&file);
             // Kept until here even where nobody waits any more.
-            drop((turn, permit));
+            drop((turn, thread));
             route
         });
-        let route = looked.await.map_err(io::Error::other)?;
+        let looked = match tokio::time::timeout(COUNTED, &mut looking).await {
+            Ok(looked) => looked,
+            Err(_) => {
+                drop(place);
+                looking.await
+            }
+        };
+        let route = looked.map_err(io::Error::other)?;
         // Of callers that wait for the same turn the last one clears the place.
         if let Entry::Occupied(turn) = self.turns().entry(id.clone())
             && Arc::strong_count(turn.get()) == 1

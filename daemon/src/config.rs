@@ -34,6 +34,9 @@ pub(crate) const DEFAULT: &str = include_str!("config/default.toml");
 /// The largest configuration file, in bytes.
 const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
+/// The longest path of a socket, in bytes: what the kernel's `sockaddr_un` has room for.
+const SOCKET_PATH: usize = 107;
+
 /// The shortest and the longest tick.
 const TICK: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(3600)];
 
@@ -116,10 +119,8 @@ impl Config {
         if !(TICK[0]..=TICK[1]).contains(&tick.get_ref().0) {
             return Err(at(tick, Problem::OutOfRange { key: "tick", least: "100ms", most: "1h" }));
         }
-        let sockets = SocketPaths {
-            agent: absolute(&file.sockets.agent, "agent")?,
-            admin: absolute(&file.sockets.admin, "admin")?,
-        };
+        let sockets =
+            SocketPaths { agent: socket(&file.sockets.agent, "agent")?, admin: socket(&file.sockets.admin, "admin")? };
         if sockets.agent == sockets.admin {
             return Err(at(&file.sockets.admin, Problem::SameSocket));
         }
@@ -130,7 +131,7 @@ impl Config {
             tick: tick.get_ref().0,
             sockets,
             http: listen(&file.http.listen)?,
-            log: file.log.clone(),
+            log: file.log.check()?,
             process: file.process.clone(),
             limits: file.limits.check()?,
         })
@@ -160,6 +161,13 @@ fn listen(text: &Spanned<String>) -> Result<Option<SocketAddr>, Spanned<Problem>
     match text.get_ref().as_str() {
         "off" => Ok(None),
         address => address.parse().map(Some).map_err(|_| at(text, Problem::Listen(address.to_owned()))),
+    }
+}
+
+fn socket(path: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Spanned<Problem>> {
+    match path.get_ref().as_os_str().len() {
+        bytes if bytes > SOCKET_PATH => Err(at(path, Problem::LongSocket { key, bytes })),
+        _ => absolute(path, key),
     }
 }
 

@@ -12,28 +12,56 @@ use crate::config::{Log, LogFormat};
 /// The variables that override the level of the configuration, the first one that is set.
 const LEVEL_VARIABLES: [&str; 2] = ["EVERCERT_LOG", "RUST_LOG"];
 
+/// What the filter takes for a level; any other word alone is to it the name of a module.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// The level of a variable is not understood.
+#[derive(Debug, thiserror::Error)]
+#[error("{variable} is {source}")]
+pub(crate) struct InvalidVariable {
+    variable: &'static str,
+    source: InvalidLevel,
+}
+
 /// The level is not understood.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{from} is {level:?}, no log level: {source}; write error, warn, info, debug, trace, or directives such as \"info,evercertd=debug\""
+    "{level:?}, no log level{}; write error, warn, info, debug, trace, or directives such as \"info,evercertd=debug\"",
+    source.iter().map(|error| format!(": {error}")).collect::<String>()
 )]
 pub(crate) struct InvalidLevel {
-    from: &'static str,
     level: String,
-    source: tracing_subscriber::filter::ParseError,
+    source: Option<tracing_subscriber::filter::ParseError>,
+}
+
+/// What `level` lets through: a level, or directives.
+///
+/// # Errors
+///
+/// It is neither.
+pub(crate) fn filter(level: &str) -> Result<EnvFilter, InvalidLevel> {
+    let invalid = |source| InvalidLevel { level: level.to_owned(), source };
+    // A misspelt level would turn the log off without a word.
+    let is_word = level.chars().all(|c| c.is_ascii_alphabetic());
+    if is_word && !LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known)) {
+        return Err(invalid(None));
+    }
+    EnvFilter::try_new(level).map_err(|source| invalid(Some(source)))
 }
 
 /// Starts the log. In a process that has one already (a test, a demo), that one stays.
 ///
 /// # Errors
 ///
-/// The level is not understood.
-pub(crate) fn start(log: &Log) -> Result<(), InvalidLevel> {
-    let (from, level) = LEVEL_VARIABLES
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|level| !level.is_empty()).map(|level| (*name, level)))
-        .unwrap_or_else(|| ("`level` of [log]", log.level.clone()));
-    let filter = EnvFilter::try_new(&level).map_err(|source| InvalidLevel { from, level, source })?;
+/// The level of a variable is not understood.
+pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
+    let set =
+        |name: &&'static str| std::env::var(name).ok().filter(|level| !level.is_empty()).map(|level| (*name, level));
+    let filter = match LEVEL_VARIABLES.iter().find_map(set) {
+        Some((variable, level)) => filter(&level).map_err(|source| InvalidVariable { variable, source })?,
+        // It was checked with the rest of the configuration.
+        None => filter(log.level()).unwrap_or_default(),
+    };
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     // The journal stamps every line itself.

@@ -14,7 +14,7 @@ use super::peer_groups;
 pub(crate) struct Caller {
     pid: u32,
     uid: u32,
-    /// Its group and supplementary groups, sorted, without those of a foreign user namespace.
+    /// Its group and supplementary groups, sorted.
     gids: Arc<[u32]>,
 }
 
@@ -33,8 +33,6 @@ impl Caller {
     }
 
     pub(super) fn new(pid: u32, uid: u32, mut gids: Vec<u32>) -> Self {
-        // Every group without a number here shows as the same one: sharing it means nothing.
-        gids.retain(|gid| *gid != OVERFLOW.gid);
         gids.sort_unstable();
         gids.dedup();
         Self { pid, uid, gids: gids.into() }
@@ -51,6 +49,16 @@ impl Caller {
     }
 
     pub(super) fn is_in(&self, gid: u32) -> bool {
+        gid != OVERFLOW.gid && self.shows(gid)
+    }
+
+    /// Whether it can be told neither that it is in this group nor that it is not: every group without a number here shows as
+    /// the same one.
+    pub(super) fn may_be_in(&self, gid: u32) -> bool {
+        gid == OVERFLOW.gid && self.shows(gid)
+    }
+
+    fn shows(&self, gid: u32) -> bool {
         self.gids.binary_search(&gid).is_ok()
     }
 

@@ -77,6 +77,7 @@ impl Permissions {
             Some(acl) => return acl.grant(self, caller, wish),
             None if caller.uid() == self.owner => class(6),
             None if caller.is_in(self.group) => class(3),
+            None if caller.may_be_in(self.group) => class(3) & class(0),
             None => class(0),
         };
         granted & wish.bit() != 0
@@ -139,7 +140,9 @@ impl Acl {
         let named = self.groups.iter().filter(|(gid, _)| caller.is_in(*gid)).map(|(_, permissions)| *permissions);
         let mut groups = owning.into_iter().chain(named).peekable();
         if groups.peek().is_none() {
-            return self.other & bit != 0;
+            let listed = self.groups.iter().copied().chain([(file.group, self.owning_group)]);
+            let mut unsure = listed.filter(|(gid, _)| caller.may_be_in(*gid));
+            return self.other & bit != 0 && unsure.all(|(_, permissions)| permissions & mask & bit != 0);
         }
         groups.any(|permissions| permissions & mask & bit != 0)
     }

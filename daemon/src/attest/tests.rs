@@ -88,6 +88,21 @@ async fn root_may_have_everything_and_the_overflow_user_nothing() {
     assert!(!permissions(0, 65_534, 0o040).grant(&caller(1, &[65_534]), Wish::Read));
 }
 
+#[test]
+fn the_overflow_group_gives_nobody_more_than_both_to_be_in_it_and_not_to_be() {
+    const NONE: u32 = u32::MAX;
+    let nobody = caller(1, &[65_534]);
+    // A group that is kept out is kept out, though it cannot be told which one it is.
+    assert!(!permissions(0, 65_534, 0o604).grant(&nobody, Wish::Read));
+    assert!(permissions(0, 65_534, 0o644).grant(&nobody, Wish::Read));
+    assert!(permissions(0, STAFF, 0o604).grant(&nobody, Wish::Read));
+    let entries = [(0x01, 6, NONE), (0x04, 4, NONE), (0x08, 0, 65_534), (0x10, 7, NONE), (0x20, 4, NONE)];
+    let listed = Permissions { acl: Some(acl(&entries)), ..permissions(0, STAFF, 0o674) };
+    assert!(!listed.grant(&nobody, Wish::Read));
+    assert!(listed.grant(&caller(1, &[STAFF, 65_534]), Wish::Read));
+    assert!(listed.grant(&caller(1, &[7]), Wish::Read));
+}
+
 /// Entries as `linux/posix_acl_xattr.h` lays them out.
 fn acl(entries: &[(u16, u8, u32)]) -> Acl {
     let mut bytes = 2_u32.to_le_bytes().to_vec();
@@ -201,7 +216,36 @@ async fn a_mount_that_does_not_answer_holds_up_nobody_else() {
         assert!(matches!(decision, Err(Denial::Unanswered { .. })));
     }
     // 200 callers of the hung one cost one thread, so there is one for the other.
-    assert_eq!(attestor.looks.available_permits(), LOOKS - 1);
+    assert_eq!(attestor.threads.available_permits(), THREADS - 1);
     assert_eq!(attestor.decide(&caller, &fine).await.unwrap(), Reason::Readers);
     release.send(()).unwrap();
+}
+
+#[tokio::test]
+async fn more_dead_mounts_than_looks_at_once_hold_up_nobody_else() {
+    let (release, hung) = mpsc::channel::<()>();
+    let hung = Mutex::new(hung);
+    let look = move |path: &Path| {
+        if path.starts_with("/hung") {
+            let _ = hung.lock().unwrap().recv();
+        }
+        Ok(route(Some(permissions(1000, 0, 0o400))))
+    };
+    let attestor = Attestor::looking_with(Arc::new(()), Arc::new(look), Duration::from_millis(100));
+    let named = |name: String, directory: &str| {
+        let mut state = state(Path::new(directory));
+        Arc::make_mut(&mut state.spec).id = IdentityId::node(name.parse().unwrap());
+        state
+    };
+    let caller = caller(1000, &[]);
+    let dead: Vec<_> = (0..LOOKS + 4).map(|i| named(format!("dead{i}"), "/hung")).collect();
+    for _ in 0..2 {
+        let callers = futures_util::future::join_all(dead.iter().map(|state| attestor.decide(&caller, state)));
+        for decision in callers.await {
+            assert!(matches!(decision, Err(Denial::Unanswered { .. })));
+        }
+    }
+    assert_eq!(attestor.threads.available_permits(), THREADS - dead.len());
+    assert_eq!(attestor.decide(&caller, &named("fine".to_owned(), "/fine")).await.unwrap(), Reason::Readers);
+    drop(release);
 }

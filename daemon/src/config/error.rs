@@ -186,6 +186,20 @@ pub(crate) enum Problem {
     /// No address.
     #[error("`listen` is {0:?}; write an IP address and a port, such as \"127.0.0.1:9793\", or \"off\"")]
     Listen(String),
+    /// No level, nor directives.
+    #[error("`level` is {0}")]
+    Level(String),
+    /// A table where a list of tables is meant.
+    #[error("`[identity]` is one of a list; write [[identity]]")]
+    NotAList,
+    /// A path that no socket can have.
+    #[error("`{key}` has {bytes} bytes, too many for a socket's path: the kernel allows 107; write a shorter one")]
+    LongSocket {
+        /// The key.
+        key: &'static str,
+        /// The length of the path.
+        bytes: usize,
+    },
     /// One path for both sockets.
     #[error("`admin` and `agent` are the same path; give each socket a path, in directories of their own")]
     SameSocket,
@@ -226,6 +240,9 @@ impl Document<'_> {
     fn foreign(&self, offset: usize, error: &toml::de::Error) -> Problem {
         let start = before(self.text, offset).rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[start..].lines().next().unwrap_or_default();
+        if line.trim_start().starts_with("[identity]") {
+            return Problem::NotAList;
+        }
         // Only where the error lies in the value: before the `=` the key itself may be what is wrong.
         let key = line.split_once('=').filter(|(key, _)| start + key.len() < offset).map(|(key, _)| key.trim());
         let key = key.filter(|key| !key.is_empty() && !key.starts_with('#')).map(str::to_owned);

@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::duration::Span;
 use super::error::Problem;
+use crate::logging;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -101,15 +102,28 @@ impl Default for Http {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Log {
-    /// What is logged, as the directives of `tracing-subscriber`'s `EnvFilter`.
-    pub(crate) level: String,
+    level: Spanned<String>,
     /// How it looks.
     pub(crate) format: LogFormat,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text }
+        Self { level: unwritten("info".to_owned()), format: LogFormat::Text }
+    }
+}
+
+impl Log {
+    /// What is logged, as the directives of `tracing-subscriber`'s `EnvFilter`.
+    pub(crate) fn level(&self) -> &str {
+        self.level.get_ref()
+    }
+
+    pub(super) fn check(&self) -> Result<Self, Spanned<Problem>> {
+        match logging::filter(self.level()) {
+            Ok(_) => Ok(self.clone()),
+            Err(error) => Err(super::at(&self.level, Problem::Level(error.to_string()))),
+        }
     }
 }
 

@@ -114,6 +114,10 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         ("path = \"/x\"\n\n[watch]\ndirectories = [\"/x/*/y\"]", "6:16", "one entry for each parent"),
         ("path = \"/x\"\n\n[sockets]\nagent = \"a.sock\"", "6:9", "`agent` is the relative path"),
         ("path = \"/x\"\n\n[http]\nlisten = \":9793\"", "6:10", "an IP address and a port"),
+        ("path = \"/x\"\n\n[watch]\ntick = 30", "6:8", "`tick`: 30 is no span of time; write one such as \"30s\""),
+        ("path = \"/x\"\n\n[log]\nlevel = \"info,a=b=c\"", "6:9", "write error, warn, info, debug, trace"),
+        // To the log's filter, a word that is no level is the name of a module: nothing would be logged but what it says.
+        ("path = \"/x\"\n\n[log]\nlevel = \"verbose\"", "6:9", "`level` is \"verbose\", no log level"),
         (
             "path = \"/x\"\n\n[limits]\nconnections = 5",
             "6:15",
@@ -126,6 +130,9 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
     }
     assert!(error("[[identity]]\nname = \"a b\"\n").contains("`name`: \"a b\" is not an identity name"));
     assert!(error("[[identity]]\npath = \"/x\"\n").contains("missing field `name`"));
+    assert!(error("[identity]\nname = \"a\"\n").ends_with("1:1: `[identity]` is one of a list; write [[identity]]"));
+    let long = error(&format!("[sockets]\nagent = \"/{}\"\n", "x".repeat(107)));
+    assert!(long.contains("2:9: `agent` has 108 bytes, too many for a socket's path"), "{long}");
     assert!(error("[watch\n").starts_with("/etc/evercert/evercertd.toml:1:"));
 }
 

@@ -1,5 +1,7 @@
 //! What the daemon listens on: what was handed over, else sockets of its own.
 
+use std::path::Path;
+
 use tokio::net::{TcpListener, UnixListener};
 use tracing::info;
 
@@ -29,7 +31,9 @@ impl Listeners {
             let failed = |source| StartError::Listener { name, source };
             let listener = match handed_over {
                 Some(listener) => {
-                    info!("the {name} socket was handed over");
+                    let address = listener.local_addr().map_err(failed)?;
+                    let path = address.as_pathname().unwrap_or(Path::new(""));
+                    info!(path = %path.display(), "the {name} socket was handed over");
                     listener
                 }
                 None => {

@@ -81,8 +81,8 @@ fn sockets_that_are_handed_over_are_used_by_their_names_and_left_behind() {
     until("the start", || logged().contains("serving").then_some(()), logged);
     assert_eq!(get(address, "/readyz"), (200, "ready\n".to_owned()));
     assert!(
-        logged().contains(&format!("path={} the agent socket is open", paths[0].display()))
-            || logged().contains(&format!("the agent socket is open path={}", paths[0].display())),
+        logged().contains(&format!("path={} the agent socket was handed over", paths[0].display()))
+            || logged().contains(&format!("the agent socket was handed over path={}", paths[0].display())),
         "{}",
         logged()
     );

@@ -11,6 +11,3 @@ pub mod v1 {
 }
 
 pub use convert::{MalformedUpdate, snapshot_from_update, update_from_snapshot};
-
-/// The descriptor set of `evercert.v1`, for reflection and for tests of compatibility.
-pub const DESCRIPTORS: &[u8] = include_bytes!("../proto/evercert.v1.binpb");

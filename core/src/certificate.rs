@@ -78,8 +78,7 @@ impl CertificateFacts {
     }
 
     /// The facts of a certificate that is parsed already; `der` is what it was parsed from.
-    #[must_use]
-    pub fn of(certificate: &X509Certificate<'_>, der: &[u8]) -> Self {
+    fn of(certificate: &X509Certificate<'_>, der: &[u8]) -> Self {
         Self {
             subject: Name::of(certificate.subject()),
             issuer: Name::of(certificate.issuer()),
@@ -93,7 +92,7 @@ impl CertificateFacts {
 
     /// The share of the lifetime after which a third of it is left: when cert-manager renews by default.
     #[must_use]
-    pub fn last_third(&self) -> SystemTime {
+    pub(crate) fn last_third(&self) -> SystemTime {
         let lifetime = self.not_after.duration_since(self.not_before).unwrap_or(Duration::ZERO);
         self.not_after - lifetime / 3
     }

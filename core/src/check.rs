@@ -11,7 +11,7 @@
 mod authority;
 mod bundle;
 mod chain;
-pub mod finding;
+mod finding;
 mod key;
 mod names;
 mod order;

@@ -1,7 +1,6 @@
 //! The digest of a generation.
 
 use std::fmt;
-use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
@@ -50,24 +49,9 @@ impl fmt::Debug for Digest {
     }
 }
 
-impl FromStr for Digest {
-    type Err = InvalidDigest;
-
-    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(InvalidDigest);
-        }
-        let mut bytes = [0; 32];
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| InvalidDigest)?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-/// Bytes or text that are no SHA-256 digest.
+/// Bytes that are no SHA-256 digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a digest is 32 bytes, or 64 hexadecimal digits")]
+#[error("a digest is 32 bytes")]
 pub struct InvalidDigest;
 
 /// Hashes parts with their lengths before them, so that no two different sequences of parts hash alike.

@@ -26,7 +26,6 @@ mod timers;
 mod watching;
 mod workers;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -35,58 +34,12 @@ use tokio::sync::watch;
 use self::pace::Pace;
 use self::system::{Machine, System};
 use self::task::Task;
-use crate::certificate::CertificateFacts;
-use crate::check::Finding;
 use crate::identity::IdentityId;
-use crate::snapshot::Snapshot;
 use crate::spec::IdentitySpec;
 
-/// What the keeper knows of one identity: immutable, replaced whole at every change.
-#[derive(Debug, Clone)]
-pub struct IdentityState {
-    /// What is wanted of it.
-    pub spec: Arc<IdentitySpec>,
-    /// The published generation; absent until the first set is admitted.
-    pub snapshot: Option<Arc<Snapshot>>,
-    /// When [`IdentityState::snapshot`] was published.
-    pub published_at: Option<SystemTime>,
-    /// What the checks say of the files as last read, and of what is served.
-    pub findings: Arc<[Finding]>,
-    /// The certificates on disk as last read, admitted or not.
-    pub on_disk: Arc<[CertificateOnDisk]>,
-}
-
-/// One certificate in one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateOnDisk {
-    /// The file it is in.
-    pub file: PathBuf,
-    /// The certificate.
-    pub facts: CertificateFacts,
-}
-
-/// How a reading of an identity's files ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reload {
-    /// A new generation was published.
-    Published,
-    /// Credential or bundle were rejected, or are held until they are valid.
-    Rejected,
-    /// What was read is what is served.
-    Unchanged,
-}
-
-/// What went wrong with watching; the periodic tick carries on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WatchProblem {
-    /// The kernel's queue overflowed: everything is read again.
-    Overflow,
-    /// No further inotify watch or instance can be had (ENOSPC, EMFILE).
-    Exhausted,
-    /// Any other error.
-    Other,
-}
+pub use crate::lifecycle::{IdentityState, Reload};
+pub use crate::material::CertificateOnDisk;
+pub use crate::watch::WatchProblem;
 
 /// Where the keeper's results go. Called from the keeper's task, in order, and must not block.
 pub trait Observer: Send + Sync + 'static {

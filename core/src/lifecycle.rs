@@ -19,8 +19,7 @@ use crate::bundle::{Bundle, Bundles};
 use crate::check::{self, Assessment, Check, Finding, Verdict};
 use crate::clock::Now;
 use crate::credential::Credential;
-use crate::keeper::{IdentityState, Reload};
-use crate::material::{Material, Part};
+use crate::material::{CertificateOnDisk, Material, Part};
 use crate::snapshot::Snapshot;
 use crate::spec::IdentitySpec;
 
@@ -43,6 +42,21 @@ pub struct Lifecycle {
     bundle: Option<Arc<Bundle>>,
     wake_at: Option<SystemTime>,
     state: Arc<IdentityState>,
+}
+
+/// What is known of one identity: immutable, replaced whole at every change.
+#[derive(Debug, Clone)]
+pub struct IdentityState {
+    /// What is wanted of it.
+    pub spec: Arc<IdentitySpec>,
+    /// The published generation; absent until the first set is admitted.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// When [`IdentityState::snapshot`] was published.
+    pub published_at: Option<SystemTime>,
+    /// What the checks say of the files as last read, and of what is served.
+    pub findings: Arc<[Finding]>,
+    /// The certificates on disk as last read, admitted or not.
+    pub on_disk: Arc<[CertificateOnDisk]>,
 }
 
 /// What happened.
@@ -71,6 +85,17 @@ pub struct Step {
     pub wake_at: Option<SystemTime>,
     /// The reading looks half-written, was not the final try and was not used: read again shortly.
     pub read_again: bool,
+}
+
+/// How a reading of an identity's files ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reload {
+    /// A new generation was published.
+    Published,
+    /// Credential or bundle were rejected, or are held until they are valid.
+    Rejected,
+    /// What was read is what is served.
+    Unchanged,
 }
 
 impl Lifecycle {

@@ -3,7 +3,7 @@
 mod contents;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
@@ -14,7 +14,6 @@ use crate::check::{Check, Finding, Severity};
 use crate::credential::{Credential, CredentialError, PrivateKey, PrivateKeyError};
 use crate::crypto;
 use crate::digest::Digest;
-use crate::keeper::CertificateOnDisk;
 use crate::mount::{FileRead, ReadError, Reading};
 use crate::spec::{BundleFile, IdentitySpec};
 use contents::{ContentError, Contents};
@@ -32,6 +31,15 @@ pub struct Material {
     pub(crate) credential: Part<KeyedCredential>,
     pub(crate) bundle: Part<Arc<Bundle>>,
     on_disk: Arc<[CertificateOnDisk]>,
+}
+
+/// One certificate in one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateOnDisk {
+    /// The file it is in.
+    pub file: PathBuf,
+    /// The certificate.
+    pub facts: CertificateFacts,
 }
 
 /// One of the two things an identity's files amount to.

@@ -28,7 +28,7 @@ pub use stamp::Stamp;
 
 pub(crate) use directory::{DATA, directory_of};
 
-use crate::spec::{BundleFile, CredentialFiles, FileSet};
+use crate::spec::FileSet;
 
 /// What one read of an identity's files gave.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub enum Layout {
 /// Reads the files. Blocks for as long as the file system takes to answer, and never on a FIFO.
 #[must_use]
 pub fn read(files: &FileSet) -> Reading {
-    let roles = Roles::of(files);
+    let roles = Roles(files.roles());
     let mut outcomes = [const { None }; ROLES];
     let mut stamps = Vec::with_capacity(1);
     for group in roles.by_directory() {
@@ -84,7 +84,7 @@ pub fn read(files: &FileSet) -> Reading {
 /// Looks at the files without reading them: equal stamps mean that nothing changed. Blocks as [`read`] does.
 #[must_use]
 pub fn stamp(files: &FileSet) -> Stamp {
-    let roles = Roles::of(files);
+    let roles = Roles(files.roles());
     Stamp::new(roles.by_directory().map(|group| stamp::directory(group.directory, &group.paths())).collect())
 }
 
@@ -92,8 +92,8 @@ impl Reading {
     /// A reading of files that never came to rest: each is [`ReadError::Torn`].
     #[must_use]
     pub fn torn(files: &FileSet, stamp: Stamp) -> Self {
-        let [chain, key, bundle] = Roles::of(files)
-            .0
+        let [chain, key, bundle] = files
+            .roles()
             .map(|path| path.map(|path| FileRead { path: path.to_owned(), outcome: Err(ReadError::Torn) }));
         let layout = stamp.layout();
         Self { chain, key, bundle, stamp, layout }
@@ -130,15 +130,6 @@ struct Group<'a> {
 }
 
 impl<'a> Roles<'a> {
-    fn of(files: &'a FileSet) -> Self {
-        let (chain, key) = match &files.credential {
-            None => (None, None),
-            Some(CredentialFiles::Pair { chain, key }) => (Some(chain.as_path()), Some(key.as_path())),
-            Some(CredentialFiles::Combined(file)) => (Some(file.as_path()), None),
-        };
-        Self([chain, key, files.bundle.as_ref().map(BundleFile::path)])
-    }
-
     fn by_directory(&self) -> impl Iterator<Item = Group<'a>> {
         let directories = self.0.map(|path| path.map(directory_of));
         (0..ROLES).filter_map(move |first| {

@@ -102,12 +102,17 @@ impl FileSet {
 
     /// Every file, without repetition.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.roles().into_iter().flatten()
+    }
+
+    /// The files of the chain, the key and the bundle. A file that holds key and chain is the chain's.
+    pub(crate) fn roles(&self) -> [Option<&Path>; 3] {
         let (chain, key) = match &self.credential {
             None => (None, None),
             Some(CredentialFiles::Pair { chain, key }) => (Some(chain.as_path()), Some(key.as_path())),
             Some(CredentialFiles::Combined(file)) => (Some(file.as_path()), None),
         };
-        [chain, key, self.bundle.as_ref().map(BundleFile::path)].into_iter().flatten()
+        [chain, key, self.bundle.as_ref().map(BundleFile::path)]
     }
 }
 
@@ -243,8 +248,7 @@ impl std::str::FromStr for Usage {
 /// A word that is no usage of cert-manager's that can be checked here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown usage {0:?}; usages are cert-manager's words: \"server auth\", \"client auth\", \"digital signature\", \
-     \"key encipherment\", \"key agreement\", \"content commitment\", \"data encipherment\", \"any\", \"code signing\", \
-     \"email protection\", \"timestamping\", \"ocsp signing\""
+    "unknown usage {0:?}; usages are cert-manager's words: {known}",
+    known = Usage::WORDS.map(|(_, words)| format!("{:?}", words[0])).join(", ")
 )]
 pub struct UnknownUsage(pub String);

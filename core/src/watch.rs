@@ -24,7 +24,6 @@ use tokio::io::unix::AsyncFd;
 
 pub(crate) use table::Table;
 
-use crate::keeper::WatchProblem;
 use crate::mount::directory_of;
 use crate::spec::FileSet;
 
@@ -63,6 +62,18 @@ pub(crate) struct Placed {
     pub(crate) watches: Vec<Watch>,
     /// Why some directory is not watched.
     pub(crate) problem: Option<WatchProblem>,
+}
+
+/// What went wrong with watching; the periodic tick carries on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WatchProblem {
+    /// The kernel's queue overflowed: everything is read again.
+    Overflow,
+    /// No further inotify watch or instance can be had (ENOSPC, EMFILE).
+    Exhausted,
+    /// Any other error.
+    Other,
 }
 
 /// Something that was heard.

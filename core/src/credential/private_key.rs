@@ -37,7 +37,7 @@ impl PrivateKey {
     /// # Errors
     ///
     /// The DER is no PKCS#1 structure.
-    pub fn from_pkcs1(der: &[u8]) -> Result<Self, PrivateKeyError> {
+    pub(crate) fn from_pkcs1(der: &[u8]) -> Result<Self, PrivateKeyError> {
         check_pkcs1(der).map_err(|_| PrivateKeyError::Malformed("PKCS#1"))?;
         Self::wrap(AlgorithmIdentifierRef { oid: RSA_ENCRYPTION, parameters: Some(AnyRef::NULL) }, der, "PKCS#1")
     }
@@ -47,7 +47,7 @@ impl PrivateKey {
     /// # Errors
     ///
     /// The DER is no SEC1 structure, or names no curve.
-    pub fn from_sec1(der: &[u8]) -> Result<Self, PrivateKeyError> {
+    pub(crate) fn from_sec1(der: &[u8]) -> Result<Self, PrivateKeyError> {
         let key = EcPrivateKey::from_der(der).map_err(|_| PrivateKeyError::Malformed("SEC1"))?;
         let curve = key.parameters.and_then(|p| p.named_curve()).ok_or(PrivateKeyError::NoCurve)?;
         Self::wrap(AlgorithmIdentifierRef { oid: EC_PUBLIC_KEY, parameters: Some(AnyRef::from(&curve)) }, der, "SEC1")

@@ -21,6 +21,7 @@ mod error;
 mod first_frame;
 mod link;
 mod request;
+mod scheduling;
 
 pub use body::ResponseBody;
 pub use channel::{Channel, ResponseFuture};

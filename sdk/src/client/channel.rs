@@ -4,8 +4,11 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -77,22 +80,31 @@ impl Channel {
         });
     }
 
-    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ChannelError> {
+    /// The response to a request that a connection has in its queue.
+    async fn response(self, sent: impl Future<Output = Sent>) -> Result<Response<Body>, ChannelError> {
+        let unsent = match sent.await {
+            Ok(response) => return Ok(answer(response)),
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => unsent,
+                None => return Err(error.into_error().into()),
+            },
+        };
+        // Boxed: it is rare, and would more than double the size of every call's future.
+        Box::pin(self.send_on_next(unsent)).await
+    }
+
+    /// Sends a request that no connection has taken yet on the next one that there is.
+    async fn send_on_next(self, mut request: Request<Body>) -> Result<Response<Body>, ChannelError> {
+        self.start();
         let link = &self.shared.link;
         let mut resends = RESENDS;
         loop {
-            let connection = match link.open() {
-                Some(connection) => connection,
-                None => {
-                    self.start();
-                    link.connected(link.connector().settings().wait_for_ready).await?
-                }
-            };
-            let response = connection.send(request);
-            // A handle of its own would keep a superseded connection open to new streams.
+            let connection = link.connected(link.connector().settings().wait_for_ready).await?;
+            let sent = connection.send(request);
+            // A handle of its own would keep a superseded connection open.
             drop(connection);
-            match response.await {
-                Ok(response) => return Ok(response.map(|body| Body::new(ResponseBody::new(body)))),
+            match sent.await {
+                Ok(response) => return Ok(answer(response)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if resends > 0 => {
                         resends -= 1;
@@ -103,6 +115,12 @@ impl Channel {
             }
         }
     }
+}
+
+type Sent = Result<Response<Incoming>, TrySendError<Request<Body>>>;
+
+fn answer(response: Response<Incoming>) -> Response<Body> {
+    response.map(|body| Body::new(ResponseBody::new(body)))
 }
 
 impl Service<Request<Body>> for Channel {
@@ -116,16 +134,29 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let deadline = self.shared.link.connector().settings().request.apply(&mut request);
+        let link = &self.shared.link;
+        let deadline = link.connector().settings().request.apply(&mut request);
         let channel = self.clone();
-        ResponseFuture(match deadline {
-            None => Box::pin(async move { channel.send(request).await }),
-            Some(limit) => Box::pin(async move {
-                let response = tokio::time::timeout(limit, channel.send(request)).await;
-                response.unwrap_or_else(|_| Err(ChannelError::deadline_exceeded(limit)))
-            }),
-        })
+        match (link.open(), deadline) {
+            (Some(connection), None) => {
+                let sent = connection.send(request);
+                ResponseFuture(Box::pin(channel.response(sent)))
+            }
+            (Some(connection), Some(limit)) => {
+                let sent = connection.send(request);
+                ResponseFuture(Box::pin(in_time(limit, channel.response(sent))))
+            }
+            (None, None) => ResponseFuture(Box::pin(channel.send_on_next(request))),
+            (None, Some(limit)) => ResponseFuture(Box::pin(in_time(limit, channel.send_on_next(request)))),
+        }
     }
+}
+
+async fn in_time(
+    limit: Duration,
+    response: impl Future<Output = Result<Response<Body>, ChannelError>>,
+) -> Result<Response<Body>, ChannelError> {
+    tokio::time::timeout(limit, response).await.unwrap_or_else(|_| Err(ChannelError::deadline_exceeded(limit)))
 }
 
 impl fmt::Debug for Channel {
@@ -138,7 +169,7 @@ impl fmt::Debug for Channel {
 }
 
 /// The response to a call; dropped before it came, it cancels the call.
-#[must_use = "a call is only sent when its response is awaited"]
+#[must_use = "dropping the response cancels the call"]
 pub struct ResponseFuture(Pin<Box<dyn Future<Output = Result<Response<Body>, ChannelError>> + Send>>);
 
 impl Future for ResponseFuture {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -20,6 +20,7 @@ use super::error::{ConnectError, ConnectFailure};
 use super::first_frame::FirstFrame;
 use super::link::Target;
 use super::request::RequestSettings;
+use super::scheduling::{Batched, BoxedTasks};
 use crate::tls::ClientTls;
 use crate::tls::config::ALPN_H2;
 
@@ -118,8 +119,10 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (stream, told) = FirstFrame::new(stream);
+        // Boxed: hyper's task of every request is as large as the one that owns the stream.
+        let stream = TokioIo::new(Box::new(stream));
         let (sender, connection) =
-            self.http2_builder().handshake::<_, Body>(TokioIo::new(stream)).await.map_err(ConnectFailure::Http2)?;
+            self.http2_builder().handshake::<_, Body>(stream).await.map_err(ConnectFailure::Http2)?;
         told.await
             .unwrap_or_else(|_| Err(io::ErrorKind::ConnectionAborted.into()))
             .map_err(ConnectFailure::NotAccepted)?;
@@ -127,16 +130,16 @@ impl Connector {
         let guard = closed.clone().drop_guard();
         tokio::spawn(async move {
             let _closed = guard;
-            if let Err(error) = connection.await {
+            if let Err(error) = Batched::new(connection).await {
                 tracing::debug!(%error, "a connection ended");
             }
         });
         Ok(Connection::new(sender, target.generation, target.digest, closed))
     }
 
-    fn http2_builder(&self) -> http2::Builder<TokioExecutor> {
+    fn http2_builder(&self) -> http2::Builder<BoxedTasks> {
         let settings = &self.0.http2;
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(BoxedTasks);
         builder
             .timer(TokioTimer::new())
             .initial_stream_window_size(settings.stream_window)

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 /// Two sides measured in turns, so that what else the machine does meets both alike.
@@ -16,13 +17,23 @@ pub(crate) struct Blocks {
 struct Side {
     count: u64,
     time: Duration,
+    cpu: Duration,
 }
 
 impl Side {
-    fn add(&mut self, (count, time): (u64, Duration)) -> f64 {
+    async fn run(&mut self, side: &mut impl AsyncFnMut() -> (u64, Duration)) -> f64 {
+        let cpu = cpu_time();
+        let (count, time) = side().await;
+        self.cpu += cpu_time() - cpu;
         self.count += count;
         self.time += time;
         count as f64 / time.as_secs_f64()
+    }
+
+    /// Microseconds of CPU time for each, of both ends of the connection: what a rate comes to on a machine that is busy
+    /// with other things too.
+    fn cpu(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.count as f64
     }
 
     fn rate(&self) -> f64 {
@@ -46,11 +57,11 @@ impl Blocks {
         let mut ours_first = true;
         while start.elapsed() < total {
             let (our_rate, their_rate) = if ours_first {
-                let our_rate = blocks.ours.add(ours().await);
-                (our_rate, blocks.theirs.add(theirs().await))
+                let our_rate = blocks.ours.run(&mut ours).await;
+                (our_rate, blocks.theirs.run(&mut theirs).await)
             } else {
-                let their_rate = blocks.theirs.add(theirs().await);
-                (blocks.ours.add(ours().await), their_rate)
+                let their_rate = blocks.theirs.run(&mut theirs).await;
+                (blocks.ours.run(&mut ours).await, their_rate)
             };
             blocks.ratios.push(our_rate / their_rate);
             ours_first = !ours_first;
@@ -68,8 +79,15 @@ impl Blocks {
             "ratio": rounded(self.ours.rate() / self.theirs.rate()),
             "ratio_of_blocks": { "p25": rounded(quartile(1)), "p50": rounded(quartile(2)), "p75": rounded(quartile(3)) },
             "blocks": self.ratios.len(),
+            "cpu_us_each": { ours: rounded(self.ours.cpu()), theirs: rounded(self.theirs.cpu()) },
+            "ratio_by_cpu": rounded(self.theirs.cpu() / self.ours.cpu()),
         })
     }
+}
+
+/// The CPU time of this process so far.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
 }
 
 fn rounded(ratio: f64) -> f64 {

@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// How many streams run through all rotations
     #[arg(long, default_value_t = 8)]
     streams: usize,
+    /// Compare the throughput alone
+    #[arg(long)]
+    only_throughput: bool,
     /// The length of a block of the comparison, in milliseconds
     #[arg(long, default_value_t = 500)]
     block_ms: u64,
@@ -41,22 +44,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Value {
     let issued = stage::certificates(args.rotations as usize + 1);
-    let volume = KubeletVolume::new(&issued[0].files());
-    let home = stage::home(&volume);
-    let _daemon = home.start().await;
-    let identity = stage::from_agent(&home).await;
-    let uri = format!("https://{}", stage::serve(&identity).await);
-    let ours = Endpoint::new(&uri).unwrap().connect(&identity).await.unwrap();
-
-    let rotations = over_rotations(&args, &ours, &volume, &issued[1..]).await;
-    let theirs = tonics_own(&issued[0]).await;
-    let block = Duration::from_millis(args.block_ms);
-    let throughput = Blocks::measure(
-        Duration::from_secs(args.seconds),
-        async || calls(&ours, args.workers, block).await,
-        async || calls(&theirs, args.workers, block).await,
-    )
-    .await;
+    let rotations = if args.only_throughput { Value::Null } else { over_rotations(&args, &issued).await };
+    let throughput = throughput(&args, &issued[0]).await;
     json!({
         "scenario": "calls",
         "settings": {
@@ -68,7 +57,30 @@ pub(crate) async fn run(args: Args) -> Value {
     })
 }
 
-async fn over_rotations(args: &Args, channel: &evercert::Channel, volume: &KubeletVolume, issued: &[Issued]) -> Value {
+/// The SDK's server and channel against tonic's own, with the same certificate and no rotation.
+async fn throughput(args: &Args, issued: &Issued) -> Blocks {
+    let identity = stage::unchanging(issued).await;
+    let ours = connected(&identity).await;
+    let theirs = tonics_own(issued).await;
+    let block = Duration::from_millis(args.block_ms);
+    Blocks::measure(
+        Duration::from_secs(args.seconds),
+        async || calls(&ours, args.workers, block).await,
+        async || calls(&theirs, args.workers, block).await,
+    )
+    .await
+}
+
+async fn connected(identity: &evercert::Identity) -> evercert::Channel {
+    let uri = format!("https://{}", stage::serve(identity).await);
+    Endpoint::new(uri).unwrap().connect(identity).await.unwrap()
+}
+
+async fn over_rotations(args: &Args, issued: &[Issued]) -> Value {
+    let volume = KubeletVolume::new(&issued[0].files());
+    let home = stage::home(&volume);
+    let _daemon = home.start().await;
+    let channel = connected(&stage::from_agent(&home).await).await;
     let counts = Arc::new(Counts::default());
     let mut tasks = JoinSet::new();
     for _ in 0..args.streams {
@@ -81,7 +93,7 @@ async fn over_rotations(args: &Args, channel: &evercert::Channel, volume: &Kubel
     let every = Duration::from_secs(args.seconds) / args.rotations.max(1);
     let mut generations = channel.state();
     let mut seen = 0;
-    for issued in issued {
+    for issued in &issued[1..] {
         let before = generations.borrow_and_update().generation;
         volume.swap(&issued.files());
         let rotated = tokio::time::timeout(every, generations.wait_for(|state| state.generation != before)).await;

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use evercert::Identity;
-use evercert_fixtures::KubeletVolume;
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
 use rustls::server::Acceptor;
@@ -43,8 +41,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Value {
     let issued = stage::certificates(1).remove(0);
-    let volume = KubeletVolume::new(&issued.files());
-    let identity = Identity::from_directory(volume.path()).await.unwrap();
+    let identity = stage::unchanging(&issued).await;
 
     let (listener, our_address) = stage::listener().await;
     let ours = Accepted::count(identity.incoming(listener));

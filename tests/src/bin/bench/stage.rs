@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use evercert::source::AgentSettings;
+use evercert::source::{AgentSettings, Report, Source, SourceState};
 use evercert::{Identity, Server};
+use evercert_core::bundle::{Bundle, Bundles};
+use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::crypto;
+use evercert_core::snapshot::Snapshot;
 use evercert_examples::GreeterService;
 use evercert_examples::v1::greeter_server::GreeterServer;
 use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf};
@@ -16,6 +19,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tonic::service::Routes;
 
 /// The name on every certificate.
@@ -92,4 +96,25 @@ pub(crate) async fn serve(identity: &Identity) -> SocketAddr {
         Server::new(identity).serve(Routes::new(GreeterServer::new(GreeterService)), listener, std::future::pending());
     tokio::spawn(serving);
     address
+}
+
+/// An identity of this one certificate, for scenarios without rotations.
+pub(crate) async fn unchanging(issued: &Issued) -> Identity {
+    let key = PrivateKey::from_pkcs8(issued.key_der.clone().into()).unwrap();
+    let credential = Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap();
+    let own = Bundle::new(vec![issued.ca_der.clone().into()], vec![]);
+    let bundles = Bundles { own: Some(own.into()), ..Bundles::default() };
+    let snapshot = Snapshot::new(1, Some(credential.into()), bundles, None);
+    let state = SourceState { snapshot: Some(snapshot.into()), connected: true, trouble: None };
+    Identity::from_source(IDENTITY, Arc::new(Unchanging(watch::Sender::new(state)))).await.unwrap()
+}
+
+struct Unchanging(watch::Sender<SourceState>);
+
+impl Source for Unchanging {
+    fn state(&self) -> watch::Receiver<SourceState> {
+        self.0.subscribe()
+    }
+
+    fn report(&self, _: Report) {}
 }

@@ -1,0 +1,47 @@
+//! How the tasks of a connection are scheduled, which decides what a call costs more than anything else here does.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::rt::Executor;
+
+/// Spawns hyper's tasks boxed. hyper spawns one for every request, of a type that has room for the whole connection too; in a
+/// box it is moved once instead of by every step of a spawn (6 % of the CPU time of a unary call).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BoxedTasks;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for BoxedTasks {
+    fn execute(&self, task: F) {
+        tokio::spawn(Box::pin(task));
+    }
+}
+
+/// A future that, each time it is woken, goes to the end of the runtime's queue once before it runs.
+///
+/// A connection's queue of requests is woken by the first one put into it, and tokio would run it next: one request, one TLS record,
+/// one write. At the end of the queue it finds what the tasks before it have put in as well (5 to 10 % of the CPU time of a
+/// unary call where few run at a time). On an idle runtime nothing stands before it.
+#[derive(Debug)]
+pub(super) struct Batched<F> {
+    future: F,
+    queued: bool,
+}
+
+impl<F> Batched<F> {
+    pub(super) fn new(future: F) -> Self {
+        Self { future, queued: false }
+    }
+}
+
+impl<F: Future + Unpin> Future for Batched<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.queued = !self.queued;
+        if self.queued {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.future).poll(cx)
+    }
+}

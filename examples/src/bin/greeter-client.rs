@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use evercert::Identity;
+use evercert::client::Endpoint;
 use evercert_examples::v1::HelloRequest;
 use evercert_examples::v1::greeter_client::GreeterClient;
 
@@ -41,7 +42,9 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let identity = Identity::from_env().await?;
-    let channel = identity.channel(&args.server)?;
+    // It may be started before its server: calls wait for a connection instead of failing at once.
+    let endpoint = Endpoint::new(&args.server)?.wait_for_ready(true).timeout(Duration::from_secs(10));
+    let channel = endpoint.connect_lazy(&identity);
     let mut client = GreeterClient::new(channel);
 
     let mut asked = 0;

@@ -56,6 +56,9 @@ pub enum ConnectFailure {
     /// The server neither accepted nor refused.
     #[error("the server did not accept the connection within {0:?}; the setting is handshake_timeout")]
     HandshakeTimeout(Duration),
+    /// The server accepted one connection after the other, and closed each soon after.
+    #[error("the server accepts connections only to close them, the last one after {0:?}")]
+    ShortLived(Duration),
     /// The HTTP/2 preface could not be sent.
     #[error("HTTP/2 could not be started: {0}")]
     Http2(#[source] hyper::Error),

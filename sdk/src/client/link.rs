@@ -105,6 +105,8 @@ impl Link {
     pub(super) async fn keep_connected(&self) {
         let mut wanted = self.wanted.subscribe();
         let mut delays = Delays::new();
+        // How many connections in a row the server closed as soon as it had accepted them.
+        let mut short_lived = 0_u32;
         loop {
             let now = wanted.borrow_and_update().clone();
             let target = match now {
@@ -122,14 +124,21 @@ impl Link {
                     continue;
                 }
             };
-            if let Some(serving) = self.open().filter(|connection| connection.digest() == target.digest) {
+            // Even one that was closed at once: no attempt after it but by the waits.
+            let serving = self.current.load_full().filter(|connection| connection.digest() == target.digest);
+            if let Some(serving) = serving {
                 self.serves(target.generation);
                 tokio::select! {
                     _ = wanted.changed() => delays.reset(),
                     () = serving.closed() => {
+                        let age = serving.age();
                         self.lost();
-                        let wait = delays.after(serving.age());
-                        _ = tokio::time::timeout(wait, wanted.changed()).await;
+                        short_lived = if age < STABLE { short_lived.saturating_add(1) } else { 0 };
+                        // One may have met a server that was about to go; after more, calls would wait for ever.
+                        if short_lived > 1 {
+                            self.failed(Some(target.generation), ConnectFailure::ShortLived(age));
+                        }
+                        _ = tokio::time::timeout(delays.after(age), wanted.changed()).await;
                     }
                 }
                 continue;

@@ -1,9 +1,11 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use evercert::client::{ChannelError, ConnectError, ConnectFailure, Endpoint, InvalidEndpoint};
 use evercert::{Identity, ServerVerification};
 use evercert_fixtures::Authority;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -11,10 +13,10 @@ use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::peers::{DEADLINE, Publisher, SERVER, SERVER_ID, Server, acceptor, call, until_generation};
+use crate::peers::{DEADLINE, Publisher, SERVER, SERVER_ID, Server, acceptor, call, until_generation, until_trouble};
 
 /// Why an endpoint cannot be connected to.
-async fn refused(endpoint: Endpoint, identity: &Identity) -> std::sync::Arc<ConnectError> {
+async fn refused(endpoint: Endpoint, identity: &Identity) -> Arc<ConnectError> {
     match endpoint.connect(identity).await {
         Err(ChannelError::NotConnected { cause, .. }) => cause,
         other => panic!("{other:?}"),
@@ -116,6 +118,32 @@ async fn a_server_that_never_accepts_is_given_up() {
     let (_tcp, endpoint) = listener().await;
     let error = refused(endpoint.handshake_timeout(limit), &identity).await;
     assert!(matches!(error.failure, ConnectFailure::HandshakeTimeout(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_accepts_only_to_close_is_not_flooded_and_calls_are_told() {
+    let ca = Authority::new("ca");
+    let identity = Publisher::of(&ca).identity().await;
+    let (tcp, endpoint) = listener().await;
+    let acceptor = acceptor(&ca, &ca.issue_dns(SERVER), &[b"h2"]);
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        const EMPTY_SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        loop {
+            let (stream, _) = tcp.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            count.fetch_add(1, Relaxed);
+            _ = stream.write_all(&EMPTY_SETTINGS).await;
+            _ = stream.shutdown().await;
+        }
+    });
+    let channel = endpoint.connect_lazy(&identity);
+    let status = tokio::time::timeout(DEADLINE, call(&channel)).await.expect("the call ends").unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    let state = until_trouble(&channel).await;
+    assert!(matches!(state.trouble.unwrap().failure, ConnectFailure::ShortLived(_)));
+    assert!(accepted.load(Relaxed) < 10, "{accepted:?} connections");
 }
 
 #[tokio::test]

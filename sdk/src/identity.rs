@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Servers, channels and certifiers are consumers. They prepare what they need of a generation (a rustls config) before any of
-//! them puts it to use, so a process never serves one generation here and another there because one part could not load it.
+//! them puts it to use, so a process never serves one generation here and another there because one part could not load it. A
+//! consumer that could not use the generation it found has none to keep, and so no say in the next one.
 
 mod builder;
 mod health;
@@ -130,12 +131,16 @@ impl Identity {
     /// The consumer refused the current generation. It stays attached and is offered the next one; dropping it detaches it.
     pub(crate) fn attach(&self, consumer: Weak<dyn Consumer>) -> Result<(), Refusal> {
         let mut consumers = self.inner.shared.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (current, attached) = (self.current(), consumer.upgrade());
-        consumers.push(consumer);
-        match (current, attached) {
+        let outcome = match (self.current(), consumer.upgrade()) {
             (Some(generation), Some(consumer)) => consumer.prepare(&generation).map(|commit| commit()),
             _ => Ok(()),
+        };
+        // Swaps may be months apart, and what is detached keeps its memory while it is listed.
+        if consumers.len() == consumers.capacity() {
+            consumers.retain(Attached::is_alive);
         }
+        consumers.push(Attached { consumer, idle: outcome.is_err() });
+        outcome
     }
 }
 
@@ -162,10 +167,58 @@ struct Shared {
     source: Arc<dyn Source>,
     /// The only writer is the task, under the lock of `consumers`.
     state: watch::Sender<State>,
-    consumers: Mutex<Vec<Weak<dyn Consumer>>>,
+    consumers: Mutex<Vec<Attached>>,
+}
+
+struct Attached {
+    consumer: Weak<dyn Consumer>,
+    /// It refused the generation it found and has used none since.
+    idle: bool,
+}
+
+impl Attached {
+    fn is_alive(&self) -> bool {
+        self.consumer.strong_count() > 0
+    }
 }
 
 struct Inner {
     shared: Arc<Shared>,
     _task: AbortOnDropHandle<()>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use evercert_core::bundle::{Bundle, Bundles};
+    use evercert_core::snapshot::Snapshot;
+    use evercert_fixtures::Authority;
+
+    use super::*;
+    use crate::source::{Report, SourceState};
+
+    struct Fixed(watch::Sender<SourceState>);
+
+    impl Source for Fixed {
+        fn state(&self) -> watch::Receiver<SourceState> {
+            self.0.subscribe()
+        }
+
+        fn report(&self, _: Report) {}
+    }
+
+    #[tokio::test]
+    async fn consumers_that_come_and_go_between_two_swaps_are_not_kept() {
+        let anchor = Authority::new("root").ca_der().to_vec().into();
+        let own = Some(Arc::new(Bundle::new(vec![anchor], Vec::new())));
+        let snapshot = Snapshot::new(1, None, Bundles { own, federated: BTreeMap::new() }, None);
+        let state = SourceState { snapshot: Some(Arc::new(snapshot)), connected: true, trouble: None };
+        let identity = Identity::from_source("test", Arc::new(Fixed(watch::Sender::new(state)))).await.unwrap();
+        for _ in 0..1000 {
+            drop(identity.channel("https://server.example.org").unwrap());
+        }
+        let kept = identity.inner.shared.consumers.lock().unwrap().len();
+        assert!(kept <= 16, "{kept} are kept");
+    }
 }

@@ -1,14 +1,18 @@
 //! The identity's one task: from the source's states to swaps and reports.
 
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use evercert_core::clock::rfc3339;
 use evercert_core::snapshot::Snapshot;
 
 use super::status::{RefusedGeneration, State};
-use super::{Commit, Shared};
+use super::{Attached, Commit, Shared};
 use crate::source::{Outcome, Refusal, Report, SourceState};
 use crate::tls::Generation;
+
+/// How often a refused generation is tried again: what refused it may be gone.
+const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 /// Follows the source until the identity is dropped or the source ends.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -16,8 +20,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
     loop {
         let state = states.borrow_and_update().clone();
         shared.follow(state);
-        if states.changed().await.is_err() {
-            break;
+        let refused = shared.state.borrow().refused.is_some();
+        tokio::select! {
+            changed = states.changed() => if changed.is_err() {
+                break;
+            },
+            () = tokio::time::sleep(REFUSED_RETRY), if refused => {}
         }
     }
     tracing::warn!(identity = %shared.name, "the source has ended; the last generation stays in use");
@@ -67,10 +75,22 @@ impl Shared {
     fn swap(&self, snapshot: &Arc<Snapshot>) -> Result<(), Refusal> {
         let generation = Arc::new(Generation::load(Arc::clone(snapshot))?);
         let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        consumers.retain(|consumer| consumer.strong_count() > 0);
-        let alive = consumers.iter().filter_map(Weak::upgrade);
-        let commits = alive.map(|consumer| consumer.prepare(&generation)).collect::<Result<Vec<Commit>, _>>()?;
-        commits.into_iter().for_each(|commit| commit());
+        consumers.retain(Attached::is_alive);
+        let mut commits: Vec<(&mut bool, Commit)> = Vec::with_capacity(consumers.len());
+        for Attached { consumer, idle } in consumers.iter_mut() {
+            let Some(consumer) = consumer.upgrade() else { continue };
+            match consumer.prepare(&generation) {
+                Ok(commit) => commits.push((idle, commit)),
+                Err(refusal) if *idle => {
+                    tracing::warn!(identity = %self.name, %refusal, "a part of this process still has no generation it can use");
+                }
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        for (idle, commit) in commits {
+            commit();
+            *idle = false;
+        }
         log_swap(&self.name, &generation);
         self.state.send_modify(|state| {
             state.current = Some(generation);

@@ -98,6 +98,41 @@ async fn a_generation_that_one_server_cannot_use_is_refused_for_all() {
 }
 
 #[tokio::test]
+async fn what_could_not_use_the_generation_in_use_does_not_hold_back_the_next_one() {
+    let ca = Authority::new("root");
+    let (old, new) = (server_leaf(&ca), server_leaf(&ca));
+    let script = Script::of(Snapshot::new(1, credential(&old), Bundles::default(), None));
+    let identity = script.identity().await;
+    let port = serve(&identity, NOBODY_ASKED).await;
+    let demanding = serve(&identity, IncomingSettings::default()).await;
+
+    let report = script.publish(Snapshot::new(2, credential(&new), Bundles::default(), None)).await;
+    assert_eq!(report.outcome, Outcome::Current);
+    assert_eq!(served(client(&ca, None), port).await, new.serial_number());
+
+    // With a generation in use it has a say.
+    assert_eq!(script.publish(snapshot(3, &old, &[&ca])).await.outcome, Outcome::Current);
+    let own = ca.issue_dns("client.example.org");
+    assert_eq!(served(client(&ca, Some(&own)), demanding).await, old.serial_number());
+    let report = script.publish(Snapshot::new(4, credential(&new), Bundles::default(), None)).await;
+    assert!(matches!(report.outcome, Outcome::Refused(Refusal::Incomplete(_))), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_generation_is_used_once_what_refused_it_is_gone() {
+    let ca = Authority::new("root");
+    let script = Script::of(snapshot(1, &server_leaf(&ca), &[&ca]));
+    let mut identity = script.identity().await;
+    let certifier = identity.certifier().unwrap();
+    let report = script.publish(Snapshot::new(2, None, bundle(&[&ca]), None)).await;
+    assert!(matches!(report.outcome, Outcome::Refused(Refusal::Incomplete(_))), "{report:?}");
+    drop(certifier);
+    let used = tokio::time::timeout(std::time::Duration::from_secs(60), identity.changed()).await.unwrap();
+    assert_eq!(used.snapshot().generation(), 2);
+    assert_eq!((script.report().await.outcome, identity.status().refused), (Outcome::Current, None));
+}
+
+#[tokio::test]
 async fn a_key_that_is_not_the_leafs_is_refused() {
     let ca = Authority::new("root");
     let script = Script::of(snapshot(1, &server_leaf(&ca), &[&ca]));

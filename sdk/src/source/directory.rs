@@ -231,8 +231,10 @@ impl Mounted {
 
 fn sentences<'a>(findings: impl Iterator<Item = &'a Finding>) -> String {
     let sentence = |finding: &Finding| match &finding.file {
-        Some(file) => format!("{}: {}", file.display(), finding.sentence),
-        None => finding.sentence.clone(),
+        Some(file) if !finding.sentence.contains(&*file.to_string_lossy()) => {
+            format!("{}: {}", file.display(), finding.sentence)
+        }
+        _ => finding.sentence.clone(),
     };
     findings.map(sentence).collect::<Vec<_>>().join("; ")
 }

@@ -174,7 +174,7 @@ impl fmt::Display for Origin {
 
 fn sentences<'a>(findings: impl Iterator<Item = &'a v1::Finding>) -> String {
     let sentence = |finding: &v1::Finding| match finding.file.as_str() {
-        "" => finding.sentence.clone(),
+        file if finding.sentence.contains(file) => finding.sentence.clone(),
         file => format!("{file}: {}", finding.sentence),
     };
     findings.map(sentence).collect::<Vec<_>>().join("; ")

@@ -58,10 +58,14 @@ const SILENCE_AT_LEAST: Duration = Duration::from_secs(30);
 /// It cannot start, or one of its servers is gone.
 pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activation) -> Result<(), StartError> {
     let config = Arc::new(config);
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let mut jobs = Jobs::default();
     let hints = Hints::new();
-    let sources = first_sources(&mut jobs, &config, &hints).await?;
+    let sources = tokio::select! {
+        sources = first_sources(&mut jobs, &config, &hints) => sources?,
+        // Nothing is open yet that would have to be closed.
+        () = signals.end() => return Ok(()),
+    };
     let listeners = Listeners::bind(&config, activation).await?;
     let mut daemon = Daemon::start(file, config, listeners, jobs, hints)?;
     daemon.keep(sources);
@@ -96,6 +100,14 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
         })
+    }
+
+    /// Waits for a signal that ends the daemon.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

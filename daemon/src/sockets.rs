@@ -153,17 +153,26 @@ fn prepare(directory: &Path) -> Result<(), SocketError> {
     if metadata.is_symlink() {
         return unsafe_directory("is a symbolic link", "configure the directory it points to");
     }
-    let own = rustix::process::geteuid().as_raw();
-    if metadata.uid() != 0 && metadata.uid() != own {
-        return unsafe_directory("belongs to another user", "chown it to the daemon's user");
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    match weakness((metadata.uid(), metadata.gid()), metadata.mode(), own) {
+        Some((problem, advice)) => unsafe_directory(problem, advice),
+        None => Ok(()),
     }
-    if metadata.mode() & 0o002 != 0 {
-        return unsafe_directory(
-            "is writable for everybody",
-            "chmod it to 0755, or use a directory of its own below it",
-        );
+}
+
+/// Who else could replace what is in a directory of this user and group with this mode, and what to do about it; `own` are the
+/// user and group that may.
+fn weakness((uid, gid): (u32, u32), mode: u32, own: (u32, u32)) -> Option<(&'static str, &'static str)> {
+    const ADVICE: &str = "chmod it to 0755, or use a directory of its own below it";
+    if uid != 0 && uid != own.0 {
+        Some(("belongs to another user", "chown it to the daemon's user"))
+    } else if mode & 0o002 != 0 {
+        Some(("is writable for everybody", ADVICE))
+    } else if mode & 0o020 != 0 && gid != 0 && gid != own.1 {
+        Some(("is writable for its group", ADVICE))
+    } else {
+        None
     }
-    Ok(())
 }
 
 fn lock(path: &Path) -> Result<File, SocketError> {
@@ -283,6 +292,18 @@ mod tests {
         let _theirs = UnixListener::bind(&path).unwrap();
         drop(ours);
         assert!(UnixStream::connect(&path).is_ok());
+    }
+
+    #[test]
+    fn a_group_that_may_connect_may_not_replace_the_socket() {
+        let problem = |owner, mode| weakness(owner, mode, (7, 7)).map(|(problem, _)| problem);
+        assert_eq!(problem((0, 50), 0o2775), Some("is writable for its group"));
+        assert_eq!(problem((0, 50), 0o2755), None);
+        for trusted in [(0, 0), (7, 7), (7, 0)] {
+            assert_eq!(problem(trusted, 0o775), None);
+        }
+        assert_eq!(problem((0, 0), 0o777), Some("is writable for everybody"));
+        assert_eq!(problem((8, 7), 0o755), Some("belongs to another user"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Swaps server and client certificates and trust roots live inside tonic, without dropping a connection.
 
+mod backoff;
 pub mod client;
 pub mod identity;
 mod open;

@@ -4,7 +4,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use evercert_core::digest::Digest;
 use rustls::ClientConfig;
 use tokio::sync::watch;
@@ -12,6 +11,7 @@ use tokio::sync::watch;
 use super::connection::Connection;
 use super::connector::Connector;
 use super::error::{ChannelError, ConnectError, ConnectFailure};
+use crate::backoff::{self, Backoff};
 use crate::identity::{Commit, Consumer};
 use crate::source::Refusal;
 use crate::tls::Generation;
@@ -20,9 +20,6 @@ use crate::tls::config::client_config;
 /// The first and the longest wait between two attempts to connect; up to as much again is added by chance.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
-/// A connection that served this long was a good one: after it the waits begin anew, and the first attempt comes at once. A
-/// server that accepts connections only to close them is not flooded.
-const STABLE: Duration = Duration::from_secs(1);
 
 /// The state of a channel.
 #[derive(Debug, Clone, Default)]
@@ -104,7 +101,7 @@ impl Link {
     /// Keeps connected with what is wanted, until dropped.
     pub(super) async fn keep_connected(&self) {
         let mut wanted = self.wanted.subscribe();
-        let mut delays = Delays::new();
+        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
         // How many connections in a row the server closed as soon as it had accepted them.
         let mut short_lived = 0_u32;
         loop {
@@ -129,16 +126,16 @@ impl Link {
             if let Some(serving) = serving {
                 self.serves(target.generation);
                 tokio::select! {
-                    _ = wanted.changed() => delays.reset(),
+                    _ = wanted.changed() => backoff.reset(),
                     () = serving.closed() => {
                         let age = serving.age();
                         self.lost();
-                        short_lived = if age < STABLE { short_lived.saturating_add(1) } else { 0 };
+                        short_lived = if age < backoff::GOOD { short_lived.saturating_add(1) } else { 0 };
                         // One may have met a server that was about to go; after more, calls would wait for ever.
                         if short_lived > 1 {
                             self.failed(Some(target.generation), ConnectFailure::ShortLived(age));
                         }
-                        _ = tokio::time::timeout(delays.after(age), wanted.changed()).await;
+                        _ = tokio::time::timeout(backoff.after(age), wanted.changed()).await;
                     }
                 }
                 continue;
@@ -150,10 +147,10 @@ impl Link {
                 Err(failure) => {
                     self.failed(Some(target.generation), failure);
                     tokio::select! {
-                        () = tokio::time::sleep(delays.next()) => {}
+                        () = tokio::time::sleep(backoff.next()) => {}
                         () = self.superseded_closed() => self.lost(),
                         _ = wanted.changed() => {
-                            delays.reset();
+                            backoff.reset();
                             self.anew();
                         }
                     }
@@ -235,55 +232,5 @@ impl Consumer for Link {
                 link.wanted.send_replace(Wanted::Target(target));
             }
         }))
-    }
-}
-
-/// The waits between attempts.
-#[derive(Debug)]
-struct Delays(ExponentialBackoff);
-
-impl Delays {
-    fn new() -> Self {
-        let backoff = ExponentialBuilder::new()
-            .with_min_delay(FIRST_DELAY)
-            .with_max_delay(LONGEST_DELAY)
-            .without_max_times()
-            .with_jitter();
-        Self(backoff.build())
-    }
-
-    fn next(&mut self) -> Duration {
-        self.0.next().unwrap_or(LONGEST_DELAY)
-    }
-
-    fn reset(&mut self) {
-        *self = Self::new();
-    }
-
-    /// The wait after a connection that was good for `age`.
-    fn after(&mut self, age: Duration) -> Duration {
-        if age < STABLE {
-            return self.next();
-        }
-        self.reset();
-        Duration::ZERO
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_waits_grow_to_a_bound_and_begin_anew_after_a_good_connection() {
-        let mut delays = Delays::new();
-        let first = delays.next();
-        assert!((FIRST_DELAY..=FIRST_DELAY * 2).contains(&first));
-        for _ in 0..100 {
-            assert!(delays.after(Duration::ZERO) <= LONGEST_DELAY * 2);
-        }
-        assert!(delays.next() >= LONGEST_DELAY);
-        assert_eq!(delays.after(STABLE), Duration::ZERO);
-        assert!(delays.next() <= FIRST_DELAY * 2);
     }
 }

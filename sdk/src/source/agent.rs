@@ -7,7 +7,6 @@
 //! ```
 
 mod holding;
-mod retry;
 mod session;
 mod socket;
 

@@ -12,9 +12,9 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::{Code, Status, Streaming};
 
 use super::holding::Holding;
-use super::retry::Retry;
 use super::socket::{self, SocketError};
-use super::{ANSWER_TIMEOUT, AgentSettings, MESSAGE_LIMIT};
+use super::{ANSWER_TIMEOUT, AgentSettings, MESSAGE_LIMIT, RECONNECT_MAX, RECONNECT_MIN};
+use crate::backoff::Backoff;
 use crate::source::{Report, SourceState};
 
 /// What this SDK calls itself.
@@ -46,14 +46,16 @@ impl Follower {
 
     /// Follows for ever; the source aborts it.
     pub(super) async fn run(mut self) {
-        let mut retry = Retry::new();
+        let mut backoff = Backoff::new(RECONNECT_MIN, RECONNECT_MAX);
         loop {
             let mut opened = None;
             let Err(ended) = self.follow(&mut opened).await;
             let lasted = opened.map_or(Duration::ZERO, |opened: Instant| opened.elapsed());
             self.holding.disconnected(ended.trouble(&self.holding));
             self.publish(false);
-            sleep(retry.delay(lasted, ended.is_refusal())).await;
+            // A daemon that said no will say so again.
+            let wait = if ended.is_refusal() { backoff.longest() } else { backoff.after(lasted) };
+            sleep(wait).await;
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use evercert::server::IncomingSettings;
+use evercert::server::{AcceptLimits, IncomingSettings};
 use evercert::tls::ServerTls;
 use evercert::{ClientCertificates, Identity, TlsVersions};
 use evercert_fixtures::{Authority, ExtendedKeyUsagePurpose, Leaf};
@@ -13,13 +13,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic_health::pb::health_client::HealthClient;
 
 use super::clients::{BOTH, TLS12, accepted, alert, channel, client, client_with, connect, tcp};
-use super::serving::{LIMITS, listen};
+use super::serving::listen;
 use super::support::{Script, server_leaf, snapshot, soon};
 
 /// A tonic server with gRPC health over the identity's connections.
 async fn serve(identity: &Identity, tls: ServerTls) -> u16 {
     let (listener, port) = listen().await;
-    let incoming = identity.incoming_with(listener, IncomingSettings { tls, limits: LIMITS });
+    let incoming = identity.incoming_with(listener, IncomingSettings { tls, ..IncomingSettings::default() });
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     port
@@ -123,7 +123,7 @@ async fn many_handshakes_at_once_all_succeed_whatever_the_pool() {
     let ca = Authority::new("root");
     let identity = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
     let (listener, port) = listen().await;
-    let limits = evercert::server::AcceptLimits { computing: 1, unfinished: 3, ..LIMITS };
+    let limits = AcceptLimits { computing: 1, unfinished: 3, ..AcceptLimits::default() };
     let incoming = identity.incoming_with(listener, IncomingSettings { tls: ServerTls::default(), limits });
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));

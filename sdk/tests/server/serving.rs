@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use evercert::server::{AcceptLimits, IncomingSettings, PeerIdentity, PeerIdentityLayer, ServeError};
+use evercert::server::{IncomingSettings, PeerIdentity, PeerIdentityLayer, ServeError};
 use evercert::source::Refusal;
 use evercert::tls::ServerTls;
 use evercert::{ClientCertificates, Identity, Server};
@@ -28,19 +28,10 @@ use tower::service_fn;
 use super::clients::{accepted, channel, client, connect, served};
 use super::support::{NAME, Script, bundle, credential, server_leaf, snapshot, soon};
 
-pub(crate) const NOBODY_ASKED: IncomingSettings = IncomingSettings {
-    tls: ServerTls { versions: evercert::TlsVersions::Tls13, client_certificates: ClientCertificates::None },
-    limits: LIMITS,
-};
-
-pub(crate) const LIMITS: AcceptLimits = AcceptLimits {
-    client_hello: Duration::from_secs(2),
-    handshake: Duration::from_secs(5),
-    preface: Duration::from_secs(10),
-    unfinished: 4096,
-    unfinished_per_peer: 512,
-    computing: 32,
-};
+pub(crate) fn nobody_asked() -> IncomingSettings {
+    let tls = ServerTls { client_certificates: ClientCertificates::None, ..ServerTls::default() };
+    IncomingSettings { tls, ..IncomingSettings::default() }
+}
 
 pub(crate) async fn listen() -> (TcpListener, u16) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -55,11 +46,6 @@ pub(crate) async fn serve(server: Server) -> (u16, oneshot::Sender<()>, JoinHand
     let routes = Routes::new(tonic_health::server::health_reporter().1);
     let serving = tokio::spawn(server.serve(routes, listener, async { drop(stopped.await) }));
     (port, stop, serving)
-}
-
-#[test]
-fn the_limits_of_these_tests_are_the_defaults() {
-    assert_eq!(LIMITS, AcceptLimits::default());
 }
 
 #[tokio::test]
@@ -227,7 +213,7 @@ async fn dropping_the_incoming_connections_closes_listener_and_unfinished_handsh
     let script = Script::of(snapshot(1, &server_leaf(&ca), &[&ca]));
     let identity: Identity = script.identity().await;
     let (listener, port) = listen().await;
-    let mut incoming = identity.incoming_with(listener, NOBODY_ASKED);
+    let mut incoming = identity.incoming_with(listener, nobody_asked());
     let config = Arc::new(client(&ca, None));
     let mut silent = super::clients::tcp(port).await;
     let good = tokio::spawn(async move { accepted(&config, super::clients::tcp(port).await).await });

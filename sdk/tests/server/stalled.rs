@@ -15,14 +15,14 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::clients::{accepted, channel, client, connect, tcp};
-use super::serving::{LIMITS, NOBODY_ASKED, listen};
+use super::serving::{listen, nobody_asked};
 use super::support::{NAME, Script, server_leaf, snapshot, soon};
 
 /// Serves gRPC health to clients that show no certificate.
 async fn serve(ca: &Authority, limits: AcceptLimits) -> u16 {
     let identity = Script::of(snapshot(1, &server_leaf(ca), &[ca])).identity().await;
     let (listener, port) = listen().await;
-    let incoming = identity.incoming_with(listener, IncomingSettings { limits, ..NOBODY_ASKED });
+    let incoming = identity.incoming_with(listener, IncomingSettings { limits, ..nobody_asked() });
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     port
@@ -54,7 +54,11 @@ async fn closed(mut io: TcpStream) {
 #[tokio::test(flavor = "multi_thread")]
 async fn stalled_and_silent_peers_delay_nobody_and_are_closed() {
     let ca = Authority::new("root");
-    let limits = AcceptLimits { client_hello: Duration::from_secs(5), handshake: Duration::from_secs(5), ..LIMITS };
+    let limits = AcceptLimits {
+        client_hello: Duration::from_secs(5),
+        handshake: Duration::from_secs(5),
+        ..AcceptLimits::default()
+    };
     let port = serve(&ca, AcceptLimits { computing: 8, ..limits }).await;
     let config = Arc::new(client(&ca, None));
     let began = Instant::now();
@@ -78,8 +82,11 @@ async fn stalled_and_silent_peers_delay_nobody_and_are_closed() {
 #[tokio::test]
 async fn one_peer_cannot_take_all_places() {
     let ca = Authority::new("root");
-    let port =
-        serve(&ca, AcceptLimits { unfinished_per_peer: 2, client_hello: Duration::from_secs(60), ..LIMITS }).await;
+    let port = serve(
+        &ca,
+        AcceptLimits { unfinished_per_peer: 2, client_hello: Duration::from_secs(60), ..AcceptLimits::default() },
+    )
+    .await;
     let _silent = [tcp_from(2, port).await, tcp_from(2, port).await];
     let third = tcp_from(2, port).await;
     closed(third).await;
@@ -89,7 +96,9 @@ async fn one_peer_cannot_take_all_places() {
 #[tokio::test]
 async fn at_the_limit_a_place_is_free_when_a_silent_peer_is_closed() {
     let ca = Authority::new("root");
-    let port = serve(&ca, AcceptLimits { unfinished: 2, client_hello: Duration::from_millis(300), ..LIMITS }).await;
+    let port =
+        serve(&ca, AcceptLimits { unfinished: 2, client_hello: Duration::from_millis(300), ..AcceptLimits::default() })
+            .await;
     let _silent = [tcp(port).await, tcp(port).await];
     connect(client(&ca, None), port).await.unwrap();
 }
@@ -97,7 +106,7 @@ async fn at_the_limit_a_place_is_free_when_a_silent_peer_is_closed() {
 #[tokio::test]
 async fn a_peer_that_never_sends_the_http_2_preface_is_closed() {
     let ca = Authority::new("root");
-    let port = serve(&ca, AcceptLimits { preface: Duration::from_millis(200), ..LIMITS }).await;
+    let port = serve(&ca, AcceptLimits { preface: Duration::from_millis(200), ..AcceptLimits::default() }).await;
     let mut mute = connect(client(&ca, None), port).await.unwrap();
     let _ = soon(mute.read_to_end(&mut Vec::new())).await;
 

@@ -19,7 +19,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::server::health_reporter;
 
 use super::clients::{accepted, alert, channel, client, connect, serial, served, tcp};
-use super::serving::{LIMITS, NOBODY_ASKED, listen};
+use super::serving::{listen, nobody_asked};
 use super::support::{Script, bundle, credential, server_leaf, snapshot, soon};
 
 async fn serve(identity: &Identity, settings: IncomingSettings) -> u16 {
@@ -36,7 +36,7 @@ async fn a_swap_serves_the_new_certificate_and_leaves_the_old_connection_alone()
     let (old, new) = (server_leaf(&ca), server_leaf(&ca));
     let script = Script::of(snapshot(1, &old, &[&ca]));
     let mut identity = script.identity().await;
-    let port = serve(&identity, NOBODY_ASKED).await;
+    let port = serve(&identity, nobody_asked()).await;
     let mut health = HealthClient::new(channel(client(&ca, None), port).await);
     soon(health.check(HealthCheckRequest::default())).await.unwrap();
     assert_eq!(served(client(&ca, None), port).await, old.serial_number());
@@ -71,7 +71,7 @@ async fn a_generation_that_one_server_cannot_use_is_refused_for_all() {
     let (old, new) = (server_leaf(&ca), server_leaf(&ca));
     let script = Script::of(snapshot(1, &old, &[&ca]));
     let mut identity = script.identity().await;
-    let tolerant = serve(&identity, NOBODY_ASKED).await;
+    let tolerant = serve(&identity, nobody_asked()).await;
     let demanding = serve(&identity, IncomingSettings::default()).await;
 
     let report = script.publish(Snapshot::new(2, credential(&new), Bundles::default(), None)).await;
@@ -197,7 +197,7 @@ async fn a_pending_identity_closes_connections_at_once_and_recovers_by_itself() 
     let mut serving = async || soon(watch.message()).await.unwrap().unwrap().status().as_str_name();
     assert_eq!(serving().await, "NOT_SERVING");
 
-    let port = serve(&identity, NOBODY_ASKED).await;
+    let port = serve(&identity, nobody_asked()).await;
     let mut refused = tcp(port).await;
     assert_eq!(soon(refused.read(&mut [0; 1])).await.unwrap_or(0), 0);
     assert!(matches!(identity.server_config(&ServerTls::default()), Err(evercert::identity::ConfigError::Pending(_))));
@@ -273,7 +273,7 @@ async fn an_identity_that_only_trusts_makes_a_client_and_no_server() {
     let trusting = Snapshot::new(1, None, bundle(&[&ca]), None);
     let identity = Script::of(trusting).identity().await;
     let server = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
-    let port = serve(&server, NOBODY_ASKED).await;
+    let port = serve(&server, nobody_asked()).await;
     connect(identity.client_config(&ClientTls::default()).unwrap(), port).await.unwrap();
     let none = ServerTls { client_certificates: ClientCertificates::None, ..ServerTls::default() };
     assert!(identity.server_config(&none).is_err());
@@ -286,7 +286,7 @@ async fn a_hundred_swaps_under_load_serve_only_whole_generations() {
     let leaves = ca.issue_all((0..100).map(|_| Leaf::for_dns(super::support::NAME)));
     let script = Script::of(snapshot(1, &leaves[0], &[&ca]));
     let identity = script.identity().await;
-    let port = serve(&identity, IncomingSettings { limits: LIMITS, ..NOBODY_ASKED }).await;
+    let port = serve(&identity, nobody_asked()).await;
     let known: BTreeMap<u64, usize> = leaves.iter().enumerate().map(|(i, leaf)| (leaf.serial_number(), i)).collect();
     let load = tokio::spawn({
         let config = Arc::new(client(&ca, None));

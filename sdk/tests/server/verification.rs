@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::clients::tcp;
-use super::serving::{NOBODY_ASKED, listen};
+use super::serving::{listen, nobody_asked};
 use super::support::{Script, bundle, snapshot, soon};
 
 /// The outcome of a handshake for `uri_name` with a server that presents `served`.
@@ -23,7 +23,7 @@ async fn handshake(
 ) -> Result<(), CertificateError> {
     let server = Script::of(snapshot(1, served, &[trusted])).identity().await;
     let (listener, port) = listen().await;
-    let _incoming = server.incoming_with(listener, NOBODY_ASKED);
+    let _incoming = server.incoming_with(listener, nobody_asked());
     let trusting = evercert_core::snapshot::Snapshot::new(1, None, bundle(&[trusted]), None);
     let client = Script::of(trusting).identity().await;
     let config = client.client_config(&ClientTls { verification, ..ClientTls::default() }).unwrap();

@@ -22,7 +22,7 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError, Trouble};
+pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError};
 pub use status::{IdentityStatus, RefusedGeneration};
 
 use crate::source::{Refusal, Source};

@@ -60,7 +60,7 @@ impl IdentityBuilder {
         let status = identity.status();
         Err(match status.refused {
             Some(refused) => StartError::Refused { name: status.name, waited: timeout, refusal: refused.refusal },
-            None => StartError::NoGeneration { name: status.name, waited: timeout, trouble: Trouble(status.trouble) },
+            None => StartError::NoGeneration { name: status.name, waited: timeout, trouble: status.trouble },
         })
     }
 
@@ -106,14 +106,14 @@ pub enum StartError {
     #[error(transparent)]
     Open(OpenError),
     /// The source delivered nothing.
-    #[error("identity {name} has no generation after {} s{trouble}", waited.as_secs_f32())]
+    #[error("identity {name} has no generation after {} s{}", waited.as_secs_f32(), reason(trouble.as_deref()))]
     NoGeneration {
         /// The identity.
         name: Arc<str>,
         /// How long it was waited.
         waited: Duration,
         /// What the source says is wrong.
-        trouble: Trouble,
+        trouble: Option<Arc<str>>,
     },
     /// The source delivered only what cannot be used.
     #[error("identity {name} has no usable generation after {} s: {refusal}", waited.as_secs_f32())]
@@ -127,12 +127,6 @@ pub enum StartError {
     },
 }
 
-/// What a source says is wrong, as the end of a sentence; nothing if it says nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble(pub Option<Arc<str>>);
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |trouble| write!(f, ": {trouble}"))
-    }
+fn reason(trouble: Option<&str>) -> String {
+    trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default()
 }

@@ -23,17 +23,11 @@ const FALLBACK_NAME: &str = "directory";
 pub struct DirectorySettings {
     directory: PathBuf,
     name: Option<String>,
-    credential: Credential,
+    /// Relative to the directory, as is the bundle.
+    credential: Option<CredentialFiles>,
     bundle: BundleFile,
     expectations: Expectations,
     tick: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Credential {
-    None,
-    Pair { chain: PathBuf, key: PathBuf },
-    Combined(PathBuf),
 }
 
 impl DirectorySettings {
@@ -43,7 +37,7 @@ impl DirectorySettings {
         Self {
             directory: directory.into(),
             name: None,
-            credential: Credential::Pair { chain: file_name::CHAIN.into(), key: file_name::KEY.into() },
+            credential: Some(CredentialFiles::Pair { chain: file_name::CHAIN.into(), key: file_name::KEY.into() }),
             bundle: BundleFile::OfCredential(file_name::BUNDLE.into()),
             expectations: Expectations::default(),
             tick: KeeperSettings::TICK,
@@ -60,7 +54,7 @@ impl DirectorySettings {
     /// The files that hold chain and key, relative to the directory.
     #[must_use]
     pub fn pair(mut self, chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        self.credential = Credential::Pair { chain: chain.into(), key: key.into() };
+        self.credential = Some(CredentialFiles::Pair { chain: chain.into(), key: key.into() });
         self
     }
 
@@ -68,14 +62,14 @@ impl DirectorySettings {
     /// credential bundle.
     #[must_use]
     pub fn combined(mut self, file: impl Into<PathBuf>) -> Self {
-        self.credential = Credential::Combined(file.into());
+        self.credential = Some(CredentialFiles::Combined(file.into()));
         self
     }
 
     /// No credential: an identity that only trusts.
     #[must_use]
     pub fn trust_only(mut self) -> Self {
-        self.credential = Credential::None;
+        self.credential = None;
         self
     }
 
@@ -122,13 +116,12 @@ impl DirectorySettings {
     fn spec(&self) -> Result<IdentitySpec, SettingsError> {
         let directory = std::path::absolute(&self.directory)
             .map_err(|_| SettingsError::RelativeDirectory(self.directory.clone()))?;
-        let credential = match &self.credential {
-            Credential::None => None,
-            Credential::Pair { chain, key } => {
-                Some(CredentialFiles::Pair { chain: directory.join(chain), key: directory.join(key) })
+        let credential = self.credential.as_ref().map(|files| match files {
+            CredentialFiles::Pair { chain, key } => {
+                CredentialFiles::Pair { chain: directory.join(chain), key: directory.join(key) }
             }
-            Credential::Combined(file) => Some(CredentialFiles::Combined(directory.join(file))),
-        };
+            CredentialFiles::Combined(file) => CredentialFiles::Combined(directory.join(file)),
+        });
         let bundle = match &self.bundle {
             // With no credential the bundle is all there is, so it must be there.
             BundleFile::OfCredential(file) if credential.is_some() => BundleFile::OfCredential(directory.join(file)),

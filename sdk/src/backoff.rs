@@ -4,10 +4,6 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// What lasted this long was good: after it the waits begin anew, and the first try comes at once. A peer that accepts
-/// connections only to end them is not asked in a tight loop.
-pub(crate) const GOOD: Duration = Duration::from_secs(1);
-
 /// The waits between tries, each twice as long as the one before up to a bound; up to as much again is added by chance.
 #[derive(Debug)]
 pub(crate) struct Backoff {
@@ -17,6 +13,10 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    /// What lasted this long was good: after it the waits begin anew, and the first try comes at once. A peer that accepts
+    /// connections only to end them is not asked in a tight loop.
+    pub(crate) const GOOD: Duration = Duration::from_secs(1);
+
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, waits: waits(first, longest) }
     }
@@ -28,7 +28,7 @@ impl Backoff {
 
     /// The wait after something that lasted so long.
     pub(crate) fn after(&mut self, lasted: Duration) -> Duration {
-        if lasted < GOOD {
+        if lasted < Self::GOOD {
             return self.next();
         }
         self.reset();
@@ -70,7 +70,7 @@ mod tests {
     fn what_was_good_is_tried_again_at_once_and_only_once() {
         let mut backoff = Backoff::new(FIRST, LONGEST);
         (0..9).for_each(|_| assert!(backoff.after(Duration::ZERO) > Duration::ZERO));
-        assert_eq!(backoff.after(GOOD), Duration::ZERO);
+        assert_eq!(backoff.after(Backoff::GOOD), Duration::ZERO);
         assert!((FIRST..=2 * FIRST).contains(&backoff.after(Duration::ZERO)));
     }
 
@@ -79,7 +79,7 @@ mod tests {
         let mut backoff = Backoff::new(FIRST, LONGEST);
         assert!(backoff.longest() >= LONGEST);
         assert!(backoff.next() >= LONGEST);
-        assert_eq!(backoff.after(GOOD), Duration::ZERO);
+        assert_eq!(backoff.after(Backoff::GOOD), Duration::ZERO);
         assert!(backoff.next() <= 2 * FIRST);
     }
 }

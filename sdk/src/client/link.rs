@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::connection::Connection;
 use super::connector::Connector;
 use super::error::{ChannelError, ConnectError, ConnectFailure};
-use crate::backoff::{self, Backoff};
+use crate::backoff::Backoff;
 use crate::identity::{Commit, Consumer};
 use crate::source::Refusal;
 use crate::tls::Generation;
@@ -130,7 +130,7 @@ impl Link {
                     () = serving.closed() => {
                         let age = serving.age();
                         self.lost();
-                        short_lived = if age < backoff::GOOD { short_lived.saturating_add(1) } else { 0 };
+                        short_lived = if age < Backoff::GOOD { short_lived.saturating_add(1) } else { 0 };
                         // One may have met a server that was about to go; after more, calls would wait for ever.
                         if short_lived > 1 {
                             self.failed(Some(target.generation), ConnectFailure::ShortLived(age));

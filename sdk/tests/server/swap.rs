@@ -103,7 +103,7 @@ async fn what_could_not_use_the_generation_in_use_does_not_hold_back_the_next_on
     let (old, new) = (server_leaf(&ca), server_leaf(&ca));
     let script = Script::of(Snapshot::new(1, credential(&old), Bundles::default(), None));
     let identity = script.identity().await;
-    let port = serve(&identity, NOBODY_ASKED).await;
+    let port = serve(&identity, nobody_asked()).await;
     let demanding = serve(&identity, IncomingSettings::default()).await;
 
     let report = script.publish(Snapshot::new(2, credential(&new), Bundles::default(), None)).await;

@@ -44,17 +44,15 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let identity = Identity::from_env().await?;
     // It may be started before its server: calls wait for a connection instead of failing at once.
     let endpoint = Endpoint::new(&args.server)?.wait_for_ready(true).timeout(Duration::from_secs(10));
-    let channel = endpoint.connect_lazy(&identity);
-    let mut client = GreeterClient::new(channel);
+    let mut client = GreeterClient::new(endpoint.connect_lazy(&identity));
 
-    let mut asked = 0;
-    loop {
+    for asked in 1.. {
         let reply = client.say_hello(HelloRequest { name: args.name.clone() }).await?;
         println!("{}", reply.into_inner().message);
-        asked += 1;
         if asked == args.times {
-            return Ok(());
+            break;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+    Ok(())
 }

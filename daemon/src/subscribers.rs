@@ -31,13 +31,10 @@ pub(crate) struct Subscribers {
 /// What is worth counting of subscribers. Called where it happens; must not block.
 pub(crate) trait SubscriberObserver: Send + Sync + 'static {
     /// A connected subscriber put a generation to use, `took` after it was published.
-    fn acknowledged(&self, _identity: &IdentityId, _took: Duration) {}
+    fn acknowledged(&self, identity: &IdentityId, took: Duration);
     /// A stream ended.
-    fn disconnected(&self, _identity: &IdentityId, _reason: Disconnect) {}
+    fn disconnected(&self, identity: &IdentityId, reason: Disconnect);
 }
-
-/// Counts nothing.
-impl SubscriberObserver for () {}
 
 /// Why a `Watch` stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

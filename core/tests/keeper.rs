@@ -18,6 +18,12 @@ use tokio::sync::watch;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Sets of one authority for one name.
+fn issued<const N: usize>() -> [Issued; N] {
+    let authority = Authority::new("root");
+    std::array::from_fn(|_| authority.issue_dns("a.example.org"))
+}
+
 /// Everything an observer was told.
 #[derive(Debug, Default)]
 struct Told {
@@ -179,8 +185,7 @@ async fn of_a_burst_of_swaps_the_last_is_served_and_none_is_torn() {
 
 #[tokio::test]
 async fn from_a_to_b_and_back_to_a_is_published_thrice() {
-    let authority = Authority::new("root");
-    let (a, b) = (authority.issue_dns("a.example.org"), authority.issue_dns("a.example.org"));
+    let [a, b] = issued();
     let volume = KubeletVolume::new(&a.files());
     let recorder = Recorder::new();
     let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);
@@ -198,12 +203,7 @@ async fn from_a_to_b_and_back_to_a_is_published_thrice() {
 
 #[tokio::test]
 async fn a_directory_that_is_deleted_and_made_again_is_watched_again() {
-    let authority = Authority::new("root");
-    let (a, b, c) = (
-        authority.issue_dns("a.example.org"),
-        authority.issue_dns("a.example.org"),
-        authority.issue_dns("a.example.org"),
-    );
+    let [a, b, c] = issued();
     let volume = KubeletVolume::new(&a.files());
     let recorder = Recorder::new();
     let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);
@@ -219,8 +219,7 @@ async fn a_directory_that_is_deleted_and_made_again_is_watched_again() {
 
 #[tokio::test]
 async fn a_directory_that_is_missing_is_picked_up_when_it_appears() {
-    let authority = Authority::new("root");
-    let (a, b) = (authority.issue_dns("a.example.org"), authority.issue_dns("a.example.org"));
+    let [a, b] = issued();
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("not/yet/there");
     let recorder = Recorder::new();
@@ -253,8 +252,7 @@ async fn a_directory_that_is_replaced_by_another_is_followed() {
 
 #[tokio::test]
 async fn a_directory_behind_a_symlink_is_followed_to_the_next() {
-    let authority = Authority::new("root");
-    let (a, b) = (authority.issue_dns("a.example.org"), authority.issue_dns("a.example.org"));
+    let [a, b] = issued();
     let root = tempfile::tempdir().unwrap();
     let _one = KubeletVolume::at(&root.path().join("one"), &a.files());
     let _two = KubeletVolume::at(&root.path().join("two"), &b.files());
@@ -407,8 +405,7 @@ async fn a_rescan_reads_every_identity_and_finds_nothing_new() {
 
 #[tokio::test]
 async fn a_queue_that_overflows_has_everything_looked_at() {
-    let authority = Authority::new("root");
-    let (a, b) = (authority.issue_dns("a.example.org"), authority.issue_dns("a.example.org"));
+    let [a, b] = issued();
     let (noisy, quiet) = (KubeletVolume::new(&a.files()), KubeletVolume::new(&a.files()));
     let recorder = Recorder::new();
     let _keeper = keeper(&recorder, vec![spec("noisy", noisy.path()), spec("quiet", quiet.path())]);
@@ -426,12 +423,7 @@ async fn a_queue_that_overflows_has_everything_looked_at() {
 
 #[tokio::test]
 async fn a_mismatched_key_is_read_again_and_then_rejected_and_the_last_good_stays() {
-    let authority = Authority::new("root");
-    let (a, b, c) = (
-        authority.issue_dns("a.example.org"),
-        authority.issue_dns("a.example.org"),
-        authority.issue_dns("a.example.org"),
-    );
+    let [a, b, c] = issued();
     let volume = KubeletVolume::new(&a.files());
     let recorder = Recorder::new();
     let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);
@@ -454,8 +446,7 @@ async fn a_mismatched_key_is_read_again_and_then_rejected_and_the_last_good_stay
 
 #[tokio::test]
 async fn hints_without_a_change_do_not_put_a_rejection_off() {
-    let authority = Authority::new("root");
-    let (a, b) = (authority.issue_dns("a.example.org"), authority.issue_dns("a.example.org"));
+    let [a, b] = issued();
     let volume = KubeletVolume::new(&a.files());
     let recorder = Recorder::new();
     let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);

@@ -41,8 +41,6 @@ pub struct Reading {
     pub bundle: Option<FileRead>,
     /// What the files looked like when they were read.
     pub stamp: Stamp,
-    /// How the files are replaced.
-    pub layout: Layout,
 }
 
 /// One file of a reading.
@@ -51,15 +49,6 @@ pub struct FileRead {
     pub path: PathBuf,
     /// Its content, wiped when it is dropped; or why there is none.
     pub outcome: Result<Zeroizing<Vec<u8>>, ReadError>,
-}
-
-/// How an identity's files are replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// All at once in each directory, by a swap of `..data`.
-    Kubelet,
-    /// One by one, at least in one of the directories: a set may be seen half-copied.
-    Plain,
 }
 
 /// Reads the files. Blocks for as long as the file system takes to answer, and never on a FIFO.
@@ -76,9 +65,7 @@ pub fn read(files: &FileSet) -> Reading {
         }
     }
     let [chain, key, bundle] = outcomes;
-    let stamp = Stamp::new(stamps);
-    let layout = stamp.layout();
-    Reading { chain, key, bundle, stamp, layout }
+    Reading { chain, key, bundle, stamp: Stamp::new(stamps) }
 }
 
 /// Looks at the files without reading them: equal stamps mean that nothing changed. Blocks as [`read`] does.
@@ -95,8 +82,7 @@ impl Reading {
         let [chain, key, bundle] = files
             .roles()
             .map(|path| path.map(|path| FileRead { path: path.to_owned(), outcome: Err(ReadError::Torn) }));
-        let layout = stamp.layout();
-        Self { chain, key, bundle, stamp, layout }
+        Self { chain, key, bundle, stamp }
     }
 
     /// Whether a file could not be read for a reason that may pass without its stamp changing: it is to be tried again.

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::bundle::Bundle;
 use crate::identity::IdentityId;
 use crate::material::Material;
-use crate::mount::{FileRead, Layout, ReadError, Reading};
+use crate::mount::{FileRead, ReadError, Reading};
 use crate::spec::{BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec};
 
 /// The instant that tests take for now unless they say otherwise: 2026-01-01T00:00:00Z.
@@ -174,7 +174,7 @@ impl Files {
             Some(FileRead { path: path.to_owned(), outcome })
         };
         let stamp = crate::mount::stamp(&FileSet { credential: None, bundle: None });
-        let mut reading = Reading { chain: None, key: None, bundle: None, stamp, layout: Layout::Kubelet };
+        let mut reading = Reading { chain: None, key: None, bundle: None, stamp };
         match &spec.files.credential {
             Some(CredentialFiles::Pair { chain, key }) => {
                 (reading.chain, reading.key) = (file(chain, &self.chain), file(key, &self.key));

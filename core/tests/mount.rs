@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use evercert_core::mount::{self, FILE_LIMIT, FileRead, Layout, ReadError};
+use evercert_core::mount::{self, FILE_LIMIT, FileRead, ReadError};
 use evercert_core::spec::{BundleFile, CredentialFiles, FileSet};
 use evercert_fixtures::{Files, KubeletVolume, PlainDirectory, SwapOrder};
 use proptest::prelude::*;
@@ -94,7 +94,7 @@ fn files_are_read_through_data_and_not_through_the_symlinks_that_users_see() {
         fs::remove_file(volume.file(name)).unwrap();
     }
     let reading = mount::read(&FileSet::cert_manager(volume.path()));
-    assert_eq!(reading.layout, Layout::Kubelet);
+    assert_eq!(reading.stamp.last_change(), None);
     assert_eq!(content(&reading.chain), b"new");
 }
 
@@ -105,7 +105,7 @@ fn a_path_through_data_follows_the_swaps_like_any_other() {
     let before = mount::read(&files);
     volume.swap(&set("two"));
     let after = mount::read(&files);
-    assert_eq!((before.layout, after.layout), (Layout::Kubelet, Layout::Kubelet));
+    assert_eq!((before.stamp.last_change(), after.stamp.last_change()), (None, None));
     assert_eq!((content(&before.chain), content(&after.chain)), (b"one".as_slice(), b"two".as_slice()));
 }
 
@@ -119,7 +119,7 @@ fn a_bundle_in_a_volume_of_its_own_is_read_there() {
     let reading = mount::read(&files);
     assert_eq!(content(&reading.key), b"secret");
     assert_eq!(content(&reading.bundle), b"config map");
-    assert_eq!(reading.layout, Layout::Kubelet);
+    assert_eq!(reading.stamp.last_change(), None);
     config_map.swap(&set("another"));
     assert_ne!(mount::stamp(&files), reading.stamp);
     assert_eq!(content(&mount::read(&files).bundle), b"another");
@@ -144,7 +144,7 @@ fn certbots_symlinks_are_followed() {
         symlink(Path::new("../archive").join(name), live.join(name)).unwrap();
     }
     let reading = mount::read(&FileSet::cert_manager(&live));
-    assert_eq!(reading.layout, Layout::Plain);
+    assert!(reading.stamp.last_change().is_some());
     assert_eq!(content(&reading.key), b"one");
     archive.write(&set("three"));
     assert_eq!(content(&mount::read(&FileSet::cert_manager(&live)).key), b"three");

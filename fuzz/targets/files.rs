@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use evercert_core::check::assess;
 use evercert_core::identity::IdentityId;
 use evercert_core::material::Material;
-use evercert_core::mount::{self, FileRead, Layout, Reading};
+use evercert_core::mount::{self, FileRead, Reading};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec, Usage};
 use libfuzzer_sys::fuzz_target;
 use zeroize::Zeroizing;
@@ -34,7 +34,6 @@ fuzz_target!(|input: &[u8]| {
         key: file("tls.key"),
         bundle: file("ca.crt"),
         stamp: mount::stamp(&spec.files),
-        layout: Layout::Kubelet,
     };
     let material = Material::parse(&spec, reading);
     for seconds in [0, 1_800_000_000, 4_000_000_000] {

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use super::Layout;
 use super::directory::DATA;
 
 /// What an identity's files look like from outside. Two equal stamps: nothing was swapped, replaced or written between them.
@@ -47,11 +46,6 @@ impl Stamp {
             DirectoryStamp::Plain(files) => files.as_slice(),
         });
         files.filter_map(|file| file.as_ref().ok()).map(FileStamp::changed_at).max()
-    }
-
-    pub(super) fn layout(&self) -> Layout {
-        let plain = self.0.iter().any(|directory| matches!(directory, DirectoryStamp::Plain(_)));
-        if plain { Layout::Plain } else { Layout::Kubelet }
     }
 }
 

@@ -47,7 +47,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let mut client = GreeterClient::new(endpoint.connect_lazy(&identity));
 
     for asked in 1.. {
-        let reply = client.say_hello(HelloRequest { name: args.name.clone() }).await?;
+        let asking = client.say_hello(HelloRequest { name: args.name.clone() });
+        let reply = asking.await.map_err(|status| format!("{}: {}", status.code(), status.message()))?;
         println!("{}", reply.into_inner().message);
         if asked == args.times {
             break;

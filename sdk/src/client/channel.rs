@@ -134,7 +134,7 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let link = &self.shared.link;
+        let link = Arc::clone(&self.shared.link);
         let deadline = link.connector().settings().request.apply(&mut request);
         let channel = self.clone();
         match (link.open(), deadline) {
@@ -144,19 +144,21 @@ impl Service<Request<Body>> for Channel {
             }
             (Some(connection), Some(limit)) => {
                 let sent = connection.send(request);
-                ResponseFuture(Box::pin(in_time(limit, channel.response(sent))))
+                ResponseFuture(Box::pin(in_time(limit, link, channel.response(sent))))
             }
             (None, None) => ResponseFuture(Box::pin(channel.send_on_next(request))),
-            (None, Some(limit)) => ResponseFuture(Box::pin(in_time(limit, channel.send_on_next(request)))),
+            (None, Some(limit)) => ResponseFuture(Box::pin(in_time(limit, link, channel.send_on_next(request)))),
         }
     }
 }
 
 async fn in_time(
     limit: Duration,
+    link: Arc<Link>,
     response: impl Future<Output = Result<Response<Body>, ChannelError>>,
 ) -> Result<Response<Body>, ChannelError> {
-    tokio::time::timeout(limit, response).await.unwrap_or_else(|_| Err(ChannelError::deadline_exceeded(limit)))
+    let response = tokio::time::timeout(limit, response).await;
+    response.unwrap_or_else(|_| Err(ChannelError::deadline_exceeded(limit, link.why_not_connected().as_deref())))
 }
 
 impl fmt::Debug for Channel {

@@ -85,11 +85,11 @@ pub enum ChannelError {
         status: Status,
     },
     /// The call's deadline passed.
-    #[error("no response within {limit:?}")]
+    #[error("{}", .status.message())]
     DeadlineExceeded {
         /// The deadline: the shorter one of the call's `grpc-timeout` and the endpoint's.
         limit: Duration,
-        /// `DEADLINE_EXCEEDED`.
+        /// `DEADLINE_EXCEEDED`; it says why there is no connection, where a call waited for one.
         #[source]
         status: Status,
     },
@@ -113,8 +113,10 @@ impl ChannelError {
         Self::NotConnected { cause, status }
     }
 
-    pub(super) fn deadline_exceeded(limit: Duration) -> Self {
-        Self::DeadlineExceeded { limit, status: Status::deadline_exceeded(format!("no response within {limit:?}")) }
+    pub(super) fn deadline_exceeded(limit: Duration, not_connected: Option<&ConnectError>) -> Self {
+        let why = not_connected.map(|error| format!(": {error}")).unwrap_or_default();
+        let status = Status::deadline_exceeded(format!("no response within {limit:?}{why}"));
+        Self::DeadlineExceeded { limit, status }
     }
 }
 

@@ -81,6 +81,11 @@ impl Link {
         self.current.load_full().filter(|connection| connection.is_open())
     }
 
+    /// Why there is no connection; `None` where there is one, or the first attempt is under way.
+    pub(super) fn why_not_connected(&self) -> Option<Arc<ConnectError>> {
+        if self.open().is_some() { None } else { self.state.borrow().trouble.clone() }
+    }
+
     /// Waits until there is a connection; `patient` beyond failed attempts too.
     pub(super) async fn connected(&self, patient: bool) -> Result<Arc<Connection>, ChannelError> {
         let mut state = self.state.subscribe();

@@ -192,6 +192,17 @@ async fn a_call_ends_at_its_deadline_and_with_the_word_for_it() {
 }
 
 #[tokio::test]
+async fn a_deadline_that_passes_while_waiting_for_a_connection_says_why_there_is_none() {
+    let ca = Authority::new("ca");
+    let (tcp, endpoint) = listener().await;
+    drop(tcp);
+    let endpoint = endpoint.wait_for_ready(true).timeout(Duration::from_secs(1));
+    let status = call(&endpoint.connect_lazy(&Publisher::of(&ca).identity().await)).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(status.message().contains("Connection refused"), "{status}");
+}
+
+#[tokio::test]
 async fn a_connection_lost_under_a_call_is_unavailable() {
     let ca = Authority::new("ca");
     let server = Server::start(&ca).await;

@@ -32,6 +32,9 @@ use crate::attest::{Attestor, DecisionObserver};
 use crate::store::Store;
 use crate::subscribers::Subscribers;
 
+/// The most bytes of an answer to an operator: the status of some 100,000 identities.
+pub(crate) const ADMIN_RESPONSE_LIMIT: usize = 256 * 1024 * 1024;
+
 /// The largest message that is taken from a caller, in bytes.
 const REQUEST_LIMIT: usize = 64 * 1024;
 
@@ -81,7 +84,7 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
 pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: CancellationToken) {
     let admin = AdminServer::new(admin::AdminService::new(context, shutdown.clone()))
         .max_decoding_message_size(REQUEST_LIMIT)
-        .max_encoding_message_size(usize::MAX);
+        .max_encoding_message_size(ADMIN_RESPONSE_LIMIT);
     accept::serve(listener, Routes::new(admin), Limits::ADMIN, shutdown).await;
 }
 

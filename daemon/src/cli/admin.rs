@@ -9,6 +9,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::serve::ADMIN_RESPONSE_LIMIT;
+
 /// How long connecting may take, and how long a status.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -44,7 +46,7 @@ impl Socket {
             .keep_alive_while_idle(true);
         let channel = endpoint.connect_with_connector(connector).await;
         let channel = channel.map_err(|error| Unreachable::of(&self.path, io::Error::other(error)))?;
-        Ok(AdminClient::new(channel).max_decoding_message_size(usize::MAX))
+        Ok(AdminClient::new(channel).max_decoding_message_size(ADMIN_RESPONSE_LIMIT))
     }
 }
 

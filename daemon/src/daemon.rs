@@ -67,9 +67,7 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
         () = signals.end() => return Ok(()),
     };
     let listeners = Listeners::bind(&config, activation).await?;
-    let mut daemon = Daemon::start(file, config, listeners, jobs, hints)?;
-    daemon.keep(sources);
-    daemon.run(signals).await
+    Daemon::start(file, config, listeners, jobs, hints, sources)?.run(signals).await
 }
 
 /// What the configuration asks for now. A file system that does not answer delays the start for a moment, not for
@@ -139,6 +137,7 @@ impl Daemon {
         listeners: Listeners,
         jobs: Jobs,
         hints: Hints,
+        sources: Sources,
     ) -> Result<Self, StartError> {
         let store = Store::new(getrandom::u64()?);
         let metrics = Metrics::new()?;
@@ -147,7 +146,9 @@ impl Daemon {
         let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _));
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
         let keeper = Keeper::start(KeeperSettings { tick: config.tick }, observer);
-        let (wanted, wanted_now) = watch::channel(Arc::default());
+        // Known before anyone can ask: a daemon that wants nothing yet would be ready.
+        let wanted_first = sources.specs.iter().map(|spec| spec.id.clone()).collect();
+        let (wanted, wanted_now) = watch::channel(wanted_first);
         let readiness = Readiness::new(wanted_now.clone(), Arc::clone(&store));
         let (info, info_now) = watch::channel(DaemonInfo {
             version: env!("CARGO_PKG_VERSION"),
@@ -167,7 +168,7 @@ impl Daemon {
         if let Some(listener) = listeners.http {
             servers.spawn(http::serve(listener, pages.clone(), shutdown.clone()));
         }
-        Ok(Self {
+        let mut daemon = Self {
             file,
             config,
             directories: Vec::new(),
@@ -184,7 +185,9 @@ impl Daemon {
             servers,
             shutdown,
             _owned: listeners.owned,
-        })
+        };
+        daemon.keep(sources);
+        Ok(daemon)
     }
 
     async fn run(mut self, mut signals: Signals) -> Result<(), StartError> {

@@ -1,4 +1,50 @@
 //! Swaps server and client certificates and trust roots live inside tonic, without dropping a connection.
+//!
+//! A service with short-lived certificates has to take up a new one every few hours or days: in its server, in its clients, and whom it
+//! trusts along with it. Here an [`Identity`] does it: it follows the node's daemon or a mounted directory, and every
+//! handshake from the next one on uses what was published last. Connections that exist go on.
+//!
+//! ```no_run
+//! # use std::future::Future;
+//! # use tonic::service::Routes;
+//! # use tokio::net::TcpListener;
+//! # async fn service(
+//! #     routes: Routes,
+//! #     listener: TcpListener,
+//! #     shutdown: impl Future<Output = ()>,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! use evercert::{ClientCertificates, Identity, Server};
+//!
+//! let identity = Identity::from_env().await?;
+//! let channel = identity.channel("https://api.internal:50051")?; // for a generated client: GreeterClient::new(channel)
+//!
+//! Server::new(&identity)
+//!     .client_certificates(ClientCertificates::Required)
+//!     .serve(routes, listener, shutdown)
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ```text
+//! source (agent | directory) ─ Snapshot → Identity ─ tls::Generation, built whole ─┬→ every server: the next handshake uses it
+//!        ↑                                                                         └→ every channel: connects anew, is accepted,
+//!        └──────────────── report: current, or refused and why ────────────────────   swaps; the old connection finishes
+//! ```
+//!
+//! - [`Identity::from_env`], [`Identity::from_agent`] and [`Identity::from_directory`] say where it comes from; [`settings`] has
+//!   the environment variables.
+//! - [`Server`] is the paved path for a tonic server, [`Identity::incoming`] the one for a serve loop of one's own, and
+//!   [`server::PeerIdentity`] says who calls.
+//! - [`Identity::channel`] and [`client::Endpoint`] give a tower service for generated clients.
+//! - [`Identity::certifier`], [`Identity::server_config`] and [`Identity::client_config`] are for those who keep a rustls
+//!   configuration of their own; their documentation says what they lose.
+//!
+//! | feature | default | what it turns on |
+//! |---|---|---|
+//! | `aws-lc-rs` | yes | aws-lc-rs as the crypto provider; needs a C compiler |
+//! | `ring` | no | ring instead, where `aws-lc-rs` is off |
+//! | `directory` | yes | [`Identity::from_directory`]: run from a mount, with no daemon |
 
 mod backoff;
 pub mod client;

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long)]
     only_throughput: bool,
     /// The length of a block of the comparison, in milliseconds
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 200)]
     block_ms: u64,
 }
 

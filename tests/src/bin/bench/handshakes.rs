@@ -32,10 +32,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// How many clients connect at a time
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 16)]
     clients: usize,
     /// The length of a block, in milliseconds
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 200)]
     block_ms: u64,
 }
 

@@ -38,6 +38,7 @@ issue() { # issue DIRECTORY: a leaf as a kubelet volume, swapped in whole
     for name in tls.crt tls.key ca.crt; do ln -sfn "..data/$name" "$directory/$name"; done
 }
 
+passed=0
 wait_for() { # wait_for SENTENCE COMMAND…
     local sentence=$1 deadline=$((SECONDS + 30))
     shift
@@ -49,6 +50,7 @@ wait_for() { # wait_for SENTENCE COMMAND…
         fi
         sleep 0.1
     done
+    passed=$((passed + 1))
     echo "ok: $sentence"
 }
 
@@ -102,3 +104,5 @@ issue "$work/certs/server"
 wait_for 'a rotation shows' holds 'evercert_identity_generation{identity="server"} == 2'
 wait_for 'and its latency' holds 'histogram_quantile(0.99, evercert_reload_duration_seconds_bucket)'
 wait_for 'the series of the old certificate is gone' holds 'count(x509_cert_not_after{subject_CN="server.example.org"}) == 1'
+
+printf '%s passed, 0 failed\n' "$passed"

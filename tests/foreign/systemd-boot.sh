@@ -64,10 +64,12 @@ failed() {
     machine journalctl -b --no-pager -n 40 -u evercertd || tail "$work/boot.log"
     exit 1
 }
+passed=0
 check() { # check SENTENCE COMMAND…
     local sentence=$1
     shift
     "$@" >"$work/out" 2>&1 || { cat "$work/out"; failed "$sentence"; }
+    passed=$((passed + 1))
     echo "ok: $sentence"
 }
 wait_for() { # wait_for SECONDS SENTENCE COMMAND…
@@ -77,6 +79,7 @@ wait_for() { # wait_for SECONDS SENTENCE COMMAND…
         [ $SECONDS -lt $deadline ] || failed "$sentence"
         sleep 0.1
     done
+    passed=$((passed + 1))
     echo "ok: $sentence"
 }
 status_says() { machine systemctl show -P StatusText evercertd | grep -qF "$1"; }
@@ -111,3 +114,5 @@ check 'and its sockets start it again' machine evercertd status
 
 machine sh -c 'echo bad = 1 >>/etc/evercert/evercertd.toml; systemctl restart -q evercertd || true' 2>/dev/null
 check 'a configuration that is refused at the start is not tried again' test "$(property ExecMainStatus) $(property SubState)" = '78 failed'
+
+printf '%s passed, 0 failed\n' "$passed"

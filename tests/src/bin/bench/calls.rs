@@ -48,6 +48,7 @@ pub(crate) async fn run(args: Args) -> Value {
     let throughput = throughput(&args, &issued[0]).await;
     json!({
         "scenario": "calls",
+        "kept": rotations.is_null() || rotations["failed"] == 0,
         "settings": {
             "seconds": args.seconds, "rotations": args.rotations, "workers": args.workers, "streams": args.streams,
             "block_ms": args.block_ms,

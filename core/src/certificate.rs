@@ -111,6 +111,15 @@ pub fn parse(der: &[u8]) -> Result<X509Certificate<'_>, NotACertificate> {
     }
 }
 
+/// The last instant at which a DER certificate is valid: for those who need nothing else of it.
+///
+/// # Errors
+///
+/// The DER is no X.509 certificate, or bytes follow it.
+pub fn not_after(der: &[u8]) -> Result<SystemTime, NotACertificate> {
+    Ok(system_time(parse(der)?.validity().not_after))
+}
+
 /// DER that is no certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotACertificate {

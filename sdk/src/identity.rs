@@ -3,7 +3,7 @@
 //! ```text
 //! Source ─ state ─→ the identity's one task: load → every consumer prepares → all commit → current, changed()
 //!    ↑                                        └ one refuses: nothing is swapped, the previous generation stays
-//!    └─ report: current | refused, with the reason
+//!    └─ report: current, then settled | refused, with the reason
 //! ```
 //!
 //! Servers, channels and certifiers are consumers. They prepare what they need of a generation (a rustls config) before any of
@@ -12,10 +12,13 @@
 
 mod builder;
 mod health;
+mod policy;
 mod status;
+mod tally;
 mod task;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustls::{ClientConfig, ServerConfig};
@@ -23,7 +26,10 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError};
+pub use policy::ExpiryPolicy;
 pub use status::{IdentityStatus, RefusedGeneration};
+#[allow(unused_imports, reason = "connections are about to use it")]
+pub(crate) use tally::{Member, Tally};
 
 use crate::source::{Refusal, Source};
 use crate::tls::config;
@@ -44,6 +50,14 @@ pub struct Identity {
 pub(crate) trait Consumer: Send + Sync {
     /// Builds what it needs of the generation and changes nothing yet; the commit, which cannot fail, puts it to use.
     fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal>;
+
+    /// The own leaf has expired and the policy is to fail closed: no handshake until the next commit.
+    fn withdraw(&self, refusal: &Refusal);
+
+    /// Whether it enters its connections into the tally.
+    fn tallies(&self) -> bool {
+        true
+    }
 }
 
 /// The second of a consumer's two phases.
@@ -88,7 +102,7 @@ impl Identity {
     /// How the identity stands.
     #[must_use]
     pub fn status(&self) -> IdentityStatus {
-        IdentityStatus::of(self.name(), &self.state.borrow())
+        self.inner.shared.status()
     }
 
     /// The identity's credential for a rustls config of the user's own; [`ResolvingCertifier`] says what is lost that way.
@@ -98,6 +112,12 @@ impl Identity {
     /// The current generation has no credential.
     pub fn certifier(&self) -> Result<ResolvingCertifier, Refusal> {
         ResolvingCertifier::attach(self)
+    }
+
+    /// The connections of the identity's servers and channels.
+    #[allow(dead_code, reason = "connections are about to use it")]
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.inner.shared.tally
     }
 
     /// The current generation as a server's complete rustls config, for those who swap it themselves on [`Identity::changed`].
@@ -120,7 +140,13 @@ impl Identity {
     }
 
     fn generation(&self) -> Result<Arc<Generation>, ConfigError> {
-        self.current().ok_or_else(|| ConfigError::Pending(Arc::clone(self.name())))
+        let state = self.state.borrow();
+        if let Some(refusal) = &state.withdrawn {
+            return Err(refusal.clone().into());
+        }
+        let generation = state.current.clone().ok_or_else(|| ConfigError::Pending(Arc::clone(self.name())))?;
+        self.inner.shared.untallied.store(true, Ordering::Relaxed);
+        Ok(generation)
     }
 
     /// Adds a consumer for as long as it lives. The current generation, where there is one, is prepared and committed before this
@@ -130,9 +156,22 @@ impl Identity {
     ///
     /// The consumer refused the current generation. It stays attached and is offered the next one; dropping it detaches it.
     pub(crate) fn attach(&self, consumer: Weak<dyn Consumer>) -> Result<(), Refusal> {
+        if consumer.upgrade().is_some_and(|consumer| !consumer.tallies()) {
+            self.inner.shared.untallied.store(true, Ordering::Relaxed);
+        }
         let mut consumers = self.inner.shared.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = match (self.current(), consumer.upgrade()) {
-            (Some(generation), Some(consumer)) => consumer.prepare(&generation).map(|commit| commit()),
+        let (current, withdrawn) = {
+            let state = self.state.borrow();
+            (state.current.clone(), state.withdrawn.clone())
+        };
+        let outcome = match (current, consumer.upgrade()) {
+            (Some(generation), Some(consumer)) => match withdrawn {
+                Some(refusal) => {
+                    consumer.withdraw(&refusal);
+                    Err(refusal)
+                }
+                None => consumer.prepare(&generation).map(|commit| commit()),
+            },
             _ => Ok(()),
         };
         // Swaps may be months apart, and what is detached keeps its memory while it is listed.
@@ -168,6 +207,10 @@ struct Shared {
     /// The only writer is the task, under the lock of `consumers`.
     state: watch::Sender<State>,
     consumers: Mutex<Vec<Attached>>,
+    expiry: ExpiryPolicy,
+    tally: Arc<Tally>,
+    /// Whether a rustls config of the user's own may use the identity: its connections are in no tally.
+    untallied: AtomicBool,
 }
 
 struct Attached {

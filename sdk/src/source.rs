@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use evercert_core::clock::rfc3339;
 use evercert_core::digest::Digest;
 use evercert_core::snapshot::Snapshot;
 use tokio::sync::watch;
@@ -46,6 +47,8 @@ pub struct Report {
     pub digest: Digest,
     /// Whether it is used.
     pub outcome: Outcome,
+    /// How many connections of the identity's servers and channels were made with an older generation than the current one.
+    pub connections_on_older: u64,
     /// The end of the leaf that new handshakes use now.
     pub not_after: Option<SystemTime>,
 }
@@ -56,6 +59,9 @@ pub struct Report {
 pub enum Outcome {
     /// New handshakes use it.
     Current,
+    /// And no connection of any server or channel of the identity is older. Never said by an identity whose credential or configs are
+    /// in use in a rustls config of the user's own, whose connections are not known here.
+    Settled,
     /// It cannot be used; the previous one is kept.
     Refused(Refusal),
 }
@@ -70,6 +76,12 @@ pub enum Refusal {
     /// The bundles cannot be loaded.
     #[error("the bundle cannot be loaded: {0}")]
     Bundle(String),
+    /// The leaf has expired, and the policy is to fail closed.
+    #[error(
+        "the leaf has expired at {}, and the policy for that is to fail closed; have it renewed, and see why it was not",
+        rfc3339(*.0)
+    )]
+    Expired(SystemTime),
     /// A server or channel of this process needs what the snapshot lacks.
     #[error("the snapshot lacks what this process needs: {0}")]
     Incomplete(String),

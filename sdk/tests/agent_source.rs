@@ -425,6 +425,7 @@ fn current(snapshot: &Snapshot) -> Report {
         generation: snapshot.generation(),
         digest: snapshot.digest(),
         outcome: Outcome::Current,
+        connections_on_older: 0,
         not_after: not_after(snapshot),
     }
 }

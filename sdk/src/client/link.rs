@@ -238,4 +238,8 @@ impl Consumer for Link {
             }
         }))
     }
+
+    fn withdraw(&self, refusal: &Refusal) {
+        self.wanted.send_replace(Wanted::Refused(refusal.clone()));
+    }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::status::State;
-use super::{Identity, Inner, Shared, task};
+use super::{ExpiryPolicy, Identity, Inner, Shared, task};
 use crate::source::{Refusal, Source};
 
 /// How long [`IdentityBuilder::start`] waits for the first generation unless told otherwise: longer than a restart of the daemon,
@@ -27,17 +28,24 @@ type Open = Box<dyn FnOnce() -> Result<(Arc<str>, Arc<dyn Source>), OpenError> +
 pub struct IdentityBuilder {
     open: Open,
     timeout: Duration,
+    expiry: ExpiryPolicy,
 }
 
 impl IdentityBuilder {
     /// `open` gives the identity's name and its source. It runs at the start, inside the tokio runtime.
     pub(crate) fn new(open: impl FnOnce() -> Result<(Arc<str>, Arc<dyn Source>), OpenError> + Send + 'static) -> Self {
-        Self { open: Box::new(open), timeout: START_TIMEOUT }
+        Self { open: Box::new(open), timeout: START_TIMEOUT, expiry: ExpiryPolicy::default() }
     }
 
     /// How long to wait for the first generation; [`START_TIMEOUT`] unless set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// What becomes of servers and channels when the own leaf has expired; [`ExpiryPolicy::Retain`] unless set.
+    pub fn expiry_policy(mut self, policy: ExpiryPolicy) -> Self {
+        self.expiry = policy;
         self
     }
 
@@ -77,7 +85,15 @@ impl IdentityBuilder {
     pub fn start_pending(self) -> Result<Identity, StartError> {
         let (name, source) = (self.open)().map_err(StartError::Open)?;
         let (sender, state) = watch::channel(State::default());
-        let shared = Arc::new(Shared { name, source, state: sender, consumers: Mutex::default() });
+        let shared = Arc::new(Shared {
+            name,
+            source,
+            state: sender,
+            consumers: Mutex::default(),
+            expiry: self.expiry,
+            tally: Arc::default(),
+            untallied: AtomicBool::new(false),
+        });
         let task = AbortOnDropHandle::new(tokio::spawn(task::run(Arc::clone(&shared))));
         Ok(Identity { inner: Arc::new(Inner { shared, _task: task }), state, seen: 0 })
     }
@@ -94,7 +110,10 @@ impl IntoFuture for IdentityBuilder {
 
 impl fmt::Debug for IdentityBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IdentityBuilder").field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("IdentityBuilder")
+            .field("timeout", &self.timeout)
+            .field("expiry", &self.expiry)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,8 +7,9 @@ use super::Identity;
 
 impl Identity {
     /// Reports `services` (the empty name is the whole server) to gRPC health: NOT_SERVING until the identity has its first
-    /// generation, SERVING from then on, and NOT_SERVING again when the last handle on the identity is gone. The first status is
-    /// set when this returns; a task of its own keeps it.
+    /// generation, SERVING from then on, and NOT_SERVING again while its leaf has expired under
+    /// [`ExpiryPolicy::FailClosed`](super::ExpiryPolicy::FailClosed), or when the last handle on the identity is gone. The first status
+    /// is set when this returns; a task of its own keeps it.
     pub async fn report_health<S: Into<String>>(
         &self,
         reporter: HealthReporter,
@@ -16,12 +17,12 @@ impl Identity {
     ) {
         let services: Vec<String> = services.into_iter().map(Into::into).collect();
         let mut state = self.state.clone();
-        let mut serving = state.borrow_and_update().current.is_some();
+        let mut serving = state.borrow_and_update().is_serving();
         set(&reporter, &services, serving).await;
         // The task holds no handle on the identity, so it ends with the last one.
         tokio::spawn(async move {
             while state.changed().await.is_ok() {
-                let now = state.borrow_and_update().current.is_some();
+                let now = state.borrow_and_update().is_serving();
                 if now != serving {
                     serving = now;
                     set(&reporter, &services, serving).await;

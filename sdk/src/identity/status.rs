@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use evercert_core::digest::Digest;
 
+use super::Shared;
 use crate::source::Refusal;
 use crate::tls::Generation;
 
@@ -19,6 +20,14 @@ pub struct IdentityStatus {
     pub digest: Option<Digest>,
     /// The end of its leaf; `None` for an identity that only trusts.
     pub not_after: Option<SystemTime>,
+    /// Whether that is over.
+    pub expired: bool,
+    /// How many connections the identity's servers and channels have.
+    pub connections: u64,
+    /// How many of them were made with an older generation.
+    pub connections_on_older: u64,
+    /// Whether none is older, as far as it is known: never while a rustls config of the user's own may use the identity.
+    pub settled: bool,
     /// Whether the source can deliver the next generation now.
     pub source_connected: bool,
     /// What the source says is wrong.
@@ -38,14 +47,21 @@ pub struct RefusedGeneration {
     pub refusal: Refusal,
 }
 
-impl IdentityStatus {
-    pub(super) fn of(name: &Arc<str>, state: &State) -> Self {
+impl Shared {
+    pub(super) fn status(&self) -> IdentityStatus {
+        let state = self.state.borrow();
         let current = state.current.as_deref();
-        Self {
-            name: Arc::clone(name),
+        let not_after = current.and_then(Generation::not_after);
+        let count = self.tally.count();
+        IdentityStatus {
+            name: Arc::clone(&self.name),
             generation: current.map(|generation| generation.snapshot().generation()),
             digest: current.map(|generation| generation.snapshot().digest()),
-            not_after: current.and_then(Generation::not_after),
+            not_after,
+            expired: current.is_some_and(|generation| generation.has_expired(SystemTime::now())),
+            connections: count.all,
+            connections_on_older: count.older,
+            settled: current.is_some() && self.is_settled(count),
             source_connected: state.connected,
             trouble: state.trouble.clone(),
             refused: state.refused.clone(),
@@ -62,4 +78,13 @@ pub(super) struct State {
     pub(super) connected: bool,
     pub(super) trouble: Option<Arc<str>>,
     pub(super) refused: Option<RefusedGeneration>,
+    /// Why no handshake uses the current generation.
+    pub(super) withdrawn: Option<Refusal>,
+}
+
+impl State {
+    /// Whether handshakes use a generation.
+    pub(super) fn is_serving(&self) -> bool {
+        self.current.is_some() && self.withdrawn.is_none()
+    }
 }

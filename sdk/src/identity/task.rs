@@ -1,35 +1,74 @@
 //! The identity's one task: from the source's states to swaps and reports.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use evercert_core::clock::rfc3339;
 use evercert_core::snapshot::Snapshot;
+use tokio::time::Instant;
 
 use super::status::{RefusedGeneration, State};
-use super::{Attached, Commit, Shared};
+use super::tally::Count;
+use super::{Attached, Commit, ExpiryPolicy, Shared};
 use crate::source::{Outcome, Refusal, Report, SourceState};
 use crate::tls::Generation;
 
 /// How often a refused generation is tried again: what refused it may be gone.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
+/// How often the clock is held against the end of the leaf, at the least: it may be set meanwhile.
+const CLOCK_CHECK: Duration = Duration::from_secs(30);
+
+/// How long changes in the number of older connections are collected before they are reported.
+const TALLY_PAUSE: Duration = Duration::from_millis(50);
+
 /// Follows the source until the identity is dropped or the source ends.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut states = shared.source.state();
+    let mut told = Told::default();
+    let mut delivered = true;
+    let mut retry_at = Instant::now();
     loop {
-        let state = states.borrow_and_update().clone();
-        shared.follow(state);
-        let refused = shared.state.borrow().refused.is_some();
-        tokio::select! {
-            changed = states.changed() => if changed.is_err() {
-                break;
-            },
-            () = tokio::time::sleep(REFUSED_RETRY), if refused => {}
+        if delivered {
+            retry_at = Instant::now() + REFUSED_RETRY;
+            let state = states.borrow_and_update().clone();
+            shared.follow(state);
         }
+        let until_expiry = shared.look_at_expiry(SystemTime::now(), &mut told);
+        let snapshot = states.borrow().snapshot.clone();
+        if let Some(snapshot) = snapshot {
+            shared.report(&snapshot, &mut told);
+        }
+        let refused = shared.state.borrow().refused.is_some();
+        let older = async {
+            shared.tally.changed().await;
+            tokio::time::sleep(TALLY_PAUSE).await;
+        };
+        delivered = tokio::select! {
+            changed = states.changed() => match changed {
+                Ok(()) => true,
+                Err(_) => break,
+            },
+            () = tokio::time::sleep_until(retry_at), if refused => true,
+            () = tokio::time::sleep(until_expiry) => false,
+            () = older => false,
+        };
     }
     tracing::warn!(identity = %shared.name, "the source has ended; the last generation stays in use");
     shared.state.send_modify(|state| state.connected = false);
+    loop {
+        let until_expiry = shared.look_at_expiry(SystemTime::now(), &mut told);
+        tokio::time::sleep(until_expiry).await;
+    }
+}
+
+/// What others have been told.
+#[derive(Debug, Default)]
+struct Told {
+    report: Option<Report>,
+    /// The end of the leaf that the log said to have expired.
+    expired: Option<SystemTime>,
 }
 
 impl Shared {
@@ -45,35 +84,66 @@ impl Shared {
         });
     }
 
-    /// Puts the snapshot to use, unless that is done already, and reports what became of it.
+    /// Puts the snapshot to use, unless that is done already.
     fn take_up(&self, snapshot: &Arc<Snapshot>) {
         let (current, refused) = {
             let state = self.state.borrow();
             (state.current.clone(), state.refused.clone())
         };
-        let outcome = match current {
-            Some(current) if Arc::ptr_eq(current.snapshot(), snapshot) && refused.is_none() => return,
+        match current {
+            Some(current) if Arc::ptr_eq(current.snapshot(), snapshot) && refused.is_none() => {}
             Some(current) if current.snapshot().digest() == snapshot.digest() => {
                 self.renumber(current.renumbered(Arc::clone(snapshot)));
-                Outcome::Current
             }
-            _ => match self.swap(snapshot) {
-                Ok(()) => Outcome::Current,
-                Err(refusal) => {
-                    if !self.refuse(snapshot, &refusal, refused.as_ref()) {
-                        return;
-                    }
-                    Outcome::Refused(refusal)
+            current => {
+                if let Err(refusal) = self.swap(snapshot, current.as_deref()) {
+                    self.refuse(snapshot, &refusal, refused.as_ref());
                 }
-            },
-        };
-        let not_after = self.state.borrow().current.as_deref().and_then(Generation::not_after);
-        self.source.report(Report { generation: snapshot.generation(), digest: snapshot.digest(), outcome, not_after });
+            }
+        }
     }
 
-    /// Loads the snapshot, has every consumer prepare it, and only then commits.
-    fn swap(&self, snapshot: &Arc<Snapshot>) -> Result<(), Refusal> {
-        let generation = Arc::new(Generation::load(Arc::clone(snapshot))?);
+    /// What became of the snapshot delivered last, where that is news.
+    fn report(&self, snapshot: &Snapshot, told: &mut Told) {
+        let count = self.tally.count();
+        let report = {
+            let state = self.state.borrow();
+            let refusal = state.refused.as_ref().map(|refused| &refused.refusal).or(state.withdrawn.as_ref());
+            Report {
+                generation: snapshot.generation(),
+                digest: snapshot.digest(),
+                outcome: match refusal {
+                    Some(refusal) => Outcome::Refused(refusal.clone()),
+                    None if self.is_settled(count) => Outcome::Settled,
+                    None => Outcome::Current,
+                },
+                connections_on_older: count.older,
+                not_after: state.current.as_deref().and_then(Generation::not_after),
+            }
+        };
+        if told.report.as_ref() != Some(&report) {
+            told.report = Some(report.clone());
+            self.source.report(report);
+        }
+    }
+
+    pub(super) fn is_settled(&self, count: Count) -> bool {
+        count.older == 0 && !self.untallied.load(Ordering::Relaxed)
+    }
+
+    /// Loads the snapshot and puts it to use.
+    fn swap(&self, snapshot: &Arc<Snapshot>, previous: Option<&Generation>) -> Result<(), Refusal> {
+        let generation = Generation::following(Arc::clone(snapshot), previous)?;
+        match generation.not_after() {
+            Some(end) if self.expiry == ExpiryPolicy::FailClosed && generation.has_expired(SystemTime::now()) => {
+                Err(Refusal::Expired(end))
+            }
+            _ => self.commit(Arc::new(generation)),
+        }
+    }
+
+    /// Has every consumer prepare the generation, and only then puts it to use.
+    fn commit(&self, generation: Arc<Generation>) -> Result<(), Refusal> {
         let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
         consumers.retain(Attached::is_alive);
         let mut commits: Vec<(&mut bool, Commit)> = Vec::with_capacity(consumers.len());
@@ -92,13 +162,55 @@ impl Shared {
             *idle = false;
         }
         log_swap(&self.name, &generation);
+        self.tally.swap(generation.sequence());
         self.state.send_modify(|state| {
             state.current = Some(generation);
             state.swaps += 1;
             state.refused = None;
+            state.withdrawn = None;
         });
         drop(consumers);
         Ok(())
+    }
+
+    /// Holds the end of the current leaf against the clock; gives the time until it has to be looked at again.
+    fn look_at_expiry(&self, now: SystemTime, told: &mut Told) -> Duration {
+        let (current, withdrawn) = {
+            let state = self.state.borrow();
+            (state.current.clone(), state.withdrawn.is_some())
+        };
+        let Some((generation, end)) = current.and_then(|current| Some((Arc::clone(&current), current.not_after()?)))
+        else {
+            return CLOCK_CHECK;
+        };
+        if !generation.has_expired(now) {
+            told.expired = None;
+            // The clock was set back.
+            if withdrawn && let Err(refusal) = self.commit(generation) {
+                tracing::warn!(identity = %self.name, %refusal, "a generation that is valid again cannot be used");
+            }
+            let left = end.duration_since(now).unwrap_or_default() + Duration::from_secs(1);
+            return left.min(CLOCK_CHECK);
+        }
+        if told.expired.replace(end) != Some(end) {
+            tracing::error!(
+                identity = %self.name, not_after = rfc3339(end), policy = ?self.expiry,
+                "the leaf in use has expired and nothing newer has come"
+            );
+        }
+        if self.expiry == ExpiryPolicy::FailClosed && !withdrawn {
+            self.withdraw(Refusal::Expired(end));
+        }
+        CLOCK_CHECK
+    }
+
+    fn withdraw(&self, refusal: Refusal) {
+        let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        for consumer in consumers.iter().filter_map(|attached| attached.consumer.upgrade()) {
+            consumer.withdraw(&refusal);
+        }
+        self.state.send_modify(|state| state.withdrawn = Some(refusal));
+        drop(consumers);
     }
 
     /// The same content under another number: consumers keep what they have.
@@ -110,15 +222,14 @@ impl Shared {
         });
     }
 
-    /// Whether the refusal is news.
-    fn refuse(&self, snapshot: &Snapshot, refusal: &Refusal, before: Option<&RefusedGeneration>) -> bool {
+    fn refuse(&self, snapshot: &Snapshot, refusal: &Refusal, before: Option<&RefusedGeneration>) {
         let refused = RefusedGeneration {
             generation: snapshot.generation(),
             digest: snapshot.digest(),
             refusal: refusal.clone(),
         };
         if before == Some(&refused) {
-            return false;
+            return;
         }
         let kept = self.state.borrow().current.as_deref().map(|generation| generation.snapshot().generation());
         tracing::warn!(
@@ -126,7 +237,6 @@ impl Shared {
             "refused a generation"
         );
         self.state.send_modify(|state: &mut State| state.refused = Some(refused));
-        true
     }
 }
 

@@ -117,4 +117,8 @@ impl Consumer for Slot {
         let config = Arc::clone(&self.config);
         Ok(Box::new(move || config.store(Some(prepared))))
     }
+
+    fn withdraw(&self, _refusal: &Refusal) {
+        self.config.store(None);
+    }
 }

@@ -79,4 +79,12 @@ impl Consumer for Slot {
         let current = Arc::clone(&self.current);
         Ok(Box::new(move || current.store(Some(certified_key))))
     }
+
+    fn withdraw(&self, _refusal: &Refusal) {
+        self.current.store(None);
+    }
+
+    fn tallies(&self) -> bool {
+        false
+    }
 }

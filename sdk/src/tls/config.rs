@@ -25,9 +25,9 @@ pub(crate) fn server_config(generation: &Generation, tls: &ServerTls) -> Result<
     let Some(certified_key) = generation.certified_key() else {
         return Err(Refusal::Incomplete("a credential, which a server presents to its clients".to_owned()));
     };
-    let verifier = match (tls.client_certificates, generation.validator()) {
+    let verifier = match (tls.client_certificates, generation.trust()) {
         (ClientCertificates::None, _) => None,
-        (certificates, Some(validator)) => ClientVerifier::new(Arc::clone(validator), certificates),
+        (certificates, Some(trust)) => ClientVerifier::new(Arc::clone(trust), certificates),
         (_, None) => {
             return Err(Refusal::Incomplete(
                 "a bundle, which a server verifies client certificates by; without one, set client certificates to none"
@@ -54,10 +54,10 @@ pub(crate) fn server_config(generation: &Generation, tls: &ServerTls) -> Result<
 ///
 /// The generation has no bundle.
 pub(crate) fn client_config(generation: &Generation, tls: &ClientTls) -> Result<ClientConfig, Refusal> {
-    let Some(validator) = generation.validator() else {
+    let Some(trust) = generation.trust() else {
         return Err(Refusal::Incomplete("a bundle, which a client verifies servers by".to_owned()));
     };
-    let verifier = ServerVerifier::new(Arc::clone(validator), tls.verification.clone());
+    let verifier = ServerVerifier::new(Arc::clone(trust), tls.verification.clone());
     let builder = builder(ClientConfig::builder_with_provider(crypto::provider()), tls.versions)
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));

@@ -2,25 +2,28 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use evercert_core::credential::Credential;
 use evercert_core::crypto;
-use evercert_core::path::PathValidator;
 use evercert_core::snapshot::Snapshot;
 use rustls::InconsistentKeys;
 use rustls::sign::CertifiedKey;
 
 use crate::source::Refusal;
+use crate::tls::trust::Trust;
 
-/// One published generation, loaded: the credential as a key rustls signs with, and the validator over the bundle of the identity's
-/// own trust domain; federated bundles are carried, and no peer is accepted by them. Immutable and built whole; the rustls configs
-/// of servers and channels are built from it.
+/// The sequence of an identity's first generation.
+const FIRST: u64 = 1;
+
+/// One published generation, loaded: the credential as a key rustls signs with, and whom it trusts. Immutable and built whole; the
+/// rustls configs of servers and channels are built from it.
 #[derive(Clone)]
 pub struct Generation {
     snapshot: Arc<Snapshot>,
     certified_key: Option<Arc<CertifiedKey>>,
-    validator: Option<Arc<PathValidator>>,
+    trust: Option<Arc<Trust>>,
+    sequence: u64,
 }
 
 impl Generation {
@@ -31,10 +34,19 @@ impl Generation {
     /// [`Refusal::Credential`]: the key is of a kind the crypto provider does not know, or is not the leaf's.
     /// [`Refusal::Bundle`]: no anchor of the bundle can be used.
     pub fn load(snapshot: Arc<Snapshot>) -> Result<Self, Refusal> {
+        Self::following(snapshot, None)
+    }
+
+    /// Loads the snapshot that follows `previous`. Equal bundles are the same trust, so that nobody is verified again for nothing.
+    pub(crate) fn following(snapshot: Arc<Snapshot>, previous: Option<&Self>) -> Result<Self, Refusal> {
         let certified_key = snapshot.credential().map(|credential| certified_key(credential)).transpose()?;
-        let validator = snapshot.bundles().own.as_deref().map(PathValidator::new).transpose();
-        let validator = validator.map_err(|error| Refusal::Bundle(error.to_string()))?;
-        Ok(Self { certified_key: certified_key.map(Arc::new), validator: validator.map(Arc::new), snapshot })
+        let unchanged = previous.and_then(Self::trust).filter(|trust| trust.bundles() == snapshot.bundles());
+        let trust = match unchanged {
+            Some(trust) => Some(Arc::clone(trust)),
+            None => Trust::load(snapshot.bundles())?.map(Arc::new),
+        };
+        let sequence = previous.map_or(FIRST, |previous| previous.sequence + 1);
+        Ok(Self { certified_key: certified_key.map(Arc::new), trust, snapshot, sequence })
     }
 
     /// What this generation was loaded from.
@@ -49,10 +61,21 @@ impl Generation {
         self.certified_key.as_ref()
     }
 
-    /// The validator of peers' paths; absent for an identity without a bundle.
+    /// Whom it trusts; absent for an identity without a bundle. The same `Arc` as the generation's before where bundles are equal.
     #[must_use]
-    pub fn validator(&self) -> Option<&Arc<PathValidator>> {
-        self.validator.as_ref()
+    pub fn trust(&self) -> Option<&Arc<Trust>> {
+        self.trust.as_ref()
+    }
+
+    /// Whether the leaf is no longer valid at `now`; validity is counted in whole seconds, and the last one is part of it.
+    #[must_use]
+    pub fn has_expired(&self, now: SystemTime) -> bool {
+        self.not_after().is_some_and(|not_after| not_after + Duration::from_secs(1) <= now)
+    }
+
+    /// Counts the swaps of this process; the same content under another number is none.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// The last instant at which the leaf is valid.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert_core::crypto;
-use evercert_core::path::{PathError, PathValidator, Role};
+use evercert_core::path::{PathError, Role};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -14,15 +14,15 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, ExtendedKeyPurpose, OtherError, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use webpki::EndEntityCert;
 
 use crate::spiffe::SpiffeId;
 use crate::tls::settings::{ClientCertificates, ServerVerification};
+use crate::tls::trust::{Trust, spiffe_id};
 
-/// Verifies clients for a server: a path to the bundle's anchors for the client role. Belongs to one generation.
+/// Verifies clients for a server: a path to an anchor it trusts, for the client role. Belongs to one generation.
 #[derive(Debug)]
 pub struct ClientVerifier {
-    validator: Arc<PathValidator>,
+    trust: Arc<Trust>,
     mandatory: bool,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -30,13 +30,13 @@ pub struct ClientVerifier {
 impl ClientVerifier {
     /// A verifier; `None` where clients are not asked.
     #[must_use]
-    pub fn new(validator: Arc<PathValidator>, certificates: ClientCertificates) -> Option<Self> {
+    pub fn new(trust: Arc<Trust>, certificates: ClientCertificates) -> Option<Self> {
         let mandatory = match certificates {
             ClientCertificates::Required => true,
             ClientCertificates::Optional => false,
             ClientCertificates::None => return None,
         };
-        Some(Self { validator, mandatory, algorithms: algorithms() })
+        Some(Self { trust, mandatory, algorithms: algorithms() })
     }
 }
 
@@ -57,7 +57,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let path = self.validator.validate(leaf, intermediates, Role::Client, system_time(now));
+        let path = self.trust.validate(leaf, intermediates, Role::Client, system_time(now));
         path.map_err(rejection).map(|()| ClientCertVerified::assertion())
     }
 
@@ -84,11 +84,11 @@ impl ClientCertVerifier for ClientVerifier {
     }
 }
 
-/// Verifies servers for a client: a path to the bundle's anchors for the server role, and the server's name or SPIFFE ID.
+/// Verifies servers for a client: a path to an anchor it trusts, for the server role, and the server's name or SPIFFE ID.
 /// Belongs to one generation.
 #[derive(Debug)]
 pub struct ServerVerifier {
-    validator: Arc<PathValidator>,
+    trust: Arc<Trust>,
     verification: ServerVerification,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -96,8 +96,8 @@ pub struct ServerVerifier {
 impl ServerVerifier {
     /// A verifier.
     #[must_use]
-    pub fn new(validator: Arc<PathValidator>, verification: ServerVerification) -> Self {
-        Self { validator, verification, algorithms: algorithms() }
+    pub fn new(trust: Arc<Trust>, verification: ServerVerification) -> Self {
+        Self { trust, verification, algorithms: algorithms() }
     }
 
     fn verify_identity(&self, leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), rustls::Error> {
@@ -128,7 +128,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.validator.validate(leaf, intermediates, Role::Server, system_time(now)).map_err(rejection)?;
+        self.trust.validate(leaf, intermediates, Role::Server, system_time(now)).map_err(rejection)?;
         self.verify_identity(leaf, name)?;
         Ok(ServerCertVerified::assertion())
     }
@@ -156,14 +156,9 @@ impl ServerCertVerifier for ServerVerifier {
     }
 }
 
-/// An X.509-SVID holds exactly one URI SAN (X509-SVID §2): with two, which one was meant is anyone's guess.
 fn verify_spiffe_id(leaf: &CertificateDer<'_>, ids: &[SpiffeId]) -> Result<(), rustls::Error> {
-    let leaf = EndEntityCert::try_from(leaf).map_err(|_| CertificateError::BadEncoding)?;
-    let mut uris = leaf.valid_uri_names();
-    match (uris.next(), uris.next()) {
-        (Some(uri), None) if ids.iter().any(|id| id.as_str() == uri) => Ok(()),
-        _ => Err(CertificateError::NotValidForName.into()),
-    }
+    let id = spiffe_id(leaf).filter(|id| ids.contains(id));
+    id.map(drop).ok_or_else(|| CertificateError::NotValidForName.into())
 }
 
 fn algorithms() -> WebPkiSupportedAlgorithms {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evercert::Identity;
-use evercert::source::{Report, Source, SourceState};
+use evercert::source::{Outcome, Report, Source, SourceState};
 use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::snapshot::Snapshot;
@@ -26,8 +26,9 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future).await.expect("it did not happen within the deadline")
 }
 
-/// A source under the test's hands.
+/// A source under the test's hands. Of a generation it is told once whether it was taken up; how older connections go is not told.
 pub(crate) struct Script {
+    taken_up: std::sync::Mutex<Option<Report>>,
     state: watch::Sender<SourceState>,
     sent: mpsc::UnboundedSender<Report>,
     reports: Mutex<mpsc::UnboundedReceiver<Report>>,
@@ -36,7 +37,12 @@ pub(crate) struct Script {
 impl Script {
     pub(crate) fn new() -> Arc<Self> {
         let (sent, reports) = mpsc::unbounded_channel();
-        Arc::new(Self { state: watch::Sender::default(), sent, reports: Mutex::new(reports) })
+        Arc::new(Self {
+            taken_up: std::sync::Mutex::default(),
+            state: watch::Sender::default(),
+            sent,
+            reports: Mutex::new(reports),
+        })
     }
 
     pub(crate) fn of(snapshot: Snapshot) -> Arc<Self> {
@@ -88,7 +94,10 @@ impl Source for Script {
     }
 
     fn report(&self, report: Report) {
-        let _ = self.sent.send(report);
+        let first = self.taken_up.lock().unwrap().replace(taken_up(&report)) != Some(taken_up(&report));
+        if first {
+            let _ = self.sent.send(taken_up(&report));
+        }
     }
 }
 
@@ -104,6 +113,14 @@ pub(crate) fn bundle(authorities: &[&Authority]) -> Bundles {
 
 pub(crate) fn snapshot(generation: u64, issued: &Issued, trusted: &[&Authority]) -> Snapshot {
     Snapshot::new(generation, credential(issued), bundle(trusted), None)
+}
+
+fn taken_up(report: &Report) -> Report {
+    let outcome = match &report.outcome {
+        Outcome::Settled => Outcome::Current,
+        other => other.clone(),
+    };
+    Report { outcome, connections_on_older: 0, ..report.clone() }
 }
 
 /// A leaf for [`NAME`].

@@ -98,7 +98,7 @@ impl Holding {
             generation: publication.generation,
             digest: report.digest.as_bytes().to_vec(),
             outcome: Some(outcome(&report.outcome)),
-            connections_on_older: 0,
+            connections_on_older: u32::try_from(report.connections_on_older).unwrap_or(u32::MAX),
             not_after: report.not_after.map(Into::into),
         })
     }
@@ -183,9 +183,10 @@ fn sentences<'a>(findings: impl Iterator<Item = &'a v1::Finding>) -> String {
 fn outcome(outcome: &Outcome) -> v1::report::Outcome {
     match outcome {
         Outcome::Current => v1::report::Outcome::Stage(v1::Stage::Current.into()),
+        Outcome::Settled => v1::report::Outcome::Stage(v1::Stage::Settled.into()),
         Outcome::Refused(refusal) => {
             let code = match refusal {
-                Refusal::Credential(_) => v1::RefusedCode::Credential,
+                Refusal::Credential(_) | Refusal::Expired(_) => v1::RefusedCode::Credential,
                 Refusal::Bundle(_) => v1::RefusedCode::Bundle,
                 Refusal::Incomplete(_) => v1::RefusedCode::Incomplete,
             };
@@ -253,6 +254,7 @@ mod tests {
             generation: snapshot.generation(),
             digest: snapshot.digest(),
             outcome: Outcome::Current,
+            connections_on_older: 0,
             not_after: None,
         }
     }

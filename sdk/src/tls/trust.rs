@@ -1,0 +1,133 @@
+//! Whom one generation trusts.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use evercert_core::bundle::Bundles;
+use evercert_core::path::{PathError, PathValidator, Role};
+use rustls_pki_types::CertificateDer;
+use webpki::EndEntityCert;
+
+use crate::source::Refusal;
+use crate::spiffe::SpiffeId;
+
+/// Whom one generation trusts: the anchors and CRLs of its own bundle, and those of federated trust domains.
+///
+/// A peer whose SPIFFE ID is of a federated trust domain is held against that domain's bundle and no other, and every other peer
+/// against the own bundle (X509-SVID §5, SPIFFE Federation §2): a partner's CA vouches for the partner alone, and nobody else's for it.
+#[derive(Debug)]
+pub struct Trust {
+    bundles: Bundles,
+    own: Option<PathValidator>,
+    federated: BTreeMap<String, PathValidator>,
+}
+
+impl Trust {
+    /// Loads bundles; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Bundle`]: no anchor of a bundle can be used, or a CRL cannot be parsed.
+    pub fn load(bundles: &Bundles) -> Result<Option<Self>, Refusal> {
+        if bundles.own.is_none() && bundles.federated.is_empty() {
+            return Ok(None);
+        }
+        let own = bundles.own.as_deref().map(PathValidator::new).transpose();
+        let own = own.map_err(|error| Refusal::Bundle(error.to_string()))?;
+        let federated = bundles.federated.iter().map(|(domain, bundle)| {
+            let validator = PathValidator::new(bundle);
+            let refused = |error| Refusal::Bundle(format!("of the federated trust domain {domain}: {error}"));
+            validator.map(|validator| (domain.clone(), validator)).map_err(refused)
+        });
+        Ok(Some(Self { bundles: bundles.clone(), own, federated: federated.collect::<Result<_, _>>()? }))
+    }
+
+    /// What it was loaded from.
+    #[must_use]
+    pub fn bundles(&self) -> &Bundles {
+        &self.bundles
+    }
+
+    /// Validates the path of a peer in `role` at `now`; names are not looked at, but for the trust domain that chooses the bundle.
+    ///
+    /// # Errors
+    ///
+    /// Why the path does not hold.
+    pub fn validate(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        role: Role,
+        now: SystemTime,
+    ) -> Result<(), PathError> {
+        let validator = self.federated(leaf).or(self.own.as_ref()).ok_or(PathError::NoAnchor)?;
+        validator.validate(leaf, intermediates, role, now)
+    }
+
+    /// The validator of the federated trust domain that `leaf` says it is of.
+    fn federated(&self, leaf: &CertificateDer<'_>) -> Option<&PathValidator> {
+        if self.federated.is_empty() {
+            return None;
+        }
+        self.federated.get(spiffe_id(leaf)?.trust_domain())
+    }
+}
+
+/// The SPIFFE ID of an X.509-SVID, which holds exactly one URI SAN (X509-SVID §2): with two, which one was meant is anyone's guess.
+pub(super) fn spiffe_id(leaf: &CertificateDer<'_>) -> Option<SpiffeId> {
+    let leaf = EndEntityCert::try_from(leaf).ok()?;
+    let mut uris = leaf.valid_uri_names();
+    match (uris.next(), uris.next()) {
+        (Some(uri), None) => uri.parse().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use evercert_core::bundle::Bundle;
+    use evercert_fixtures::{Authority, Leaf};
+
+    use super::*;
+
+    fn bundle(authority: &Authority) -> Arc<Bundle> {
+        Arc::new(Bundle::new(vec![authority.ca_der().to_vec().into()], Vec::new()))
+    }
+
+    fn trusts(trust: &Trust, authority: &Authority, leaf: Leaf) -> bool {
+        let leaf = CertificateDer::from(authority.issue(leaf).leaf_der);
+        trust.validate(&leaf, &[], Role::Client, SystemTime::now()).is_ok()
+    }
+
+    #[test]
+    fn a_partners_ca_vouches_for_the_partners_trust_domain_alone_and_nobody_elses_for_it() {
+        let (own, partner) = (Authority::new("own"), Authority::new("partner"));
+        let federated = BTreeMap::from([("partner.example.org".to_owned(), bundle(&partner))]);
+        let trust = Trust::load(&Bundles { own: Some(bundle(&own)), federated }).unwrap().unwrap();
+        let of = |uri: &str| Leaf::for_dns("a.example.org").uri(uri);
+        assert!(trusts(&trust, &own, Leaf::for_dns("a.example.org")));
+        assert!(trusts(&trust, &own, of("spiffe://example.org/a")));
+        assert!(trusts(&trust, &partner, of("spiffe://partner.example.org/a")));
+        assert!(!trusts(&trust, &own, of("spiffe://partner.example.org/a")));
+        assert!(!trusts(&trust, &partner, of("spiffe://example.org/a")));
+        assert!(!trusts(&trust, &partner, Leaf::for_dns("a.example.org")));
+        let two = of("spiffe://partner.example.org/a").uri("spiffe://example.org/a");
+        assert!(!trusts(&trust, &partner, two), "of two URIs neither says who it is");
+    }
+
+    #[test]
+    fn federated_bundles_alone_trust_nobody_else() {
+        let partner = Authority::new("partner");
+        let federated = BTreeMap::from([("partner.example.org".to_owned(), bundle(&partner))]);
+        let trust = Trust::load(&Bundles { own: None, federated }).unwrap().unwrap();
+        assert!(trusts(&trust, &partner, Leaf::for_dns("a.example.org").uri("spiffe://partner.example.org/a")));
+        assert!(!trusts(&trust, &partner, Leaf::for_dns("a.example.org")));
+    }
+
+    #[test]
+    fn no_bundle_is_no_trust() {
+        assert!(Trust::load(&Bundles::default()).unwrap().is_none());
+    }
+}

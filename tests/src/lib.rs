@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a scenario that cannot go on has failed")]
 
 pub mod daemon;
+pub mod load;
 pub mod service;
+pub mod side;
+pub mod stranger;
 pub mod subscriber;
 pub mod wait;

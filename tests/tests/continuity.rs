@@ -9,11 +9,10 @@ use evercert::{Channel, Identity};
 use evercert_api::v1::watch_response::Message;
 use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf};
 use evercert_tests::daemon::{Home, identity};
-use evercert_tests::service::{Load, Outcome, serve};
+use evercert_tests::load::{Load, Outcome, Shape};
+use evercert_tests::service::serve;
 use evercert_tests::subscriber::Subscriber;
 use evercert_tests::wait;
-
-const WORKERS: usize = 4;
 
 fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_evercertd-under-test"))
@@ -67,7 +66,7 @@ async fn rotations_of_server_and_client_fail_no_call() {
     let daemon = home.start().await;
     let (server, client) = (open(&home).await, open(&home).await);
     let (address, _serving) = serve(&server).await;
-    let load = Load::start(&connect(&client, address.port()).await, WORKERS);
+    let load = Load::start(&connect(&client, address.port()).await, Shape::default());
 
     for _ in 0..20 {
         let next = set(&authority);
@@ -89,7 +88,7 @@ async fn a_daemon_killed_and_started_again_fails_no_call_and_a_rotation_in_betwe
     let daemon = home.start().await;
     let (server, client) = (open(&home).await, open(&home).await);
     let (address, _serving) = serve(&server).await;
-    let load = Load::start(&connect(&client, address.port()).await, WORKERS);
+    let load = Load::start(&connect(&client, address.port()).await, Shape::default());
     load.calls(100).await;
 
     daemon.kill();
@@ -120,7 +119,7 @@ async fn a_daemon_started_on_a_bad_set_takes_nothing_from_who_holds_a_good_one()
     let daemon = home.start().await;
     let (server, client) = (open(&home).await, open(&home).await);
     let (address, _serving) = serve(&server).await;
-    let load = Load::start(&connect(&client, address.port()).await, WORKERS);
+    let load = Load::start(&connect(&client, address.port()).await, Shape::default());
 
     daemon.kill();
     volume.swap(&set(&authority).files().with("tls.key", &good.key_pem));
@@ -147,7 +146,7 @@ async fn without_any_daemon_a_service_runs_and_rotates_from_its_mount() {
     let server = Identity::from_directory(volume.path()).await.unwrap();
     let client = Identity::from_directory(volume.path()).await.unwrap();
     let (address, _serving) = serve(&server).await;
-    let load = Load::start(&connect(&client, address.port()).await, WORKERS);
+    let load = Load::start(&connect(&client, address.port()).await, Shape::default());
 
     for _ in 0..5 {
         let next = set(&authority);
@@ -172,7 +171,7 @@ async fn a_service_started_before_its_daemon_serves_as_soon_as_there_is_a_genera
     let _daemon = home.start().await;
     let client = open(&home).await;
     wait::until("the server has its first generation", || async { server.current() }).await;
-    let load = Load::start(&connect(&client, address.port()).await, 1);
+    let load = Load::start(&connect(&client, address.port()).await, Shape { workers: 1, ..Shape::default() });
     load.calls(10).await;
     nothing_failed(&load.stop().await);
 }

@@ -2,17 +2,24 @@
 //!
 //! ```text
 //! Listener ─→ accept loop ─→ ClientHello (wide, 2 s) ─→ handshake with the config of that moment ─→ Incoming ─→ tonic
+//!                                                             ↓ entered, then held against the current trust
+//!                                              Connections ←→ warden: drain, cut
 //! ```
 //!
-//! [`Server`] is the paved path: HTTP/2 limits that hold, the peer's identity in every request, and a shutdown that ends.
-//! [`Identity::incoming`] is the part below, for a tonic server of one's own.
+//! [`Server`] is the paved path: HTTP/2 limits that hold, the peer's identity in every request, connections that end when they have
+//! to, and a shutdown that ends. [`Identity::incoming`] is the part below, for a tonic server of one's own.
 
 mod accept;
+mod connections;
+mod drain;
 mod incoming;
 mod io;
 mod limits;
 mod listener;
 mod peer;
+mod serving;
+mod slot;
+mod warden;
 
 use std::fmt;
 use std::future::Future;
@@ -22,13 +29,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use tokio_stream::StreamExt as _;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::layer::util::Stack;
 use tower::{BoxError, Layer, Service};
 
+pub use drain::{DrainPolicy, MaxAge, Superseded};
 pub use incoming::{Incoming, IncomingSettings};
 pub use io::TlsIo;
 pub use limits::AcceptLimits;
@@ -38,6 +45,8 @@ pub use peer::{PeerIdentity, PeerIdentityLayer, PeerIdentityService};
 use crate::identity::Identity;
 use crate::source::Refusal;
 use crate::tls::{ClientCertificates, TlsVersions};
+use connections::Connections;
+use serving::Serving;
 
 /// How many streams a peer may have open on one connection (RFC 9113 §5.1.2). tonic alone sets no limit, and 50,000 open streams
 /// cost some 440 MB.
@@ -74,7 +83,8 @@ pub struct Server<L = Stack<PeerIdentityLayer, tower::layer::util::Identity>> {
     identity: Identity,
     incoming: IncomingSettings,
     drain_timeout: Duration,
-    tonic: tonic::transport::Server<L>,
+    tonic: tonic::transport::Server,
+    layer: L,
 }
 
 impl Server {
@@ -85,9 +95,14 @@ impl Server {
             .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
             .http2_max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESET_STREAMS))
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .layer(PeerIdentityLayer::default());
-        Self { identity: identity.clone(), incoming: IncomingSettings::default(), drain_timeout: DRAIN_TIMEOUT, tonic }
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
+        Self {
+            identity: identity.clone(),
+            incoming: IncomingSettings::default(),
+            drain_timeout: DRAIN_TIMEOUT,
+            tonic,
+            layer: Stack::new(PeerIdentityLayer::default(), tower::layer::util::Identity::new()),
+        }
     }
 }
 
@@ -116,30 +131,39 @@ impl<L> Server<L> {
         self
     }
 
-    /// Adds a tower layer inside of those added before; the first one of all puts the [`PeerIdentity`] into the request.
+    /// When connections are ended before either side wants to.
+    pub fn drain_policy(mut self, policy: DrainPolicy) -> Self {
+        self.incoming.drain_policy = policy;
+        self
+    }
+
+    /// Adds a tower layer inside of those added before; the first one of all puts the [`PeerIdentity`] into the request. Each is
+    /// applied once, so what it limits or buffers it does for the server and not for a connection.
     pub fn layer<New>(self, layer: New) -> Server<Stack<New, L>> {
         Server {
             identity: self.identity,
             incoming: self.incoming,
             drain_timeout: self.drain_timeout,
-            tonic: self.tonic.layer(layer),
+            tonic: self.tonic,
+            layer: Stack::new(layer, self.layer),
         }
     }
 
-    /// Turns tonic's own knobs. Its TLS settings and those of its TCP listener are not used here; `max_connection_age_grace` cuts
-    /// calls without telling the peer.
-    pub fn tonic(mut self, turn: impl FnOnce(tonic::transport::Server<L>) -> tonic::transport::Server<L>) -> Self {
+    /// Turns tonic's own knobs; layers go into [`Server::layer`]. Its TLS settings and those of its TCP listener are not used here.
+    /// `max_connection_age` works, but has neither jitter nor a deadline, and `max_connection_age_grace` cuts calls without telling
+    /// the peer: [`DrainPolicy::max_age`] has all of it.
+    pub fn tonic(mut self, turn: impl FnOnce(tonic::transport::Server) -> tonic::transport::Server) -> Self {
         self.tonic = turn(self.tonic);
         self
     }
 
     /// Serves until `shutdown` is ready; then the listener is closed, peers are told to go, running calls finish, and what is
-    /// left after the drain timeout is cut. An identity without a generation (see `start_pending`) is served as soon as it has
-    /// one.
+    /// left after the drain timeout is cut. No connection is left when this returns. Where it is dropped instead, all connections
+    /// are cut. An identity without a generation (see `start_pending`) is served as soon as it has one.
     ///
     /// # Errors
     ///
-    /// The identity's current generation lacks what this server needs, or a layer failed.
+    /// The identity's current generation lacks what this server needs.
     ///
     /// # Panics
     ///
@@ -159,25 +183,40 @@ impl<L> Server<L> {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let cut = CancellationToken::new();
-        let (incoming, attached) = Incoming::start(&self.identity, listener, self.incoming, Some(&cut));
+        let (mut incoming, attached) = Incoming::start(&self.identity, listener, self.incoming, true);
+        let connections = CutOnDrop(Arc::clone(incoming.connections()));
         attached?;
-        let draining = Arc::new(Notify::new());
-        let drain = async {
-            shutdown.await;
-            draining.notify_one();
-        };
-        let mut serving = pin!(self.tonic.serve_with_incoming_shutdown(routes.prepare(), incoming, drain));
-        tokio::select! {
-            served = &mut serving => return Ok(served?),
-            () = async {
-                draining.notified().await;
-                tokio::time::sleep(self.drain_timeout).await;
-            } => {}
+        let service = self.layer.layer(routes.prepare());
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(Ok(io)) = incoming.next() => {
+                    let number = io.number();
+                    connections.0.serve(number, Serving::start(self.tonic.clone(), service.clone(), io));
+                }
+            }
         }
-        tracing::warn!(identity = %self.identity.name(), timeout = ?self.drain_timeout, "cut the connections that did not drain");
-        cut.cancel();
-        Ok(serving.await?)
+        connections.0.drain();
+        let drained = tokio::time::timeout(self.drain_timeout, async {
+            incoming.close().await;
+            connections.0.emptied().await;
+        });
+        if drained.await.is_err() {
+            let count = connections.0.cut();
+            tracing::warn!(identity = %self.identity.name(), count, timeout = ?self.drain_timeout, "cut the connections that did not drain");
+        }
+        connections.0.emptied().await;
+        Ok(())
+    }
+}
+
+/// Cuts what is left when it is dropped: nobody would see to these connections any more.
+struct CutOnDrop(Arc<Connections>);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.cut();
     }
 }
 
@@ -198,7 +237,4 @@ pub enum ServeError {
     /// The current generation lacks what this server needs.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// tonic failed.
-    #[error("the server failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
 }

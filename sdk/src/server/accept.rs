@@ -13,21 +13,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use rustls::ServerConfig;
+use evercert_core::path::Role;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
-use tokio_util::sync::{CancellationToken, PollSemaphore};
+use tokio_util::sync::PollSemaphore;
 
+use super::connections::Unwelcome;
 use super::io::TlsIo;
 use super::limits::AcceptLimits;
 use super::listener::Listener;
+use super::slot::{Prepared, Slot};
 use crate::tls::config::ALPN_H2;
+use crate::tls::session::Session;
 use peers::Peers;
 
 /// How long accepting rests when the process or the system is out of what a connection needs. The failed connection stays in the
@@ -37,13 +38,12 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// What an accept loop works with.
 pub(super) struct Accepting<A: Listener> {
     pub(super) listener: A,
-    pub(super) config: Arc<ArcSwapOption<ServerConfig>>,
+    pub(super) slot: Arc<Slot>,
     pub(super) limits: AcceptLimits,
-    pub(super) cut: Option<CancellationToken>,
 }
 
 impl<A: Listener> Accepting<A> {
-    /// Accepts until `finished` is closed. Ends with all its handshakes when it is dropped.
+    /// Accepts until `finished` is closed; then it ends its handshakes, as it does when it is dropped.
     pub(super) async fn run(mut self, finished: mpsc::Sender<TlsIo<A::Io>>) {
         let computing = Arc::new(Semaphore::new(self.limits.computing.max(1)));
         let mut handshakes = JoinSet::new();
@@ -51,7 +51,7 @@ impl<A: Listener> Accepting<A> {
         let mut exhausted = false;
         loop {
             tokio::select! {
-                () = finished.closed() => return,
+                () = finished.closed() => break,
                 Some(ended) = handshakes.join_next_with_id() => {
                     peers.ended(ended.map_or_else(|error| error.id(), |(id, ())| id));
                 }
@@ -63,11 +63,11 @@ impl<A: Listener> Accepting<A> {
                             continue;
                         }
                         let handshake = Handshake {
-                            config: Arc::clone(&self.config),
+                            slot: Arc::clone(&self.slot),
                             limits: self.limits,
                             computing: PollSemaphore::new(Arc::clone(&computing)),
                         };
-                        let task = deliver(handshake, io, self.cut.clone(), finished.clone());
+                        let task = deliver(handshake, io, finished.clone());
                         peers.began(handshakes.spawn(task).id(), peer);
                     }
                     Err(error) if of_one_connection(&error) => {}
@@ -80,6 +80,8 @@ impl<A: Listener> Accepting<A> {
                 },
             }
         }
+        drop(self.listener);
+        handshakes.shutdown().await;
     }
 }
 
@@ -100,39 +102,42 @@ fn of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn deliver<IO>(handshake: Handshake, io: IO, cut: Option<CancellationToken>, finished: mpsc::Sender<TlsIo<IO>>)
+async fn deliver<IO>(handshake: Handshake, io: IO, finished: mpsc::Sender<TlsIo<IO>>)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let preface = handshake.limits.preface;
     match handshake.run(io).await {
         // A receiver that is gone wants no more connections.
-        Ok(stream) => drop(finished.send(TlsIo::new(stream, preface, cut)).await),
+        Ok(io) => drop(finished.send(io).await),
         Err(error) => tracing::debug!(%error, "handshake failed"),
     }
 }
 
 struct Handshake {
-    config: Arc<ArcSwapOption<ServerConfig>>,
+    slot: Arc<Slot>,
     limits: AcceptLimits,
     computing: PollSemaphore,
 }
 
 impl Handshake {
-    async fn run<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO) -> Result<TlsStream<IO>, HandshakeError> {
-        if self.config.load().is_none() {
+    async fn run<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO) -> Result<TlsIo<IO>, HandshakeError> {
+        if !self.slot.is_ready() {
             return Err(HandshakeError::Pending);
         }
         let hello = timeout(self.limits.client_hello, LazyConfigAcceptor::new(Acceptor::default(), io));
         let hello = hello.await.map_err(|_| HandshakeError::ClientHello(self.limits.client_hello))??;
-        let config = self.config.load_full().ok_or(HandshakeError::Pending)?;
-        let accept = InTurn { handshake: hello.into_stream(config), computing: self.computing };
+        let prepared = self.slot.load().ok_or(HandshakeError::Pending)?;
+        let Prepared { generation, config } = &*prepared;
+        let accept = InTurn { handshake: hello.into_stream(Arc::clone(config)), computing: self.computing };
         let stream =
             timeout(self.limits.handshake, accept).await.map_err(|_| HandshakeError::Slow(self.limits.handshake))??;
-        if stream.get_ref().1.alpn_protocol() != Some(ALPN_H2) {
+        let tls = stream.get_ref().1;
+        if tls.alpn_protocol() != Some(ALPN_H2) {
             return Err(HandshakeError::NoHttp2);
         }
-        Ok(stream)
+        let session = Session::new(Arc::clone(generation), tls.peer_certificates(), Role::Client);
+        let entry = self.slot.connections().enter(session)?;
+        Ok(TlsIo::new(stream, self.limits.preface, entry))
     }
 }
 
@@ -164,6 +169,8 @@ enum HandshakeError {
     #[error("the peer does not offer HTTP/2 (ALPN h2)")]
     NoHttp2,
     #[error(transparent)]
+    Unwelcome(#[from] Unwelcome),
+    #[error(transparent)]
     Tls(#[from] io::Error),
 }
 
@@ -175,7 +182,11 @@ mod tests {
     use tokio::io::DuplexStream;
 
     use super::*;
+    use crate::identity::Tally;
+    use crate::server::DrainPolicy;
+    use crate::server::connections::Connections;
     use crate::server::listener::sealed::Sealed;
+    use crate::tls::ServerTls;
 
     /// Fails each accept with one error, and counts.
     struct Failing {
@@ -199,7 +210,10 @@ mod tests {
     async fn asked(errno: rustix::io::Errno) -> usize {
         let asked = Arc::new(AtomicUsize::new(0));
         let listener = Failing { errno, asked: Arc::clone(&asked) };
-        let accepting = Accepting { listener, config: Arc::default(), limits: AcceptLimits::default(), cut: None };
+        let tally = Arc::new(Tally::default());
+        let connections = Arc::new(Connections::new("test".into(), DrainPolicy::default(), false, tally));
+        let slot = Arc::new(Slot::new(ServerTls::default(), connections));
+        let accepting = Accepting { listener, slot, limits: AcceptLimits::default() };
         let (sender, _finished) = mpsc::channel(1);
         let until = tokio::time::Instant::now() + EXHAUSTED_PAUSE * 10;
         let many = async {

@@ -6,20 +6,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use arc_swap::ArcSwapOption;
-use rustls::ServerConfig;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::accept::Accepting;
+use super::connections::Connections;
+use super::drain::DrainPolicy;
 use super::io::TlsIo;
 use super::limits::AcceptLimits;
 use super::listener::Listener;
-use crate::identity::{Commit, Consumer, Identity};
+use super::slot::Slot;
+use super::warden;
+use crate::identity::Identity;
 use crate::source::Refusal;
-use crate::tls::{Generation, ServerTls, config};
+use crate::tls::ServerTls;
 
 /// How many finished connections wait for the server to take them. Behind them handshakes wait too, and then accepting.
 const FINISHED_QUEUE: usize = 64;
@@ -29,13 +30,16 @@ const FINISHED_QUEUE: usize = 64;
 /// ends unfinished handshakes.
 ///
 /// While the identity has no generation that this server can use, connections are closed unanswered.
+///
+/// A serve loop of one's own has no hook to drain a connection by, so what the [`DrainPolicy`] would drain is not told to go, and is cut
+/// where it would be cut after the drain. That concerns connections whose peers are no longer trusted, those made with
+/// a leaf of ours that expired under a policy of failing closed, and, if set, superseded and aged ones. A connection whose
+/// peer's certificate expires is cut then, as everywhere. It holds for connections that have been taken out of this stream too, and as long as
+/// they live.
 pub struct Incoming<IO> {
     finished: mpsc::Receiver<TlsIo<IO>>,
-    // Attached to the identity for as long as this lives.
-    _slot: Arc<Slot>,
-    _accepting: AbortOnDropHandle<()>,
-    // Keeps the identity's task going.
-    _identity: Identity,
+    connections: Arc<Connections>,
+    accepting: AbortOnDropHandle<()>,
 }
 
 /// The settings of an [`Incoming`].
@@ -45,6 +49,8 @@ pub struct IncomingSettings {
     pub tls: ServerTls,
     /// The limits of connections that have not finished their handshake.
     pub limits: AcceptLimits,
+    /// When connections are ended.
+    pub drain_policy: DrainPolicy,
 }
 
 impl Identity {
@@ -64,7 +70,7 @@ impl Identity {
     ///
     /// Outside a tokio runtime.
     pub fn incoming_with<A: Listener>(&self, listener: A, settings: IncomingSettings) -> Incoming<A::Io> {
-        let (incoming, attached) = Incoming::start(self, listener, settings, None);
+        let (incoming, attached) = Incoming::start(self, listener, settings, false);
         if let Err(refusal) = attached {
             tracing::warn!(identity = %self.name(), %refusal, "cannot serve the current generation; connections are closed");
         }
@@ -73,21 +79,44 @@ impl Identity {
 }
 
 impl<IO: Send + 'static> Incoming<IO> {
-    /// Starts accepting, whether the current generation can be used or not. `cut` ends the connections too.
+    /// Starts accepting, whether the current generation can be used or not. `drains`: whether whoever serves the connections can drain
+    /// them.
     pub(super) fn start<A: Listener<Io = IO>>(
         identity: &Identity,
         listener: A,
         settings: IncomingSettings,
-        cut: Option<&CancellationToken>,
+        drains: bool,
     ) -> (Self, Result<(), Refusal>) {
-        let slot = Arc::new(Slot { tls: settings.tls, config: Arc::default() });
+        let connections =
+            Connections::new(Arc::clone(identity.name()), settings.drain_policy, drains, Arc::clone(identity.tally()));
+        let connections = Arc::new(connections);
+        let slot = Arc::new(Slot::new(settings.tls, Arc::clone(&connections)));
         let weak = Arc::downgrade(&slot);
         let attached = identity.attach(weak);
         let (sender, finished) = mpsc::channel(FINISHED_QUEUE);
-        let accepting =
-            Accepting { listener, config: Arc::clone(&slot.config), limits: settings.limits, cut: cut.cloned() };
+        let accepting = Accepting { listener, slot: Arc::clone(&slot), limits: settings.limits };
         let accepting = AbortOnDropHandle::new(tokio::spawn(accepting.run(sender)));
-        (Self { finished, _slot: slot, _accepting: accepting, _identity: identity.clone() }, attached)
+        tokio::spawn(warden::watch(Arc::clone(&connections), slot, identity.clone()));
+        (Self { finished, connections, accepting }, attached)
+    }
+
+    /// The connections that have been accepted and still live.
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    /// Closes the listener, ends unfinished handshakes and closes what nobody has taken.
+    pub(super) async fn close(mut self) {
+        self.finished.close();
+        while self.finished.recv().await.is_some() {}
+        // Should it have panicked, there is nothing of it left either.
+        let _ = (&mut self.accepting).await;
+    }
+}
+
+impl<IO> Drop for Incoming<IO> {
+    fn drop(&mut self) {
+        self.connections.close();
     }
 }
 
@@ -102,23 +131,5 @@ impl<IO> Stream for Incoming<IO> {
 impl<IO> fmt::Debug for Incoming<IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incoming").field("waiting", &self.finished.len()).finish_non_exhaustive()
-    }
-}
-
-/// Where the accept loop finds the config of the moment.
-struct Slot {
-    tls: ServerTls,
-    config: Arc<ArcSwapOption<ServerConfig>>,
-}
-
-impl Consumer for Slot {
-    fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal> {
-        let prepared = Arc::new(config::server_config(generation, &self.tls)?);
-        let config = Arc::clone(&self.config);
-        Ok(Box::new(move || config.store(Some(prepared))))
-    }
-
-    fn withdraw(&self, _refusal: &Refusal) {
-        self.config.store(None);
     }
 }

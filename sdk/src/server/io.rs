@@ -11,8 +11,10 @@ use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
+
+use super::connections::Entry;
 
 /// The length of the HTTP/2 connection preface (RFC 9113 §3.4).
 const PREFACE_LENGTH: usize = 24;
@@ -24,7 +26,9 @@ const PREFACE_LENGTH: usize = 24;
 pub struct TlsIo<IO> {
     stream: Box<TlsStream<IO>>,
     preface: Option<Preface>,
-    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    // After the stream: no descriptor outlives its connection's entry.
+    entry: Entry,
 }
 
 /// What is missing of the preface, and until when.
@@ -35,15 +39,20 @@ struct Preface {
 }
 
 impl<IO> TlsIo<IO> {
-    /// Cancelling `cut` fails what is under way on the connection, and everything after.
-    pub(super) fn new(stream: TlsStream<IO>, timeout: Duration, cut: Option<CancellationToken>) -> Self {
+    /// Once it is cut, what is under way on the connection fails, and everything after.
+    pub(super) fn new(stream: TlsStream<IO>, timeout: Duration, entry: Entry) -> Self {
         let deadline = Box::pin(tokio::time::sleep(timeout));
         Self {
             stream: Box::new(stream),
             preface: Some(Preface { missing: PREFACE_LENGTH, timeout, deadline }),
-            // A token of its own: waiting on one that all share would have all connections meet at its lock.
-            cut: cut.map(|cut| Box::pin(cut.child_token().cancelled_owned())),
+            cut: Box::pin(entry.cut().clone().cancelled_owned()),
+            entry,
         }
+    }
+
+    /// Its number among the server's connections.
+    pub(super) fn number(&self) -> u64 {
+        self.entry.number()
     }
 
     /// The TLS session: versions, suite, the peer's certificates.
@@ -61,9 +70,7 @@ impl<IO> TlsIo<IO> {
     /// The outcome, unless the connection would wait and has been cut. A busy connection waits often enough: tokio's sockets do
     /// every so many operations.
     fn unless_cut<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let (Some(cut), Poll::Pending) = (&mut self.cut, &outcome)
-            && cut.as_mut().poll(cx).is_ready()
-        {
+        if outcome.is_pending() && self.cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, Cut)));
         }
         outcome
@@ -146,5 +153,5 @@ impl<IO> fmt::Debug for TlsIo<IO> {
 struct NoPreface(Duration);
 
 #[derive(Debug, thiserror::Error)]
-#[error("the connection did not drain in time")]
+#[error("the server has cut the connection")]
 struct Cut;

@@ -11,7 +11,7 @@ use tonic::transport::server::Connected;
 /// A listening socket: tokio's `TcpListener` or `UnixListener`.
 pub trait Listener: sealed::Sealed + Send + 'static {
     /// What it accepts.
-    type Io: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static;
+    type Io: AsyncRead + AsyncWrite + Connected + Unpin + Send + Sync + 'static;
 
     /// Accepts one connection; with the peer's address where it says something about the peer. Cancel safe.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Option<IpAddr>)>> + Send;

@@ -124,7 +124,7 @@ async fn many_handshakes_at_once_all_succeed_whatever_the_pool() {
     let identity = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
     let (listener, port) = listen().await;
     let limits = AcceptLimits { computing: 1, unfinished: 3, ..AcceptLimits::default() };
-    let incoming = identity.incoming_with(listener, IncomingSettings { tls: ServerTls::default(), limits });
+    let incoming = identity.incoming_with(listener, IncomingSettings { limits, ..IncomingSettings::default() });
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     let own = ca.issue_dns("client.example.org");

@@ -1,0 +1,433 @@
+//! The live connections of one server.
+//!
+//! ```text
+//! handshake ─ enter ─→ Connections ←─ generation, withdrawn ─ slot
+//!    TlsIo ─ dropped ─→    ↕ verdicts, what is due
+//!                        warden
+//! ```
+//!
+//! An entry lives exactly as long as its connection's IO does, whoever holds that, so that no way a connection can end has to be
+//! thought of here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use evercert_core::clock::Now;
+use evercert_core::path::PathError;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::drain::{DrainPolicy, Facts, Fate, Settled, Standing, Why, plan};
+use super::serving::Serving;
+use crate::identity::{Member, Tally};
+use crate::tls::Generation;
+use crate::tls::session::Session;
+
+/// The fractional part of the golden ratio: its multiples fill the unit interval evenly, however many there are.
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
+
+/// The live connections of one server: the one owner of what is known of them.
+pub(super) struct Connections {
+    /// The identity's name, for the log.
+    pub(super) identity: Arc<str>,
+    policy: DrainPolicy,
+    /// Whether connections can be drained; else they can only be cut.
+    drains: bool,
+    tally: Arc<Tally>,
+    first_phase: f64,
+    state: Mutex<State>,
+    /// Wakes the warden: there is something to judge, or something is due sooner than it knew.
+    pub(super) stirred: Notify,
+    emptied: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    live: BTreeMap<u64, Live>,
+    /// What is next for each connection, the soonest first.
+    agenda: BTreeSet<(Instant, u64)>,
+    /// How many there have been; the next one's number.
+    entered: u64,
+    /// What new handshakes are made with.
+    current: Option<Arc<Generation>>,
+    withdrawn: bool,
+    /// What is live has not been held against `current` and `withdrawn` yet.
+    unjudged: bool,
+    /// Takes no more connections.
+    closed: bool,
+    /// All are to go.
+    leaving: bool,
+    /// When the warden looks next; `None`: not before it is stirred.
+    looks_at: Option<Instant>,
+}
+
+struct Live {
+    session: Arc<Session>,
+    /// The generation whose trust the peer was last held against.
+    verified: Arc<Generation>,
+    facts: Facts,
+    fate: Fate,
+    listed: Option<Instant>,
+    cut: CancellationToken,
+    serving: Option<Serving>,
+    _member: Member,
+}
+
+/// A connection's place among the live ones; dropped with its IO.
+pub(super) struct Entry {
+    connections: Arc<Connections>,
+    number: u64,
+    cut: CancellationToken,
+}
+
+/// Whether a live connection's peer is trusted still.
+pub(super) struct Verdict {
+    pub(super) number: u64,
+    pub(super) session: Arc<Session>,
+    pub(super) trusted: Result<(), PathError>,
+}
+
+/// What is due.
+#[derive(Default)]
+pub(super) struct Due {
+    /// Dropping them drains their connections.
+    pub(super) drained: Vec<(u64, Why, Option<Serving>)>,
+    /// Cancelling them cuts their connections.
+    pub(super) cut: Vec<(u64, Why, CancellationToken)>,
+}
+
+/// What is left to watch over.
+pub(super) enum Watch {
+    /// This is the next thing due.
+    Until(Instant),
+    /// There are no connections; more may come.
+    Idle,
+    /// No connection is left and none will come.
+    Over,
+}
+
+/// A connection that may not stay, though its handshake went well.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwelcome {
+    #[error("the server is closing")]
+    Closed,
+    #[error("the identity's leaf has expired")]
+    Withdrawn,
+    #[error("trust has changed since the handshake began: {0}")]
+    Untrusted(#[from] PathError),
+}
+
+impl Connections {
+    pub(super) fn new(identity: Arc<str>, policy: DrainPolicy, drains: bool, tally: Arc<Tally>) -> Self {
+        // A start by chance, so that the instances of one service do not drain in step.
+        let first_phase = (RandomState::new().hash_one(()) >> 11) as f64 / (1_u64 << 53) as f64;
+        let (state, stirred, emptied) = (Mutex::default(), Notify::new(), Notify::new());
+        Self { identity, policy, drains, tally, first_phase, state, stirred, emptied }
+    }
+
+    /// Enters a connection whose handshake is done. It is entered first and held against the current generation then: a swap
+    /// that came before is seen here, and one that comes later finds the entry.
+    ///
+    /// # Errors
+    ///
+    /// Its peer is not trusted any more, or the server takes no more connections.
+    pub(super) fn enter(self: &Arc<Self>, session: Session) -> Result<Entry, Unwelcome> {
+        let now = now();
+        let session = Arc::new(session);
+        let generation = Arc::clone(session.generation());
+        let member = self.tally.enter(generation.sequence());
+        let cut = CancellationToken::new();
+        let mut state = self.state();
+        if state.closed {
+            return Err(Unwelcome::Closed);
+        }
+        let current = state.current.clone().filter(|_| !state.withdrawn).ok_or(Unwelcome::Withdrawn)?;
+        state.entered += 1;
+        let number = state.entered;
+        let mut facts = Facts {
+            began: now.monotonic,
+            own_not_after: session.own_not_after(),
+            peer_not_after: session.peer_not_after(),
+            phase: (self.first_phase + number as f64 * GOLDEN).fract(),
+            drains: self.drains,
+            standing: standing(&session, &current),
+            settled: Settled::default(),
+        };
+        let fate = self.fate(facts, state.live.len() + 1, now);
+        facts.settled = fate.settled;
+        let live = Live {
+            session: Arc::clone(&session),
+            verified: if facts.standing.older { Arc::clone(&current) } else { generation },
+            facts,
+            fate,
+            listed: None,
+            cut: cut.clone(),
+            serving: None,
+            _member: member,
+        };
+        state.live.insert(number, live);
+        state.list(number);
+        let sooner = state.looks_sooner();
+        drop(state);
+        if sooner {
+            self.stirred.notify_one();
+        }
+        let entry = Entry { connections: Arc::clone(self), number, cut };
+        if facts.standing.older {
+            session.verify(&current, now.wall)?;
+        }
+        Ok(entry)
+    }
+
+    /// New handshakes use this from now on.
+    pub(super) fn publish(&self, generation: Arc<Generation>) {
+        let mut state = self.state();
+        state.current = Some(generation);
+        state.withdrawn = false;
+        state.unjudged = true;
+        drop(state);
+        self.stirred.notify_one();
+    }
+
+    /// There are no new handshakes from now on, since our leaf has expired.
+    pub(super) fn withdraw(&self) {
+        let mut state = self.state();
+        state.withdrawn = true;
+        state.unjudged = true;
+        drop(state);
+        self.stirred.notify_one();
+    }
+
+    /// No more connections are taken; the warden ends with the last one.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.stirred.notify_one();
+    }
+
+    /// Keeps what serves the connection until it is to be drained; at once, where it is to be already.
+    pub(super) fn serve(&self, number: u64, serving: Serving) {
+        let mut state = self.state();
+        let leaving = state.leaving;
+        if let Some(live) = state.live.get_mut(&number)
+            && !leaving
+            && live.facts.settled.draining.is_none()
+        {
+            live.serving = Some(serving);
+        } else {
+            drop(state);
+            drop(serving);
+        }
+    }
+
+    /// Drains all connections, and those still on their way. How long that may take is the caller's to say.
+    pub(super) fn drain(&self) {
+        let mut state = self.state();
+        state.leaving = true;
+        let serving: Vec<_> = state.live.values_mut().filter_map(|live| live.serving.take()).collect();
+        drop(state);
+        drop(serving);
+    }
+
+    /// Cuts all connections.
+    pub(super) fn cut(&self) -> usize {
+        let all: Vec<_> = self.state().live.values().map(|live| live.cut.clone()).collect();
+        all.iter().for_each(CancellationToken::cancel);
+        all.len()
+    }
+
+    /// Completes when no connection is live.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.state().live.is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// How many are live.
+    pub(super) fn len(&self) -> usize {
+        self.state().live.len()
+    }
+
+    /// Whether what is live is to be held against another generation; with the generation.
+    pub(super) fn unjudged(&self) -> Option<Arc<Generation>> {
+        let state = self.state();
+        state.current.clone().filter(|_| state.unjudged)
+    }
+
+    /// The connections whose peers were last held against another trust than this generation's, to be judged.
+    pub(super) fn unverified(&self, generation: &Generation) -> Vec<Verdict> {
+        let state = self.state();
+        let unverified = state.live.iter().filter(|(_, live)| !same_trust(&live.verified, generation));
+        let verdict = |(number, live): (&u64, &Live)| Verdict {
+            number: *number,
+            session: Arc::clone(&live.session),
+            trusted: Ok(()),
+        };
+        unverified.map(verdict).collect()
+    }
+
+    /// Takes the verdicts on what was unverified under `generation`, and plans anew. `false`: it is not the current one any more.
+    pub(super) fn judge(&self, generation: &Arc<Generation>, verdicts: &[Verdict], now: Now) -> bool {
+        let mut state = self.state();
+        if !state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, generation)) {
+            return false;
+        }
+        state.unjudged = false;
+        for verdict in verdicts {
+            if let Some(live) = state.live.get_mut(&verdict.number) {
+                live.facts.standing.untrusted = verdict.trusted.is_err();
+                live.verified = Arc::clone(generation);
+            }
+        }
+        let withdrawn = state.withdrawn;
+        for live in state.live.values_mut() {
+            let untrusted = live.facts.standing.untrusted;
+            live.facts.standing = Standing { untrusted, withdrawn, ..standing(&live.session, generation) };
+        }
+        self.replan(&mut state, now);
+        true
+    }
+
+    /// Plans anew for all.
+    pub(super) fn plan(&self, now: Now) {
+        self.replan(&mut self.state(), now);
+    }
+
+    fn replan(&self, state: &mut State, now: Now) {
+        let facts: Vec<Facts> = state.live.values().map(|live| live.facts).collect();
+        let fates = plan(&self.policy, &facts, facts.len(), now);
+        state.agenda.clear();
+        let State { live, agenda, .. } = state;
+        for ((number, live), fate) in live.iter_mut().zip(fates) {
+            live.fate = fate;
+            live.facts.settled = fate.settled;
+            live.listed = live.next();
+            agenda.extend(live.listed.map(|at| (at, *number)));
+        }
+    }
+
+    fn fate(&self, facts: Facts, live: usize, now: Now) -> Fate {
+        let fates = plan(&self.policy, &[facts], live, now);
+        fates.into_iter().next().unwrap_or(Fate { settled: facts.settled, drain: None, cut: None })
+    }
+
+    /// What is due, and what comes next.
+    pub(super) fn due(&self, now: Instant) -> (Due, Watch) {
+        let mut state = self.state();
+        let mut due = Due::default();
+        while let Some(&(at, number)) = state.agenda.first()
+            && at <= now
+        {
+            state.agenda.pop_first();
+            let Some(live) = state.live.get_mut(&number) else { continue };
+            live.listed = None;
+            if let Some((_, why)) = live.fate.drain.take_if(|(at, _)| *at <= now) {
+                live.facts.settled.draining = Some(now);
+                due.drained.push((number, why, live.serving.take()));
+            }
+            if let Some((_, why)) = live.fate.cut.take_if(|(at, _)| *at <= now) {
+                due.cut.push((number, why, live.cut.clone()));
+            } else {
+                state.list(number);
+            }
+        }
+        state.looks_at = state.agenda.first().map(|(at, _)| *at);
+        let watch = match state.looks_at {
+            _ if state.live.is_empty() && state.closed => Watch::Over,
+            Some(at) => Watch::Until(at),
+            None => Watch::Idle,
+        };
+        (due, watch)
+    }
+
+    fn leave(&self, number: u64) {
+        let mut state = self.state();
+        let left = state.live.remove(&number);
+        if let Some(at) = left.as_ref().and_then(|live| live.listed) {
+            state.agenda.remove(&(at, number));
+        }
+        let (empty, closed) = (state.live.is_empty(), state.closed);
+        drop(state);
+        drop(left);
+        if empty {
+            self.emptied.notify_waiters();
+        }
+        if empty && closed {
+            self.stirred.notify_one();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Lists what is next for a connection that is not listed.
+    fn list(&mut self, number: u64) {
+        let Some(live) = self.live.get_mut(&number) else { return };
+        live.listed = live.next();
+        self.agenda.extend(live.listed.map(|at| (at, number)));
+    }
+
+    /// Whether something is due before the warden looks next.
+    fn looks_sooner(&self) -> bool {
+        match (self.agenda.first(), self.looks_at) {
+            (Some((at, _)), Some(looks_at)) => *at < looks_at,
+            (first, None) => first.is_some(),
+            (None, _) => false,
+        }
+    }
+}
+
+impl Live {
+    /// When something is due.
+    fn next(&self) -> Option<Instant> {
+        if self.cut.is_cancelled() {
+            return None;
+        }
+        [self.fate.drain, self.fate.cut].into_iter().flatten().map(|(at, _)| at).min()
+    }
+}
+
+impl Entry {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Cancelled when the connection is to be cut.
+    pub(super) fn cut(&self) -> &CancellationToken {
+        &self.cut
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.connections.leave(self.number);
+    }
+}
+
+fn standing(session: &Session, current: &Generation) -> Standing {
+    Standing {
+        older: session.generation().sequence() < current.sequence(),
+        outlived: session.own_not_after() < current.not_after(),
+        ..Standing::default()
+    }
+}
+
+fn same_trust(one: &Generation, other: &Generation) -> bool {
+    match (one.trust(), other.trust()) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+/// Both clocks, read together. The monotonic one is the runtime's.
+pub(super) fn now() -> Now {
+    Now { wall: SystemTime::now(), monotonic: tokio::time::Instant::now().into_std() }
+}

@@ -1,0 +1,77 @@
+//! Which connection has to go, and when: what the user decides, and the plan that follows from it.
+
+mod plan;
+
+use std::time::Duration;
+
+pub(super) use plan::{Facts, Fate, Settled, Standing, Why, is_most, plan};
+
+/// When a server ends connections, and how.
+///
+/// A connection is drained: the peer is told to go (GOAWAY, RFC 9113 §6.8), running calls and streams finish, and what is left
+/// after the timeout is cut. Whatever is set here, a connection is cut when the peer's certificate has expired.
+///
+/// | because | it is drained | and cut after |
+/// |---|---|---|
+/// | its generation is superseded | never, or spread ([`DrainPolicy::superseded`]) | [`DrainPolicy::drain_timeout`] |
+/// | the peer's leaf is about to expire | at a point of its own in [`DrainPolicy::expiry_window`] | the same, or where the leaf expires |
+/// | our leaf it was made with is about to expire, and there is a newer one | as above | `drain_timeout` |
+/// | our leaf has expired, and the policy is to fail closed | at once | `drain_timeout` |
+/// | its peer's issuer is no longer trusted, or its peer is revoked | at once; spread if these are most of all | [`DrainPolicy::untrusted_timeout`] |
+/// | its age | at a point of its own before [`MaxAge::age`] | `drain_timeout` |
+///
+/// An own leaf that is about to expire with nothing newer ends no connection: the peer would come back to the same leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainPolicy {
+    /// What becomes of connections of an older generation. Kept unless set: a rotation is no reason to disturb anybody.
+    pub superseded: Superseded,
+    /// How long before the end of a leaf the connections made with it are drained, each at a point of its own; never more than a
+    /// quarter of what was left of the leaf when the connection began. 5 minutes unless set; longer spreads the reconnects more.
+    pub expiry_window: Duration,
+    /// How long the calls of a drained connection may go on. 30 s unless set.
+    pub drain_timeout: Duration,
+    /// How long they may go on where the peer is no longer trusted. 5 s unless set.
+    pub untrusted_timeout: Duration,
+    /// Over which time connections whose peers are no longer trusted are drained where they are more than half of all: then
+    /// a bundle that went wrong is as likely as a CA that went bad, and all peers at once would come back. 30 s unless set;
+    /// zero ends them at once.
+    pub untrusted_spread: Duration,
+    /// The age at which a connection is drained, whatever else holds; `None` unless set. It moves peers to other instances behind a
+    /// balancer of connections.
+    pub max_age: Option<MaxAge>,
+}
+
+impl Default for DrainPolicy {
+    fn default() -> Self {
+        Self {
+            superseded: Superseded::Keep,
+            expiry_window: Duration::from_secs(5 * 60),
+            drain_timeout: Duration::from_secs(30),
+            untrusted_timeout: Duration::from_secs(5),
+            untrusted_spread: Duration::from_secs(30),
+            max_age: None,
+        }
+    }
+}
+
+/// What becomes of connections that were made with an older generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Superseded {
+    /// They go on. The identity reports a rotation as settled when they have ended by themselves.
+    #[default]
+    Keep,
+    /// They are drained, one after the other.
+    Drain {
+        /// From the swap on: of n connections the k-th goes after k n-ths of it, the oldest first.
+        over: Duration,
+    },
+}
+
+/// The age at which a connection is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxAge {
+    /// The age that none exceeds, but for the drain timeout.
+    pub age: Duration,
+    /// Up to how much earlier a connection goes, each at a point of its own, so that those that came together do not go together.
+    pub jitter: Duration,
+}

@@ -1,0 +1,239 @@
+//! The plan: a pure function of the connections, how they stand to the current generation, and the time.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use evercert_core::clock::Now;
+
+use super::{DrainPolicy, Superseded};
+
+/// The last second of a validity belongs to it (RFC 5280 §4.1.2.5).
+const LAST_SECOND: Duration = Duration::from_secs(1);
+
+/// The share of a leaf's remaining life that a window before its end may take: one in so many.
+const WINDOW_SHARE: u32 = 4;
+
+/// What the plan knows of a connection.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::server) struct Facts {
+    /// When its handshake was done.
+    pub(in crate::server) began: Instant,
+    /// The end of the leaf that we presented in it.
+    pub(in crate::server) own_not_after: Option<SystemTime>,
+    /// The end of the peer's leaf.
+    pub(in crate::server) peer_not_after: Option<SystemTime>,
+    /// Its place in every window, from 0 up to but not 1.
+    pub(in crate::server) phase: f64,
+    /// Whether it can be told to go; what cannot is only ever cut.
+    pub(in crate::server) drains: bool,
+    /// How it stands to the current generation.
+    pub(in crate::server) standing: Standing,
+    /// What was settled before; a later plan moves none of it.
+    pub(in crate::server) settled: Settled,
+}
+
+/// How a connection stands to the current generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::server) struct Standing {
+    /// It was made with an older one.
+    pub(in crate::server) older: bool,
+    /// The current one has a leaf that lasts longer.
+    pub(in crate::server) outlived: bool,
+    /// Its peer is not trusted.
+    pub(in crate::server) untrusted: bool,
+    /// There is none: our leaf has expired, and the policy is to fail closed.
+    pub(in crate::server) withdrawn: bool,
+}
+
+/// What once settled stays: the points of spreads, which depend on how many connections there were then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::server) struct Settled {
+    superseded: Option<Instant>,
+    outlived: Option<Instant>,
+    untrusted: Option<Instant>,
+    withdrawn: Option<Instant>,
+    /// Since when it is being drained.
+    pub(in crate::server) draining: Option<Instant>,
+}
+
+/// What will become of a connection unless something changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) struct Fate {
+    /// To be carried into the facts of the next plan.
+    pub(in crate::server) settled: Settled,
+    /// When it is drained; `None` once it is.
+    pub(in crate::server) drain: Option<(Instant, Why)>,
+    /// When it is cut.
+    pub(in crate::server) cut: Option<(Instant, Why)>,
+}
+
+/// Why a connection is drained or cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Why {
+    Superseded,
+    OwnExpires,
+    PeerExpires,
+    Withdrawn,
+    Untrusted,
+    Age,
+    NotDrained,
+}
+
+impl Why {
+    pub(in crate::server) fn as_str(self) -> &'static str {
+        match self {
+            Self::Superseded => "it was made with an older generation",
+            Self::OwnExpires => "our leaf that it was made with expires",
+            Self::PeerExpires => "the peer's leaf expires",
+            Self::Withdrawn => "our leaf has expired",
+            Self::Untrusted => "the peer is no longer trusted",
+            Self::Age => "it is old",
+            Self::NotDrained => "it did not drain in time",
+        }
+    }
+}
+
+/// Whether these are more than half of all.
+pub(in crate::server) fn is_most(some: usize, all: usize) -> bool {
+    some > all - all.min(some)
+}
+
+/// Plans for `connections`, the oldest first, of `live` in all.
+pub(in crate::server) fn plan(policy: &DrainPolicy, connections: &[Facts], live: usize, now: Now) -> Vec<Fate> {
+    let superseded = |facts: &Facts| facts.standing.older && facts.settled.superseded.is_none();
+    let untrusted = |facts: &Facts| facts.standing.untrusted && facts.settled.untrusted.is_none();
+    let mut superseded_points = match policy.superseded {
+        Superseded::Keep => None,
+        Superseded::Drain { over } => Some(Spread::new(count(connections, superseded), over, now)),
+    };
+    let newly_untrusted = count(connections, untrusted);
+    let over = if is_most(newly_untrusted, live) { policy.untrusted_spread } else { Duration::ZERO };
+    let mut untrusted_points = Spread::new(newly_untrusted, over, now);
+
+    let settle = |facts: &Facts| {
+        let mut settled = facts.settled;
+        if superseded(facts)
+            && let Some(points) = &mut superseded_points
+        {
+            settled.superseded = points.next();
+        }
+        if untrusted(facts) {
+            settled.untrusted = untrusted_points.next();
+        }
+        // What does not hold any more ends nothing, unless it has begun to: a bundle that was put right again saves the rest.
+        settled.untrusted = settled.untrusted.filter(|_| facts.standing.untrusted);
+        let since = |settled: Option<Instant>, holds: bool| holds.then(|| settled.unwrap_or(now.monotonic));
+        settled.outlived = since(settled.outlived, facts.standing.outlived);
+        settled.withdrawn = since(settled.withdrawn, facts.standing.withdrawn);
+        settled
+    };
+    let settled: Vec<Settled> = connections.iter().map(settle).collect();
+    connections.iter().zip(settled).map(|(facts, settled)| fate(policy, facts, settled, now)).collect()
+}
+
+fn count(connections: &[Facts], these: impl Fn(&Facts) -> bool) -> usize {
+    connections.iter().filter(|facts| these(facts)).count()
+}
+
+fn fate(policy: &DrainPolicy, facts: &Facts, settled: Settled, now: Now) -> Fate {
+    let mut drain: Option<(Instant, Why)> = None;
+    let mut cut =
+        facts.peer_not_after.and_then(|end| Some((on_the_monotonic(end + LAST_SECOND, now)?, Why::PeerExpires)));
+    let mut goes = |at: Option<Instant>, timeout: Duration, why: Why| {
+        let Some(at) = at else { return };
+        sooner(&mut drain, Some((at, why)));
+        let late = if why == Why::Untrusted { why } else { Why::NotDrained };
+        sooner(&mut cut, at.checked_add(timeout).map(|at| (at, late)));
+    };
+    goes(settled.superseded, policy.drain_timeout, Why::Superseded);
+    goes(settled.untrusted, policy.untrusted_timeout, Why::Untrusted);
+    goes(settled.withdrawn, policy.drain_timeout, Why::Withdrawn);
+    goes(settled.draining, policy.drain_timeout, Why::NotDrained);
+    let aged = policy.max_age.and_then(|max| {
+        let early = max.jitter.min(max.age).mul_f64(facts.phase);
+        facts.began.checked_add(max.age - early)
+    });
+    goes(aged, policy.drain_timeout, Why::Age);
+    // For what can only be cut, our own leaf's end is no reason that outweighs a failed call; the peer's is, when it comes.
+    if facts.drains {
+        let window = Window { policy, facts, now };
+        goes(window.before(facts.peer_not_after), policy.drain_timeout, Why::PeerExpires);
+        let own = settled.outlived.and_then(|outlived| window.since(outlived, facts.own_not_after));
+        goes(own, policy.drain_timeout, Why::OwnExpires);
+    }
+    let drain = drain.filter(|_| facts.drains && settled.draining.is_none());
+    Fate { settled, drain, cut }
+}
+
+fn sooner(first: &mut Option<(Instant, Why)>, other: Option<(Instant, Why)>) {
+    if let Some((at, _)) = other
+        && first.is_none_or(|(first, _)| at < first)
+    {
+        *first = other;
+    }
+}
+
+/// When the wall clock will show that, as it runs now; what is past is now.
+fn on_the_monotonic(wall: SystemTime, now: Now) -> Option<Instant> {
+    now.monotonic.checked_add(wall.duration_since(now.wall).unwrap_or_default())
+}
+
+/// The points of a spread: the k-th of n after k n-ths.
+struct Spread {
+    start: Instant,
+    over: Duration,
+    count: usize,
+    given: usize,
+}
+
+impl Spread {
+    fn new(count: usize, over: Duration, now: Now) -> Self {
+        Self { start: now.monotonic, over, count, given: 0 }
+    }
+
+    fn next(&mut self) -> Option<Instant> {
+        // Both counts are of connections: no process has more than a double counts exactly.
+        let share = self.given as f64 / self.count.max(1) as f64;
+        self.given += 1;
+        self.start.checked_add(self.over.mul_f64(share))
+    }
+}
+
+/// The window before the end of a leaf.
+struct Window<'a> {
+    policy: &'a DrainPolicy,
+    facts: &'a Facts,
+    now: Now,
+}
+
+impl Window<'_> {
+    /// The connection's point in the window before that end. It leaves running calls the time to finish, and lies behind the
+    /// connection's beginning: a peer that comes back with the same leaf is not sent away at once.
+    fn before(&self, end: Option<SystemTime>) -> Option<Instant> {
+        let (start, length) = self.of(end?)?;
+        on_the_monotonic(start + length.mul_f64(self.facts.phase), self.now)
+    }
+
+    /// As [`Window::before`], where there is a reason only since `since`. What comes too late for the window is spread over a whole
+    /// one from then on.
+    fn since(&self, since: Instant, end: Option<SystemTime>) -> Option<Instant> {
+        let ago = self.now.monotonic.saturating_duration_since(since);
+        match self.of(end?) {
+            Some((start, _)) if self.now.wall.checked_sub(ago)? <= start => self.before(end),
+            _ => since.checked_add(self.policy.expiry_window.mul_f64(self.facts.phase)),
+        }
+    }
+
+    /// Where the window begins, and how long its points lie apart at most; `None` where the connection began after the end.
+    fn of(&self, end: SystemTime) -> Option<(SystemTime, Duration)> {
+        let age = self.now.monotonic.saturating_duration_since(self.facts.began);
+        // By the wall clock as it runs now: it may have been set since.
+        let began = self.now.wall.checked_sub(age)?;
+        let left = end.duration_since(began).ok()?;
+        let length = self.policy.expiry_window.min(left / WINDOW_SHARE);
+        let finishing = self.policy.drain_timeout.min(length / 2);
+        Some((end - length, length - finishing))
+    }
+}
+
+#[cfg(test)]
+mod tests;

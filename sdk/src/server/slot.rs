@@ -1,0 +1,63 @@
+//! Where handshakes find the config of the moment.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use rustls::ServerConfig;
+
+use super::connections::Connections;
+use crate::identity::{Commit, Consumer};
+use crate::source::Refusal;
+use crate::tls::{Generation, ServerTls, config};
+
+/// Where handshakes find the config of the moment; one per server, attached to its identity.
+pub(super) struct Slot {
+    tls: ServerTls,
+    prepared: Arc<ArcSwapOption<Prepared>>,
+    connections: Arc<Connections>,
+}
+
+/// A generation as a handshake needs it.
+pub(super) struct Prepared {
+    pub(super) generation: Arc<Generation>,
+    pub(super) config: Arc<ServerConfig>,
+}
+
+impl Slot {
+    pub(super) fn new(tls: ServerTls, connections: Arc<Connections>) -> Self {
+        Self { tls, prepared: Arc::default(), connections }
+    }
+
+    /// What a handshake that begins now is made with; `None`: there is nothing to make one with.
+    pub(super) fn load(&self) -> Option<Arc<Prepared>> {
+        self.prepared.load_full()
+    }
+
+    /// Whether there is anything to make a handshake with.
+    pub(super) fn is_ready(&self) -> bool {
+        self.prepared.load().is_some()
+    }
+
+    /// The server's connections.
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+}
+
+impl Consumer for Slot {
+    fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal> {
+        let config = Arc::new(config::server_config(generation, &self.tls)?);
+        let prepared = Arc::new(Prepared { generation: Arc::clone(generation), config });
+        let (slot, connections) = (Arc::clone(&self.prepared), Arc::clone(&self.connections));
+        Ok(Box::new(move || {
+            // In this order no connection is entered with a generation that the live ones do not know of yet.
+            connections.publish(Arc::clone(&prepared.generation));
+            slot.store(Some(prepared));
+        }))
+    }
+
+    fn withdraw(&self, _refusal: &Refusal) {
+        self.prepared.store(None);
+        self.connections.withdraw();
+    }
+}

@@ -1,0 +1,116 @@
+//! The one task of a server that sees to it that no connection outlives what it was accepted for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evercert_core::clock::Now;
+use evercert_core::digest::Digest;
+use tokio::time::sleep_until;
+
+use super::connections::{Connections, Due, Verdict, Watch, now};
+use super::drain::is_most;
+use super::slot::Slot;
+use crate::identity::Identity;
+use crate::tls::Generation;
+
+/// How long the warden of live connections sleeps at most: so late it notices a wall clock that was set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+
+/// How far the clocks may part before everything is planned anew.
+const CLOCK_JUMP: Duration = Duration::from_secs(1);
+
+/// How many peers are verified at a stretch; some 100 µs each that nothing else runs on this thread.
+const BATCH: usize = 16;
+
+/// How many fingerprints a line of the log has room for.
+const LOGGED: usize = 8;
+
+/// Watches over `connections` until there are none and none will come. Meanwhile the slot stays attached, so that a swap is seen, and
+/// the identity goes on.
+pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _identity: Identity) {
+    let mut planned = now();
+    loop {
+        if judge(&connections).await {
+            planned = now();
+        }
+        let now = now();
+        if parted(planned, now) > CLOCK_JUMP {
+            tracing::info!(identity = %connections.identity, "the clock was set; the ends of connections are planned anew");
+            connections.plan(now);
+            planned = now;
+        }
+        let (due, watch) = connections.due(now.monotonic);
+        carry_out(&connections, due);
+        match watch {
+            Watch::Over => return,
+            Watch::Idle => connections.stirred.notified().await,
+            Watch::Until(at) => {
+                let at = at.min(now.monotonic + LONGEST_SLEEP);
+                tokio::select! {
+                    () = connections.stirred.notified() => {}
+                    () = sleep_until(at.into()) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Holds what is live against the generation that new handshakes use, if that is news.
+async fn judge(connections: &Connections) -> bool {
+    let mut judged = false;
+    while let Some(generation) = connections.unjudged() {
+        let mut verdicts = connections.unverified(&generation);
+        let wall = now().wall;
+        for batch in verdicts.chunks_mut(BATCH) {
+            for verdict in batch {
+                verdict.trusted = verdict.session.verify_anew(&generation, wall);
+            }
+            tokio::task::yield_now().await;
+        }
+        // Otherwise the next one has come meanwhile.
+        if connections.judge(&generation, &verdicts, now()) {
+            report(connections, &generation, &verdicts);
+            judged = true;
+        }
+    }
+    judged
+}
+
+/// Says whose peers are not trusted any more.
+fn report(connections: &Connections, generation: &Generation, verdicts: &[Verdict]) {
+    let untrusted = || verdicts.iter().filter_map(|verdict| Some((verdict, verdict.trusted.as_ref().err()?)));
+    let (count, live) = (untrusted().count(), connections.len());
+    let Some((_, error)) = untrusted().next() else { return };
+    let peers: Vec<Digest> = untrusted()
+        .filter_map(|(verdict, _)| verdict.session.peer()?.first())
+        .map(|leaf| Digest::fingerprint(leaf))
+        .take(LOGGED)
+        .collect();
+    let (identity, generation) = (&connections.identity, generation.snapshot().generation());
+    if is_most(count, live) {
+        tracing::error!(
+            %identity, generation, count, live, first_peers = ?peers, %error,
+            "most peers are not trusted any more; their connections are drained one after the other: has the bundle lost a CA that is in use?"
+        );
+    } else {
+        tracing::warn!(%identity, generation, count, live, first_peers = ?peers, %error, "the connections of peers that are not trusted any more are drained");
+    }
+}
+
+fn carry_out(connections: &Connections, due: Due) {
+    let identity = &connections.identity;
+    for (connection, why, serving) in due.drained {
+        tracing::debug!(%identity, connection, because = why.as_str(), "drain a connection");
+        drop(serving);
+    }
+    for (connection, why, cut) in due.cut {
+        tracing::info!(%identity, connection, because = why.as_str(), "cut a connection");
+        cut.cancel();
+    }
+}
+
+/// How far the clocks have parted since.
+fn parted(since: Now, now: Now) -> Duration {
+    let expected = since.wall + now.monotonic.saturating_duration_since(since.monotonic);
+    now.wall.duration_since(expected).unwrap_or_else(|error| error.duration())
+}

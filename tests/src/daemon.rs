@@ -145,6 +145,16 @@ impl Daemon<'_> {
         .await
     }
 
+    /// Waits until `name` has `count` subscribers, and none has a connection older than what is published.
+    pub async fn until_settled_within(&self, limit: Duration, name: &str, count: usize) -> IdentityStatus {
+        wait::until_within(limit, &format!("{count} subscribers of {name} are settled"), || async {
+            let status = self.identity(name).await?;
+            let settled = status.subscribers.iter().all(|subscriber| subscriber.state() == SubscriberState::Settled);
+            (settled && status.subscribers.len() == count).then_some(status)
+        })
+        .await
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use evercert::Channel;
 use evercert_examples::v1::greeter_client::GreeterClient;
 use evercert_examples::v1::{HelloRequest, KeepGreetingRequest};
 use tokio::task::JoinSet;
+use tonic::body::Body;
 use tonic::{Request, Status};
+use tower::{BoxError, Service};
 
 use crate::service::DELAY;
 use crate::wait;
@@ -72,17 +73,35 @@ pub struct Outcome {
     pub failed: Vec<Status>,
 }
 
+/// A status in one line, without the sources that its message repeats.
+#[must_use]
+pub fn said(status: &Status) -> String {
+    format!("{:?}: {}", status.code(), status.message())
+}
+
 impl Load {
     /// Starts it on this channel.
     #[must_use]
-    pub fn start(channel: &Channel, shape: Shape) -> Self {
+    pub fn start<C>(channel: &C, shape: Shape) -> Self
+    where
+        C: Service<http::Request<Body>, Response = http::Response<Body>, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
         let mut load = Self { counts: Arc::default(), loops: JoinSet::new() };
         load.add(channel, shape);
         load
     }
 
     /// Adds as much on this channel.
-    pub fn add(&mut self, channel: &Channel, shape: Shape) {
+    pub fn add<C>(&mut self, channel: &C, shape: Shape)
+    where
+        C: Service<http::Request<Body>, Response = http::Response<Body>, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
         let client = || (GreeterClient::new(channel.clone()), Arc::clone(&self.counts));
         for _ in 0..shape.workers {
             let (client, counts) = client();
@@ -133,9 +152,15 @@ impl Counts {
     }
 }
 
-type Client = GreeterClient<Channel>;
-
-async fn call(mut client: Client, counts: &Counts, count: &AtomicU64, delay: Option<Duration>) -> Vec<Status> {
+async fn call<C>(
+    mut client: GreeterClient<C>,
+    counts: &Counts,
+    count: &AtomicU64,
+    delay: Option<Duration>,
+) -> Vec<Status>
+where
+    C: Service<http::Request<Body>, Response = http::Response<Body>, Error: Into<BoxError>, Future: Send>,
+{
     let mut failed = Vec::new();
     while !counts.stopped() {
         let mut request = Request::new(HelloRequest { name: "load".to_owned() });
@@ -151,7 +176,10 @@ async fn call(mut client: Client, counts: &Counts, count: &AtomicU64, delay: Opt
     failed
 }
 
-async fn stream(mut client: Client, counts: &Counts, replies: u32) -> Vec<Status> {
+async fn stream<C>(mut client: GreeterClient<C>, counts: &Counts, replies: u32) -> Vec<Status>
+where
+    C: Service<http::Request<Body>, Response = http::Response<Body>, Error: Into<BoxError>, Future: Send>,
+{
     let mut failed = Vec::new();
     while !counts.stopped() {
         if let Err(status) = one_stream(&mut client, counts, replies).await {
@@ -164,7 +192,10 @@ async fn stream(mut client: Client, counts: &Counts, replies: u32) -> Vec<Status
 }
 
 /// Reads a stream to its end, which must not come before its last reply.
-async fn one_stream(client: &mut Client, counts: &Counts, count: u32) -> Result<(), Status> {
+async fn one_stream<C>(client: &mut GreeterClient<C>, counts: &Counts, count: u32) -> Result<(), Status>
+where
+    C: Service<http::Request<Body>, Response = http::Response<Body>, Error: Into<BoxError>, Future: Send>,
+{
     let request = KeepGreetingRequest { name: "stream".to_owned(), count, interval_ms: STREAM_PAUSE_MS };
     let mut replies = client.keep_greeting(request).await?.into_inner();
     let mut missing = count;

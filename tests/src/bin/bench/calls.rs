@@ -5,16 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use evercert::client::Endpoint;
-use evercert_examples::GreeterService;
 use evercert_examples::v1::greeter_client::GreeterClient;
-use evercert_examples::v1::greeter_server::GreeterServer;
 use evercert_examples::v1::{HelloRequest, KeepGreetingRequest};
 use evercert_fixtures::{Issued, KubeletVolume};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, Server, ServerTlsConfig};
 use tower::Service;
 
 use crate::blocks::Blocks;
@@ -62,7 +58,8 @@ pub(crate) async fn run(args: Args) -> Value {
 async fn throughput(args: &Args, issued: &Issued) -> Blocks {
     let identity = stage::unchanging(issued).await;
     let ours = connected(&identity).await;
-    let theirs = tonics_own(issued).await;
+    let theirs =
+        stage::tonics_channel(stage::tonics_server(issued, &issued.ca_pem).await, issued, &issued.ca_pem).await;
     let block = Duration::from_millis(args.block_ms);
     Blocks::measure(
         Duration::from_secs(args.seconds),
@@ -151,21 +148,6 @@ async fn keep_greeting(channel: evercert::Channel, counts: Arc<Counts>) {
 
 fn hello() -> HelloRequest {
     HelloRequest { name: "bench".into() }
-}
-
-/// The same greeter on tonic's own server with its own TLS, and tonic's own channel to it.
-async fn tonics_own(issued: &Issued) -> Channel {
-    let identity = Identity::from_pem(&issued.chain_pem, &issued.key_pem);
-    let ca = Certificate::from_pem(&issued.ca_pem);
-    let tls = ServerTlsConfig::new().identity(identity.clone()).client_ca_root(ca.clone());
-    let (listener, address) = stage::listener().await;
-    let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
-        stream.inspect(|stream| stream.set_nodelay(true).unwrap())
-    });
-    let server = Server::builder().tls_config(tls).unwrap().add_service(GreeterServer::new(GreeterService));
-    tokio::spawn(server.serve_with_incoming(incoming));
-    let tls = ClientTlsConfig::new().identity(identity).ca_certificate(ca).domain_name(stage::NAME);
-    Channel::from_shared(format!("https://{address}")).unwrap().tls_config(tls).unwrap().connect().await.unwrap()
 }
 
 /// How many calls `workers` make in one block.

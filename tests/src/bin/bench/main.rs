@@ -9,15 +9,20 @@
 
 mod blocks;
 mod calls;
+mod door;
+mod expiry;
 mod handshakes;
 mod latencies;
+mod leaks;
 mod mounts;
 mod rotation;
 mod stage;
 
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// The hidden first argument with which this program is the daemon.
 const DAEMON: &str = "evercertd";
@@ -40,11 +45,17 @@ enum Scenario {
     Handshakes(handshakes::Args),
     /// The daemon with many mounted sets: until all are published, memory, idle CPU
     Mounts(mounts::Args),
+    /// Leaves that expire and CAs that are removed under live streams
+    Expiry(expiry::Args),
+    /// Memory, descriptors and tasks over thousands of rotations
+    Leaks(leaks::Args),
 }
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1).peekable();
     if args.peek().is_some_and(|first| first == DAEMON) {
+        // A benchmark that is ended from outside, or by its watchdog, can end nobody, so the kernel does.
+        let _ = set_parent_process_death_signal(Some(Signal::TERM));
         return evercertd::main_from(args);
     }
     let cli = Cli::parse();
@@ -55,6 +66,8 @@ fn main() -> ExitCode {
             Scenario::Calls(args) => calls::run(args).await,
             Scenario::Handshakes(args) => handshakes::run(args).await,
             Scenario::Mounts(args) => mounts::run(args).await,
+            Scenario::Expiry(args) => expiry::run(args).await,
+            Scenario::Leaks(args) => leaks::run(args).await,
         }
     });
     println!("{figures:#}");
@@ -62,6 +75,15 @@ fn main() -> ExitCode {
         serde_json::Value::Bool(false) => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Ends this program with 3 after `limit`: a benchmark that hangs has failed. A thread of its own, since what hangs may be the runtime.
+fn watchdog(limit: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(limit);
+        eprintln!("bench: not finished within {limit:?}");
+        std::process::exit(3);
+    });
 }
 
 /// This program as the daemon.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use evercert::identity::IdentityBuilder;
 use evercert::source::{AgentSettings, Report, Source, SourceState};
 use evercert::{Identity, Server};
 use evercert_core::bundle::{Bundle, Bundles};
@@ -20,7 +21,9 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
+use tonic::transport::{self, Certificate, ClientTlsConfig, Identity as TonicIdentity, ServerTlsConfig};
 
 /// The name on every certificate.
 pub(crate) const NAME: &str = "localhost";
@@ -100,21 +103,66 @@ pub(crate) async fn serve(identity: &Identity) -> SocketAddr {
 
 /// An identity of this one certificate, for scenarios without rotations.
 pub(crate) async fn unchanging(issued: &Issued) -> Identity {
-    let key = PrivateKey::from_pkcs8(issued.key_der.clone().into()).unwrap();
-    let credential = Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap();
-    let own = Bundle::new(vec![issued.ca_der.clone().into()], vec![]);
-    let bundles = Bundles { own: Some(own.into()), ..Bundles::default() };
-    let snapshot = Snapshot::new(1, Some(credential.into()), bundles, None);
-    let state = SourceState { snapshot: Some(snapshot.into()), connected: true, trouble: None };
-    Identity::from_source(IDENTITY, Arc::new(Unchanging(watch::Sender::new(state)))).await.unwrap()
+    Delivery::new(issued, &[&issued.ca_der]).identity().await.unwrap()
 }
 
-struct Unchanging(watch::Sender<SourceState>);
+/// A source in this process: it delivers what it is told to, as fast as it is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery(Arc<watch::Sender<SourceState>>);
 
-impl Source for Unchanging {
+impl Delivery {
+    /// With its first generation: this certificate, and these trust anchors.
+    pub(crate) fn new(issued: &Issued, anchors: &[&[u8]]) -> Self {
+        Self(Arc::new(watch::Sender::new(state(1, issued, anchors))))
+    }
+
+    /// An identity of this source.
+    pub(crate) fn identity(&self) -> IdentityBuilder {
+        Identity::from_source(IDENTITY, Arc::new(self.clone()))
+    }
+
+    /// Delivers the next generation, and gives its number.
+    pub(crate) fn deliver(&self, issued: &Issued, anchors: &[&[u8]]) -> u64 {
+        let generation = self.0.borrow().snapshot.as_ref().unwrap().generation() + 1;
+        self.0.send_replace(state(generation, issued, anchors));
+        generation
+    }
+}
+
+fn state(generation: u64, issued: &Issued, anchors: &[&[u8]]) -> SourceState {
+    let key = PrivateKey::from_pkcs8(issued.key_der.clone().into()).unwrap();
+    let credential = Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap();
+    let anchors = anchors.iter().map(|anchor| anchor.to_vec().into()).collect();
+    let bundles = Bundles { own: Some(Bundle::new(anchors, vec![]).into()), ..Bundles::default() };
+    let snapshot = Snapshot::new(generation, Some(credential.into()), bundles, None);
+    SourceState { snapshot: Some(snapshot.into()), connected: true, trouble: None }
+}
+
+impl Source for Delivery {
     fn state(&self) -> watch::Receiver<SourceState> {
         self.0.subscribe()
     }
 
     fn report(&self, _: Report) {}
+}
+
+/// The greeter on tonic's own server with its own TLS, with this certificate, for clients of the CA `ca_pem`.
+pub(crate) async fn tonics_server(issued: &Issued, ca_pem: &str) -> SocketAddr {
+    let identity = TonicIdentity::from_pem(&issued.chain_pem, &issued.key_pem);
+    let tls = ServerTlsConfig::new().identity(identity).client_ca_root(Certificate::from_pem(ca_pem));
+    let (listener, address) = listener().await;
+    let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
+        stream.inspect(|stream| stream.set_nodelay(true).unwrap())
+    });
+    let server = transport::Server::builder().tls_config(tls).unwrap().add_service(GreeterServer::new(GreeterService));
+    tokio::spawn(server.serve_with_incoming(incoming));
+    address
+}
+
+/// tonic's own channel with its own TLS, with this certificate, to a server of the CA `ca_pem`.
+pub(crate) async fn tonics_channel(server: SocketAddr, issued: &Issued, ca_pem: &str) -> transport::Channel {
+    let identity = TonicIdentity::from_pem(&issued.chain_pem, &issued.key_pem);
+    let tls = ClientTlsConfig::new().identity(identity).ca_certificate(Certificate::from_pem(ca_pem)).domain_name(NAME);
+    let endpoint = transport::Channel::from_shared(format!("https://{server}")).unwrap();
+    endpoint.tls_config(tls).unwrap().connect().await.unwrap()
 }

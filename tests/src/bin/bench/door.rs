@@ -1,0 +1,43 @@
+//! What notes the connections that come to a server.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+
+use crate::stage;
+
+/// What stands before the server and notes when connections come.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) address: SocketAddr,
+    comings: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Door {
+    pub(crate) async fn before(server: SocketAddr) -> Self {
+        let (listener, address) = stage::listener().await;
+        let comings = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&comings);
+        tokio::spawn(async move {
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                noted.lock().unwrap().push(Instant::now());
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(server).await.unwrap();
+                    client.set_nodelay(true).unwrap();
+                    server.set_nodelay(true).unwrap();
+                    // How it ends is for both ends to say.
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        });
+        Self { address, comings }
+    }
+
+    /// Those noted since the last time.
+    pub(crate) fn drain(&self) -> Vec<Instant> {
+        std::mem::take(&mut *self.comings.lock().unwrap())
+    }
+}

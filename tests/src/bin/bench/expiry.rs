@@ -1,0 +1,286 @@
+//! Leaves that expire and CAs that leave a bundle, under live streams: the connections they carry end soon, and no other is touched.
+//!
+//! The side that is not looked at is tonic's own, with a rustls config that never changes, so that what ends a connection is ours.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use evercert::client::Endpoint;
+use evercert::identity::ExpiryPolicy;
+use evercert::{Channel, Identity};
+use evercert_examples::v1::greeter_client::GreeterClient;
+use evercert_examples::v1::{HelloRequest, KeepGreetingRequest};
+use evercert_fixtures::{Authority, Issued};
+use evercert_tests::load::{Load, Outcome, Shape, said};
+use evercert_tests::{service, side, stranger};
+use rustls::CertificateError;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{BoxError, Service};
+
+use crate::door::Door;
+use crate::stage::{self, Delivery};
+
+/// How soon a connection has to end that may not live on.
+const PROMISE: Duration = Duration::from_secs(5);
+/// How long its end is waited for at most.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the other connections are watched after that.
+const AFTERWARDS: Duration = Duration::from_secs(2);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How long the leaves that expire are valid from the start, in seconds
+    #[arg(long, default_value_t = 8)]
+    lifetime: u64,
+    /// How long it may take, in seconds
+    #[arg(long, default_value_t = 120)]
+    limit: u64,
+}
+
+pub(crate) async fn run(args: Args) -> Value {
+    crate::watchdog(Duration::from_secs(args.limit));
+    let lifetime = Duration::from_secs(args.lifetime);
+    let (client_expires, server_expires, client_ca, server_ca, retain, fail_closed) = tokio::join!(
+        a_clients_leaf_expires(lifetime),
+        a_servers_leaf_expires(lifetime),
+        a_clients_ca_is_removed(),
+        a_servers_ca_is_removed(),
+        the_own_leaf_expires(lifetime, ExpiryPolicy::Retain),
+        the_own_leaf_expires(lifetime, ExpiryPolicy::FailClosed),
+    );
+    let ends = [client_expires, server_expires, client_ca, server_ca];
+    json!({
+        "scenario": "expiry",
+        "kept": ends.iter().all(End::kept) && retain.kept() && fail_closed.kept(),
+        "settings": { "lifetime": args.lifetime },
+        "failed": ends.iter().map(|end| end.others.failed.len()).sum::<usize>(),
+        "accepted": ends.iter().filter(|end| end.accepted).count(),
+        "clients_leaf_expires": ends[0].json(),
+        "servers_leaf_expires": ends[1].json(),
+        "clients_ca_removed": ends[2].json(),
+        "servers_ca_removed": ends[3].json(),
+        "own_leaf_retained": retain.json(),
+        "own_leaf_fails_closed": fail_closed.json(),
+    })
+}
+
+/// Our server; a client's leaf expires, another's does not.
+async fn a_clients_leaf_expires(lifetime: Duration) -> End {
+    let authority = Authority::new("bench");
+    let server = stage::unchanging(&authority.issue(side::leaf())).await;
+    let (address, _serving) = service::serve(&server).await;
+    let (expiring, not_after) = expiring(&authority, lifetime);
+    let good = authority.issue(side::leaf());
+    let others = Load::start(&stage::tonics_channel(address, &good, &good.ca_pem).await, Shape::default());
+    let stream = live_stream(stage::tonics_channel(address, &expiring, &good.ca_pem).await).await;
+    let (ended, status) = ending(stream).await;
+    let accepted = stranger::handshake(address, &expiring, &[&authority]).await.is_ok();
+    End { due: not_after, ended, status, accepted, others: afterwards(others).await }
+}
+
+/// Our client; a server's leaf expires, another's does not.
+async fn a_servers_leaf_expires(lifetime: Duration) -> End {
+    let authority = Authority::new("bench");
+    let client = stage::unchanging(&authority.issue(side::leaf())).await;
+    let (expiring, not_after) = expiring(&authority, lifetime);
+    let good = authority.issue(side::leaf());
+    let others = connect(&client, stage::tonics_server(&good, &good.ca_pem).await).await;
+    let others = Load::start(&others, Shape::default());
+    let channel = connect(&client, stage::tonics_server(&expiring, &good.ca_pem).await).await;
+    let (ended, status) = ending(live_stream(channel.clone()).await).await;
+    let accepted = say_hello(channel).await.is_ok();
+    End { due: not_after, ended, status, accepted, others: afterwards(others).await }
+}
+
+/// Our server; of three clients one is of a CA that leaves the bundle.
+async fn a_clients_ca_is_removed() -> End {
+    let (stays, goes) = (Authority::new("stays"), Authority::new("goes"));
+    let own = stays.issue(side::leaf());
+    let delivery = Delivery::new(&own, &[stays.ca_der(), goes.ca_der()]);
+    let server = delivery.identity().await.unwrap();
+    let (address, _serving) = service::serve(&server).await;
+    let good = stays.issue(side::leaf());
+    let mut others = Load::start(&stage::tonics_channel(address, &good, &own.ca_pem).await, Shape::default());
+    others.add(&stage::tonics_channel(address, &good, &own.ca_pem).await, Shape::default());
+    let gone = goes.issue(side::leaf());
+    let stream = live_stream(stage::tonics_channel(address, &gone, &own.ca_pem).await).await;
+    let due = SystemTime::now();
+    delivery.deliver(&own, &[stays.ca_der()]);
+    let (ended, status) = ending(stream).await;
+    let accepted = stranger::handshake(address, &gone, &[&stays]).await.is_ok();
+    End { due, ended, status, accepted, others: afterwards(others).await }
+}
+
+/// Our client; of two servers one is of a CA that leaves the bundle.
+async fn a_servers_ca_is_removed() -> End {
+    let (stays, goes) = (Authority::new("stays"), Authority::new("goes"));
+    let own = stays.issue(side::leaf());
+    let delivery = Delivery::new(&own, &[stays.ca_der(), goes.ca_der()]);
+    let client = delivery.identity().await.unwrap();
+    let [good, gone] = [stays.issue(side::leaf()), goes.issue(side::leaf())];
+    let others = connect(&client, stage::tonics_server(&good, &own.ca_pem).await).await;
+    let others = Load::start(&others, Shape::default());
+    let channel = connect(&client, stage::tonics_server(&gone, &own.ca_pem).await).await;
+    let stream = live_stream(channel.clone()).await;
+    let due = SystemTime::now();
+    delivery.deliver(&own, &[stays.ca_der()]);
+    let (ended, status) = ending(stream).await;
+    let accepted = say_hello(channel).await.is_ok();
+    End { due, ended, status, accepted, others: afterwards(others).await }
+}
+
+/// Our server's and our client's own leaf expires, and then a new one comes.
+async fn the_own_leaf_expires(lifetime: Duration, policy: ExpiryPolicy) -> Own {
+    let authority = Authority::new("bench");
+    let (expiring, not_after) = expiring(&authority, lifetime);
+    let good = authority.issue(side::leaf());
+    let delivery = Delivery::new(&expiring, &[authority.ca_der()]);
+    let identity = delivery.identity().expiry_policy(policy).await.unwrap();
+    let (address, _serving) = service::serve(&identity).await;
+    let door = Door::before(stage::tonics_server(&good, &good.ca_pem).await).await;
+    let channel = Endpoint::new(format!("https://{}", door.address)).unwrap().connect_lazy(&identity);
+    // A leaf is valid to the end of its last second.
+    tokio::time::sleep(not_after.duration_since(SystemTime::now()).unwrap() + AFTERWARDS).await;
+
+    let served = stranger::handshake(address, &good, &[&authority]).await;
+    let server_presents = served.is_err_and(|error| {
+        let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        let expired = CertificateError::Expired;
+        matches!(error, Some(rustls::Error::InvalidCertificate(error)) if *error == expired
+            || matches!(error, CertificateError::ExpiredContext { .. }))
+    });
+    let status = say_hello(channel.clone()).await.err();
+    let client_connects = !door.drain().is_empty();
+
+    delivery.deliver(&good, &[authority.ca_der()]);
+    let recovered = async {
+        while stranger::handshake(address, &good, &[&authority]).await.is_err()
+            || say_hello(channel.clone()).await.is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let recovers = tokio::time::timeout(PATIENCE, recovered).await.is_ok();
+    Own { policy, server_presents, client_connects, status, recovers }
+}
+
+/// What became of a connection that had to end, and of those that had not.
+struct End {
+    due: SystemTime,
+    ended: SystemTime,
+    /// What its stream ended with.
+    status: Option<Status>,
+    /// Whether a new connection of its kind was accepted afterwards.
+    accepted: bool,
+    others: Outcome,
+}
+
+impl End {
+    /// How long after it was due it ended, in milliseconds.
+    fn after_ms(&self) -> i64 {
+        match self.ended.duration_since(self.due) {
+            Ok(after) => after.as_millis() as i64,
+            Err(before) => -(before.duration().as_millis() as i64),
+        }
+    }
+
+    fn kept(&self) -> bool {
+        let in_time = (0..=PROMISE.as_millis() as i64).contains(&self.after_ms());
+        in_time && self.status.is_some() && !self.accepted && self.others.failed.is_empty() && self.others.calls > 0
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "kept": self.kept(),
+            "stream_ended_after_ms": self.after_ms(),
+            "status": self.status.as_ref().map(said),
+            "accepted_again": self.accepted,
+            "others": {
+                "failed": self.others.failed.len(), "calls": self.others.calls, "replies": self.others.replies,
+                "first_failure": self.others.failed.first().map(said),
+            },
+        })
+    }
+}
+
+/// What our server and our client did with their own expired leaf.
+struct Own {
+    policy: ExpiryPolicy,
+    server_presents: bool,
+    client_connects: bool,
+    /// What the call over a channel with the expired leaf failed with.
+    status: Option<Status>,
+    recovers: bool,
+}
+
+impl Own {
+    fn kept(&self) -> bool {
+        let retained = self.policy == ExpiryPolicy::Retain;
+        self.server_presents == retained && self.client_connects == retained && self.status.is_some() && self.recovers
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "kept": self.kept(),
+            "server_presents_it": self.server_presents,
+            "client_connects_with_it": self.client_connects,
+            "status": self.status.as_ref().map(said),
+            "recovers_with_the_next": self.recovers,
+        })
+    }
+}
+
+fn expiring(authority: &Authority, lifetime: Duration) -> (Issued, SystemTime) {
+    let now = SystemTime::now();
+    let whole = (now + lifetime).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let not_after = SystemTime::UNIX_EPOCH + Duration::from_secs(whole);
+    (authority.issue(side::leaf().valid(now - Duration::from_secs(1), not_after)), not_after)
+}
+
+async fn connect(identity: &Identity, server: SocketAddr) -> Channel {
+    Endpoint::new(format!("https://{server}")).unwrap().connect(identity).await.unwrap()
+}
+
+async fn say_hello(channel: Channel) -> Result<(), Status> {
+    GreeterClient::new(channel).say_hello(HelloRequest { name: "expiry".to_owned() }).await.map(drop)
+}
+
+/// A stream that never ends by itself, once it has replied; the task tells when it ended, and how.
+async fn live_stream<C>(channel: C) -> JoinHandle<(SystemTime, Option<Status>)>
+where
+    C: Service<http::Request<Body>, Response = http::Response<Body>, Error: Into<BoxError>, Future: Send>
+        + Send
+        + 'static,
+{
+    let request = KeepGreetingRequest { name: "expiry".to_owned(), count: 0, interval_ms: 10 };
+    let mut client = GreeterClient::new(channel);
+    let mut replies = client.keep_greeting(request).await.unwrap().into_inner();
+    replies.message().await.unwrap();
+    tokio::spawn(async move {
+        // The channel lives on: a connection whose last handle goes would end for another reason.
+        let _client = client;
+        loop {
+            match replies.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return (SystemTime::now(), None),
+                Err(status) => return (SystemTime::now(), Some(status)),
+            }
+        }
+    })
+}
+
+/// When a live stream ended, and how; now and not at all, if it does not.
+async fn ending(stream: JoinHandle<(SystemTime, Option<Status>)>) -> (SystemTime, Option<Status>) {
+    match tokio::time::timeout(PATIENCE, stream).await {
+        Ok(ended) => ended.unwrap(),
+        Err(_) => (SystemTime::now(), None),
+    }
+}
+
+async fn afterwards(others: Load) -> Outcome {
+    tokio::time::sleep(AFTERWARDS).await;
+    others.stop().await
+}

@@ -6,5 +6,6 @@ pub mod load;
 pub mod service;
 pub mod side;
 pub mod stranger;
+pub mod stream;
 pub mod subscriber;
 pub mod wait;

@@ -8,25 +8,21 @@ use std::time::{Duration, SystemTime};
 use evercert::client::Endpoint;
 use evercert::identity::ExpiryPolicy;
 use evercert::{Channel, Identity};
+use evercert_examples::v1::HelloRequest;
 use evercert_examples::v1::greeter_client::GreeterClient;
-use evercert_examples::v1::{HelloRequest, KeepGreetingRequest};
 use evercert_fixtures::{Authority, Issued};
 use evercert_tests::load::{Load, Outcome, Shape, said};
-use evercert_tests::{service, side, stranger};
+use evercert_tests::stream::{Ended, LiveStream};
+use evercert_tests::{service, side, stranger, wait};
 use rustls::CertificateError;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 use tonic::Status;
-use tonic::body::Body;
-use tower::{BoxError, Service};
 
 use crate::door::Door;
 use crate::stage::{self, Delivery};
 
 /// How soon a connection has to end that may not live on.
 const PROMISE: Duration = Duration::from_secs(5);
-/// How long its end is waited for at most.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the other connections are watched after that.
 const AFTERWARDS: Duration = Duration::from_secs(2);
 
@@ -75,10 +71,10 @@ async fn a_clients_leaf_expires(lifetime: Duration) -> End {
     let (expiring, not_after) = expiring(&authority, lifetime);
     let good = authority.issue(side::leaf());
     let others = Load::start(&stage::tonics_channel(address, &good, &good.ca_pem).await, Shape::default());
-    let stream = live_stream(stage::tonics_channel(address, &expiring, &good.ca_pem).await).await;
-    let (ended, status) = ending(stream).await;
+    let stream = LiveStream::open(stage::tonics_channel(address, &expiring, &good.ca_pem).await).await;
+    let ended = stream.ended().await;
     let accepted = stranger::handshake(address, &expiring, &[&authority]).await.is_ok();
-    End { due: not_after, ended, status, accepted, others: afterwards(others).await }
+    End { due: not_after, ended, accepted, others: afterwards(others).await }
 }
 
 /// Our client; a server's leaf expires, another's does not.
@@ -90,9 +86,9 @@ async fn a_servers_leaf_expires(lifetime: Duration) -> End {
     let others = connect(&client, stage::tonics_server(&good, &good.ca_pem).await).await;
     let others = Load::start(&others, Shape::default());
     let channel = connect(&client, stage::tonics_server(&expiring, &good.ca_pem).await).await;
-    let (ended, status) = ending(live_stream(channel.clone()).await).await;
+    let ended = LiveStream::open(channel.clone()).await.ended().await;
     let accepted = say_hello(channel).await.is_ok();
-    End { due: not_after, ended, status, accepted, others: afterwards(others).await }
+    End { due: not_after, ended, accepted, others: afterwards(others).await }
 }
 
 /// Our server; of three clients one is of a CA that leaves the bundle.
@@ -106,12 +102,12 @@ async fn a_clients_ca_is_removed() -> End {
     let mut others = Load::start(&stage::tonics_channel(address, &good, &own.ca_pem).await, Shape::default());
     others.add(&stage::tonics_channel(address, &good, &own.ca_pem).await, Shape::default());
     let gone = goes.issue(side::leaf());
-    let stream = live_stream(stage::tonics_channel(address, &gone, &own.ca_pem).await).await;
+    let stream = LiveStream::open(stage::tonics_channel(address, &gone, &own.ca_pem).await).await;
     let due = SystemTime::now();
     delivery.deliver(&own, &[stays.ca_der()]);
-    let (ended, status) = ending(stream).await;
+    let ended = stream.ended().await;
     let accepted = stranger::handshake(address, &gone, &[&stays]).await.is_ok();
-    End { due, ended, status, accepted, others: afterwards(others).await }
+    End { due, ended, accepted, others: afterwards(others).await }
 }
 
 /// Our client; of two servers one is of a CA that leaves the bundle.
@@ -124,12 +120,12 @@ async fn a_servers_ca_is_removed() -> End {
     let others = connect(&client, stage::tonics_server(&good, &own.ca_pem).await).await;
     let others = Load::start(&others, Shape::default());
     let channel = connect(&client, stage::tonics_server(&gone, &own.ca_pem).await).await;
-    let stream = live_stream(channel.clone()).await;
+    let stream = LiveStream::open(channel.clone()).await;
     let due = SystemTime::now();
     delivery.deliver(&own, &[stays.ca_der()]);
-    let (ended, status) = ending(stream).await;
+    let ended = stream.ended().await;
     let accepted = say_hello(channel).await.is_ok();
-    End { due, ended, status, accepted, others: afterwards(others).await }
+    End { due, ended, accepted, others: afterwards(others).await }
 }
 
 /// Our server's and our client's own leaf expires, and then a new one comes.
@@ -163,16 +159,15 @@ async fn the_own_leaf_expires(lifetime: Duration, policy: ExpiryPolicy) -> Own {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let recovers = tokio::time::timeout(PATIENCE, recovered).await.is_ok();
+    let recovers = tokio::time::timeout(wait::DEADLINE, recovered).await.is_ok();
     Own { policy, server_presents, client_connects, status, recovers }
 }
 
 /// What became of a connection that had to end, and of those that had not.
 struct End {
     due: SystemTime,
-    ended: SystemTime,
-    /// What its stream ended with.
-    status: Option<Status>,
+    /// Its stream's end; absent if it lived on.
+    ended: Option<Ended>,
     /// Whether a new connection of its kind was accepted afterwards.
     accepted: bool,
     others: Outcome,
@@ -180,23 +175,24 @@ struct End {
 
 impl End {
     /// How long after it was due it ended, in milliseconds.
-    fn after_ms(&self) -> i64 {
-        match self.ended.duration_since(self.due) {
+    fn after_ms(&self) -> Option<i64> {
+        let ended = self.ended.as_ref()?.at;
+        Some(match ended.duration_since(self.due) {
             Ok(after) => after.as_millis() as i64,
             Err(before) => -(before.duration().as_millis() as i64),
-        }
+        })
     }
 
     fn kept(&self) -> bool {
-        let in_time = (0..=PROMISE.as_millis() as i64).contains(&self.after_ms());
-        in_time && self.status.is_some() && !self.accepted && self.others.failed.is_empty() && self.others.calls > 0
+        let in_time = self.after_ms().is_some_and(|after| (0..=PROMISE.as_millis() as i64).contains(&after));
+        in_time && !self.accepted && self.others.failed.is_empty() && self.others.calls > 0
     }
 
     fn json(&self) -> Value {
         json!({
             "kept": self.kept(),
             "stream_ended_after_ms": self.after_ms(),
-            "status": self.status.as_ref().map(said),
+            "status": self.ended.as_ref().and_then(|ended| ended.status.as_ref()).map(said),
             "accepted_again": self.accepted,
             "others": {
                 "failed": self.others.failed.len(), "calls": self.others.calls, "replies": self.others.replies,
@@ -246,38 +242,6 @@ async fn connect(identity: &Identity, server: SocketAddr) -> Channel {
 
 async fn say_hello(channel: Channel) -> Result<(), Status> {
     GreeterClient::new(channel).say_hello(HelloRequest { name: "expiry".to_owned() }).await.map(drop)
-}
-
-/// A stream that never ends by itself, once it has replied; the task tells when it ended, and how.
-async fn live_stream<C>(channel: C) -> JoinHandle<(SystemTime, Option<Status>)>
-where
-    C: Service<http::Request<Body>, Response = http::Response<Body>, Error: Into<BoxError>, Future: Send>
-        + Send
-        + 'static,
-{
-    let request = KeepGreetingRequest { name: "expiry".to_owned(), count: 0, interval_ms: 10 };
-    let mut client = GreeterClient::new(channel);
-    let mut replies = client.keep_greeting(request).await.unwrap().into_inner();
-    replies.message().await.unwrap();
-    tokio::spawn(async move {
-        // The channel lives on: a connection whose last handle goes would end for another reason.
-        let _client = client;
-        loop {
-            match replies.message().await {
-                Ok(Some(_)) => {}
-                Ok(None) => return (SystemTime::now(), None),
-                Err(status) => return (SystemTime::now(), Some(status)),
-            }
-        }
-    })
-}
-
-/// When a live stream ended, and how; now and not at all, if it does not.
-async fn ending(stream: JoinHandle<(SystemTime, Option<Status>)>) -> (SystemTime, Option<Status>) {
-    match tokio::time::timeout(PATIENCE, stream).await {
-        Ok(ended) => ended.unwrap(),
-        Err(_) => (SystemTime::now(), None),
-    }
 }
 
 async fn afterwards(others: Load) -> Outcome {

@@ -16,6 +16,7 @@ mod latencies;
 mod leaks;
 mod mounts;
 mod rotation;
+mod soak;
 mod stage;
 
 use std::process::{Command, ExitCode};
@@ -45,6 +46,8 @@ enum Scenario {
     Handshakes(handshakes::Args),
     /// The daemon with many mounted sets: until all are published, memory, idle CPU
     Mounts(mounts::Args),
+    /// Rotations and CA rollovers of both sides under full load
+    Soak(soak::Args),
     /// Leaves that expire and CAs that are removed under live streams
     Expiry(expiry::Args),
     /// Memory, descriptors and tasks over thousands of rotations
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
             Scenario::Calls(args) => calls::run(args).await,
             Scenario::Handshakes(args) => handshakes::run(args).await,
             Scenario::Mounts(args) => mounts::run(args).await,
+            Scenario::Soak(args) => soak::run(args).await,
             Scenario::Expiry(args) => expiry::run(args).await,
             Scenario::Leaks(args) => leaks::run(args).await,
         }

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# @grpc/grpc-js, the gRPC of Node.js: its client against our server over 20 rotations and a CA rollover. Our server drains superseded
+# connections, with a deadline longer than any stream: each stream has to bring all its replies.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+command -v npm >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends nodejs npm; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+npm install --silent --no-save --ignore-scripts --prefix "$work" @grpc/grpc-js@1.14.7
+export NODE_PATH=$work/node_modules
+cargo build -q --release -p evercert-tests --bin interop
+
+passed=0
+failed=0
+check() { # check SENTENCE COMMAND…: counts, and shows what the command printed
+    local sentence=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+        echo "ok: $sentence"
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $sentence"
+    fi
+}
+
+check 'a grpc-js client loses no call and no reply when our server rotates' \
+    target/release/interop server --rotations 20 --rollovers 0 -- node tests/foreign/grpc-js/client.js
+check 'nor when the CA of both sides is rolled over, whoever goes first' \
+    target/release/interop server --rotations 0 --rollovers 2 -- node tests/foreign/grpc-js/client.js
+
+printf '%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]

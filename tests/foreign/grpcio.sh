@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# grpcio, the C core's gRPC in Python: its client against our server, and our client against its server, over 20 rotations and a CA
+# rollover. Our server drains superseded connections, with a deadline longer than any stream: each stream has to bring all its replies.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+python3 -m venv "$work/venv" 2>/dev/null || {
+    apt-get update -q && apt-get install -yq --no-install-recommends python3-venv
+    python3 -m venv "$work/venv"
+}
+"$work/venv/bin/pip" install -q --disable-pip-version-check grpcio==1.85.0
+cargo build -q --release -p evercert-tests --bin interop
+
+passed=0
+failed=0
+check() { # check SENTENCE COMMAND…: counts, and shows what the command printed
+    local sentence=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+        echo "ok: $sentence"
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $sentence"
+    fi
+}
+
+python=$work/venv/bin/python
+check 'a grpcio client loses no call and no reply when our server rotates' \
+    target/release/interop server --rotations 20 --rollovers 0 -- "$python" tests/foreign/grpcio/client.py
+check 'nor when the CA of both sides is rolled over, whoever goes first' \
+    target/release/interop server --rotations 0 --rollovers 2 -- "$python" tests/foreign/grpcio/client.py
+check 'our client loses no call and no reply when a grpcio server and it rotate' \
+    target/release/interop client --rotations 20 --rollovers 0 -- "$python" tests/foreign/grpcio/server.py
+check 'nor when the CA of both sides is rolled over, whoever goes first' \
+    target/release/interop client --rotations 0 --rollovers 2 -- "$python" tests/foreign/grpcio/server.py
+
+printf '%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]

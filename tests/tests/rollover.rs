@@ -1,0 +1,134 @@
+//! Whom a service trusts changes under load: what has to end ends soon, and nothing else.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use evercert::client::Endpoint;
+use evercert::source::{AgentSettings, DirectorySettings};
+use evercert::{Channel, Identity};
+use evercert_fixtures::{Authority, Issued};
+use evercert_tests::daemon::{Home, identity};
+use evercert_tests::load::{Load, Outcome, Shape, said};
+use evercert_tests::service::serve;
+use evercert_tests::side::Side;
+use evercert_tests::stream::LiveStream;
+use evercert_tests::{stranger, wait};
+use serde_json::Value;
+
+/// What the services of a test are called at the daemon.
+const SERVER: &str = "server";
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_evercertd-under-test"))
+}
+
+/// The configuration of an identity whose bundle is a file of its own.
+fn table(name: &str, side: &Side) -> String {
+    format!("{}bundle = {:?}\n", identity(name, side.path()), side.bundle())
+}
+
+async fn open(home: &Home, name: &str) -> Identity {
+    Identity::from_agent(AgentSettings::new(name).socket(home.agent_socket())).await.unwrap()
+}
+
+/// A service of its own, that needs no daemon.
+async fn mounted(side: &Side) -> Identity {
+    Identity::from_directory(DirectorySettings::new(side.path()).dedicated_bundle("ca.crt")).await.unwrap()
+}
+
+async fn connect(identity: &Identity, server: SocketAddr) -> Channel {
+    Endpoint::new(format!("https://{server}")).unwrap().connect(identity).await.unwrap()
+}
+
+fn nothing_failed(outcome: &Outcome) {
+    let first: Vec<_> = outcome.failed.iter().map(said).take(5).collect();
+    assert!(first.is_empty(), "{} of {} calls failed, first {first:#?}", outcome.failed.len(), outcome.calls);
+    assert!(outcome.calls > 0 && outcome.replies > 0, "{outcome:?}");
+}
+
+/// Waits until a handshake with this certificate is accepted, or is not.
+async fn until_accepted(accepted: bool, server: SocketAddr, issued: &Issued, trusted: &[&Authority]) {
+    let what = format!("a handshake is {}accepted", if accepted { "" } else { "not " });
+    wait::until(&what, || async {
+        let shaken: io::Result<_> = stranger::handshake(server, issued, trusted).await;
+        (shaken.is_ok() == accepted).then_some(())
+    })
+    .await;
+}
+
+/// What a command of evercertd prints about this daemon.
+fn evercertd(home: &Home, arguments: &[&str]) -> String {
+    let output = program().args(arguments).arg("--socket").arg(home.admin_socket()).output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(!stdout.is_empty(), "{arguments:?}: {}: {stderr}", output.status);
+    stdout
+}
+
+/// The first subscriber of `name` as `evercertd status --json` shows it.
+fn subscriber(home: &Home, name: &str) -> Value {
+    let status: Value = serde_json::from_str(&evercertd(home, &["status", "--json"])).unwrap();
+    let identities = status["identities"].as_array().unwrap();
+    identities.iter().find(|identity| identity["name"] == name).unwrap()["subscribers"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_that_leaves_a_bundle_of_its_own_takes_its_peers_along_at_once_and_nobody_else() {
+    let (stays, goes) = (Authority::new("stays.example.org"), Authority::new("goes.example.org"));
+    let mut ours = Side::new(&stays);
+    ours.trust(&[&stays, &goes]);
+    let home = Home::new(program);
+    home.configure(&table(SERVER, &ours));
+    let _daemon = home.start().await;
+    let server = open(&home, SERVER).await;
+    let (address, _serving) = serve(&server).await;
+    let staying = mounted(&Side::new(&stays)).await;
+    let mut going = Side::new(&goes);
+    going.trust(&[&stays]);
+    let leaving = mounted(&going).await;
+    let mut load = Load::start(&connect(&staying, address).await, Shape::default());
+    load.add(&connect(&staying, address).await, Shape::default());
+    let stream = LiveStream::open(connect(&leaving, address).await).await;
+    load.calls(100).await;
+    assert!(stream.lives());
+
+    ours.trust(&[&stays]);
+    let ended = stream.ended().await.expect("its connection ends");
+    assert!(ended.status.is_some(), "{ended:?}");
+    until_accepted(false, address, going.issued(), &[&stays]).await;
+    load.calls(100).await;
+    nothing_failed(&load.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_is_settled_once_the_last_older_connection_is_gone_and_status_says_so() {
+    let authority = Authority::new("root.example.org");
+    let mut ours = Side::new(&authority);
+    let home = Home::new(program);
+    home.configure(&table(SERVER, &ours));
+    let daemon = home.start().await;
+    let server = open(&home, SERVER).await;
+    let (address, _serving) = serve(&server).await;
+    let client = mounted(&Side::new(&authority)).await;
+    let older = LiveStream::open(connect(&client, address).await).await;
+
+    ours.mount(&authority, &[&authority]);
+    ours.until_served_by(&server).await;
+    daemon
+        .until("one connection is older", SERVER, |status| {
+            status.subscribers.first().is_some_and(|subscriber| {
+                subscriber.report.as_ref().is_some_and(|report| report.connections_on_older == 1)
+            })
+        })
+        .await;
+    let newer = LiveStream::open(connect(&client, address).await).await;
+    let shown = subscriber(&home, SERVER);
+    assert_eq!((&shown["state"], &shown["connections_on_older"]), (&"current".into(), &1.into()), "{shown}");
+
+    older.cancel().await;
+    daemon.until_settled_within(wait::DEADLINE, SERVER, 1).await;
+    let shown = subscriber(&home, SERVER);
+    assert_eq!((&shown["state"], &shown["connections_on_older"]), (&"settled".into(), &0.into()), "{shown}");
+    assert!(newer.lives());
+}

@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod clients;
+mod draining;
 mod expiry;
 mod handshakes;
+mod like_tonic;
+mod patient;
 mod serving;
 mod stalled;
 mod support;
 mod swap;
+mod trust;
 mod verification;

@@ -1,21 +1,28 @@
 //! The body of a response.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::connection::InFlight;
 use super::error::ChannelError;
 
 /// The body of a response; a connection lost in the middle of it is `UNAVAILABLE`.
 #[derive(Debug)]
-pub struct ResponseBody(Incoming);
+pub struct ResponseBody {
+    incoming: Incoming,
+    in_flight: InFlight,
+}
 
 impl ResponseBody {
-    pub(super) fn new(incoming: Incoming) -> Self {
-        Self(incoming)
+    pub(super) fn new(incoming: Incoming, mut in_flight: InFlight) -> Self {
+        if incoming.is_end_stream() {
+            in_flight.ended();
+        }
+        Self { incoming, in_flight }
     }
 }
 
@@ -27,14 +34,21 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(ChannelError::from)
+        let this = &mut *self;
+        let frame = ready!(Pin::new(&mut this.incoming).poll_frame(cx));
+        // Trailers are the last frame there is.
+        if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
+            this.in_flight.ended();
+        }
+        let origin = this.in_flight.origin();
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| ChannelError::lost(error, origin, None))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.incoming.size_hint()
     }
 }

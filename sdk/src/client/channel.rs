@@ -4,30 +4,28 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
-use super::body::ResponseBody;
+use super::attempts::{Again, Call};
+use super::connection::{InFlight, Sent};
 use super::error::ChannelError;
 use super::link::{ChannelState, Link};
+use super::replay::{self, ReplayBody};
+use super::request::Deadline;
 use crate::identity::Identity;
-
-/// How often a request that was never sent is sent again: each time the connection it was queued on closed before its turn.
-const RESENDS: usize = 5;
 
 /// A connection to one endpoint that moves to every new generation of its identity. Clones share the connection; the last
 /// one to go, and the calls that still run, end it and its task.
 ///
 /// It is always ready: a call that finds no connection waits for one while it is being made, and fails with `UNAVAILABLE` and
 /// the cause once an attempt has failed, until one succeeds ([`Endpoint::wait_for_ready`](super::Endpoint::wait_for_ready)
-/// waits on). A request that the connection never took, for the server was closing it, is sent on the next one.
+/// waits on). A call that the server provably did not process, for it was closing the connection, is sent on the next one
+/// ([`Endpoint::replay_limit`](super::Endpoint::replay_limit)); one that may have been processed is never sent again.
 #[derive(Clone)]
 pub struct Channel {
     shared: Arc<Shared>,
@@ -81,46 +79,60 @@ impl Channel {
     }
 
     /// The response to a request that a connection has in its queue.
-    async fn response(self, sent: impl Future<Output = Sent>) -> Result<Response<Body>, ChannelError> {
-        let unsent = match sent.await {
-            Ok(response) => return Ok(answer(response)),
-            Err(mut error) => match error.take_message() {
-                Some(unsent) => unsent,
-                None => return Err(error.into_error().into()),
-            },
-        };
-        // Boxed: it is rare, and would more than double the size of every call's future.
-        Box::pin(self.send_on_next(unsent)).await
-    }
-
-    /// Sends a request that no connection has taken yet on the next one that there is.
-    async fn send_on_next(self, mut request: Request<Body>) -> Result<Response<Body>, ChannelError> {
-        self.start();
-        let link = &self.shared.link;
-        let mut resends = RESENDS;
-        loop {
-            let connection = link.connected(link.connector().settings().wait_for_ready).await?;
-            let sent = connection.send(request);
-            // A handle of its own would keep a superseded connection open.
-            drop(connection);
-            match sent.await {
-                Ok(response) => return Ok(answer(response)),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) if resends > 0 => {
-                        resends -= 1;
-                        request = unsent;
-                    }
-                    _ => return Err(error.into_error().into()),
-                },
+    async fn response(
+        self,
+        sent: impl Future<Output = Sent>,
+        in_flight: InFlight,
+        mut call: Call,
+    ) -> Result<Response<Body>, ChannelError> {
+        match sent.await {
+            Ok(response) => Ok(call.answered(response, in_flight)),
+            Err(failed) => {
+                let again = call.again(failed, &in_flight)?;
+                drop(in_flight);
+                // Boxed: it is rare, and would more than double the size of every call's future.
+                Box::pin(self.send_again(again, call)).await
             }
         }
     }
-}
 
-type Sent = Result<Response<Incoming>, TrySendError<Request<Body>>>;
+    /// Sends a request on the connections that come, until it has an answer.
+    async fn send_again(self, mut again: Again, mut call: Call) -> Result<Response<Body>, ChannelError> {
+        loop {
+            if !again.wait.is_zero() {
+                tokio::time::sleep(again.wait).await;
+            }
+            let (sent, in_flight) = self.send_on_next(again.request, &call).await?;
+            match sent.await {
+                Ok(response) => return Ok(call.answered(response, in_flight)),
+                Err(failed) => again = call.again(failed, &in_flight)?,
+            }
+        }
+    }
 
-fn answer(response: Response<Incoming>) -> Response<Body> {
-    response.map(|body| Body::new(ResponseBody::new(body)))
+    /// Sends a request on the next connection that has room for it.
+    async fn send_on_next(
+        &self,
+        mut request: Request<ReplayBody>,
+        call: &Call,
+    ) -> Result<(impl Future<Output = Sent> + use<>, InFlight), ChannelError> {
+        self.start();
+        let link = &self.shared.link;
+        loop {
+            let connection = link.connected(link.connector().settings().wait_for_ready).await?;
+            if let Some(in_flight) = connection.enter().await {
+                call.stamp(&mut request)?;
+                // The connection's handle goes here: it would keep a superseded one open.
+                return Ok((connection.send(request), in_flight));
+            }
+        }
+    }
+
+    /// As [`Channel::send_on_next`], for a call that found no connection with room.
+    async fn wait_and_send(self, request: Request<ReplayBody>, call: Call) -> Result<Response<Body>, ChannelError> {
+        let (sent, in_flight) = self.send_on_next(request, &call).await?;
+        self.response(sent, in_flight, call).await
+    }
 }
 
 impl Service<Request<Body>> for Channel {
@@ -135,30 +147,37 @@ impl Service<Request<Body>> for Channel {
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let link = Arc::clone(&self.shared.link);
-        let deadline = link.connector().settings().request.apply(&mut request);
+        let settings = link.connector().settings();
+        let deadline = settings.request.apply(&mut request);
+        let (request, kept) = replay::keep(request, settings.replay_limit);
+        let call = Call::new(kept, deadline);
         let channel = self.clone();
-        match (link.open(), deadline) {
-            (Some(connection), None) => {
+        let open = link.open().and_then(|connection| connection.try_enter().map(|in_flight| (connection, in_flight)));
+        match (open, deadline) {
+            (Some((connection, in_flight)), None) => {
                 let sent = connection.send(request);
-                ResponseFuture(Box::pin(channel.response(sent)))
+                ResponseFuture(Box::pin(channel.response(sent, in_flight, call)))
             }
-            (Some(connection), Some(limit)) => {
+            (Some((connection, in_flight)), Some(deadline)) => {
                 let sent = connection.send(request);
-                ResponseFuture(Box::pin(in_time(limit, link, channel.response(sent))))
+                ResponseFuture(Box::pin(in_time(deadline, link, channel.response(sent, in_flight, call))))
             }
-            (None, None) => ResponseFuture(Box::pin(channel.send_on_next(request))),
-            (None, Some(limit)) => ResponseFuture(Box::pin(in_time(limit, link, channel.send_on_next(request)))),
+            (None, None) => ResponseFuture(Box::pin(channel.wait_and_send(request, call))),
+            (None, Some(deadline)) => {
+                ResponseFuture(Box::pin(in_time(deadline, link, channel.wait_and_send(request, call))))
+            }
         }
     }
 }
 
 async fn in_time(
-    limit: Duration,
+    deadline: Deadline,
     link: Arc<Link>,
     response: impl Future<Output = Result<Response<Body>, ChannelError>>,
 ) -> Result<Response<Body>, ChannelError> {
-    let response = tokio::time::timeout(limit, response).await;
-    response.unwrap_or_else(|_| Err(ChannelError::deadline_exceeded(limit, link.why_not_connected().as_deref())))
+    let response = tokio::time::timeout_at(deadline.at(), response).await;
+    response
+        .unwrap_or_else(|_| Err(ChannelError::deadline_exceeded(deadline.limit(), link.why_not_connected().as_deref())))
 }
 
 impl fmt::Debug for Channel {

@@ -1,60 +1,202 @@
 //! One accepted HTTP/2 connection.
 
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant, SystemTime};
 
-use evercert_core::digest::Digest;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::SendRequest;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
 
-/// A connection that a server accepted, and the generation it was made with. Dropping it drops the last handle to the HTTP/2
-/// connection but for those of calls: it then takes no new stream, finishes those it has, and closes.
+use super::cut::Cut;
+use super::replay::ReplayBody;
+use crate::tls::session::Session;
+
+/// No more calls than this run on one connection, whatever the server allows.
+const MOST_CALLS: usize = 1 << 20;
+
+/// A connection that a server accepted. Dropping it drops the last handle to the HTTP/2 connection but for those of calls: it then
+/// takes no new call, finishes those it has, and closes.
 #[derive(Debug)]
 pub(super) struct Connection {
-    sender: SendRequest<Body>,
-    generation: u64,
-    digest: Digest,
-    closed: CancellationToken,
-    since: Instant,
+    sender: SendRequest<ReplayBody>,
+    session: Arc<Session>,
+    /// When it is made anew although it works.
+    renewal: Option<SystemTime>,
+    life: Arc<Life>,
 }
 
+/// What became of a request.
+pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<ReplayBody>>>;
+
 impl Connection {
-    /// `closed` is cancelled when the connection takes no new stream any more.
-    pub(super) fn new(sender: SendRequest<Body>, generation: u64, digest: Digest, closed: CancellationToken) -> Self {
-        Self { sender, generation, digest, closed, since: Instant::now() }
+    pub(super) fn new(
+        sender: SendRequest<ReplayBody>,
+        session: Arc<Session>,
+        renewal: Option<SystemTime>,
+        life: Arc<Life>,
+    ) -> Self {
+        Self { sender, session, renewal, life }
     }
 
+    /// The number of the generation it was made with.
     pub(super) fn generation(&self) -> u64 {
-        self.generation
+        self.life.origin.generation
     }
 
-    pub(super) fn digest(&self) -> Digest {
-        self.digest
+    pub(super) fn session(&self) -> &Session {
+        &self.session
     }
 
-    /// How long ago the server accepted it.
+    /// When it is made anew although it works: before the server's leaf ends.
+    pub(super) fn renewal(&self) -> Option<SystemTime> {
+        self.renewal
+    }
+
+    pub(super) fn life(&self) -> &Arc<Life> {
+        &self.life
+    }
+
+    /// Whether it takes new calls, as far as is known here: a GOAWAY may be on its way.
+    pub(super) fn is_open(&self) -> bool {
+        !self.life.slots.is_closed()
+    }
+
+    /// Room for one call; `None` where the server allows no more at the moment, or the connection takes none.
+    pub(super) fn try_enter(&self) -> Option<InFlight> {
+        self.life.slots.try_acquire().ok()?.forget();
+        Some(InFlight::new(&self.life))
+    }
+
+    /// Waits for room for one call; `None` once the connection takes none any more.
+    pub(super) async fn enter(&self) -> Option<InFlight> {
+        self.life.slots.acquire().await.ok()?.forget();
+        Some(InFlight::new(&self.life))
+    }
+
+    /// Sends a request. An error that carries the request back proves that the server never saw it.
+    pub(super) fn send(&self, request: Request<ReplayBody>) -> impl Future<Output = Sent> + use<> {
+        self.sender.clone().try_send_request(request)
+    }
+}
+
+/// Where a connection leads, and what it was made with.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub(super) endpoint: Arc<str>,
+    pub(super) generation: u64,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with generation {}", self.endpoint, self.generation)
+    }
+}
+
+/// What a connection's task, its calls and its handles share. It keeps nothing open.
+#[derive(Debug)]
+pub(super) struct Life {
+    origin: Origin,
+    since: Instant,
+    /// One permit for each call that the server allows at a time; closed once the connection takes no new call.
+    slots: Semaphore,
+    /// Cancelled once it takes no new call.
+    ended: CancellationToken,
+    answered: AtomicBool,
+    cut: Arc<Cut>,
+}
+
+impl Life {
+    pub(super) fn new(origin: Origin, cut: Arc<Cut>) -> Self {
+        Self {
+            origin,
+            since: Instant::now(),
+            slots: Semaphore::new(0),
+            ended: CancellationToken::new(),
+            answered: AtomicBool::new(false),
+            cut,
+        }
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(super) fn cut(&self) -> &Cut {
+        &self.cut
+    }
+
+    /// How long ago it was made.
     pub(super) fn age(&self) -> Duration {
         self.since.elapsed()
     }
 
-    /// Whether it takes new streams, as far as is known here: a GOAWAY may be on its way.
-    pub(super) fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+    /// Whether a call ever got a response on it.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.load(Relaxed)
     }
 
-    /// Completes once it takes no new stream.
-    pub(super) async fn closed(&self) {
-        self.closed.cancelled().await;
+    /// It takes no new call: superseded, no longer trusted, drained by the server, or closed.
+    pub(super) fn end(&self) {
+        self.slots.close();
+        self.ended.cancel();
     }
 
-    /// Sends a request. An error that carries the request back proves that the server never saw it.
-    pub(super) fn send(
-        &self,
-        request: Request<Body>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
-        self.sender.clone().try_send_request(request)
+    /// Completes once it takes no new call.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// The server allows another number of calls at a time.
+    pub(super) fn allow(&self, before: usize, now: usize) {
+        let (before, now) = (before.min(MOST_CALLS), now.min(MOST_CALLS));
+        if now > before {
+            self.slots.add_permits(now - before);
+        } else {
+            // Those that calls hold come back: until then the connection itself holds calls back.
+            self.slots.forget_permits(before - now);
+        }
+    }
+}
+
+/// A call under way on a connection, until its response has ended or is dropped.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    life: Arc<Life>,
+    ended: bool,
+}
+
+impl InFlight {
+    fn new(life: &Arc<Life>) -> Self {
+        Self { life: Arc::clone(life), ended: false }
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.life.origin
+    }
+
+    /// The response began.
+    pub(super) fn answered(&self) {
+        if !self.life.answered.load(Relaxed) {
+            self.life.answered.store(true, Relaxed);
+        }
+    }
+
+    /// The response ended: there is room for another call.
+    pub(super) fn ended(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            self.life.slots.add_permits(1);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.ended();
     }
 }

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use evercert_core::path::Role;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
@@ -12,17 +13,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::connection::Connection;
+use super::connection::{Connection, Life, Origin};
+use super::cut::{Cut, Severable};
+use super::driver::Driver;
 use super::error::{ConnectError, ConnectFailure};
 use super::first_frame::FirstFrame;
-use super::link::Target;
+use super::moves;
+use super::replay::ReplayBody;
 use super::request::RequestSettings;
-use super::scheduling::{Batched, BoxedTasks};
+use super::scheduling::{Batched, Tasks};
+use super::target::{Target, Targets};
+use super::warden::Warden;
+use crate::identity::Tally;
 use crate::tls::ClientTls;
 use crate::tls::config::ALPN_H2;
+use crate::tls::session::Session;
 
 /// Where to connect to.
 #[derive(Debug, Clone)]
@@ -45,7 +52,7 @@ pub(super) struct Http2Settings {
 /// All that a channel needs to know of its endpoint.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
-    pub(super) uri: String,
+    pub(super) uri: Arc<str>,
     pub(super) address: Address,
     pub(super) server_name: ServerName<'static>,
     pub(super) tls: ClientTls,
@@ -54,33 +61,45 @@ pub(super) struct Settings {
     pub(super) connect_timeout: Duration,
     pub(super) handshake_timeout: Duration,
     pub(super) wait_for_ready: bool,
+    pub(super) replay_limit: usize,
+    pub(super) rotation_spread: Duration,
+    pub(super) expiry_window: Duration,
+    pub(super) untrusted_timeout: Duration,
 }
 
 /// Makes connections to one endpoint.
 #[derive(Debug)]
-pub(super) struct Connector(Settings);
+pub(super) struct Connector {
+    settings: Settings,
+    targets: Arc<Targets>,
+    tally: Arc<Tally>,
+}
 
 impl Connector {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self(settings)
+    pub(super) fn new(settings: Settings, targets: Arc<Targets>, tally: Arc<Tally>) -> Self {
+        Self { settings, targets, tally }
     }
 
     pub(super) fn settings(&self) -> &Settings {
-        &self.0
+        &self.settings
+    }
+
+    pub(super) fn targets(&self) -> &Targets {
+        &self.targets
     }
 
     pub(super) fn endpoint(&self) -> &str {
-        &self.0.uri
+        &self.settings.uri
     }
 
     pub(super) fn error(&self, generation: Option<u64>, failure: ConnectFailure) -> ConnectError {
-        ConnectError { endpoint: self.0.uri.clone(), generation, failure }
+        ConnectError { endpoint: self.endpoint().to_owned(), generation, failure }
     }
 
     /// A connection that the server has accepted.
     pub(super) async fn connect(&self, target: &Target) -> Result<Connection, ConnectFailure> {
-        let limit = self.0.connect_timeout;
-        match &self.0.address {
+        let limit = self.settings.connect_timeout;
+        match &self.settings.address {
             Address::Tcp { host, port } => {
                 let stream = in_time(limit, TcpStream::connect((host.as_str(), *port))).await?;
                 // Calls are small writes; a failure costs latency alone.
@@ -95,7 +114,7 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let limit = self.0.handshake_timeout;
+        let limit = self.settings.handshake_timeout;
         tokio::time::timeout(limit, async {
             let tls = self.tls(stream, target).await?;
             self.http2(tls, target).await
@@ -110,7 +129,7 @@ impl Connector {
         target: &Target,
     ) -> Result<TlsStream<S>, ConnectFailure> {
         let connector = TlsConnector::from(Arc::clone(&target.tls));
-        let stream = connector.connect(self.0.server_name.clone(), stream).await.map_err(ConnectFailure::Tls)?;
+        let stream = connector.connect(self.settings.server_name.clone(), stream).await.map_err(ConnectFailure::Tls)?;
         if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) { Ok(stream) } else { Err(ConnectFailure::NoHttp2) }
     }
 
@@ -118,28 +137,48 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (stream, told) = FirstFrame::new(stream);
+        let generation = &target.generation;
+        // Before the server has accepted: what swaps from here on is seen by the warden.
+        let member = self.tally.enter(generation.sequence());
+        let peer = stream.get_ref().1.peer_certificates();
+        let session = Arc::new(Session::new(Arc::clone(generation), peer, Role::Server));
+        let cut = Arc::new(Cut::default());
+        let (stream, told) = FirstFrame::new(Severable::new(stream, Arc::clone(&cut)));
         // Boxed: hyper's task of every request is as large as the one that owns the stream.
         let stream = TokioIo::new(Box::new(stream));
-        let (sender, connection) =
-            self.http2_builder().handshake::<_, Body>(stream).await.map_err(ConnectFailure::Http2)?;
+        let tasks = Tasks::default();
+        let (sender, queue) = self
+            .http2_builder(tasks.clone())
+            .handshake::<_, ReplayBody>(stream)
+            .await
+            .map_err(ConnectFailure::Http2)?;
+        #[expect(clippy::expect_used, reason = "hyper makes the connection's task during the handshake")]
+        let connection = tasks.connection().expect("a connection after its handshake");
+        let origin = Origin { endpoint: Arc::clone(&self.settings.uri), generation: target.number() };
+        let life = Arc::new(Life::new(origin, cut));
+        let warden = Warden {
+            life: Arc::clone(&life),
+            session: Arc::clone(&session),
+            targets: Arc::clone(&self.targets),
+            untrusted_timeout: self.settings.untrusted_timeout,
+        };
+        let warden = AbortOnDropHandle::new(tokio::spawn(warden.watch()));
+        let driver = Driver::new(queue, connection, Arc::clone(&life));
+        tokio::spawn(async move {
+            let _ends_with_it = (warden, member);
+            Batched::new(driver).await;
+        });
         told.await
             .unwrap_or_else(|_| Err(io::ErrorKind::ConnectionAborted.into()))
             .map_err(ConnectFailure::NotAccepted)?;
-        let closed = CancellationToken::new();
-        let guard = closed.clone().drop_guard();
-        tokio::spawn(async move {
-            let _closed = guard;
-            if let Err(error) = Batched::new(connection).await {
-                tracing::debug!(%error, "a connection ended");
-            }
-        });
-        Ok(Connection::new(sender, target.generation, target.digest, closed))
+        let window = self.settings.expiry_window;
+        let renewal = session.peer_not_after().and_then(|end| moves::renewal(SystemTime::now(), end, window));
+        Ok(Connection::new(sender, session, renewal, life))
     }
 
-    fn http2_builder(&self) -> http2::Builder<BoxedTasks> {
-        let settings = &self.0.http2;
-        let mut builder = http2::Builder::new(BoxedTasks);
+    fn http2_builder(&self, tasks: Tasks) -> http2::Builder<Tasks> {
+        let settings = &self.settings.http2;
+        let mut builder = http2::Builder::new(tasks);
         builder
             .timer(TokioTimer::new())
             .initial_stream_window_size(settings.stream_window)

@@ -14,6 +14,7 @@ use super::connector::{Address, Connector, Http2Settings, Settings};
 use super::error::ChannelError;
 use super::link::Link;
 use super::request::{self, RequestSettings};
+use super::target::Targets;
 use crate::identity::Identity;
 use crate::tls::{ClientTls, ServerVerification, TlsVersions};
 
@@ -44,6 +45,14 @@ impl Endpoint {
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
     /// The default of [`Endpoint::handshake_timeout`].
     pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+    /// The default of [`Endpoint::replay_limit`], in bytes.
+    pub const REPLAY_LIMIT: usize = 64 * 1024;
+    /// The default of [`Endpoint::rotation_spread`].
+    pub const ROTATION_SPREAD: Duration = Duration::from_secs(1);
+    /// The default of [`Endpoint::expiry_window`].
+    pub const EXPIRY_WINDOW: Duration = Duration::from_secs(60 * 60);
+    /// The default of [`Endpoint::untrusted_timeout`].
+    pub const UNTRUSTED_TIMEOUT: Duration = Duration::from_secs(5);
 
     /// The server at `uri`: `https://host`, `https://host:port`, with a name or an IP address. The server has to show a
     /// certificate for that host.
@@ -69,7 +78,7 @@ impl Endpoint {
         let port = uri.port_u16().unwrap_or(HTTPS_PORT);
         Ok(Self {
             settings: Settings {
-                uri: text.to_owned(),
+                uri: text.into(),
                 address: Address::Tcp { host, port },
                 server_name,
                 tls: ClientTls::default(),
@@ -78,6 +87,10 @@ impl Endpoint {
                 connect_timeout: Self::CONNECT_TIMEOUT,
                 handshake_timeout: Self::HANDSHAKE_TIMEOUT,
                 wait_for_ready: false,
+                replay_limit: Self::REPLAY_LIMIT,
+                rotation_spread: Self::ROTATION_SPREAD,
+                expiry_window: Self::EXPIRY_WINDOW,
+                untrusted_timeout: Self::UNTRUSTED_TIMEOUT,
             },
         })
     }
@@ -142,6 +155,47 @@ impl Endpoint {
     #[must_use]
     pub fn wait_for_ready(mut self, wait: bool) -> Self {
         self.settings.wait_for_ready = wait;
+        self
+    }
+
+    /// How much of a call's request body is kept, so that the call can be sent again: in bytes, until its response begins. What is kept
+    /// is shared with what is sent, not copied. Default: 64 KiB. With 0, calls whose body has begun are never sent again.
+    ///
+    /// A call is sent again where the server provably did not process it, for it was closing the connection or refused the stream
+    /// (RFC 9113 §6.8 and §8.7): five times at most, and never after its deadline. A call that may have been processed never is.
+    #[must_use]
+    pub fn replay_limit(mut self, bytes: usize) -> Self {
+        self.settings.replay_limit = bytes;
+        self
+    }
+
+    /// The span after a rotation of the identity in which the channel moves to a new connection. The channels of a process move at
+    /// evenly spread points of it, so that its servers are not asked for all handshakes at once. Default: 1 s.
+    ///
+    /// A channel moves at once where its connection may not be used any more, or one of the two leaves would not outlast the wait.
+    #[must_use]
+    pub fn rotation_spread(mut self, span: Duration) -> Self {
+        self.settings.rotation_spread = span;
+        self
+    }
+
+    /// The span before the end of the server's leaf in which the channel moves to a new connection, at a random point: a server that
+    /// was given a newer leaf shows it there. Default: 1 h; never more than a quarter of what was left of the leaf when the
+    /// connection was made, so that a server which shows the same leaf again is asked a few times at most.
+    ///
+    /// At its end the connection is cut, with the calls that still run on it.
+    #[must_use]
+    pub fn expiry_window(mut self, span: Duration) -> Self {
+        self.settings.expiry_window = span;
+        self
+    }
+
+    /// How long the calls that run on a connection have when its server is no longer trusted (its issuer left the bundle, or a CRL
+    /// revokes it), or when the identity's own leaf has expired and its policy is to fail closed. New calls do not use it from the
+    /// first moment. Default: 5 s.
+    #[must_use]
+    pub fn untrusted_timeout(mut self, limit: Duration) -> Self {
+        self.settings.untrusted_timeout = limit;
         self
     }
 
@@ -214,11 +268,12 @@ impl Endpoint {
     /// A channel that connects at its first call, and stays connected from then on.
     #[must_use]
     pub fn connect_lazy(self, identity: &Identity) -> Channel {
-        let link = Link::new(Connector::new(self.settings));
-        let consumer = Arc::downgrade(&link);
-        // The link keeps a refusal: calls are told of it until there is a generation they can use.
+        let targets = Targets::new(self.settings.tls.clone());
+        let consumer = Arc::downgrade(&targets);
+        // A refusal is kept: calls are told of it until there is a generation they can use.
         _ = identity.attach(consumer);
-        Channel::new(link, identity.clone())
+        let connector = Connector::new(self.settings, targets, Arc::clone(identity.tally()));
+        Channel::new(Link::new(connector), identity.clone())
     }
 }
 

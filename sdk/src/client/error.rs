@@ -3,10 +3,13 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use evercert_core::clock::rfc3339;
+use evercert_core::path::PathError;
 use tonic::{Code, Status};
 
+use super::connection::Origin;
 use crate::source::Refusal;
 
 /// Why a channel has no connection, or none with the newest generation.
@@ -113,28 +116,31 @@ impl ChannelError {
         Self::NotConnected { cause, status }
     }
 
-    pub(super) fn deadline_exceeded(limit: Duration, not_connected: Option<&ConnectError>) -> Self {
-        let why = not_connected.map(|error| format!(": {error}")).unwrap_or_default();
-        let status = Status::deadline_exceeded(format!("no response within {limit:?}{why}"));
-        Self::DeadlineExceeded { limit, status }
-    }
-}
-
-impl From<hyper::Error> for ChannelError {
+    /// A call that was lost with the connection of `origin`, or that the server reset; `unprocessed` says why it was not sent again
+    /// although the server has not processed it.
+    ///
     /// tonic maps a connection that was lost to `UNKNOWN`, `INTERNAL` or `CANCELLED`, by the way it was lost; retry policies
     /// look for `UNAVAILABLE` (gRPC over HTTP/2, "Errors"). A reset stream keeps tonic's mapping.
-    fn from(error: hyper::Error) -> Self {
+    pub(super) fn lost(error: hyper::Error, origin: &Origin, unprocessed: Option<Unprocessed>) -> Self {
         let h2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
         let status = match h2 {
             Some(h2) if h2.is_reset() => Status::from_error(Box::new(error)),
             _ => {
-                let text = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-                let mut status = Status::new(Code::Unavailable, format!("the connection was lost: {text}"));
+                let cause = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+                let unprocessed = unprocessed.map(|why| format!("; {why}")).unwrap_or_default();
+                let text = format!("the connection to {origin} was lost: {cause}{unprocessed}");
+                let mut status = Status::new(Code::Unavailable, text);
                 status.set_source(Arc::new(error));
                 status
             }
         };
         Self::Transport { status }
+    }
+
+    pub(super) fn deadline_exceeded(limit: Duration, not_connected: Option<&ConnectError>) -> Self {
+        let why = not_connected.map(|error| format!(": {error}")).unwrap_or_default();
+        let status = Status::deadline_exceeded(format!("no response within {limit:?}{why}"));
+        Self::DeadlineExceeded { limit, status }
     }
 }
 
@@ -146,4 +152,28 @@ impl From<ChannelError> for Status {
             | ChannelError::DeadlineExceeded { status, .. } => status,
         }
     }
+}
+
+/// Why a connection is ended from this side.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Ending {
+    #[error("the server's certificate expired at {}", rfc3339(*.0))]
+    Expired(SystemTime),
+    #[error("generation {generation} does not trust the server's certificate: {cause}")]
+    Untrusted {
+        generation: u64,
+        #[source]
+        cause: PathError,
+    },
+    #[error("the channel may not use the identity: {0}")]
+    Withdrawn(#[source] Refusal),
+}
+
+/// Why a call that was not processed is not sent again.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub(super) enum Unprocessed {
+    #[error("the call was not processed, and was sent again {0} times already")]
+    TooOften(u32),
+    #[error("the call was not processed, but is not sent again: its body is longer than replay_limit, or failed")]
+    NotKept,
 }

@@ -1,25 +1,27 @@
 //! What keeps a channel connected.
 
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use evercert_core::digest::Digest;
-use rustls::ClientConfig;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::connector::Connector;
 use super::error::{ChannelError, ConnectError, ConnectFailure};
+use super::moves::Phase;
+use super::target::{Target, Wanted};
+use super::warden::CLOCK_CHECK;
 use crate::backoff::Backoff;
-use crate::identity::{Commit, Consumer};
-use crate::source::Refusal;
-use crate::tls::Generation;
-use crate::tls::config::client_config;
 
 /// The first and the longest wait between two attempts to connect; up to as much again is added by chance.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
+
+/// How many connections in a row may end young and without an answer before calls are told: some may have met a server that was about
+/// to go; after more, calls would wait for ever.
+const SHORT_LIVED: u32 = 3;
 
 /// The state of a channel.
 #[derive(Debug, Clone, Default)]
@@ -32,39 +34,22 @@ pub struct ChannelState {
     pub trouble: Option<Arc<ConnectError>>,
 }
 
-/// What a channel connects with next.
-#[derive(Debug)]
-pub(super) struct Target {
-    pub(super) generation: u64,
-    pub(super) digest: Digest,
-    pub(super) tls: Arc<ClientConfig>,
-}
-
-#[derive(Debug, Clone)]
-enum Wanted {
-    Nothing,
-    Refused(Refusal),
-    Target(Arc<Target>),
-}
-
-/// What the clones of a channel, its task and its identity share.
+/// What the clones of a channel and its task share.
 #[derive(Debug)]
 pub(super) struct Link {
     connector: Connector,
-    wanted: watch::Sender<Wanted>,
     current: ArcSwapOption<Connection>,
     state: watch::Sender<ChannelState>,
-    this: Weak<Self>,
+    phase: Phase,
 }
 
 impl Link {
     pub(super) fn new(connector: Connector) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self {
+        Arc::new(Self {
             connector,
-            wanted: watch::Sender::new(Wanted::Nothing),
             current: ArcSwapOption::empty(),
             state: watch::Sender::new(ChannelState::default()),
-            this: Weak::clone(this),
+            phase: Phase::next(),
         })
     }
 
@@ -105,96 +90,117 @@ impl Link {
 
     /// Keeps connected with what is wanted, until dropped.
     pub(super) async fn keep_connected(&self) {
-        let mut wanted = self.wanted.subscribe();
+        let mut wanted = self.connector.targets().subscribe();
         let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
-        // How many connections in a row the server closed as soon as it had accepted them.
+        // How many connections in a row took no more calls as soon as they were accepted, and had answered none.
         let mut short_lived = 0_u32;
+        // When to leave a connection that was superseded. A newer generation does not put it off.
+        let mut move_at = None;
         loop {
             let now = wanted.borrow_and_update().clone();
-            let target = match now {
-                Wanted::Target(target) => target,
-                Wanted::Nothing => {
-                    self.failed(None, ConnectFailure::NoGeneration);
-                    _ = wanted.changed().await;
-                    self.anew();
+            let failure = match now {
+                Wanted::Target(target) => {
+                    // Even one that was closed at once: no attempt after it but by the waits.
+                    if let Some(connection) = self.current.load_full() {
+                        let wait = self.wait(&connection, &target, &mut move_at);
+                        if !wait.is_zero() {
+                            tokio::select! {
+                                _ = wanted.changed() => backoff.reset(),
+                                () = connection.life().ended() => {
+                                    let (life, age) = (Arc::clone(connection.life()), connection.life().age());
+                                    drop(connection);
+                                    self.clear();
+                                    let wait = if life.has_answered() { Duration::ZERO } else { backoff.after(age) };
+                                    _ = tokio::time::timeout(wait, wanted.changed()).await;
+                                    // An answer may have been on its way.
+                                    if life.has_answered() {
+                                        backoff.reset();
+                                    }
+                                    let young = !life.has_answered() && age < Backoff::GOOD;
+                                    short_lived = if young { short_lived + 1 } else { 0 };
+                                    if short_lived > SHORT_LIVED {
+                                        self.failed(Some(life.origin().generation), ConnectFailure::ShortLived(age));
+                                    }
+                                }
+                                () = tokio::time::sleep(wait) => {}
+                            }
+                            continue;
+                        }
+                    }
+                    // Not cut short by a newer generation: where rotations follow each other faster than a handshake takes, the
+                    // channel would never move.
+                    match self.connector.connect(&target).await {
+                        Ok(connection) => {
+                            self.swap(connection);
+                            move_at = None;
+                        }
+                        Err(failure) => {
+                            self.failed(Some(target.number()), failure);
+                            tokio::select! {
+                                () = tokio::time::sleep(backoff.next()) => {}
+                                () = self.superseded_ended() => self.clear(),
+                                _ = wanted.changed() => {
+                                    backoff.reset();
+                                    self.anew();
+                                }
+                            }
+                        }
+                    }
                     continue;
                 }
-                Wanted::Refused(refusal) => {
-                    self.failed(None, ConnectFailure::Refused(refusal));
-                    _ = wanted.changed().await;
-                    self.anew();
-                    continue;
-                }
+                Wanted::Nothing => ConnectFailure::NoGeneration,
+                Wanted::Refused(refusal) => ConnectFailure::Refused(refusal),
             };
-            // Even one that was closed at once: no attempt after it but by the waits.
-            let serving = self.current.load_full().filter(|connection| connection.digest() == target.digest);
-            if let Some(serving) = serving {
-                self.serves(target.generation);
-                tokio::select! {
-                    _ = wanted.changed() => backoff.reset(),
-                    () = serving.closed() => {
-                        let age = serving.age();
-                        self.lost();
-                        short_lived = if age < Backoff::GOOD { short_lived.saturating_add(1) } else { 0 };
-                        // One may have met a server that was about to go; after more, calls would wait for ever.
-                        if short_lived > 1 {
-                            self.failed(Some(target.generation), ConnectFailure::ShortLived(age));
-                        }
-                        _ = tokio::time::timeout(backoff.after(age), wanted.changed()).await;
-                    }
-                }
-                continue;
-            }
-            // Not cut short by a newer generation: where rotations follow each other faster than a handshake takes, the
-            // channel would never move.
-            match self.connector.connect(&target).await {
-                Ok(connection) => self.swap(connection),
-                Err(failure) => {
-                    self.failed(Some(target.generation), failure);
-                    tokio::select! {
-                        () = tokio::time::sleep(backoff.next()) => {}
-                        () = self.superseded_closed() => self.lost(),
-                        _ = wanted.changed() => {
-                            backoff.reset();
-                            self.anew();
-                        }
-                    }
-                }
-            }
+            // Where there was a connection it may not be used either.
+            self.supersede(None);
+            self.failed(None, failure);
+            _ = wanted.changed().await;
+            self.anew();
         }
     }
 
-    /// Completes once the connection of an older generation, which still serves, takes no new stream.
-    async fn superseded_closed(&self) {
-        match self.open() {
-            Some(connection) => connection.closed().await,
+    /// How long the channel stays with a connection, if nothing else happens.
+    fn wait(&self, connection: &Connection, target: &Target, move_at: &mut Option<Instant>) -> Duration {
+        let now = SystemTime::now();
+        let until = |end: SystemTime| end.duration_since(now).unwrap_or_default();
+        let session = connection.session();
+        let renewal = connection.renewal().map_or(CLOCK_CHECK, until);
+        if session.generation().sequence() == target.generation.sequence() {
+            return renewal.min(CLOCK_CHECK);
+        }
+        let spread = self.phase.of(self.connector.settings().rotation_spread);
+        let at = *move_at.get_or_insert(target.since + spread);
+        let wait = at.saturating_duration_since(Instant::now());
+        let outlasted = session.not_after().is_some_and(|end| until(end) <= wait);
+        if outlasted { Duration::ZERO } else { wait.min(renewal).min(CLOCK_CHECK) }
+    }
+
+    /// Completes once the connection that serves while no other can be had takes no new call.
+    async fn superseded_ended(&self) {
+        match self.current.load_full() {
+            Some(connection) => connection.life().ended().await,
             None => std::future::pending().await,
         }
     }
 
-    /// The connection in use is as good as one of this generation: a restarted publisher counts anew.
-    fn serves(&self, generation: u64) {
-        self.state.send_if_modified(|state| {
-            let renumbered = state.generation != Some(generation);
-            if renumbered {
-                *state = ChannelState { generation: Some(generation), trouble: None };
-            }
-            renumbered
-        });
-    }
-
     fn swap(&self, connection: Connection) {
         let generation = connection.generation();
-        // The old one, dropped here, takes no new stream and finishes those it has.
-        self.current.store(Some(Arc::new(connection)));
+        self.supersede(Some(connection));
         self.state.send_replace(ChannelState { generation: Some(generation), trouble: None });
         tracing::info!(endpoint = %self.connector.endpoint(), generation, "connected");
     }
 
-    fn lost(&self) {
-        self.current.store(None);
+    /// The old connection takes no new call, and finishes those it has. Calls that wait for room on it go to the new one.
+    fn supersede(&self, connection: Option<Connection>) {
+        if let Some(old) = self.current.swap(connection.map(Arc::new)) {
+            old.life().end();
+        }
+    }
+
+    fn clear(&self) {
+        self.supersede(None);
         self.state.send_replace(ChannelState::default());
-        tracing::info!(endpoint = %self.connector.endpoint(), "the connection was lost, or the server drains it");
+        tracing::info!(endpoint = %self.connector.endpoint(), "the connection takes no more calls");
     }
 
     /// Something changed since the last attempt failed: calls without a connection wait for the next one.
@@ -209,37 +215,5 @@ impl Link {
         tracing::warn!(error = %trouble, "not connected; trying again");
         let generation = self.open().map(|connection| connection.generation());
         self.state.send_replace(ChannelState { generation, trouble: Some(Arc::new(trouble)) });
-    }
-}
-
-impl Consumer for Link {
-    fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal> {
-        let tls = match client_config(generation, &self.connector.settings().tls) {
-            Ok(tls) => tls,
-            Err(refusal) => {
-                // With a target the last good stays; without one, calls are told why there is none.
-                self.wanted.send_if_modified(|wanted| {
-                    let first = !matches!(wanted, Wanted::Target(_));
-                    if first {
-                        *wanted = Wanted::Refused(refusal.clone());
-                    }
-                    first
-                });
-                return Err(refusal);
-            }
-        };
-        let snapshot = generation.snapshot();
-        let target =
-            Arc::new(Target { generation: snapshot.generation(), digest: snapshot.digest(), tls: Arc::new(tls) });
-        let link = Weak::clone(&self.this);
-        Ok(Box::new(move || {
-            if let Some(link) = link.upgrade() {
-                link.wanted.send_replace(Wanted::Target(target));
-            }
-        }))
-    }
-
-    fn withdraw(&self, refusal: &Refusal) {
-        self.wanted.send_replace(Wanted::Refused(refusal.clone()));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::header::{HeaderValue, USER_AGENT};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Uri};
+use tokio::time::Instant;
 
 /// This library's part of the user agent.
 const OUR_USER_AGENT: &str = concat!("evercert/", env!("CARGO_PKG_VERSION"));
@@ -13,6 +14,38 @@ const OUR_USER_AGENT: &str = concat!("evercert/", env!("CARGO_PKG_VERSION"));
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// The most digits of a `TimeoutValue`.
 const GRPC_TIMEOUT_DIGITS: usize = 8;
+
+/// A longer deadline is none: a year.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// When a call has to have its response.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    limit: Duration,
+    at: Instant,
+    /// Whether the server is told.
+    told: bool,
+}
+
+impl Deadline {
+    /// The time a call has from its beginning.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Tells the server what is left at `now`, where it is told at all; false where nothing is.
+    pub(super) fn stamp(&self, headers: &mut HeaderMap, now: Instant) -> bool {
+        let left = self.at.saturating_duration_since(now);
+        if self.told {
+            headers.insert(GRPC_TIMEOUT, timeout_value(left));
+        }
+        !left.is_zero()
+    }
+}
 
 /// What every request of an endpoint gets.
 #[derive(Debug, Clone)]
@@ -32,7 +65,7 @@ impl RequestSettings {
 
     /// Puts origin and user agent into `request`, and returns its deadline: the shorter one of `grpc-timeout` and the
     /// endpoint's.
-    pub(super) fn apply<B>(&self, request: &mut Request<B>) -> Option<Duration> {
+    pub(super) fn apply<B>(&self, request: &mut Request<B>) -> Option<Deadline> {
         let mut parts = Parts::default();
         parts.path_and_query = mem::take(request.uri_mut()).into_parts().path_and_query;
         parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
@@ -43,7 +76,8 @@ impl RequestSettings {
         *request.uri_mut() = uri;
         self.add_user_agent(request.headers_mut());
         let asked = request.headers().get(GRPC_TIMEOUT).and_then(grpc_timeout);
-        [asked, self.timeout].into_iter().flatten().min()
+        let limit = [asked, self.timeout].into_iter().flatten().min()?;
+        Some(Deadline { limit, at: Instant::now() + limit.min(FOREVER), told: asked.is_some() })
     }
 
     fn add_user_agent(&self, headers: &mut HeaderMap) {
@@ -84,6 +118,16 @@ fn grpc_timeout(value: &HeaderValue) -> Option<Duration> {
     }
 }
 
+/// A timeout in the finest unit that its digits have room for.
+fn timeout_value(timeout: Duration) -> HeaderValue {
+    let most = 10_u128.pow(GRPC_TIMEOUT_DIGITS as u32) - 1;
+    let units = [(timeout.as_nanos(), 'n'), (timeout.as_micros(), 'u'), (timeout.as_millis(), 'm')];
+    let (number, unit) =
+        units.into_iter().find(|(number, _)| *number <= most).unwrap_or((u128::from(timeout.as_secs()).min(most), 'S'));
+    #[expect(clippy::expect_used, reason = "digits and a letter")]
+    HeaderValue::try_from(format!("{number}{unit}")).expect("a header value")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,7 +160,7 @@ mod tests {
         let deadline = |header: Option<&str>, timeout| {
             let mut request = Request::new(());
             header.map(|value| request.headers_mut().insert(GRPC_TIMEOUT, value.parse().unwrap()));
-            RequestSettings { timeout, ..settings() }.apply(&mut request)
+            RequestSettings { timeout, ..settings() }.apply(&mut request).map(|deadline| deadline.limit)
         };
         let (short, long) = (Duration::from_millis(7), Duration::from_secs(2));
         assert_eq!(deadline(None, None), None);
@@ -125,6 +169,33 @@ mod tests {
         assert_eq!(deadline(Some("2S"), Some(short)), Some(short));
         for not_a_timeout in ["", "S", "7", "123456789S", "-1S", "+1S", "1.5S", "7s"] {
             assert_eq!(deadline(Some(not_a_timeout), None), None, "{not_a_timeout:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_sent_later_tells_what_is_left() {
+        let mut request = Request::builder().header(GRPC_TIMEOUT, "2S").body(()).unwrap();
+        let deadline = settings().apply(&mut request).unwrap();
+        let mut left = |after: u64| {
+            let open = deadline.stamp(request.headers_mut(), Instant::now() + Duration::from_millis(after));
+            (open, grpc_timeout(&request.headers()[GRPC_TIMEOUT]).unwrap())
+        };
+        assert_eq!(left(0), (true, Duration::from_secs(2)));
+        assert_eq!(left(1999), (true, Duration::from_millis(1)));
+        assert_eq!(left(2000), (false, Duration::ZERO));
+
+        let mut request = Request::new(());
+        let own = RequestSettings { timeout: Some(Duration::from_secs(2)), ..settings() }.apply(&mut request).unwrap();
+        assert!(own.stamp(request.headers_mut(), Instant::now()));
+        assert!(request.headers().get(GRPC_TIMEOUT).is_none(), "the endpoint's own limit is its own");
+    }
+
+    #[test]
+    fn every_timeout_has_at_most_eight_digits() {
+        for timeout in [1_u64, 999, 100_000_000, 123_456_789_012].map(Duration::from_nanos).into_iter().chain([FOREVER])
+        {
+            let written = grpc_timeout(&timeout_value(timeout)).unwrap();
+            assert!(written <= timeout && written >= timeout.mul_f64(0.999), "{timeout:?} as {written:?}");
         }
     }
 }

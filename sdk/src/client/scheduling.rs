@@ -1,18 +1,44 @@
 //! How the tasks of a connection are scheduled, which decides what a call costs more than anything else here does.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use hyper::rt::Executor;
 
-/// Spawns hyper's tasks boxed. hyper spawns one for every request, of a type that has room for the whole connection too; in a
-/// box it is moved once instead of by every step of a spawn (6 % of the CPU time of a unary call).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BoxedTasks;
+/// A task in a box.
+pub(super) type BoxedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for BoxedTasks {
+/// Spawns hyper's tasks, but for the connection itself, which is the first one that hyper makes: [`Tasks::connection`] gives it to
+/// the task that also queues the requests. Two tasks would race: a GOAWAY read by one between two steps of the other would end a call
+/// that nobody could prove to be unsent.
+///
+/// All are boxed. hyper spawns one for every request, of a type that has room for the whole connection too; in a box it is moved once
+/// instead of by every step of a spawn (6 % of the CPU time of a unary call).
+#[derive(Clone, Default)]
+pub(super) struct Tasks(Arc<First>);
+
+#[derive(Default)]
+struct First {
+    made: OnceLock<()>,
+    task: Mutex<Option<BoxedTask>>,
+}
+
+impl Tasks {
+    /// The connection of a handshake that is through.
+    pub(super) fn connection(&self) -> Option<BoxedTask> {
+        self.0.task.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
-        tokio::spawn(Box::pin(task));
+        let task = Box::pin(task);
+        if self.0.made.set(()).is_ok() {
+            *self.0.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        } else {
+            tokio::spawn(task);
+        }
     }
 }
 

@@ -1,0 +1,82 @@
+//! The one task that drives a connection.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::client::conn::http2;
+use hyper::rt::{Read, Write};
+
+use super::connection::Life;
+use super::replay::ReplayBody;
+use super::scheduling::{BoxedTask, Tasks};
+
+/// Drives a connection's queue of requests and the connection itself, in turns of one task: between the two, nothing is read.
+///
+/// It ends when the connection is closed or cut; what the connection has of sockets, memory and membership ends with it.
+pub(super) struct Driver<S: Read + Write + Send + Unpin + 'static> {
+    /// Gone once the connection takes no more requests.
+    queue: Option<http2::Connection<S, ReplayBody, Tasks>>,
+    connection: BoxedTask,
+    life: Arc<Life>,
+    /// How many calls the server allows at a time, as far as the queue has been told.
+    allowed: usize,
+}
+
+impl<S: Read + Write + Send + Unpin + 'static> Driver<S> {
+    pub(super) fn new(queue: http2::Connection<S, ReplayBody, Tasks>, connection: BoxedTask, life: Arc<Life>) -> Self {
+        Self { queue: Some(queue), connection, life, allowed: 0 }
+    }
+
+    fn poll_queue(&mut self, cx: &mut Context<'_>) {
+        let Some(queue) = &mut self.queue else { return };
+        let Poll::Ready(ended) = Pin::new(queue).poll(cx) else { return };
+        if let Err(error) = ended {
+            tracing::debug!(%error, origin = %self.life.origin(), "a connection takes no more calls");
+        }
+        self.close_queue();
+    }
+
+    /// Requests in the queue go back to their calls. Those are told first that this connection is none to try again.
+    fn close_queue(&mut self) {
+        self.life.end();
+        self.queue = None;
+    }
+
+    /// The server may allow more calls or fewer at any time (RFC 9113 §6.5.2).
+    fn follow_limit(&mut self) {
+        let Some(queue) = &self.queue else { return };
+        let allowed = queue.current_max_send_streams();
+        if allowed != self.allowed {
+            self.life.allow(self.allowed, allowed);
+            self.allowed = allowed;
+        }
+    }
+}
+
+impl<S: Read + Write + Send + Unpin + 'static> Future for Driver<S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.life.cut().register(cx.waker());
+        // Requests first: the connection writes them in the same turn.
+        this.poll_queue(cx);
+        let closed = this.connection.as_mut().poll(cx).is_ready();
+        if closed || this.life.cut().is_cut() {
+            this.close_queue();
+            return Poll::Ready(());
+        }
+        // Again: it may have read that the server takes no more.
+        this.poll_queue(cx);
+        this.follow_limit();
+        Poll::Pending
+    }
+}
+
+impl<S: Read + Write + Send + Unpin + 'static> Drop for Driver<S> {
+    /// A runtime that shuts down drops tasks where they stand.
+    fn drop(&mut self) {
+        self.life.end();
+    }
+}

@@ -1,0 +1,235 @@
+//! Requests that can be sent again.
+//!
+//! A call that a server provably did not process is sent again, so what its body has produced is kept until the response begins, up
+//! to a limit. Data is shared, not copied. What the body has not produced yet stays in it and goes to the next attempt.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Uri};
+use http_body::{Body as _, Frame, SizeHint};
+use tonic::Status;
+use tonic::body::Body;
+
+/// What the smallest piece counts: a body of single bytes costs more than its bytes.
+const LEAST_PIECE: usize = 64;
+
+/// What is kept of a request.
+#[derive(Debug)]
+pub(super) struct Kept {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Arc<Mutex<Production>>,
+}
+
+/// The body of one attempt.
+#[derive(Debug)]
+pub(super) struct ReplayBody {
+    production: Arc<Mutex<Production>>,
+    attempt: u32,
+}
+
+/// `request` as it is sent first, and what it takes to send it again as long as its body has produced no more than `limit` bytes.
+pub(super) fn keep(request: Request<Body>, limit: usize) -> (Request<ReplayBody>, Kept) {
+    let (head, body) = request.into_parts();
+    let production = Production {
+        body,
+        pieces: VecDeque::new(),
+        next: 0,
+        left: Some(limit),
+        ended: false,
+        attempt: 0,
+        begun: false,
+    };
+    let production = Arc::new(Mutex::new(production));
+    let kept = Kept {
+        method: head.method.clone(),
+        uri: head.uri.clone(),
+        headers: head.headers.clone(),
+        body: Arc::clone(&production),
+    };
+    (Request::from_parts(head, ReplayBody { production, attempt: 0 }), kept)
+}
+
+impl Kept {
+    /// Whether the attempt under way was asked for its body.
+    pub(super) fn begun(&self) -> bool {
+        lock(&self.body).begun
+    }
+
+    /// The request once more, from its beginning; `None` where the body has produced more than is kept. The attempt before it
+    /// gets no more of the body.
+    pub(super) fn again(&self) -> Option<Request<ReplayBody>> {
+        let mut production = lock(&self.body);
+        production.left?;
+        production.next = 0;
+        production.begun = false;
+        production.attempt += 1;
+        let body = ReplayBody { production: Arc::clone(&self.body), attempt: production.attempt };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        Some(request)
+    }
+
+    /// The request was processed: nothing is kept any more.
+    pub(super) fn forget(self) {
+        lock(&self.body).forget();
+    }
+}
+
+/// A body as far as it was produced, and the rest of it.
+#[derive(Debug)]
+struct Production {
+    body: Body,
+    /// What it has produced; once nothing is kept, only what an attempt after the first has still to send.
+    pieces: VecDeque<Piece>,
+    /// The piece that the attempt under way sends next.
+    next: usize,
+    /// How much more may be kept; `None` where nothing is.
+    left: Option<usize>,
+    ended: bool,
+    attempt: u32,
+    begun: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Data(Bytes),
+    Trailers(Box<HeaderMap>),
+}
+
+impl Piece {
+    /// `None` for a frame of a kind that is not known here.
+    fn of(frame: &Frame<Bytes>) -> Option<Self> {
+        let data = frame.data_ref().cloned().map(Self::Data);
+        data.or_else(|| frame.trailers_ref().map(|trailers| Self::Trailers(Box::new(trailers.clone()))))
+    }
+
+    /// What it counts towards the limit.
+    fn cost(&self) -> usize {
+        let length = match self {
+            Self::Data(data) => data.len(),
+            Self::Trailers(trailers) => trailers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum(),
+        };
+        length.max(LEAST_PIECE)
+    }
+
+    /// The length of its data, which a body's size counts.
+    fn data(&self) -> usize {
+        match self {
+            Self::Data(data) => data.len(),
+            Self::Trailers(_) => 0,
+        }
+    }
+
+    fn frame(self) -> Frame<Bytes> {
+        match self {
+            Self::Data(data) => Frame::data(data),
+            Self::Trailers(trailers) => Frame::trailers(*trailers),
+        }
+    }
+}
+
+impl Production {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.begun = true;
+        if let Some(piece) = self.sent_before() {
+            return Poll::Ready(Some(Ok(piece.frame())));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let produced = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.ended = match &produced {
+            Some(Ok(frame)) => {
+                self.keep(frame);
+                self.body.is_end_stream()
+            }
+            // A body that failed is not asked again.
+            Some(Err(_)) | None => true,
+        };
+        if matches!(produced, Some(Err(_))) {
+            self.forget();
+        }
+        Poll::Ready(produced)
+    }
+
+    /// The next of the pieces that an earlier attempt has sent.
+    fn sent_before(&mut self) -> Option<Piece> {
+        if self.left.is_none() {
+            return self.pieces.pop_front();
+        }
+        let piece = self.pieces.get(self.next).cloned()?;
+        self.next += 1;
+        Some(piece)
+    }
+
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        let Some(left) = self.left else { return };
+        let kept = Piece::of(frame).and_then(|piece| Some((left.checked_sub(piece.cost())?, piece)));
+        let Some((left, piece)) = kept else { return self.forget() };
+        self.left = Some(left);
+        self.pieces.push_back(piece);
+        self.next += 1;
+    }
+
+    fn forget(&mut self) {
+        if self.left.take().is_some() {
+            self.pieces.drain(..mem::take(&mut self.next));
+            // The usual case keeps no memory at all.
+            self.pieces.shrink_to_fit();
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // Never before it was asked: that it was asked tells that the request has a stream of its own.
+        self.begun && self.next >= self.pieces.len() && (self.ended || self.body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.body.size_hint();
+        let again: u64 = self.pieces.iter().skip(self.next).map(|piece| piece.data() as u64).sum();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + again);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + again);
+        }
+        hint
+    }
+}
+
+impl http_body::Body for ReplayBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let mut production = lock(&self.production);
+        if production.attempt != self.attempt {
+            return Poll::Ready(Some(Err(Status::cancelled("the call is sent again"))));
+        }
+        production.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let production = lock(&self.production);
+        production.attempt == self.attempt && production.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        lock(&self.production).size_hint()
+    }
+}
+
+fn lock(production: &Mutex<Production>) -> MutexGuard<'_, Production> {
+    production.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

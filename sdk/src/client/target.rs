@@ -1,0 +1,86 @@
+//! What a channel is to connect with.
+
+use std::sync::{Arc, Weak};
+
+use rustls::ClientConfig;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::identity::{Commit, Consumer};
+use crate::source::Refusal;
+use crate::tls::config::client_config;
+use crate::tls::{ClientTls, Generation};
+
+/// One generation, as a channel uses it.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) generation: Arc<Generation>,
+    pub(super) tls: Arc<ClientConfig>,
+    /// When it was put to use.
+    pub(super) since: Instant,
+}
+
+impl Target {
+    /// The number its publisher gave the generation.
+    pub(super) fn number(&self) -> u64 {
+        self.generation.snapshot().generation()
+    }
+}
+
+/// What a channel wants to be connected with.
+#[derive(Debug, Clone)]
+pub(super) enum Wanted {
+    /// There is no generation yet.
+    Nothing,
+    /// There is none that may be used.
+    Refused(Refusal),
+    Target(Arc<Target>),
+}
+
+/// The part of a channel that takes up generations. Its connections hold it too: trust is withdrawn from those that outlive the
+/// channel as well.
+#[derive(Debug)]
+pub(super) struct Targets {
+    tls: ClientTls,
+    wanted: watch::Sender<Wanted>,
+    this: Weak<Self>,
+}
+
+impl Targets {
+    pub(super) fn new(tls: ClientTls) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self { tls, wanted: watch::Sender::new(Wanted::Nothing), this: Weak::clone(this) })
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Wanted> {
+        self.wanted.subscribe()
+    }
+}
+
+impl Consumer for Targets {
+    fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal> {
+        let tls = match client_config(generation, &self.tls) {
+            Ok(tls) => Arc::new(tls),
+            Err(refusal) => {
+                // With a target the last good stays; without one, calls are told why there is none.
+                self.wanted.send_if_modified(|wanted| {
+                    let first = !matches!(wanted, Wanted::Target(_));
+                    if first {
+                        *wanted = Wanted::Refused(refusal.clone());
+                    }
+                    first
+                });
+                return Err(refusal);
+            }
+        };
+        let (this, generation) = (Weak::clone(&self.this), Arc::clone(generation));
+        Ok(Box::new(move || {
+            if let Some(this) = this.upgrade() {
+                this.wanted.send_replace(Wanted::Target(Arc::new(Target { generation, tls, since: Instant::now() })));
+            }
+        }))
+    }
+
+    fn withdraw(&self, refusal: &Refusal) {
+        self.wanted.send_replace(Wanted::Refused(refusal.clone()));
+    }
+}

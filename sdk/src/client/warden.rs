@@ -1,0 +1,108 @@
+//! What ends a connection before its time, whether calls still use it or not.
+//!
+//! A connection outlives the moment it was made, and its calls outlive the channel's move to the next one. So each has a warden, a task
+//! that ends with it and holds its server against time and every new generation:
+//!
+//! | what happens | what becomes of the connection |
+//! |---|---|
+//! | the server's leaf expires | cut; the channel has moved before that, where the server showed a newer one |
+//! | its issuer leaves the bundle, or a CRL revokes it | no new calls at once, cut after the timeout |
+//! | the own leaf has expired, and the policy is to fail closed | the same |
+//! | the own leaf has expired otherwise | nothing: the server judges that |
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::connection::Life;
+use super::error::Ending;
+use super::target::{Targets, Wanted};
+use crate::tls::session::Session;
+
+/// How often the clock is looked at, at the least: it may be set meanwhile.
+pub(super) const CLOCK_CHECK: Duration = Duration::from_secs(30);
+/// Validity is counted in whole seconds, and the last one is part of it (RFC 5280 §4.1.2.5).
+const LAST_SECOND: Duration = Duration::from_secs(1);
+
+/// Watches one connection.
+pub(super) struct Warden {
+    pub(super) life: Arc<Life>,
+    pub(super) session: Arc<Session>,
+    pub(super) targets: Arc<Targets>,
+    /// How long the calls on a server that is no longer trusted have.
+    pub(super) untrusted_timeout: Duration,
+}
+
+/// What becomes of a connection.
+#[derive(Debug)]
+enum Verdict {
+    /// It stays as it is for so long, if nothing else happens.
+    Keep(Option<Duration>),
+    /// It takes no new calls, and those that run have a while.
+    Drain(Ending),
+    Cut(Ending),
+}
+
+impl Warden {
+    /// Completes once the connection is cut.
+    pub(super) async fn watch(self) {
+        let mut wanted = self.targets.subscribe();
+        let mut deadline = None;
+        loop {
+            let now = wanted.borrow_and_update().clone();
+            let wait = match judge(&self.session, &now, SystemTime::now()) {
+                Verdict::Keep(left) => {
+                    // It may be trusted again before it was cut: calls that still run go on.
+                    deadline = None;
+                    left.unwrap_or(CLOCK_CHECK)
+                }
+                Verdict::Drain(why) => {
+                    let deadline = *deadline.get_or_insert_with(|| self.drain(&why));
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return self.cut(why);
+                    }
+                    left
+                }
+                Verdict::Cut(why) => return self.cut(why),
+            };
+            // The sender lives as long as `targets`.
+            _ = tokio::time::timeout(wait.min(CLOCK_CHECK), wanted.changed()).await;
+        }
+    }
+
+    /// No new calls; gives the end of those that run.
+    fn drain(&self, why: &Ending) -> Instant {
+        tracing::warn!(
+            origin = %self.life.origin(), %why, timeout = ?self.untrusted_timeout,
+            "a connection takes no more calls; those that run have until the timeout"
+        );
+        self.life.end();
+        Instant::now() + self.untrusted_timeout
+    }
+
+    fn cut(&self, why: Ending) {
+        tracing::warn!(origin = %self.life.origin(), %why, "a connection is cut");
+        self.life.end();
+        self.life.cut().cut(why);
+    }
+}
+
+fn judge(session: &Session, wanted: &Wanted, now: SystemTime) -> Verdict {
+    let mut left = None;
+    if let Some(not_after) = session.peer_not_after() {
+        match (not_after + LAST_SECOND).duration_since(now) {
+            Ok(until) if !until.is_zero() => left = Some(until),
+            _ => return Verdict::Cut(Ending::Expired(not_after)),
+        }
+    }
+    match wanted {
+        Wanted::Nothing => Verdict::Keep(left),
+        Wanted::Refused(refusal) => Verdict::Drain(Ending::Withdrawn(refusal.clone())),
+        Wanted::Target(target) => match session.verify(&target.generation, now) {
+            Ok(()) => Verdict::Keep(left),
+            Err(cause) => Verdict::Drain(Ending::Untrusted { generation: target.number(), cause }),
+        },
+    }
+}

@@ -2,5 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod connecting;
+mod goaway;
 mod peers;
 mod rotation;
+mod spread;
+mod trust;
+mod wire;

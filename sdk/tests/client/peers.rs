@@ -1,13 +1,14 @@
 //! The two sides of a channel: a source that publishes what it is told to, and a server that demands client certificates.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use evercert::Identity;
 use evercert::client::{Channel, ChannelState, Endpoint};
+use evercert::identity::ExpiryPolicy;
 use evercert::source::{Report, Source, SourceState};
 use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::certificate::CertificateFacts;
@@ -24,15 +25,22 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
-use tonic::{Request, Status};
-use tonic_health::pb::HealthCheckRequest;
+use tonic::{Request, Status, Streaming};
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::HealthReporter;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// The name on the server's certificate.
 pub(crate) const SERVER: &str = "api.internal";
 pub(crate) const SERVER_ID: &str = "spiffe://example.org/api";
+
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// What every server here is called.
+pub(crate) fn server_leaf() -> Leaf {
+    Leaf::for_dns(SERVER).ip([127, 0, 0, 1].into()).uri(SERVER_ID)
+}
 
 pub(crate) struct Publisher {
     state: watch::Sender<SourceState>,
@@ -54,10 +62,16 @@ impl Publisher {
 
     /// Publishes a credential and whom it trusts; returns the generation.
     pub(crate) fn publish(&self, issued: &Issued, trusted: Option<&Authority>) -> u64 {
+        self.publish_trusting(issued, trusted.as_slice())
+    }
+
+    /// As [`Publisher::publish`], with any number of trust anchors.
+    pub(crate) fn publish_trusting(&self, issued: &Issued, trusted: &[&Authority]) -> u64 {
         let generation = self.next.fetch_add(1, SeqCst);
         let key = PrivateKey::from_pkcs8(issued.key_der.clone().into()).unwrap();
         let credential = Arc::new(Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap());
-        let own = trusted.map(|ca| Arc::new(Bundle::new(vec![ca.ca_der().to_vec().into()], vec![])));
+        let anchors: Vec<_> = trusted.iter().map(|ca| ca.ca_der().to_vec().into()).collect();
+        let own = (!anchors.is_empty()).then(|| Arc::new(Bundle::new(anchors, vec![])));
         let bundles = Bundles { own, ..Bundles::default() };
         let snapshot = Some(Arc::new(Snapshot::new(generation, Some(credential), bundles, None)));
         self.state.send_replace(SourceState { snapshot, connected: true, trouble: None });
@@ -70,8 +84,12 @@ impl Publisher {
     }
 
     pub(crate) async fn identity(self: &Arc<Self>) -> Identity {
+        self.identity_with(ExpiryPolicy::Retain).await
+    }
+
+    pub(crate) async fn identity_with(self: &Arc<Self>, policy: ExpiryPolicy) -> Identity {
         let pending = self.state.borrow().snapshot.is_none();
-        let identity = Identity::from_source("client", Arc::clone(self) as _);
+        let identity = Identity::from_source("client", Arc::clone(self) as _).expiry_policy(policy);
         if pending { identity.start_pending().unwrap() } else { identity.await.unwrap() }
     }
 }
@@ -90,6 +108,8 @@ impl Source for Publisher {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) health: HealthReporter,
+    acceptor: Arc<Mutex<TlsAcceptor>>,
+    accepted: Arc<AtomicU64>,
     serials: Arc<Mutex<BTreeSet<String>>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -97,12 +117,33 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(ca: &Authority) -> Self {
-        Self::start_at(ca, SocketAddr::from(([127, 0, 0, 1], 0))).await
+        Self::start_at(ca, ANY).await
     }
 
     pub(crate) async fn start_at(ca: &Authority, address: SocketAddr) -> Self {
-        let leaf = Leaf::for_dns(SERVER).ip([127, 0, 0, 1].into()).uri(SERVER_ID);
-        let acceptor = acceptor(ca, &ca.issue(leaf), &[b"h2"]);
+        Self::start_with(ca, &ca.issue(server_leaf()), address, |server| server).await
+    }
+
+    /// A server with knobs of its own.
+    pub(crate) async fn configured(
+        ca: &Authority,
+        configure: impl FnOnce(tonic::transport::Server) -> tonic::transport::Server,
+    ) -> Self {
+        Self::start_with(ca, &ca.issue(server_leaf()), ANY, configure).await
+    }
+
+    /// A server that shows this certificate to the clients of `clients`.
+    pub(crate) async fn showing(clients: &Authority, issued: &Issued) -> Self {
+        Self::start_with(clients, issued, ANY, |server| server).await
+    }
+
+    async fn start_with(
+        clients: &Authority,
+        issued: &Issued,
+        address: SocketAddr,
+        configure: impl FnOnce(tonic::transport::Server) -> tonic::transport::Server,
+    ) -> Self {
+        let acceptor = Arc::new(Mutex::new(acceptor(clients, issued, &[b"h2"])));
         let start = Instant::now();
         let listener = loop {
             match TcpListener::bind(address).await {
@@ -122,23 +163,27 @@ impl Server {
         });
         let stop = CancellationToken::new();
         let (accepted, incoming) = mpsc::channel(16);
+        let (presented, count) = (Arc::clone(&acceptor), Arc::new(AtomicU64::new(0)));
+        let counted = Arc::clone(&count);
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (acceptor, accepted) = (acceptor.clone(), accepted.clone());
+                let (acceptor, accepted) = (presented.lock().unwrap().clone(), accepted.clone());
+                let counted = Arc::clone(&counted);
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
+                        counted.fetch_add(1, SeqCst);
                         _ = accepted.send(Ok::<_, std::io::Error>(stream)).await;
                     }
                 });
             }
         }));
         let stopped = stop.clone().cancelled_owned();
+        let server = configure(tonic::transport::Server::builder()).add_service(service);
         let task = tokio::spawn(async move {
-            let server = tonic::transport::Server::builder().add_service(service);
             server.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped).await.unwrap();
         });
-        Self { address, health, serials, stop, task }
+        Self { address, health, acceptor, accepted: count, serials, stop, task }
     }
 
     pub(crate) fn uri(&self) -> String {
@@ -152,6 +197,16 @@ impl Server {
 
     pub(crate) fn has_seen(&self, issued: &Issued) -> bool {
         self.serials.lock().unwrap().contains(&issued.serial_number().to_string())
+    }
+
+    /// Shows this certificate from now on.
+    pub(crate) fn present(&self, clients: &Authority, issued: &Issued) {
+        *self.acceptor.lock().unwrap() = acceptor(clients, issued, &[b"h2"]);
+    }
+
+    /// How many TLS handshakes it has finished.
+    pub(crate) fn connections(&self) -> u64 {
+        self.accepted.load(SeqCst)
     }
 
     /// Accepts no more, and asks those connected to go.
@@ -187,6 +242,14 @@ pub(crate) fn acceptor(clients: &Authority, issued: &Issued, alpn: &[&[u8]]) -> 
 pub(crate) async fn call(channel: &Channel) -> Result<(), Status> {
     let request = HealthCheckRequest { service: String::new() };
     HealthClient::new(channel.clone()).check(request).await.map(drop)
+}
+
+/// A stream of the server's health, whose first message has come.
+pub(crate) async fn stream(channel: &Channel) -> Streaming<HealthCheckResponse> {
+    let request = HealthCheckRequest { service: String::new() };
+    let mut stream = HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner();
+    stream.message().await.unwrap().unwrap();
+    stream
 }
 
 pub(crate) async fn until(channel: &Channel, wanted: impl FnMut(&ChannelState) -> bool) -> ChannelState {

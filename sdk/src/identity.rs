@@ -32,8 +32,8 @@ pub use status::{IdentityStatus, RefusedGeneration};
 pub(crate) use tally::{Member, Tally};
 
 use crate::source::{Refusal, Source};
-use crate::tls::config;
-use crate::tls::{ClientTls, Generation, ResolvingCertifier, ServerTls};
+use crate::tls::config::{ClientHandshakes, ServerHandshakes};
+use crate::tls::{ClientTls, Generation, ResolvingCertifier, Resumption, ServerTls};
 use status::State;
 
 /// One identity: a cheap clone of a handle on its current generation. Servers, channels and certifiers made from it swap by
@@ -121,13 +121,15 @@ impl Identity {
     }
 
     /// The current generation as a server's complete rustls config, for those who swap it themselves on [`Identity::changed`].
-    /// Never change trust or credential inside it, and never share its session store with another: build a new one.
+    /// Never change trust or credential inside it, and never share its session store with another: build a new one. Sessions are not
+    /// resumed, whatever the settings say: nobody would verify the peer again.
     ///
     /// # Errors
     ///
     /// There is no generation yet, or it lacks what the settings need.
     pub fn server_config(&self, tls: &ServerTls) -> Result<ServerConfig, ConfigError> {
-        Ok(config::server_config(&*self.generation()?, tls)?)
+        let tls = ServerTls { resumption: Resumption::Off, ..*tls };
+        Ok(Arc::unwrap_or_clone(ServerHandshakes::new(&*self.generation()?, &tls)?.config))
     }
 
     /// The current generation as a client's complete rustls config, as [`Identity::server_config`].
@@ -136,7 +138,8 @@ impl Identity {
     ///
     /// There is no generation yet, or it lacks what the settings need.
     pub fn client_config(&self, tls: &ClientTls) -> Result<ClientConfig, ConfigError> {
-        Ok(config::client_config(&*self.generation()?, tls)?)
+        let tls = ClientTls { resumption: Resumption::Off, ..tls.clone() };
+        Ok(Arc::unwrap_or_clone(ClientHandshakes::new(&*self.generation()?, &tls)?.config))
     }
 
     fn generation(&self) -> Result<Arc<Generation>, ConfigError> {

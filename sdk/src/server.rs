@@ -44,7 +44,7 @@ pub use peer::{PeerIdentity, PeerIdentityLayer, PeerIdentityService};
 
 use crate::identity::Identity;
 use crate::source::Refusal;
-use crate::tls::{ClientCertificates, TlsVersions};
+use crate::tls::{ClientCertificates, Resumption, TlsVersions};
 use connections::Connections;
 use serving::Serving;
 
@@ -116,6 +116,12 @@ impl<L> Server<L> {
     /// The TLS versions.
     pub fn tls_versions(mut self, versions: TlsVersions) -> Self {
         self.incoming.tls.versions = versions;
+        self
+    }
+
+    /// Whether clients may resume sessions. [`Resumption::Off`] unless set.
+    pub fn resumption(mut self, resumption: Resumption) -> Self {
+        self.incoming.tls.resumption = resumption;
         self
     }
 

@@ -10,12 +10,15 @@ pub mod certifier;
 pub(crate) mod config;
 pub mod generation;
 pub(crate) mod session;
+pub(crate) mod sessions;
 pub mod settings;
 pub mod trust;
 pub mod verifier;
 
 pub use certifier::ResolvingCertifier;
 pub use generation::Generation;
-pub use settings::{ClientCertificates, ClientTls, InvalidServerName, ServerTls, ServerVerification, TlsVersions};
+pub use settings::{
+    ClientCertificates, ClientTls, InvalidServerName, Resumption, ServerTls, ServerVerification, TlsVersions,
+};
 pub use trust::Trust;
 pub use verifier::{ClientVerifier, ServerVerifier};

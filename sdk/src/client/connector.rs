@@ -128,8 +128,10 @@ impl Connector {
         stream: S,
         target: &Target,
     ) -> Result<TlsStream<S>, ConnectFailure> {
-        let connector = TlsConnector::from(Arc::clone(&target.tls));
+        let connector = TlsConnector::from(Arc::clone(&target.tls.config));
         let stream = connector.connect(self.settings.server_name.clone(), stream).await.map_err(ConnectFailure::Tls)?;
+        let resumed = target.tls.verify_resumed(stream.get_ref().1, &self.settings.server_name, SystemTime::now());
+        resumed.map_err(|error| ConnectFailure::Tls(io::Error::new(io::ErrorKind::InvalidData, error)))?;
         if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) { Ok(stream) } else { Err(ConnectFailure::NoHttp2) }
     }
 

@@ -16,7 +16,7 @@ use super::link::Link;
 use super::request::{self, RequestSettings};
 use super::target::Targets;
 use crate::identity::Identity;
-use crate::tls::{ClientTls, ServerVerification, TlsVersions};
+use crate::tls::{ClientTls, Resumption, ServerVerification, TlsVersions};
 
 /// The port of a URI that names none (RFC 9110 §4.2.2).
 const HTTPS_PORT: u16 = 443;
@@ -124,6 +124,13 @@ impl Endpoint {
     #[must_use]
     pub fn tls_versions(mut self, versions: TlsVersions) -> Self {
         self.settings.tls.versions = versions;
+        self
+    }
+
+    /// Whether the channel resumes sessions with the server. Default: [`Resumption::Off`].
+    #[must_use]
+    pub fn resumption(mut self, resumption: Resumption) -> Self {
+        self.settings.tls.resumption = resumption;
         self
     }
 

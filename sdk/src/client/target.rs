@@ -2,20 +2,19 @@
 
 use std::sync::{Arc, Weak};
 
-use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::identity::{Commit, Consumer};
 use crate::source::Refusal;
-use crate::tls::config::client_config;
+use crate::tls::config::ClientHandshakes;
 use crate::tls::{ClientTls, Generation};
 
 /// One generation, as a channel uses it.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) generation: Arc<Generation>,
-    pub(super) tls: Arc<ClientConfig>,
+    pub(super) tls: Arc<ClientHandshakes>,
     /// When it was put to use.
     pub(super) since: Instant,
 }
@@ -58,7 +57,7 @@ impl Targets {
 
 impl Consumer for Targets {
     fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal> {
-        let tls = match client_config(generation, &self.tls) {
+        let tls = match ClientHandshakes::new(generation, &self.tls) {
             Ok(tls) => Arc::new(tls),
             Err(refusal) => {
                 // With a target the last good stays; without one, calls are told why there is none.

@@ -11,7 +11,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use evercert_core::path::Role;
 use rustls::server::Acceptor;
@@ -127,14 +127,15 @@ impl Handshake {
         let hello = timeout(self.limits.client_hello, LazyConfigAcceptor::new(Acceptor::default(), io));
         let hello = hello.await.map_err(|_| HandshakeError::ClientHello(self.limits.client_hello))??;
         let prepared = self.slot.load().ok_or(HandshakeError::Pending)?;
-        let Prepared { generation, config } = &*prepared;
-        let accept = InTurn { handshake: hello.into_stream(Arc::clone(config)), computing: self.computing };
+        let Prepared { generation, handshakes } = &*prepared;
+        let accept = InTurn { handshake: hello.into_stream(Arc::clone(&handshakes.config)), computing: self.computing };
         let stream =
             timeout(self.limits.handshake, accept).await.map_err(|_| HandshakeError::Slow(self.limits.handshake))??;
         let tls = stream.get_ref().1;
         if tls.alpn_protocol() != Some(ALPN_H2) {
             return Err(HandshakeError::NoHttp2);
         }
+        handshakes.verify_resumed(tls, SystemTime::now())?;
         let session = Session::new(Arc::clone(generation), tls.peer_certificates(), Role::Client);
         let entry = self.slot.connections().enter(session)?;
         Ok(TlsIo::new(stream, self.limits.preface, entry))
@@ -168,6 +169,8 @@ enum HandshakeError {
     Slow(Duration),
     #[error("the peer does not offer HTTP/2 (ALPN h2)")]
     NoHttp2,
+    #[error("resumed a session that it may not: {0}")]
+    Resumed(#[from] rustls::Error),
     #[error(transparent)]
     Unwelcome(#[from] Unwelcome),
     #[error(transparent)]

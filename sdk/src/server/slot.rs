@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use rustls::ServerConfig;
 
 use super::connections::Connections;
 use crate::identity::{Commit, Consumer};
 use crate::source::Refusal;
-use crate::tls::{Generation, ServerTls, config};
+use crate::tls::config::ServerHandshakes;
+use crate::tls::{Generation, ServerTls};
 
 /// Where handshakes find the config of the moment; one per server, attached to its identity.
 pub(super) struct Slot {
@@ -20,7 +20,7 @@ pub(super) struct Slot {
 /// A generation as a handshake needs it.
 pub(super) struct Prepared {
     pub(super) generation: Arc<Generation>,
-    pub(super) config: Arc<ServerConfig>,
+    pub(super) handshakes: ServerHandshakes,
 }
 
 impl Slot {
@@ -46,8 +46,8 @@ impl Slot {
 
 impl Consumer for Slot {
     fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal> {
-        let config = Arc::new(config::server_config(generation, &self.tls)?);
-        let prepared = Arc::new(Prepared { generation: Arc::clone(generation), config });
+        let handshakes = ServerHandshakes::new(generation, &self.tls)?;
+        let prepared = Arc::new(Prepared { generation: Arc::clone(generation), handshakes });
         let (slot, connections) = (Arc::clone(&self.prepared), Arc::clone(&self.connections));
         Ok(Box::new(move || {
             // In this order no connection is entered with a generation that the live ones do not know of yet.

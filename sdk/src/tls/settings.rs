@@ -71,6 +71,27 @@ impl ServerVerification {
 #[error("{0:?} is neither a DNS name nor an IP address, so no certificate can be valid for it")]
 pub struct InvalidServerName(pub String);
 
+/// Whether a peer that reconnects may resume its session instead of shaking hands anew (RFC 8446 §2.2, RFC 5246 §7.3).
+///
+/// A resumption saves both sides' signatures, and the verification with them: TLS takes the peer for the one it was when the session
+/// began. So sessions live with one generation here, and a peer that resumes is verified again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resumption {
+    /// Every handshake is a full one. No session is kept, and no ticket is sent.
+    #[default]
+    Off,
+    /// Sessions are kept in memory, by each server and channel for itself, and dropped with the generation they began under. So
+    /// after a swap everyone shakes hands anew, and what left the bundle is gone.
+    ///
+    /// A peer that resumes is verified as in a full handshake: path, validity and revocation as of now, its role, a server's name or
+    /// SPIFFE ID. One that fails is turned away before the first request, and all sessions of that server or channel are forgotten:
+    /// the next handshake is a full one. Early data (RFC 8446 §2.3) stays off, since it can be replayed.
+    ///
+    /// What remains: a foreign client that was issued a new leaf, and resumes a session that it began with the old one, is who the
+    /// old one says until that expires. Our own channels do not do that.
+    PerGeneration,
+}
+
 /// The settings of a server's TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ServerTls {
@@ -78,6 +99,8 @@ pub struct ServerTls {
     pub versions: TlsVersions,
     /// Whether clients are asked for certificates.
     pub client_certificates: ClientCertificates,
+    /// Whether clients may resume sessions.
+    pub resumption: Resumption,
 }
 
 /// The settings of a client's TLS.
@@ -87,4 +110,6 @@ pub struct ClientTls {
     pub versions: TlsVersions,
     /// What the server's certificate must be.
     pub verification: ServerVerification,
+    /// Whether sessions are resumed.
+    pub resumption: Resumption,
 }

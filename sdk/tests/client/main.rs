@@ -4,6 +4,7 @@
 mod connecting;
 mod goaway;
 mod peers;
+mod resumption;
 mod rotation;
 mod spread;
 mod trust;

@@ -7,6 +7,7 @@ mod expiry;
 mod handshakes;
 mod like_tonic;
 mod patient;
+mod resumption;
 mod serving;
 mod stalled;
 mod support;

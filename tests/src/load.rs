@@ -14,9 +14,6 @@ use tower::{BoxError, Service};
 use crate::service::DELAY;
 use crate::wait;
 
-/// The pause between two replies of a stream, in milliseconds.
-pub const STREAM_PAUSE_MS: u32 = 10;
-
 /// How long a loop rests after a failure: a broken connection must not fill the memory with failures.
 const REST: Duration = Duration::from_millis(10);
 
@@ -29,6 +26,8 @@ pub struct Shape {
     pub streams: usize,
     /// How many replies each stream has to bring before it ends; 0: it never ends.
     pub replies: u32,
+    /// The pause between two of them, in whole milliseconds.
+    pub pause: Duration,
     /// Loops of unary calls that are answered late.
     pub slow: usize,
     /// How late.
@@ -36,9 +35,16 @@ pub struct Shape {
 }
 
 impl Default for Shape {
-    /// Four loops of unary calls, and one stream that never ends.
+    /// Four loops of unary calls, and one stream that never ends, with a reply every 10 ms.
     fn default() -> Self {
-        Self { workers: 4, streams: 1, replies: 0, slow: 0, slow_for: Duration::from_secs(5) }
+        Self {
+            workers: 4,
+            streams: 1,
+            replies: 0,
+            pause: Duration::from_millis(10),
+            slow: 0,
+            slow_for: Duration::from_secs(5),
+        }
     }
 }
 
@@ -113,7 +119,8 @@ impl Load {
         }
         for _ in 0..shape.streams {
             let (client, counts) = client();
-            self.loops.spawn(async move { stream(client, &counts, shape.replies).await });
+            let keep_greeting = keep_greeting(shape.replies, shape.pause);
+            self.loops.spawn(async move { stream(client, &counts, &keep_greeting).await });
         }
     }
 
@@ -146,6 +153,11 @@ impl Load {
     }
 }
 
+/// A stream of so many replies, with this pause between them; 0: it never ends.
+pub(crate) fn keep_greeting(count: u32, pause: Duration) -> KeepGreetingRequest {
+    KeepGreetingRequest { name: "load".to_owned(), count, interval_ms: pause.as_millis() as u32 }
+}
+
 impl Counts {
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -176,13 +188,13 @@ where
     failed
 }
 
-async fn stream<C>(mut client: GreeterClient<C>, counts: &Counts, replies: u32) -> Vec<Status>
+async fn stream<C>(mut client: GreeterClient<C>, counts: &Counts, request: &KeepGreetingRequest) -> Vec<Status>
 where
     C: Service<http::Request<Body>, Response = http::Response<Body>, Error: Into<BoxError>, Future: Send>,
 {
     let mut failed = Vec::new();
     while !counts.stopped() {
-        if let Err(status) = one_stream(&mut client, counts, replies).await {
+        if let Err(status) = one_stream(&mut client, counts, request).await {
             failed.push(status);
             tokio::time::sleep(REST).await;
         }
@@ -192,12 +204,16 @@ where
 }
 
 /// Reads a stream to its end, which must not come before its last reply.
-async fn one_stream<C>(client: &mut GreeterClient<C>, counts: &Counts, count: u32) -> Result<(), Status>
+async fn one_stream<C>(
+    client: &mut GreeterClient<C>,
+    counts: &Counts,
+    request: &KeepGreetingRequest,
+) -> Result<(), Status>
 where
     C: Service<http::Request<Body>, Response = http::Response<Body>, Error: Into<BoxError>, Future: Send>,
 {
-    let request = KeepGreetingRequest { name: "stream".to_owned(), count, interval_ms: STREAM_PAUSE_MS };
-    let mut replies = client.keep_greeting(request).await?.into_inner();
+    let count = request.count;
+    let mut replies = client.keep_greeting(request.clone()).await?.into_inner();
     let mut missing = count;
     while !counts.stopped() {
         match replies.message().await? {

@@ -1,8 +1,7 @@
 //! One stream that never ends by itself, to see what ends it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use evercert_examples::v1::KeepGreetingRequest;
 use evercert_examples::v1::greeter_client::GreeterClient;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -10,8 +9,11 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{BoxError, Service};
 
-use crate::load::STREAM_PAUSE_MS;
+use crate::load::keep_greeting;
 use crate::wait::DEADLINE;
+
+/// The pause between two replies.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A stream that has replied, and is read on.
 #[derive(Debug)]
@@ -34,9 +36,8 @@ impl LiveStream {
             + Send
             + 'static,
     {
-        let request = KeepGreetingRequest { name: "live".to_owned(), count: 0, interval_ms: STREAM_PAUSE_MS };
         let mut client = GreeterClient::new(channel);
-        let mut replies = client.keep_greeting(request).await.unwrap().into_inner();
+        let mut replies = client.keep_greeting(keep_greeting(0, PAUSE)).await.unwrap().into_inner();
         replies.message().await.unwrap();
         Self(tokio::spawn(async move {
             // The channel lives on: a connection whose last handle went would end for another reason.

@@ -4,14 +4,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use evercert::client::Endpoint;
+use evercert::server::{DrainPolicy, Superseded};
 use evercert::source::{AgentSettings, DirectorySettings};
 use evercert::{Channel, Identity};
 use evercert_fixtures::{Authority, Issued};
 use evercert_tests::daemon::{Home, identity};
 use evercert_tests::load::{Load, Outcome, Shape, said};
-use evercert_tests::service::serve;
+use evercert_tests::service::{serve, serve_with};
 use evercert_tests::side::Side;
 use evercert_tests::stream::LiveStream;
 use evercert_tests::{stranger, wait};
@@ -19,6 +21,7 @@ use serde_json::Value;
 
 /// What the services of a test are called at the daemon.
 const SERVER: &str = "server";
+const CLIENT: &str = "client";
 
 fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_evercertd-under-test"))
@@ -71,6 +74,44 @@ fn subscriber(home: &Home, name: &str) -> Value {
     let status: Value = serde_json::from_str(&evercertd(home, &["status", "--json"])).unwrap();
     let identities = status["identities"].as_array().unwrap();
     identities.iter().find(|identity| identity["name"] == name).unwrap()["subscribers"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_is_rolled_over_under_load_whichever_side_goes_first_and_no_call_fails() {
+    let mut authority = Authority::new("first.example.org");
+    let (mut ours, mut theirs) = (Side::new(&authority), Side::new(&authority));
+    let home = Home::new(program);
+    home.configure(&(table(SERVER, &ours) + &table(CLIENT, &theirs)));
+    let daemon = home.start().await;
+    let (server, client) = (open(&home, SERVER).await, open(&home, CLIENT).await);
+    let superseded = Superseded::Drain { over: Duration::from_millis(100) };
+    let policy = DrainPolicy { superseded, ..DrainPolicy::default() };
+    let (address, _serving) = serve_with(&server, |server| server.drain_policy(policy)).await;
+    let shape = Shape { streams: 2, replies: 100, slow: 2, slow_for: Duration::from_secs(1), ..Shape::default() };
+    let load = Load::start(&connect(&client, address).await, shape);
+    load.calls(100).await;
+
+    for server_first in [true, false] {
+        let next = Authority::new("next.example.org");
+        let both = [&authority, &next];
+        for (issuer, trusted) in [(&authority, &both[..]), (&next, &both[..]), (&next, &both[1..])] {
+            if trusted.len() == 1 {
+                for name in [SERVER, CLIENT] {
+                    daemon.until_settled_within(wait::DEADLINE, name, 1).await;
+                }
+            }
+            for server_now in [server_first, !server_first] {
+                let (side, identity) = if server_now { (&mut ours, &server) } else { (&mut theirs, &client) };
+                side.mount(issuer, trusted);
+                side.until_served_by(identity).await;
+                load.calls(100).await;
+            }
+        }
+        authority = next;
+    }
+    let outcome = load.stop().await;
+    nothing_failed(&outcome);
+    assert!(outcome.streams > 0 && outcome.slow > 0, "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

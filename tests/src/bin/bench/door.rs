@@ -36,6 +36,10 @@ impl Door {
         Self { address, comings }
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.comings.lock().unwrap().len()
+    }
+
     /// Those noted since the last time.
     pub(crate) fn drain(&self) -> Vec<Instant> {
         std::mem::take(&mut *self.comings.lock().unwrap())

@@ -21,8 +21,10 @@ use tonic::Status;
 use crate::door::Door;
 use crate::stage::{self, Delivery};
 
-/// How soon a connection has to end that may not live on.
-const PROMISE: Duration = Duration::from_secs(5);
+/// How soon a connection has to end after a leaf has expired.
+const EXPIRED: Duration = Duration::from_secs(5);
+/// How soon after its CA was removed: it is drained, and cut after 5 s.
+const REMOVED: Duration = Duration::from_secs(6);
 /// How long the other connections are watched after that.
 const AFTERWARDS: Duration = Duration::from_secs(2);
 
@@ -74,7 +76,7 @@ async fn a_clients_leaf_expires(lifetime: Duration) -> End {
     let stream = LiveStream::open(stage::tonics_channel(address, &expiring, &good.ca_pem).await).await;
     let ended = stream.ended().await;
     let accepted = stranger::handshake(address, &expiring, &[&authority]).await.is_ok();
-    End { due: not_after, ended, accepted, others: afterwards(others).await }
+    End { due: not_after, within: EXPIRED, ended, accepted, others: afterwards(others).await }
 }
 
 /// Our client; a server's leaf expires, another's does not.
@@ -88,7 +90,7 @@ async fn a_servers_leaf_expires(lifetime: Duration) -> End {
     let channel = connect(&client, stage::tonics_server(&expiring, &good.ca_pem).await).await;
     let ended = LiveStream::open(channel.clone()).await.ended().await;
     let accepted = say_hello(channel).await.is_ok();
-    End { due: not_after, ended, accepted, others: afterwards(others).await }
+    End { due: not_after, within: EXPIRED, ended, accepted, others: afterwards(others).await }
 }
 
 /// Our server; of three clients one is of a CA that leaves the bundle.
@@ -107,7 +109,7 @@ async fn a_clients_ca_is_removed() -> End {
     delivery.deliver(&own, &[stays.ca_der()]);
     let ended = stream.ended().await;
     let accepted = stranger::handshake(address, &gone, &[&stays]).await.is_ok();
-    End { due, ended, accepted, others: afterwards(others).await }
+    End { due, within: REMOVED, ended, accepted, others: afterwards(others).await }
 }
 
 /// Our client; of two servers one is of a CA that leaves the bundle.
@@ -125,7 +127,7 @@ async fn a_servers_ca_is_removed() -> End {
     delivery.deliver(&own, &[stays.ca_der()]);
     let ended = stream.ended().await;
     let accepted = say_hello(channel).await.is_ok();
-    End { due, ended, accepted, others: afterwards(others).await }
+    End { due, within: REMOVED, ended, accepted, others: afterwards(others).await }
 }
 
 /// Our server's and our client's own leaf expires, and then a new one comes.
@@ -166,6 +168,7 @@ async fn the_own_leaf_expires(lifetime: Duration, policy: ExpiryPolicy) -> Own {
 /// What became of a connection that had to end, and of those that had not.
 struct End {
     due: SystemTime,
+    within: Duration,
     /// Its stream's end; absent if it lived on.
     ended: Option<Ended>,
     /// Whether a new connection of its kind was accepted afterwards.
@@ -184,7 +187,7 @@ impl End {
     }
 
     fn kept(&self) -> bool {
-        let in_time = self.after_ms().is_some_and(|after| (0..=PROMISE.as_millis() as i64).contains(&after));
+        let in_time = self.after_ms().is_some_and(|after| (0..=self.within.as_millis() as i64).contains(&after));
         in_time && !self.accepted && self.others.failed.is_empty() && self.others.calls > 0
     }
 

@@ -50,12 +50,13 @@ pub(crate) async fn run(args: Args) -> Value {
     let sources = [(); 2].map(|()| Delivery::new(&issued[0], &anchors));
     let (server, client) = (sources[0].identity().await.unwrap(), sources[1].identity().await.unwrap());
     let (address, _serving) = service::serve(&server).await;
-    let endpoint = Endpoint::new(format!("https://{address}")).unwrap();
+    let endpoint = Endpoint::new(format!("https://{address}")).unwrap().rotation_spread(Duration::ZERO);
     let mut channels = Vec::new();
     for _ in 0..args.channels {
         channels.push(endpoint.clone().connect(&client).await.unwrap());
     }
-    let shape = Shape { workers: 0, streams: args.streams.div_ceil(args.channels), ..Shape::default() };
+    let streams = args.streams.div_ceil(args.channels);
+    let shape = Shape { workers: 0, streams, pause: Duration::from_millis(100), ..Shape::default() };
     let mut load = Load::start(&channels[0], shape);
     channels[1..].iter().for_each(|channel| load.add(channel, shape));
 

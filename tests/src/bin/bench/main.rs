@@ -12,6 +12,7 @@ mod calls;
 mod door;
 mod expiry;
 mod handshakes;
+mod herd;
 mod latencies;
 mod leaks;
 mod mounts;
@@ -52,6 +53,8 @@ enum Scenario {
     Expiry(expiry::Args),
     /// Memory, descriptors and tasks over thousands of rotations
     Leaks(leaks::Args),
+    /// How many of a thousand clients come back in one second
+    Herd(herd::Args),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
             Scenario::Soak(args) => soak::run(args).await,
             Scenario::Expiry(args) => expiry::run(args).await,
             Scenario::Leaks(args) => leaks::run(args).await,
+            Scenario::Herd(args) => herd::run(args).await,
         }
     });
     println!("{figures:#}");

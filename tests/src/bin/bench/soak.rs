@@ -10,7 +10,7 @@ use evercert::source::AgentSettings;
 use evercert::{Channel, Identity};
 use evercert_fixtures::Authority;
 use evercert_tests::daemon::{Daemon, Home, identity};
-use evercert_tests::load::{Load, STREAM_PAUSE_MS, Shape, said};
+use evercert_tests::load::{Load, Shape, said};
 use evercert_tests::side::Side;
 use evercert_tests::{service, wait};
 use serde_json::{Value, json};
@@ -67,9 +67,9 @@ pub(crate) async fn run(args: Args) -> Value {
     let shape = Shape {
         workers: share(args.workers),
         streams: share(args.streams),
-        replies: args.stream_seconds * 1000 / STREAM_PAUSE_MS,
+        replies: args.stream_seconds * 100,
         slow: share(args.slow),
-        slow_for: Duration::from_secs(5),
+        ..Shape::default()
     };
     let moves = Arc::new(AtomicU64::new(0));
     let mut watchers = JoinSet::new();

@@ -14,9 +14,6 @@ use serde_json::{Value, json};
 use crate::Settings;
 use crate::foreign::Foreign;
 
-/// Streams end by themselves: one that is older than a rollover would be cut, as it should.
-const SHAPE: Shape = Shape { workers: 4, streams: 2, replies: 100, slow: 0, slow_for: std::time::Duration::ZERO };
-
 pub(crate) async fn run(settings: Settings) -> Value {
     let mut authority = Authority::new("first");
     let (mut ours, mut theirs) = (Side::new(&authority), Side::new(&authority));
@@ -28,7 +25,9 @@ pub(crate) async fn run(settings: Settings) -> Value {
     let mounted = DirectorySettings::new(ours.path()).dedicated_bundle("ca.crt");
     let identity = Identity::from_directory(mounted).await.unwrap();
     let channel = Endpoint::new(format!("https://{address}")).unwrap().connect(&identity).await.unwrap();
-    let load = Load::start(&channel, SHAPE);
+    // Streams end by themselves: one that is older than a rollover would be cut, as it should.
+    let shape = Shape { streams: 2, replies: 100, ..Shape::default() };
+    let load = Load::start(&channel, shape);
     load.calls(settings.calls).await;
 
     for _ in 0..settings.rotations {
@@ -53,7 +52,7 @@ pub(crate) async fn run(settings: Settings) -> Value {
                 load.calls(settings.calls).await;
             }
             // Streams that began before this step end before the next one.
-            load.streams(2 * SHAPE.streams as u64).await;
+            load.streams(2 * shape.streams as u64).await;
         }
         authority = next;
     }

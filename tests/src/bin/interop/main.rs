@@ -45,7 +45,7 @@ struct Settings {
     #[arg(long, default_value_t = 1)]
     rollovers: u32,
     /// How many calls are made from one change to the next
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 500)]
     calls: u64,
     /// The foreign peer
     #[arg(last = true, required = true)]

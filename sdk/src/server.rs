@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Listener ─→ accept loop ─→ ClientHello (wide, 2 s) ─→ handshake with the config of that moment ─→ Incoming ─→ tonic
-//!                                                             ↓ entered, then held against the current trust
-//!                                              Connections ←→ warden: drain, cut
+//!                                                            ↓ entered, then held against the current trust
+//!                                                       Connections ←→ warden: drain, cut
 //! ```
 //!
 //! [`Server`] is the paved path: HTTP/2 limits that hold, the peer's identity in every request, connections that end when they have
@@ -210,7 +210,10 @@ impl<L> Server<L> {
         });
         if drained.await.is_err() {
             let count = connections.0.cut();
-            tracing::warn!(identity = %self.identity.name(), count, timeout = ?self.drain_timeout, "cut the connections that did not drain");
+            tracing::warn!(
+                identity = %self.identity.name(), count, timeout = ?self.drain_timeout,
+                "cut the connections that did not drain"
+            );
         }
         connections.0.emptied().await;
         Ok(())

@@ -9,7 +9,8 @@
 //! An entry lives exactly as long as its connection's IO does, whoever holds that, so that no way a connection can end has to be
 //! thought of here.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod state;
+
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
@@ -19,11 +20,13 @@ use evercert_core::path::PathError;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::drain::{DrainPolicy, Facts, Fate, Settled, Standing, Why, plan};
+use super::drain::{DrainPolicy, Facts, Fate, Settled, Standing, plan};
 use super::serving::Serving;
-use crate::identity::{Member, Tally};
-use crate::tls::Generation;
+use crate::identity::Tally;
 use crate::tls::session::Session;
+use crate::tls::{Generation, Trust};
+pub(super) use state::{Due, Watch};
+use state::{Live, State};
 
 /// The fractional part of the golden ratio: its multiples fill the unit interval evenly, however many there are.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
@@ -43,38 +46,6 @@ pub(super) struct Connections {
     emptied: Notify,
 }
 
-#[derive(Default)]
-struct State {
-    live: BTreeMap<u64, Live>,
-    /// What is next for each connection, the soonest first.
-    agenda: BTreeSet<(Instant, u64)>,
-    /// How many there have been; the next one's number.
-    entered: u64,
-    /// What new handshakes are made with.
-    current: Option<Arc<Generation>>,
-    withdrawn: bool,
-    /// What is live has not been held against `current` and `withdrawn` yet.
-    unjudged: bool,
-    /// Takes no more connections.
-    closed: bool,
-    /// All are to go.
-    leaving: bool,
-    /// When the warden looks next; `None`: not before it is stirred.
-    looks_at: Option<Instant>,
-}
-
-struct Live {
-    session: Arc<Session>,
-    /// The generation whose trust the peer was last held against.
-    verified: Arc<Generation>,
-    facts: Facts,
-    fate: Fate,
-    listed: Option<Instant>,
-    cut: CancellationToken,
-    serving: Option<Serving>,
-    _member: Member,
-}
-
 /// A connection's place among the live ones; dropped with its IO.
 pub(super) struct Entry {
     connections: Arc<Connections>,
@@ -87,25 +58,6 @@ pub(super) struct Verdict {
     pub(super) number: u64,
     pub(super) session: Arc<Session>,
     pub(super) trusted: Result<(), PathError>,
-}
-
-/// What is due.
-#[derive(Default)]
-pub(super) struct Due {
-    /// Dropping them drains their connections.
-    pub(super) drained: Vec<(u64, Why, Option<Serving>)>,
-    /// Cancelling them cuts their connections.
-    pub(super) cut: Vec<(u64, Why, CancellationToken)>,
-}
-
-/// What is left to watch over.
-pub(super) enum Watch {
-    /// This is the next thing due.
-    Until(Instant),
-    /// There are no connections; more may come.
-    Idle,
-    /// No connection is left and none will come.
-    Over,
 }
 
 /// A connection that may not stay, though its handshake went well.
@@ -136,16 +88,14 @@ impl Connections {
     pub(super) fn enter(self: &Arc<Self>, session: Session) -> Result<Entry, Unwelcome> {
         let now = now();
         let session = Arc::new(session);
-        let generation = Arc::clone(session.generation());
-        let member = self.tally.enter(generation.sequence());
+        let member = self.tally.enter(session.generation().sequence());
         let cut = CancellationToken::new();
         let mut state = self.state();
         if state.closed {
             return Err(Unwelcome::Closed);
         }
         let current = state.current.clone().filter(|_| !state.withdrawn).ok_or(Unwelcome::Withdrawn)?;
-        state.entered += 1;
-        let number = state.entered;
+        let number = state.next_number();
         let mut facts = Facts {
             began: now.monotonic,
             own_not_after: session.own_not_after(),
@@ -155,21 +105,19 @@ impl Connections {
             standing: standing(&session, &current),
             settled: Settled::default(),
         };
-        let fate = self.fate(facts, state.live.len() + 1, now);
+        let fate = self.fate(facts, state.live().len() + 1, now);
         facts.settled = fate.settled;
         let live = Live {
             session: Arc::clone(&session),
-            verified: if facts.standing.older { Arc::clone(&current) } else { generation },
+            verified: if facts.standing.older { &current } else { session.generation() }.trust().cloned(),
             facts,
             fate,
-            listed: None,
             cut: cut.clone(),
             serving: None,
+            listed: None,
             _member: member,
         };
-        state.live.insert(number, live);
-        state.list(number);
-        let sooner = state.looks_sooner();
+        let sooner = state.enter(number, live);
         drop(state);
         if sooner {
             self.stirred.notify_one();
@@ -210,7 +158,7 @@ impl Connections {
     pub(super) fn serve(&self, number: u64, serving: Serving) {
         let mut state = self.state();
         let leaving = state.leaving;
-        if let Some(live) = state.live.get_mut(&number)
+        if let Some(live) = state.live_mut().get_mut(&number)
             && !leaving
             && live.facts.settled.draining.is_none()
         {
@@ -225,14 +173,14 @@ impl Connections {
     pub(super) fn drain(&self) {
         let mut state = self.state();
         state.leaving = true;
-        let serving: Vec<_> = state.live.values_mut().filter_map(|live| live.serving.take()).collect();
+        let serving: Vec<_> = state.live_mut().values_mut().filter_map(|live| live.serving.take()).collect();
         drop(state);
         drop(serving);
     }
 
     /// Cuts all connections.
     pub(super) fn cut(&self) -> usize {
-        let all: Vec<_> = self.state().live.values().map(|live| live.cut.clone()).collect();
+        let all: Vec<_> = self.state().live().values().map(|live| live.cut.clone()).collect();
         all.iter().for_each(CancellationToken::cancel);
         all.len()
     }
@@ -241,7 +189,7 @@ impl Connections {
     pub(super) async fn emptied(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.state().live.is_empty() {
+            if self.state().live().is_empty() {
                 return;
             }
             emptied.await;
@@ -250,7 +198,7 @@ impl Connections {
 
     /// How many are live.
     pub(super) fn len(&self) -> usize {
-        self.state().live.len()
+        self.state().live().len()
     }
 
     /// Whether what is live is to be held against another generation; with the generation.
@@ -262,7 +210,7 @@ impl Connections {
     /// The connections whose peers were last held against another trust than this generation's, to be judged.
     pub(super) fn unverified(&self, generation: &Generation) -> Vec<Verdict> {
         let state = self.state();
-        let unverified = state.live.iter().filter(|(_, live)| !same_trust(&live.verified, generation));
+        let unverified = state.live().iter().filter(|(_, live)| !same(live.verified.as_ref(), generation.trust()));
         let verdict = |(number, live): (&u64, &Live)| Verdict {
             number: *number,
             session: Arc::clone(&live.session),
@@ -279,36 +227,23 @@ impl Connections {
         }
         state.unjudged = false;
         for verdict in verdicts {
-            if let Some(live) = state.live.get_mut(&verdict.number) {
+            if let Some(live) = state.live_mut().get_mut(&verdict.number) {
                 live.facts.standing.untrusted = verdict.trusted.is_err();
-                live.verified = Arc::clone(generation);
+                live.verified = generation.trust().cloned();
             }
         }
         let withdrawn = state.withdrawn;
-        for live in state.live.values_mut() {
+        for live in state.live_mut().values_mut() {
             let untrusted = live.facts.standing.untrusted;
             live.facts.standing = Standing { untrusted, withdrawn, ..standing(&live.session, generation) };
         }
-        self.replan(&mut state, now);
+        state.plan(&self.policy, now);
         true
     }
 
     /// Plans anew for all.
     pub(super) fn plan(&self, now: Now) {
-        self.replan(&mut self.state(), now);
-    }
-
-    fn replan(&self, state: &mut State, now: Now) {
-        let facts: Vec<Facts> = state.live.values().map(|live| live.facts).collect();
-        let fates = plan(&self.policy, &facts, facts.len(), now);
-        state.agenda.clear();
-        let State { live, agenda, .. } = state;
-        for ((number, live), fate) in live.iter_mut().zip(fates) {
-            live.fate = fate;
-            live.facts.settled = fate.settled;
-            live.listed = live.next();
-            agenda.extend(live.listed.map(|at| (at, *number)));
-        }
+        self.state().plan(&self.policy, now);
     }
 
     fn fate(&self, facts: Facts, live: usize, now: Now) -> Fate {
@@ -318,40 +253,13 @@ impl Connections {
 
     /// What is due, and what comes next.
     pub(super) fn due(&self, now: Instant) -> (Due, Watch) {
-        let mut state = self.state();
-        let mut due = Due::default();
-        while let Some(&(at, number)) = state.agenda.first()
-            && at <= now
-        {
-            state.agenda.pop_first();
-            let Some(live) = state.live.get_mut(&number) else { continue };
-            live.listed = None;
-            if let Some((_, why)) = live.fate.drain.take_if(|(at, _)| *at <= now) {
-                live.facts.settled.draining = Some(now);
-                due.drained.push((number, why, live.serving.take()));
-            }
-            if let Some((_, why)) = live.fate.cut.take_if(|(at, _)| *at <= now) {
-                due.cut.push((number, why, live.cut.clone()));
-            } else {
-                state.list(number);
-            }
-        }
-        state.looks_at = state.agenda.first().map(|(at, _)| *at);
-        let watch = match state.looks_at {
-            _ if state.live.is_empty() && state.closed => Watch::Over,
-            Some(at) => Watch::Until(at),
-            None => Watch::Idle,
-        };
-        (due, watch)
+        self.state().due(now)
     }
 
     fn leave(&self, number: u64) {
         let mut state = self.state();
-        let left = state.live.remove(&number);
-        if let Some(at) = left.as_ref().and_then(|live| live.listed) {
-            state.agenda.remove(&(at, number));
-        }
-        let (empty, closed) = (state.live.is_empty(), state.closed);
+        let left = state.leave(number);
+        let (empty, closed) = (state.live().is_empty(), state.closed);
         drop(state);
         drop(left);
         if empty {
@@ -364,34 +272,6 @@ impl Connections {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Lists what is next for a connection that is not listed.
-    fn list(&mut self, number: u64) {
-        let Some(live) = self.live.get_mut(&number) else { return };
-        live.listed = live.next();
-        self.agenda.extend(live.listed.map(|at| (at, number)));
-    }
-
-    /// Whether something is due before the warden looks next.
-    fn looks_sooner(&self) -> bool {
-        match (self.agenda.first(), self.looks_at) {
-            (Some((at, _)), Some(looks_at)) => *at < looks_at,
-            (first, None) => first.is_some(),
-            (None, _) => false,
-        }
-    }
-}
-
-impl Live {
-    /// When something is due.
-    fn next(&self) -> Option<Instant> {
-        if self.cut.is_cancelled() {
-            return None;
-        }
-        [self.fate.drain, self.fate.cut].into_iter().flatten().map(|(at, _)| at).min()
     }
 }
 
@@ -420,8 +300,8 @@ fn standing(session: &Session, current: &Generation) -> Standing {
     }
 }
 
-fn same_trust(one: &Generation, other: &Generation) -> bool {
-    match (one.trust(), other.trust()) {
+fn same(one: Option<&Arc<Trust>>, other: Option<&Arc<Trust>>) -> bool {
+    match (one, other) {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other),
         (one, other) => one.is_none() && other.is_none(),
     }

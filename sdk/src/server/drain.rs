@@ -13,12 +13,12 @@ pub(super) use plan::{Facts, Fate, Settled, Standing, Why, is_most, plan};
 ///
 /// | because | it is drained | and cut after |
 /// |---|---|---|
-/// | its generation is superseded | never, or spread ([`DrainPolicy::superseded`]) | [`DrainPolicy::drain_timeout`] |
-/// | the peer's leaf is about to expire | at a point of its own in [`DrainPolicy::expiry_window`] | the same, or where the leaf expires |
-/// | our leaf it was made with is about to expire, and there is a newer one | as above | `drain_timeout` |
+/// | its generation is superseded | never, or spread | `drain_timeout` |
+/// | the peer's leaf is about to expire | at a point of its own in `expiry_window` | `drain_timeout` |
+/// | our leaf is about to expire, and there is a newer one | as above | `drain_timeout` |
 /// | our leaf has expired, and the policy is to fail closed | at once | `drain_timeout` |
-/// | its peer's issuer is no longer trusted, or its peer is revoked | at once; spread if these are most of all | [`DrainPolicy::untrusted_timeout`] |
-/// | its age | at a point of its own before [`MaxAge::age`] | `drain_timeout` |
+/// | its peer's CA is no longer trusted, or a CRL revokes its peer | at once, or spread | `untrusted_timeout` |
+/// | its age | at a point of its own before `max_age` | `drain_timeout` |
 ///
 /// An own leaf that is about to expire with nothing newer ends no connection: the peer would come back to the same leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

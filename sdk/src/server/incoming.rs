@@ -31,11 +31,11 @@ const FINISHED_QUEUE: usize = 64;
 ///
 /// While the identity has no generation that this server can use, connections are closed unanswered.
 ///
-/// A serve loop of one's own has no hook to drain a connection by, so what the [`DrainPolicy`] would drain is not told to go, and is cut
-/// where it would be cut after the drain. That concerns connections whose peers are no longer trusted, those made with
-/// a leaf of ours that expired under a policy of failing closed, and, if set, superseded and aged ones. A connection whose
-/// peer's certificate expires is cut then, as everywhere. It holds for connections that have been taken out of this stream too, and as long as
-/// they live.
+/// A serve loop of one's own has no hook to drain a connection by, so what the [`DrainPolicy`] would drain is not told to go, and
+/// is cut where it would be cut after the drain. That concerns connections whose peers are no longer trusted, those made with a
+/// leaf of ours that expired under a policy of failing closed, and, if set, superseded and aged ones. A connection whose peer's
+/// certificate expires is cut then, as everywhere. All of it holds for connections that have been taken out of this stream,
+/// as long as they live.
 pub struct Incoming<IO> {
     finished: mpsc::Receiver<TlsIo<IO>>,
     connections: Arc<Connections>,
@@ -79,8 +79,8 @@ impl Identity {
 }
 
 impl<IO: Send + 'static> Incoming<IO> {
-    /// Starts accepting, whether the current generation can be used or not. `drains`: whether whoever serves the connections can drain
-    /// them.
+    /// Starts accepting, whether the current generation can be used or not. `drains`: whether whoever serves the connections
+    /// can drain them.
     pub(super) fn start<A: Listener<Io = IO>>(
         identity: &Identity,
         listener: A,

@@ -16,9 +16,9 @@ use tower::{BoxError, Service};
 
 /// One connection that tonic serves; when this is dropped, it is drained.
 ///
-/// tonic tells the connections of a serve loop to go by a channel that belongs to the loop's future, and it serves each on a task of its
-/// own. So a loop of one connection has nothing to do once it has taken that, and is never polled again: the connection costs
-/// one task, and not two.
+/// tonic tells the connections of a serve loop to go by a channel that belongs to the loop's future, and serves each on a task of
+/// its own. So a loop of one connection has nothing to do once it has taken that, and is never polled again: the
+/// connection costs one task, and not two.
 pub(super) struct Serving(
     #[expect(dead_code, reason = "it is there to be dropped")] Pin<Box<dyn Future<Output = ()> + Send>>,
 );

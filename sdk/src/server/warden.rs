@@ -25,8 +25,8 @@ const BATCH: usize = 16;
 /// How many fingerprints a line of the log has room for.
 const LOGGED: usize = 8;
 
-/// Watches over `connections` until there are none and none will come. Meanwhile the slot stays attached, so that a swap is seen, and
-/// the identity goes on.
+/// Watches over `connections` until there are none and none will come. Meanwhile the slot stays attached, so that a swap is
+/// seen, and the identity goes on.
 pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _identity: Identity) {
     let mut planned = now();
     loop {
@@ -81,19 +81,19 @@ fn report(connections: &Connections, generation: &Generation, verdicts: &[Verdic
     let untrusted = || verdicts.iter().filter_map(|verdict| Some((verdict, verdict.trusted.as_ref().err()?)));
     let (count, live) = (untrusted().count(), connections.len());
     let Some((_, error)) = untrusted().next() else { return };
-    let peers: Vec<Digest> = untrusted()
-        .filter_map(|(verdict, _)| verdict.session.peer()?.first())
-        .map(|leaf| Digest::fingerprint(leaf))
-        .take(LOGGED)
-        .collect();
+    let leaves = untrusted().filter_map(|(verdict, _)| verdict.session.peer()?.first());
+    let peers: Vec<Digest> = leaves.map(|leaf| Digest::fingerprint(leaf)).take(LOGGED).collect();
     let (identity, generation) = (&connections.identity, generation.snapshot().generation());
     if is_most(count, live) {
         tracing::error!(
             %identity, generation, count, live, first_peers = ?peers, %error,
-            "most peers are not trusted any more; their connections are drained one after the other: has the bundle lost a CA that is in use?"
+            "most peers are not trusted any more, and are drained one after the other: has the bundle lost a CA in use?"
         );
     } else {
-        tracing::warn!(%identity, generation, count, live, first_peers = ?peers, %error, "the connections of peers that are not trusted any more are drained");
+        tracing::warn!(
+            %identity, generation, count, live, first_peers = ?peers, %error,
+            "drain the connections of peers that are not trusted any more"
+        );
     }
 }
 

@@ -222,3 +222,26 @@ async fn a_peer_gets_so_many_streams_and_no_more_resets_than_it_may() {
     assert!(closed, "still open after {resets} resets");
     assert!(resets >= 100, "closed after {resets} already");
 }
+
+#[tokio::test]
+async fn a_connection_costs_one_task() {
+    let stage = Stage::new(|server| server, &[]).await;
+    let config = Arc::new(client(&stage.ca, Some(&stage.ca.issue_dns("client.example.org"))));
+    let alive = |count: usize| {
+        soon(async move {
+            let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+            while tasks() != count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+    };
+    let mut peers = vec![accepted(&config, tcp(stage.port).await).await.unwrap()];
+    // The identity's, the server's, its accept loop's, its warden's, and the connection's.
+    alive(5).await;
+    for _ in 0..20 {
+        peers.push(accepted(&config, tcp(stage.port).await).await.unwrap());
+    }
+    alive(4 + peers.len()).await;
+    drop(peers);
+    alive(4).await;
+}

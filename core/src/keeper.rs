@@ -26,6 +26,7 @@ mod timers;
 mod watching;
 mod workers;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -37,8 +38,8 @@ use self::task::Task;
 use crate::identity::IdentityId;
 use crate::spec::IdentitySpec;
 
-pub use crate::lifecycle::{IdentityState, Reload};
-pub use crate::material::CertificateOnDisk;
+pub use crate::lifecycle::{IdentityState, Reload, RetainedAnchor};
+pub use crate::material::{CertificateOnDisk, CrlOnDisk};
 pub use crate::watch::WatchProblem;
 
 /// Where the keeper's results go. Called from the keeper's task, in order, and must not block.
@@ -60,6 +61,8 @@ pub trait Observer: Send + Sync + 'static {
 pub struct KeeperSettings {
     /// How often every identity is looked at, hints or not.
     pub tick: Duration,
+    /// Where it is remembered until when anchors of a replaced `ca.crt` stay trusted; absent: that ends with the process.
+    pub state_directory: Option<PathBuf>,
 }
 
 impl KeeperSettings {
@@ -69,7 +72,7 @@ impl KeeperSettings {
 
 impl Default for KeeperSettings {
     fn default() -> Self {
-        Self { tick: Self::TICK }
+        Self { tick: Self::TICK, state_directory: None }
     }
 }
 

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::bundle::{Bundle, Bundles};
+use crate::certificate::CertificateFacts;
 use crate::check::{self, Assessment, Check, Finding, Verdict};
 use crate::clock::Now;
 use crate::credential::Credential;
-use crate::material::{CertificateOnDisk, Material, Part};
+use crate::material::{CertificateOnDisk, CrlOnDisk, Material, Part};
 use crate::snapshot::Snapshot;
 use crate::spec::IdentitySpec;
 
@@ -57,6 +58,19 @@ pub struct IdentityState {
     pub findings: Arc<[Finding]>,
     /// The certificates on disk as last read, admitted or not.
     pub on_disk: Arc<[CertificateOnDisk]>,
+    /// The certificate revocation lists on disk as last read, admitted or not.
+    pub crls: Arc<[CrlOnDisk]>,
+    /// The anchors that left the credential's `ca.crt` and stay trusted for a while.
+    pub overlap: Arc<[RetainedAnchor]>,
+}
+
+/// An anchor that left the credential's `ca.crt` and stays trusted for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetainedAnchor {
+    /// The anchor.
+    pub facts: CertificateFacts,
+    /// When it is no longer trusted.
+    pub until: SystemTime,
 }
 
 /// What happened.
@@ -108,6 +122,8 @@ impl Lifecycle {
             published_at: None,
             findings: [].into(),
             on_disk: [].into(),
+            crls: [].into(),
+            overlap: [].into(),
         };
         Self {
             spec,
@@ -196,7 +212,16 @@ impl Lifecycle {
             && before.spec == self.spec;
         if !same {
             let (spec, on_disk) = (Arc::clone(&self.spec), Arc::clone(material.on_disk()));
-            self.state = Arc::new(IdentityState { spec, snapshot, published_at, findings: findings.into(), on_disk });
+            let (crls, overlap) = (Arc::clone(&before.crls), Arc::clone(&before.overlap));
+            self.state = Arc::new(IdentityState {
+                spec,
+                snapshot,
+                published_at,
+                findings: findings.into(),
+                on_disk,
+                crls,
+                overlap,
+            });
         }
         self.material = Some(material);
         self.wake_at = wake_at;

@@ -5,11 +5,12 @@ mod contents;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 
 use crate::bundle::Bundle;
-use crate::certificate::{self, CertificateFacts, NotACertificate};
+use crate::certificate::{self, CertificateFacts, Name, NotACertificate};
 use crate::check::{Check, Finding, Severity};
 use crate::credential::{Credential, CredentialError, PrivateKey, PrivateKeyError};
 use crate::crypto;
@@ -40,6 +41,23 @@ pub struct CertificateOnDisk {
     pub file: PathBuf,
     /// The certificate.
     pub facts: CertificateFacts,
+}
+
+/// One certificate revocation list in one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrlOnDisk {
+    /// The file it is in.
+    pub file: PathBuf,
+    /// Who issued it.
+    pub issuer: Name,
+    /// Its number, in decimal (RFC 5280 §5.2.3); absent if it has none.
+    pub number: Option<String>,
+    /// When it was issued.
+    pub this_update: SystemTime,
+    /// By when the next one was promised; absent if that was left open.
+    pub next_update: Option<SystemTime>,
+    /// How many certificates it revokes.
+    pub revoked: usize,
 }
 
 /// One of the two things an identity's files amount to.

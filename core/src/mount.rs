@@ -39,6 +39,10 @@ pub struct Reading {
     pub key: Option<FileRead>,
     /// The bundle. Absent without one.
     pub bundle: Option<FileRead>,
+    /// The certificate revocation lists, in the order of [`FileSet::crls`].
+    pub crls: Vec<FileRead>,
+    /// The bundles of federated trust domains, in the order of [`FileSet::federated`].
+    pub federated: Vec<FileRead>,
     /// What the files looked like when they were read.
     pub stamp: Stamp,
 }
@@ -54,43 +58,58 @@ pub struct FileRead {
 /// Reads the files. Blocks for as long as the file system takes to answer, and never on a FIFO.
 #[must_use]
 pub fn read(files: &FileSet) -> Reading {
-    let roles = Roles(files.roles());
-    let mut outcomes = [const { None }; ROLES];
+    let paths: Vec<&Path> = files.paths().collect();
+    let mut outcomes: Vec<_> = paths.iter().map(|_| None).collect();
     let mut stamps = Vec::with_capacity(1);
-    for group in roles.by_directory() {
-        let read = directory::read(group.directory, &group.paths());
+    for group in by_directory(&paths) {
+        let read = directory::read(group.directory, &group.paths(&paths));
         stamps.push(read.stamp);
-        for (role, outcome) in group.roles().zip(read.outcomes) {
-            outcomes[role] = roles.0[role].map(|path| FileRead { path: path.to_owned(), outcome });
+        for (file, outcome) in group.files.into_iter().zip(read.outcomes) {
+            outcomes[file] = Some(outcome);
         }
     }
-    let [chain, key, bundle] = outcomes;
-    Reading { chain, key, bundle, stamp: Stamp::new(stamps) }
+    // What was not asked for by any directory is not there; each path has a directory.
+    Reading::of(
+        files,
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(ReadError::Missing))),
+        Stamp::new(stamps),
+    )
 }
 
 /// Looks at the files without reading them: equal stamps mean that nothing changed. Blocks as [`read`] does.
 #[must_use]
 pub fn stamp(files: &FileSet) -> Stamp {
-    let roles = Roles(files.roles());
-    Stamp::new(roles.by_directory().map(|group| stamp::directory(group.directory, &group.paths())).collect())
+    let paths: Vec<&Path> = files.paths().collect();
+    let groups = by_directory(&paths);
+    Stamp::new(groups.iter().map(|group| stamp::directory(group.directory, &group.paths(&paths))).collect())
 }
 
 impl Reading {
+    /// The outcomes of the files, in the order of [`FileSet::paths`].
+    fn of(
+        files: &FileSet,
+        outcomes: impl Iterator<Item = Result<Zeroizing<Vec<u8>>, ReadError>>,
+        stamp: Stamp,
+    ) -> Self {
+        let mut read = files.paths().zip(outcomes).map(|(path, outcome)| FileRead { path: path.to_owned(), outcome });
+        let [chain, key, bundle] = files.single().map(|path| path.and_then(|_| read.next()));
+        let crls = read.by_ref().take(files.crls.len()).collect();
+        Self { chain, key, bundle, crls, federated: read.collect(), stamp }
+    }
+
     /// A reading of files that never came to rest: each is [`ReadError::Torn`].
     #[must_use]
     pub fn torn(files: &FileSet, stamp: Stamp) -> Self {
-        let [chain, key, bundle] = files
-            .roles()
-            .map(|path| path.map(|path| FileRead { path: path.to_owned(), outcome: Err(ReadError::Torn) }));
-        Self { chain, key, bundle, stamp }
+        Self::of(files, std::iter::repeat_with(|| Err(ReadError::Torn)), stamp)
     }
 
     /// Whether a file could not be read for a reason that may pass without its stamp changing: it is to be tried again.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        [&self.chain, &self.key, &self.bundle]
-            .into_iter()
-            .flatten()
+        let single = [&self.chain, &self.key, &self.bundle].into_iter().flatten();
+        single
+            .chain(&self.crls)
+            .chain(&self.federated)
             .any(|file| matches!(file.outcome, Err(ReadError::Torn | ReadError::Io(_))))
     }
 }
@@ -104,38 +123,26 @@ impl fmt::Debug for FileRead {
     }
 }
 
-const ROLES: usize = 3;
-
-/// The files by role: chain, key, bundle.
-struct Roles<'a>([Option<&'a Path>; ROLES]);
-
-/// The files of one directory, read through one opening of it.
+/// The files of one directory, read through one opening of it, by their places among all.
 struct Group<'a> {
     directory: &'a Path,
-    files: [Option<&'a Path>; ROLES],
+    files: Vec<usize>,
 }
 
-impl<'a> Roles<'a> {
-    fn by_directory(&self) -> impl Iterator<Item = Group<'a>> {
-        let directories = self.0.map(|path| path.map(directory_of));
-        (0..ROLES).filter_map(move |first| {
-            let directory = directories[first]?;
-            let seen = directories[..first].contains(&Some(directory));
-            let mut files = self.0;
-            for (file, of) in files.iter_mut().zip(directories) {
-                *file = file.filter(|_| of == Some(directory));
-            }
-            (!seen).then_some(Group { directory, files })
-        })
+fn by_directory<'a>(paths: &[&'a Path]) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::with_capacity(1);
+    for (file, path) in paths.iter().enumerate() {
+        let directory = directory_of(path);
+        match groups.iter_mut().find(|group| group.directory == directory) {
+            Some(group) => group.files.push(file),
+            None => groups.push(Group { directory, files: vec![file] }),
+        }
     }
+    groups
 }
 
-impl<'a> Group<'a> {
-    fn roles(&self) -> impl Iterator<Item = usize> {
-        (0..ROLES).filter(|role| self.files[*role].is_some())
-    }
-
-    fn paths(&self) -> Vec<&'a Path> {
-        self.files.iter().copied().flatten().collect()
+impl Group<'_> {
+    fn paths<'p>(&self, paths: &[&'p Path]) -> Vec<&'p Path> {
+        self.files.iter().map(|file| paths[*file]).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! What is wanted of an identity: its files, and what is expected of their content.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub mod file_name {
     pub const KEY: &str = "tls.key";
     /// The trust anchors.
     pub const BUNDLE: &str = "ca.crt";
+    /// The certificate revocation lists. cert-manager writes none; whoever does may put them beside the rest.
+    pub const CRL: &str = "ca.crl";
 }
 
 /// One identity to keep.
@@ -25,15 +28,27 @@ pub struct IdentitySpec {
     pub files: FileSet,
     /// What is expected of their content.
     pub expectations: Expectations,
+    /// For how long, at the most, anchors that left a [`BundleFile::OfCredential`] stay trusted beside those that replaced them; zero:
+    /// not at all. cert-manager rewrites `ca.crt` Secret by Secret, so peers may have the other CA's leaf for a while.
+    pub overlap: Duration,
+}
+
+impl IdentitySpec {
+    /// The default of [`IdentitySpec::overlap`], and the longest there is.
+    pub const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 }
 
 /// The files of one identity. Files in one directory are read as one coherent set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FileSet {
     /// Chain and key; absent for an identity that only trusts.
     pub credential: Option<CredentialFiles>,
     /// Trust anchors; absent for an identity that only presents a credential.
     pub bundle: Option<BundleFile>,
+    /// Certificate revocation lists for the peers that those anchors vouch for.
+    pub crls: Vec<CrlFile>,
+    /// The trust anchors of federated trust domains, by the trust domain's name, as absolute paths.
+    pub federated: BTreeMap<String, PathBuf>,
 }
 
 /// Where chain and key are, as absolute paths.
@@ -87,8 +102,27 @@ impl BundleFile {
     }
 }
 
+/// Where certificate revocation lists are, as an absolute path, and whether they have to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CrlFile {
+    /// Beside the credential: it may be missing.
+    OfCredential(PathBuf),
+    /// A file of its own, which was asked for: nothing is published before it was there.
+    Dedicated(PathBuf),
+}
+
+impl CrlFile {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::OfCredential(path) | Self::Dedicated(path) => path,
+        }
+    }
+}
+
 impl FileSet {
-    /// `tls.crt`, `tls.key` and `ca.crt` in `directory`, as cert-manager names them.
+    /// `tls.crt`, `tls.key` and `ca.crt` in `directory`, as cert-manager names them, and a `ca.crl` if there is one.
     #[must_use]
     pub fn cert_manager(directory: &Path) -> Self {
         Self {
@@ -97,16 +131,20 @@ impl FileSet {
                 key: directory.join(file_name::KEY),
             }),
             bundle: Some(BundleFile::OfCredential(directory.join(file_name::BUNDLE))),
+            crls: vec![CrlFile::OfCredential(directory.join(file_name::CRL))],
+            federated: BTreeMap::new(),
         }
     }
 
     /// Every file, without repetition.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.roles().into_iter().flatten()
+        let [chain, key, bundle] = self.single();
+        let several = self.crls.iter().map(CrlFile::path).chain(self.federated.values().map(PathBuf::as_path));
+        [chain, key, bundle].into_iter().flatten().chain(several)
     }
 
     /// The files of the chain, the key and the bundle. A file that holds key and chain is the chain's.
-    pub(crate) fn roles(&self) -> [Option<&Path>; 3] {
+    pub(crate) fn single(&self) -> [Option<&Path>; 3] {
         let (chain, key) = match &self.credential {
             None => (None, None),
             Some(CredentialFiles::Pair { chain, key }) => (Some(chain.as_path()), Some(key.as_path())),

@@ -1,5 +1,6 @@
 //! A PKI made at run time, for the tests of this crate.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -127,6 +128,7 @@ pub(crate) fn spec() -> IdentitySpec {
         id: IdentityId::node("id".parse().unwrap()),
         files: FileSet::cert_manager(Path::new("/tls")),
         expectations: Expectations::default(),
+        overlap: IdentitySpec::OVERLAP,
     }
 }
 
@@ -143,6 +145,8 @@ pub(crate) struct Files {
     pub(crate) chain: Option<Vec<u8>>,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) bundle: Option<Vec<u8>>,
+    pub(crate) crl: Option<Vec<u8>>,
+    pub(crate) federated: BTreeMap<String, Vec<u8>>,
 }
 
 impl Files {
@@ -152,6 +156,7 @@ impl Files {
             chain: Some([leaf.pem().into_bytes(), concat(issuers)].concat()),
             key: Some(leaf.key.serialize_pem().into_bytes()),
             bundle: if anchors.is_empty() { None } else { Some(concat(anchors)) },
+            ..Self::default()
         }
     }
 
@@ -167,14 +172,26 @@ impl Files {
         Self { bundle: Some(bundle.into()), ..self }
     }
 
+    /// The content of every file of CRLs.
+    pub(crate) fn with_crl(self, crl: impl Into<Vec<u8>>) -> Self {
+        Self { crl: Some(crl.into()), ..self }
+    }
+
+    /// The content of the bundle of a federated trust domain.
+    pub(crate) fn with_federated(mut self, trust_domain: &str, bundle: impl Into<Vec<u8>>) -> Self {
+        self.federated.insert(trust_domain.to_owned(), bundle.into());
+        self
+    }
+
     /// What these files parse to for `spec`.
     pub(crate) fn read(&self, spec: &IdentitySpec) -> Material {
         let file = |path: &Path, content: &Option<Vec<u8>>| {
             let outcome = content.clone().map(Zeroizing::new).ok_or(ReadError::Missing);
             Some(FileRead { path: path.to_owned(), outcome })
         };
-        let stamp = crate::mount::stamp(&FileSet { credential: None, bundle: None });
-        let mut reading = Reading { chain: None, key: None, bundle: None, stamp };
+        let stamp = crate::mount::stamp(&FileSet::default());
+        let mut reading =
+            Reading { chain: None, key: None, bundle: None, crls: Vec::new(), federated: Vec::new(), stamp };
         match &spec.files.credential {
             Some(CredentialFiles::Pair { chain, key }) => {
                 (reading.chain, reading.key) = (file(chain, &self.chain), file(key, &self.key));
@@ -183,6 +200,10 @@ impl Files {
             None => {}
         }
         reading.bundle = spec.files.bundle.as_ref().and_then(|bundle| file(bundle.path(), &self.bundle));
+        reading.crls = spec.files.crls.iter().filter_map(|crl| file(crl.path(), &self.crl)).collect();
+        let federated = spec.files.federated.iter();
+        let federated = federated.filter_map(|(domain, path)| file(path, &self.federated.get(domain).cloned()));
+        reading.federated = federated.collect();
         Material::parse(spec, reading)
     }
 }

@@ -129,7 +129,12 @@ fn anchors_of(state: &IdentityState) -> Option<usize> {
 }
 
 fn spec(name: &str, directory: &Path) -> IdentitySpec {
-    IdentitySpec { id: id_of(name), files: FileSet::cert_manager(directory), expectations: Expectations::default() }
+    IdentitySpec {
+        id: id_of(name),
+        files: FileSet::cert_manager(directory),
+        expectations: Expectations::default(),
+        overlap: IdentitySpec::OVERLAP,
+    }
 }
 
 fn keeper(recorder: &Arc<Recorder>, specs: Vec<IdentitySpec>) -> Keeper {
@@ -138,7 +143,7 @@ fn keeper(recorder: &Arc<Recorder>, specs: Vec<IdentitySpec>) -> Keeper {
 
 fn ticking(tick: Duration, recorder: &Arc<Recorder>, specs: Vec<IdentitySpec>) -> Keeper {
     let observer: Arc<dyn Observer> = Arc::clone(recorder) as _;
-    let keeper = Keeper::start(KeeperSettings { tick }, observer);
+    let keeper = Keeper::start(KeeperSettings { tick, ..KeeperSettings::default() }, observer);
     keeper.keep(specs);
     keeper
 }

@@ -128,7 +128,8 @@ fn a_bundle_in_a_volume_of_its_own_is_read_there() {
 #[test]
 fn a_combined_file_is_read_once_and_as_the_chain() {
     let volume = KubeletVolume::new(&Files::new().with("tls-combined.pem", "both"));
-    let files = FileSet { credential: Some(CredentialFiles::Combined(volume.file("tls-combined.pem"))), bundle: None };
+    let files =
+        FileSet { credential: Some(CredentialFiles::Combined(volume.file("tls-combined.pem"))), ..FileSet::default() };
     let reading = mount::read(&files);
     assert_eq!(content(&reading.chain), b"both");
     assert!(reading.key.is_none() && reading.bundle.is_none());

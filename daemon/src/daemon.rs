@@ -145,7 +145,7 @@ impl Daemon {
         let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
         let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _));
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
-        let keeper = Keeper::start(KeeperSettings { tick: config.tick }, observer);
+        let keeper = Keeper::start(KeeperSettings { tick: config.tick, ..KeeperSettings::default() }, observer);
         // Known before anyone can ask: a daemon that wants nothing yet would be ready.
         let wanted_first = sources.specs.iter().map(|spec| spec.id.clone()).collect();
         let (wanted, wanted_now) = watch::channel(wanted_first);

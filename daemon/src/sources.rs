@@ -77,7 +77,12 @@ pub(crate) fn resolve(config: &Config, known: &[PathBuf]) -> Sources {
             Entry::Vacant(vacant) => {
                 vacant.insert(directory.clone());
                 let files = FileSet::cert_manager(&directory);
-                sources.specs.push(IdentitySpec { id, files, expectations: Expectations::default() });
+                sources.specs.push(IdentitySpec {
+                    id,
+                    files,
+                    expectations: Expectations::default(),
+                    overlap: IdentitySpec::OVERLAP,
+                });
                 sources.directories.push(directory);
             }
             // Two patterns may match one directory; that is still one identity.

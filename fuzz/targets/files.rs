@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 const SEPARATOR: u8 = 0x1e;
 
 fuzz_target!(|input: &[u8]| {
-    let mut parts = input.splitn(3, |byte| *byte == SEPARATOR);
+    let mut parts = input.splitn(4, |byte| *byte == SEPARATOR);
     let spec = IdentitySpec {
         id: IdentityId::node("fuzz".parse().expect("a name")),
         files: FileSet::cert_manager(Path::new("/nonexistent")),
@@ -25,6 +25,7 @@ fuzz_target!(|input: &[u8]| {
             dns_names: vec!["a.example.org".to_owned()],
             ..Expectations::default()
         },
+        overlap: IdentitySpec::OVERLAP,
     };
     let mut file = |name: &str| {
         parts.next().map(|part| FileRead { path: PathBuf::from(name), outcome: Ok(Zeroizing::new(part.to_vec())) })
@@ -33,6 +34,8 @@ fuzz_target!(|input: &[u8]| {
         chain: file("tls.crt"),
         key: file("tls.key"),
         bundle: file("ca.crt"),
+        crls: file("ca.crl").into_iter().collect(),
+        federated: Vec::new(),
         stamp: mount::stamp(&spec.files),
     };
     let material = Material::parse(&spec, reading);

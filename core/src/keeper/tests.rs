@@ -169,7 +169,12 @@ fn leaf_of(state: &IdentityState) -> Option<Digest> {
 }
 
 fn spec(name: &str, directory: &Path) -> IdentitySpec {
-    IdentitySpec { id: id_of(name), files: FileSet::cert_manager(directory), expectations: Expectations::default() }
+    IdentitySpec {
+        id: id_of(name),
+        files: FileSet::cert_manager(directory),
+        expectations: Expectations::default(),
+        overlap: IdentitySpec::OVERLAP,
+    }
 }
 
 fn leaf(authority: &Authority) -> Issued {
@@ -183,7 +188,7 @@ fn start(system: &Arc<Rigged>, tick: Duration, specs: Vec<IdentitySpec>) -> (Kee
     let keeper = Keeper::start_on(
         Arc::clone(system) as Arc<dyn System>,
         pace,
-        KeeperSettings { tick },
+        KeeperSettings { tick, ..KeeperSettings::default() },
         Arc::clone(&recorder) as Arc<dyn Observer>,
     );
     keeper.keep(specs);

@@ -272,7 +272,8 @@ proptest::proptest! {
         text in "[-\nA-Za-z0-9+/=: ]{0,200}",
     ) {
         for content in [pem(&label, &bytes).into_bytes(), text.into_bytes(), bytes] {
-            let files = Files { chain: Some(content.clone()), key: Some(content.clone()), bundle: Some(content) };
+            let (chain, key) = (Some(content.clone()), Some(content.clone()));
+            let files = Files { chain, key, bundle: Some(content), ..Files::default() };
             let _ = files.read(&spec());
         }
     }

@@ -30,11 +30,18 @@ fn state(directory: &Path) -> IdentityState {
     let id = IdentityId::node("x".parse().unwrap());
     let files = FileSet::cert_manager(directory);
     IdentityState {
-        spec: Arc::new(IdentitySpec { id, files, expectations: Expectations::default() }),
+        spec: Arc::new(IdentitySpec {
+            id,
+            files,
+            expectations: Expectations::default(),
+            overlap: IdentitySpec::OVERLAP,
+        }),
         snapshot: None,
         published_at: None,
         findings: Arc::default(),
         on_disk: Arc::default(),
+        crls: Arc::default(),
+        overlap: Arc::default(),
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::spec::{
-    Admission, BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec, RequireChain, Usage, file_name,
+    Admission, BundleFile, CredentialFiles, CrlFile, Expectations, FileSet, IdentitySpec, RequireChain, Usage,
+    file_name,
 };
 use toml::Spanned;
 
@@ -32,7 +33,12 @@ pub(super) fn spec(entry: &file::Identity) -> Result<IdentitySpec, Spanned<Probl
     if files.credential.is_none() {
         no_leaf(entry)?;
     }
-    Ok(IdentitySpec { id: IdentityId::node(name), files, expectations: expectations(entry)? })
+    Ok(IdentitySpec {
+        id: IdentityId::node(name),
+        files,
+        expectations: expectations(entry)?,
+        overlap: IdentitySpec::OVERLAP,
+    })
 }
 
 fn files(entry: &file::Identity) -> Result<FileSet, Spanned<Problem>> {
@@ -42,13 +48,17 @@ fn files(entry: &file::Identity) -> Result<FileSet, Spanned<Problem>> {
             let chain = anywhere(chain, "chain")?;
             let key = anywhere(key, "key")?;
             let bundle = entry.bundle.as_ref().map(|bundle| anywhere(bundle, "bundle")).transpose()?;
-            Ok(FileSet { credential: Some(credential(chain, key)), bundle: bundle.map(BundleFile::Dedicated) })
+            Ok(FileSet {
+                credential: Some(credential(chain, key)),
+                bundle: bundle.map(BundleFile::Dedicated),
+                ..FileSet::default()
+            })
         }
         (None, Some(chain), None) => Err(at(chain, Problem::HalfACredential { present: "chain", absent: "key" })),
         (None, None, Some(key)) => Err(at(key, Problem::HalfACredential { present: "key", absent: "chain" })),
         (None, None, None) => match &entry.bundle {
             Some(bundle) => {
-                Ok(FileSet { credential: None, bundle: Some(BundleFile::Dedicated(anywhere(bundle, "bundle")?)) })
+                Ok(FileSet { bundle: Some(BundleFile::Dedicated(anywhere(bundle, "bundle")?)), ..FileSet::default() })
             }
             None => Err(at(&entry.name, Problem::NoFiles(entry.name.get_ref().clone()))),
         },
@@ -92,7 +102,8 @@ fn in_path(
             BundleFile::OfCredential(directory.join(beside(bundle, "bundle", &directory, file_name::BUNDLE)?))
         }
     };
-    Ok(FileSet { credential: Some(credential), bundle: Some(bundle) })
+    let crls = vec![CrlFile::OfCredential(directory.join(file_name::CRL))];
+    Ok(FileSet { credential: Some(credential), bundle: Some(bundle), crls, ..FileSet::default() })
 }
 
 /// One file for both is a file that holds both.

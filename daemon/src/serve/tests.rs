@@ -184,6 +184,7 @@ impl<'a> Kept<'a> {
             id: IdentityId::node(name.parse().unwrap()),
             files: FileSet::cert_manager(&path),
             expectations: Expectations::default(),
+            overlap: IdentitySpec::OVERLAP,
         };
         let volume = KubeletVolume::at(&path, files);
         let mut kept = Self { node, volume, lifecycle: Lifecycle::new(Arc::new(spec)) };

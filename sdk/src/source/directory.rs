@@ -1,5 +1,6 @@
 //! A mounted directory as a source: core's keeper with one identity, in this process, with no daemon.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use evercert_core::check::{Finding, Severity};
 use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer};
 pub use evercert_core::spec::{Admission, Expectations, RequireChain, Usage};
-use evercert_core::spec::{BundleFile, CredentialFiles, FileSet, IdentitySpec, file_name};
+use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, IdentitySpec, file_name};
 use tokio::sync::watch;
 
 use super::{Report, Source, SourceState};
@@ -17,8 +18,8 @@ use crate::settings::SettingsError;
 /// The name of an identity whose directory's name is none for an identity.
 const FALLBACK_NAME: &str = "directory";
 
-/// Which files of a directory make the identity, and what is expected of them. Without further settings: `tls.crt`, `tls.key`
-/// and `ca.crt`, as cert-manager names them, and no demands but those every handshake makes.
+/// Which files of a directory make the identity, and what is expected of them. Without further settings: `tls.crt`, `tls.key`,
+/// `ca.crt` and, if there is one, `ca.crl`, as cert-manager names them, and no demands but those every handshake makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectorySettings {
     directory: PathBuf,
@@ -26,7 +27,11 @@ pub struct DirectorySettings {
     /// Relative to the directory, as is the bundle.
     credential: Option<CredentialFiles>,
     bundle: BundleFile,
+    crl: CrlFile,
+    federated: BTreeMap<String, PathBuf>,
     expectations: Expectations,
+    overlap: Duration,
+    state_directory: Option<PathBuf>,
     tick: Duration,
 }
 
@@ -39,7 +44,11 @@ impl DirectorySettings {
             name: None,
             credential: Some(CredentialFiles::Pair { chain: file_name::CHAIN.into(), key: file_name::KEY.into() }),
             bundle: BundleFile::OfCredential(file_name::BUNDLE.into()),
+            crl: CrlFile::OfCredential(file_name::CRL.into()),
+            federated: BTreeMap::new(),
             expectations: Expectations::default(),
+            overlap: IdentitySpec::OVERLAP,
+            state_directory: None,
             tick: KeeperSettings::TICK,
         }
     }
@@ -88,6 +97,37 @@ impl DirectorySettings {
         self
     }
 
+    /// The file with certificate revocation lists, instead of a `ca.crl` that may be missing. Nothing is served before it was there. A
+    /// relative path is relative to the directory.
+    #[must_use]
+    pub fn crl(mut self, file: impl Into<PathBuf>) -> Self {
+        self.crl = CrlFile::Dedicated(file.into());
+        self
+    }
+
+    /// The file with the trust anchors of a federated trust domain: they vouch for peers with a SPIFFE ID of that trust domain, and for
+    /// nobody else. A relative path is relative to the directory.
+    #[must_use]
+    pub fn federated(mut self, trust_domain: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        self.federated.insert(trust_domain.into(), file.into());
+        self
+    }
+
+    /// For how long, at the most, anchors that left the credential's `ca.crt` stay trusted beside those that replaced them; they go
+    /// when the leaf that was served until then has expired. 24 h unless set; zero: not at all.
+    #[must_use]
+    pub fn overlap(mut self, overlap: Duration) -> Self {
+        self.overlap = overlap;
+        self
+    }
+
+    /// Where it is remembered until when such anchors stay trusted. Unless set, that ends with the process.
+    #[must_use]
+    pub fn state_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.state_directory = Some(directory.into());
+        self
+    }
+
     /// What is expected of the certificate: usages, names, how strictly.
     #[must_use]
     pub fn expectations(mut self, expectations: Expectations) -> Self {
@@ -127,10 +167,17 @@ impl DirectorySettings {
             BundleFile::OfCredential(file) if credential.is_some() => BundleFile::OfCredential(directory.join(file)),
             BundleFile::OfCredential(file) | BundleFile::Dedicated(file) => BundleFile::Dedicated(directory.join(file)),
         };
+        let crls = match &self.crl {
+            CrlFile::OfCredential(file) => CrlFile::OfCredential(directory.join(file)),
+            CrlFile::Dedicated(file) => CrlFile::Dedicated(directory.join(file)),
+        };
+        let crls = vec![crls];
+        let federated = self.federated.iter().map(|(domain, file)| (domain.clone(), directory.join(file))).collect();
         Ok(IdentitySpec {
             id: IdentityId::node(self.identity().parse()?),
-            files: FileSet { credential, bundle: Some(bundle) },
+            files: FileSet { credential, bundle: Some(bundle), crls, federated },
             expectations: self.expectations.clone(),
+            overlap: self.overlap,
         })
     }
 }
@@ -164,7 +211,10 @@ impl DirectorySource {
         let unread =
             SourceState { trouble: Some(format!("{origin} was not read yet").into()), ..SourceState::default() };
         let (state, states) = watch::channel(unread);
-        let keeper = Keeper::start(KeeperSettings { tick: settings.tick }, Arc::new(Mounted { origin, state }));
+        let keeper = Keeper::start(
+            KeeperSettings { tick: settings.tick, state_directory: settings.state_directory.clone() },
+            Arc::new(Mounted { origin, state }),
+        );
         keeper.keep(vec![spec]);
         Ok(Arc::new(Self { state: states, _keeper: keeper }))
     }

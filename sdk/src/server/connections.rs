@@ -311,3 +311,6 @@ fn same(one: Option<&Arc<Trust>>, other: Option<&Arc<Trust>>) -> bool {
 pub(super) fn now() -> Now {
     Now { wall: SystemTime::now(), monotonic: tokio::time::Instant::now().into_std() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,3 +114,17 @@ fn parted(since: Now, now: Now) -> Duration {
     let expected = since.wall + now.monotonic.saturating_duration_since(since.monotonic);
     now.wall.duration_since(expected).unwrap_or_else(|error| error.duration())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_part_when_the_wall_clock_is_set_and_not_when_time_passes() {
+        let (then, second) = (now(), Duration::from_secs(1));
+        let later = Now { wall: then.wall + 3600 * second, monotonic: then.monotonic + 3600 * second };
+        assert_eq!(parted(then, later), Duration::ZERO);
+        assert_eq!(parted(then, Now { wall: later.wall + 5 * second, ..later }), 5 * second);
+        assert_eq!(parted(then, Now { wall: later.wall - 5 * second, ..later }), 5 * second);
+    }
+}

@@ -23,10 +23,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio_rustls::client::TlsStream;
 use tonic::body::Body;
 use tower::util::MapRequestLayer;
 
-use clients::{accepted, channel, client, tcp};
+use clients::{accepted, channel, client, tcp, try_channel};
 use patient::{PANICS, Patient, check, checking, reading, silent_watch, slow_check, watch};
 use support::{NAME, Script, server_leaf, snapshot, soon};
 
@@ -80,11 +81,11 @@ impl Peers {
                 drop((channel, stream));
             }
             2 => {
-                let stream = accepted(&self.config(), tcp(self.port).await).await.unwrap();
+                let stream = self.connection().await;
                 stream.get_ref().0.set_zero_linger().unwrap();
             }
-            3 => drop(accepted(&self.config(), tcp(self.port).await).await.unwrap()),
-            4 => until_closed(accepted(&self.config(), tcp(self.port).await).await.unwrap()).await,
+            3 => drop(self.connection().await),
+            4 => until_closed(self.connection().await).await,
             5 => until_closed(tcp(self.port).await).await,
             6 => self.half_a_handshake().await,
             7 => {
@@ -109,8 +110,27 @@ impl Peers {
         }
     }
 
+    /// The server's deadlines are short, and a busy machine may need another try.
     async fn channel(&self) -> tonic::transport::Channel {
-        channel(client(&self.ca, Some(&self.own)), self.port).await
+        soon(async {
+            loop {
+                if let Ok(channel) = try_channel(client(&self.ca, Some(&self.own)), self.port).await {
+                    return channel;
+                }
+            }
+        })
+        .await
+    }
+
+    async fn connection(&self) -> TlsStream<TcpStream> {
+        soon(async {
+            loop {
+                if let Ok(connection) = accepted(&self.config(), tcp(self.port).await).await {
+                    return connection;
+                }
+            }
+        })
+        .await
     }
 
     async fn half_a_handshake(&self) {
@@ -151,9 +171,9 @@ async fn no_task_descriptor_or_entry_outlives_its_connection() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let limits = AcceptLimits {
-        client_hello: Duration::from_millis(500),
-        handshake: Duration::from_millis(500),
-        preface: Duration::from_millis(500),
+        client_hello: Duration::from_secs(1),
+        handshake: Duration::from_secs(1),
+        preface: Duration::from_secs(1),
         ..AcceptLimits::default()
     };
     let policy = DrainPolicy {
@@ -206,7 +226,7 @@ async fn no_task_descriptor_or_entry_outlives_its_connection() {
     // The shutdown, with one of each still there.
     let channel = peers.channel().await;
     let stuck = reading(silent_watch(&channel).await);
-    let (silent, mute) = (tcp(port).await, accepted(&peers.config(), tcp(port).await).await.unwrap());
+    let (silent, mute) = (tcp(port).await, peers.connection().await);
     drop(stop);
     soon(serving).await.unwrap().unwrap();
     assert_eq!(identity.status().connections, 0, "a connection outlived the server");

@@ -93,6 +93,10 @@ pub(crate) fn alert<T>(outcome: io::Result<T>) -> AlertDescription {
 
 /// A tonic channel with that TLS config.
 pub(crate) async fn channel(config: ClientConfig, port: u16) -> Channel {
+    try_channel(config, port).await.unwrap()
+}
+
+pub(crate) async fn try_channel(config: ClientConfig, port: u16) -> Result<Channel, tonic::transport::Error> {
     let config = Arc::new(config);
     let connector = service_fn(move |_| {
         let config = Arc::clone(&config);
@@ -103,5 +107,5 @@ pub(crate) async fn channel(config: ClientConfig, port: u16) -> Channel {
         }
     });
     let endpoint = Endpoint::from_static("http://server.example.org");
-    soon(endpoint.connect_with_connector(connector)).await.unwrap()
+    soon(endpoint.connect_with_connector(connector)).await
 }

@@ -162,7 +162,7 @@ async fn superseded_connections_are_drained_one_after_the_other() {
 
 #[tokio::test]
 async fn a_connection_goes_at_its_age() {
-    let max_age = Some(MaxAge { age: Duration::from_millis(400), jitter: Duration::from_millis(200) });
+    let max_age = Some(MaxAge { age: Duration::from_secs(3), jitter: Duration::from_secs(1) });
     let stage = Stage::new(|server| server.drain_policy(DrainPolicy { max_age, ..DrainPolicy::default() }), &[]).await;
     let client = stage.client().await;
     let slow = slow_check(&client);
@@ -178,7 +178,7 @@ async fn a_connection_goes_at_its_age() {
 
 #[tokio::test]
 async fn tonics_own_age_of_connections_works_as_well() {
-    let age = Duration::from_millis(300);
+    let age = Duration::from_secs(2);
     let stage = Stage::new(|server| server.tonic(|tonic| tonic.max_connection_age(age)), &[]).await;
     let client = stage.client().await;
     check(&client).await.unwrap();
@@ -190,7 +190,7 @@ async fn tonics_own_age_of_connections_works_as_well() {
 async fn a_stream_ends_with_its_peers_leaf_and_no_other_connection_sees_anything() {
     let stage = Stage::new(|server| server, &[]).await;
     let now = SystemTime::now();
-    let end = now + Duration::from_secs(3);
+    let end = now + Duration::from_secs(5);
     let brief = stage.ca.issue(Leaf::for_dns("client.example.org").valid(now - Duration::from_secs(60), end));
     let (brief, other) = (stage.client_with(&brief).await, stage.client().await);
     let (ending, going_on) = (reading(watch(&brief).await), watch(&other).await);
@@ -223,7 +223,7 @@ async fn calls_that_are_done_before_the_peers_leaf_ends_see_no_error() {
 async fn with_an_expired_leaf_and_a_policy_of_failing_closed_connections_drain() {
     let ca = Authority::new("root");
     let now = SystemTime::now();
-    let brief = Leaf::for_dns(NAME).valid(now - Duration::from_secs(60), now + Duration::from_secs(2));
+    let brief = Leaf::for_dns(NAME).valid(now - Duration::from_secs(60), now + Duration::from_secs(4));
     let script = Script::of(snapshot(1, &ca.issue(brief), &[&ca]));
     let identity =
         Identity::from_source("test", script.clone()).timeout(DEADLINE).expiry_policy(ExpiryPolicy::FailClosed);
@@ -265,7 +265,7 @@ async fn a_serve_loop_of_ones_own_keeps_what_is_superseded_and_cuts_what_is_expi
     let incoming = identity.incoming_with(listener, IncomingSettings::default());
     tokio::spawn(tonic::transport::Server::builder().add_routes(patient.routes()).serve_with_incoming(incoming));
     let now = SystemTime::now();
-    let brief = Leaf::for_dns("client.example.org").valid(now - Duration::from_secs(60), now + Duration::from_secs(2));
+    let brief = Leaf::for_dns("client.example.org").valid(now - Duration::from_secs(60), now + Duration::from_secs(4));
     let brief = channel(client(&ca, Some(&ca.issue(brief))), port).await;
     let ending = reading(watch(&brief).await);
     let other = channel(client(&ca, Some(&ca.issue_dns("client.example.org"))), port).await;

@@ -182,7 +182,7 @@ async fn a_layer_limits_the_server_and_not_each_connection() {
 
 #[tokio::test]
 async fn knobs_of_tonic_apply_to_each_connection() {
-    let stage = Stage::new(|server| server.tonic(|tonic| tonic.timeout(Duration::from_millis(100))), &[]).await;
+    let stage = Stage::new(|server| server.tonic(|tonic| tonic.timeout(Duration::from_secs(1))), &[]).await;
     let client = stage.client().await;
     let error = soon(slow_check(&client)).await.unwrap().unwrap_err();
     assert_eq!(error.code(), tonic::Code::Cancelled, "{error}");

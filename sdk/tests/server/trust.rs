@@ -24,7 +24,7 @@ use super::support::{NAME, Script, bundle, credential, server_leaf, snapshot, so
 
 /// So that a stuck call is not waited for.
 fn brief(server: evercert::Server) -> evercert::Server {
-    server.drain_policy(DrainPolicy { untrusted_timeout: Duration::from_millis(500), ..DrainPolicy::default() })
+    server.drain_policy(DrainPolicy { untrusted_timeout: Duration::from_secs(3), ..DrainPolicy::default() })
 }
 
 #[tokio::test]

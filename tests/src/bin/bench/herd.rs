@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1000)]
     clients: usize,
     /// The span over which the server drains, and over which the clients move, in seconds
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 100)]
     over: u64,
     /// How long it may take, in seconds
     #[arg(long, default_value_t = 600)]

@@ -152,7 +152,7 @@ impl SubjectAltNames {
 }
 
 impl Name {
-    fn of(name: &X509Name<'_>) -> Self {
+    pub(crate) fn of(name: &X509Name<'_>) -> Self {
         let first = |mut values: Box<dyn Iterator<Item = &x509_parser::x509::AttributeTypeAndValue<'_>> + '_>| {
             values.next().and_then(|value| value.as_str().ok()).unwrap_or_default().to_owned()
         };

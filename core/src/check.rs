@@ -11,6 +11,7 @@
 mod authority;
 mod bundle;
 mod chain;
+mod crls;
 mod finding;
 mod key;
 mod names;
@@ -18,6 +19,8 @@ mod order;
 mod renewal;
 mod report;
 mod temporary;
+mod trust;
+mod trusted;
 mod usage;
 mod validity;
 
@@ -29,6 +32,7 @@ use x509_parser::prelude::X509Certificate;
 
 pub use finding::{Check, Finding, Severity};
 pub(crate) use renewal::renewal_due;
+pub use trusted::Trusted;
 
 use crate::bundle::Bundle;
 use crate::certificate;
@@ -38,6 +42,7 @@ use crate::material::{KeyedCredential, Material, Part};
 use crate::path::PathValidator;
 use crate::spec::{Admission, BundleFile, CredentialFiles, IdentitySpec};
 use report::Report;
+use trust::AssessedTrust;
 
 /// The families of checks that a credential has to pass, in the order in which their findings are told. To add one, write a
 /// function that reports what it finds and list it here.
@@ -61,6 +66,12 @@ pub struct Assessment {
     pub credential: Verdict<Credential>,
     /// The bundle, judged apart from it.
     pub bundle: Verdict<Bundle>,
+    /// What is trusted from now on: what was admitted, and the last good of the rest.
+    pub trusted: Trusted,
+    /// Whether some of what the files say to trust was rejected.
+    pub(crate) rejects_trust: bool,
+    /// And something that is wanted has no last good.
+    pub(crate) lacks_trust: bool,
     /// What the checks have to say.
     pub findings: Vec<Finding>,
     /// The next instant at which time alone may change any of this; always later than the one that was assessed for.
@@ -69,7 +80,7 @@ pub struct Assessment {
 
 /// What becomes of a credential or a bundle.
 #[derive(Debug)]
-pub enum Verdict<T> {
+pub enum Verdict<T: ?Sized> {
     /// It may be published.
     Admitted(Arc<T>),
     /// It may be published, but not before it is valid.
@@ -113,30 +124,33 @@ enum Trust<'a> {
     Unknown,
 }
 
-/// Assesses `material` for what `spec` wants, at `now`. A credential is held against the material's bundle or, where that is
-/// rejected, against `last_good_bundle`.
+/// Assesses `material` for what `spec` wants, at `now`. A credential is held against what the material says to trust and, where a part of
+/// that is rejected, against the last good of it in `trusted`.
 ///
 /// A bundle that was left beside a credential and has disappeared while there is a last good one is rejected, not absent: an
 /// absent file is no word on whom to trust.
 #[must_use]
-pub fn assess(
-    spec: &IdentitySpec,
-    material: &Material,
-    last_good_bundle: Option<&Arc<Bundle>>,
-    now: SystemTime,
-) -> Assessment {
-    let mut report = Report::new(now, Admission::Enforce);
-    let (bundle, validator) = bundle::assess(spec, &material.bundle, last_good_bundle, &mut report);
-    let last_good_validator;
-    let trust = match (&bundle, &validator) {
-        (Verdict::Admitted(_), Some(validator)) => Trust::Anchors(validator),
-        (Verdict::Absent, _) => Trust::None,
-        _ => {
-            last_good_validator = last_good_bundle.and_then(|bundle| PathValidator::new(bundle).ok());
-            last_good_validator.as_ref().map_or(Trust::Unknown, Trust::Anchors)
+pub fn assess(spec: &IdentitySpec, material: &Material, trusted: &Trusted, now: SystemTime) -> Assessment {
+    let mut trust = trust::assess(spec, material, trusted, now);
+    let own = trust.trusted.own();
+    let validator = match trust.validator.take() {
+        // Of the bundle alone; CRLs of files of their own belong to it.
+        Some(validator) if matches!(trust.bundle, Verdict::Admitted(_)) && trust.trusted.crls.is_empty() => {
+            Some(validator)
         }
+        _ => own.as_ref().and_then(|bundle| PathValidator::new(bundle).ok()),
     };
-    let (mut findings, mut next_change) = report.into_parts();
+    if let (Some(bundle), Some(validator)) = (&own, &validator) {
+        let mut report = Report::new(now, Admission::Enforce);
+        crls::issuers(bundle, validator, &mut report);
+        trust.take(report);
+    }
+    let AssessedTrust { bundle, trusted, rejects_trust, lacks_trust, mut findings, mut next_change, .. } = trust;
+    let trust = match (&bundle, &validator) {
+        (Verdict::Absent, _) => Trust::None,
+        (_, Some(validator)) => Trust::Anchors(validator),
+        _ => Trust::Unknown,
+    };
 
     let credential = match (&spec.files.credential, &material.credential) {
         (None, _) | (_, Part::NotWanted | Part::Missing) => Verdict::Absent,
@@ -154,7 +168,7 @@ pub fn assess(
             verdict
         }
     };
-    Assessment { credential, bundle, findings, next_change }
+    Assessment { credential, bundle, trusted, rejects_trust, lacks_trust, findings, next_change }
 }
 
 /// Whether what was read may be a set that is only half written: worth another look before anybody is alarmed.
@@ -225,7 +239,7 @@ fn is_dedicated(spec: &IdentitySpec) -> bool {
     matches!(spec.files.bundle, Some(BundleFile::Dedicated(_)))
 }
 
-impl<T> Clone for Verdict<T> {
+impl<T: ?Sized> Clone for Verdict<T> {
     fn clone(&self) -> Self {
         match self {
             Self::Admitted(value) => Self::Admitted(Arc::clone(value)),

@@ -15,9 +15,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::bundle::{Bundle, Bundles};
+use crate::bundle::Bundles;
 use crate::certificate::CertificateFacts;
-use crate::check::{self, Assessment, Check, Finding, Verdict};
+use crate::check::{self, Assessment, Check, Finding, Trusted, Verdict};
 use crate::clock::Now;
 use crate::credential::Credential;
 use crate::material::{CertificateOnDisk, CrlOnDisk, Material, Part};
@@ -39,8 +39,10 @@ pub struct Lifecycle {
     credential: Option<Arc<Credential>>,
     /// Whether that has chained to a bundle it was published with.
     chained: bool,
-    /// The last good bundle.
-    bundle: Option<Arc<Bundle>>,
+    /// The last good of what is trusted.
+    trusted: Trusted,
+    /// Whether a part of it that is wanted was never good.
+    lacks_trust: bool,
     wake_at: Option<SystemTime>,
     state: Arc<IdentityState>,
 }
@@ -130,7 +132,8 @@ impl Lifecycle {
             material: None,
             credential: None,
             chained: false,
-            bundle: None,
+            trusted: Trusted::default(),
+            lacks_trust: false,
             wake_at: None,
             state: state.into(),
         }
@@ -182,7 +185,7 @@ impl Lifecycle {
     }
 
     fn assess(&self, material: &Material, now: SystemTime) -> Assessment {
-        check::assess(&self.spec, material, self.bundle.as_ref(), now)
+        check::assess(&self.spec, material, &self.trusted, now)
     }
 
     /// The reading is set aside; what was due meanwhile is not.
@@ -200,7 +203,7 @@ impl Lifecycle {
     /// whether it did.
     fn settle(&mut self, mut material: Material, assessment: &Assessment, now: SystemTime) -> (Step, bool) {
         self.keep(assessment);
-        material.share(self.credential.as_ref(), self.bundle.as_ref(), &self.state.on_disk);
+        material.share(self.credential.as_ref(), &self.trusted, &self.state.on_disk, &self.state.crls);
         let (findings, wake_at) = self.findings(&material, assessment, now);
         let snapshot = self.snapshot();
         let published = snapshot.as_ref().map(|snapshot| snapshot.generation()) != self.generation();
@@ -209,10 +212,11 @@ impl Lifecycle {
         let same = same(before.snapshot.as_ref(), snapshot.as_ref())
             && *before.findings == findings
             && Arc::ptr_eq(&before.on_disk, material.on_disk())
+            && Arc::ptr_eq(&before.crls, material.crls_on_disk())
             && before.spec == self.spec;
         if !same {
             let (spec, on_disk) = (Arc::clone(&self.spec), Arc::clone(material.on_disk()));
-            let (crls, overlap) = (Arc::clone(&before.crls), Arc::clone(&before.overlap));
+            let (crls, overlap) = (Arc::clone(material.crls_on_disk()), Arc::clone(&before.overlap));
             self.state = Arc::new(IdentityState {
                 spec,
                 snapshot,
@@ -229,20 +233,17 @@ impl Lifecycle {
     }
 
     fn keep(&mut self, assessment: &Assessment) {
-        match &assessment.bundle {
-            Verdict::Admitted(bundle) if self.bundle.as_ref() != Some(bundle) => self.bundle = Some(Arc::clone(bundle)),
-            Verdict::Absent => self.bundle = None,
-            _ => {}
-        }
+        self.trusted = assessment.trusted.clone();
+        self.lacks_trust = assessment.lacks_trust;
         match &assessment.credential {
-            // With no bundle to hold it against where one is wanted, a credential has not shown what it is worth.
-            _ if self.lacks_bundle(assessment) => {}
+            // With nothing to hold it against where that is wanted, a credential has not shown what it is worth.
+            _ if self.withholds() => {}
             Verdict::Admitted(credential) => {
                 if !self.credential.as_ref().is_some_and(|served| served.chain() == credential.chain()) {
                     self.credential = Some(Arc::clone(credential));
                     self.chained = false;
                 }
-                self.chained |= self.bundle.is_some() && !assessment.has(Check::ChainUntrusted);
+                self.chained |= self.trusted.bundle.is_some() && !assessment.has(Check::ChainUntrusted);
             }
             Verdict::Absent => self.credential = None,
             Verdict::Held { .. } | Verdict::Rejected => {}
@@ -266,10 +267,10 @@ impl Lifecycle {
                 changes.push(change);
             }
             // A credential that never chained to its bundle (a public leaf before private clients) is not disowned by it.
-            if let Some(bundle) = self.bundle.as_ref().filter(|_| self.chained)
+            if let Some(bundle) = self.trusted.own().filter(|_| self.chained)
                 && (!on_disk || assessment.has(Check::ChainUntrusted))
             {
-                let (disowned, change) = check::own_leaf(&self.spec, credential, bundle, now);
+                let (disowned, change) = check::own_leaf(&self.spec, credential, &bundle, now);
                 if on_disk && !disowned.is_empty() {
                     findings.retain(|finding| finding.check != Check::ChainUntrusted);
                 }
@@ -284,15 +285,14 @@ impl Lifecycle {
     fn snapshot(&self) -> Option<Arc<Snapshot>> {
         let current = self.state.snapshot.as_ref();
         let lacks_credential = self.spec.files.credential.is_some() && self.credential.is_none();
-        let is_empty = self.credential.is_none() && self.bundle.is_none();
-        if lacks_credential || is_empty {
+        let is_empty = self.credential.is_none() && self.trusted.bundle.is_none();
+        if lacks_credential || is_empty || self.withholds() {
             return current.cloned();
         }
         let renewal_due = self.credential.as_ref().map(|credential| check::renewal_due(&self.spec, credential));
-        let build = |generation| {
-            let bundles = Bundles { own: self.bundle.clone(), ..Bundles::default() };
-            Arc::new(Snapshot::new(generation, self.credential.clone(), bundles, renewal_due))
-        };
+        let bundles = self.bundles();
+        let build =
+            |generation| Arc::new(Snapshot::new(generation, self.credential.clone(), bundles.clone(), renewal_due));
         let next = build(self.generation().unwrap_or(0) + 1);
         match current {
             Some(current) if current.digest() != next.digest() => Some(next),
@@ -302,9 +302,20 @@ impl Lifecycle {
         }
     }
 
-    /// Whether a wanted bundle has never been there. What is served without one already has no trust to lose.
-    fn lacks_bundle(&self, assessment: &Assessment) -> bool {
-        matches!(assessment.bundle, Verdict::Rejected) && self.bundle.is_none() && self.state.snapshot.is_none()
+    /// Whether trust that is wanted has never been there. What is served without it already has none to lose.
+    fn withholds(&self) -> bool {
+        self.lacks_trust && self.state.snapshot.is_none()
+    }
+
+    /// What is to be published to trust; what is published already, where that is equal.
+    fn bundles(&self) -> Bundles {
+        let mut bundles = self.trusted.bundles();
+        if let (Some(own), Some(before)) = (&mut bundles.own, &self.state.snapshot)
+            && let Some(published) = before.bundles().own.as_ref().filter(|published| *published == own)
+        {
+            *own = Arc::clone(published);
+        }
+        bundles
     }
 
     fn generation(&self) -> Option<u64> {
@@ -315,12 +326,21 @@ impl Lifecycle {
         let credential = self.credential.as_ref();
         self.material.as_ref().is_some_and(|material| {
             let bundle = match &material.bundle {
-                Part::Whole(bundle) => self.bundle.as_ref() == Some(bundle),
-                Part::NotWanted | Part::Missing => self.bundle.is_none(),
+                Part::Whole(bundle) => self.trusted.bundle.as_ref() == Some(bundle),
+                Part::NotWanted | Part::Missing => self.trusted.bundle.is_none(),
                 Part::Broken(_) => false,
             };
             let is_wanted = self.spec.files.credential.is_some();
-            bundle && (!is_wanted || credential.is_some_and(|credential| material.holds(credential)))
+            let crls = self.spec.files.crls.iter().zip(&material.crls).all(|(file, part)| match part {
+                Part::Whole(_) => true,
+                Part::NotWanted | Part::Missing => !self.trusted.crls.contains_key(file.path()),
+                Part::Broken(_) => false,
+            });
+            let federated = material.federated.iter().all(|part| matches!(part, Part::Whole(_)));
+            bundle
+                && crls
+                && federated
+                && (!is_wanted || credential.is_some_and(|credential| material.holds(credential)))
         })
     }
 }
@@ -331,7 +351,7 @@ impl Assessment {
     }
 
     fn is_refused(&self) -> bool {
-        matches!(self.credential, Verdict::Held { .. } | Verdict::Rejected) || matches!(self.bundle, Verdict::Rejected)
+        matches!(self.credential, Verdict::Held { .. } | Verdict::Rejected) || self.rejects_trust
     }
 }
 

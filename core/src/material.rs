@@ -1,6 +1,7 @@
 //! What the files of one reading parse to: pure, without a clock, and small enough to be kept for every identity.
 
 mod contents;
+mod crls;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,15 @@ use rustls_pki_types::CertificateDer;
 
 use crate::bundle::Bundle;
 use crate::certificate::{self, CertificateFacts, Name, NotACertificate};
-use crate::check::{Check, Finding, Severity};
+use crate::check::{Check, Finding, Severity, Trusted};
 use crate::credential::{Credential, CredentialError, PrivateKey, PrivateKeyError};
 use crate::crypto;
 use crate::digest::Digest;
 use crate::mount::{FileRead, ReadError, Reading};
 use crate::spec::{BundleFile, IdentitySpec};
 use contents::{ContentError, Contents};
+pub use crls::MAX_CRLS;
+pub(crate) use crls::{Crls, gone};
 
 /// The most certificates a chain may have.
 pub const MAX_CHAIN: usize = 100;
@@ -31,7 +34,12 @@ pub const MAX_ANCHORS: usize = 10_000;
 pub struct Material {
     pub(crate) credential: Part<KeyedCredential>,
     pub(crate) bundle: Part<Arc<Bundle>>,
+    /// In the order of [`FileSet::crls`](crate::spec::FileSet::crls).
+    pub(crate) crls: Vec<Part<Crls>>,
+    /// In the order of [`FileSet::federated`](crate::spec::FileSet::federated).
+    pub(crate) federated: Vec<Part<Arc<Bundle>>>,
     on_disk: Arc<[CertificateOnDisk]>,
+    crls_on_disk: Arc<[CrlOnDisk]>,
 }
 
 /// One certificate in one file.
@@ -92,17 +100,31 @@ impl Material {
             (Some(_), Some(chain)) => credential(chain, reading.key, &mut on_disk),
             _ => Part::NotWanted,
         };
-        let bundle = match (&spec.files.bundle, reading.bundle) {
-            (Some(wanted), Some(file)) => bundle(wanted, file, &mut on_disk),
+        let mut crls_on_disk = Vec::new();
+        let own = match (&spec.files.bundle, reading.bundle) {
+            (Some(wanted), Some(file)) => bundle(wanted, file, &mut on_disk, &mut crls_on_disk),
             _ => Part::NotWanted,
         };
-        Self { credential, bundle, on_disk: on_disk.into() }
+        let crls = spec.files.crls.iter().zip(reading.crls);
+        let crls = crls.map(|(wanted, file)| crls::parse(wanted, file, &mut crls_on_disk)).collect();
+        let federated = reading.federated.into_iter().map(|file| {
+            let wanted = BundleFile::Dedicated(file.path.clone());
+            bundle(&wanted, file, &mut on_disk, &mut crls_on_disk)
+        });
+        let federated = federated.collect();
+        Self { credential, bundle: own, crls, federated, on_disk: on_disk.into(), crls_on_disk: crls_on_disk.into() }
     }
 
     /// The certificates in the files, whatever they are worth.
     #[must_use]
     pub fn on_disk(&self) -> &Arc<[CertificateOnDisk]> {
         &self.on_disk
+    }
+
+    /// The certificate revocation lists in the files, whatever they are worth.
+    #[must_use]
+    pub fn crls_on_disk(&self) -> &Arc<[CrlOnDisk]> {
+        &self.crls_on_disk
     }
 
     /// Whether the files hold this credential, which is good: the same chain, and the key of its leaf.
@@ -115,20 +137,36 @@ impl Material {
     pub(crate) fn share(
         &mut self,
         credential: Option<&Arc<Credential>>,
-        bundle: Option<&Arc<Bundle>>,
+        trusted: &Trusted,
         on_disk: &Arc<[CertificateOnDisk]>,
+        crls_on_disk: &Arc<[CrlOnDisk]>,
     ) {
         let held = credential.filter(|credential| self.holds(credential));
         if let (Part::Whole(own), Some(shared)) = (&mut self.credential, held) {
             own.credential = Arc::clone(shared);
         }
-        if let (Part::Whole(own), Some(shared)) = (&mut self.bundle, bundle)
-            && own == shared
-        {
-            *own = Arc::clone(shared);
+        self.bundle.share(trusted.bundle.as_ref());
+        for part in &mut self.crls {
+            trusted.crls.values().for_each(|held| part.share(Some(held)));
+        }
+        for part in &mut self.federated {
+            trusted.federated.values().for_each(|held| part.share(Some(held)));
         }
         if self.on_disk == *on_disk {
             self.on_disk = Arc::clone(on_disk);
+        }
+        if self.crls_on_disk == *crls_on_disk {
+            self.crls_on_disk = Arc::clone(crls_on_disk);
+        }
+    }
+}
+
+impl<T: PartialEq + ?Sized> Part<Arc<T>> {
+    fn share(&mut self, held: Option<&Arc<T>>) {
+        if let (Self::Whole(own), Some(held)) = (self, held)
+            && own == held
+        {
+            *own = Arc::clone(held);
         }
     }
 }
@@ -200,7 +238,12 @@ fn first_key(
     None
 }
 
-fn bundle(wanted: &BundleFile, file: FileRead, on_disk: &mut Vec<CertificateOnDisk>) -> Part<Arc<Bundle>> {
+fn bundle(
+    wanted: &BundleFile,
+    file: FileRead,
+    on_disk: &mut Vec<CertificateOnDisk>,
+    crls_on_disk: &mut Vec<CrlOnDisk>,
+) -> Part<Arc<Bundle>> {
     if matches!((wanted, &file.outcome), (BundleFile::OfCredential(_), Err(ReadError::Missing))) {
         return Part::Missing;
     }
@@ -216,7 +259,7 @@ fn bundle(wanted: &BundleFile, file: FileRead, on_disk: &mut Vec<CertificateOnDi
     if anchors.len() > MAX_ANCHORS {
         return Part::Broken(vec![too_many(&path, "the bundle", anchors.len(), MAX_ANCHORS)]);
     }
-    match facts(&anchors, &path, on_disk) {
+    match facts(&anchors, &path, on_disk).and_then(|()| crls::facts(&contents.crls, &path, crls_on_disk)) {
         Ok(()) => Part::Whole(Arc::new(Bundle::new(anchors, contents.crls))),
         Err(finding) => Part::Broken(vec![finding]),
     }

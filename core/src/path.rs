@@ -1,6 +1,7 @@
 //! The one path validator: admission, both sides of the SDK and re-verification of live connections use it.
 
 mod anchors;
+mod crls;
 mod error;
 mod leaf;
 
@@ -11,7 +12,7 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{
     CertRevocationList, EndEntityCert, ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage,
-    OwnedCertRevocationList, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
+    RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
 pub use error::{PathError, UnusableAnchor};
@@ -20,6 +21,7 @@ use crate::bundle::Bundle;
 use crate::crypto;
 use crate::digest::Digest;
 use anchors::Anchors;
+use crls::Crls;
 use error::unix_time;
 
 /// The role a peer plays in a handshake: it decides which extended key usage its leaf needs.
@@ -56,8 +58,19 @@ impl fmt::Display for Role {
 /// certificates or CRLs, or that constrains names, is refused.
 pub struct PathValidator {
     anchors: Anchors,
-    crls: Vec<CertRevocationList<'static>>,
+    crls: Crls,
+    stale_crls: StaleCrls,
     algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// What becomes of peers whose issuer's CRL should have been replaced by a newer one (RFC 5280 §5.1.2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StaleCrls {
+    /// The list holds on: whoever it revokes is refused, everybody else accepted. Losing the distribution of CRLs is no outage.
+    #[default]
+    Accept,
+    /// They are refused: nobody knows what was revoked since.
+    Reject,
 }
 
 impl PathValidator {
@@ -71,12 +84,18 @@ impl PathValidator {
         if anchors.is_empty() {
             return Err(PathError::NoAnchor);
         }
-        let crls = bundle.crls().iter().map(|crl| OwnedCertRevocationList::from_der(crl).map(CertRevocationList::from));
         Ok(Self {
             anchors,
-            crls: crls.collect::<Result<_, _>>().map_err(PathError::Crl)?,
+            crls: Crls::new(bundle).map_err(PathError::Crl)?,
+            stale_crls: StaleCrls::default(),
             algorithms: crypto::provider().signature_verification_algorithms,
         })
+    }
+
+    /// The same, with another answer to stale CRLs than to accept them.
+    #[must_use]
+    pub fn with_stale_crls(self, stale_crls: StaleCrls) -> Self {
+        Self { stale_crls, ..self }
     }
 
     /// Validates the path from `leaf` over `intermediates` to an anchor, for a peer in `role` at `now`. Names are not
@@ -121,9 +140,21 @@ impl PathValidator {
         &self.anchors.unusable
     }
 
-    /// The next instant at which an anchor becomes valid or has expired.
-    pub(crate) fn changes_after(&self, now: SystemTime) -> Option<SystemTime> {
-        self.anchors.changes_after(unix_time(now)).map(system_time)
+    /// The CRLs of the bundle that revoke nobody, by their place in it: no anchor of their issuer's name signed them, or may.
+    pub(crate) fn unusable_crls(&self) -> impl Iterator<Item = usize> {
+        self.crls.unusable.iter().copied()
+    }
+
+    /// The next instant at which time alone changes who is accepted: an anchor becomes valid or has expired or, where stale CRLs are
+    /// rejected, a CRL is stale.
+    #[must_use]
+    pub fn changes_after(&self, now: SystemTime) -> Option<SystemTime> {
+        let now = unix_time(now);
+        let stale = match self.stale_crls {
+            StaleCrls::Accept => None,
+            StaleCrls::Reject => self.crls.stale_after(now),
+        };
+        [self.anchors.changes_after(now), stale].into_iter().flatten().min().map(system_time)
     }
 
     /// Whether the validity of some anchor ends before `instant`.
@@ -133,13 +164,39 @@ impl PathValidator {
 
     /// The anchor that the path ends in.
     fn reach<'p>(&self, path: &'p Path<'p>, anchors: &'p [TrustAnchor<'p>]) -> Result<&'p TrustAnchor<'p>, PathError> {
-        let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
-        // A certificate that no CRL covers passes: nothing says that each issuer has one. A stale CRL still revokes.
-        let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|options| {
+        if self.crls.suit_every_anchor() {
+            return self.reach_with(path, anchors, &self.crls.all());
+        }
+        let mut outcome = Err(PathError::UnknownIssuer);
+        for anchor in anchors {
+            match self.reach_with(path, std::slice::from_ref(anchor), &self.crls.of(anchor)) {
+                Ok(anchor) => return Ok(anchor),
+                // What another anchor says of a path that is not its own says less.
+                Err(error) if matches!(outcome, Err(PathError::UnknownIssuer | PathError::BadSignature)) => {
+                    outcome = Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+        outcome
+    }
+
+    fn reach_with<'p>(
+        &self,
+        path: &'p Path<'p>,
+        anchors: &'p [TrustAnchor<'p>],
+        crls: &[&CertRevocationList<'_>],
+    ) -> Result<&'p TrustAnchor<'p>, PathError> {
+        let expiration = match self.stale_crls {
+            StaleCrls::Accept => ExpirationPolicy::Ignore,
+            StaleCrls::Reject => ExpirationPolicy::Enforce,
+        };
+        // A certificate that no CRL covers passes: nothing says that each issuer has one.
+        let revocation = RevocationOptionsBuilder::new(crls).ok().map(|options| {
             options
                 .with_depth(RevocationCheckDepth::Chain)
                 .with_status_policy(UnknownStatusPolicy::Allow)
-                .with_expiration_policy(ExpirationPolicy::Ignore)
+                .with_expiration_policy(expiration)
                 .build()
         });
         path.leaf

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64, Encoding as _};
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
 };
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
 
 use crate::bundle::Bundle;
@@ -73,6 +73,30 @@ impl Entity {
 
     pub(crate) fn pem(&self) -> String {
         self.certificate.pem()
+    }
+
+    /// A CRL of `this_update` that revokes these serial numbers, with the next update a day later.
+    pub(crate) fn crl(&self, revoked: &[u64], this_update: SystemTime) -> CertificateRevocationListDer<'static> {
+        let revoked = revoked.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: this_update.into(),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: this_update.into(),
+            next_update: (this_update + DAY).into(),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer()).unwrap().der().clone()
+    }
+
+    /// A leaf with this serial number.
+    pub(crate) fn leaf_number(&self, serial: u64) -> Self {
+        self.leaf_with(|leaf| leaf.serial_number = Some(SerialNumber::from(serial)))
     }
 
     pub(crate) fn issuer(&self) -> Issuer<'_, &KeyPair> {

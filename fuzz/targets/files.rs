@@ -41,7 +41,7 @@ fuzz_target!(|input: &[u8]| {
     let material = Material::parse(&spec, reading);
     for seconds in [0, 1_800_000_000, 4_000_000_000] {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let assessment = assess(&spec, &material, None, now);
+        let assessment = assess(&spec, &material, &Trusted::default(), now);
         assert!(assessment.next_change.is_none_or(|next| next > now));
     }
 });

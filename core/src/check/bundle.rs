@@ -12,16 +12,15 @@ use crate::certificate::CertificateFacts;
 use crate::clock::rfc3339;
 use crate::material::Part;
 use crate::path::{PathError, PathValidator};
-use crate::spec::{BundleFile, IdentitySpec};
 
 /// The verdict on a bundle, and its validator where one could be made.
 pub(super) fn assess(
-    spec: &IdentitySpec,
+    file: Option<&Path>,
     part: &Part<Arc<Bundle>>,
     last_good: Option<&Arc<Bundle>>,
     report: &mut Report,
 ) -> (Verdict<Bundle>, Option<PathValidator>) {
-    let Some(file) = spec.files.bundle.as_ref().map(BundleFile::path) else { return (Verdict::Absent, None) };
+    let Some(file) = file else { return (Verdict::Absent, None) };
     match part {
         Part::NotWanted => (Verdict::Absent, None),
         Part::Missing if last_good.is_none() => (Verdict::Absent, None),

@@ -35,6 +35,9 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     }
     validator.changes_after(case.now).into_iter().for_each(|change| report.changes_at(change));
     if let Err(error) = path(case, validator) {
+        if error == PathError::Revoked {
+            return report.add(revoked(case.leaf.issuer().to_string()).in_file(file));
+        }
         let severity = match required {
             RequireChain::Always => Severity::Reject,
             RequireChain::Auto if !is_dedicated(case.spec) => Severity::Reject,
@@ -92,6 +95,9 @@ pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bund
         validator.validate_for(leaf, intermediates, None, at)
     });
     let Err(error) = result else { return };
+    if error == PathError::Revoked {
+        return report.add(revoked(credential.leaf().issuer.text.clone()));
+    }
     let sentence =
         format!("the bundle no longer trusts the leaf that is served: {error}; have it issued by a CA of the bundle");
     let finding = Finding::new(Check::OwnLeafUntrusted, Severity::Warn, sentence);
@@ -100,6 +106,12 @@ pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bund
         Some(file) => finding.in_file(file.path()),
         None => finding,
     });
+}
+
+fn revoked(issuer: String) -> Finding {
+    let sentence = "a CRL of the bundle revokes the leaf or an intermediate of its chain: peers that hold it refuse the credential; have \
+                    another one issued, and see why this one was revoked";
+    Finding::new(Check::LeafRevoked, Severity::Reject, sentence).found(format!("issued by {issuer}"))
 }
 
 /// An instant at which the leaf is valid, as near to `now` as there is: its own validity is not this family's concern.

@@ -124,6 +124,14 @@ checks! {
     NoBundle = "no-bundle",
     /// The bundle no longer trusts the credential that is served.
     OwnLeafUntrusted = "own-leaf-untrusted",
+    /// A CRL revokes the leaf, or an intermediate of its chain.
+    LeafRevoked = "leaf-revoked",
+    /// The next CRL is overdue.
+    CrlStale = "crl-stale",
+    /// A CRL revokes nobody, since no anchor of its issuer's name signed it or may.
+    CrlIssuer = "crl-issuer",
+    /// Anchors that left the credential's `ca.crt` are still trusted.
+    TrustOverlap = "trust-overlap",
     /// The leaf, or every anchor, has expired.
     Expired = "expired",
     /// The leaf is not valid yet.

@@ -37,6 +37,13 @@ impl Report {
         self.add(Finding::new(check, Severity::Reject, sentence).in_file(file));
     }
 
+    /// What was said is of the bundle of a federated trust domain.
+    pub(super) fn of_trust_domain(&mut self, trust_domain: &str) {
+        for finding in &mut self.findings {
+            finding.sentence.insert_str(0, &format!("federated trust domain {trust_domain}: "));
+        }
+    }
+
     /// The credential may not be published before `until`.
     pub(super) fn hold(&mut self, until: SystemTime) {
         self.held_until = self.held_until.max(Some(until));

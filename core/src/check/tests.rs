@@ -19,7 +19,7 @@ fn judge(spec: &IdentitySpec, change: impl FnOnce(&mut CertificateParams)) -> As
 }
 
 fn judge_files(spec: &IdentitySpec, files: &Files) -> Assessment {
-    assess(spec, &files.read(spec), None, now())
+    assess(spec, &files.read(spec), &Trusted::default(), now())
 }
 
 fn wanting(usages: &[Usage]) -> IdentitySpec {
@@ -163,11 +163,11 @@ fn a_credential_is_held_against_the_last_good_bundle_where_the_new_one_is_reject
     let files = Files::of(&root.leaf(), &[], &[]).with_bundle("");
     let judge = |last_good: &Entity| {
         let last_good = Arc::new(crate::test_pki::bundle(&[last_good]));
-        assess(&spec(), &files.read(&spec()), Some(&last_good), now())
+        assess(&spec(), &files.read(&spec()), &Some(&last_good).into(), now())
     };
     assert!(judge(&root).admits());
     assert!(!judge(&other).admits());
-    assert!(assess(&spec(), &files.read(&spec()), None, now()).admits());
+    assert!(assess(&spec(), &files.read(&spec()), &Trusted::default(), now()).admits());
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_leaf_is_good_through_the_last_second_of_its_validity() {
     let root = Entity::root("root");
     let not_after = now() + 80 * DAY;
     let material = Files::of(&root.leaf(), &[], &[&root]).read(&spec());
-    let at = |instant| assess(&spec(), &material, None, instant);
+    let at = |instant| assess(&spec(), &material, &Trusted::default(), instant);
     assert!(at(not_after).admits());
     assert!(at(not_after + SECOND - Duration::from_nanos(1)).admits());
     assert_eq!(at(not_after).next_change, Some(not_after + SECOND));
@@ -190,13 +190,13 @@ fn a_leaf_of_the_future_is_held_until_it_is_valid_but_for_the_skew() {
     let material = Files::of(&leaf, &[], &[&root]).read(&spec());
     let due = not_before - 5 * SECOND;
 
-    let assessment = assess(&spec(), &material, None, now());
+    let assessment = assess(&spec(), &material, &Trusted::default(), now());
     assert_eq!(assessment.told(), [(Check::NotYetValid, Severity::Warn)]);
     assert!(matches!(assessment.credential, Verdict::Held { until, .. } if until == due));
     assert_eq!(assessment.next_change, Some(due));
 
-    assess(&spec(), &material, None, due).admits_with(Check::NotYetValid, Severity::Warn);
-    assert_eq!(assess(&spec(), &material, None, not_before).told(), []);
+    assess(&spec(), &material, &Trusted::default(), due).admits_with(Check::NotYetValid, Severity::Warn);
+    assert_eq!(assess(&spec(), &material, &Trusted::default(), not_before).told(), []);
 }
 
 #[test]
@@ -237,8 +237,8 @@ fn an_intermediate_that_ends_is_the_next_change() {
     let sub = root.sub_ca("sub", |sub| sub.not_after = (now() + DAY).into());
     let material = Files::of(&sub.leaf(), &[&sub], &[&root]).read(&spec());
     let ends = now() + DAY + SECOND;
-    assert_eq!(assess(&spec(), &material, None, now()).next_change, Some(ends));
-    let assessment = assess(&spec(), &material, None, ends);
+    assert_eq!(assess(&spec(), &material, &Trusted::default(), now()).next_change, Some(ends));
+    let assessment = assess(&spec(), &material, &Trusted::default(), ends);
     assert!(assessment.told().contains(&(Check::ChainUntrusted, Severity::Reject)));
 }
 
@@ -283,7 +283,7 @@ fn a_bundle_that_is_gone_is_rejected_only_where_there_was_one() {
     let root = Entity::root("root");
     let material = Files::of(&root.leaf(), &[], &[]).read(&spec());
     let last_good = Arc::new(crate::test_pki::bundle(&[&root]));
-    let assessment = assess(&spec(), &material, Some(&last_good), now());
+    let assessment = assess(&spec(), &material, &Some(&last_good).into(), now());
     assert_eq!(assessment.told(), [(Check::FileMissing, Severity::Reject)]);
     assert!(matches!(assessment.bundle, Verdict::Rejected));
     assert!(assessment.admits());
@@ -433,16 +433,19 @@ fn renewal_is_overdue_a_grace_after_it_was_due() {
     let mut spec = spec();
     let material = Files::of(&leaf, &[], &[&root]).read(&spec);
     let overdue = now() + 60 * DAY + HOUR;
-    assert_eq!(assess(&spec, &material, None, now()).next_change, Some(overdue));
-    assert_eq!(assess(&spec, &material, None, overdue - SECOND).told(), []);
-    assess(&spec, &material, None, overdue).admits_with(Check::RenewalOverdue, Severity::Warn);
+    assert_eq!(assess(&spec, &material, &Trusted::default(), now()).next_change, Some(overdue));
+    assert_eq!(assess(&spec, &material, &Trusted::default(), overdue - SECOND).told(), []);
+    assess(&spec, &material, &Trusted::default(), overdue).admits_with(Check::RenewalOverdue, Severity::Warn);
 
     spec.expectations.renew_before = Some(10 * DAY);
-    assert_eq!(assess(&spec, &material, None, now() + 80 * DAY).told(), []);
-    assert_eq!(assess(&spec, &material, None, now() + 81 * DAY).told(), [(Check::RenewalOverdue, Severity::Warn)]);
+    assert_eq!(assess(&spec, &material, &Trusted::default(), now() + 80 * DAY).told(), []);
+    assert_eq!(
+        assess(&spec, &material, &Trusted::default(), now() + 81 * DAY).told(),
+        [(Check::RenewalOverdue, Severity::Warn)]
+    );
     // Longer than the lifetime: cert-manager would refuse it, and nothing would ever be fresh.
     spec.expectations.renew_before = Some(100 * DAY);
-    assert_eq!(assess(&spec, &material, None, now() + DAY).told(), []);
+    assert_eq!(assess(&spec, &material, &Trusted::default(), now() + DAY).told(), []);
 }
 
 #[test]
@@ -496,10 +499,13 @@ fn the_next_change_is_always_still_to_come() {
     let material = Files::of(&leaf, &[&sub], &[&root]).read(&spec());
     let mut at = now() - 200 * DAY;
     let mut steps = Vec::new();
-    while let Some(next) = assess(&spec(), &material, None, at).next_change {
+    while let Some(next) = assess(&spec(), &material, &Trusted::default(), at).next_change {
         assert!(next > at);
         // Nothing changes before the instant that was named.
-        let (before, later) = (assess(&spec(), &material, None, at), assess(&spec(), &material, None, next - SECOND));
+        let (before, later) = (
+            assess(&spec(), &material, &Trusted::default(), at),
+            assess(&spec(), &material, &Trusted::default(), next - SECOND),
+        );
         if next - SECOND > at {
             assert_eq!(before.told(), later.told());
         }

@@ -54,7 +54,7 @@ pub(super) enum Shown {
 
 /// Where the lifecycle is.
 enum Whereabouts {
-    Here(Lifecycle),
+    Here(Box<Lifecycle>),
     /// A job that began with this spec borrows it.
     Lent(JobNumber, Handoff, Arc<IdentitySpec>),
 }
@@ -76,7 +76,7 @@ impl Slot {
     /// An identity whose files were never read.
     pub(super) fn new(spec: Arc<IdentitySpec>) -> Self {
         Self {
-            lifecycle: Whereabouts::Here(Lifecycle::new(Arc::clone(&spec))),
+            lifecycle: Whereabouts::Here(Box::new(Lifecycle::new(Arc::clone(&spec)))),
             spec,
             stamp: None,
             restless: None,
@@ -162,7 +162,7 @@ impl Slot {
         let handoff = Handoff::default();
         let lent = Whereabouts::Lent(number, handoff.clone(), Arc::clone(&self.spec));
         if let Whereabouts::Here(lifecycle) = std::mem::replace(&mut self.lifecycle, lent) {
-            handoff.put(lifecycle);
+            handoff.put(*lifecycle);
         }
         let look = (self.wants.look && self.unresponsive.is_none()).then(|| Look {
             inotify,
@@ -186,7 +186,7 @@ impl Slot {
             _ => return false,
         };
         let Some(lifecycle) = lifecycle else { return false };
-        self.lifecycle = Whereabouts::Here(lifecycle);
+        self.lifecycle = Whereabouts::Here(Box::new(lifecycle));
         self.apply_spec();
         // If other files are wanted by now, nothing is known against their mount.
         self.unresponsive = is_current.then_some(number);
@@ -195,7 +195,7 @@ impl Slot {
 
     /// A job brings the lifecycle back.
     pub(super) fn give_back(&mut self, lifecycle: Lifecycle) {
-        self.lifecycle = Whereabouts::Here(lifecycle);
+        self.lifecycle = Whereabouts::Here(Box::new(lifecycle));
     }
 
     /// The identity is to be kept by this spec from now on.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::check::Severity;
-use crate::spec::{BundleFile, Usage};
+use crate::spec::{BundleFile, CrlFile, Usage};
 use crate::test_pki::{DAY, Entity, Files, HOUR, dedicated, key, now, spec};
 
 const SKEW: Duration = Duration::from_secs(5);
@@ -60,6 +60,10 @@ impl Kept {
         self.served().and_then(|snapshot| snapshot.bundles().own.as_deref()) == Some(&crate::test_pki::bundle(anchors))
     }
 
+    fn crls(&self) -> Vec<rustls_pki_types::CertificateRevocationListDer<'static>> {
+        self.served().and_then(|snapshot| snapshot.bundles().own.clone()).map_or(Vec::new(), |own| own.crls().to_vec())
+    }
+
     fn told(&self) -> Vec<(Check, Severity)> {
         self.lifecycle.state().findings.iter().map(|finding| (finding.check, finding.severity)).collect()
     }
@@ -67,6 +71,94 @@ impl Kept {
 
 const REJECT: Severity = Severity::Reject;
 const WARN: Severity = Severity::Warn;
+
+#[test]
+fn a_crl_that_appears_is_published_and_a_broken_or_missing_one_keeps_the_last_good() {
+    let (mut kept, root) = (Kept::new(spec()), Entity::root("root"));
+    let files = Files::of(&root.leaf_number(8), &[], &[&root]);
+    let _ = kept.read(&files);
+    let crl = root.crl(&[7], now());
+    let with_crl = files.clone().with_crl(crl.as_ref());
+    assert_eq!((kept.read(&with_crl).reload, kept.generation()), (Some(Reload::Published), 2));
+    assert_eq!((kept.crls(), kept.told()), (vec![crl.clone()], vec![]));
+    assert_eq!(kept.lifecycle.state().crls.len(), 1);
+    assert_eq!(kept.read(&files.clone().with_crl("nonsense")).reload, Some(Reload::Rejected));
+    assert_eq!((kept.crls(), kept.told()), (vec![crl.clone()], vec![(Check::Unparsable, REJECT)]));
+    assert_eq!(kept.read(&files).reload, Some(Reload::Rejected));
+    assert_eq!((kept.crls(), kept.told()), (vec![crl], vec![(Check::FileMissing, REJECT)]));
+    let other = Entity::root("other");
+    let shrunk = Files::of(&root.leaf_number(9), &[], &[&root, &other]).with_crl("nonsense");
+    let _ = kept.read(&shrunk);
+    assert_eq!((kept.generation(), kept.crls().len()), (3, 1), "a broken CRL holds nothing else back");
+    assert!(kept.served().unwrap().bundles().own.as_ref().unwrap().anchors().len() == 2);
+    let newer = root.crl(&[7], now() + HOUR);
+    let _ = kept.read(&shrunk.with_crl(newer.as_ref()));
+    assert_eq!((kept.crls(), kept.told()), (vec![newer], vec![]));
+}
+
+#[test]
+fn nothing_is_published_before_a_crl_that_was_asked_for_was_there() {
+    let root = Entity::root("root");
+    for only_trusts in [false, true] {
+        let mut spec = spec();
+        spec.files.crls = vec![CrlFile::Dedicated("/trust/ca.crl".into())];
+        if only_trusts {
+            spec.files.credential = None;
+            spec.files.bundle = Some(BundleFile::Dedicated("/trust/ca.crt".into()));
+        }
+        let mut kept = Kept::new(spec);
+        let files = Files::of(&root.leaf(), &[], &[&root]);
+        let _ = kept.read(&files);
+        assert_eq!((kept.generation(), kept.told()), (0, vec![(Check::FileMissing, REJECT)]));
+        let _ = kept.read(&files.clone().with_crl(root.crl(&[], now()).as_ref()));
+        assert_eq!((kept.generation(), kept.told()), (1, vec![]));
+    }
+}
+
+#[test]
+fn a_crl_that_revokes_the_served_leaf_is_published_all_the_same_and_a_revoked_leaf_is_not() {
+    let (mut kept, root) = (Kept::new(spec()), Entity::root("root"));
+    let served = root.leaf_number(7);
+    let _ = kept.read(&Files::of(&served, &[], &[&root]));
+    let crl = root.crl(&[7, 9], now());
+    let _ = kept.read(&Files::of(&served, &[], &[&root]).with_crl(crl.as_ref()));
+    assert_eq!((kept.crls().len(), kept.told()), (1, vec![(Check::LeafRevoked, REJECT)]));
+    assert!(kept.serves(&served));
+    let _ = kept.read(&Files::of(&root.leaf_number(9), &[], &[&root]).with_crl(crl.as_ref()));
+    assert!(kept.serves(&served) && kept.told().contains(&(Check::LeafRevoked, REJECT)));
+    let good = root.leaf_number(10);
+    let _ = kept.read(&Files::of(&good, &[], &[&root]).with_crl(crl.as_ref()));
+    assert!(kept.serves(&good) && kept.told().is_empty());
+}
+
+#[test]
+fn a_crl_whose_successor_is_overdue_is_told_when_it_is() {
+    let (mut kept, root) = (Kept::new(spec()), Entity::root("root"));
+    let crl = root.crl(&[], now());
+    let step = kept.read(&Files::of(&root.leaf(), &[], &[&root]).with_crl(crl.as_ref()));
+    assert_eq!((step.wake_at, kept.told()), (Some(now() + DAY + SECOND), vec![]));
+    let _ = kept.time(now() + DAY + SECOND);
+    assert_eq!((kept.told(), kept.generation()), (vec![(Check::CrlStale, WARN)], 1));
+}
+
+#[test]
+fn a_federated_bundle_is_kept_for_itself_and_holds_nothing_back() {
+    let mut spec = spec();
+    spec.files.federated.insert("partner.example.org".to_owned(), "/trust/partner.pem".into());
+    let (mut kept, root, partner) = (Kept::new(spec), Entity::root("root"), Entity::root("partner"));
+    let files = Files::of(&root.leaf(), &[], &[&root]);
+    let _ = kept.read(&files);
+    assert_eq!((kept.generation(), kept.told()), (1, vec![(Check::FileMissing, REJECT)]));
+    let finding = &kept.lifecycle.state().findings[0];
+    assert!(finding.sentence.starts_with("federated trust domain partner.example.org: "), "{}", finding.sentence);
+    let _ = kept.read(&files.clone().with_federated("partner.example.org", partner.pem()));
+    let federated = |kept: &Kept| kept.served().unwrap().bundles().federated.clone();
+    assert_eq!((kept.generation(), kept.told()), (2, vec![]));
+    assert_eq!(*federated(&kept)["partner.example.org"], crate::test_pki::bundle(&[&partner]));
+    let _ = kept.read(&files.with_federated("partner.example.org", "nonsense"));
+    assert_eq!((kept.generation(), kept.told()), (2, vec![(Check::Unparsable, REJECT)]));
+    assert_eq!(federated(&kept).len(), 1);
+}
 
 #[test]
 fn the_first_good_set_is_generation_one() {

@@ -2,6 +2,7 @@
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
 use zeroize::Zeroizing;
 
 use crate::credential::{PrivateKey, PrivateKeyError};
@@ -56,11 +57,15 @@ impl Contents {
         }
     }
 
-    /// One certificate after the other, or one key.
+    /// One certificate after the other, one CRL after the other, or one key.
     fn take_der(&mut self, bytes: &[u8]) -> Result<(), ContentError> {
         let mut rest = bytes;
         while let Ok((after, _)) = X509Certificate::from_der(rest) {
             self.certificates.push(rest[..rest.len() - after.len()].to_vec().into());
+            rest = after;
+        }
+        while let Ok((after, _)) = CertificateRevocationList::from_der(rest) {
+            self.crls.push(rest[..rest.len() - after.len()].to_vec().into());
             rest = after;
         }
         if rest.is_empty() {

@@ -3,8 +3,8 @@ use pkcs8::PrivateKeyInfoRef;
 use rcgen::KeyPair;
 
 use super::*;
-use crate::spec::{BundleFile, CredentialFiles};
-use crate::test_pki::{Entity, Files, key, now, pem, spec};
+use crate::spec::{BundleFile, CredentialFiles, CrlFile};
+use crate::test_pki::{DAY, Entity, Files, key, now, pem, spec};
 
 /// The findings that keep a credential or bundle from being whole.
 fn broken<T>(part: &Part<T>) -> Vec<(Check, &str)> {
@@ -211,9 +211,43 @@ fn a_bundle_without_certificates_is_empty_and_one_with_crls_holds_them() {
             [(Check::BundleEmpty, "/tls/ca.crt")]
         );
     }
-    let material = files.with_bundle(root.pem() + &pem("X509 CRL", &[0x30, 0])).read(&spec());
+    let crl = root.crl(&[7], now());
+    let material = files.clone().with_bundle(root.pem() + &pem("X509 CRL", &crl)).read(&spec());
     let Part::Whole(bundle) = &material.bundle else { panic!() };
-    assert_eq!(bundle.crls().len(), 1);
+    assert_eq!(bundle.crls(), [crl]);
+    let broken_crl = files.with_bundle(root.pem() + &pem("X509 CRL", &[0x30, 0]));
+    assert_eq!(broken(&broken_crl.read(&spec()).bundle), [(Check::Unparsable, "/tls/ca.crt")]);
+}
+
+#[test]
+fn crls_are_read_from_pem_and_der_alike_with_what_people_want_to_know_of_them() {
+    let (root, other) = (Entity::root("root"), Entity::root("other"));
+    let (first, second) = (root.crl(&[7, 8], now()), other.crl(&[], now()));
+    let files = Files::of(&root.leaf(), &[], &[&root]);
+    let pems = pem("X509 CRL", &first) + &pem("X509 CRL", &second);
+    for content in [pems.into_bytes(), [first.as_ref(), second.as_ref()].concat()] {
+        let material = files.clone().with_crl(content).read(&spec());
+        let [Part::Whole(crls)] = material.crls.as_slice() else { panic!("{:?}", material.crls) };
+        assert_eq!(**crls, [first.clone(), second.clone()]);
+        let [of_root, of_other] = &**material.crls_on_disk() else { panic!() };
+        assert_eq!((of_root.issuer.common_name.as_str(), of_root.revoked), ("root", 2));
+        assert_eq!((of_root.this_update, of_root.next_update), (now(), Some(now() + DAY)));
+        assert_eq!((of_root.number.as_deref(), of_other.revoked), (Some("1"), 0));
+    }
+}
+
+#[test]
+fn a_file_that_holds_no_crl_is_broken_and_one_that_is_not_there_may_be_lawful() {
+    let root = Entity::root("root");
+    let (files, mut spec) = (Files::of(&root.leaf(), &[], &[&root]), spec());
+    for content in ["", "nonsense", &root.pem(), &pem("X509 CRL", &[0x30, 0])] {
+        let material = files.clone().with_crl(content).read(&spec);
+        assert_eq!(broken(&material.crls[0]), [(Check::Unparsable, "/tls/ca.crl")], "{content:?}");
+        assert!(matches!(material.bundle, Part::Whole(_)));
+    }
+    assert!(matches!(files.read(&spec).crls[..], [Part::Missing]));
+    spec.files.crls = vec![CrlFile::Dedicated("/trust/ca.crl".into())];
+    assert_eq!(broken(&files.read(&spec).crls[0]), [(Check::FileMissing, "/trust/ca.crl")]);
 }
 
 #[test]

@@ -1,7 +1,4 @@
-use rcgen::{
-    CertificateRevocationListParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    KeyIdMethod, KeyUsagePurpose, NameConstraints, RevokedCertParams, SerialNumber,
-};
+use rcgen::{CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints};
 
 use super::*;
 use crate::test_pki::{DAY, Entity, HOUR, bundle, common_name, key, now, self_signed};
@@ -176,30 +173,64 @@ fn a_path_is_no_longer_than_its_issuers_allow() {
 #[test]
 fn a_revoked_leaf_is_refused_and_one_that_no_crl_covers_passes() {
     let root = Entity::root("root");
-    let leaf = |serial: u64| root.leaf_with(move |leaf| leaf.serial_number = Some(SerialNumber::from(serial)));
-    let crl = CertificateRevocationListParams {
-        this_update: (now() - 2 * DAY).into(),
-        next_update: (now() - DAY).into(),
-        crl_number: SerialNumber::from(1),
-        issuing_distribution_point: None,
-        revoked_certs: vec![RevokedCertParams {
-            serial_number: SerialNumber::from(7),
-            revocation_time: (now() - 2 * DAY).into(),
-            reason_code: None,
-            invalidity_date: None,
-        }],
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
-    let crl = crl.signed_by(&root.issuer()).unwrap();
     let other = Entity::root("other");
-    let bundle = Bundle::new(vec![root.der(), other.der()], vec![crl.der().clone()]);
+    let bundle = Bundle::new(vec![root.der(), other.der()], vec![root.crl(&[7], now() - 2 * DAY)]);
     let validator = PathValidator::new(&bundle).unwrap();
-    assert_eq!(validator.validate(&leaf(7).der(), &[], Role::Server, now()), Err(PathError::Revoked));
-    assert_eq!(validator.validate(&leaf(8).der(), &[], Role::Server, now()), Ok(()));
+    assert_eq!(validator.validate(&root.leaf_number(7).der(), &[], Role::Server, now()), Err(PathError::Revoked));
+    assert_eq!(validator.validate(&root.leaf_number(8).der(), &[], Role::Server, now()), Ok(()));
     assert_eq!(validator.validate(&other.leaf().der(), &[], Role::Server, now()), Ok(()));
 
     let broken = Bundle::new(vec![root.der()], vec![vec![0x30, 0].into()]);
     assert!(matches!(PathValidator::new(&broken), Err(PathError::Crl(_))));
+}
+
+#[test]
+fn a_stale_crl_refuses_everybody_only_where_that_is_asked_for() {
+    let (root, other) = (Entity::root("root"), Entity::root("other"));
+    let bundle = Bundle::new(vec![root.der(), other.der()], vec![root.crl(&[7], now() - 2 * DAY)]);
+    let validator = PathValidator::new(&bundle).unwrap().with_stale_crls(StaleCrls::Reject);
+    let validate = |leaf: &Entity, at| validator.validate(&leaf.der(), &[], Role::Server, at);
+    assert_eq!(validate(&root.leaf_number(8), now() - DAY - HOUR), Ok(()));
+    assert!(matches!(validate(&root.leaf_number(8), now()), Err(PathError::Crl(_))));
+    assert_eq!(validate(&other.leaf(), now()), Ok(()), "no CRL covers it");
+    assert_eq!(validator.changes_after(now() - 2 * DAY), Some(now() - DAY));
+}
+
+#[test]
+fn of_two_crls_of_one_issuer_the_newer_counts() {
+    let root = Entity::root("root");
+    for (first, second) in [(&[][..], &[7][..]), (&[7], &[])] {
+        let crls = vec![root.crl(first, now() - 2 * HOUR), root.crl(second, now() - HOUR)];
+        let validator = PathValidator::new(&Bundle::new(vec![root.der()], crls)).unwrap();
+        let outcome = validator.validate(&root.leaf_number(7).der(), &[], Role::Server, now());
+        assert_eq!(outcome.is_err(), second == [7], "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_crl_by_the_former_key_of_a_ca_fails_nobody_under_its_new_key() {
+    let (former, renewed) = (Entity::root("root"), Entity::root("root"));
+    let crls = vec![former.crl(&[7], now() - HOUR)];
+    let both = PathValidator::new(&Bundle::new(vec![former.der(), renewed.der()], crls.clone())).unwrap();
+    let validate = |validator: &PathValidator, leaf: &Entity| validator.validate(&leaf.der(), &[], Role::Client, now());
+    assert_eq!(validate(&both, &renewed.leaf_number(7)), Ok(()));
+    assert_eq!(validate(&both, &former.leaf_number(8)), Ok(()));
+    assert_eq!(validate(&both, &former.leaf_number(7)), Err(PathError::Revoked));
+    assert!(both.unusable_crls().next().is_none());
+
+    let alone = PathValidator::new(&Bundle::new(vec![renewed.der()], crls)).unwrap();
+    assert_eq!(validate(&alone, &renewed.leaf_number(7)), Ok(()));
+    assert_eq!(alone.unusable_crls().collect::<Vec<_>>(), [0]);
+}
+
+#[test]
+fn a_crl_of_a_ca_that_may_not_sign_any_revokes_nobody_and_fails_nobody() {
+    let root = Entity::root_with("root", |ca| ca.key_usages = vec![KeyUsagePurpose::KeyCertSign]);
+    let crl_signer = Entity::root("root");
+    let crls = vec![crl_signer.crl(&[7], now() - HOUR)];
+    let validator = PathValidator::new(&Bundle::new(vec![root.der()], crls)).unwrap();
+    assert_eq!(validator.validate(&root.leaf_number(7).der(), &[], Role::Client, now()), Ok(()));
+    assert_eq!(validator.unusable_crls().count(), 1);
 }
 
 #[test]

@@ -1,0 +1,88 @@
+//! Whom to trust, each part judged for itself.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::report::Report;
+use super::{Finding, Trusted, Verdict, bundle, crls};
+use crate::bundle::Bundle;
+use crate::material::Material;
+use crate::path::PathValidator;
+use crate::spec::{Admission, BundleFile, IdentitySpec};
+
+/// What the files say of whom to trust.
+pub(super) struct AssessedTrust {
+    pub(super) bundle: Verdict<Bundle>,
+    pub(super) validator: Option<PathValidator>,
+    pub(super) trusted: Trusted,
+    pub(super) rejects_trust: bool,
+    pub(super) lacks_trust: bool,
+    pub(super) findings: Vec<Finding>,
+    pub(super) next_change: Option<SystemTime>,
+}
+
+impl AssessedTrust {
+    pub(super) fn take(&mut self, report: Report) {
+        let (findings, change) = report.into_parts();
+        self.findings.extend(findings);
+        self.next_change = [self.next_change, change].into_iter().flatten().min();
+    }
+}
+
+/// Judges every part of trust for itself.
+pub(super) fn assess(spec: &IdentitySpec, material: &Material, before: &Trusted, now: SystemTime) -> AssessedTrust {
+    let fresh = || Report::new(now, Admission::Enforce);
+    let mut report = fresh();
+    let file = spec.files.bundle.as_ref().map(BundleFile::path);
+    let (bundle, validator) = bundle::assess(file, &material.bundle, before.bundle.as_ref(), &mut report);
+    let own = settled(&bundle, before.bundle.as_ref());
+    let rejects_trust = matches!(bundle, Verdict::Rejected);
+    let lacks_trust = rejects_trust && own.is_none();
+    let trusted = Trusted { bundle: own, ..Trusted::default() };
+    let mut trust = AssessedTrust {
+        bundle,
+        validator,
+        trusted,
+        rejects_trust,
+        lacks_trust,
+        findings: Vec::new(),
+        next_change: None,
+    };
+    trust.take(report);
+    for (file, part) in spec.files.crls.iter().zip(&material.crls) {
+        let mut report = fresh();
+        let last_good = before.crls.get(file.path());
+        let verdict = crls::assess(file, part, last_good, &mut report);
+        let kept = settled(&verdict, last_good);
+        let rejected = matches!(verdict, Verdict::Rejected);
+        trust.rejects_trust |= rejected;
+        trust.lacks_trust |= rejected && kept.is_none();
+        trust.trusted.crls.extend(kept.map(|crls| (file.path().to_owned(), crls)));
+        trust.take(report);
+    }
+    let mut report = fresh();
+    crls::age(material.crls_on_disk(), &mut report);
+    trust.take(report);
+    for ((domain, file), part) in spec.files.federated.iter().zip(&material.federated) {
+        let mut report = fresh();
+        let last_good = before.federated.get(domain);
+        let (verdict, _) = bundle::assess(Some(file), part, last_good, &mut report);
+        trust.rejects_trust |= matches!(verdict, Verdict::Rejected);
+        trust.trusted.federated.extend(settled(&verdict, last_good).map(|bundle| (domain.clone(), bundle)));
+        report.of_trust_domain(domain);
+        trust.take(report);
+    }
+    trust
+}
+
+/// What holds after a verdict: the last good in its own allocation where it is the same.
+fn settled<T: PartialEq + ?Sized>(verdict: &Verdict<T>, last_good: Option<&Arc<T>>) -> Option<Arc<T>> {
+    match verdict {
+        Verdict::Admitted(new) | Verdict::Held { value: new, .. } => match last_good {
+            Some(held) if held == new => Some(Arc::clone(held)),
+            _ => Some(Arc::clone(new)),
+        },
+        Verdict::Rejected => last_good.cloned(),
+        Verdict::Absent => None,
+    }
+}

@@ -1,0 +1,44 @@
+//! What is trusted by now.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::bundle::{Bundle, Bundles};
+use crate::material::Crls;
+
+/// The last good of everything that trust is made of, each for itself: what is broken keeps nothing else from taking effect.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trusted {
+    /// The own bundle, with the CRLs in its file.
+    pub(crate) bundle: Option<Arc<Bundle>>,
+    /// The CRLs of each file of them.
+    pub(crate) crls: BTreeMap<PathBuf, Crls>,
+    /// The bundles of federated trust domains.
+    pub(crate) federated: BTreeMap<String, Arc<Bundle>>,
+}
+
+impl Trusted {
+    /// The own bundle with all CRLs there are.
+    #[must_use]
+    pub fn own(&self) -> Option<Arc<Bundle>> {
+        let bundle = self.bundle.as_ref()?;
+        if self.crls.is_empty() {
+            return Some(Arc::clone(bundle));
+        }
+        let crls = bundle.crls().iter().chain(self.crls.values().flat_map(|crls| crls.iter())).cloned();
+        Some(Arc::new(Bundle::new(bundle.anchors().to_vec(), crls.collect())))
+    }
+
+    /// All bundles, as they are published.
+    #[must_use]
+    pub fn bundles(&self) -> Bundles {
+        Bundles { own: self.own(), federated: self.federated.clone() }
+    }
+}
+
+impl From<Option<&Arc<Bundle>>> for Trusted {
+    fn from(bundle: Option<&Arc<Bundle>>) -> Self {
+        Self { bundle: bundle.cloned(), ..Self::default() }
+    }
+}

@@ -91,6 +91,7 @@ pub(crate) async fn run(args: Args) -> Value {
             side.mount(&authority, &[&authority]);
         }
         sides.until_served(&server, &client).await;
+        until_moved(&channels, &client).await;
         load.calls(between).await;
         if (rotation + 1) * args.rollovers / args.rotations > rolled_over {
             let next = Authority::new("bench");
@@ -103,6 +104,7 @@ pub(crate) async fn run(args: Args) -> Value {
                 for turn in 0..2 {
                     sides.each(rolled_over % 2 == 0)[turn].mount(issuer, trusted);
                     sides.until_served(&server, &client).await;
+                    until_moved(&channels, &client).await;
                     load.calls(between).await;
                 }
             }
@@ -185,6 +187,16 @@ impl Sides {
 
     async fn until_served(&self, server: &Identity, client: &Identity) {
         tokio::join!(self.server.until_served_by(server), self.client.until_served_by(client));
+    }
+}
+
+/// Waits until new calls of every channel use the generation of `identity`.
+async fn until_moved(channels: &[Channel], identity: &Identity) {
+    let generation = identity.status().generation;
+    for channel in channels {
+        let mut state = channel.state();
+        let moved = state.wait_for(|state| state.generation == generation);
+        tokio::time::timeout(wait::DEADLINE, moved).await.expect("a channel moves").unwrap();
     }
 }
 

@@ -10,14 +10,17 @@ use evercert::client::Endpoint;
 use evercert::server::{DrainPolicy, Superseded};
 use evercert::source::{AgentSettings, DirectorySettings};
 use evercert::{Channel, Identity};
-use evercert_fixtures::{Authority, Issued};
+use evercert_examples::v1::HelloRequest;
+use evercert_examples::v1::greeter_client::GreeterClient;
+use evercert_fixtures::{Authority, Issued, KubeletVolume};
 use evercert_tests::daemon::{Home, identity};
 use evercert_tests::load::{Load, Outcome, Shape, said};
 use evercert_tests::service::{serve, serve_with};
-use evercert_tests::side::Side;
+use evercert_tests::side::{Side, leaf};
 use evercert_tests::stream::LiveStream;
 use evercert_tests::{stranger, wait};
 use serde_json::Value;
+use tonic::Code;
 
 /// What the services of a test are called at the daemon.
 const SERVER: &str = "server";
@@ -172,4 +175,55 @@ async fn a_rotation_is_settled_once_the_last_older_connection_is_gone_and_status
     let shown = subscriber(&home, SERVER);
     assert_eq!((&shown["state"], &shown["connections_on_older"]), (&"settled".into(), &0.into()), "{shown}");
     assert!(newer.lives());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crl_that_appears_ends_the_connections_of_those_it_revokes() {
+    let authority = Authority::new("root.example.org");
+    let set = authority.issue(leaf());
+    let volume = KubeletVolume::new(&set.files());
+    let home = Home::new(program);
+    home.configure(&identity(SERVER, volume.path()));
+    let _daemon = home.start().await;
+    let server = open(&home, SERVER).await;
+    let (address, _serving) = serve(&server).await;
+    let (good, bad) = (Side::new(&authority), Side::new(&authority));
+    let (good_client, bad_client) = (mounted(&good).await, mounted(&bad).await);
+    let mut load = Load::start(&connect(&good_client, address).await, Shape::default());
+    load.add(&connect(&good_client, address).await, Shape::default());
+    let stream = LiveStream::open(connect(&bad_client, address).await).await;
+    load.calls(100).await;
+
+    volume.swap(&set.files().with("ca.crl", authority.crl(&[bad.issued()]).pem));
+    assert!(stream.ended().await.is_some(), "a revoked peer stays");
+    until_accepted(false, address, bad.issued(), &[&authority]).await;
+    until_accepted(true, address, good.issued(), &[&authority]).await;
+    load.calls(100).await;
+    nothing_failed(&load.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crl_that_appears_ends_the_connection_to_a_server_it_revokes() {
+    let authority = Authority::new("root.example.org");
+    let (good, bad) = (Side::new(&authority), Side::new(&authority));
+    let (good_server, bad_server) = (mounted(&good).await, mounted(&bad).await);
+    let ((good_address, _serving), (bad_address, _serving_too)) = (serve(&good_server).await, serve(&bad_server).await);
+    let set = authority.issue(leaf());
+    let volume = KubeletVolume::new(&set.files());
+    let home = Home::new(program);
+    home.configure(&identity(CLIENT, volume.path()));
+    let _daemon = home.start().await;
+    let client = open(&home, CLIENT).await;
+    let load = Load::start(&connect(&client, good_address).await, Shape::default());
+    let channel = connect(&client, bad_address).await;
+    let stream = LiveStream::open(channel.clone()).await;
+    load.calls(100).await;
+
+    volume.swap(&set.files().with("ca.crl", authority.crl(&[bad.issued()]).der));
+    assert!(stream.ended().await.is_some(), "the connection to a revoked server stays");
+    let request = HelloRequest { name: "revoked".to_owned() };
+    let status = GreeterClient::new(channel).say_hello(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    load.calls(100).await;
+    nothing_failed(&load.stop().await);
 }

@@ -207,19 +207,32 @@ impl Connections {
         state.current.clone().filter(|_| state.unjudged)
     }
 
+    /// What new handshakes use, or did before our leaf expired.
+    pub(super) fn current(&self) -> Option<Arc<Generation>> {
+        self.state().current.clone()
+    }
+
     /// The connections whose peers were last held against another trust than this generation's, to be judged.
     pub(super) fn unverified(&self, generation: &Generation) -> Vec<Verdict> {
+        self.verdicts(|live| !same(live.verified.as_ref(), generation.trust()))
+    }
+
+    /// All connections, to be judged.
+    pub(super) fn live(&self) -> Vec<Verdict> {
+        self.verdicts(|_| true)
+    }
+
+    fn verdicts(&self, on: impl Fn(&Live) -> bool) -> Vec<Verdict> {
         let state = self.state();
-        let unverified = state.live().iter().filter(|(_, live)| !same(live.verified.as_ref(), generation.trust()));
         let verdict = |(number, live): (&u64, &Live)| Verdict {
             number: *number,
             session: Arc::clone(&live.session),
             trusted: Ok(()),
         };
-        unverified.map(verdict).collect()
+        state.live().iter().filter(|(_, live)| on(live)).map(verdict).collect()
     }
 
-    /// Takes the verdicts on what was unverified under `generation`, and plans anew. `false`: it is not the current one any more.
+    /// Takes the verdicts on peers that were held against `generation`, and plans anew. `false`: it is not the current one any more.
     pub(super) fn judge(&self, generation: &Arc<Generation>, verdicts: &[Verdict], now: Now) -> bool {
         let mut state = self.state();
         if !state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, generation)) {
@@ -239,11 +252,6 @@ impl Connections {
         }
         state.plan(&self.policy, now);
         true
-    }
-
-    /// Plans anew for all.
-    pub(super) fn plan(&self, now: Now) {
-        self.state().plan(&self.policy, now);
     }
 
     fn fate(&self, facts: Facts, live: usize, now: Now) -> Fate {

@@ -1,7 +1,7 @@
 //! The one task of a server that sees to it that no connection outlives what it was accepted for.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use evercert_core::clock::Now;
 use evercert_core::digest::Digest;
@@ -28,24 +28,26 @@ const LOGGED: usize = 8;
 /// Watches over `connections` until there are none and none will come. Meanwhile the slot stays attached, so that a swap is
 /// seen, and the identity goes on.
 pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _identity: Identity) {
-    let mut planned = now();
+    let mut judged = Judged { at: now(), trust_changes: None };
     loop {
-        if judge(&connections).await {
-            planned = now();
+        if judged.is_outdated(&connections.identity, now())
+            && let Some(generation) = connections.current()
+        {
+            let verdicts = verify(&generation, connections.live()).await;
+            judged.take(&connections, &generation, &verdicts);
         }
-        let now = now();
-        if parted(planned, now) > CLOCK_JUMP {
-            tracing::info!(identity = %connections.identity, "the clock was set; the ends of connections are planned anew");
-            connections.plan(now);
-            planned = now;
+        while let Some(generation) = connections.unjudged() {
+            let verdicts = verify(&generation, connections.unverified(&generation)).await;
+            judged.take(&connections, &generation, &verdicts);
         }
-        let (due, watch) = connections.due(now.monotonic);
+        let now = now().monotonic;
+        let (due, watch) = connections.due(now);
         carry_out(&connections, due);
         match watch {
             Watch::Over => return,
             Watch::Idle => connections.stirred.notified().await,
             Watch::Until(at) => {
-                let at = at.min(now.monotonic + LONGEST_SLEEP);
+                let at = at.min(now + LONGEST_SLEEP);
                 tokio::select! {
                     () = connections.stirred.notified() => {}
                     () = sleep_until(at.into()) => {}
@@ -55,25 +57,43 @@ pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _iden
     }
 }
 
-/// Holds what is live against the generation that new handshakes use, if that is news.
-async fn judge(connections: &Connections) -> bool {
-    let mut judged = false;
-    while let Some(generation) = connections.unjudged() {
-        let mut verdicts = connections.unverified(&generation);
-        let wall = now().wall;
-        for batch in verdicts.chunks_mut(BATCH) {
-            for verdict in batch {
-                verdict.trusted = verdict.session.verify_anew(&generation, wall);
-            }
-            tokio::task::yield_now().await;
+/// When the connections were judged last, and until when that holds by itself.
+struct Judged {
+    at: Now,
+    /// When an anchor or a CRL becomes valid or is over.
+    trust_changes: Option<SystemTime>,
+}
+
+impl Judged {
+    fn is_outdated(&self, identity: &str, now: Now) -> bool {
+        let set = parted(self.at, now) > CLOCK_JUMP;
+        if set {
+            tracing::info!(identity, "the clock was set; connections are judged anew");
         }
-        // Otherwise the next one has come meanwhile.
-        if connections.judge(&generation, &verdicts, now()) {
-            report(connections, &generation, &verdicts);
-            judged = true;
+        set || self.trust_changes.is_some_and(|at| at <= now.wall)
+    }
+
+    fn take(&mut self, connections: &Connections, generation: &Arc<Generation>, verdicts: &[Verdict]) {
+        let now = now();
+        // Otherwise the next generation has come meanwhile.
+        if connections.judge(generation, verdicts, now) {
+            report(connections, generation, verdicts);
+            let trust_changes = generation.trust().and_then(|trust| trust.changes_after(now.wall));
+            *self = Self { at: now, trust_changes };
         }
     }
-    judged
+}
+
+/// Holds the peers against the generation.
+async fn verify(generation: &Generation, mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    let wall = now().wall;
+    for batch in verdicts.chunks_mut(BATCH) {
+        for verdict in batch {
+            verdict.trusted = verdict.session.verify_anew(generation, wall);
+        }
+        tokio::task::yield_now().await;
+    }
+    verdicts
 }
 
 /// Says whose peers are not trusted any more.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use evercert::server::{DrainPolicy, IncomingSettings};
 use evercert::source::Outcome;
 use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::snapshot::Snapshot;
-use evercert_fixtures::{Authority, Issued};
+use evercert_fixtures::{Authority, Issued, Leaf};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -153,6 +153,20 @@ async fn most_peers_at_once_are_ended_one_after_the_other_and_a_bundle_put_right
     let ended = streams.iter().filter(|stream| stream.is_finished()).count();
     assert!((1..4).contains(&ended), "{ended}");
     assert_eq!(stage.identity.status().connections, 4 - ended as u64);
+}
+
+#[tokio::test]
+async fn a_ca_that_expires_ends_its_connections() {
+    let now = SystemTime::now();
+    let brief_root = Leaf::new("brief").valid(now - Duration::from_secs(60), now + Duration::from_secs(4));
+    let ending = Authority::root(brief_root);
+    let policy = DrainPolicy { untrusted_timeout: Duration::from_millis(200), ..DrainPolicy::default() };
+    let stage = Stage::new(|server| server.drain_policy(policy), &[&ending]).await;
+    let mut going_on = watch(&stage.client().await).await;
+    let stuck = reading(silent_watch(&stage.client_with(&ending.issue_dns("client.example.org")).await).await);
+    assert_ne!(soon(stuck).await.unwrap(), Code::Ok);
+    assert!(SystemTime::now() > now + Duration::from_secs(3), "before its end");
+    assert!(goes_on(&mut going_on).await);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod herd;
 mod latencies;
 mod leaks;
 mod mounts;
+mod resumption;
 mod rotation;
 mod soak;
 mod stage;
@@ -55,6 +56,8 @@ enum Scenario {
     Leaks(leaks::Args),
     /// How many of a thousand clients come back in one second
     Herd(herd::Args),
+    /// Sessions that outlive what their peer was verified by, against our server, our channels and plain rustls
+    Resumption(resumption::Args),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
             Scenario::Expiry(args) => expiry::run(args).await,
             Scenario::Leaks(args) => leaks::run(args).await,
             Scenario::Herd(args) => herd::run(args).await,
+            Scenario::Resumption(args) => resumption::run(args).await,
         }
     });
     println!("{figures:#}");

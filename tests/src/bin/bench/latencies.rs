@@ -17,6 +17,11 @@ impl Latencies {
         self.0.record(latency.as_micros().try_into().unwrap()).unwrap();
     }
 
+    /// Milliseconds that this share of them does not exceed.
+    pub(crate) fn at(&self, quantile: f64) -> f64 {
+        self.0.value_at_quantile(quantile) as f64 / 1000.0
+    }
+
     /// In milliseconds.
     pub(crate) fn figures(&self) -> Value {
         let ms = |micros: u64| micros as f64 / 1000.0;

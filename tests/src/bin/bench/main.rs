@@ -11,11 +11,13 @@ mod blocks;
 mod calls;
 mod door;
 mod expiry;
+mod flood;
 mod handshakes;
 mod herd;
 mod latencies;
 mod leaks;
 mod mounts;
+mod process;
 mod resumption;
 mod rotation;
 mod soak;
@@ -56,6 +58,8 @@ enum Scenario {
     Leaks(leaks::Args),
     /// How many of a thousand clients come back in one second
     Herd(herd::Args),
+    /// Silent peers, floods of streams, and a server without descriptors
+    Flood(flood::Args),
     /// Sessions that outlive what their peer was verified by, against our server, our channels and plain rustls
     Resumption(resumption::Args),
 }
@@ -66,6 +70,9 @@ fn main() -> ExitCode {
         // A benchmark that is ended from outside, or by its watchdog, can end nobody, so the kernel does.
         let _ = set_parent_process_death_signal(Some(Signal::TERM));
         return evercertd::main_from(args);
+    }
+    if args.peek().is_some_and(|first| first == flood::SERVER) {
+        return flood::serve(args.nth(1));
     }
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -79,6 +86,7 @@ fn main() -> ExitCode {
             Scenario::Expiry(args) => expiry::run(args).await,
             Scenario::Leaks(args) => leaks::run(args).await,
             Scenario::Herd(args) => herd::run(args).await,
+            Scenario::Flood(args) => flood::run(args).await,
             Scenario::Resumption(args) => resumption::run(args).await,
         }
     });

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use evercert_fixtures::KubeletVolume;
@@ -10,14 +10,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::process::Process;
 use crate::stage;
 
 /// How long the daemon may take to publish everything.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often it is asked whether it is ready.
 const PACE: Duration = Duration::from_millis(5);
-/// What `/proc` counts CPU time in: USER_HZ, which is 100 on every architecture Rust runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -51,7 +50,7 @@ pub(crate) async fn run(args: Args) -> Value {
 
     let log = fs::File::create(path("log")).unwrap();
     let start = Instant::now();
-    let mut daemon = Daemon(
+    let mut daemon = Process(
         crate::daemon().args(["run", "--config"]).arg(&config).stdin(Stdio::null()).stderr(log).spawn().unwrap(),
     );
     while !ready(address).await {
@@ -79,33 +78,6 @@ pub(crate) async fn run(args: Args) -> Value {
     });
     drop(volumes);
     figures
-}
-
-struct Daemon(Child);
-
-impl Daemon {
-    /// The CPU time used so far, in seconds (proc_pid_stat(5): utime and stime).
-    fn cpu(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
-        ticks as f64 / TICKS_PER_SECOND
-    }
-
-    /// A size of proc_pid_status(5), in MiB.
-    fn memory(&self, name: &str) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        (kib / 1024.0 * 10.0).round() / 10.0
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
 }
 
 async fn ready(address: SocketAddr) -> bool {

@@ -9,7 +9,6 @@ mod raw;
 use std::time::{Duration, SystemTime};
 
 use ::evercert::tls::Resumption;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 
@@ -42,7 +41,7 @@ struct Target {
 
 pub(crate) async fn run(args: Args) -> Value {
     crate::watchdog(Duration::from_secs(args.limit));
-    raise_descriptor_limit();
+    crate::process::raise_descriptor_limit();
     let attempts = args.attempts;
     let (controls, proven) = controls::run(attempts).await;
     let mut cells = Cells { attempts, figures: Vec::new(), accepted: 0, proven };
@@ -113,10 +112,4 @@ impl Cells {
             "sessions": sessions, "resumed_before": resumed_before, "accepted": accepted,
         }));
     }
-}
-
-/// Each channel takes two descriptors here, one for each end.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
 }

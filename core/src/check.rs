@@ -32,6 +32,7 @@ use x509_parser::prelude::X509Certificate;
 
 pub use finding::{Check, Finding, Severity};
 pub(crate) use renewal::renewal_due;
+pub(crate) use report::expiry;
 pub use trusted::Trusted;
 
 use crate::bundle::Bundle;
@@ -39,6 +40,7 @@ use crate::certificate;
 use crate::credential::Credential;
 use crate::digest::Digest;
 use crate::material::{KeyedCredential, Material, Part};
+use crate::overlap::Overlap;
 use crate::path::PathValidator;
 use crate::spec::{Admission, BundleFile, CredentialFiles, IdentitySpec};
 use report::Report;
@@ -131,11 +133,24 @@ enum Trust<'a> {
 /// absent file is no word on whom to trust.
 #[must_use]
 pub fn assess(spec: &IdentitySpec, material: &Material, trusted: &Trusted, now: SystemTime) -> Assessment {
+    assess_beside(spec, material, trusted, Overlap::default(), now)
+}
+
+/// As [`assess`]; `overlap` is what is retained beside the material's own bundle, if that is admitted.
+pub(crate) fn assess_beside(
+    spec: &IdentitySpec,
+    material: &Material,
+    trusted: &Trusted,
+    overlap: Overlap,
+    now: SystemTime,
+) -> Assessment {
     let mut trust = trust::assess(spec, material, trusted, now);
+    let admitted = matches!(trust.bundle, Verdict::Admitted(_));
+    trust.trusted.overlap = if admitted { overlap } else { trusted.overlap.clone() };
     let own = trust.trusted.own();
     let validator = match trust.validator.take() {
-        // Of the bundle alone; CRLs of files of their own belong to it.
-        Some(validator) if matches!(trust.bundle, Verdict::Admitted(_)) && trust.trusted.crls.is_empty() => {
+        // Of the file alone; CRLs of files of their own and what left the file belong to the bundle.
+        Some(validator) if admitted && trust.trusted.crls.is_empty() && trust.trusted.overlap.is_empty() => {
             Some(validator)
         }
         _ => own.as_ref().and_then(|bundle| PathValidator::new(bundle).ok()),

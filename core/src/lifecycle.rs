@@ -12,15 +12,20 @@
 //! Credential and bundle are judged and kept apart. Only the latest reading counts: a credential that is held is forgotten
 //! when the files change again, even where the newer set is rejected, since what is no longer on disk was taken back.
 
+#[allow(dead_code, reason = "what is remembered beyond the process follows")]
+mod overlap;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::bundle::Bundles;
-use crate::certificate::CertificateFacts;
 use crate::check::{self, Assessment, Check, Finding, Trusted, Verdict};
 use crate::clock::Now;
 use crate::credential::Credential;
+use crate::digest::Digest;
 use crate::material::{CertificateOnDisk, CrlOnDisk, Material, Part};
+use crate::overlap::Overlap;
+pub use crate::overlap::RetainedAnchor;
 use crate::snapshot::Snapshot;
 use crate::spec::IdentitySpec;
 
@@ -43,6 +48,10 @@ pub struct Lifecycle {
     trusted: Trusted,
     /// Whether a part of it that is wanted was never good.
     lacks_trust: bool,
+    /// Whether its bundle came from the file that is wanted by now.
+    bundle_is_of_file: bool,
+    /// Whether what left that file is not what was last remembered.
+    unremembered: bool,
     wake_at: Option<SystemTime>,
     state: Arc<IdentityState>,
 }
@@ -66,15 +75,6 @@ pub struct IdentityState {
     pub overlap: Arc<[RetainedAnchor]>,
 }
 
-/// An anchor that left the credential's `ca.crt` and stays trusted for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetainedAnchor {
-    /// The anchor.
-    pub facts: CertificateFacts,
-    /// When it is no longer trusted.
-    pub until: SystemTime,
-}
-
 /// What happened.
 #[derive(Debug)]
 pub enum Event {
@@ -87,10 +87,12 @@ pub enum Event {
     },
     /// The deadline [`Step::wake_at`] was reached, or the wall clock was set.
     TimePassed,
+    /// This anchor, which left the bundle's file, is to be trusted no longer.
+    OverlapEnded(Digest),
 }
 
 /// What follows from an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use]
 pub struct Step {
     /// Whether [`Lifecycle::state`] is another one than before.
@@ -101,6 +103,8 @@ pub struct Step {
     pub wake_at: Option<SystemTime>,
     /// The reading looks half-written, was not the final try and was not used: read again shortly.
     pub read_again: bool,
+    /// What left the bundle's file is to be remembered beyond the process, before the state is shown.
+    pub remember: bool,
 }
 
 /// How a reading of an identity's files ended.
@@ -134,6 +138,8 @@ impl Lifecycle {
             chained: false,
             trusted: Trusted::default(),
             lacks_trust: false,
+            bundle_is_of_file: false,
+            unremembered: false,
             wake_at: None,
             state: state.into(),
         }
@@ -151,11 +157,20 @@ impl Lifecycle {
         if spec.files != self.spec.files {
             self.material = None;
         }
+        if spec.files.bundle != self.spec.files.bundle {
+            self.bundle_is_of_file = false;
+            self.retain(Overlap::default());
+        }
         self.spec = spec;
     }
 
     /// Takes an event in.
     pub fn handle(&mut self, event: Event, now: Now) -> Step {
+        let step = self.take(event, now);
+        Step { remember: self.unremembered, ..step }
+    }
+
+    fn take(&mut self, event: Event, now: Now) -> Step {
         match event {
             Event::Read { material, final_try } => {
                 let assessment = self.assess(&material, now.wall);
@@ -174,28 +189,30 @@ impl Lifecycle {
                 });
                 step
             }
+            Event::OverlapEnded(anchor) => {
+                self.retain(self.trusted.overlap.without(anchor));
+                self.take(Event::TimePassed, now)
+            }
             Event::TimePassed => match self.material.take() {
                 Some(material) => {
                     let assessment = self.assess(&material, now.wall);
                     self.settle(material, &assessment, now.wall).0
                 }
-                None => Step { changed: false, reload: None, wake_at: None, read_again: false },
+                None => self.pass(now.wall),
             },
         }
     }
 
     fn assess(&self, material: &Material, now: SystemTime) -> Assessment {
-        check::assess(&self.spec, material, &self.trusted, now)
+        let trusted = Trusted { overlap: self.lapsed(self.trusted.overlap.clone(), now), ..self.trusted.clone() };
+        check::assess_beside(&self.spec, material, &trusted, self.prospect(material, now), now)
     }
 
     /// The reading is set aside; what was due meanwhile is not.
     fn read_again(&mut self, now: Now) -> Step {
         let due = self.wake_at.is_some_and(|at| at <= now.wall);
-        let step = if due {
-            self.handle(Event::TimePassed, now)
-        } else {
-            Step { changed: false, reload: None, wake_at: self.wake_at, read_again: false }
-        };
+        let step =
+            if due { self.take(Event::TimePassed, now) } else { Step { wake_at: self.wake_at, ..Step::default() } };
         Step { read_again: true, ..step }
     }
 
@@ -204,8 +221,11 @@ impl Lifecycle {
     fn settle(&mut self, mut material: Material, assessment: &Assessment, now: SystemTime) -> (Step, bool) {
         self.keep(assessment);
         material.share(self.credential.as_ref(), &self.trusted, &self.state.on_disk, &self.state.crls);
-        let (findings, wake_at) = self.findings(&material, assessment, now);
         let snapshot = self.snapshot();
+        if snapshot.is_some() {
+            self.retain(self.trusted.overlap.clone().capped(now + self.longest()));
+        }
+        let (findings, wake_at) = self.findings(&material, assessment, now);
         let published = snapshot.as_ref().map(|snapshot| snapshot.generation()) != self.generation();
         let published_at = if published { Some(now) } else { self.state.published_at };
         let before = &self.state;
@@ -213,10 +233,11 @@ impl Lifecycle {
             && *before.findings == findings
             && Arc::ptr_eq(&before.on_disk, material.on_disk())
             && Arc::ptr_eq(&before.crls, material.crls_on_disk())
+            && self.trusted.overlap.is_as(&before.overlap)
             && before.spec == self.spec;
         if !same {
             let (spec, on_disk) = (Arc::clone(&self.spec), Arc::clone(material.on_disk()));
-            let (crls, overlap) = (Arc::clone(material.crls_on_disk()), Arc::clone(&before.overlap));
+            let (crls, overlap) = (Arc::clone(material.crls_on_disk()), self.trusted.overlap.told());
             self.state = Arc::new(IdentityState {
                 spec,
                 snapshot,
@@ -229,11 +250,13 @@ impl Lifecycle {
         }
         self.material = Some(material);
         self.wake_at = wake_at;
-        (Step { changed: !same, reload: None, wake_at, read_again: false }, published)
+        (Step { changed: !same, wake_at, ..Step::default() }, published)
     }
 
     fn keep(&mut self, assessment: &Assessment) {
+        self.retain(assessment.trusted.overlap.clone());
         self.trusted = assessment.trusted.clone();
+        self.bundle_is_of_file |= matches!(assessment.bundle, Verdict::Admitted(_));
         self.lacks_trust = assessment.lacks_trust;
         match &assessment.credential {
             // With nothing to hold it against where that is wanted, a credential has not shown what it is worth.
@@ -258,7 +281,8 @@ impl Lifecycle {
         now: SystemTime,
     ) -> (Vec<Finding>, Option<SystemTime>) {
         let mut findings = assessment.findings.clone();
-        let mut changes = vec![assessment.next_change];
+        findings.extend(self.trusted.overlap.finding(&self.spec));
+        let mut changes = vec![assessment.next_change, self.trusted.overlap.next_end()];
         if let Some(credential) = &self.credential {
             let on_disk = material.holds(credential);
             if !on_disk {

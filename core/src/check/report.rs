@@ -93,6 +93,6 @@ fn is_useless(check: Check) -> bool {
 
 /// The first instant at which a certificate that ends with `not_after` has expired: it is valid through that whole second
 /// (RFC 5280 §4.1.2.5).
-pub(super) fn expiry(not_after: SystemTime) -> SystemTime {
+pub(crate) fn expiry(not_after: SystemTime) -> SystemTime {
     not_after + Duration::from_secs(1)
 }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use crate::bundle::{Bundle, Bundles};
 use crate::material::Crls;
+use crate::overlap::Overlap;
 
 /// The last good of everything that trust is made of, each for itself: what is broken keeps nothing else from taking effect.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trusted {
     /// The own bundle, with the CRLs in its file.
     pub(crate) bundle: Option<Arc<Bundle>>,
+    /// What left its file and stays trusted for a while.
+    pub(crate) overlap: Overlap,
     /// The CRLs of each file of them.
     pub(crate) crls: BTreeMap<PathBuf, Crls>,
     /// The bundles of federated trust domains.
@@ -19,15 +22,15 @@ pub struct Trusted {
 }
 
 impl Trusted {
-    /// The own bundle with all CRLs there are.
+    /// The own bundle with all CRLs there are, and with what left its file.
     #[must_use]
     pub fn own(&self) -> Option<Arc<Bundle>> {
         let bundle = self.bundle.as_ref()?;
         if self.crls.is_empty() {
-            return Some(Arc::clone(bundle));
+            return Some(self.overlap.merge(bundle));
         }
         let crls = bundle.crls().iter().chain(self.crls.values().flat_map(|crls| crls.iter())).cloned();
-        Some(Arc::new(Bundle::new(bundle.anchors().to_vec(), crls.collect())))
+        Some(self.overlap.merge(&Arc::new(Bundle::new(bundle.anchors().to_vec(), crls.collect()))))
     }
 
     /// All bundles, as they are published.

@@ -200,7 +200,7 @@ fn a_torn_pair_is_read_again_before_anybody_is_alarmed() {
         good.clone().with_bundle(""),
     ] {
         let step = kept.first_read(&torn);
-        assert_eq!(step, Step { changed: false, reload: None, wake_at, read_again: true });
+        assert_eq!(step, Step { wake_at, read_again: true, ..Step::default() });
         assert_eq!(kept.told(), []);
         let step = kept.read(&torn);
         assert_eq!((step.read_again, step.reload), (false, Some(Reload::Rejected)));
@@ -259,7 +259,7 @@ fn a_rejected_bundle_keeps_the_last_good_one_and_a_new_credential_is_published_a
 
 #[test]
 fn a_bundle_that_disowns_our_own_leaf_is_published() {
-    for spec in [spec(), dedicated()] {
+    for spec in [IdentitySpec { overlap: Duration::ZERO, ..spec() }, dedicated()] {
         let (mut kept, root, other) = (Kept::new(spec), Entity::root("root"), Entity::root("other"));
         let leaf = root.leaf();
         let _ = kept.read(&Files::of(&leaf, &[], &[&root, &other]));
@@ -463,7 +463,7 @@ fn other_files_are_not_judged_by_what_was_read_of_the_old_ones() {
     let mut spec = spec();
     spec.files.bundle = Some(BundleFile::Dedicated("/trust/ca.crt".into()));
     kept.lifecycle.respec(Arc::new(spec));
-    assert_eq!(kept.time(now() + HOUR), Step { changed: false, reload: None, wake_at: None, read_again: false });
+    assert_eq!(kept.time(now() + HOUR), Step::default());
     assert_eq!(kept.generation(), 0);
 }
 
@@ -562,3 +562,6 @@ proptest! {
         }
     }
 }
+
+#[path = "overlap_tests.rs"]
+mod overlap_tests;

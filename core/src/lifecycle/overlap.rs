@@ -1,0 +1,89 @@
+//! What leaves a credential's `ca.crt` stays trusted for a while.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::{Check, IdentityState, Lifecycle, Material, Part, Step, check, same};
+use crate::overlap::Overlap;
+use crate::spec::{BundleFile, IdentitySpec};
+
+impl Lifecycle {
+    /// What was remembered of an earlier process: before the first event.
+    pub(crate) fn recall(&mut self, overlap: Overlap) {
+        self.trusted.overlap = overlap;
+    }
+
+    /// The anchors that left the bundle's file and stay trusted.
+    pub(crate) fn overlap(&self) -> &Overlap {
+        &self.trusted.overlap
+    }
+
+    /// What [`Step::remember`] asked for is done.
+    pub(crate) fn remembered(&mut self) {
+        self.unremembered = false;
+    }
+
+    /// What is retained once the bundle of `material` is the last good.
+    pub(super) fn prospect(&self, material: &Material, now: SystemTime) -> Overlap {
+        let mut overlap = self.lapsed(self.trusted.overlap.clone(), now);
+        let Part::Whole(incoming) = &material.bundle else { return overlap };
+        match &self.trusted.bundle {
+            Some(outgoing) if self.bundle_is_of_file && self.state.snapshot.is_some() => {
+                let leaf_ends = self.credential.as_ref().map(|credential| check::expiry(credential.leaf().not_after));
+                let latest = now + self.longest();
+                let crls = self.trusted.own();
+                let crls = crls.as_ref().map_or(&[][..], |own| own.crls());
+                overlap.replaced(outgoing, crls, incoming, leaf_ends.map_or(latest, |end| end.min(latest)));
+            }
+            _ => overlap.returned(incoming),
+        }
+        self.lapsed(overlap, now)
+    }
+
+    /// What is left of an overlap by now.
+    pub(super) fn lapsed(&self, overlap: Overlap, now: SystemTime) -> Overlap {
+        match self.longest() {
+            Duration::ZERO => Overlap::default(),
+            // Before anything is published the clock may be one that was never set.
+            longest if self.state.snapshot.is_some() => overlap.passed(now).capped(now + longest),
+            _ => overlap.passed(now),
+        }
+    }
+
+    /// How long an anchor may be retained at the most.
+    pub(super) fn longest(&self) -> Duration {
+        match self.spec.files.bundle {
+            Some(BundleFile::OfCredential(_)) => self.spec.overlap.min(IdentitySpec::OVERLAP),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Retains this from now on.
+    pub(super) fn retain(&mut self, overlap: Overlap) {
+        self.unremembered |= overlap != self.trusted.overlap;
+        self.trusted.overlap = overlap;
+    }
+
+    /// Time has passed without a reading that could be assessed: what is retained comes to its end all the same.
+    pub(super) fn pass(&mut self, now: SystemTime) -> Step {
+        self.retain(self.lapsed(self.trusted.overlap.clone(), now));
+        let changed = self.state.snapshot.is_some() && !self.trusted.overlap.is_as(&self.state.overlap);
+        if changed {
+            let snapshot = self.snapshot();
+            let findings = self.state.findings.iter().filter(|finding| finding.check != Check::TrustOverlap).cloned();
+            self.state = Arc::new(IdentityState {
+                published_at: if same(self.state.snapshot.as_ref(), snapshot.as_ref()) {
+                    self.state.published_at
+                } else {
+                    Some(now)
+                },
+                snapshot,
+                findings: findings.chain(self.trusted.overlap.finding(&self.spec)).collect(),
+                overlap: self.trusted.overlap.told(),
+                ..IdentityState::clone(&self.state)
+            });
+        }
+        self.wake_at = self.trusted.overlap.next_end();
+        Step { changed, wake_at: self.wake_at, ..Step::default() }
+    }
+}

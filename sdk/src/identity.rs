@@ -11,6 +11,7 @@
 //! consumer that could not use the generation it found has none to keep, and so no say in the next one.
 
 mod builder;
+mod clock;
 mod health;
 mod policy;
 mod status;
@@ -24,6 +25,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
+
+pub use evercert_core::path::StaleCrls;
 
 pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError};
 pub use policy::ExpiryPolicy;
@@ -211,6 +214,7 @@ struct Shared {
     state: watch::Sender<State>,
     consumers: Mutex<Vec<Attached>>,
     expiry: ExpiryPolicy,
+    stale_crls: StaleCrls,
     tally: Arc<Tally>,
     /// Whether a rustls config of the user's own may use the identity: its connections are in no tally.
     untallied: AtomicBool,

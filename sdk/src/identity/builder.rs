@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use evercert_core::path::StaleCrls;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -29,12 +30,18 @@ pub struct IdentityBuilder {
     open: Open,
     timeout: Duration,
     expiry: ExpiryPolicy,
+    stale_crls: StaleCrls,
 }
 
 impl IdentityBuilder {
     /// `open` gives the identity's name and its source. It runs at the start, inside the tokio runtime.
     pub(crate) fn new(open: impl FnOnce() -> Result<(Arc<str>, Arc<dyn Source>), OpenError> + Send + 'static) -> Self {
-        Self { open: Box::new(open), timeout: START_TIMEOUT, expiry: ExpiryPolicy::default() }
+        Self {
+            open: Box::new(open),
+            timeout: START_TIMEOUT,
+            expiry: ExpiryPolicy::default(),
+            stale_crls: StaleCrls::default(),
+        }
     }
 
     /// How long to wait for the first generation; [`START_TIMEOUT`] unless set.
@@ -46,6 +53,13 @@ impl IdentityBuilder {
     /// What becomes of servers and channels when the own leaf has expired; [`ExpiryPolicy::Retain`] unless set.
     pub fn expiry_policy(mut self, policy: ExpiryPolicy) -> Self {
         self.expiry = policy;
+        self
+    }
+
+    /// What becomes of peers whose issuer's CRL should have been replaced by a newer one; [`StaleCrls::Accept`] unless set. It holds
+    /// for handshakes and for connections that exist.
+    pub fn stale_crls(mut self, answer: StaleCrls) -> Self {
+        self.stale_crls = answer;
         self
     }
 
@@ -91,6 +105,7 @@ impl IdentityBuilder {
             state: sender,
             consumers: Mutex::default(),
             expiry: self.expiry,
+            stale_crls: self.stale_crls,
             tally: Arc::default(),
             untallied: AtomicBool::new(false),
         });

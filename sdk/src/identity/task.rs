@@ -8,6 +8,7 @@ use evercert_core::clock::rfc3339;
 use evercert_core::snapshot::Snapshot;
 use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::status::{RefusedGeneration, State};
 use super::tally::Count;
 use super::{Attached, Commit, ExpiryPolicy, Shared};
@@ -17,16 +18,14 @@ use crate::tls::Generation;
 /// How often a refused generation is tried again: what refused it may be gone.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
-/// How often the clock is held against the end of the leaf, at the least: it may be set meanwhile.
-const CLOCK_CHECK: Duration = Duration::from_secs(30);
-
 /// How long changes in the number of older connections are collected before they are reported.
 const TALLY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Follows the source until the identity is dropped or the source ends.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut states = shared.source.state();
-    let mut told = Told::default();
+    let mut told = None;
+    let mut clock = Clock::default();
     let mut delivered = true;
     let mut retry_at = Instant::now();
     loop {
@@ -35,7 +34,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             let state = states.borrow_and_update().clone();
             shared.follow(state);
         }
-        let until_expiry = shared.look_at_expiry(SystemTime::now(), &mut told);
+        let until = shared.look_at(&mut clock, SystemTime::now());
         let snapshot = states.borrow().snapshot.clone();
         if let Some(snapshot) = snapshot {
             shared.report(&snapshot, &mut told);
@@ -51,24 +50,24 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 Err(_) => break,
             },
             () = tokio::time::sleep_until(retry_at), if refused => true,
-            () = tokio::time::sleep(until_expiry) => false,
+            () = tokio::time::sleep(until) => false,
             () = older => false,
         };
     }
     tracing::warn!(identity = %shared.name, "the source has ended; the last generation stays in use");
     shared.state.send_modify(|state| state.connected = false);
     loop {
-        let until_expiry = shared.look_at_expiry(SystemTime::now(), &mut told);
-        tokio::time::sleep(until_expiry).await;
+        let until = shared.look_at(&mut clock, SystemTime::now());
+        tokio::time::sleep(until).await;
     }
 }
 
-/// What others have been told.
-#[derive(Debug, Default)]
-struct Told {
-    report: Option<Report>,
-    /// The end of the leaf that the log said to have expired.
-    expired: Option<SystemTime>,
+/// What is new of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Content,
+    /// Who is trusted by it.
+    Time,
 }
 
 impl Shared {
@@ -104,7 +103,7 @@ impl Shared {
     }
 
     /// What became of the snapshot delivered last, where that is news.
-    fn report(&self, snapshot: &Snapshot, told: &mut Told) {
+    fn report(&self, snapshot: &Snapshot, told: &mut Option<Report>) {
         let count = self.tally.count();
         let report = {
             let state = self.state.borrow();
@@ -121,8 +120,8 @@ impl Shared {
                 not_after: state.current.as_deref().and_then(Generation::not_after),
             }
         };
-        if told.report.as_ref() != Some(&report) {
-            told.report = Some(report.clone());
+        if told.as_ref() != Some(&report) {
+            *told = Some(report.clone());
             self.source.report(report);
         }
     }
@@ -133,17 +132,17 @@ impl Shared {
 
     /// Loads the snapshot and puts it to use.
     fn swap(&self, snapshot: &Arc<Snapshot>, previous: Option<&Generation>) -> Result<(), Refusal> {
-        let generation = Generation::following(Arc::clone(snapshot), previous)?;
+        let generation = Generation::following(Arc::clone(snapshot), previous, self.stale_crls)?;
         match generation.not_after() {
             Some(end) if self.expiry == ExpiryPolicy::FailClosed && generation.has_expired(SystemTime::now()) => {
                 Err(Refusal::Expired(end))
             }
-            _ => self.commit(Arc::new(generation)),
+            _ => self.commit(Arc::new(generation), Change::Content),
         }
     }
 
     /// Has every consumer prepare the generation, and only then puts it to use.
-    fn commit(&self, generation: Arc<Generation>) -> Result<(), Refusal> {
+    pub(super) fn commit(&self, generation: Arc<Generation>, change: Change) -> Result<(), Refusal> {
         let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
         consumers.retain(Attached::is_alive);
         let mut commits: Vec<(&mut bool, Commit)> = Vec::with_capacity(consumers.len());
@@ -161,56 +160,20 @@ impl Shared {
             commit();
             *idle = false;
         }
-        log_swap(&self.name, &generation);
+        if change == Change::Content {
+            log_swap(&self.name, &generation);
+        }
         self.tally.swap(generation.sequence());
         self.state.send_modify(|state| {
             state.current = Some(generation);
-            state.swaps += 1;
-            state.refused = None;
+            if change == Change::Content {
+                state.swaps += 1;
+                state.refused = None;
+            }
             state.withdrawn = None;
         });
         drop(consumers);
         Ok(())
-    }
-
-    /// Holds the end of the current leaf against the clock; gives the time until it has to be looked at again.
-    fn look_at_expiry(&self, now: SystemTime, told: &mut Told) -> Duration {
-        let (current, withdrawn) = {
-            let state = self.state.borrow();
-            (state.current.clone(), state.withdrawn.is_some())
-        };
-        let Some((generation, end)) = current.and_then(|current| Some((Arc::clone(&current), current.not_after()?)))
-        else {
-            return CLOCK_CHECK;
-        };
-        if !generation.has_expired(now) {
-            told.expired = None;
-            // The clock was set back.
-            if withdrawn && let Err(refusal) = self.commit(generation) {
-                tracing::warn!(identity = %self.name, %refusal, "a generation that is valid again cannot be used");
-            }
-            let left = end.duration_since(now).unwrap_or_default() + Duration::from_secs(1);
-            return left.min(CLOCK_CHECK);
-        }
-        if told.expired.replace(end) != Some(end) {
-            tracing::error!(
-                identity = %self.name, not_after = rfc3339(end), policy = ?self.expiry,
-                "the leaf in use has expired and nothing newer has come"
-            );
-        }
-        if self.expiry == ExpiryPolicy::FailClosed && !withdrawn {
-            self.withdraw(Refusal::Expired(end));
-        }
-        CLOCK_CHECK
-    }
-
-    fn withdraw(&self, refusal: Refusal) {
-        let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        for consumer in consumers.iter().filter_map(|attached| attached.consumer.upgrade()) {
-            consumer.withdraw(&refusal);
-        }
-        self.state.send_modify(|state| state.withdrawn = Some(refusal));
-        drop(consumers);
     }
 
     /// The same content under another number: consumers keep what they have.

@@ -109,7 +109,7 @@ impl Connections {
         facts.settled = fate.settled;
         let live = Live {
             session: Arc::clone(&session),
-            verified: if facts.standing.older { &current } else { session.generation() }.trust().cloned(),
+            verified: current.trust().cloned(),
             facts,
             fate,
             cut: cut.clone(),
@@ -123,9 +123,7 @@ impl Connections {
             self.stirred.notify_one();
         }
         let entry = Entry { connections: Arc::clone(self), number, cut };
-        if facts.standing.older {
-            session.verify(&current, now.wall)?;
-        }
+        session.verify(&current, now.wall)?;
         Ok(entry)
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use evercert_core::credential::Credential;
 use evercert_core::crypto;
+use evercert_core::path::StaleCrls;
 use evercert_core::snapshot::Snapshot;
 use rustls::InconsistentKeys;
 use rustls::sign::CertifiedKey;
@@ -34,16 +35,20 @@ impl Generation {
     /// [`Refusal::Credential`]: the key is of a kind the crypto provider does not know, or is not the leaf's.
     /// [`Refusal::Bundle`]: no anchor of the bundle can be used.
     pub fn load(snapshot: Arc<Snapshot>) -> Result<Self, Refusal> {
-        Self::following(snapshot, None)
+        Self::following(snapshot, None, StaleCrls::default())
     }
 
     /// Loads the snapshot that follows `previous`. Equal bundles are the same trust, so that nobody is verified again for nothing.
-    pub(crate) fn following(snapshot: Arc<Snapshot>, previous: Option<&Self>) -> Result<Self, Refusal> {
+    pub(crate) fn following(
+        snapshot: Arc<Snapshot>,
+        previous: Option<&Self>,
+        stale_crls: StaleCrls,
+    ) -> Result<Self, Refusal> {
         let certified_key = snapshot.credential().map(|credential| certified_key(credential)).transpose()?;
         let unchanged = previous.and_then(Self::trust).filter(|trust| trust.bundles() == snapshot.bundles());
         let trust = match unchanged {
             Some(trust) => Some(Arc::clone(trust)),
-            None => Trust::load(snapshot.bundles())?.map(Arc::new),
+            None => Trust::load(snapshot.bundles(), stale_crls)?.map(Arc::new),
         };
         let sequence = previous.map_or(FIRST, |previous| previous.sequence + 1);
         Ok(Self { certified_key: certified_key.map(Arc::new), trust, snapshot, sequence })
@@ -82,6 +87,12 @@ impl Generation {
     #[must_use]
     pub fn not_after(&self) -> Option<SystemTime> {
         self.snapshot.credential().map(|credential| credential.leaf().not_after)
+    }
+
+    /// The same, to hold peers against once more: time alone has changed who is trusted.
+    pub(crate) fn trusting_again(&self) -> Result<Self, Refusal> {
+        let trust = self.trust.as_ref().map(|trust| trust.again()).transpose()?.flatten();
+        Ok(Self { trust: trust.map(Arc::new), ..self.clone() })
     }
 
     /// The same content under the number another run of the publisher gave it. For a snapshot of equal digest only.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use evercert_core::bundle::Bundles;
-use evercert_core::path::{PathError, PathValidator, Role};
+use evercert_core::path::{PathError, PathValidator, Role, StaleCrls};
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
@@ -18,6 +18,7 @@ use crate::spiffe::SpiffeId;
 #[derive(Debug)]
 pub struct Trust {
     bundles: Bundles,
+    stale_crls: StaleCrls,
     own: Option<PathValidator>,
     federated: BTreeMap<String, PathValidator>,
 }
@@ -28,24 +29,36 @@ impl Trust {
     /// # Errors
     ///
     /// [`Refusal::Bundle`]: no anchor of a bundle can be used, or a CRL cannot be parsed.
-    pub fn load(bundles: &Bundles) -> Result<Option<Self>, Refusal> {
+    pub fn load(bundles: &Bundles, stale_crls: StaleCrls) -> Result<Option<Self>, Refusal> {
         if bundles.own.is_none() && bundles.federated.is_empty() {
             return Ok(None);
         }
-        let own = bundles.own.as_deref().map(PathValidator::new).transpose();
+        let load = |bundle| PathValidator::new(bundle).map(|validator| validator.with_stale_crls(stale_crls));
+        let own = bundles.own.as_deref().map(load).transpose();
         let own = own.map_err(|error| Refusal::Bundle(error.to_string()))?;
         let federated = bundles.federated.iter().map(|(domain, bundle)| {
-            let validator = PathValidator::new(bundle);
+            let validator = load(bundle);
             let refused = |error| Refusal::Bundle(format!("of the federated trust domain {domain}: {error}"));
             validator.map(|validator| (domain.clone(), validator)).map_err(refused)
         });
-        Ok(Some(Self { bundles: bundles.clone(), own, federated: federated.collect::<Result<_, _>>()? }))
+        Ok(Some(Self { bundles: bundles.clone(), stale_crls, own, federated: federated.collect::<Result<_, _>>()? }))
     }
 
     /// What it was loaded from.
     #[must_use]
     pub fn bundles(&self) -> &Bundles {
         &self.bundles
+    }
+
+    /// The same, loaded again: for those who tell by its address whether they have held their peers against it.
+    pub(super) fn again(&self) -> Result<Option<Self>, Refusal> {
+        Self::load(&self.bundles, self.stale_crls)
+    }
+
+    /// The next instant at which time alone changes who is trusted.
+    #[must_use]
+    pub fn changes_after(&self, now: SystemTime) -> Option<SystemTime> {
+        self.own.iter().chain(self.federated.values()).filter_map(|validator| validator.changes_after(now)).min()
     }
 
     /// Validates the path of a peer in `role` at `now`; names are not looked at, but for the trust domain that chooses the bundle.
@@ -111,7 +124,7 @@ mod tests {
     fn a_partners_ca_vouches_for_the_partners_trust_domain_alone_and_nobody_elses_for_it() {
         let (own, partner) = (Authority::new("own"), Authority::new("partner"));
         let federated = BTreeMap::from([("partner.example.org".to_owned(), bundle(&partner))]);
-        let trust = Trust::load(&Bundles { own: Some(bundle(&own)), federated }).unwrap().unwrap();
+        let trust = Trust::load(&Bundles { own: Some(bundle(&own)), federated }, StaleCrls::Accept).unwrap().unwrap();
         let of = |uri: &str| Leaf::for_dns("a.example.org").uri(uri);
         assert!(trusts(&trust, &own, Leaf::for_dns("a.example.org")));
         assert!(trusts(&trust, &own, of("spiffe://example.org/a")));
@@ -127,13 +140,13 @@ mod tests {
     fn federated_bundles_alone_trust_nobody_else() {
         let partner = Authority::new("partner");
         let federated = BTreeMap::from([("partner.example.org".to_owned(), bundle(&partner))]);
-        let trust = Trust::load(&Bundles { own: None, federated }).unwrap().unwrap();
+        let trust = Trust::load(&Bundles { own: None, federated }, StaleCrls::Accept).unwrap().unwrap();
         assert!(trusts(&trust, &partner, Leaf::for_dns("a.example.org").uri("spiffe://partner.example.org/a")));
         assert!(!trusts(&trust, &partner, Leaf::for_dns("a.example.org")));
     }
 
     #[test]
     fn no_bundle_is_no_trust() {
-        assert!(Trust::load(&Bundles::default()).unwrap().is_none());
+        assert!(Trust::load(&Bundles::default(), StaleCrls::Accept).unwrap().is_none());
     }
 }

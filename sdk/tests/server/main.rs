@@ -9,6 +9,7 @@ mod like_tonic;
 mod patient;
 mod resumption;
 mod serving;
+mod stale;
 mod stalled;
 mod support;
 mod swap;

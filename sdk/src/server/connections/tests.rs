@@ -2,7 +2,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use evercert_core::bundle::{Bundle, Bundles};
-use evercert_core::path::Role;
+use evercert_core::path::{Role, StaleCrls};
 use evercert_core::snapshot::Snapshot;
 use evercert_fixtures::Authority;
 use rustls_pki_types::CertificateDer;
@@ -15,12 +15,12 @@ struct Generations(Arc<Generation>);
 
 impl Generations {
     fn new(trusted: &[&Authority]) -> Self {
-        Self(Arc::new(Generation::following(snapshot(1, trusted), None).unwrap()))
+        Self(Arc::new(Generation::following(snapshot(1, trusted), None, StaleCrls::Accept).unwrap()))
     }
 
     fn next(&mut self, trusted: &[&Authority]) -> Arc<Generation> {
         let number = self.0.sequence() + 1;
-        self.0 = Arc::new(Generation::following(snapshot(number, trusted), Some(&self.0)).unwrap());
+        self.0 = Arc::new(Generation::following(snapshot(number, trusted), Some(&self.0), StaleCrls::Accept).unwrap());
         Arc::clone(&self.0)
     }
 }

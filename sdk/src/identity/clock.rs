@@ -1,0 +1,90 @@
+//! What time alone changes of an identity: the end of its leaf, and whom it trusts.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use evercert_core::clock::rfc3339;
+
+use super::task::Change;
+use super::{ExpiryPolicy, Shared};
+use crate::source::Refusal;
+
+/// How often the clock is looked at, at the least: it may be set meanwhile.
+const CLOCK_CHECK: Duration = Duration::from_secs(30);
+
+/// What was seen of the clock.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// The end of the leaf that the log said to have expired.
+    expired: Option<SystemTime>,
+    /// Up to when it has been looked at whether time alone changes who is trusted.
+    trusted_until: Option<SystemTime>,
+}
+
+impl Shared {
+    /// Looks whether something has changed, and gives the time until it has to be looked at again.
+    pub(super) fn look_at(&self, clock: &mut Clock, now: SystemTime) -> Duration {
+        self.look_at_expiry(clock, now).min(self.look_at_trust(clock, now))
+    }
+
+    /// Has live connections held against the current generation once more when an anchor or, where stale CRLs are rejected, a CRL has
+    /// come to its end since the last look.
+    fn look_at_trust(&self, clock: &mut Clock, now: SystemTime) -> Duration {
+        let current = self.state.borrow().current.clone();
+        let Some((generation, trust)) =
+            current.and_then(|current| Some((Arc::clone(&current), current.trust()?.clone())))
+        else {
+            return CLOCK_CHECK;
+        };
+        let due = clock.trusted_until.replace(now).and_then(|before| trust.changes_after(before));
+        if due.is_some_and(|due| due <= now) && self.state.borrow().withdrawn.is_none() {
+            let again = generation.trusting_again().and_then(|again| self.commit(Arc::new(again), Change::Time));
+            match again {
+                Ok(()) => tracing::info!(identity = %self.name, "who is trusted has changed with time"),
+                Err(refusal) => tracing::warn!(identity = %self.name, %refusal, "nobody is trusted any more"),
+            }
+        }
+        let next = trust.changes_after(now).and_then(|next| next.duration_since(now).ok());
+        next.map_or(CLOCK_CHECK, |left| left + Duration::from_secs(1)).min(CLOCK_CHECK)
+    }
+
+    /// Holds the end of the current leaf against the clock; gives the time until it has to be looked at again.
+    fn look_at_expiry(&self, clock: &mut Clock, now: SystemTime) -> Duration {
+        let (current, withdrawn) = {
+            let state = self.state.borrow();
+            (state.current.clone(), state.withdrawn.is_some())
+        };
+        let Some((generation, end)) = current.and_then(|current| Some((Arc::clone(&current), current.not_after()?)))
+        else {
+            return CLOCK_CHECK;
+        };
+        if !generation.has_expired(now) {
+            clock.expired = None;
+            // The clock was set back.
+            if withdrawn && let Err(refusal) = self.commit(generation, Change::Content) {
+                tracing::warn!(identity = %self.name, %refusal, "a generation that is valid again cannot be used");
+            }
+            let left = end.duration_since(now).unwrap_or_default() + Duration::from_secs(1);
+            return left.min(CLOCK_CHECK);
+        }
+        if clock.expired.replace(end) != Some(end) {
+            tracing::error!(
+                identity = %self.name, not_after = rfc3339(end), policy = ?self.expiry,
+                "the leaf in use has expired and nothing newer has come"
+            );
+        }
+        if self.expiry == ExpiryPolicy::FailClosed && !withdrawn {
+            self.withdraw(Refusal::Expired(end));
+        }
+        CLOCK_CHECK
+    }
+
+    fn withdraw(&self, refusal: Refusal) {
+        let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        for consumer in consumers.iter().filter_map(|attached| attached.consumer.upgrade()) {
+            consumer.withdraw(&refusal);
+        }
+        self.state.send_modify(|state| state.withdrawn = Some(refusal));
+        drop(consumers);
+    }
+}

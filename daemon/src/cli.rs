@@ -3,8 +3,10 @@
 mod admin;
 mod config;
 mod moment;
+mod reload;
 mod run;
 mod status;
+mod trust;
 mod watch;
 
 use std::ffi::OsString;
@@ -35,6 +37,8 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(args) => config::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Watch(args) => watch::run(&args),
+        Command::Reload(args) => reload::run(&args),
+        Command::Trust(args) => trust::run(&args),
     }
 }
 
@@ -75,6 +79,7 @@ pub(crate) fn report(error: &dyn std::error::Error, status: Status) -> ExitCode 
     after_help = "\
 Examples:
   evercertd run                    the daemon, in the foreground
+  evercertd reload                 after the configuration was changed
   evercertd status                 every identity, and who is still on an older certificate
   evercertd config                 the default configuration, every key documented
 
@@ -97,4 +102,8 @@ enum Command {
     Status(status::Args),
     /// Follow the status live
     Watch(watch::Args),
+    /// Have the running daemon read its configuration and every identity's files again
+    Reload(reload::Args),
+    /// Show the anchors that are trusted though they left their ca.crt
+    Trust(trust::Args),
 }

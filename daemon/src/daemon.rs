@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{Keeper, KeeperSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::collisions::Collisions;
 use crate::config::Config;
+use crate::control::{Control, Reloaded, Request};
 use crate::http::{self, Pages};
 use crate::journal::Journal;
 use crate::metrics::{Measured, Metrics};
@@ -38,7 +39,7 @@ use crate::systemd::{self, Activation};
 pub(crate) use error::StartError;
 
 use hints::Hints;
-use job::{Job, Jobs, Outcome};
+use job::{Asked, Job, Jobs, Outcome};
 use listeners::Listeners;
 
 /// How long streams and connections are waited for at the end. With what the runtime takes, an exit stays under 2 s.
@@ -73,8 +74,8 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
 /// What the configuration asks for now. A file system that does not answer delays the start for a moment, not for
 /// ever: what it holds is picked up when it does.
 async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, hints: &Hints) -> Result<Sources, StartError> {
-    jobs.start(Job::Look { config: Arc::clone(config), known: Vec::new(), hints: hints.descriptor() });
-    let Outcome::Looked(Some(sources)) = jobs.finished().await else {
+    jobs.start(Job::Look { config: Arc::clone(config), known: Vec::new(), hints: hints.descriptor() }, None);
+    let (Outcome::Looked(Some(sources)), _) = jobs.finished().await else {
         warn!("directories did not answer in time; starting without what they hold");
         return Ok(Sources { specs: config.identities.clone(), ..Sources::default() });
     };
@@ -123,6 +124,7 @@ struct Daemon {
     collision_findings: Arc<Collisions>,
     wanted: watch::Sender<Arc<[IdentityId]>>,
     info: watch::Sender<DaemonInfo>,
+    requests: mpsc::Receiver<Request>,
     pages: Pages,
     store: Arc<Store>,
     servers: JoinSet<()>,
@@ -161,7 +163,9 @@ impl Daemon {
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
         let decisions = Arc::clone(&pages.metrics) as _;
-        let context = Context { store: Arc::clone(&store), subscribers, decisions, wanted: wanted_now, info: info_now };
+        let (control, requests) = Control::new();
+        let context =
+            Context { store: Arc::clone(&store), subscribers, decisions, wanted: wanted_now, info: info_now, control };
         let limits = serve::Limits::new(config.limits.connections(), config.limits.connections_per_uid());
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));
@@ -180,6 +184,7 @@ impl Daemon {
             collision_findings,
             wanted,
             info,
+            requests,
             pages,
             store,
             servers,
@@ -201,11 +206,9 @@ impl Daemon {
             tokio::select! {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
-                _ = signals.hangup.recv() => {
-                    systemd::reloading();
-                    self.jobs.start(Job::Reload { file: self.file.clone(), hints: self.hints.descriptor() });
-                }
-                outcome = self.jobs.finished(), if self.jobs.is_running() => self.finish(outcome),
+                _ = signals.hangup.recv() => self.reload(None),
+                Some(request) = self.requests.recv() => self.answer(request),
+                (outcome, asked) = self.jobs.finished(), if self.jobs.is_running() => self.finish(outcome, asked),
                 // The pause gathers what a mount or a deployment does at once.
                 () = self.hints.heard(), if look_at.is_none() => look_at = Some(Box::pin(sleep(SETTLE))),
                 () = wait(look_at.as_mut()) => {
@@ -249,10 +252,21 @@ impl Daemon {
             return;
         }
         let (config, known) = (Arc::clone(&self.config), self.directories.clone());
-        self.jobs.start(Job::Look { config, known, hints: self.hints.descriptor() });
+        self.jobs.start(Job::Look { config, known, hints: self.hints.descriptor() }, None);
     }
 
-    fn finish(&mut self, outcome: Outcome) {
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Reload(answer) => self.reload(Some(answer)),
+        }
+    }
+
+    fn reload(&mut self, asked: Option<Asked>) {
+        systemd::reloading();
+        self.jobs.start(Job::Reload { file: self.file.clone(), hints: self.hints.descriptor() }, asked);
+    }
+
+    fn finish(&mut self, outcome: Outcome, asked: Vec<Asked>) {
         match outcome {
             Outcome::Looked(Some(sources)) => self.keep(sources),
             Outcome::Looked(None) => warn!("directories did not answer in time; what is known of them stays"),
@@ -260,11 +274,11 @@ impl Daemon {
                 self.warn_of_unchangeable(&config);
                 self.config = config;
                 self.keep(sources);
-                self.reloaded(None);
+                self.reloaded(None, asked);
             }
             Outcome::Reloaded(Err(error)) => {
                 error!(%error, "the configuration is refused; the old one stays");
-                self.reloaded(Some(error.to_string()));
+                self.reloaded(Some(error.to_string()), asked);
             }
         }
         if std::mem::take(&mut self.look_again) {
@@ -272,10 +286,17 @@ impl Daemon {
         }
     }
 
-    fn reloaded(&self, config_error: Option<String>) {
+    fn reloaded(&self, config_error: Option<String>, asked: Vec<Asked>) {
+        // Who reloads does not trust that events were enough, whatever becomes of the configuration.
+        self.keeper.rescan();
         self.pages.metrics.config_reloaded(config_error.is_none());
         if config_error.is_none() {
             info!(identities = self.wanted.borrow().len(), "the configuration was read again");
+        }
+        let reloaded = Reloaded { config_error: config_error.clone(), identities: self.wanted.borrow().len() };
+        for answer in asked {
+            // Who asked may have gone.
+            let _ = answer.send(reloaded.clone());
         }
         self.info.send_modify(|info| info.config_error = config_error);
         systemd::ready(&self.status());

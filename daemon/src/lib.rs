@@ -13,6 +13,7 @@ mod attest;
 mod cli;
 mod collisions;
 mod config;
+mod control;
 mod daemon;
 mod hardening;
 mod http;

@@ -13,6 +13,7 @@ mod connection;
 mod patience;
 mod quota;
 mod status;
+mod trust;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -29,6 +30,7 @@ use tonic_health::ServingStatus;
 pub(crate) use accept::Limits;
 
 use crate::attest::{Attestor, DecisionObserver};
+use crate::control::Control;
 use crate::store::Store;
 use crate::subscribers::Subscribers;
 
@@ -51,6 +53,8 @@ pub(crate) struct Context {
     /// The identities that are to be kept: known before their files were first read.
     pub(crate) wanted: watch::Receiver<Arc<[IdentityId]>>,
     pub(crate) info: watch::Receiver<DaemonInfo>,
+    /// Asks the daemon itself.
+    pub(crate) control: Control,
 }
 
 /// What the admin socket says of the daemon itself. Whoever wires the daemon writes it.

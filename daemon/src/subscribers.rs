@@ -126,6 +126,12 @@ impl SubscriberState {
         matches!(self, Self::Behind | Self::Refused)
     }
 
+    /// Whether something of it still uses an older generation than the published one, or may.
+    #[must_use]
+    pub(crate) fn is_unsettled(self) -> bool {
+        self.is_behind() || self == Self::Current
+    }
+
     fn of(report: Option<&v1::Report>, publication: Option<&Publication>) -> Self {
         let Some(publication) = publication else { return Self::Pending };
         let Some(report) = report.filter(|report| names(report, publication)) else { return Self::Behind };

@@ -779,6 +779,52 @@ pub struct IdentityStatus {
     /// The files it is read from.
     #[prost(string, repeated, tag = "12")]
     pub files: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The anchors among those published that are no longer on disk.
+    #[prost(message, repeated, tag = "13")]
+    pub retained: ::prost::alloc::vec::Vec<RetainedAnchor>,
+    /// The certificate revocation lists on disk.
+    #[prost(message, repeated, tag = "14")]
+    pub crls: ::prost::alloc::vec::Vec<Crl>,
+    /// The federated trust domains that are published.
+    #[prost(message, repeated, tag = "15")]
+    pub federated: ::prost::alloc::vec::Vec<Federated>,
+}
+/// An anchor that left the ca.crt beside the credential and stays trusted for a while.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetainedAnchor {
+    #[prost(message, optional, tag = "1")]
+    pub anchor: ::core::option::Option<CertificateFacts>,
+    /// When it is no longer trusted.
+    #[prost(message, optional, tag = "2")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A certificate revocation list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Crl {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+    /// RFC 4514.
+    #[prost(string, tag = "2")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Decimal; empty where it has none.
+    #[prost(string, tag = "3")]
+    pub number: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub this_update: ::core::option::Option<::prost_types::Timestamp>,
+    /// Absent where it says none.
+    #[prost(message, optional, tag = "5")]
+    pub next_update: ::core::option::Option<::prost_types::Timestamp>,
+    /// How many certificates it revokes.
+    #[prost(uint32, tag = "6")]
+    pub revoked: u32,
+}
+/// A federated trust domain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Federated {
+    #[prost(string, tag = "1")]
+    pub trust_domain: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub anchors: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Subscriber {
@@ -833,6 +879,39 @@ pub mod event {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Synced {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadResponse {
+    /// Why the configuration was refused, and the old one stays; empty: it was taken over.
+    #[prost(string, tag = "1")]
+    pub config_error: ::prost::alloc::string::String,
+    /// How many identities are kept now.
+    #[prost(uint32, tag = "2")]
+    pub identities: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrustRequest {
+    /// Empty: every identity.
+    #[prost(string, tag = "1")]
+    pub identity: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TrustResponse {
+    /// Those that retain anchors; where one was asked for, that one.
+    #[prost(message, repeated, tag = "1")]
+    pub identities: ::prost::alloc::vec::Vec<IdentityTrust>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IdentityTrust {
+    #[prost(string, tag = "1")]
+    pub identity: ::prost::alloc::string::String,
+    /// "node" or "pod".
+    #[prost(string, tag = "2")]
+    pub scope: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub retained: ::prost::alloc::vec::Vec<RetainedAnchor>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SubscriberState {
@@ -998,6 +1077,45 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("evercert.v1.Admin", "Events"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Reads the configuration again, as SIGHUP does, and then every identity's files. Answers once the configuration is taken
+        /// over or refused; what comes of the files is in the status.
+        pub async fn reload(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/evercert.v1.Admin/Reload");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("evercert.v1.Admin", "Reload"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The anchors that are trusted though they are no longer on disk. Fails with NOT_FOUND where no identity has that name.
+        pub async fn trust(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TrustRequest>,
+        ) -> std::result::Result<tonic::Response<super::TrustResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/evercert.v1.Admin/Trust");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("evercert.v1.Admin", "Trust"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1029,6 +1147,17 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::EventsRequest>,
         ) -> std::result::Result<tonic::Response<Self::EventsStream>, tonic::Status>;
+        /// Reads the configuration again, as SIGHUP does, and then every identity's files. Answers once the configuration is taken
+        /// over or refused; what comes of the files is in the status.
+        async fn reload(
+            &self,
+            request: tonic::Request<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status>;
+        /// The anchors that are trusted though they are no longer on disk. Fails with NOT_FOUND where no identity has that name.
+        async fn trust(
+            &self,
+            request: tonic::Request<super::TrustRequest>,
+        ) -> std::result::Result<tonic::Response<super::TrustResponse>, tonic::Status>;
     }
     /// What an operator may see, on the admin socket. Never a key.
     #[derive(Debug)]
@@ -1192,6 +1321,92 @@ pub mod admin_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evercert.v1.Admin/Reload" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReloadSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::ReloadRequest>
+                    for ReloadSvc<T> {
+                        type Response = super::ReloadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReloadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::reload(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReloadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evercert.v1.Admin/Trust" => {
+                    #[allow(non_camel_case_types)]
+                    struct TrustSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::TrustRequest>
+                    for TrustSvc<T> {
+                        type Response = super::TrustResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TrustRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::trust(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TrustSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

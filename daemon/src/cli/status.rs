@@ -63,7 +63,7 @@ async fn fetch(socket: &Socket) -> Result<StatusReport, Unreachable> {
 }
 
 /// Runs a command's future on a runtime of its own.
-pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Unreachable>>) -> Result<T, Unreachable> {
+pub(super) fn block_on<T, E: From<Unreachable>>(future: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|source| Unreachable::Other { path: "the runtime".into(), source })?.block_on(future)
 }

@@ -20,7 +20,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every change is one line: a generation is published, a finding comes or goes, a subscriber connects, takes a generation up,
-refuses it or leaves. When the daemon restarts, watching goes on.
+refuses it, settles (how many of its connections are still older) or leaves. When the daemon restarts, watching goes on.
 
 Exit status: 0 the reader of the output is gone, 2 the daemon cannot be reached at the start.")]
 pub(crate) struct Args {

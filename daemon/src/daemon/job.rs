@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::hints;
 use crate::config::{Config, ConfigError};
+use crate::control::Reloaded;
 use crate::sources::{self, Sources};
 
 /// How long a file system may take to answer.
@@ -59,19 +61,26 @@ pub(super) enum ReloadError {
 pub(super) struct Jobs {
     running: Option<Running>,
     waiting: Option<Job>,
+    /// Who is to be told how the reload ends that waits.
+    asked: Vec<Asked>,
     /// Held by the thread of a job, which may outlive the job's deadline.
     thread: Arc<()>,
 }
+
+/// Who asked for a reload. A signal waits for no answer.
+pub(super) type Asked = oneshot::Sender<Reloaded>;
 
 struct Running {
     handle: JoinHandle<Outcome>,
     deadline: Instant,
     is_reload: bool,
+    asked: Vec<Asked>,
 }
 
 impl Jobs {
-    /// Starts `job`, after the one that runs.
-    pub(super) fn start(&mut self, job: Job) {
+    /// Starts `job`, after the one that runs; `asked` is to be told how it ends.
+    pub(super) fn start(&mut self, job: Job, asked: Option<Asked>) {
+        self.asked.extend(asked);
         if self.running.is_some() {
             self.waiting = Some(job);
             return;
@@ -89,7 +98,12 @@ impl Jobs {
                 outcome
             })
         };
-        self.running = Some(Running { handle, deadline: Instant::now() + DEADLINE, is_reload });
+        self.running = Some(Running {
+            handle,
+            deadline: Instant::now() + DEADLINE,
+            is_reload,
+            asked: std::mem::take(&mut self.asked),
+        });
     }
 
     /// Whether there is something to wait for.
@@ -97,19 +111,20 @@ impl Jobs {
         self.running.is_some()
     }
 
-    /// What came of the job that runs. Never ends without one; may be dropped and called again.
-    pub(super) async fn finished(&mut self) -> Outcome {
+    /// What came of the job that runs, and who asked for it. Never ends without one; may be dropped and called again.
+    pub(super) async fn finished(&mut self) -> (Outcome, Vec<Asked>) {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let outcome = match timeout_at(running.deadline, &mut running.handle).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) if running.is_reload => Outcome::Reloaded(Err(ReloadError::TooSlow)),
             Ok(Err(_)) | Err(_) => Outcome::Looked(None),
         };
+        let asked = std::mem::take(&mut running.asked);
         self.running = None;
         if let Some(job) = self.waiting.take() {
-            self.start(job);
+            self.start(job, None);
         }
-        outcome
+        (outcome, asked)
     }
 }
 

@@ -27,6 +27,10 @@ pub(super) struct Row {
 pub(super) struct SubscriberCounts {
     pub(super) connected: usize,
     pub(super) behind: usize,
+    /// Not settled: behind, or with connections of older generations.
+    pub(super) unsettled: usize,
+    /// Connections that are older than what their subscriber reported last.
+    pub(super) connections_on_older: u64,
     /// The oldest leaf that one of them reports as current.
     pub(super) not_after: Option<SystemTime>,
 }
@@ -35,7 +39,7 @@ pub(super) struct SubscriberCounts {
 pub(super) type Metric = (Family, fn(&Family, &Row, &mut String));
 
 /// The families, in their order on the page.
-pub(super) const METRICS: [Metric; 12] = [
+pub(super) const METRICS: [Metric; 14] = [
     (Family::gauge("evercert_identity_published", "Whether a generation is served: 0 or 1."), |family, row, text| {
         family.sample(text, &row.labels(), u8::from(row.snapshot().is_some()));
     }),
@@ -108,6 +112,20 @@ pub(super) const METRICS: [Metric; 12] = [
     (
         Family::gauge("evercert_subscribers_behind", "Subscribers that have not acknowledged the served generation."),
         |family, row, text| family.sample(text, &row.labels(), row.subscribers.behind),
+    ),
+    (
+        Family::gauge(
+            "evercert_subscribers_unsettled",
+            "Subscribers that have not acknowledged the served generation, or have connections older than it.",
+        ),
+        |family, row, text| family.sample(text, &row.labels(), row.subscribers.unsettled),
+    ),
+    (
+        Family::gauge(
+            "evercert_subscriber_connections_on_older",
+            "Connections of subscribers that are older than the generation each reported last.",
+        ),
+        |family, row, text| family.sample(text, &row.labels(), row.subscribers.connections_on_older),
     ),
     (
         Family::gauge(

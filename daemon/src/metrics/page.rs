@@ -83,9 +83,15 @@ impl SubscriberCounts {
         Self {
             connected: subscribers.len(),
             behind: subscribers.iter().filter(|subscriber| subscriber.state.is_behind()).count(),
+            unsettled: subscribers.iter().filter(|subscriber| subscriber.state.is_unsettled()).count(),
+            connections_on_older: subscribers.iter().map(connections_on_older).sum(),
             not_after: subscribers.iter().filter_map(current_not_after).min(),
         }
     }
+}
+
+fn connections_on_older(subscriber: &SubscriberStatus) -> u64 {
+    subscriber.report.as_ref().map_or(0, |report| report.connections_on_older.into())
 }
 
 /// The end of the leaf that a subscriber's new handshakes use; one that refused says nothing of what it uses.

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use v1::event::Event as Kind;
 
-use super::{Context, status, stopping};
+use super::{Context, status, stopping, trust};
+use crate::control::Stopping;
 
 /// How long changes are gathered before the identities are looked through for them: with many identities that change at
 /// once the work stays bounded.
@@ -45,6 +46,19 @@ impl v1::admin_server::Admin for AdminService {
             identities,
             config_error: info.config_error.unwrap_or_default(),
         }))
+    }
+
+    async fn reload(&self, _: Request<v1::ReloadRequest>) -> Result<Response<v1::ReloadResponse>, Status> {
+        let reloaded = self.context.control.reload().await.map_err(|Stopping| stopping())?;
+        Ok(Response::new(v1::ReloadResponse {
+            config_error: reloaded.config_error.unwrap_or_default(),
+            identities: status::count(reloaded.identities),
+        }))
+    }
+
+    async fn trust(&self, request: Request<v1::TrustRequest>) -> Result<Response<v1::TrustResponse>, Status> {
+        let states = trust::asked_for(&self.context.store, &request.into_inner().identity)?;
+        Ok(Response::new(trust::retained(&states)))
     }
 
     type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::Event, Status>> + Send>>;

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use evercert_api::v1;
+use evercert_core::bundle::Bundles;
 use evercert_core::check::Finding;
 use evercert_core::credential::Credential;
-use evercert_core::keeper::IdentityState;
+use evercert_core::keeper::{CrlOnDisk, IdentityState, RetainedAnchor};
 
 use crate::subscribers::{SubscriberState, SubscriberStatus};
 
@@ -48,7 +49,32 @@ pub(super) fn identity(state: &IdentityState, subscribers: &[SubscriberStatus]) 
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect(),
+        retained: state.overlap.iter().map(retained).collect(),
+        crls: state.crls.iter().map(crl).collect(),
+        federated: snapshot.map(|snapshot| federated(snapshot.bundles())).unwrap_or_default(),
     }
+}
+
+pub(super) fn retained(anchor: &RetainedAnchor) -> v1::RetainedAnchor {
+    v1::RetainedAnchor { anchor: Some((&anchor.facts).into()), until: Some(anchor.until.into()) }
+}
+
+fn crl(crl: &CrlOnDisk) -> v1::Crl {
+    v1::Crl {
+        file: crl.file.display().to_string(),
+        issuer: crl.issuer.text.clone(),
+        number: crl.number.clone().unwrap_or_default(),
+        this_update: Some(crl.this_update.into()),
+        next_update: crl.next_update.map(Into::into),
+        revoked: count(crl.revoked),
+    }
+}
+
+fn federated(bundles: &Bundles) -> Vec<v1::Federated> {
+    let by_name = bundles.federated.iter();
+    by_name
+        .map(|(name, bundle)| v1::Federated { trust_domain: name.clone(), anchors: count(bundle.anchors().len()) })
+        .collect()
 }
 
 fn chain_length(credential: &Credential) -> usize {
@@ -86,6 +112,6 @@ fn findings(findings: &[Finding]) -> Vec<v1::Finding> {
     findings.iter().map(v1::Finding::from).collect()
 }
 
-fn count(count: usize) -> u32 {
+pub(super) fn count(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

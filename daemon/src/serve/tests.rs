@@ -35,6 +35,7 @@ use v1::watch_response::Message as Answer;
 
 use super::{Context, DaemonInfo, Limits};
 use crate::attest::{DecisionObserver, Reason};
+use crate::control::{Control, Request};
 use crate::store::Store;
 use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
 
@@ -64,6 +65,7 @@ struct Node {
     shutdown: CancellationToken,
     servers: JoinSet<()>,
     wanted: watch::Sender<Arc<[IdentityId]>>,
+    _requests: mpsc::Receiver<Request>,
     _info: watch::Sender<DaemonInfo>,
 }
 
@@ -105,12 +107,14 @@ impl Node {
         let started = SystemTime::UNIX_EPOCH;
         let (sender, info) = watch::channel(DaemonInfo { version: "0.0.0", started, ready: true, config_error: None });
         let (wanted, wanted_now) = watch::channel(Arc::default());
+        let (control, requests) = Control::new();
         let context = Context {
             store: Arc::clone(&store),
             subscribers: Arc::clone(&subscribers),
             decisions: Arc::clone(&seen) as _,
             wanted: wanted_now,
             info,
+            control,
         };
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
@@ -122,7 +126,7 @@ impl Node {
         };
         servers.spawn(super::workload(listen("agent.sock"), context.clone(), limits, shutdown.clone()));
         servers.spawn(super::admin(listen("admin.sock"), context, shutdown.clone()));
-        Self { home, store, subscribers, seen, shutdown, servers, wanted, _info: sender }
+        Self { home, store, subscribers, seen, shutdown, servers, wanted, _requests: requests, _info: sender }
     }
 
     fn socket(&self) -> PathBuf {

@@ -71,3 +71,16 @@ fn a_log_level_that_is_none_is_refused() {
     assert!(error.starts_with("evercertd: EVERCERT_LOG is \"verbose\", no log level; write error"), "{error}");
     assert_eq!(output.status.code(), Some(78));
 }
+
+#[test]
+fn trust_that_nobody_retains_is_an_empty_list_and_an_unknown_identity_an_error() {
+    let home = Home::new("[[identity]]\nname = \"a\"\npath = \"/nonexistent\"\n");
+    let daemon = home.start();
+    daemon.wait_for_metrics(|page| page.sum("evercert_identity_finding", &[("check", "file-missing")]) >= 1.0);
+    let (status, stdout, stderr) = home.ask(&["trust", "list"]);
+    assert_eq!((status, &*stdout, &*stderr), (Some(0), "no anchor is trusted that is not on disk\n", ""));
+    let (status, stdout, _) = home.ask(&["trust", "list", "--json", "--identity", "a"]);
+    assert_eq!((status, &*stdout), (Some(0), "{\n  \"identities\": []\n}\n"));
+    let (status, _, stderr) = home.ask(&["trust", "list", "--identity", "b"]);
+    assert_eq!((status, &*stderr), (Some(1), "evercertd: no identity is named \"b\"; there are a\n"));
+}

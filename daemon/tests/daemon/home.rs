@@ -63,6 +63,13 @@ impl Home {
         daemon
     }
 
+    /// What `evercertd` answers to these arguments, asked of the daemon that runs here: exit status, stdout and stderr.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = evercertd().args(arguments).arg("--socket").arg(self.admin()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
     /// Starts `command` with its log in a file.
     pub(crate) fn spawn(&self, command: &mut Command) -> Daemon {
         let log = self.path().join(format!("log-{}", fs::read_dir(self.path()).unwrap().count()));

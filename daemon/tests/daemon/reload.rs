@@ -54,6 +54,57 @@ fn a_bad_configuration_keeps_the_old_one_and_says_so_until_a_good_one_comes() {
 }
 
 #[test]
+fn the_reload_command_tells_how_it_ended_and_has_the_files_read() {
+    let ca = Authority::new("Test CA");
+    let [a, b] = ["a", "b"].map(|name| KubeletVolume::new(&ca.issue_dns(name).files()));
+    let home = Home::new(&identity("a", &a));
+    let unreachable = home.ask(&["reload"]);
+    assert_eq!(unreachable.0, Some(2), "{unreachable:?}");
+    assert!(unreachable.2.contains("is evercertd running?"), "{unreachable:?}");
+
+    let daemon = home.start();
+    daemon.wait_for_metrics(|page| page.sum("evercert_identity_published", &[]) == 1.0);
+    let unchanged = [("identity", "a"), ("result", "unchanged")];
+    let before = daemon.metrics().sum("evercert_identity_reloads_total", &unchanged);
+    home.configure(&(identity("a", &a) + &identity("b", &b)));
+    assert_eq!(
+        home.ask(&["reload"]),
+        (
+            Some(0),
+            "the configuration was read again: 2 identities are kept, and their files read now\n".to_owned(),
+            String::new()
+        )
+    );
+    daemon.wait_for_metrics(|page| {
+        page.sum("evercert_identity_published", &[]) == 2.0
+            && page.sum("evercert_identity_reloads_total", &unchanged) > before
+    });
+
+    let file = home.config().display().to_string();
+    fs::write(home.config(), "[wacht]\n").unwrap();
+    let (status, stdout, stderr) = home.ask(&["reload"]);
+    assert_eq!((status, &*stdout), (Some(1), ""));
+    let refused = format!(
+        "evercertd: the configuration was refused, the old one stays: {file}:1:2: unknown key `wacht`; did you mean `watch`?"
+    );
+    assert!(stderr.starts_with(&refused), "{stderr}");
+    assert_eq!(daemon.metrics().get("evercert_config_last_reload_successful", &[]), Some(0.0));
+    assert_eq!(daemon.metrics().sum("evercert_identity_published", &[]), 2.0);
+    assert_eq!(home.ask(&["status"]).0, Some(1));
+}
+
+#[test]
+fn every_one_of_many_who_ask_for_a_reload_at_once_is_answered() {
+    let home = Home::new("");
+    let _daemon = home.start();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| home.ask(&["reload"]))).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap().0).collect()
+    });
+    assert_eq!(answers, [Some(0); 8]);
+}
+
+#[test]
 fn a_directory_that_appears_is_an_identity_and_stays_one_when_it_goes() {
     let ca = Authority::new("Test CA");
     let home = Home::new("");

@@ -43,7 +43,52 @@ pub(crate) struct Identity {
     pub(crate) renewal_due: Moment,
     pub(crate) findings: Vec<Finding>,
     pub(crate) subscribers: Vec<Subscriber>,
+    /// Whether every subscriber is settled: nothing uses an older generation any more. Null while nothing is published.
+    pub(crate) settled: Option<bool>,
+    /// How many connections of all subscribers are older than what each reported last.
+    pub(crate) connections_on_older: u64,
     pub(crate) files: Vec<String>,
+    /// The published anchors that are no longer on disk.
+    pub(crate) retained: Vec<Retained>,
+    /// The certificate revocation lists on disk.
+    pub(crate) crls: Vec<Crl>,
+    /// The federated trust domains that are published.
+    pub(crate) federated: Vec<Federated>,
+}
+
+/// An anchor that left the `ca.crt` beside the credential and stays trusted for a while.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Retained {
+    /// RFC 4514.
+    pub(crate) subject: String,
+    /// Decimal.
+    pub(crate) serial: String,
+    /// Of the DER, in hexadecimal.
+    pub(crate) sha256: String,
+    pub(crate) not_after: Moment,
+    /// When it is no longer trusted.
+    pub(crate) until: Moment,
+}
+
+/// A certificate revocation list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Crl {
+    pub(crate) file: String,
+    /// RFC 4514.
+    pub(crate) issuer: String,
+    /// Decimal.
+    pub(crate) number: Option<String>,
+    pub(crate) this_update: Moment,
+    pub(crate) next_update: Moment,
+    /// How many certificates it revokes.
+    pub(crate) revoked: u32,
+}
+
+/// A federated trust domain.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Federated {
+    pub(crate) trust_domain: String,
+    pub(crate) anchors: u32,
 }
 
 /// A leaf certificate.
@@ -106,6 +151,16 @@ pub(crate) struct Subscriber {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment(pub(crate) Option<SystemTime>);
 
+impl Moment {
+    /// The wire's timestamp, where there is one that a clock can show.
+    fn of<T>(timestamp: Option<T>) -> Self
+    where
+        SystemTime: TryFrom<T>,
+    {
+        Self(timestamp.and_then(|at| SystemTime::try_from(at).ok()))
+    }
+}
+
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.map(rfc3339).serialize(serializer)
@@ -146,7 +201,7 @@ impl From<v1::StatusResponse> for StatusReport {
         Self {
             version: status.version,
             epoch: format!("{:016x}", status.epoch),
-            started: Moment(status.started.and_then(|at| SystemTime::try_from(at).ok())),
+            started: Moment::of(status.started),
             ready: status.ready,
             config_error: some(status.config_error),
             identities: status.identities.into_iter().map(Identity::from).collect(),
@@ -156,20 +211,59 @@ impl From<v1::StatusResponse> for StatusReport {
 
 impl From<v1::IdentityStatus> for Identity {
     fn from(status: v1::IdentityStatus) -> Self {
+        let subscribers: Vec<_> = status.subscribers.into_iter().map(Subscriber::from).collect();
+        let is_published = status.generation != 0;
         Self {
             name: status.identity,
             scope: status.scope,
-            generation: (status.generation != 0).then_some(status.generation),
+            generation: is_published.then_some(status.generation),
             digest: some(hex(&status.digest)),
-            published: Moment(status.published.and_then(|at| SystemTime::try_from(at).ok())),
+            published: Moment::of(status.published),
             leaf: status.leaf.map(Leaf::from),
             intermediates: status.intermediates,
             anchors: status.anchors,
-            renewal_due: Moment(status.renewal_due.and_then(|at| SystemTime::try_from(at).ok())),
+            renewal_due: Moment::of(status.renewal_due),
             findings: status.findings.into_iter().map(Finding::from).collect(),
-            subscribers: status.subscribers.into_iter().map(Subscriber::from).collect(),
+            settled: is_published.then(|| subscribers.iter().all(|subscriber| subscriber.state == "settled")),
+            connections_on_older: subscribers.iter().map(|one| u64::from(one.connections_on_older)).sum(),
+            subscribers,
             files: status.files,
+            retained: status.retained.into_iter().map(Retained::from).collect(),
+            crls: status.crls.into_iter().map(Crl::from).collect(),
+            federated: status.federated.into_iter().map(Federated::from).collect(),
         }
+    }
+}
+
+impl From<v1::RetainedAnchor> for Retained {
+    fn from(retained: v1::RetainedAnchor) -> Self {
+        let anchor = retained.anchor.unwrap_or_default();
+        Self {
+            subject: anchor.subject,
+            serial: anchor.serial,
+            sha256: hex(&anchor.sha256),
+            not_after: Moment::of(anchor.not_after),
+            until: Moment::of(retained.until),
+        }
+    }
+}
+
+impl From<v1::Crl> for Crl {
+    fn from(crl: v1::Crl) -> Self {
+        Self {
+            file: crl.file,
+            issuer: crl.issuer,
+            number: some(crl.number),
+            this_update: Moment::of(crl.this_update),
+            next_update: Moment::of(crl.next_update),
+            revoked: crl.revoked,
+        }
+    }
+}
+
+impl From<v1::Federated> for Federated {
+    fn from(federated: v1::Federated) -> Self {
+        Self { trust_domain: federated.trust_domain, anchors: federated.anchors }
     }
 }
 
@@ -180,8 +274,8 @@ impl From<v1::CertificateFacts> for Leaf {
             issuer: facts.issuer,
             serial: facts.serial,
             sha256: hex(&facts.sha256),
-            not_before: Moment(facts.not_before.and_then(|at| SystemTime::try_from(at).ok())),
-            not_after: Moment(facts.not_after.and_then(|at| SystemTime::try_from(at).ok())),
+            not_before: Moment::of(facts.not_before),
+            not_after: Moment::of(facts.not_after),
             dns_names: facts.dns_names,
             ip_addresses: facts.ip_addresses,
             uris: facts.uris,
@@ -230,8 +324,8 @@ impl From<v1::Subscriber> for Subscriber {
             uid: subscriber.uid,
             command: subscriber.command,
             sdk_version: subscriber.sdk_version,
-            connected: Moment(subscriber.connected.and_then(|at| SystemTime::try_from(at).ok())),
-            behind_since: Moment(subscriber.behind_since.and_then(|at| SystemTime::try_from(at).ok())),
+            connected: Moment::of(subscriber.connected),
+            behind_since: Moment::of(subscriber.behind_since),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use super::report::{Finding, Identity, Leaf, Moment, StatusReport, Subscriber};
+use super::report::{Crl, Finding, Identity, Leaf, Moment, StatusReport, Subscriber};
 use crate::cli::moment::{absolute, relative};
 
 /// How much of a digest is shown: enough to tell the generations of one identity apart.
@@ -57,6 +57,17 @@ fn block(text: &mut String, identity: &Identity, now: SystemTime) {
         let plural = if identity.anchors == 1 { "" } else { "s" };
         field(text, "trusts", &format!("{} anchor{plural}", identity.anchors));
     }
+    for anchor in &identity.retained {
+        field(text, "retains", &format!("{} until {}", plain(&anchor.subject), until(anchor.until, now)));
+    }
+    for trust_domain in &identity.federated {
+        let plural = if trust_domain.anchors == 1 { "" } else { "s" };
+        let trust = format!("{}: {} anchor{plural}", plain(&trust_domain.trust_domain), trust_domain.anchors);
+        field(text, "federated", &trust);
+    }
+    for crl in &identity.crls {
+        field(text, "crl", &revocations(crl, now));
+    }
     for finding in &identity.findings {
         field(text, finding.severity, &sentence(finding));
     }
@@ -71,6 +82,22 @@ pub(crate) fn expiry(end: Moment, now: SystemTime) -> String {
     let Some(end) = end.0 else { return "not known".to_owned() };
     let expired = if end < now { "expired " } else { "" };
     format!("{expired}{} ({})", relative(end, now), absolute(end))
+}
+
+/// `2026-12-22 10:00 UTC, in 29 days`.
+pub(crate) fn until(end: Moment, now: SystemTime) -> String {
+    end.0.map_or_else(|| "not known".to_owned(), |end| format!("{}, {}", absolute(end), relative(end, now)))
+}
+
+/// Whose list it is, what it holds and until when.
+fn revocations(crl: &Crl, now: SystemTime) -> String {
+    let number = crl.number.as_ref().map_or_else(String::new, |number| format!(" number {number}"));
+    let update = match crl.next_update.0 {
+        Some(at) if at < now => format!("stale since {}", absolute(at)),
+        Some(at) => format!("next update {}", relative(at, now)),
+        None => "no next update".to_owned(),
+    };
+    plain(&format!("{}{number}: {} revoked, {update} [{}]", crl.issuer, crl.revoked, crl.file))
 }
 
 /// A finding in one line, with the values it is about.
@@ -100,12 +127,19 @@ pub(crate) fn doing(subscriber: &Subscriber, now: SystemTime) -> String {
             format!("refused{since}: {}", plain(subscriber.refused.as_deref().unwrap_or("no reason given")))
         }
         "current" if subscriber.connections_on_older > 0 => {
-            format!("current, not settled: {} connections are older", subscriber.connections_on_older)
+            format!("current, settling: {}", older(subscriber.connections_on_older.into()))
         }
         "current" => "current".to_owned(),
         "settled" => "settled: no connection is older".to_owned(),
         state => state.to_owned(),
     }
+}
+
+/// How many connections have not moved yet.
+fn older(connections: u64) -> String {
+    let plural =
+        if connections == 1 { "connection on an older generation" } else { "connections on older generations" };
+    format!("{connections} {plural}")
 }
 
 /// How many there are, by state, the worst first.
@@ -120,6 +154,12 @@ pub(crate) fn counts(subscribers: &[Subscriber]) -> String {
     for (i, (count, state)) in counted.into_iter().filter(|(count, _)| *count > 0).enumerate() {
         // Writing to a String cannot fail.
         let _ = write!(text, "{} {count} {state}", if i == 0 { ":" } else { "," });
+    }
+    match subscribers.iter().map(|subscriber| u64::from(subscriber.connections_on_older)).sum() {
+        0 => {}
+        connections => {
+            let _ = write!(text, "; {}", older(connections));
+        }
     }
     text
 }

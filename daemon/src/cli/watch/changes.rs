@@ -103,4 +103,25 @@ mod tests {
         let third = identity(2, &["no-san"], &[(2, Settled)]);
         assert_eq!(between(Some(&second), &third, now), ["greeter (pid 7, uid 0) disconnected"]);
     }
+
+    #[test]
+    fn settling_is_told_until_it_is_done() {
+        let now = SystemTime::UNIX_EPOCH;
+        let identity = |state: v1::SubscriberState, connections_on_older| {
+            let report = v1::Report { connections_on_older, ..v1::Report::default() };
+            let subscriber =
+                v1::Subscriber { id: 1, state: state.into(), report: Some(report), ..v1::Subscriber::default() };
+            Identity::from(v1::IdentityStatus { subscribers: vec![subscriber], ..v1::IdentityStatus::default() })
+        };
+        let mut before = identity(v1::SubscriberState::Behind, 0);
+        for (state, older, told) in [
+            (v1::SubscriberState::Current, 2, "current, settling: 2 connections on older generations"),
+            (v1::SubscriberState::Current, 1, "current, settling: 1 connection on an older generation"),
+            (v1::SubscriberState::Settled, 0, "settled: no connection is older"),
+        ] {
+            let after = identity(state, older);
+            assert_eq!(between(Some(&before), &after, now), [format!("? (pid 0, uid 0) {told}")]);
+            before = after;
+        }
+    }
 }

@@ -28,7 +28,7 @@ async fn the_status_shows_identities_and_their_subscribers() {
     assert_eq!((status.epoch, &*status.version, status.ready), (EPOCH, "0.0.0", true));
     let [identity] = &status.identities[..] else { panic!("{status:?}") };
     assert_eq!((&*identity.identity, &*identity.scope, identity.generation, identity.anchors), ("x", "node", 1, 1));
-    assert_eq!(identity.files.len(), 3);
+    assert_eq!(identity.files.len(), 4);
     let [subscriber] = &identity.subscribers[..] else { panic!("{status:?}") };
     assert_eq!(subscriber.pid, std::process::id());
     assert_eq!(subscriber.state(), v1::SubscriberState::Behind);

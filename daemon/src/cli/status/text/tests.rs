@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::cli::status::report::{Federated, Retained};
 
 const DAY: u64 = 86_400;
 
@@ -57,7 +58,12 @@ fn identity() -> Identity {
         renewal_due: after(9 * DAY),
         findings: Vec::new(),
         subscribers: Vec::new(),
+        settled: Some(true),
+        connections_on_older: 0,
         files: Vec::new(),
+        retained: Vec::new(),
+        crls: Vec::new(),
+        federated: Vec::new(),
     }
 }
 
@@ -95,6 +101,53 @@ grpc-server
     greeter\u{fffd}[2J (pid 7, uid 1000): refused: no key
 ";
     assert_eq!(status(&report(identity), now()), expected);
+}
+
+#[test]
+fn a_subscriber_is_settling_while_connections_are_older_than_what_it_serves() {
+    let mut identity = identity();
+    identity.subscribers = vec![subscriber(1, "current"), subscriber(2, "current"), subscriber(3, "settled")];
+    identity.subscribers[0].connections_on_older = 1;
+    identity.subscribers[1].connections_on_older = 40;
+    let text = status(&report(identity), now());
+    for line in [
+        "  subscribers 3: 2 current, 1 settled; 41 connections on older generations\n",
+        ": current, settling: 1 connection on an older generation\n",
+        ": current, settling: 40 connections on older generations\n",
+        ": settled: no connection is older\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+}
+
+#[test]
+fn a_block_says_whom_it_trusts_besides_and_who_is_revoked() {
+    let mut identity = identity();
+    identity.retained.push(Retained {
+        subject: "CN=Old CA".to_owned(),
+        serial: "1".to_owned(),
+        sha256: "ab".repeat(32),
+        not_after: after(90 * DAY),
+        until: after(3 * 3600),
+    });
+    identity.federated.push(Federated { trust_domain: "partner.example.org".to_owned(), anchors: 2 });
+    let crl = |number: Option<&str>, next_update| Crl {
+        file: "/etc/tls/ca.crl".to_owned(),
+        issuer: "CN=Example CA".to_owned(),
+        number: number.map(str::to_owned),
+        this_update: before(DAY),
+        next_update,
+        revoked: 3,
+    };
+    identity.crls = vec![crl(Some("17"), after(3 * DAY)), crl(None, before(3600))];
+    let expected = "\
+  retains     CN=Old CA until 2027-01-15 11:00 UTC, in 3 hours
+  federated   partner.example.org: 2 anchors
+  crl         CN=Example CA number 17: 3 revoked, next update in 3 days [/etc/tls/ca.crl]
+  crl         CN=Example CA: 3 revoked, stale since 2027-01-15 07:00 UTC [/etc/tls/ca.crl]
+";
+    let text = status(&report(identity), now());
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]
@@ -157,6 +210,7 @@ fn json_has_stable_names_rfc_3339_times_and_null_for_what_is_absent() {
     assert_eq!(keys(&json), "config_error epoch identities ready started version");
     assert_eq!(
         keys(identity),
-        "anchors digest files findings generation intermediates leaf name published renewal_due scope subscribers"
+        "anchors connections_on_older crls digest federated files findings generation intermediates leaf name published renewal_due \
+         retained scope settled subscribers"
     );
 }

@@ -1,0 +1,53 @@
+//! `evercertd reload`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use evercert_api::v1;
+
+use super::admin::{Socket, Unreachable};
+use super::status::text::plain;
+use super::status::{UNREACHABLE, block_on};
+
+/// How long a reload may take: one that runs already, and then this one, each of which has 5 s.
+const DEADLINE: Duration = Duration::from_secs(12);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  evercertd config --check /etc/evercert/evercertd.toml && evercertd reload
+
+It does what SIGHUP (`systemctl reload evercertd`) does, and says how it ended. What comes of the files that are read \
+is in `evercertd status`.
+
+Exit status: 0 the configuration was taken over, 1 it was refused and the old one stays, 2 the daemon cannot be \
+reached.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    socket: Socket,
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    match block_on(reload(&args.socket)) {
+        Ok(answer) if answer.config_error.is_empty() => {
+            let plural = if answer.identities == 1 { "identity is" } else { "identities are" };
+            println!("the configuration was read again: {} {plural} kept, and their files read now", answer.identities);
+            ExitCode::SUCCESS
+        }
+        Ok(answer) => {
+            eprintln!("evercertd: the configuration was refused, the old one stays: {}", plain(&answer.config_error));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("evercertd: {error}");
+            ExitCode::from(UNREACHABLE)
+        }
+    }
+}
+
+async fn reload(socket: &Socket) -> Result<v1::ReloadResponse, Unreachable> {
+    let mut admin = socket.connect().await?;
+    let mut request = tonic::Request::new(v1::ReloadRequest {});
+    request.set_timeout(DEADLINE);
+    Ok(admin.reload(request).await?.into_inner())
+}

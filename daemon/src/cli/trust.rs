@@ -1,0 +1,71 @@
+//! `evercertd trust`.
+
+mod list;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::admin::Unreachable;
+use super::status::UNREACHABLE;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+When the issuer replaces the ca.crt beside a credential, the anchors that leave it stay trusted for a while (`overlap` of the \
+identity), since peers may still show leaves of the old CA.
+
+Examples:
+  evercertd trust list
+  evercertd trust list --identity grpc-server --json")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the anchors that are trusted though they are no longer on disk, and until when
+    List(list::Args),
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let done = match &args.command {
+        Command::List(args) => list::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Refused(why)) => {
+            eprintln!("evercertd: {}", super::status::text::plain(&why));
+            ExitCode::FAILURE
+        }
+        Err(Failure::Unreachable(error)) => {
+            eprintln!("evercertd: {error}");
+            ExitCode::from(UNREACHABLE)
+        }
+    }
+}
+
+/// Why a command did not do what it was asked.
+enum Failure {
+    /// The daemon says why not.
+    Refused(String),
+    /// There is no daemon to ask.
+    Unreachable(Unreachable),
+}
+
+impl From<Unreachable> for Failure {
+    fn from(error: Unreachable) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
+impl From<tonic::Status> for Failure {
+    fn from(status: tonic::Status) -> Self {
+        match status.code() {
+            tonic::Code::NotFound | tonic::Code::FailedPrecondition | tonic::Code::InvalidArgument => {
+                Self::Refused(status.message().to_owned())
+            }
+            _ => Self::Unreachable(status.into()),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `evercertd trust list`.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::SystemTime;
+
+use evercert_api::v1;
+use serde::Serialize;
+
+use super::Failure;
+use crate::cli::admin::{DEADLINE, Socket};
+use crate::cli::status::block_on;
+use crate::cli::status::report::Retained;
+use crate::cli::status::text::{plain, until};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  evercertd trust list
+  evercertd trust list --json | jq -r '.identities[].retained[].sha256'
+
+Exit status: 0 shown, 1 no identity has that name, 2 the daemon cannot be reached.")]
+pub(super) struct Args {
+    /// Only this identity
+    #[arg(long, value_name = "NAME")]
+    identity: Option<String>,
+
+    /// Print JSON: times are RFC 3339 in UTC, new fields may be added
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    socket: Socket,
+}
+
+/// What `--json` prints. Its names are stable: fields are added, never renamed or removed.
+#[derive(Debug, Serialize)]
+struct Report {
+    identities: Vec<Identity>,
+}
+
+/// One identity that retains anchors.
+#[derive(Debug, Serialize)]
+struct Identity {
+    name: String,
+    /// `node` or `pod`.
+    scope: String,
+    retained: Vec<Retained>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let report = Report::from(block_on(fetch(args))?);
+    let text = if args.json {
+        // The report has no map whose keys could fail.
+        serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
+    } else {
+        text(&report, SystemTime::now())
+    };
+    // A pipe that was closed early is no error of ours.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+async fn fetch(args: &Args) -> Result<v1::TrustResponse, Failure> {
+    let mut admin = args.socket.connect().await?;
+    let mut request = tonic::Request::new(v1::TrustRequest { identity: args.identity.clone().unwrap_or_default() });
+    request.set_timeout(DEADLINE);
+    Ok(admin.trust(request).await?.into_inner())
+}
+
+fn text(report: &Report, now: SystemTime) -> String {
+    if report.identities.is_empty() {
+        return "no anchor is trusted that is not on disk\n".to_owned();
+    }
+    let mut text = String::new();
+    for identity in &report.identities {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", plain(&identity.name));
+        for anchor in &identity.retained {
+            let until = until(anchor.until, now);
+            let _ = writeln!(
+                text,
+                "  sha256:{}\n    {}, serial {}; trusted until {until}",
+                anchor.sha256,
+                plain(&anchor.subject),
+                anchor.serial
+            );
+        }
+    }
+    text
+}
+
+impl From<v1::TrustResponse> for Report {
+    fn from(response: v1::TrustResponse) -> Self {
+        let identities = response.identities.into_iter().map(|identity| Identity {
+            name: identity.identity,
+            scope: identity.scope,
+            retained: identity.retained.into_iter().map(Retained::from).collect(),
+        });
+        Self { identities: identities.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cli::status::report::Moment;
+
+    #[test]
+    fn anchors_are_told_with_their_whole_fingerprint_and_their_end() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let retained = Retained {
+            sha256: "ab".repeat(32),
+            subject: "CN=Old CA\u{1b}".to_owned(),
+            serial: "7".to_owned(),
+            not_after: Moment(None),
+            until: Moment(Some(now + Duration::from_secs(3 * 3600))),
+        };
+        let identity = Identity { name: "x".to_owned(), scope: "node".to_owned(), retained: vec![retained] };
+        let report = Report { identities: vec![identity] };
+        assert_eq!(
+            text(&report, now),
+            format!(
+                "x\n  sha256:{}\n    CN=Old CA\u{fffd}, serial 7; trusted until 2027-01-15 11:00 UTC, in 3 hours\n",
+                "ab".repeat(32)
+            )
+        );
+        assert_eq!(text(&Report { identities: Vec::new() }, now), "no anchor is trusted that is not on disk\n");
+    }
+}

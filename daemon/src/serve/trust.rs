@@ -1,0 +1,48 @@
+//! The anchors that are trusted though they are no longer on disk.
+
+use std::sync::Arc;
+
+use evercert_api::v1;
+use evercert_core::keeper::IdentityState;
+use tonic::Status;
+
+use super::status;
+use crate::store::Store;
+
+/// How many names of other identities an error lists.
+const NAMED_IN_ERRORS: usize = 20;
+
+/// The identities that are meant: the one of that name; all where it is empty.
+///
+/// # Errors
+///
+/// There is none of that name.
+pub(super) fn asked_for(store: &Store, name: &str) -> Result<Vec<Arc<IdentityState>>, Status> {
+    let mut states = store.all();
+    if name.is_empty() {
+        return Ok(states);
+    }
+    let all: Vec<_> = states.iter().map(|state| state.spec.id.name.clone()).collect();
+    states.retain(|state| state.spec.id.name.as_str() == name);
+    if states.is_empty() { Err(unknown(name, all.iter().map(|name| name.as_str()))) } else { Ok(states) }
+}
+
+fn unknown<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Status {
+    let mut known: Vec<_> = all.take(NAMED_IN_ERRORS + 1).collect();
+    let more = if known.len() > NAMED_IN_ERRORS { ", …" } else { "" };
+    known.truncate(NAMED_IN_ERRORS);
+    let advice =
+        if known.is_empty() { "none is kept".to_owned() } else { format!("there are {}{more}", known.join(", ")) };
+    Status::not_found(format!("no identity is named {name:?}; {advice}"))
+}
+
+/// What they retain.
+pub(super) fn retained(states: &[Arc<IdentityState>]) -> v1::TrustResponse {
+    let retaining = states.iter().filter(|state| !state.overlap.is_empty());
+    let identities = retaining.map(|state| v1::IdentityTrust {
+        identity: state.spec.id.name.to_string(),
+        scope: state.spec.id.scope.label().to_owned(),
+        retained: state.overlap.iter().map(status::retained).collect(),
+    });
+    v1::TrustResponse { identities: identities.collect() }
+}

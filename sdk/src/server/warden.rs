@@ -1,7 +1,7 @@
 //! The one task of a server that sees to it that no connection outlives what it was accepted for.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use evercert_core::clock::Now;
 use evercert_core::digest::Digest;
@@ -28,7 +28,7 @@ const LOGGED: usize = 8;
 /// Watches over `connections` until there are none and none will come. Meanwhile the slot stays attached, so that a swap is
 /// seen, and the identity goes on.
 pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _identity: Identity) {
-    let mut judged = Judged { at: now(), trust_changes: None };
+    let mut judged = Judged { at: now() };
     loop {
         if judged.is_outdated(&connections.identity, now())
             && let Some(generation) = connections.current()
@@ -57,11 +57,9 @@ pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _iden
     }
 }
 
-/// When the connections were judged last, and until when that holds by itself.
+/// When the connections were judged last.
 struct Judged {
     at: Now,
-    /// When an anchor or a CRL becomes valid or is over.
-    trust_changes: Option<SystemTime>,
 }
 
 impl Judged {
@@ -70,7 +68,7 @@ impl Judged {
         if set {
             tracing::info!(identity, "the clock was set; connections are judged anew");
         }
-        set || self.trust_changes.is_some_and(|at| at <= now.wall)
+        set
     }
 
     fn take(&mut self, connections: &Connections, generation: &Arc<Generation>, verdicts: &[Verdict]) {
@@ -78,8 +76,7 @@ impl Judged {
         // Otherwise the next generation has come meanwhile.
         if connections.judge(generation, verdicts, now) {
             report(connections, generation, verdicts);
-            let trust_changes = generation.trust().and_then(|trust| trust.changes_after(now.wall));
-            *self = Self { at: now, trust_changes };
+            self.at = now;
         }
     }
 }

@@ -77,12 +77,6 @@ impl Trust {
         validator.validate(leaf, intermediates, role, now)
     }
 
-    /// The next instant at which it trusts others by itself, since an anchor or a CRL becomes valid or is over.
-    #[must_use]
-    pub fn changes_after(&self, now: SystemTime) -> Option<SystemTime> {
-        self.own.iter().chain(self.federated.values()).filter_map(|validator| validator.changes_after(now)).min()
-    }
-
     /// The validator of the federated trust domain that `leaf` says it is of.
     fn federated(&self, leaf: &CertificateDer<'_>) -> Option<&PathValidator> {
         if self.federated.is_empty() {

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use x509_parser::asn1_rs::Any;
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer, Validity, X509Certificate, X509Name};
 use x509_parser::time::ASN1Time;
 
 use crate::digest::Digest;
@@ -111,13 +112,24 @@ pub fn parse(der: &[u8]) -> Result<X509Certificate<'_>, NotACertificate> {
     }
 }
 
-/// The last instant at which a DER certificate is valid: for those who need nothing else of it.
+/// The last instant at which a DER certificate is valid, and nothing else of it: no more is read than stands before that. A server
+/// asks this of each connection, and all of a certificate takes longer to parse than all else that it does after a handshake.
 ///
 /// # Errors
 ///
-/// The DER is no X.509 certificate, or bytes follow it.
+/// What is read is not of an X.509 certificate.
 pub fn not_after(der: &[u8]) -> Result<SystemTime, NotACertificate> {
-    Ok(system_time(parse(der)?.validity().not_after))
+    let malformed = |error: &dyn std::error::Error| NotACertificate::Malformed(error.to_string());
+    let element = |der| Any::from_der(der).map_err(|error| malformed(&error));
+    let (_, certificate) = element(der)?;
+    let (_, tbs) = element(certificate.data)?;
+    let (mut rest, first) = element(tbs.data)?;
+    // The version, which certificates of version 1 leave out, then serial number, signature algorithm and issuer.
+    for _ in 0..if first.header.is_contextspecific() { 3 } else { 2 } {
+        (rest, _) = element(rest)?;
+    }
+    let (_, validity) = Validity::from_der(rest).map_err(|error| malformed(&error))?;
+    Ok(system_time(validity.not_after))
 }
 
 /// DER that is no certificate.
@@ -173,4 +185,35 @@ pub(crate) fn system_time(time: ASN1Time) -> SystemTime {
     let seconds = time.timestamp();
     let span = Duration::from_secs(seconds.unsigned_abs());
     if seconds >= 0 { SystemTime::UNIX_EPOCH + span } else { SystemTime::UNIX_EPOCH - span }
+}
+
+#[cfg(test)]
+mod tests {
+    use evercert_fixtures::{Authority, Leaf};
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_the_same_whether_all_of_it_is_parsed_or_not() {
+        let now = SystemTime::now();
+        let ca = Authority::new("root");
+        let brief = Leaf::for_dns("a.example.org").valid(now - Duration::from_secs(60), now + Duration::from_secs(60));
+        // Beyond 2049 times are written otherwise (RFC 5280 §4.1.2.5).
+        let long = Leaf::for_dns("a.example.org").valid(now, now + Duration::from_secs(40 * 365 * 24 * 3600));
+        for der in [ca.issue(brief).leaf_der, ca.issue(long).leaf_der, ca.ca_der().to_vec()] {
+            assert_eq!(not_after(&der).unwrap(), CertificateFacts::from_der(&der).unwrap().not_after);
+            for length in 0..der.len() {
+                assert!(not_after(&der[..length]).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_found_where_it_has_no_version() {
+        let validity = b"\x17\x0d250101000000Z\x17\x0d300101000000Z";
+        let mut der = vec![0x30, 41, 0x30, 39, 0x02, 1, 1, 0x30, 0, 0x30, 0, 0x30, 30];
+        der.extend(validity);
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(1_893_456_000);
+        assert_eq!(not_after(&der).unwrap(), end);
+    }
 }

@@ -13,6 +13,7 @@
 //! wake_at, clock was set → Job without a look ──────────────────────┘
 //! ```
 
+mod ending;
 mod job;
 mod jobs;
 mod pace;
@@ -30,16 +31,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
+use self::ending::{REQUESTS, Request};
 use self::pace::Pace;
 use self::system::{Machine, System};
 use self::task::Task;
+use crate::digest::Digest;
 use crate::identity::IdentityId;
 use crate::spec::IdentitySpec;
 
+pub use self::ending::EndOverlapError;
 pub use crate::lifecycle::{IdentityState, Reload, RetainedAnchor};
 pub use crate::material::{CertificateOnDisk, CrlOnDisk};
+pub use crate::overlap::store::StateError;
 pub use crate::watch::WatchProblem;
 
 /// Where the keeper's results go. Called from the keeper's task, in order, and must not block.
@@ -80,6 +85,7 @@ impl Default for KeeperSettings {
 #[derive(Debug)]
 pub struct Keeper {
     wanted: watch::Sender<Wanted>,
+    requests: mpsc::Sender<Request>,
 }
 
 impl Keeper {
@@ -100,14 +106,34 @@ impl Keeper {
         observer: Arc<dyn Observer>,
     ) -> Self {
         let (wanted, changes) = watch::channel(Wanted::default());
-        tokio::spawn(Task::new(system, pace, settings, observer, changes).run());
-        Self { wanted }
+        let (requests, receiver) = mpsc::channel(REQUESTS);
+        tokio::spawn(Task::new(system, pace, settings, observer, changes, receiver).run());
+        Self { wanted, requests }
     }
 
     /// Keeps exactly these identities from now on: new ones are read at once, those not named are removed, unchanged ones
     /// are not touched. Of two with the same id the first is kept.
     pub fn keep(&self, specs: Vec<IdentitySpec>) {
         self.wanted.send_modify(|wanted| wanted.specs = Arc::new(specs));
+    }
+
+    /// Ends the overlap of an anchor that left a credential's own bundle, in one identity or in all that retain it: it is trusted
+    /// no longer from the next generation on, which is published before this returns, and no restart brings it back.
+    ///
+    /// Gives the identities in which it was retained.
+    ///
+    /// # Errors
+    ///
+    /// Nobody retains it, it is in a bundle's file, there is no such identity, or that it has ended cannot be remembered.
+    pub async fn end_overlap(
+        &self,
+        anchor: Digest,
+        identity: Option<IdentityId>,
+    ) -> Result<Vec<IdentityId>, EndOverlapError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request { anchor, identity, reply };
+        self.requests.send(request).await.map_err(|_| EndOverlapError::Stopped)?;
+        answer.await.unwrap_or(Err(EndOverlapError::Stopped))
     }
 
     /// Reads every identity's files now.

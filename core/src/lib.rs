@@ -21,7 +21,6 @@ pub mod keeper;
 pub mod lifecycle;
 pub mod material;
 pub mod mount;
-#[allow(dead_code, reason = "what is remembered beyond the process follows")]
 mod overlap;
 pub mod path;
 pub mod pem;

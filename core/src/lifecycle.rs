@@ -12,7 +12,6 @@
 //! Credential and bundle are judged and kept apart. Only the latest reading counts: a credential that is held is forgotten
 //! when the files change again, even where the newer set is rejected, since what is no longer on disk was taken back.
 
-#[allow(dead_code, reason = "what is remembered beyond the process follows")]
 mod overlap;
 
 use std::sync::Arc;
@@ -50,6 +49,8 @@ pub struct Lifecycle {
     lacks_trust: bool,
     /// Whether its bundle came from the file that is wanted by now.
     bundle_is_of_file: bool,
+    /// Whether what was remembered of an earlier process was asked for.
+    recalled: bool,
     /// Whether what left that file is not what was last remembered.
     unremembered: bool,
     wake_at: Option<SystemTime>,
@@ -107,6 +108,19 @@ pub struct Step {
     pub remember: bool,
 }
 
+impl Step {
+    /// Both, one after the other.
+    pub(crate) fn then(self, next: Self) -> Self {
+        Self {
+            changed: self.changed || next.changed,
+            reload: self.reload.or(next.reload),
+            wake_at: next.wake_at,
+            read_again: self.read_again || next.read_again,
+            remember: next.remember,
+        }
+    }
+}
+
 /// How a reading of an identity's files ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reload {
@@ -139,6 +153,7 @@ impl Lifecycle {
             trusted: Trusted::default(),
             lacks_trust: false,
             bundle_is_of_file: false,
+            recalled: false,
             unremembered: false,
             wake_at: None,
             state: state.into(),

@@ -1,7 +1,9 @@
 //! The overlap of a credential's own anchors: what leaves `ca.crt` stays trusted for a while beside what replaced it.
 //!
 //! cert-manager rewrites `ca.crt` Secret by Secret, so that for a time some peers still have a leaf of the CA that another
-//! Secret no longer names. Pure: time is an argument, and the keeper remembers it beyond the process.
+//! Secret no longer names. Pure: time is an argument, and [`store`] remembers it beyond the process.
+
+pub(crate) mod store;
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::ending::{self, End, Ended};
 use super::jobs::JobNumber;
 use super::pace::Pace;
 use super::slot::SlotKey;
@@ -11,6 +12,7 @@ use crate::clock::Now;
 use crate::lifecycle::{Event, Lifecycle, Step};
 use crate::material::Material;
 use crate::mount::{Reading, Stamp};
+use crate::overlap::store::OverlapStore;
 use crate::spec::IdentitySpec;
 use crate::watch::{Inotify, Placed};
 
@@ -24,6 +26,8 @@ pub(super) struct Job {
     pub(super) look: Option<Look>,
     /// The instant that time was waited for has come, or the clock was set.
     pub(super) time_passed: bool,
+    /// Anchors that are to be retained no longer. A job with any has no look: a mount that does not answer would keep it.
+    pub(super) ends: Vec<End>,
     /// When the first hint came that this job answers.
     pub(super) since: Instant,
 }
@@ -66,6 +70,8 @@ pub(super) struct Done {
     pub(super) looked: Option<Looked>,
     /// The watches, and the instance they are of.
     pub(super) placed: Option<(Inotify, Placed)>,
+    /// What became of the anchors that were to be retained no longer; nothing, if the keeper took the lifecycle back.
+    pub(super) ended: Vec<(End, Option<Ended>)>,
     pub(super) since: Instant,
 }
 
@@ -96,8 +102,8 @@ impl Handoff {
 
 impl Job {
     /// Does the work. Blocks for as long as the file system takes to answer.
-    pub(super) fn run(self, system: &dyn System, pace: &Pace) -> Done {
-        let Self { key, number, spec, lifecycle, look, time_passed, since } = self;
+    pub(super) fn run(self, system: &dyn System, pace: &Pace, store: Option<&Arc<OverlapStore>>) -> Done {
+        let Self { key, number, spec, lifecycle, look, time_passed, ends, since } = self;
         let inotify = look.as_ref().and_then(|look| look.inotify.clone());
         let placed = inotify.map(|inotify| {
             let placed = system.place(&inotify, &spec.files);
@@ -110,8 +116,35 @@ impl Job {
         };
         // Not before the disk has answered: while it does not, the keeper may take the lifecycle back.
         let mut lifecycle = lifecycle.take();
-        let step = event.zip(lifecycle.as_mut()).map(|(event, lifecycle)| lifecycle.handle(event, system.now()));
-        Done { key, number, spec, lifecycle, step, looked, placed, since }
+        let mut ended: Vec<_> = ends.into_iter().map(|end| (end, None)).collect();
+        let step = lifecycle.as_mut().and_then(|lifecycle| {
+            if let Some(store) = store.filter(|_| !lifecycle.has_recalled()) {
+                lifecycle.recall(store.load(&spec));
+            }
+            let mut step = event.map(|event| lifecycle.handle(event, system.now()));
+            for (end, ended) in &mut ended {
+                let (outcome, next) = ending::end(lifecycle, end.anchor, &spec, store, system.now());
+                *ended = Some(outcome);
+                step = next.map(|next| step.map_or(next, |step| step.then(next))).or(step);
+            }
+            // Before the generation is shown: a crash in between must not leave an overlap that nobody remembers.
+            if step.is_some_and(|step| step.remember) {
+                remember(lifecycle, &spec, store);
+            }
+            step
+        });
+        Done { key, number, spec, lifecycle, step, looked, placed, ended, since }
+    }
+}
+
+/// Remembers what is retained. Where that fails it is retained all the same, for as long as the process lives, and tried again
+/// with the next event.
+fn remember(lifecycle: &mut Lifecycle, spec: &IdentitySpec, store: Option<&Arc<OverlapStore>>) {
+    match store.map_or(Ok(()), |store| store.save(spec, lifecycle.overlap())) {
+        Ok(()) => lifecycle.remembered(),
+        Err(error) => {
+            tracing::error!(identity = %spec.id, %error, "a restart will not know which anchors are retained")
+        }
     }
 }
 

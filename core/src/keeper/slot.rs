@@ -1,10 +1,12 @@
 //! What the keeper holds of one identity.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::IdentityState;
+use super::ending::{self, End};
 use super::job::{Handoff, Job, Look, Restless};
 use super::jobs::JobNumber;
 use super::pace::Pace;
@@ -68,6 +70,8 @@ struct Wants {
     read: bool,
     /// Tell the lifecycle that time has passed.
     time: bool,
+    /// Let go of retained anchors.
+    ends: Vec<End>,
     /// When the first hint came that is not answered yet.
     since: Option<Instant>,
 }
@@ -135,10 +139,32 @@ impl Slot {
         self.wants.time = true;
     }
 
+    /// A retained anchor is to be let go of. Says where it is on disk instead, if that is all there is to it.
+    pub(super) fn end_overlap(&mut self, end: End) -> Result<(), Option<PathBuf>> {
+        if let Whereabouts::Here(lifecycle) = &self.lifecycle
+            && self.shown != Shown::Nothing
+            && !lifecycle.overlap().holds(end.anchor)
+        {
+            return Err(ending::on_disk(lifecycle.state(), end.anchor));
+        }
+        self.want_end(end);
+        Ok(())
+    }
+
+    /// The same, whatever is retained.
+    pub(super) fn want_end(&mut self, end: End) {
+        self.wants.ends.push(end);
+    }
+
+    /// The retained anchors that nobody has let go of yet.
+    pub(super) fn take_ends(&mut self) -> Vec<End> {
+        std::mem::take(&mut self.wants.ends)
+    }
+
     /// Whether there is something to do that can be done now.
     pub(super) fn wants_job(&self) -> bool {
         let look = self.wants.look && self.unresponsive.is_none();
-        matches!(self.lifecycle, Whereabouts::Here(_)) && (look || self.wants.time)
+        matches!(self.lifecycle, Whereabouts::Here(_)) && (look || self.wants.time || !self.wants.ends.is_empty())
     }
 
     /// Whether nothing is to be done and no job is under way.
@@ -164,7 +190,8 @@ impl Slot {
         if let Whereabouts::Here(lifecycle) = std::mem::replace(&mut self.lifecycle, lent) {
             handoff.put(*lifecycle);
         }
-        let look = (self.wants.look && self.unresponsive.is_none()).then(|| Look {
+        let ends = std::mem::take(&mut self.wants.ends);
+        let look = (self.wants.look && self.unresponsive.is_none() && ends.is_empty()).then(|| Look {
             inotify,
             known: self.stamp.clone().filter(|_| !self.wants.read),
             restless: self.restless.clone(),
@@ -174,7 +201,7 @@ impl Slot {
         let time_passed = self.wants.time;
         let postponed = Wants { look: self.wants.look && look.is_none(), read: self.wants.read, ..Wants::default() };
         self.wants = if postponed.look { Wants { since: Some(since), ..postponed } } else { Wants::default() };
-        Some(Job { key, number, spec: Arc::clone(&self.spec), lifecycle: handoff, look, time_passed, since })
+        Some(Job { key, number, spec: Arc::clone(&self.spec), lifecycle: handoff, look, time_passed, ends, since })
     }
 
     /// Takes the lifecycle back from a job whose mount does not answer. False if the job was faster.

@@ -1,6 +1,7 @@
 //! The keeper's one task.
 
 mod conclude;
+mod overlap;
 mod tick;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::ending::{Ended, Endings, Request};
 use super::job::Done;
 use super::jobs::Jobs;
 use super::pace::Pace;
@@ -21,6 +23,7 @@ use super::workers::Workers;
 use super::{KeeperSettings, Observer, Wanted};
 use crate::clock::Now;
 use crate::identity::IdentityId;
+use crate::overlap::store::OverlapStore;
 use crate::spec::IdentitySpec;
 
 /// How many reports of jobs may wait for the task. Threads that have one more wait with it.
@@ -39,6 +42,9 @@ pub(super) struct Task {
     tick: Duration,
     observer: Arc<dyn Observer>,
     wanted: watch::Receiver<Wanted>,
+    requests: mpsc::Receiver<Request>,
+    endings: Endings,
+    store: Option<Arc<OverlapStore>>,
     rescans: u64,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     slots: HashMap<SlotKey, Slot>,
@@ -63,6 +69,7 @@ impl Task {
         settings: KeeperSettings,
         observer: Arc<dyn Observer>,
         wanted: watch::Receiver<Wanted>,
+        requests: mpsc::Receiver<Request>,
     ) -> Self {
         let clock = system.now();
         Self {
@@ -71,6 +78,9 @@ impl Task {
             tick: settings.tick,
             observer,
             wanted,
+            requests,
+            endings: Endings::default(),
+            store: settings.state_directory.map(|directory| Arc::new(OverlapStore::new(directory))),
             rescans: 0,
             reports: mpsc::channel(REPORTS),
             slots: HashMap::new(),
@@ -90,6 +100,7 @@ impl Task {
     /// Runs until the handle is dropped.
     pub(super) async fn run(mut self) {
         self.watching.open(&*self.system, &*self.observer);
+        self.sweep_store();
         loop {
             self.dispatch();
             let pause = self.pause();
@@ -98,6 +109,7 @@ impl Task {
                     Ok(()) => self.apply(),
                     Err(_) => return,
                 },
+                Some(request) = self.requests.recv() => self.end_overlap(request),
                 ready = self.watching.readable() => self.hear(ready),
                 Some(report) = self.reports.1.recv() => self.receive(report),
                 () = tokio::time::sleep(pause) => {}
@@ -125,9 +137,10 @@ impl Task {
                 continue;
             };
             let (system, pace, reports) = (Arc::clone(&self.system), Arc::clone(&self.pace), self.reports.0.clone());
+            let store = self.store.clone();
             self.workers.run(move || {
                 // It fails when the keeper is gone, and nobody wants to know.
-                let _ = reports.blocking_send(Report::Job(Box::new(job.run(&*system, &pace))));
+                let _ = reports.blocking_send(Report::Job(Box::new(job.run(&*system, &pace, store.as_ref()))));
             });
         }
     }
@@ -194,6 +207,7 @@ impl Task {
         self.timers.again(key, &mut slot.again_at, None);
         self.timers.wake(key, &mut slot.wake_at, None);
         self.watching.release(key, &slot.watches);
+        slot.take_ends().into_iter().for_each(|end| self.endings.note(end, id, Ended::NotRetained(None)));
         self.observer.removed(id);
     }
 

@@ -461,3 +461,6 @@ fn a_dead_mount_does_not_hold_up_the_end_of_the_runtime() {
     assert!(end.recv_timeout(DEADLINE).is_ok(), "the runtime waits for the dead mount");
     system.revive(volume.path());
 }
+
+#[path = "overlap_tests.rs"]
+mod overlap_tests;

@@ -10,12 +10,18 @@ use crate::spec::{BundleFile, IdentitySpec};
 impl Lifecycle {
     /// What was remembered of an earlier process: before the first event.
     pub(crate) fn recall(&mut self, overlap: Overlap) {
+        self.recalled = true;
         self.trusted.overlap = overlap;
     }
 
     /// The anchors that left the bundle's file and stay trusted.
     pub(crate) fn overlap(&self) -> &Overlap {
         &self.trusted.overlap
+    }
+
+    /// Whether [`Lifecycle::recall`] was called.
+    pub(crate) fn has_recalled(&self) -> bool {
+        self.recalled
     }
 
     /// What [`Step::remember`] asked for is done.

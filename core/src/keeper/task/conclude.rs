@@ -5,18 +5,21 @@ use std::time::Instant;
 
 use super::Task;
 use crate::clock::Now;
+use crate::keeper::ending::{End, Ended};
 use crate::keeper::job::{Done, Looked};
 use crate::keeper::slot::{Shown, SlotKey};
 use crate::lifecycle::Step;
+use crate::spec::IdentitySpec;
 
 impl Task {
     /// Takes back what a job brings.
     pub(super) fn finish(&mut self, done: Done) {
-        let Done { key, number, spec, lifecycle, step, looked, placed, since } = done;
+        let Done { key, number, spec, lifecycle, step, looked, placed, ended, since } = done;
         self.jobs.finish(number);
         let now = self.system.now();
         let Some(slot) = self.slots.get_mut(&key) else {
             placed.into_iter().for_each(|placed| self.watching.abandon(placed));
+            self.note(key, &spec, ended);
             return;
         };
         match placed {
@@ -42,7 +45,19 @@ impl Task {
                 slot.apply_spec();
             }
         }
+        self.note(key, &spec, ended);
         self.queue(key);
+    }
+
+    /// Whoever asked for the end of an overlap finds it done: that comes after the state was shown.
+    fn note(&mut self, key: SlotKey, spec: &IdentitySpec, ended: Vec<(End, Option<Ended>)>) {
+        for (end, outcome) in ended {
+            match (outcome, self.slots.get_mut(&key)) {
+                (Some(outcome), _) => self.endings.note(end, &spec.id, outcome),
+                (None, Some(slot)) => slot.want_end(end),
+                (None, None) => self.endings.note(end, &spec.id, Ended::NotRetained(None)),
+            }
+        }
     }
 
     /// Takes what a look and the lifecycle gave, and shows it.

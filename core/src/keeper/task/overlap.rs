@@ -1,0 +1,43 @@
+//! What is retained beyond a replaced bundle: ended by an operator, and remembered.
+
+use std::sync::Arc;
+
+use super::Task;
+use crate::keeper::EndOverlapError;
+use crate::keeper::ending::{Ended, Request};
+
+impl Task {
+    /// Has the identities that retain an anchor let go of it.
+    pub(super) fn end_overlap(&mut self, request: Request) {
+        let keys: Vec<_> = match &request.identity {
+            None => self.slots.keys().copied().collect(),
+            Some(id) => match self.keys.get(id) {
+                Some(key) => vec![*key],
+                None => {
+                    let error = EndOverlapError::UnknownIdentity(id.clone());
+                    // Whoever asked may have gone.
+                    let _ = request.reply.send(Err(error));
+                    return;
+                }
+            },
+        };
+        let end = self.endings.begin(request);
+        for key in keys {
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            self.endings.ask(end);
+            match slot.end_overlap(end) {
+                Ok(()) => self.queue(key),
+                Err(file) => self.endings.note(end, &slot.spec.id, Ended::NotRetained(file)),
+            }
+        }
+        self.endings.settle(end);
+    }
+
+    /// Has the files of which nothing is retained any more removed.
+    pub(super) fn sweep_store(&self) {
+        if let Some(store) = self.store.as_ref().map(Arc::clone) {
+            let now = self.system.now().wall;
+            self.workers.run(move || store.sweep(now));
+        }
+    }
+}

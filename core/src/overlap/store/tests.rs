@@ -1,0 +1,99 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::test_pki::{DAY, Entity, bundle, now, spec};
+
+fn overlap(of: &Entity, until: SystemTime) -> Overlap {
+    let mut overlap = Overlap::default();
+    overlap.replaced(&bundle(&[of]), &[], &bundle(&[]), until);
+    overlap
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn what_is_saved_is_loaded_and_nothing_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let store = OverlapStore::new(state.clone());
+    assert!(store.load(&spec()).is_empty());
+    let retained = overlap(&Entity::root("old"), now() + DAY);
+    store.save(&spec(), &retained).unwrap();
+    assert_eq!(store.load(&spec()), retained);
+    let [file] = &files(&state)[..] else { panic!("{:?}", files(&state)) };
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    store.save(&spec(), &Overlap::default()).unwrap();
+    assert!(files(&state).is_empty() && store.load(&spec()).is_empty());
+}
+
+#[test]
+fn what_left_another_file_is_not_retained() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = OverlapStore::new(directory.path().to_owned());
+    store.save(&spec(), &overlap(&Entity::root("old"), now() + DAY)).unwrap();
+    let mut moved = spec();
+    moved.files.bundle = Some(BundleFile::OfCredential("/elsewhere/ca.crt".into()));
+    assert!(store.load(&moved).is_empty());
+    moved.files.bundle = Some(BundleFile::Dedicated("/tls/ca.crt".into()));
+    assert!(store.load(&moved).is_empty());
+}
+
+#[test]
+fn a_file_that_is_broken_or_foreign_is_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = OverlapStore::new(directory.path().to_owned());
+    let retained = overlap(&Entity::root("old"), now() + DAY);
+    store.save(&spec(), &retained).unwrap();
+    let path = files(directory.path()).remove(0);
+    let good = fs::read_to_string(&path).unwrap();
+    for broken in [
+        String::new(),
+        good[..good.len() / 2].to_owned(),
+        good.replace("\"version\":1", "\"version\":2"),
+        good.replace("\"identity\":\"id\"", "\"identity\":\"other\""),
+        good.replace("\"certificate\":\"MII", "\"certificate\":\"AAA"),
+        good.replace("\"crls\":[]", "\"crls\":[\"AAAA\"]"),
+    ] {
+        assert_ne!(broken, good);
+        fs::write(&path, broken).unwrap();
+        assert!(store.load(&spec()).is_empty());
+    }
+    fs::write(&path, &good).unwrap();
+    assert_eq!(store.load(&spec()), retained);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o622)).unwrap();
+    assert!(store.load(&spec()).is_empty(), "others could have written it");
+    fs::rename(&path, directory.path().join("target")).unwrap();
+    std::os::unix::fs::symlink(directory.path().join("target"), &path).unwrap();
+    assert!(store.load(&spec()).is_empty(), "a symlink leads who knows where");
+}
+
+#[test]
+fn a_sweep_removes_what_has_ended_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = OverlapStore::new(directory.path().to_owned());
+    let root = Entity::root("old");
+    store.save(&spec(), &overlap(&root, now() + DAY)).unwrap();
+    fs::write(directory.path().join("other.json"), "{}").unwrap();
+    fs::write(directory.path().join("overlap-x.json"), "{}").unwrap();
+    fs::write(directory.path().join("overlap-x.tmp"), "{").unwrap();
+    store.sweep(now());
+    assert_eq!(files(directory.path()).len(), 3);
+    store.sweep(now() + DAY);
+    let left: Vec<_> = files(directory.path());
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(store.load(&spec()).is_empty());
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_an_error_that_names_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    fs::write(&state, "").unwrap();
+    let store = OverlapStore::new(state.clone());
+    let error = store.save(&spec(), &overlap(&Entity::root("old"), now() + DAY)).unwrap_err();
+    assert!(error.to_string().contains(state.to_str().unwrap()), "{error}");
+    store.sweep(now());
+    assert!(store.load(&spec()).is_empty());
+}

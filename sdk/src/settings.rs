@@ -7,6 +7,9 @@
 //! | unset | set | set | that identity from the daemon at that socket |
 //! | unset | unset | any | an error that names the two variables |
 //!
+//! `EVERCERT_STATE_DIR`, with a directory: where it is remembered until when the anchors of a replaced `ca.crt` stay trusted; unset, that
+//! ends with the process.
+//!
 //! An empty variable is an unset one. With a directory no key crosses the socket, and the service starts without a daemon.
 
 use std::ffi::{OsStr, OsString};
@@ -28,6 +31,8 @@ pub mod env {
     pub const DIR: &str = "EVERCERT_DIR";
     /// The uid, a number, that may serve the socket besides root and this process's own uid.
     pub const SOCKET_OWNER: &str = "EVERCERT_SOCKET_OWNER";
+    /// The directory in which a mount's overlap of anchors survives a restart of the process.
+    pub const STATE_DIR: &str = "EVERCERT_STATE_DIR";
 }
 
 /// Where the daemon's workload socket is unless something else is said.
@@ -48,7 +53,7 @@ impl Choice {
         let text = |name: &'static str| set(name).map(|value| utf8(name, &value)).transpose();
         let identity = text(env::IDENTITY)?;
         if let Some(directory) = set(env::DIR) {
-            return Self::directory(PathBuf::from(directory), identity);
+            return Self::directory(PathBuf::from(directory), identity, set(env::STATE_DIR).map(PathBuf::from));
         }
         let mut settings = AgentSettings::new(identity.ok_or(SettingsError::NothingSet)?);
         if let Some(socket) = set(env::SOCKET) {
@@ -61,8 +66,11 @@ impl Choice {
     }
 
     #[cfg(feature = "directory")]
-    fn directory(directory: PathBuf, identity: Option<String>) -> Result<Self, SettingsError> {
+    fn directory(directory: PathBuf, identity: Option<String>, state: Option<PathBuf>) -> Result<Self, SettingsError> {
         let mut settings = DirectorySettings::new(directory);
+        if let Some(state) = state {
+            settings = settings.state_directory(state);
+        }
         if let Some(identity) = identity {
             settings = settings.name(identity);
         }
@@ -70,7 +78,7 @@ impl Choice {
     }
 
     #[cfg(not(feature = "directory"))]
-    fn directory(_: PathBuf, _: Option<String>) -> Result<Self, SettingsError> {
+    fn directory(_: PathBuf, _: Option<String>, _: Option<PathBuf>) -> Result<Self, SettingsError> {
         Err(SettingsError::NoDirectoryFeature)
     }
 }
@@ -152,7 +160,9 @@ mod tests {
         let all = [(env::DIR, "/etc/tls/web"), (env::IDENTITY, "front"), (env::SOCKET, "/tmp/a.sock")];
         let settings = DirectorySettings::new("/etc/tls/web");
         assert_eq!(choose(&all[..1]), Ok(Choice::Directory(Box::new(settings.clone()))));
-        assert_eq!(choose(&all), Ok(Choice::Directory(Box::new(settings.name("front")))));
+        assert_eq!(choose(&all), Ok(Choice::Directory(Box::new(settings.clone().name("front")))));
+        let state = [(env::DIR, "/etc/tls/web"), (env::STATE_DIR, "/var/lib/web")];
+        assert_eq!(choose(&state), Ok(Choice::Directory(Box::new(settings.state_directory("/var/lib/web")))));
     }
 
     #[cfg(not(feature = "directory"))]

@@ -145,7 +145,7 @@ impl Connector {
         let peer = stream.get_ref().1.peer_certificates();
         let session = Arc::new(Session::new(Arc::clone(generation), peer, Role::Server));
         let cut = Arc::new(Cut::default());
-        let (stream, told) = FirstFrame::new(Severable::new(stream, Arc::clone(&cut)));
+        let (stream, first_frame) = FirstFrame::new(Severable::new(stream, Arc::clone(&cut)));
         // Boxed: hyper's task of every request is as large as the one that owns the stream.
         let stream = TokioIo::new(Box::new(stream));
         let tasks = Tasks::default();
@@ -165,7 +165,7 @@ impl Connector {
             untrusted_timeout: self.settings.untrusted_timeout,
         };
         let warden = AbortOnDropHandle::new(tokio::spawn(warden.watch()));
-        let driver = Driver::new(queue, connection, Arc::clone(&life));
+        let (driver, told) = Driver::new(queue, connection, Arc::clone(&life), first_frame);
         tokio::spawn(async move {
             let _ends_with_it = (warden, member);
             Batched::new(driver).await;

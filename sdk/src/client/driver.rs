@@ -1,11 +1,13 @@
 //! The one task that drives a connection.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::client::conn::http2;
 use hyper::rt::{Read, Write};
+use tokio::sync::oneshot;
 
 use super::connection::Life;
 use super::replay::ReplayBody;
@@ -19,13 +21,22 @@ pub(super) struct Driver<S: Read + Write + Send + Unpin + 'static> {
     queue: Option<http2::Connection<S, ReplayBody, Tasks>>,
     connection: BoxedTask,
     life: Arc<Life>,
-    /// How many calls the server allows at a time, as far as the queue has been told.
+    /// What the connection's first frame was; gone once it is passed on.
+    first_frame: Option<(oneshot::Receiver<io::Result<()>>, oneshot::Sender<io::Result<()>>)>,
+    /// How many calls the server allows at a time, as far as it was said.
     allowed: usize,
 }
 
 impl<S: Read + Write + Send + Unpin + 'static> Driver<S> {
-    pub(super) fn new(queue: http2::Connection<S, ReplayBody, Tasks>, connection: BoxedTask, life: Arc<Life>) -> Self {
-        Self { queue: Some(queue), connection, life, allowed: 0 }
+    /// The receiver is told whether the server accepts the connection, once calls can be made on it.
+    pub(super) fn new(
+        queue: http2::Connection<S, ReplayBody, Tasks>,
+        connection: BoxedTask,
+        life: Arc<Life>,
+        first_frame: oneshot::Receiver<io::Result<()>>,
+    ) -> (Self, oneshot::Receiver<io::Result<()>>) {
+        let (tell, told) = oneshot::channel();
+        (Self { queue: Some(queue), connection, life, first_frame: Some((first_frame, tell)), allowed: 0 }, told)
     }
 
     fn poll_queue(&mut self, cx: &mut Context<'_>) {
@@ -43,15 +54,33 @@ impl<S: Read + Write + Send + Unpin + 'static> Driver<S> {
         self.queue = None;
     }
 
+    /// Passes on what the first frame was, after what it said was heeded.
+    fn tell(&mut self) {
+        let Some((first_frame, _)) = &mut self.first_frame else { return };
+        let Ok(verdict) = first_frame.try_recv() else { return };
+        let Some((_, tell)) = self.first_frame.take() else { return };
+        self.follow_limit();
+        _ = tell.send(verdict);
+    }
+
     /// The server may allow more calls or fewer at any time (RFC 9113 §6.5.2).
     fn follow_limit(&mut self) {
+        if self.first_frame.is_some() {
+            return;
+        }
         let Some(queue) = &self.queue else { return };
-        let allowed = queue.current_max_send_streams();
+        let allowed = room(queue.current_max_send_streams());
         if allowed != self.allowed {
             self.life.allow(self.allowed, allowed);
             self.allowed = allowed;
         }
     }
+}
+
+/// How many calls run at a time where the server allows so many: one less. The call that takes the last stream would wait in hyper for
+/// word that it has it, and be lost there to a GOAWAY, sent or not. Where the server allows one there is no choice.
+fn room(allowed: usize) -> usize {
+    if allowed > 1 { allowed - 1 } else { allowed }
 }
 
 impl<S: Read + Write + Send + Unpin + 'static> Future for Driver<S> {
@@ -63,6 +92,7 @@ impl<S: Read + Write + Send + Unpin + 'static> Future for Driver<S> {
         // Requests first: the connection writes them in the same turn.
         this.poll_queue(cx);
         let closed = this.connection.as_mut().poll(cx).is_ready();
+        this.tell();
         if closed || this.life.cut().is_cut() {
             this.close_queue();
             return Poll::Ready(());

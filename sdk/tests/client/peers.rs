@@ -110,6 +110,7 @@ pub(crate) struct Server {
     pub(crate) health: HealthReporter,
     acceptor: Arc<Mutex<TlsAcceptor>>,
     accepted: Arc<AtomicU64>,
+    calls: Arc<AtomicU64>,
     serials: Arc<Mutex<BTreeSet<String>>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -156,7 +157,10 @@ impl Server {
         let (health, service) = tonic_health::server::health_reporter();
         let serials = Arc::new(Mutex::new(BTreeSet::new()));
         let seen = Arc::clone(&serials);
+        let calls = Arc::new(AtomicU64::new(0));
+        let processed = Arc::clone(&calls);
         let service = InterceptedService::new(service, move |request: Request<()>| {
+            processed.fetch_add(1, SeqCst);
             let certificates = request.peer_certs().unwrap();
             seen.lock().unwrap().insert(CertificateFacts::from_der(&certificates[0]).unwrap().serial);
             Ok(request)
@@ -183,7 +187,7 @@ impl Server {
         let task = tokio::spawn(async move {
             server.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped).await.unwrap();
         });
-        Self { address, health, acceptor, accepted: count, serials, stop, task }
+        Self { address, health, acceptor, accepted: count, calls, serials, stop, task }
     }
 
     pub(crate) fn uri(&self) -> String {
@@ -207,6 +211,11 @@ impl Server {
     /// How many TLS handshakes it has finished.
     pub(crate) fn connections(&self) -> u64 {
         self.accepted.load(SeqCst)
+    }
+
+    /// How many calls it has processed.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(SeqCst)
     }
 
     /// Accepts no more, and asks those connected to go.

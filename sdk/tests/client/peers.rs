@@ -172,6 +172,7 @@ impl Server {
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
                 let (acceptor, accepted) = (presented.lock().unwrap().clone(), accepted.clone());
                 let counted = Arc::clone(&counted);
                 tokio::spawn(async move {

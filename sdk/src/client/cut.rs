@@ -1,7 +1,8 @@
-//! The hard end of a connection: everything on it fails at once.
+//! How a connection's stream ends: by a cut, with everything on it at once, or once the last word of the server is read.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
@@ -15,6 +16,7 @@ use super::error::Ending;
 pub(super) struct Cut {
     why: OnceLock<Ending>,
     task: AtomicWaker,
+    deaf: AtomicBool,
 }
 
 impl Cut {
@@ -26,6 +28,11 @@ impl Cut {
 
     pub(super) fn is_cut(&self) -> bool {
         self.why.get().is_some()
+    }
+
+    /// Whether the server takes nothing any more; what it has sent may still be read.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.deaf.load(Relaxed)
     }
 
     /// The task that polls the connection, woken when it is cut.
@@ -41,7 +48,11 @@ impl Cut {
     }
 }
 
-/// A stream that fails from the moment it is cut.
+/// A stream that fails from the moment it is cut, and that does not fail for a write.
+///
+/// A server that ends a connection may reset it, and a write often learns of that first. The GOAWAY that the server sent before, and answers, are
+/// still to be read then, and with them the proof of what it has processed. So what cannot be written is dropped, and the end comes
+/// with the end of what can be read.
 #[derive(Debug)]
 pub(super) struct Severable<S> {
     stream: S,
@@ -51,6 +62,18 @@ pub(super) struct Severable<S> {
 impl<S> Severable<S> {
     pub(super) fn new(stream: S, cut: Arc<Cut>) -> Self {
         Self { stream, cut }
+    }
+
+    /// What a write came to; where it failed, it counts as done.
+    fn written<T>(&self, write: Poll<io::Result<T>>, dropped: T) -> Poll<io::Result<T>> {
+        match write {
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "the server takes nothing any more; what it has sent is read first");
+                self.cut.deaf.store(true, Relaxed);
+                Poll::Ready(Ok(dropped))
+            }
+            write => write,
+        }
     }
 }
 
@@ -64,7 +87,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Severable<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Severable<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.cut.check()?;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        if self.cut.is_deaf() {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let write = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(write, buf.len())
     }
 
     fn poll_write_vectored(
@@ -73,7 +100,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Severable<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.cut.check()?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let length = || bufs.iter().map(|buf| buf.len()).sum();
+        if self.cut.is_deaf() {
+            return Poll::Ready(Ok(length()));
+        }
+        let write = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let length = length();
+        self.written(write, length)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -82,11 +115,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Severable<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.cut.check()?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if self.cut.is_deaf() {
+            return Poll::Ready(Ok(()));
+        }
+        let flush = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(flush, ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.cut.check()?;
+        if self.cut.is_deaf() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -13,6 +13,9 @@ use super::connection::Life;
 use super::replay::ReplayBody;
 use super::scheduling::{BoxedTask, Tasks};
 
+/// Whether the server accepts the connection.
+type Verdict = io::Result<()>;
+
 /// Drives a connection's queue of requests and the connection itself, in turns of one task: between the two, nothing is read.
 ///
 /// It ends when the connection is closed or cut; what the connection has of sockets, memory and membership ends with it.
@@ -22,7 +25,7 @@ pub(super) struct Driver<S: Read + Write + Send + Unpin + 'static> {
     connection: BoxedTask,
     life: Arc<Life>,
     /// What the connection's first frame was; gone once it is passed on.
-    first_frame: Option<(oneshot::Receiver<io::Result<()>>, oneshot::Sender<io::Result<()>>)>,
+    first_frame: Option<(oneshot::Receiver<Verdict>, oneshot::Sender<Verdict>)>,
     /// How many calls the server allows at a time, as far as it was said.
     allowed: usize,
 }
@@ -33,8 +36,8 @@ impl<S: Read + Write + Send + Unpin + 'static> Driver<S> {
         queue: http2::Connection<S, ReplayBody, Tasks>,
         connection: BoxedTask,
         life: Arc<Life>,
-        first_frame: oneshot::Receiver<io::Result<()>>,
-    ) -> (Self, oneshot::Receiver<io::Result<()>>) {
+        first_frame: oneshot::Receiver<Verdict>,
+    ) -> (Self, oneshot::Receiver<Verdict>) {
         let (tell, told) = oneshot::channel();
         (Self { queue: Some(queue), connection, life, first_frame: Some((first_frame, tell)), allowed: 0 }, told)
     }
@@ -96,6 +99,9 @@ impl<S: Read + Write + Send + Unpin + 'static> Future for Driver<S> {
         if closed || this.life.cut().is_cut() {
             this.close_queue();
             return Poll::Ready(());
+        }
+        if this.life.cut().is_deaf() {
+            this.close_queue();
         }
         // Again: it may have read that the server takes no more.
         this.poll_queue(cx);

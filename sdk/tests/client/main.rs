@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod connecting;
+mod draining;
 mod goaway;
 mod peers;
 mod resumption;

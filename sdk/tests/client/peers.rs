@@ -110,7 +110,6 @@ pub(crate) struct Server {
     pub(crate) health: HealthReporter,
     acceptor: Arc<Mutex<TlsAcceptor>>,
     accepted: Arc<AtomicU64>,
-    calls: Arc<AtomicU64>,
     serials: Arc<Mutex<BTreeSet<String>>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -122,28 +121,15 @@ impl Server {
     }
 
     pub(crate) async fn start_at(ca: &Authority, address: SocketAddr) -> Self {
-        Self::start_with(ca, &ca.issue(server_leaf()), address, |server| server).await
-    }
-
-    /// A server with knobs of its own.
-    pub(crate) async fn configured(
-        ca: &Authority,
-        configure: impl FnOnce(tonic::transport::Server) -> tonic::transport::Server,
-    ) -> Self {
-        Self::start_with(ca, &ca.issue(server_leaf()), ANY, configure).await
+        Self::start_with(ca, &ca.issue(server_leaf()), address).await
     }
 
     /// A server that shows this certificate to the clients of `clients`.
     pub(crate) async fn showing(clients: &Authority, issued: &Issued) -> Self {
-        Self::start_with(clients, issued, ANY, |server| server).await
+        Self::start_with(clients, issued, ANY).await
     }
 
-    async fn start_with(
-        clients: &Authority,
-        issued: &Issued,
-        address: SocketAddr,
-        configure: impl FnOnce(tonic::transport::Server) -> tonic::transport::Server,
-    ) -> Self {
+    async fn start_with(clients: &Authority, issued: &Issued, address: SocketAddr) -> Self {
         let acceptor = Arc::new(Mutex::new(acceptor(clients, issued, &[b"h2"])));
         let start = Instant::now();
         let listener = loop {
@@ -157,10 +143,7 @@ impl Server {
         let (health, service) = tonic_health::server::health_reporter();
         let serials = Arc::new(Mutex::new(BTreeSet::new()));
         let seen = Arc::clone(&serials);
-        let calls = Arc::new(AtomicU64::new(0));
-        let processed = Arc::clone(&calls);
         let service = InterceptedService::new(service, move |request: Request<()>| {
-            processed.fetch_add(1, SeqCst);
             let certificates = request.peer_certs().unwrap();
             seen.lock().unwrap().insert(CertificateFacts::from_der(&certificates[0]).unwrap().serial);
             Ok(request)
@@ -184,11 +167,11 @@ impl Server {
             }
         }));
         let stopped = stop.clone().cancelled_owned();
-        let server = configure(tonic::transport::Server::builder()).add_service(service);
+        let server = tonic::transport::Server::builder().add_service(service);
         let task = tokio::spawn(async move {
             server.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped).await.unwrap();
         });
-        Self { address, health, acceptor, accepted: count, calls, serials, stop, task }
+        Self { address, health, acceptor, accepted: count, serials, stop, task }
     }
 
     pub(crate) fn uri(&self) -> String {
@@ -212,11 +195,6 @@ impl Server {
     /// How many TLS handshakes it has finished.
     pub(crate) fn connections(&self) -> u64 {
         self.accepted.load(SeqCst)
-    }
-
-    /// How many calls it has processed.
-    pub(crate) fn calls(&self) -> u64 {
-        self.calls.load(SeqCst)
     }
 
     /// Accepts no more, and asks those connected to go.

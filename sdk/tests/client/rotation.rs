@@ -106,7 +106,8 @@ async fn calls_on_a_connection_that_the_server_drains_go_to_the_next_one() {
     let publisher = Publisher::new();
     let issued = ca.issue_dns("client");
     publisher.publish(&issued, Some(&ca));
-    let channel = old.endpoint().connect(&publisher.identity().await).await.unwrap();
+    // For a moment nothing listens.
+    let channel = old.endpoint().wait_for_ready(true).connect(&publisher.identity().await).await.unwrap();
     // A stream keeps the connection open, so that only the GOAWAY tells that it takes no more.
     let request = HealthCheckRequest { service: String::new() };
     let mut stream = HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner();

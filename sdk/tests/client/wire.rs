@@ -150,6 +150,12 @@ impl Wire {
         self.send(RST_STREAM, 0, stream, &code.to_be_bytes()).await;
     }
 
+    /// Resets the connection (RST).
+    pub(crate) fn abort(self) {
+        let (stream, _) = self.stream.into_inner().into_inner();
+        stream.set_zero_linger().unwrap();
+    }
+
     /// Ends the connection with no more than TLS asks for.
     pub(crate) async fn close(mut self) {
         _ = self.stream.get_mut().shutdown().await;

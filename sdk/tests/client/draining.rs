@@ -1,9 +1,11 @@
 //! A server that drains every connection (GOAWAY, RFC 9113 §6.8) once it has taken some calls on it.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use evercert::client::Endpoint;
@@ -13,9 +15,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::peers::{SERVER, acceptor, server_leaf};
 
@@ -72,13 +76,51 @@ impl Draining {
             }
         });
         let mut server = http2::Builder::new(TokioExecutor::new());
-        let mut connection =
-            pin!(server.max_concurrent_streams(allowed).serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(
+            server.max_concurrent_streams(allowed).serve_connection(TokioIo::new(Lingering(Some(stream))), service)
+        );
         tokio::select! {
             _ = connection.as_mut() => return,
             () = full.notified() => connection.as_mut().graceful_shutdown(),
         }
         self.drained.fetch_add(1, SeqCst);
         _ = connection.await;
+    }
+}
+
+/// A stream that is closed only once the client has closed it too: closing a socket that something unread is in resets it, and answers that
+/// the kernel has not sent yet are lost.
+struct Lingering(Option<TlsStream<TcpStream>>);
+
+impl Lingering {
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut TlsStream<TcpStream>> {
+        Pin::new(self.get_mut().0.as_mut().unwrap())
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        let (mut stream, _) = self.0.take().unwrap().into_inner();
+        tokio::spawn(async move { while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {} });
+    }
+}
+
+impl AsyncRead for Lingering {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Lingering {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream().poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(cx)
     }
 }

@@ -282,6 +282,8 @@ async fn a_goaway_is_heeded_though_a_write_learns_first_that_the_connection_is_g
     let ca = Arc::new(Authority::new("ca"));
     // The server has a thread of its own: it goes on while this one, with the channel, sees nothing.
     let (ready, endpoint) = oneshot::channel();
+    let (begun, has_begun) = oneshot::channel();
+    let (go, may_go) = std::sync::mpsc::channel();
     let (gone, is_gone) = std::sync::mpsc::channel();
     let authority = Arc::clone(&ca);
     let server = std::thread::spawn(move || {
@@ -293,6 +295,8 @@ async fn a_goaway_is_heeded_though_a_write_learns_first_that_the_connection_is_g
             let answered = first.request().await.unwrap();
             first.answer(answered.stream).await;
             first.request_with("one").await;
+            begun.send(()).unwrap();
+            may_go.recv().unwrap();
             first.go_away(answered.stream, NO_ERROR).await;
             first.abort();
             gone.send(()).unwrap();
@@ -304,10 +308,9 @@ async fn a_goaway_is_heeded_though_a_write_learns_first_that_the_connection_is_g
     let (feed, body) = fed();
     let call = send_body(&channel, body);
     feed.send(Frame::data(Bytes::from_static(b"one"))).unwrap();
-    tokio::task::yield_now().await;
-    while is_gone.try_recv().is_err() {
-        tokio::task::yield_now().await;
-    }
+    has_begun.await.unwrap();
+    go.send(()).unwrap();
+    is_gone.recv().unwrap();
     feed.send(Frame::data(Bytes::from_static(b",two"))).unwrap();
     drop(feed);
     outcome(call).await.unwrap();

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
+use crate::digest::DigestWriter;
+
 /// Trust anchors and CRLs of one trust domain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bundle {
@@ -39,6 +41,14 @@ impl Bundle {
     #[must_use]
     pub fn crls(&self) -> &[CertificateRevocationListDer<'static>] {
         &self.crls
+    }
+
+    /// Its content, for a digest.
+    pub(crate) fn write(&self, writer: &mut DigestWriter) {
+        writer.count(self.anchors.len());
+        self.anchors.iter().for_each(|anchor| writer.bytes(anchor));
+        writer.count(self.crls.len());
+        self.crls.iter().for_each(|crl| writer.bytes(crl));
     }
 }
 

@@ -17,6 +17,7 @@ pub mod credential;
 pub mod crypto;
 pub mod digest;
 pub mod identity;
+mod intern;
 pub mod keeper;
 pub mod lifecycle;
 pub mod material;

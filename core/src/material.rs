@@ -16,6 +16,7 @@ use crate::check::{Check, Finding, Severity, Trusted};
 use crate::credential::{Credential, CredentialError, PrivateKey, PrivateKeyError};
 use crate::crypto;
 use crate::digest::Digest;
+use crate::intern::Interner;
 use crate::mount::{FileRead, ReadError, Reading};
 use crate::spec::{BundleFile, IdentitySpec};
 use contents::{ContentError, Contents};
@@ -46,9 +47,9 @@ pub struct Material {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateOnDisk {
     /// The file it is in.
-    pub file: PathBuf,
-    /// The certificate.
-    pub facts: CertificateFacts,
+    pub file: Arc<Path>,
+    /// The certificate. Of one that many identities have on disk, they share the facts.
+    pub facts: Arc<CertificateFacts>,
 }
 
 /// One certificate revocation list in one file.
@@ -131,6 +132,19 @@ impl Material {
     pub(crate) fn holds(&self, credential: &Credential) -> bool {
         matches!(&self.credential, Part::Whole(keyed)
             if keyed.credential.chain() == credential.chain() && keyed.public_key == Some(keyed.leaf_public_key))
+    }
+
+    /// Lets go of what other identities hold already, of the same file or another that is equal.
+    pub(crate) fn intern(&mut self, interner: &Interner) {
+        for part in std::iter::once(&mut self.bundle).chain(&mut self.federated) {
+            if let Part::Whole(bundle) = part {
+                *bundle = interner.bundle(bundle);
+            }
+        }
+        // It was just parsed: nobody else has it.
+        for certificate in Arc::get_mut(&mut self.on_disk).into_iter().flatten() {
+            certificate.facts = interner.facts(&certificate.facts);
+        }
     }
 
     /// Lets go of what others hold already: of ten thousand identities everything is in memory once.
@@ -271,11 +285,12 @@ fn facts(
     path: &Path,
     on_disk: &mut Vec<CertificateOnDisk>,
 ) -> Result<(), Finding> {
+    let file: Arc<Path> = path.into();
     for (i, der) in certificates.iter().enumerate() {
         let facts = CertificateFacts::from_der(der).map_err(|error: NotACertificate| {
             unparsable(path, format_args!("certificate {} of {}: {error}", i + 1, certificates.len()))
         })?;
-        on_disk.push(CertificateOnDisk { file: path.to_owned(), facts });
+        on_disk.push(CertificateOnDisk { file: Arc::clone(&file), facts: Arc::new(facts) });
     }
     Ok(())
 }

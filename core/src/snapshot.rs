@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::bundle::{Bundle, Bundles};
+use crate::bundle::Bundles;
 use crate::credential::Credential;
 use crate::digest::{Digest, DigestWriter};
 
@@ -73,18 +73,11 @@ pub fn digest(credential: Option<&Credential>, bundles: &Bundles) -> Digest {
     writer.count(chain.len());
     chain.iter().for_each(|certificate| writer.bytes(certificate));
     writer.count(bundles.own.iter().len());
-    bundles.own.iter().for_each(|bundle| write_bundle(&mut writer, bundle));
+    bundles.own.iter().for_each(|bundle| bundle.write(&mut writer));
     writer.count(bundles.federated.len());
     for (trust_domain, bundle) in &bundles.federated {
         writer.bytes(trust_domain.as_bytes());
-        write_bundle(&mut writer, bundle);
+        bundle.write(&mut writer);
     }
     writer.finish()
-}
-
-fn write_bundle(writer: &mut DigestWriter, bundle: &Bundle) {
-    writer.count(bundle.anchors().len());
-    bundle.anchors().iter().for_each(|anchor| writer.bytes(anchor));
-    writer.count(bundle.crls().len());
-    bundle.crls().iter().for_each(|crl| writer.bytes(crl));
 }

@@ -1,8 +1,7 @@
 //! Overlaps that an operator ends.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::oneshot;
 
@@ -147,7 +146,7 @@ pub(super) fn end(
     lifecycle: &mut Lifecycle,
     anchor: Digest,
     spec: &IdentitySpec,
-    store: Option<&Arc<OverlapStore>>,
+    store: Option<&OverlapStore>,
     now: Now,
 ) -> (Ended, Option<Step>) {
     if !lifecycle.overlap().holds(anchor) {
@@ -163,10 +162,10 @@ pub(super) fn end(
 /// The bundle's file that holds an anchor.
 pub(super) fn on_disk(state: &IdentityState, anchor: Digest) -> Option<PathBuf> {
     let files = &state.spec.files;
-    let is_bundle = |file: &PathBuf| {
+    let is_bundle = |file: &Path| {
         files.bundle.as_ref().is_some_and(|bundle: &BundleFile| bundle.path() == file)
             || files.federated.values().any(|bundle| bundle == file)
     };
     let found = state.on_disk.iter().find(|found| found.facts.fingerprint == anchor && is_bundle(&found.file));
-    found.map(|found| found.file.clone())
+    found.map(|found| found.file.to_path_buf())
 }

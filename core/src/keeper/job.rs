@@ -9,6 +9,7 @@ use super::pace::Pace;
 use super::slot::SlotKey;
 use super::system::System;
 use crate::clock::Now;
+use crate::intern::Interner;
 use crate::lifecycle::{Event, Lifecycle, Step};
 use crate::material::Material;
 use crate::mount::{Reading, Stamp};
@@ -30,6 +31,14 @@ pub(super) struct Job {
     pub(super) ends: Vec<End>,
     /// When the first hint came that this job answers.
     pub(super) since: Instant,
+}
+
+/// What all jobs share.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// Where it is remembered what is retained.
+    pub(super) store: Option<OverlapStore>,
+    pub(super) interner: Interner,
 }
 
 /// A look at an identity's files.
@@ -102,7 +111,8 @@ impl Handoff {
 
 impl Job {
     /// Does the work. Blocks for as long as the file system takes to answer.
-    pub(super) fn run(self, system: &dyn System, pace: &Pace, store: Option<&Arc<OverlapStore>>) -> Done {
+    pub(super) fn run(self, system: &dyn System, pace: &Pace, shared: &Shared) -> Done {
+        let store = shared.store.as_ref();
         let Self { key, number, spec, lifecycle, look, time_passed, ends, since } = self;
         let inotify = look.as_ref().and_then(|look| look.inotify.clone());
         let placed = inotify.map(|inotify| {
@@ -111,7 +121,11 @@ impl Job {
         });
         let (looked, reading) = look.map(|look| look.at(&spec, system, pace)).unzip();
         let event = match reading.flatten() {
-            Some((reading, final_try)) => Some(Event::Read { material: Material::parse(&spec, reading), final_try }),
+            Some((reading, final_try)) => {
+                let mut material = Material::parse(&spec, reading);
+                material.intern(&shared.interner);
+                Some(Event::Read { material, final_try })
+            }
             None => time_passed.then_some(Event::TimePassed),
         };
         // Not before the disk has answered: while it does not, the keeper may take the lifecycle back.
@@ -139,7 +153,7 @@ impl Job {
 
 /// Remembers what is retained. Where that fails it is retained all the same, for as long as the process lives, and tried again
 /// with the next event.
-fn remember(lifecycle: &mut Lifecycle, spec: &IdentitySpec, store: Option<&Arc<OverlapStore>>) {
+fn remember(lifecycle: &mut Lifecycle, spec: &IdentitySpec, store: Option<&OverlapStore>) {
     match store.map_or(Ok(()), |store| store.save(spec, lifecycle.overlap())) {
         Ok(()) => lifecycle.remembered(),
         Err(error) => {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::keeper::EndOverlapError;
-use crate::spec::BundleFile;
 
 /// A volume with a set of the old CA, the sets of both, and a state directory.
 struct Rolled {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use super::ending::{Ended, Endings, Request};
-use super::job::Done;
+use super::job::{Done, Shared};
 use super::jobs::Jobs;
 use super::pace::Pace;
 use super::slot::{Slot, SlotKey};
@@ -23,6 +23,7 @@ use super::workers::Workers;
 use super::{KeeperSettings, Observer, Wanted};
 use crate::clock::Now;
 use crate::identity::IdentityId;
+use crate::intern::Interner;
 use crate::overlap::store::OverlapStore;
 use crate::spec::IdentitySpec;
 
@@ -44,7 +45,7 @@ pub(super) struct Task {
     wanted: watch::Receiver<Wanted>,
     requests: mpsc::Receiver<Request>,
     endings: Endings,
-    store: Option<Arc<OverlapStore>>,
+    shared: Arc<Shared>,
     rescans: u64,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     slots: HashMap<SlotKey, Slot>,
@@ -80,7 +81,10 @@ impl Task {
             wanted,
             requests,
             endings: Endings::default(),
-            store: settings.state_directory.map(|directory| Arc::new(OverlapStore::new(directory))),
+            shared: Arc::new(Shared {
+                store: settings.state_directory.map(OverlapStore::new),
+                interner: Interner::default(),
+            }),
             rescans: 0,
             reports: mpsc::channel(REPORTS),
             slots: HashMap::new(),
@@ -137,10 +141,10 @@ impl Task {
                 continue;
             };
             let (system, pace, reports) = (Arc::clone(&self.system), Arc::clone(&self.pace), self.reports.0.clone());
-            let store = self.store.clone();
+            let shared = Arc::clone(&self.shared);
             self.workers.run(move || {
                 // It fails when the keeper is gone, and nobody wants to know.
-                let _ = reports.blocking_send(Report::Job(Box::new(job.run(&*system, &pace, store.as_ref()))));
+                let _ = reports.blocking_send(Report::Job(Box::new(job.run(&*system, &pace, &shared))));
             });
         }
     }

@@ -19,7 +19,7 @@ use crate::clock::Now;
 use crate::digest::Digest;
 use crate::identity::IdentityId;
 use crate::mount::{Reading, Stamp};
-use crate::spec::{Expectations, FileSet, IdentitySpec};
+use crate::spec::{BundleFile, Expectations, FileSet, IdentitySpec};
 use crate::watch::{Inotify, Placed};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -460,6 +460,32 @@ fn a_dead_mount_does_not_hold_up_the_end_of_the_runtime() {
     });
     assert!(end.recv_timeout(DEADLINE).is_ok(), "the runtime waits for the dead mount");
     system.revive(volume.path());
+}
+
+#[tokio::test]
+async fn identities_that_share_a_bundle_file_hold_it_once() {
+    let authority = Authority::new("root");
+    let trust = PlainDirectory::new(&leaf(&authority).files());
+    let issued = leaf(&authority);
+    let volumes: Vec<_> = (0..5).map(|_| KubeletVolume::new(&issued.files())).collect();
+    let specs = volumes.iter().enumerate().map(|(n, volume)| {
+        let mut spec = spec(&format!("n{n}"), volume.path());
+        spec.files.bundle = Some(BundleFile::Dedicated(trust.path().join("ca.crt")));
+        spec
+    });
+    let (_keeper, recorder) = start(&Arc::default(), HOUR, specs.collect());
+    let mut held = Vec::new();
+    for n in 0..5 {
+        let name = format!("n{n}");
+        recorder.until_serves(&name, &issued).await;
+        let state = recorder.latest(&name).unwrap();
+        let bundle = state.snapshot.as_ref().unwrap().bundles().own.clone().unwrap();
+        let facts = state.on_disk.iter().find(|found| found.file.ends_with("ca.crt")).unwrap().facts.clone();
+        held.push((bundle, facts));
+    }
+    for (bundle, facts) in &held[1..] {
+        assert!(Arc::ptr_eq(bundle, &held[0].0) && Arc::ptr_eq(facts, &held[0].1));
+    }
 }
 
 #[path = "overlap_tests.rs"]

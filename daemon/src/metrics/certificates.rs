@@ -56,7 +56,7 @@ impl Certificates {
             let Some(state) = state else { continue };
             errors.extend(self::errors(state));
             for (index, certificate) in (0..).zip(state.on_disk.iter()) {
-                files.insert(certificate.file.as_path());
+                files.insert(&*certificate.file);
                 if seen.insert(labels_hash(certificate)) {
                     distinct.push((row, index));
                 }

@@ -35,9 +35,9 @@ impl Task {
 
     /// Has the files of which nothing is retained any more removed.
     pub(super) fn sweep_store(&self) {
-        if let Some(store) = self.store.as_ref().map(Arc::clone) {
-            let now = self.system.now().wall;
-            self.workers.run(move || store.sweep(now));
+        let (shared, now) = (Arc::clone(&self.shared), self.system.now().wall);
+        if shared.store.is_some() {
+            self.workers.run(move || shared.store.iter().for_each(|store| store.sweep(now)));
         }
     }
 }

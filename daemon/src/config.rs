@@ -1,6 +1,6 @@
 //! The configuration file: TOML, refused as a whole when one setting makes no sense.
 //!
-//! `file` is what a person writes, `identity` turns one `[[identity]]` into what the keeper wants, `error` says what
+//! `file` is what a person writes, `identity` and `trust` turn one `[[identity]]` into what the keeper wants, `error` says what
 //! is wrong, where, and what to write instead. `default.toml` documents every key; `evercertd config` prints it.
 
 mod duration;
@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod identity;
 mod pattern;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -53,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) tick: Duration,
     /// Where the Unix sockets are.
     pub(crate) sockets: SocketPaths,
+    /// Where is kept what has to survive a restart; absent: where the service manager says, else at the default place.
+    pub(crate) state: Option<PathBuf>,
     /// Where metrics, liveness and readiness are served; absent: nowhere.
     pub(crate) http: Option<SocketAddr>,
     /// The log.
@@ -130,6 +133,7 @@ impl Config {
             directories: file.watch.directories.iter().map(pattern).collect::<Result<_, _>>()?,
             tick: tick.get_ref().0,
             sockets,
+            state: file.state.directory.as_ref().map(|path| absolute(path, "directory")).transpose()?,
             http: listen(&file.http.listen)?,
             log: file.log.check()?,
             process: file.process.clone(),

@@ -32,6 +32,7 @@ use crate::readiness::Readiness;
 use crate::serve::{self, Context, DaemonInfo};
 use crate::sockets::OwnedSocket;
 use crate::sources::{Collision, Sources};
+use crate::state;
 use crate::store::Store;
 use crate::subscribers::Subscribers;
 use crate::systemd::{self, Activation};
@@ -68,7 +69,9 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
         () = signals.end() => return Ok(()),
     };
     let listeners = Listeners::bind(&config, activation).await?;
-    Daemon::start(file, config, listeners, jobs, hints, sources)?.run(signals).await
+    let settings =
+        KeeperSettings { tick: config.tick, state_directory: state::directory(config.state.as_deref()).await };
+    Daemon::start(file, config, settings, listeners, jobs, hints, sources)?.run(signals).await
 }
 
 /// What the configuration asks for now. A file system that does not answer delays the start for a moment, not for
@@ -136,6 +139,7 @@ impl Daemon {
     fn start(
         file: Option<PathBuf>,
         config: Arc<Config>,
+        settings: KeeperSettings,
         listeners: Listeners,
         jobs: Jobs,
         hints: Hints,
@@ -147,7 +151,7 @@ impl Daemon {
         let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
         let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _));
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
-        let keeper = Keeper::start(KeeperSettings { tick: config.tick, ..KeeperSettings::default() }, observer);
+        let keeper = Keeper::start(settings, observer);
         // Known before anyone can ask: a daemon that wants nothing yet would be ready.
         let wanted_first = sources.specs.iter().map(|spec| spec.id.clone()).collect();
         let (wanted, wanted_now) = watch::channel(wanted_first);
@@ -326,6 +330,7 @@ impl Daemon {
         let old = &self.config;
         for (section, changed) in [
             ("sockets", new.sockets != old.sockets),
+            ("state", new.state != old.state),
             ("http", new.http != old.http),
             ("log", new.log != old.log),
             ("process", new.process != old.process),

@@ -24,6 +24,7 @@ mod readiness;
 mod serve;
 mod sockets;
 mod sources;
+mod state;
 mod store;
 mod subscribers;
 mod systemd;

@@ -10,6 +10,7 @@ mod exposition;
 mod identities;
 mod observer;
 mod page;
+mod revocations;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -63,6 +63,8 @@ cat >"$work/evercertd.toml" <<EOF
 [sockets]
 agent = "$work/agent/agent.sock"
 admin = "$work/admin/admin.sock"
+[state]
+directory = "$work/state"
 [http]
 listen = "127.0.0.1:0"
 [watch]

@@ -60,9 +60,10 @@ impl Home {
     /// Writes the configuration: the sockets of this home, no HTTP, and these identities.
     pub fn configure(&self, identities: &str) {
         let config = format!(
-            "[sockets]\nagent = {:?}\nadmin = {:?}\n\n[http]\nlisten = \"off\"\n\n[watch]\ndirectories = []\n\n{identities}",
+            "[sockets]\nagent = {:?}\nadmin = {:?}\n\n[state]\ndirectory = {:?}\n\n[http]\nlisten = \"off\"\n\n[watch]\ndirectories = []\n\n{identities}",
             self.agent_socket(),
             self.admin_socket(),
+            self.directory.path().join("state"),
         );
         fs::write(self.config(), config).unwrap();
     }

@@ -139,6 +139,28 @@ pub(crate) enum Problem {
     /// Demands on a leaf that there is not.
     #[error("`{0}` is a demand on a leaf, but this identity only has a `bundle`; remove `{0}`, or set `path`")]
     NoLeaf(&'static str),
+    /// Revocations of peers that nobody vouches for.
+    #[error("`{0}` is about peers, but this identity trusts nobody; add a `bundle`, or remove `{0}`")]
+    NobodyTrusted(&'static str),
+    /// One file in a list twice.
+    #[error("`{key}` holds {path:?} twice; remove one")]
+    FileTwice {
+        /// The key.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// No name of a trust domain.
+    #[error(
+        "`federated` names {0:?}, which is no trust domain: write lowercase letters, digits, '.', '-' and '_', without spiffe:// \
+         and path, such as \"partner.example.org\""
+    )]
+    TrustDomain(String),
+    /// The own trust domain as a foreign one.
+    #[error(
+        "`federated` names {0:?}, which by `uris` is this identity's own trust domain; whom that trusts is in `bundle`"
+    )]
+    OwnTrustDomain(String),
     /// Two identities of one name.
     #[error("the name {name:?} is used twice, first on line {first}; names are unique on a node: rename or remove one")]
     NameTwice {

@@ -1,5 +1,6 @@
 //! The configuration as it is written.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use crate::logging;
 pub(super) struct File {
     pub(super) watch: Watch,
     pub(super) sockets: Sockets,
+    pub(super) state: State,
     pub(super) http: Http,
     pub(super) log: Log,
     pub(super) process: Process,
@@ -31,6 +33,10 @@ pub(super) struct Identity {
     pub(super) chain: Option<Spanned<PathBuf>>,
     pub(super) key: Option<Spanned<PathBuf>>,
     pub(super) bundle: Option<Spanned<PathBuf>>,
+    pub(super) crls: Option<Vec<Spanned<PathBuf>>>,
+    #[serde(default)]
+    pub(super) federated: BTreeMap<Spanned<String>, Spanned<PathBuf>>,
+    pub(super) overlap: Option<Spanned<Span>>,
     #[serde(default)]
     pub(super) usages: Vec<Spanned<String>>,
     #[serde(default)]
@@ -84,6 +90,12 @@ impl Default for Sockets {
             admin: unwritten("/run/evercert-admin/admin.sock".into()),
         }
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct State {
+    pub(super) directory: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Debug, Deserialize)]

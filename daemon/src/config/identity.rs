@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::spec::{
-    Admission, BundleFile, CredentialFiles, CrlFile, Expectations, FileSet, IdentitySpec, RequireChain, Usage,
-    file_name,
+    Admission, BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec, RequireChain, Usage, file_name,
 };
 use toml::Spanned;
 
 use super::error::Problem;
-use super::{at, file};
+use super::{at, file, trust};
 
 /// Names of files that hold certificates end in one of these; a directory's do not. Decided by name alone, so that a
 /// configuration means the same whether or not the path is there, and a hung mount cannot stall its reading.
@@ -29,16 +28,14 @@ const READERS: &str = "readers";
 pub(super) fn spec(entry: &file::Identity) -> Result<IdentitySpec, Spanned<Problem>> {
     let name = IdentityName::from_str(entry.name.get_ref()).map_err(|error| at(&entry.name, error.into()))?;
     allow(entry)?;
-    let files = files(entry)?;
+    let mut files = files(entry)?;
     if files.credential.is_none() {
         no_leaf(entry)?;
     }
-    Ok(IdentitySpec {
-        id: IdentityId::node(name),
-        files,
-        expectations: expectations(entry)?,
-        overlap: IdentitySpec::OVERLAP,
-    })
+    files.crls = trust::crls(entry, &files)?;
+    files.federated = trust::federated(entry)?;
+    let (expectations, overlap) = (expectations(entry)?, trust::overlap(entry)?);
+    Ok(IdentitySpec { id: IdentityId::node(name), files, expectations, overlap })
 }
 
 fn files(entry: &file::Identity) -> Result<FileSet, Spanned<Problem>> {
@@ -102,8 +99,7 @@ fn in_path(
             BundleFile::OfCredential(directory.join(beside(bundle, "bundle", &directory, file_name::BUNDLE)?))
         }
     };
-    let crls = vec![CrlFile::OfCredential(directory.join(file_name::CRL))];
-    Ok(FileSet { credential: Some(credential), bundle: Some(bundle), crls, ..FileSet::default() })
+    Ok(FileSet { credential: Some(credential), bundle: Some(bundle), ..FileSet::default() })
 }
 
 /// One file for both is a file that holds both.
@@ -118,7 +114,7 @@ fn anywhere(value: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Span
 }
 
 /// The name of one file, where `path` says in which directory.
-fn beside<'a>(
+pub(super) fn beside<'a>(
     value: &'a Spanned<PathBuf>,
     key: &'static str,
     directory: &Path,

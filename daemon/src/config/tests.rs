@@ -98,6 +98,20 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         ("path = \"/x\"\nallow = [\"uid:1\"]", "4:10", "the only rule this version knows is \"readers\""),
         ("path = \"/x\"\nallow = []", "2:8", "nobody could use"),
         ("path = \"/x\"\nclock_skew = \"25h\"", "4:14", "from 0s to 24h"),
+        ("path = \"/x\"\noverlap = \"25h\"", "4:11", "`overlap` is out of range; write a value from 0s to 24h"),
+        ("path = \"/x\"\ncrls = [\"a\", \"../a\"]", "4:14", "write the name of one file in it, such as \"ca.crl\""),
+        ("path = \"/x\"\ncrls = [\"a\", \"/x/a\"]", "4:14", "`crls` holds \"/x/a\" twice"),
+        ("bundle = \"/x/ca\"\ncrls = [\"a\"]", "4:9", "there is no `path` it could be in"),
+        ("chain = \"/x/c\"\nkey = \"/x/k\"\ncrls = [\"/x/a\"]", "5:9", "this identity trusts nobody; add a `bundle`"),
+        ("path = \"/x\"\nfederated = { \"A.org\" = \"/y\" }", "4:15", "\"A.org\", which is no trust domain"),
+        ("path = \"/x\"\nfederated = { \"spiffe://a.org\" = \"/y\" }", "4:15", "no trust domain"),
+        ("path = \"/x\"\nfederated = { \"a.org\" = \"y\" }", "4:25", "`federated` is the relative path \"y\""),
+        (
+            "path = \"/x\"\nuris = [\"spiffe://a.org/x\"]\nfederated = { \"a.org\" = \"/y\" }",
+            "5:15",
+            "this identity's own trust domain",
+        ),
+        ("path = \"/x\"\n\n[state]\ndirectory = \"state\"", "6:13", "`directory` is the relative path"),
         ("path = \"/x\"\nrenew_before = \"soon\"", "4:16", "`renew_before`: \"soon\" is no span of time"),
         (
             "path = \"/x\"\nadmission = \"lax\"",
@@ -165,4 +179,23 @@ fn an_identity_says_where_its_files_are() {
     ] {
         assert_eq!(files(text), expected, "{text}");
     }
+}
+
+#[test]
+fn an_identity_says_who_is_revoked_whom_it_trusts_besides_and_for_how_long() {
+    let spec = |rest: &str| parse(&format!("[[identity]]\nname = \"a\"\n{rest}\n")).unwrap().identities.remove(0);
+    for (text, expected) in [
+        ("path = \"/x\"", "[OfCredential(\"/x/ca.crl\")]"),
+        ("path = \"/x/a.pem\"", "[OfCredential(\"/x/ca.crl\")]"),
+        ("path = \"/x\"\ncrls = []", "[]"),
+        ("path = \"/x\"\ncrls = [\"a.crl\", \"/y/b\"]", "[OfCredential(\"/x/a.crl\"), Dedicated(\"/y/b\")]"),
+        ("bundle = \"/x/ca.crt\"", "[]"),
+        ("bundle = \"/x/ca.crt\"\ncrls = [\"/x/ca.crl\"]", "[Dedicated(\"/x/ca.crl\")]"),
+    ] {
+        assert_eq!(format!("{:?}", spec(text).files.crls), expected, "{text}");
+    }
+    assert_eq!(spec("path = \"/x\"").overlap, Duration::from_secs(24 * 3600));
+    assert_eq!(spec("path = \"/x\"\noverlap = \"0s\"").overlap, Duration::ZERO);
+    let federated = spec("path = \"/x\"\nfederated = { \"b.org\" = \"/b\", \"a_1-x\" = \"/a\" }").files.federated;
+    assert_eq!(federated, [("a_1-x".to_owned(), "/a".into()), ("b.org".to_owned(), "/b".into())].into());
 }

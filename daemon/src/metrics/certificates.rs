@@ -156,18 +156,18 @@ fn certificate(rows: &[Row], row: u32, index: u32) -> Option<&CertificateOnDisk>
 }
 
 /// A file as the exporter labels it.
-struct FileLabels {
+pub(super) struct FileLabels {
     name: String,
     path: String,
 }
 
 impl FileLabels {
-    fn of(file: &Path) -> Self {
+    pub(super) fn of(file: &Path) -> Self {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Self { name, path: file.to_string_lossy().into_owned() }
     }
 
-    fn pairs(&self) -> [(&'static str, &str); 2] {
+    pub(super) fn pairs(&self) -> [(&'static str, &str); 2] {
         [("filename", &self.name), ("filepath", &self.path)]
     }
 }

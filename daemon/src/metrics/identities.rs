@@ -39,7 +39,7 @@ pub(super) struct SubscriberCounts {
 pub(super) type Metric = (Family, fn(&Family, &Row, &mut String));
 
 /// The families, in their order on the page.
-pub(super) const METRICS: [Metric; 14] = [
+pub(super) const METRICS: [Metric; 16] = [
     (Family::gauge("evercert_identity_published", "Whether a generation is served: 0 or 1."), |family, row, text| {
         family.sample(text, &row.labels(), u8::from(row.snapshot().is_some()));
     }),
@@ -64,6 +64,27 @@ pub(super) const METRICS: [Metric; 14] = [
             "When the first anchor of the published bundle expires.",
         ),
         |family, row, text| time(family, row, text, row.bundle_not_after),
+    ),
+    (
+        Family::gauge(
+            "evercert_identity_overlap_anchors",
+            "Published anchors that left the credential's ca.crt and stay trusted for a while.",
+        ),
+        |family, row, text| {
+            if let Some(state) = &row.state {
+                family.sample(text, &row.labels(), state.overlap.len());
+            }
+        },
+    ),
+    (
+        Family::gauge(
+            "evercert_identity_overlap_until_timestamp_seconds",
+            "When the last of those anchors is no longer trusted.",
+        ),
+        |family, row, text| {
+            let retained = row.state.iter().flat_map(|state| state.overlap.iter());
+            time(family, row, text, retained.map(|anchor| anchor.until).max());
+        },
     ),
     (
         Family::gauge(

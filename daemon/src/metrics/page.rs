@@ -8,6 +8,7 @@ use prometheus::TextEncoder;
 use super::Metrics;
 use super::certificates::Certificates;
 use super::identities::{METRICS, Row, SubscriberCounts};
+use super::revocations::Revocations;
 use crate::readiness::Readiness;
 use crate::subscribers::{SubscriberStatus, Subscribers};
 
@@ -19,6 +20,7 @@ pub(crate) struct Page {
     registry: Option<String>,
     rows: Vec<Row>,
     certificates: Certificates,
+    revocations: Revocations,
     now: SystemTime,
     next: usize,
 }
@@ -41,10 +43,10 @@ impl Page {
             })
             .collect();
         drop(records);
-        let certificates = Certificates::of(&rows);
+        let (certificates, revocations) = (Certificates::of(&rows), Revocations::of(&rows));
         let registry = TextEncoder::new().encode_to_string(&metrics.registry.gather());
         let registry = registry.inspect_err(|error| tracing::error!(%error, "the registry cannot be written")).ok();
-        Self { registry, rows, certificates, now, next: 0 }
+        Self { registry, rows, certificates, revocations, now, next: 0 }
     }
 
     fn chunks(&self) -> usize {
@@ -71,6 +73,8 @@ impl Iterator for Page {
             self.rows.iter().skip(chunk * CHUNK).take(CHUNK).for_each(|row| write(family, row, &mut text));
         } else if part - identities < self.certificates.parts() {
             self.certificates.write(part - identities, &self.rows, self.now, &mut text);
+        } else if part - identities == self.certificates.parts() {
+            self.revocations.write(&self.rows, self.now, &mut text);
         } else {
             return None;
         }

@@ -45,8 +45,14 @@ impl Home {
     pub(crate) fn configure(&self, rest: &str) {
         let (agent, admin) = (self.agent(), self.admin());
         let watch = if rest.contains("[watch]") { "" } else { "[watch]\ndirectories = []\n" };
-        let text =
-            format!("[sockets]\nagent = {agent:?}\nadmin = {admin:?}\n[http]\nlisten = \"127.0.0.1:0\"\n{watch}{rest}");
+        let state = if rest.contains("[state]") {
+            String::new()
+        } else {
+            format!("[state]\ndirectory = {:?}\n", self.path().join("state"))
+        };
+        let text = format!(
+            "[sockets]\nagent = {agent:?}\nadmin = {admin:?}\n[http]\nlisten = \"127.0.0.1:0\"\n{watch}{state}{rest}"
+        );
         fs::write(self.config(), text).unwrap();
     }
 
@@ -80,7 +86,12 @@ impl Home {
 
 pub(crate) fn evercertd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evercertd"));
-    command.env_remove("EVERCERT_LOG").env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").env_remove("EVERCERT_CONFIG");
+    command
+        .env_remove("EVERCERT_LOG")
+        .env_remove("RUST_LOG")
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("EVERCERT_CONFIG")
+        .env_remove("STATE_DIRECTORY");
     command
 }
 

@@ -1,0 +1,94 @@
+//! The part of one `[[identity]]` that says whom it trusts besides its bundle, and whom no longer.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use evercert_core::spec::{CrlFile, FileSet, IdentitySpec, file_name};
+use toml::Spanned;
+
+use super::error::Problem;
+use super::{absolute, at, file, identity};
+
+/// The longest name of a trust domain, in bytes (SPIFFE-ID §2.1).
+const TRUST_DOMAIN: usize = 255;
+
+/// What a SPIFFE ID begins with.
+const SCHEME: &str = "spiffe://";
+
+/// The certificate revocation lists: those that are named, else a `ca.crl` beside the credential.
+pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFile>, Spanned<Problem>> {
+    let directory =
+        entry.path.as_ref().and_then(|_| files.credential.as_ref()).and_then(|files| files.chain().parent());
+    let Some(written) = &entry.crls else {
+        return Ok(directory
+            .map(|directory| CrlFile::OfCredential(directory.join(file_name::CRL)))
+            .into_iter()
+            .collect());
+    };
+    let mut crls: Vec<CrlFile> = Vec::new();
+    for value in written {
+        if files.bundle.is_none() {
+            return Err(at(value, Problem::NobodyTrusted("crls")));
+        }
+        let crl = crl(value, directory)?;
+        if crls.iter().any(|other| other.path() == crl.path()) {
+            return Err(at(value, Problem::FileTwice { key: "crls", path: crl.path().to_owned() }));
+        }
+        crls.push(crl);
+    }
+    Ok(crls)
+}
+
+fn crl(value: &Spanned<PathBuf>, directory: Option<&Path>) -> Result<CrlFile, Spanned<Problem>> {
+    let path = value.get_ref();
+    match directory {
+        _ if path.is_absolute() => Ok(CrlFile::Dedicated(path.clone())),
+        Some(directory) => {
+            let name = identity::beside(value, "crls", directory, file_name::CRL)?;
+            Ok(CrlFile::OfCredential(directory.join(name)))
+        }
+        None => Err(at(value, Problem::NoDirectory { key: "crls", path: path.clone() })),
+    }
+}
+
+/// The bundles of federated trust domains, by the trust domain's name.
+pub(super) fn federated(entry: &file::Identity) -> Result<BTreeMap<String, PathBuf>, Spanned<Problem>> {
+    let own = entry
+        .uris
+        .iter()
+        .filter_map(|uri| uri.get_ref().strip_prefix(SCHEME))
+        .map(|rest| rest.split_once('/').map_or(rest, |(trust_domain, _)| trust_domain));
+    let own: Vec<_> = own.collect();
+    entry
+        .federated
+        .iter()
+        .map(|(name, file)| {
+            let trust_domain = name.get_ref();
+            if !is_trust_domain(trust_domain) {
+                return Err(at(name, Problem::TrustDomain(trust_domain.clone())));
+            }
+            if own.contains(&trust_domain.as_str()) {
+                return Err(at(name, Problem::OwnTrustDomain(trust_domain.clone())));
+            }
+            Ok((trust_domain.clone(), absolute(file, "federated")?))
+        })
+        .collect()
+}
+
+/// SPIFFE-ID §2.1: lowercase letters, digits, dots, dashes and underscores; neither port nor user.
+fn is_trust_domain(name: &str) -> bool {
+    (1..=TRUST_DOMAIN).contains(&name.len())
+        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
+}
+
+/// For how long anchors that left the credential's `ca.crt` stay trusted.
+pub(super) fn overlap(entry: &file::Identity) -> Result<Duration, Spanned<Problem>> {
+    match &entry.overlap {
+        None => Ok(IdentitySpec::OVERLAP),
+        Some(span) if span.get_ref().0 > IdentitySpec::OVERLAP => {
+            Err(at(span, Problem::OutOfRange { key: "overlap", least: "0s", most: "24h" }))
+        }
+        Some(span) => Ok(span.get_ref().0),
+    }
+}

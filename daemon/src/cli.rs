@@ -2,6 +2,7 @@
 
 mod admin;
 mod config;
+mod fingerprint;
 mod moment;
 mod reload;
 mod run;
@@ -104,6 +105,6 @@ enum Command {
     Watch(watch::Args),
     /// Have the running daemon read its configuration and every identity's files again
     Reload(reload::Args),
-    /// Show the anchors that are trusted though they left their ca.crt
+    /// Show the anchors that are trusted though they left their ca.crt, or end that
     Trust(trust::Args),
 }

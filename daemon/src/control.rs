@@ -1,5 +1,8 @@
 //! What operators ask of the daemon itself: from the admin socket to the task that decides.
 
+use evercert_core::digest::Digest;
+use evercert_core::identity::IdentityId;
+use evercert_core::keeper::EndOverlapError;
 use tokio::sync::{mpsc, oneshot};
 
 /// How many requests may wait for their turn; further ones wait for that.
@@ -9,7 +12,12 @@ const WAITING: usize = 16;
 pub(crate) enum Request {
     /// Read the configuration and every identity's files again.
     Reload(oneshot::Sender<Reloaded>),
+    /// Trust an anchor that is no longer on disk no longer: in one identity, or in all.
+    EndOverlap { anchor: Digest, identity: Option<IdentityId>, answer: oneshot::Sender<Ended> },
 }
+
+/// In which identities an anchor is trusted no longer, or why it still is.
+pub(crate) type Ended = Result<Vec<IdentityId>, EndOverlapError>;
 
 /// How a reload ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +48,15 @@ impl Control {
     /// The daemon is stopping.
     pub(crate) async fn reload(&self) -> Result<Reloaded, Stopping> {
         self.ask(Request::Reload).await
+    }
+
+    /// Ends the trust in `anchor` where it is retained: in `identity`, or in all.
+    ///
+    /// # Errors
+    ///
+    /// The daemon is stopping.
+    pub(crate) async fn end_overlap(&self, anchor: Digest, identity: Option<IdentityId>) -> Result<Ended, Stopping> {
+        self.ask(|answer| Request::EndOverlap { anchor, identity, answer }).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Stopping> {

@@ -123,7 +123,7 @@ struct Daemon {
     jobs: Jobs,
     look_again: bool,
     hints: Hints,
-    keeper: Keeper,
+    keeper: Arc<Keeper>,
     collision_findings: Arc<Collisions>,
     wanted: watch::Sender<Arc<[IdentityId]>>,
     info: watch::Sender<DaemonInfo>,
@@ -151,7 +151,7 @@ impl Daemon {
         let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
         let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _));
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
-        let keeper = Keeper::start(settings, observer);
+        let keeper = Arc::new(Keeper::start(settings, observer));
         // Known before anyone can ask: a daemon that wants nothing yet would be ready.
         let wanted_first = sources.specs.iter().map(|spec| spec.id.clone()).collect();
         let (wanted, wanted_now) = watch::channel(wanted_first);
@@ -262,6 +262,11 @@ impl Daemon {
     fn answer(&mut self, request: Request) {
         match request {
             Request::Reload(answer) => self.reload(Some(answer)),
+            Request::EndOverlap { anchor, identity, answer } => {
+                let keeper = Arc::clone(&self.keeper);
+                // It waits for a mount or a disk, which must hold up nothing else here. Who asked may have gone.
+                tokio::spawn(async move { drop(answer.send(keeper.end_overlap(anchor, identity).await)) });
+            }
         }
     }
 

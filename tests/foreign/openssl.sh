@@ -99,6 +99,9 @@ cat >"$work/evercertd.toml" <<E2
 agent = "$work/run/agent/agent.sock"
 admin = "$work/run/admin/admin.sock"
 
+[state]
+directory = "$work/state"
+
 [http]
 listen = "127.0.0.1:0"
 

@@ -912,6 +912,21 @@ pub struct IdentityTrust {
     #[prost(message, repeated, tag = "3")]
     pub retained: ::prost::alloc::vec::Vec<RetainedAnchor>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropAnchorRequest {
+    /// SHA-256 of the anchor's DER.
+    #[prost(bytes = "vec", tag = "1")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Empty: every identity that retains it.
+    #[prost(string, tag = "2")]
+    pub identity: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropAnchorResponse {
+    /// The identities that no longer trust it.
+    #[prost(string, repeated, tag = "1")]
+    pub identities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SubscriberState {
@@ -1116,6 +1131,32 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("evercert.v1.Admin", "Trust"));
             self.inner.unary(req, path, codec).await
         }
+        /// Ends the trust in such an anchor now. Fails with INVALID_ARGUMENT where the fingerprint is none, NOT_FOUND where no identity
+        /// retains the anchor, and FAILED_PRECONDITION where it is trusted because a file holds it (the message names the file).
+        pub async fn drop_anchor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DropAnchorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DropAnchorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evercert.v1.Admin/DropAnchor",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("evercert.v1.Admin", "DropAnchor"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1158,6 +1199,15 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::TrustRequest>,
         ) -> std::result::Result<tonic::Response<super::TrustResponse>, tonic::Status>;
+        /// Ends the trust in such an anchor now. Fails with INVALID_ARGUMENT where the fingerprint is none, NOT_FOUND where no identity
+        /// retains the anchor, and FAILED_PRECONDITION where it is trusted because a file holds it (the message names the file).
+        async fn drop_anchor(
+            &self,
+            request: tonic::Request<super::DropAnchorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DropAnchorResponse>,
+            tonic::Status,
+        >;
     }
     /// What an operator may see, on the admin socket. Never a key.
     #[derive(Debug)]
@@ -1396,6 +1446,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TrustSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evercert.v1.Admin/DropAnchor" => {
+                    #[allow(non_camel_case_types)]
+                    struct DropAnchorSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::DropAnchorRequest>
+                    for DropAnchorSvc<T> {
+                        type Response = super::DropAnchorResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DropAnchorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::drop_anchor(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DropAnchorSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,5 +1,6 @@
 //! `evercertd trust`.
 
+mod drop;
 mod list;
 
 use std::process::ExitCode;
@@ -12,11 +13,13 @@ use super::status::UNREACHABLE;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 When the issuer replaces the ca.crt beside a credential, the anchors that leave it stay trusted for a while (`overlap` of the \
-identity), since peers may still show leaves of the old CA.
+identity), since peers may still show leaves of the old CA. These commands show \
+such anchors and end that early.
 
 Examples:
   evercertd trust list
-  evercertd trust list --identity grpc-server --json")]
+  evercertd trust drop sha256:5e0c…d9        in every identity that retains it
+  evercertd trust drop 5E:0C:…:D9 --identity grpc-server")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -26,11 +29,14 @@ pub(crate) struct Args {
 enum Command {
     /// Show the anchors that are trusted though they are no longer on disk, and until when
     List(list::Args),
+    /// End the trust in one of them now, for good
+    Drop(drop::Args),
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let done = match &args.command {
         Command::List(args) => list::run(args),
+        Command::Drop(args) => drop::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,8 +18,7 @@ const SCHEME: &str = "spiffe://";
 
 /// The certificate revocation lists: those that are named, else a `ca.crl` beside the credential.
 pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFile>, Spanned<Problem>> {
-    let directory =
-        entry.path.as_ref().and_then(|_| files.credential.as_ref()).and_then(|files| files.chain().parent());
+    let directory = entry.path.as_ref().and(files.credential.as_ref()).and_then(|files| files.chain().parent());
     let Some(written) = &entry.crls else {
         return Ok(directory
             .map(|directory| CrlFile::OfCredential(directory.join(file_name::CRL)))

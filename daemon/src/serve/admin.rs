@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use evercert_api::v1;
+use evercert_core::digest::Digest;
 use evercert_core::identity::IdentityId;
 use futures_util::Stream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
+use tracing::info;
 use v1::event::Event as Kind;
 
 use super::{Context, status, stopping, trust};
@@ -59,6 +61,25 @@ impl v1::admin_server::Admin for AdminService {
     async fn trust(&self, request: Request<v1::TrustRequest>) -> Result<Response<v1::TrustResponse>, Status> {
         let states = trust::asked_for(&self.context.store, &request.into_inner().identity)?;
         Ok(Response::new(trust::retained(&states)))
+    }
+
+    async fn drop_anchor(
+        &self,
+        request: Request<v1::DropAnchorRequest>,
+    ) -> Result<Response<v1::DropAnchorResponse>, Status> {
+        let v1::DropAnchorRequest { sha256, identity } = request.into_inner();
+        let anchor = Digest::try_from(&sha256[..]).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let identity = if identity.is_empty() {
+            None
+        } else {
+            trust::asked_for(&self.context.store, &identity)?.first().map(|state| state.spec.id.clone())
+        };
+        let ended = self.context.control.end_overlap(anchor, identity).await.map_err(|Stopping| stopping())?;
+        let identities = ended.map_err(|error| trust::refusal(&error))?;
+        info!(%anchor, identities = identities.len(), "an operator ended the trust in an anchor that is no longer on disk");
+        Ok(Response::new(v1::DropAnchorResponse {
+            identities: identities.iter().map(|id| id.name.to_string()).collect(),
+        }))
     }
 
     type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::Event, Status>> + Send>>;

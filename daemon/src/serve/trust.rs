@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use evercert_api::v1;
-use evercert_core::keeper::IdentityState;
+use evercert_core::keeper::{EndOverlapError, IdentityState};
 use tonic::Status;
 
-use super::status;
+use super::{status, stopping};
 use crate::store::Store;
 
 /// How many names of other identities an error lists.
@@ -45,4 +45,17 @@ pub(super) fn retained(states: &[Arc<IdentityState>]) -> v1::TrustResponse {
         retained: state.overlap.iter().map(status::retained).collect(),
     });
     v1::TrustResponse { identities: identities.collect() }
+}
+
+/// Why an anchor is still trusted, or never was.
+pub(super) fn refusal(error: &EndOverlapError) -> Status {
+    match error {
+        EndOverlapError::NotRetained(anchor) => Status::not_found(format!(
+            "the anchor {anchor} is not retained; `evercertd trust list` shows those that are"
+        )),
+        EndOverlapError::UnknownIdentity(_) => Status::not_found(error.to_string()),
+        EndOverlapError::Stopped => stopping(),
+        // On disk, or not to be remembered: either is for the operator to put right.
+        _ => Status::failed_precondition(error.to_string()),
+    }
 }

@@ -7,3 +7,4 @@ mod metrics;
 mod reload;
 mod service_manager;
 mod sockets;
+mod trust;

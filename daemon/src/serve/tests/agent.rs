@@ -43,7 +43,8 @@ async fn a_caller_that_holds_what_is_published_is_not_sent_it_again() {
 
 #[tokio::test]
 async fn going_back_to_an_earlier_certificate_is_a_rotation_of_its_own() {
-    let (a, b) = (files(), files());
+    let authority = Authority::new("Test CA");
+    let [a, b] = [(); 2].map(|()| authority.issue_dns("x.example.org").files());
     let node = Node::start();
     let mut kept = node.keep("x", &a);
     let mut watched = node.watch("x").await;

@@ -67,11 +67,12 @@ impl Daemon {
     /// Starts a daemon in `home` that watches `volume`.
     pub(crate) fn start(home: &Path, volume: &Path) -> Result<Self> {
         let (socket, admin) = (home.join("agent/agent.sock"), home.join("admin/admin.sock"));
-        let config = home.join("evercertd.toml");
+        let (config, state) = (home.join("evercertd.toml"), home.join("state"));
         fs::write(
             &config,
             format!(
                 "[sockets]\nagent = {socket:?}\nadmin = {admin:?}\n\n[http]\nlisten = \"off\"\n\n\
+                 [state]\ndirectory = {state:?}\n\n\
                  [[identity]]\nname = \"{IDENTITY}\"\npath = {volume:?}\n\
                  usages = [\"server auth\", \"client auth\"]\ndns_names = [\"localhost\"]\n"
             ),

@@ -41,10 +41,11 @@ pub(crate) async fn run(args: Args) -> Value {
     let path = |name: &str| directory.path().join(name);
     let config = path("evercertd.toml");
     let settings = format!(
-        "[watch]\ndirectories = [{:?}]\n[sockets]\nagent = {:?}\nadmin = {:?}\n[http]\nlisten = \"{address}\"\n",
+        "[watch]\ndirectories = [{:?}]\n[sockets]\nagent = {:?}\nadmin = {:?}\n[http]\nlisten = \"{address}\"\n[state]\ndirectory = {:?}\n",
         mounts.join("*"),
         path("agent/agent.sock"),
         path("admin/admin.sock"),
+        path("state"),
     );
     fs::write(&config, settings).unwrap();
 

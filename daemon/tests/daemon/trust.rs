@@ -1,0 +1,103 @@
+use std::fs;
+
+use evercert_fixtures::{Authority, KubeletVolume};
+use rustix::process::Signal;
+
+use crate::home::{Home, until};
+
+fn identity(name: &str, volume: &KubeletVolume, rest: &str) -> String {
+    format!("[[identity]]\nname = \"{name}\"\npath = {:?}\n{rest}", volume.path())
+}
+
+/// The state of the first identity, as `status --json` prints it.
+fn status(home: &Home) -> serde_json::Value {
+    let (_, stdout, stderr) = home.ask(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+    // There is none until its files were first read.
+    status.pointer("/identities/0").cloned().unwrap_or_default()
+}
+
+fn wait(home: &Home, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    until(what, || Some(status(home)).filter(&is_so), || status(home).to_string())
+}
+
+#[test]
+fn a_replaced_ca_stays_trusted_over_a_restart_until_its_deadline_or_until_it_is_dropped() {
+    let [old, new] = ["Old CA", "New CA"].map(Authority::new);
+    let volume = KubeletVolume::new(&old.issue_dns("x").files());
+    let home = Home::new(&identity("x", &volume, ""));
+    let mut daemon = home.start();
+    wait(&home, "the first generation", |status| status["generation"] == 1);
+    assert_eq!(status(&home)["anchors"], 1);
+
+    volume.swap(&new.issue_dns("x").files());
+    let overlapping = wait(&home, "the overlap", |status| status["anchors"] == 2);
+    let retained = overlapping["retained"][0].clone();
+    assert_eq!((&retained["subject"], overlapping["retained"].as_array().unwrap().len()), (&"CN=Old CA".into(), 1));
+    let page = daemon.wait_for_metrics(|page| page.sum("evercert_identity_overlap_anchors", &[]) == 1.0);
+    assert!(page.get("evercert_identity_overlap_until_timestamp_seconds", &[("identity", "x")]).is_some());
+
+    daemon.signal(Signal::TERM);
+    daemon.wait();
+    let daemon = home.start();
+    let after = wait(&home, "the overlap after the restart", |status| status["anchors"] == 2);
+    assert_eq!(after["retained"][0], retained, "its deadline too");
+
+    let fingerprint = retained["sha256"].as_str().unwrap();
+    let (code, _, stderr) = home.ask(&["trust", "drop", &fingerprint[..16]]);
+    assert!(code == Some(2) && stderr.contains("a part is not enough"), "{stderr}");
+    let (code, listed, _) = home.ask(&["trust", "list"]);
+    assert!(code == Some(0) && listed.contains(&format!("  sha256:{fingerprint}\n    CN=Old CA, serial ")), "{listed}");
+    let (code, dropped, stderr) = home.ask(&["trust", "drop", &format!("sha256:{}", fingerprint.to_uppercase())]);
+    assert_eq!((code, dropped), (Some(0), format!("sha256:{fingerprint} is trusted no longer by x\n")), "{stderr}");
+    let without = wait(&home, "a generation without it", |status| status["anchors"] == 1);
+    assert!(without["generation"].as_u64() > after["generation"].as_u64());
+    daemon.wait_for_metrics(|page| page.get("evercert_identity_overlap_anchors", &[]) == Some(0.0));
+
+    let (code, _, stderr) = home.ask(&["trust", "drop", fingerprint]);
+    assert!(
+        code == Some(1) && stderr.contains("is not retained; `evercertd trust list` shows those that are"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn an_anchor_that_is_on_disk_is_not_dropped_and_its_file_is_named() {
+    let ca = Authority::new("Test CA");
+    let volume = KubeletVolume::new(&ca.issue_dns("x").files());
+    let home = Home::new(&identity("x", &volume, ""));
+    let _daemon = home.start();
+    wait(&home, "the first generation", |status| status["generation"] == 1);
+    let fingerprint = evercert_core::digest::Digest::fingerprint(ca.ca_der()).to_string();
+    let (code, _, stderr) = home.ask(&["trust", "drop", &fingerprint]);
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.contains("remove it there") && stderr.contains(&volume.file("ca.crt").display().to_string()),
+        "{stderr}"
+    );
+    assert_eq!(status(&home)["generation"], 1);
+}
+
+#[test]
+fn a_crl_that_appears_is_a_generation_and_federated_bundles_are_part_of_it() {
+    let [ca, partner] = ["Test CA", "Partner CA"].map(Authority::new);
+    let issued = ca.issue_dns("x");
+    let volume = KubeletVolume::new(&issued.files());
+    let home = Home::new("");
+    let bundle = home.path().join("partner.pem");
+    fs::write(&bundle, partner.ca_pem()).unwrap();
+    home.configure(&identity("x", &volume, &format!("federated = {{ \"partner.example.org\" = {bundle:?} }}\n")));
+    let daemon = home.start();
+    let first = wait(&home, "the first generation", |status| status["generation"] == 1);
+    assert_eq!(first["federated"][0], serde_json::json!({ "trust_domain": "partner.example.org", "anchors": 1 }));
+    assert_eq!(first["crls"], serde_json::json!([]));
+
+    let revoked = ca.issue_dns("revoked");
+    volume.swap(&issued.files().with("ca.crl", ca.crl(&[&revoked]).pem));
+    let second = wait(&home, "the next generation", |status| status["generation"] == 2);
+    let crl = &second["crls"][0];
+    assert_eq!((&crl["revoked"], &crl["issuer"]), (&1.into(), &"CN=Test CA".into()));
+    let labels = [("filename", "ca.crl"), ("issuer_CN", "Test CA")];
+    let page = daemon.wait_for_metrics(|page| page.get("x509_crl_stale", &labels) == Some(0.0));
+    assert!(page.get("x509_crl_next_update", &labels) > page.get("x509_crl_this_update", &labels));
+}

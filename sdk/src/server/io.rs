@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::ServerConnection;
@@ -19,6 +19,11 @@ use super::connections::Entry;
 /// The length of the HTTP/2 connection preface (RFC 9113 §3.4).
 const PREFACE_LENGTH: usize = 24;
 
+/// How long a connection that is closed waits for the peer to close its side, and how many bytes it takes from it meanwhile. A
+/// socket that is closed with bytes unread is reset, and with that the peer may lose answers that it has not been sent yet.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
 /// A connection whose handshake is done and agreed on HTTP/2.
 ///
 /// Fails reading if the peer does not send the HTTP/2 connection preface in time: an HTTP/2 server waits for it without a limit,
@@ -27,6 +32,7 @@ pub struct TlsIo<IO> {
     stream: Box<TlsStream<IO>>,
     preface: Option<Preface>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    lingering: Option<Lingering>,
     // After the stream: no descriptor outlives its connection's entry.
     entry: Entry,
 }
@@ -38,6 +44,12 @@ struct Preface {
     deadline: Pin<Box<Sleep>>,
 }
 
+/// What is still taken from a peer that has been told that nothing more comes.
+struct Lingering {
+    bytes: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
 impl<IO> TlsIo<IO> {
     /// Once it is cut, what is under way on the connection fails, and everything after.
     pub(super) fn new(stream: TlsStream<IO>, timeout: Duration, entry: Entry) -> Self {
@@ -46,6 +58,7 @@ impl<IO> TlsIo<IO> {
             stream: Box::new(stream),
             preface: Some(Preface { missing: PREFACE_LENGTH, timeout, deadline }),
             cut: Box::pin(entry.cut().clone().cancelled_owned()),
+            lingering: None,
             entry,
         }
     }
@@ -82,6 +95,28 @@ impl Preface {
     fn overdue(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
         let overdue = self.deadline.as_mut().poll(cx).is_ready();
         overdue.then(|| io::Error::new(io::ErrorKind::TimedOut, NoPreface(self.timeout)))
+    }
+}
+
+impl Lingering {
+    fn new() -> Self {
+        Self { bytes: LINGER_BYTES, deadline: Box::pin(tokio::time::sleep(LINGER)) }
+    }
+
+    /// Ready once the peer has closed its side, or has had its time.
+    fn poll(&mut self, stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; 4096];
+        while self.bytes > 0 {
+            let mut scratch = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut *stream).poll_read(cx, &mut scratch) {
+                Poll::Ready(Ok(())) if !scratch.filled().is_empty() => {
+                    self.bytes = self.bytes.saturating_sub(scratch.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.deadline.as_mut().poll(cx),
+            }
+        }
+        Poll::Ready(())
     }
 }
 
@@ -128,7 +163,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsIo<IO> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut *self.stream).poll_shutdown(cx);
+        if self.lingering.is_none() {
+            let outcome = Pin::new(&mut *self.stream).poll_shutdown(cx);
+            ready!(self.unless_cut(cx, outcome))?;
+        }
+        let this = &mut *self;
+        let lingering = this.lingering.get_or_insert_with(Lingering::new);
+        let outcome = lingering.poll(&mut this.stream, cx).map(Ok);
         self.unless_cut(cx, outcome)
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod clients;
+mod closing;
 mod draining;
 mod expiry;
 mod handshakes;

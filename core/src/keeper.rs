@@ -4,7 +4,8 @@
 //! One task owns every identity's slot; it neither touches a disk nor parses. Each look at an identity's files is a job
 //! on a blocking thread: it places the watches, compares stamps, reads, parses, and drives the identity's lifecycle, which it
 //! borrows for that. An identity has at most one job. A job whose mount does not answer stalls nothing but its identity: it
-//! soon stops counting against how many may run, and later gives the lifecycle back.
+//! soon stops counting against how many may run, and later gives the lifecycle back. Before the generation is shown, a job writes
+//! down what is retained of a replaced bundle; and what identities have in common, jobs hold once.
 //!
 //! ```text
 //! inotify ─┐                                    ┌ stamp unchanged: nothing to do
@@ -66,7 +67,8 @@ pub trait Observer: Send + Sync + 'static {
 pub struct KeeperSettings {
     /// How often every identity is looked at, hints or not.
     pub tick: Duration,
-    /// Where it is remembered until when anchors of a replaced `ca.crt` stay trusted; absent: that ends with the process.
+    /// Where it is remembered until when anchors of a replaced `ca.crt` stay trusted; absent: that ends with the process. The
+    /// directory is this keeper's alone, and is made if it is not there, with mode 0700.
     pub state_directory: Option<PathBuf>,
 }
 

@@ -17,6 +17,9 @@ use crate::spiffe::SpiffeId;
 
 /// Who the peer of a request is: the facts of the leaf that it proved in its handshake to have the key of, and that chained to the
 /// bundle then. A cheap clone; parsed once per connection.
+///
+/// Where bundles of federated trust domains are trusted, decide by [`PeerIdentity::spiffe_id`]: a partner's CA is held to its own trust
+/// domain there, and may write what it likes into all other names.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PeerIdentity(Arc<Facts>);
 

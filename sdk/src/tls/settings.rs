@@ -40,6 +40,8 @@ pub enum ClientCertificates {
 }
 
 /// What a client demands of the server's certificate, beside a path to the bundle.
+///
+/// A server of a federated trust domain is verified by its SPIFFE ID alone: its CA is a partner's, which vouches for no name of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ServerVerification {
     /// It is valid for the DNS name or IP address that the URI names (RFC 9525).

@@ -15,6 +15,7 @@ use crate::spiffe::SpiffeId;
 ///
 /// A peer whose SPIFFE ID is of a federated trust domain is held against that domain's bundle and no other, and every other peer
 /// against the own bundle (X509-SVID §5, SPIFFE Federation §2): a partner's CA vouches for the partner alone, and nobody else's for it.
+/// What it vouches for is SPIFFE IDs: it may write any DNS name into a leaf, so a server under it is never verified by name.
 #[derive(Debug)]
 pub struct Trust {
     bundles: Bundles,
@@ -73,16 +74,21 @@ impl Trust {
         role: Role,
         now: SystemTime,
     ) -> Result<(), PathError> {
-        let validator = self.federated(leaf).or(self.own.as_ref()).ok_or(PathError::NoAnchor)?;
+        let federated = self.federated(leaf).map(|(_, validator)| validator);
+        let validator = federated.or(self.own.as_ref()).ok_or(PathError::NoAnchor)?;
         validator.validate(leaf, intermediates, role, now)
     }
 
-    /// The validator of the federated trust domain that `leaf` says it is of.
-    fn federated(&self, leaf: &CertificateDer<'_>) -> Option<&PathValidator> {
+    /// The federated trust domain that `leaf` says it is of; its bundle is what vouches for it.
+    pub(super) fn federated_domain(&self, leaf: &CertificateDer<'_>) -> Option<&str> {
+        self.federated(leaf).map(|(domain, _)| domain.as_str())
+    }
+
+    fn federated(&self, leaf: &CertificateDer<'_>) -> Option<(&String, &PathValidator)> {
         if self.federated.is_empty() {
             return None;
         }
-        self.federated.get(spiffe_id(leaf)?.trust_domain())
+        self.federated.get_key_value(spiffe_id(leaf)?.trust_domain())
     }
 }
 

@@ -1,5 +1,6 @@
 //! rustls' verifiers over the one path validator.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -101,6 +102,11 @@ impl ServerVerifier {
     }
 
     fn verify_identity(&self, leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), rustls::Error> {
+        let by_name = !matches!(self.verification, ServerVerification::SpiffeIds(_));
+        if by_name && let Some(domain) = self.trust.federated_domain(leaf) {
+            let error = FederatedName { trust_domain: domain.to_owned() };
+            return Err(CertificateError::Other(OtherError(Arc::new(error))).into());
+        }
         match &self.verification {
             ServerVerification::Name => verify_server_name(&ParsedCertificate::try_from(leaf)?, name),
             ServerVerification::Names(names) => {
@@ -153,6 +159,23 @@ impl ServerCertVerifier for ServerVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// A server of a federated trust domain that is to be verified by its name.
+#[derive(thiserror::Error)]
+#[error(
+    "the server is of the federated trust domain {trust_domain}, whose CA vouches for SPIFFE IDs alone: name the SPIFFE ID that it \
+     must have"
+)]
+struct FederatedName {
+    trust_domain: String,
+}
+
+/// In words too: rustls shows its causes so.
+impl fmt::Debug for FederatedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

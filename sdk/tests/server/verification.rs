@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use evercert::tls::{ClientTls, ServerVerification};
+use evercert_core::bundle::{Bundle, Bundles};
+use evercert_core::snapshot::Snapshot;
 use evercert_fixtures::{Authority, ExtendedKeyUsagePurpose, Issued, Leaf};
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig};
@@ -12,7 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::clients::tcp;
 use super::serving::{listen, nobody_asked};
-use super::support::{Script, bundle, snapshot, soon};
+use super::support::{Script, bundle, credential, soon};
 
 /// The outcome of a handshake for `uri_name` with a server that presents `served`.
 async fn handshake(
@@ -21,10 +23,19 @@ async fn handshake(
     verification: ServerVerification,
     uri_name: &str,
 ) -> Result<(), CertificateError> {
-    let server = Script::of(snapshot(1, served, &[trusted])).identity().await;
+    shake_hands(served, Snapshot::new(1, None, bundle(&[trusted]), None), verification, uri_name).await
+}
+
+/// The same, for a client that trusts as the snapshot says.
+async fn shake_hands(
+    served: &Issued,
+    trusting: Snapshot,
+    verification: ServerVerification,
+    uri_name: &str,
+) -> Result<(), CertificateError> {
+    let server = Script::of(Snapshot::new(1, credential(served), Bundles::default(), None)).identity().await;
     let (listener, port) = listen().await;
     let _incoming = server.incoming_with(listener, nobody_asked());
-    let trusting = evercert_core::snapshot::Snapshot::new(1, None, bundle(&[trusted]), None);
     let client = Script::of(trusting).identity().await;
     let config = client.client_config(&ClientTls { verification, ..ClientTls::default() }).unwrap();
     match connect(config, tcp(port).await, uri_name).await {
@@ -98,4 +109,22 @@ async fn a_name_does_not_make_up_for_the_path() {
     let client_only = Leaf::for_dns(name).extended_key_usages(&[ExtendedKeyUsagePurpose::ClientAuth]);
     let outcome = handshake(&ca.issue(client_only), &ca, ServerVerification::Name, name).await;
     assert!(matches!(outcome, Err(CertificateError::InvalidPurposeContext { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_federated_ca_vouches_for_spiffe_ids_and_for_no_name() {
+    let (own, partner) = (Authority::new("own"), Authority::new("partner"));
+    let id = "spiffe://partner.example.org/a";
+    let served = partner.issue(Leaf::for_dns("ours.example.org").uri(id));
+    let federated = |verification| {
+        let anchors = vec![partner.ca_der().to_vec().into()];
+        let partners = Arc::new(Bundle::new(anchors, Vec::new()));
+        let trusted = Bundles { federated: [("partner.example.org".to_owned(), partners)].into(), ..bundle(&[&own]) };
+        shake_hands(&served, Snapshot::new(1, None, trusted, None), verification, "ours.example.org")
+    };
+    assert_eq!(federated(ServerVerification::SpiffeIds(vec![id.parse().unwrap()])).await, Ok(()));
+    for by_name in [ServerVerification::Name, ServerVerification::names(["ours.example.org"]).unwrap()] {
+        let refused = federated(by_name).await.unwrap_err().to_string();
+        assert!(refused.contains("partner.example.org") && refused.contains("SPIFFE ID"), "{refused}");
+    }
 }

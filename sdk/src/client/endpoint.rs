@@ -13,7 +13,7 @@ use super::channel::Channel;
 use super::connector::{Address, Connector, Http2Settings, Settings};
 use super::error::ChannelError;
 use super::link::Link;
-use super::request::{self, RequestSettings};
+use super::request::{self, FOREVER, RequestSettings};
 use super::target::Targets;
 use crate::identity::Identity;
 use crate::tls::{ClientTls, Resumption, ServerVerification, TlsVersions};
@@ -182,7 +182,7 @@ impl Endpoint {
     /// A channel moves at once where its connection may not be used any more, or one of the two leaves would not outlast the wait.
     #[must_use]
     pub fn rotation_spread(mut self, span: Duration) -> Self {
-        self.settings.rotation_spread = span;
+        self.settings.rotation_spread = span.min(FOREVER);
         self
     }
 
@@ -202,7 +202,7 @@ impl Endpoint {
     /// first moment. Default: 5 s.
     #[must_use]
     pub fn untrusted_timeout(mut self, limit: Duration) -> Self {
-        self.settings.untrusted_timeout = limit;
+        self.settings.untrusted_timeout = limit.min(FOREVER);
         self
     }
 
@@ -222,14 +222,14 @@ impl Endpoint {
     /// connections that ask more often than they allow (gRPC's own: every five minutes).
     #[must_use]
     pub fn keep_alive_interval(mut self, interval: Duration) -> Self {
-        self.settings.http2.keep_alive_interval = Some(interval);
+        self.settings.http2.keep_alive_interval = Some(interval.min(FOREVER));
         self
     }
 
     /// How long the answer to a PING may take before the connection counts as lost. Default: 20 s.
     #[must_use]
     pub fn keep_alive_timeout(mut self, limit: Duration) -> Self {
-        self.settings.http2.keep_alive_timeout = Some(limit);
+        self.settings.http2.keep_alive_timeout = Some(limit.min(FOREVER));
         self
     }
 

@@ -15,8 +15,8 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// The most digits of a `TimeoutValue`.
 const GRPC_TIMEOUT_DIGITS: usize = 8;
 
-/// A longer deadline is none: a year.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Whatever is set longer is this long, since instants have an end: a year.
+pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// When a call has to have its response.
 #[derive(Debug, Clone, Copy)]

@@ -45,7 +45,7 @@ pub(super) struct Accepting<A: Listener> {
 impl<A: Listener> Accepting<A> {
     /// Accepts until `finished` is closed; then it ends its handshakes, as it does when it is dropped.
     pub(super) async fn run(mut self, finished: mpsc::Sender<TlsIo<A::Io>>) {
-        let computing = Arc::new(Semaphore::new(self.limits.computing.max(1)));
+        let computing = Arc::new(Semaphore::new(self.limits.computing.clamp(1, Semaphore::MAX_PERMITS)));
         let mut handshakes = JoinSet::new();
         let mut peers = Peers::new(self.limits.unfinished_per_peer.max(1));
         let mut exhausted = false;

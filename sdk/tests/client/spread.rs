@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use evercert_fixtures::Authority;
 use tokio::task::JoinSet;
 
-use crate::peers::{DEADLINE, Publisher, Server, call, stream, until_generation};
+use crate::peers::{DEADLINE, Publisher, Server, call, server_leaf, stream, until_generation, until_trouble};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_channels_of_an_identity_move_evenly_over_the_span() {
@@ -83,4 +83,24 @@ async fn an_identity_is_settled_once_the_last_stream_on_an_older_connection_has_
     until((1, 0, true)).await;
     drop(channel);
     until((0, 0, true)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_beyond_all_time_are_no_end_and_end_no_channel() {
+    let (ca, other) = (Authority::new("ca"), Authority::new("other"));
+    let server = Server::showing(&ca, &other.issue(server_leaf())).await;
+    let publisher = Publisher::new();
+    publisher.publish_trusting(&ca.issue_dns("client"), &[&ca, &other]);
+    let long = Duration::MAX;
+    let endpoint = server.endpoint().rotation_spread(long).untrusted_timeout(long).expiry_window(long).timeout(long);
+    let endpoint = endpoint.connect_timeout(long).handshake_timeout(long);
+    let endpoint = endpoint.keep_alive_interval(long).keep_alive_timeout(long).keep_alive_while_idle(true);
+    let channel = endpoint.connect(&publisher.identity().await).await.unwrap();
+    publisher.publish_trusting(&ca.issue_dns("client"), &[&ca, &other]);
+    call(&channel).await.unwrap();
+    publisher.publish_trusting(&ca.issue_dns("client"), &[&ca]);
+    until_trouble(&channel).await;
+    let restored = publisher.publish_trusting(&ca.issue_dns("client"), &[&ca, &other]);
+    until_generation(&channel, restored).await;
+    call(&channel).await.unwrap();
 }

@@ -123,3 +123,18 @@ async fn a_peer_that_never_sends_the_http_2_preface_is_closed() {
     let more = tokio::time::timeout(Duration::from_millis(600), watch.message()).await;
     assert!(more.is_err(), "the stream ended: {more:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_beyond_all_measure_limit_nothing() {
+    let ca = Authority::new("root");
+    let limits = AcceptLimits {
+        client_hello: Duration::MAX,
+        handshake: Duration::MAX,
+        preface: Duration::MAX,
+        unfinished: usize::MAX,
+        unfinished_per_peer: usize::MAX,
+        computing: usize::MAX,
+    };
+    let mut health = HealthClient::new(channel(client(&ca, None), serve(&ca, limits).await).await);
+    soon(health.check(HealthCheckRequest::default())).await.unwrap();
+}

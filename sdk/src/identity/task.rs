@@ -66,7 +66,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     Content,
-    /// Who is trusted by it.
+    /// Nothing but what time makes of it: who is trusted by it, or that its leaf is valid again.
     Time,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{Request, Response};
@@ -104,6 +104,8 @@ pub(super) struct Life {
     since: Instant,
     /// One permit for each call that the server allows at a time; closed once the connection takes no new call.
     slots: Semaphore,
+    /// How many permits calls hold beyond what the server allows by now; those are not given back.
+    beyond: AtomicUsize,
     /// Cancelled once it takes no new call.
     ended: CancellationToken,
     answered: AtomicBool,
@@ -116,6 +118,7 @@ impl Life {
             origin,
             since: Instant::now(),
             slots: Semaphore::new(0),
+            beyond: AtomicUsize::new(0),
             ended: CancellationToken::new(),
             answered: AtomicBool::new(false),
             cut,
@@ -155,10 +158,21 @@ impl Life {
     pub(super) fn allow(&self, before: usize, now: usize) {
         let (before, now) = (before.min(MOST_CALLS), now.min(MOST_CALLS));
         if now > before {
-            self.slots.add_permits(now - before);
+            let more = now - before;
+            let less = |beyond: usize| Some(beyond.saturating_sub(more));
+            let (Ok(beyond) | Err(beyond)) = self.beyond.fetch_update(Relaxed, Relaxed, less);
+            self.slots.add_permits(more.saturating_sub(beyond));
         } else {
-            // Those that calls hold come back: until then the connection itself holds calls back.
-            self.slots.forget_permits(before - now);
+            let fewer = before - now;
+            let held = fewer - self.slots.forget_permits(fewer);
+            self.beyond.fetch_add(held, Relaxed);
+        }
+    }
+
+    /// A call has ended.
+    fn leave(&self) {
+        if self.beyond.fetch_update(Relaxed, Relaxed, |beyond| beyond.checked_sub(1)).is_err() {
+            self.slots.add_permits(1);
         }
     }
 }
@@ -190,7 +204,7 @@ impl InFlight {
     pub(super) fn ended(&mut self) {
         if !self.ended {
             self.ended = true;
-            self.life.slots.add_permits(1);
+            self.life.leave();
         }
     }
 }
@@ -198,5 +212,31 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_allows_fewer_calls_for_a_while_is_never_sent_more() {
+        let origin = Origin { endpoint: "https://server.example.org".into(), generation: 1 };
+        let life = Arc::new(Life::new(origin, Arc::default()));
+        let enter = || {
+            life.slots.try_acquire().unwrap().forget();
+            InFlight::new(&life)
+        };
+        life.allow(0, 10);
+        let calls: Vec<_> = (0..8).map(|_| enter()).collect();
+        life.allow(10, 4);
+        drop(calls);
+        assert_eq!(life.slots.available_permits(), 4);
+        let calls: Vec<_> = (0..4).map(|_| enter()).collect();
+        life.allow(4, 1);
+        life.allow(1, 10);
+        assert_eq!(life.slots.available_permits(), 6);
+        drop(calls);
+        assert_eq!(life.slots.available_permits(), 10);
     }
 }

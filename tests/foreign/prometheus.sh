@@ -24,6 +24,13 @@ cleanup() {
 trap cleanup EXIT
 
 ca() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/ca.key" -out "$work/ca.crt" -days 30 -subj '/O=Example "Org" \\ one/CN=Test CA' 2>/dev/null; }
+revoke() { # a revocation list of nobody yet
+    printf '[ca]\ndefault_ca = own\n[own]\ndatabase = %s/index\ncrlnumber = %s/number\ndefault_md = sha256\ndefault_crl_days = 7\n' \
+        "$work" "$work" >"$work/ca.cnf"
+    : >"$work/index"
+    echo 01 >"$work/number"
+    openssl ca -gencrl -config "$work/ca.cnf" -keyfile "$work/ca.key" -cert "$work/ca.crt" -out "$work/ca.crl" 2>/dev/null
+}
 issue() { # issue DIRECTORY: a leaf as a kubelet volume, swapped in whole
     local directory=$1 set
     set=$(mktemp -d "$directory/..$(date +%Y_%m_%d_%H_%M_%S).XXXXXX")
@@ -31,11 +38,11 @@ issue() { # issue DIRECTORY: a leaf as a kubelet volume, swapped in whole
         -CA "$work/ca.crt" -CAkey "$work/ca.key" -subj '/CN=server.example.org' -addext 'subjectAltName=DNS:server.example.org' \
         -addext 'basicConstraints=critical,CA:FALSE' -addext 'keyUsage=critical,digitalSignature' \
         -addext 'extendedKeyUsage=serverAuth,clientAuth' 2>/dev/null
-    cp "$work/ca.crt" "$set/ca.crt"
+    cp "$work/ca.crt" "$work/ca.crl" "$set"
     chmod 0755 "$set"
     ln -sfn "$(basename "$set")" "$directory/..data_tmp"
     mv -T "$directory/..data_tmp" "$directory/..data"
-    for name in tls.crt tls.key ca.crt; do ln -sfn "..data/$name" "$directory/$name"; done
+    for name in tls.crt tls.key ca.crt ca.crl; do ln -sfn "..data/$name" "$directory/$name"; done
 }
 
 passed=0
@@ -55,6 +62,7 @@ wait_for() { # wait_for SENTENCE COMMAND…
 }
 
 ca
+revoke
 mkdir -p "$work/certs/server" "$work/certs/broken" "$work/certs/empty"
 issue "$work/certs/server"
 echo 'no certificate' | tee "$work/certs/broken/tls.crt" "$work/certs/broken/tls.key" >/dev/null
@@ -99,6 +107,7 @@ wait_for 'Prometheus scrapes the page' holds 'up{job="evercertd"} == 1'
 wait_for 'the leaf on disk is the published one' holds \
     'max(x509_cert_not_after{subject_CN="server.example.org"}) == max(evercert_identity_not_after_timestamp_seconds{identity="server"})'
 wait_for 'quotes and backslashes in a name arrive' holds 'x509_cert_not_after{subject_CN="Test CA", subject_O="Example \"Org\" \\ one"}'
+wait_for 'the revocation list is fresh' holds 'x509_crl_stale{filename="ca.crl", issuer_CN="Test CA"} == 0 and x509_crl_next_update > time()'
 wait_for 'what is broken is an error series' holds 'x509_cert_error{filepath=~".*/broken/tls.crt"} == 1'
 wait_for 'and does not keep others off the page' holds 'evercert_identity_published{identity="server"} == 1'
 wait_for 'an identity without files is not published' holds 'evercert_identity_published{identity="empty"} == 0'

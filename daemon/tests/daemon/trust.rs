@@ -1,9 +1,15 @@
 use std::fs;
 
+use evercert_api::v1;
+use evercert_api::v1::agent_client::AgentClient;
 use evercert_fixtures::{Authority, KubeletVolume};
+use hyper_util::rt::TokioIo;
 use rustix::process::Signal;
+use tokio::net::UnixStream;
+use tokio_stream::StreamExt as _;
+use tonic::transport::Endpoint;
 
-use crate::home::{Home, until};
+use crate::home::{DEADLINE, Home, until};
 
 fn identity(name: &str, volume: &KubeletVolume, rest: &str) -> String {
     format!("[[identity]]\nname = \"{name}\"\npath = {:?}\n{rest}", volume.path())
@@ -15,6 +21,29 @@ fn status(home: &Home) -> serde_json::Value {
     let status: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
     // There is none until its files were first read.
     status.pointer("/identities/0").cloned().unwrap_or_default()
+}
+
+/// The anchors that a workload is given, and those of its federated trust domains by name.
+fn given(home: &Home) -> (Vec<Vec<u8>>, Vec<(String, Vec<Vec<u8>>)>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let update = runtime.block_on(async {
+        let socket = home.agent();
+        let connector = tower::service_fn(move |_: http::Uri| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await.unwrap();
+        let open = v1::Open { identity: "x".to_owned(), ..v1::Open::default() };
+        let open = v1::WatchRequest { message: Some(v1::watch_request::Message::Open(open)) };
+        let requests = tokio_stream::once(open).chain(tokio_stream::pending());
+        let mut answers = AgentClient::new(channel).watch(requests).await.unwrap().into_inner();
+        match tokio::time::timeout(DEADLINE, answers.message()).await.unwrap().unwrap().unwrap().message.unwrap() {
+            v1::watch_response::Message::Update(update) => update,
+            other => panic!("{other:?}"),
+        }
+    });
+    let federated = update.federated.into_iter().map(|(name, bundle)| (name, bundle.anchors));
+    (update.bundle.unwrap().anchors, federated.collect())
 }
 
 fn wait(home: &Home, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
@@ -34,6 +63,9 @@ fn a_replaced_ca_stays_trusted_over_a_restart_until_its_deadline_or_until_it_is_
     let overlapping = wait(&home, "the overlap", |status| status["anchors"] == 2);
     let retained = overlapping["retained"][0].clone();
     assert_eq!((&retained["subject"], overlapping["retained"].as_array().unwrap().len()), (&"CN=Old CA".into(), 1));
+    let mut both = vec![old.ca_der().to_vec(), new.ca_der().to_vec()];
+    both.sort();
+    assert_eq!(given(&home).0, both);
     let page = daemon.wait_for_metrics(|page| page.sum("evercert_identity_overlap_anchors", &[]) == 1.0);
     assert!(page.get("evercert_identity_overlap_until_timestamp_seconds", &[("identity", "x")]).is_some());
 
@@ -52,6 +84,7 @@ fn a_replaced_ca_stays_trusted_over_a_restart_until_its_deadline_or_until_it_is_
     assert_eq!((code, dropped), (Some(0), format!("sha256:{fingerprint} is trusted no longer by x\n")), "{stderr}");
     let without = wait(&home, "a generation without it", |status| status["anchors"] == 1);
     assert!(without["generation"].as_u64() > after["generation"].as_u64());
+    assert_eq!(given(&home).0, [new.ca_der()]);
     daemon.wait_for_metrics(|page| page.get("evercert_identity_overlap_anchors", &[]) == Some(0.0));
 
     let (code, _, stderr) = home.ask(&["trust", "drop", fingerprint]);
@@ -91,6 +124,8 @@ fn a_crl_that_appears_is_a_generation_and_federated_bundles_are_part_of_it() {
     let first = wait(&home, "the first generation", |status| status["generation"] == 1);
     assert_eq!(first["federated"][0], serde_json::json!({ "trust_domain": "partner.example.org", "anchors": 1 }));
     assert_eq!(first["crls"], serde_json::json!([]));
+    let partners = ("partner.example.org".to_owned(), vec![partner.ca_der().to_vec()]);
+    assert_eq!(given(&home), (vec![ca.ca_der().to_vec()], vec![partners]));
 
     let revoked = ca.issue_dns("revoked");
     volume.swap(&issued.files().with("ca.crl", ca.crl(&[&revoked]).pem));

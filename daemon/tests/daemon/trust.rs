@@ -23,10 +23,10 @@ fn status(home: &Home) -> serde_json::Value {
     status.pointer("/identities/0").cloned().unwrap_or_default()
 }
 
-/// The anchors that a workload is given, and those of its federated trust domains by name.
-fn given(home: &Home) -> (Vec<Vec<u8>>, Vec<(String, Vec<Vec<u8>>)>) {
+/// What a workload is given.
+fn given(home: &Home) -> v1::Update {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let update = runtime.block_on(async {
+    runtime.block_on(async {
         let socket = home.agent();
         let connector = tower::service_fn(move |_: http::Uri| {
             let socket = socket.clone();
@@ -41,9 +41,7 @@ fn given(home: &Home) -> (Vec<Vec<u8>>, Vec<(String, Vec<Vec<u8>>)>) {
             v1::watch_response::Message::Update(update) => update,
             other => panic!("{other:?}"),
         }
-    });
-    let federated = update.federated.into_iter().map(|(name, bundle)| (name, bundle.anchors));
-    (update.bundle.unwrap().anchors, federated.collect())
+    })
 }
 
 fn wait(home: &Home, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
@@ -65,7 +63,7 @@ fn a_replaced_ca_stays_trusted_over_a_restart_until_its_deadline_or_until_it_is_
     assert_eq!((&retained["subject"], overlapping["retained"].as_array().unwrap().len()), (&"CN=Old CA".into(), 1));
     let mut both = vec![old.ca_der().to_vec(), new.ca_der().to_vec()];
     both.sort();
-    assert_eq!(given(&home).0, both);
+    assert_eq!(given(&home).bundle.unwrap().anchors, both);
     let page = daemon.wait_for_metrics(|page| page.sum("evercert_identity_overlap_anchors", &[]) == 1.0);
     assert!(page.get("evercert_identity_overlap_until_timestamp_seconds", &[("identity", "x")]).is_some());
 
@@ -84,7 +82,7 @@ fn a_replaced_ca_stays_trusted_over_a_restart_until_its_deadline_or_until_it_is_
     assert_eq!((code, dropped), (Some(0), format!("sha256:{fingerprint} is trusted no longer by x\n")), "{stderr}");
     let without = wait(&home, "a generation without it", |status| status["anchors"] == 1);
     assert!(without["generation"].as_u64() > after["generation"].as_u64());
-    assert_eq!(given(&home).0, [new.ca_der()]);
+    assert_eq!(given(&home).bundle.unwrap().anchors, [new.ca_der()]);
     daemon.wait_for_metrics(|page| page.get("evercert_identity_overlap_anchors", &[]) == Some(0.0));
 
     let (code, _, stderr) = home.ask(&["trust", "drop", fingerprint]);
@@ -124,8 +122,9 @@ fn a_crl_that_appears_is_a_generation_and_federated_bundles_are_part_of_it() {
     let first = wait(&home, "the first generation", |status| status["generation"] == 1);
     assert_eq!(first["federated"][0], serde_json::json!({ "trust_domain": "partner.example.org", "anchors": 1 }));
     assert_eq!(first["crls"], serde_json::json!([]));
-    let partners = ("partner.example.org".to_owned(), vec![partner.ca_der().to_vec()]);
-    assert_eq!(given(&home), (vec![ca.ca_der().to_vec()], vec![partners]));
+    let given = given(&home);
+    assert_eq!(given.bundle.unwrap().anchors, [ca.ca_der()]);
+    assert_eq!(given.federated["partner.example.org"].anchors, [partner.ca_der()]);
 
     let revoked = ca.issue_dns("revoked");
     volume.swap(&issued.files().with("ca.crl", ca.crl(&[&revoked]).pem));

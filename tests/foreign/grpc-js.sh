@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# @grpc/grpc-js, the gRPC of Node.js: its client against our server over 20 rotations and a CA rollover. Our server drains superseded
+# @grpc/grpc-js, the gRPC of Node.js: its client against our server over 60 rotations and a CA rollover. Our server drains superseded
 # connections, with a deadline longer than any stream: each stream has to bring all its replies.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -26,7 +26,7 @@ check() { # check SENTENCE COMMAND…: counts, and shows what the command printe
 }
 
 check 'a grpc-js client loses no call and no reply when our server rotates' \
-    target/release/interop server --rotations 20 --rollovers 0 -- node tests/foreign/grpc-js/client.js
+    target/release/interop server --rotations 60 --rollovers 0 -- node tests/foreign/grpc-js/client.js
 check 'nor when the CA of both sides is rolled over, whoever goes first' \
     target/release/interop server --rotations 0 --rollovers 2 -- node tests/foreign/grpc-js/client.js
 

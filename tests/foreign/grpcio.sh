@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# grpcio, the C core's gRPC in Python: its client against our server, and our client against its server, over 20 rotations and a CA
+# grpcio, the C core's gRPC in Python: its client against our server, and our client against its server, over 60 rotations and a CA
 # rollover. Our server drains superseded connections, with a deadline longer than any stream: each stream has to bring all its replies.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -29,11 +29,11 @@ check() { # check SENTENCE COMMAND…: counts, and shows what the command printe
 
 python=$work/venv/bin/python
 check 'a grpcio client loses no call and no reply when our server rotates' \
-    target/release/interop server --rotations 20 --rollovers 0 -- "$python" tests/foreign/grpcio/client.py
+    target/release/interop server --rotations 60 --rollovers 0 -- "$python" tests/foreign/grpcio/client.py
 check 'nor when the CA of both sides is rolled over, whoever goes first' \
     target/release/interop server --rotations 0 --rollovers 2 -- "$python" tests/foreign/grpcio/client.py
 check 'our client loses no call and no reply when a grpcio server and it rotate' \
-    target/release/interop client --rotations 20 --rollovers 0 -- "$python" tests/foreign/grpcio/server.py
+    target/release/interop client --rotations 60 --rollovers 0 -- "$python" tests/foreign/grpcio/server.py
 check 'nor when the CA of both sides is rolled over, whoever goes first' \
     target/release/interop client --rotations 0 --rollovers 2 -- "$python" tests/foreign/grpcio/server.py
 

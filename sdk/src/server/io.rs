@@ -1,5 +1,7 @@
 //! One accepted connection.
 
+mod lull;
+
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -15,6 +17,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
 use super::connections::Entry;
+use lull::Lull;
 
 /// The length of the HTTP/2 connection preface (RFC 9113 §3.4).
 const PREFACE_LENGTH: usize = 24;
@@ -31,6 +34,7 @@ const LINGER_BYTES: usize = 1 << 20;
 pub struct TlsIo<IO> {
     stream: Box<TlsStream<IO>>,
     preface: Option<Preface>,
+    lull: Lull,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     lingering: Option<Lingering>,
     // After the stream: no descriptor outlives its connection's entry.
@@ -57,6 +61,7 @@ impl<IO> TlsIo<IO> {
         Self {
             stream: Box::new(stream),
             preface: Some(Preface { missing: PREFACE_LENGTH, timeout, deadline }),
+            lull: Lull::after(PREFACE_LENGTH),
             cut: Box::pin(entry.cut().clone().cancelled_owned()),
             lingering: None,
             entry,
@@ -122,19 +127,31 @@ impl Lingering {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsIo<IO> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let outcome = Pin::new(&mut *self.stream).poll_read(cx, buf);
-        if let Some(preface) = &mut self.preface {
-            preface.missing = preface.missing.saturating_sub(buf.filled().len() - before);
-            if preface.missing == 0 {
-                self.preface = None;
-            } else if outcome.is_pending()
-                && let Some(error) = preface.overdue(cx)
-            {
-                return Poll::Ready(Err(error));
+        let this = &mut *self;
+        loop {
+            if this.lull.pass_on(cx, buf) {
+                return Poll::Ready(Ok(()));
+            }
+            let before = buf.filled().len();
+            let outcome = Pin::new(&mut *this.stream).poll_read(cx, buf);
+            let read = buf.filled().len() - before;
+            if let Some(preface) = &mut this.preface {
+                preface.missing = preface.missing.saturating_sub(read);
+                if preface.missing == 0 {
+                    this.preface = None;
+                } else if outcome.is_pending()
+                    && let Some(error) = preface.overdue(cx)
+                {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            let left = this.lull.follow(&mut buf.filled_mut()[before..]);
+            buf.set_filled(before + left);
+            // Nothing would mean the end.
+            if read == 0 || left > 0 {
+                return this.unless_cut(cx, outcome);
             }
         }
-        self.unless_cut(cx, outcome)
     }
 }
 

@@ -17,7 +17,7 @@ use super::patient::{Patient, check, goes_on, reading, silent_watch, slow_check,
 use super::serving::listen;
 use super::support::{DEADLINE, NAME, Script, server_leaf, snapshot, soon};
 
-const NOW: DrainPolicy = DrainPolicy {
+pub(crate) const NOW: DrainPolicy = DrainPolicy {
     superseded: Superseded::Drain { over: Duration::ZERO },
     expiry_window: Duration::from_secs(300),
     drain_timeout: DEADLINE,

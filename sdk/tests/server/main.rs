@@ -5,6 +5,7 @@ mod clients;
 mod closing;
 mod draining;
 mod expiry;
+mod goaway;
 mod handshakes;
 mod like_tonic;
 mod patient;

@@ -32,7 +32,6 @@ use x509_parser::prelude::X509Certificate;
 
 pub use finding::{Check, Finding, Severity};
 pub(crate) use renewal::renewal_due;
-pub(crate) use report::expiry;
 pub use trusted::Trusted;
 
 use crate::bundle::Bundle;

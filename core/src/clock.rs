@@ -1,6 +1,6 @@
 //! Time as an argument.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use x509_parser::time::ASN1Time;
 
@@ -14,6 +14,22 @@ pub struct Now {
     pub wall: SystemTime,
     /// The monotonic clock.
     pub monotonic: Instant,
+}
+
+impl Now {
+    /// How far the wall clock has parted from the monotonic one since `earlier`: about as far as it was set.
+    #[must_use]
+    pub fn parted(&self, earlier: Self) -> Duration {
+        let expected = earlier.wall + self.monotonic.saturating_duration_since(earlier.monotonic);
+        self.wall.duration_since(expected).unwrap_or_else(|error| error.duration())
+    }
+}
+
+/// The first instant at which something that is valid until `not_after` is valid no more: that whole second is part of its validity
+/// (RFC 5280 §4.1.2.5).
+#[must_use]
+pub fn expiry(not_after: SystemTime) -> SystemTime {
+    not_after + Duration::from_secs(1)
 }
 
 /// An instant as RFC 3339 writes it in UTC, to the second: how times appear in findings and errors.
@@ -36,9 +52,16 @@ pub fn rfc3339(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn clocks_part_when_the_wall_clock_is_set_and_not_when_time_passes() {
+        let (then, second) = (Now { wall: SystemTime::now(), monotonic: Instant::now() }, Duration::from_secs(1));
+        let later = Now { wall: then.wall + 3600 * second, monotonic: then.monotonic + 3600 * second };
+        assert_eq!(later.parted(then), Duration::ZERO);
+        assert_eq!(Now { wall: later.wall + 5 * second, ..later }.parted(then), 5 * second);
+        assert_eq!(Now { wall: later.wall - 5 * second, ..later }.parted(then), 5 * second);
+    }
 
     #[test]
     fn instants_are_written_in_utc_to_the_second() {

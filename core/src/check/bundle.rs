@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::report::{Report, expiry};
+use super::report::Report;
 use super::validity::STILL_TO_END;
 use super::{Check, Finding, Severity, Verdict};
 use crate::bundle::Bundle;
 use crate::certificate::CertificateFacts;
-use crate::clock::rfc3339;
+use crate::clock::{expiry, rfc3339};
 use crate::material::Part;
 use crate::path::{PathError, PathValidator};
 

@@ -4,11 +4,11 @@ use std::time::SystemTime;
 
 use x509_parser::prelude::X509Certificate;
 
-use super::report::{Report, expiry};
+use super::report::Report;
 use super::{Case, Check, Finding, Severity, Trust, is_dedicated};
 use crate::bundle::Bundle;
 use crate::certificate::{CertificateFacts, system_time};
-use crate::clock::rfc3339;
+use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
 use crate::path::{PathError, PathValidator, Role};
 use crate::spec::{IdentitySpec, RequireChain, Usage};

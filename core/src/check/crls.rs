@@ -4,10 +4,10 @@ use rustls_pki_types::CertificateRevocationListDer;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::report::{Report, expiry};
+use super::report::Report;
 use super::{Check, Finding, Severity, Verdict};
 use crate::bundle::Bundle;
-use crate::clock::rfc3339;
+use crate::clock::{expiry, rfc3339};
 use crate::material::{self, CrlOnDisk, Crls, Part};
 use crate::path::PathValidator;
 use crate::spec::CrlFile;

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::report::{Report, expiry};
+use super::report::Report;
 use super::{Case, Check, Finding, Severity};
-use crate::clock::rfc3339;
+use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
 use crate::spec::IdentitySpec;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::{Check, Finding, Severity, Verdict};
 use crate::spec::Admission;
@@ -89,10 +89,4 @@ fn is_useless(check: Check) -> bool {
             | Check::ValidityReversed
             | Check::TemporaryCertificate
     )
-}
-
-/// The first instant at which a certificate that ends with `not_after` has expired: it is valid through that whole second
-/// (RFC 5280 §4.1.2.5).
-pub(crate) fn expiry(not_after: SystemTime) -> SystemTime {
-    not_after + Duration::from_secs(1)
 }

@@ -1,9 +1,9 @@
 //! The leaf's validity, and that of its issuers in the chain, against the clock (RFC 5280 §4.1.2.5).
 
-use super::report::{Report, expiry};
+use super::report::Report;
 use super::{Case, Check, Finding, Severity};
 use crate::certificate::system_time;
-use crate::clock::rfc3339;
+use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
 
 /// What is expected of an end. Not the time it is now: the finding would be another one at every look.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Check, IdentityState, Lifecycle, Material, Part, Step, check, same};
+use super::{Check, IdentityState, Lifecycle, Material, Part, Step, same};
+use crate::clock::expiry;
 use crate::overlap::Overlap;
 use crate::spec::{BundleFile, IdentitySpec};
 
@@ -35,7 +36,7 @@ impl Lifecycle {
         let Part::Whole(incoming) = &material.bundle else { return overlap };
         match &self.trusted.bundle {
             Some(outgoing) if self.bundle_is_of_file && self.state.snapshot.is_some() => {
-                let leaf_ends = self.credential.as_ref().map(|credential| check::expiry(credential.leaf().not_after));
+                let leaf_ends = self.credential.as_ref().map(|credential| expiry(credential.leaf().not_after));
                 let latest = now + self.longest();
                 let crls = self.trusted.own();
                 let crls = crls.as_ref().map_or(&[][..], |own| own.crls());

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use evercert_core::clock::expiry;
 use tokio::time::Instant;
 
 use super::connection::Life;
@@ -22,8 +23,6 @@ use crate::tls::session::Session;
 
 /// How often the clock is looked at, at the least: it may be set meanwhile.
 pub(super) const CLOCK_CHECK: Duration = Duration::from_secs(30);
-/// Validity is counted in whole seconds, and the last one is part of it (RFC 5280 §4.1.2.5).
-const LAST_SECOND: Duration = Duration::from_secs(1);
 
 /// Watches one connection.
 pub(super) struct Warden {
@@ -92,7 +91,7 @@ impl Warden {
 fn judge(session: &Session, wanted: &Wanted, now: SystemTime) -> Verdict {
     let mut left = None;
     if let Some(not_after) = session.peer_not_after() {
-        match (not_after + LAST_SECOND).duration_since(now) {
+        match expiry(not_after).duration_since(now) {
             Ok(until) if !until.is_zero() => left = Some(until),
             _ => return Verdict::Cut(Ending::Expired(not_after)),
         }

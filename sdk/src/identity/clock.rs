@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use evercert_core::clock::rfc3339;
+use evercert_core::clock::{expiry, rfc3339};
 
 use super::task::Change;
 use super::{ExpiryPolicy, Shared};
@@ -64,7 +64,7 @@ impl Shared {
             if withdrawn && let Err(refusal) = self.commit(generation, Change::Time) {
                 tracing::warn!(identity = %self.name, %refusal, "a generation that is valid again cannot be used");
             }
-            let left = end.duration_since(now).unwrap_or_default() + Duration::from_secs(1);
+            let left = expiry(end).duration_since(now).unwrap_or_default();
             return left.min(CLOCK_CHECK);
         }
         if clock.expired.replace(end) != Some(end) {

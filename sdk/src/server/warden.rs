@@ -64,7 +64,7 @@ struct Judged {
 
 impl Judged {
     fn is_outdated(&self, identity: &str, now: Now) -> bool {
-        let set = parted(self.at, now) > CLOCK_JUMP;
+        let set = now.parted(self.at) > CLOCK_JUMP;
         if set {
             tracing::info!(identity, "the clock was set; connections are judged anew");
         }
@@ -123,25 +123,5 @@ fn carry_out(connections: &Connections, due: Due) {
     for (connection, why, cut) in due.cut {
         tracing::info!(%identity, connection, because = why.as_str(), "cut a connection");
         cut.cancel();
-    }
-}
-
-/// How far the clocks have parted since.
-fn parted(since: Now, now: Now) -> Duration {
-    let expected = since.wall + now.monotonic.saturating_duration_since(since.monotonic);
-    now.wall.duration_since(expected).unwrap_or_else(|error| error.duration())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clocks_part_when_the_wall_clock_is_set_and_not_when_time_passes() {
-        let (then, second) = (now(), Duration::from_secs(1));
-        let later = Now { wall: then.wall + 3600 * second, monotonic: then.monotonic + 3600 * second };
-        assert_eq!(parted(then, later), Duration::ZERO);
-        assert_eq!(parted(then, Now { wall: later.wall + 5 * second, ..later }), 5 * second);
-        assert_eq!(parted(then, Now { wall: later.wall - 5 * second, ..later }), 5 * second);
     }
 }

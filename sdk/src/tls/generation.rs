@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use evercert_core::clock::expiry;
 use evercert_core::credential::Credential;
 use evercert_core::crypto;
 use evercert_core::path::StaleCrls;
@@ -72,10 +73,10 @@ impl Generation {
         self.trust.as_ref()
     }
 
-    /// Whether the leaf is no longer valid at `now`; validity is counted in whole seconds, and the last one is part of it.
+    /// Whether the leaf is no longer valid at `now`.
     #[must_use]
     pub fn has_expired(&self, now: SystemTime) -> bool {
-        self.not_after().is_some_and(|not_after| not_after + Duration::from_secs(1) <= now)
+        self.not_after().is_some_and(|not_after| expiry(not_after) <= now)
     }
 
     /// Counts the swaps of this process; the same content under another number is none.

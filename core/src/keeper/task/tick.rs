@@ -39,9 +39,7 @@ impl Task {
 
     /// Has everything judged anew if the wall clock was set.
     fn compare_clocks(&mut self, now: Now) {
-        let before = std::mem::replace(&mut self.clock, now);
-        let expected = before.wall + now.monotonic.saturating_duration_since(before.monotonic);
-        let jump = now.wall.duration_since(expected).unwrap_or_else(|error| error.duration());
+        let jump = now.parted(std::mem::replace(&mut self.clock, now));
         if jump > self.pace.clock_jump {
             tracing::info!(?jump, "the clock was set; everything is judged anew");
             let keys: Vec<_> = self.slots.keys().copied().collect();

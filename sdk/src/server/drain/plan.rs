@@ -2,12 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use evercert_core::clock::Now;
+use evercert_core::clock::{Now, expiry};
 
 use super::{DrainPolicy, Superseded};
-
-/// The last second of a validity belongs to it (RFC 5280 §4.1.2.5).
-const LAST_SECOND: Duration = Duration::from_secs(1);
 
 /// The share of a leaf's remaining life that a window before its end may take: one in so many.
 const WINDOW_SHARE: u32 = 4;
@@ -94,7 +91,7 @@ impl Why {
 
 /// Whether these are more than half of all.
 pub(in crate::server) fn is_most(some: usize, all: usize) -> bool {
-    some > all - all.min(some)
+    some > all.saturating_sub(some)
 }
 
 /// Plans for `connections`, the oldest first, of `live` in all.
@@ -136,8 +133,7 @@ fn count(connections: &[Facts], these: impl Fn(&Facts) -> bool) -> usize {
 
 fn fate(policy: &DrainPolicy, facts: &Facts, settled: Settled, now: Now) -> Fate {
     let mut drain: Option<(Instant, Why)> = None;
-    let mut cut =
-        facts.peer_not_after.and_then(|end| Some((on_the_monotonic(end + LAST_SECOND, now)?, Why::PeerExpires)));
+    let mut cut = facts.peer_not_after.and_then(|end| Some((on_the_monotonic(expiry(end), now)?, Why::PeerExpires)));
     let mut goes = |at: Option<Instant>, timeout: Duration, why: Why| {
         let Some(at) = at else { return };
         sooner(&mut drain, Some((at, why)));

@@ -164,12 +164,13 @@ impl PathValidator {
 
     /// The anchor that the path ends in.
     fn reach<'p>(&self, path: &'p Path<'p>, anchors: &'p [TrustAnchor<'p>]) -> Result<&'p TrustAnchor<'p>, PathError> {
+        let foreign = self.crls.foreign_to(path.intermediates);
         if self.crls.suit_every_anchor() {
-            return self.reach_with(path, anchors, &self.crls.all());
+            return self.reach_with(path, anchors, &self.crls.all_but(&foreign));
         }
         let mut outcome = Err(PathError::UnknownIssuer);
         for anchor in anchors {
-            match self.reach_with(path, std::slice::from_ref(anchor), &self.crls.of(anchor)) {
+            match self.reach_with(path, std::slice::from_ref(anchor), &self.crls.of(anchor, &foreign)) {
                 Ok(anchor) => return Ok(anchor),
                 // What another anchor says of a path that is not its own says less.
                 Err(error) if matches!(outcome, Err(PathError::UnknownIssuer | PathError::BadSignature)) => {

@@ -62,6 +62,14 @@ impl Entity {
         self.sign(leaf(change), key)
     }
 
+    /// This CA once more, under the same key with another key identifier, by `issuer`.
+    pub(crate) fn again(&self, issuer: &Self, key_identifier_method: KeyIdMethod) -> Self {
+        let key = KeyPair::try_from(self.key.serialize_der()).unwrap();
+        let mut params = self.params.clone();
+        params.key_identifier_method = key_identifier_method;
+        issuer.sign(params, key)
+    }
+
     fn sign(&self, params: CertificateParams, key: KeyPair) -> Self {
         let issuer = Issuer::from_params(&self.params, &self.key);
         Self { certificate: params.signed_by(&key, &issuer).unwrap(), key, params }
@@ -77,6 +85,16 @@ impl Entity {
 
     /// A CRL of `this_update` that revokes these serial numbers, with the next update a day later.
     pub(crate) fn crl(&self, revoked: &[u64], this_update: SystemTime) -> CertificateRevocationListDer<'static> {
+        self.crl_number(1, revoked, this_update)
+    }
+
+    /// The same, with this number.
+    pub(crate) fn crl_number(
+        &self,
+        number: u64,
+        revoked: &[u64],
+        this_update: SystemTime,
+    ) -> CertificateRevocationListDer<'static> {
         let revoked = revoked.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: this_update.into(),
@@ -86,7 +104,7 @@ impl Entity {
         let params = CertificateRevocationListParams {
             this_update: this_update.into(),
             next_update: (this_update + DAY).into(),
-            crl_number: SerialNumber::from(1),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),
             key_identifier_method: KeyIdMethod::Sha256,

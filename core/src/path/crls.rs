@@ -2,25 +2,30 @@
 //!
 //! webpki takes the first list that carries the name of a certificate's issuer, and fails the path if that list is not signed by the
 //! issuer's key. So the newest list comes first, and one by another key of the same name (a CA that was renewed under a new key)
-//! is kept from anchors that did not sign it: it would fail every peer under them.
+//! is kept from anchors and intermediates that did not sign it: it would fail every peer under them.
 
-use std::cmp::Reverse;
-
-use rustls_pki_types::{CertificateRevocationListDer, TrustAnchor, UnixTime};
+use rustls_pki_types::{
+    AlgorithmIdentifier, CertificateDer, CertificateRevocationListDer, SignatureVerificationAlgorithm, TrustAnchor,
+    UnixTime,
+};
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 use x509_parser::extensions::ParsedExtension;
+use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Extension};
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::error::unix_time;
 use crate::bundle::Bundle;
 use crate::certificate::{parse, system_time};
+use crate::crypto;
 
 pub(super) struct Crls {
     /// The newest first.
     lists: Vec<CertRevocationList<'static>>,
     /// The lists that an anchor with this public key did not sign although they carry its name.
     foreign: Vec<(Vec<u8>, usize)>,
+    /// The lists whose issuer's name no anchor has: only an intermediate can have signed them.
+    of_intermediates: Vec<(CertificateRevocationListDer<'static>, usize)>,
     /// When each list is to be replaced, the soonest first.
     next_updates: Vec<UnixTime>,
     /// Those no anchor of their issuer's name can have signed, by their place in the bundle.
@@ -39,17 +44,21 @@ impl Crls {
             if issued.by_nobody {
                 unusable.push(place);
             } else {
-                prepared.push((list, issued));
+                prepared.push((list, issued, der));
             }
         }
-        prepared.sort_by_key(|(_, issued)| Reverse(issued.this_update));
-        let mut next_updates: Vec<_> = prepared.iter().filter_map(|(_, issued)| issued.next_update).collect();
+        // Lists of one second are told apart by their numbers, which only grow (RFC 5280 §5.2.3).
+        prepared.sort_by(|(_, a, _), (_, b, _)| (b.this_update, &b.number).cmp(&(a.this_update, &a.number)));
+        let mut next_updates: Vec<_> = prepared.iter().filter_map(|(_, issued, _)| issued.next_update).collect();
         next_updates.sort();
         let foreign = prepared.iter().enumerate();
-        let foreign = foreign.flat_map(|(list, (_, issued))| issued.not_by.iter().map(move |key| (key.clone(), list)));
+        let foreign =
+            foreign.flat_map(|(list, (_, issued, _))| issued.not_by.iter().map(move |key| (key.clone(), list)));
+        let of_intermediates = prepared.iter().enumerate().filter(|(_, (_, issued, _))| issued.by_no_anchor);
         Ok(Self {
             foreign: foreign.collect(),
-            lists: prepared.into_iter().map(|(list, _)| list).collect(),
+            of_intermediates: of_intermediates.map(|(list, (_, _, der))| ((*der).clone(), list)).collect(),
+            lists: prepared.into_iter().map(|(list, _, _)| list).collect(),
             next_updates,
             unusable,
         })
@@ -64,21 +73,35 @@ impl Crls {
         self.foreign.is_empty()
     }
 
-    pub(super) fn all(&self) -> Vec<&CertRevocationList<'static>> {
-        self.lists.iter().collect()
+    /// The lists by another key of an intermediate's name.
+    pub(super) fn foreign_to(&self, intermediates: &[CertificateDer<'_>]) -> Vec<usize> {
+        if self.of_intermediates.is_empty() {
+            return Vec::new();
+        }
+        let intermediates: Vec<_> = intermediates.iter().filter_map(|der| parse(der).ok()).collect();
+        let foreign = self.of_intermediates.iter().filter(|(der, _)| {
+            let Ok((_, list)) = CertificateRevocationList::from_der(der) else { return false };
+            let mut named = named(&intermediates, &list).peekable();
+            named.peek().is_some() && named.all(|issuer| !has_key_of(issuer, &list))
+        });
+        foreign.map(|(_, list)| *list).collect()
     }
 
-    /// Those for a path to this anchor.
-    pub(super) fn of(&self, anchor: &TrustAnchor<'_>) -> Vec<&CertRevocationList<'static>> {
+    pub(super) fn all_but(&self, foreign: &[usize]) -> Vec<&CertRevocationList<'static>> {
+        self.lists.iter().enumerate().filter(|(list, _)| !foreign.contains(list)).map(|(_, list)| list).collect()
+    }
+
+    /// Those for a path to this anchor, but for `foreign`.
+    pub(super) fn of(&self, anchor: &TrustAnchor<'_>, foreign: &[usize]) -> Vec<&CertRevocationList<'static>> {
         // The anchor's key is without the header of its structure.
         let key = anchor.subject_public_key_info.as_ref();
-        let foreign = |list| self.foreign.iter().any(|(not_by, of)| *of == list && not_by.ends_with(key));
-        self.lists.iter().enumerate().filter(|(list, _)| !foreign(*list)).map(|(_, list)| list).collect()
+        let not_its = self.foreign.iter().filter(|(not_by, _)| not_by.ends_with(key)).map(|(_, list)| *list);
+        self.all_but(&not_its.chain(foreign.iter().copied()).collect::<Vec<_>>())
     }
 
     /// The next instant at which a list is stale.
     pub(super) fn stale_after(&self, now: UnixTime) -> Option<UnixTime> {
-        let after = self.next_updates.partition_point(|next_update| *next_update < now);
+        let after = self.next_updates.partition_point(|next_update| *next_update <= now);
         self.next_updates.get(after).copied()
     }
 }
@@ -87,17 +110,19 @@ impl Crls {
 struct Issued {
     this_update: UnixTime,
     next_update: Option<UnixTime>,
+    number: Option<BigUint>,
     /// The public keys of anchors with the issuer's name that did not sign it, or may not.
     not_by: Vec<Vec<u8>>,
     /// And there is none else of that name.
     by_nobody: bool,
+    /// No anchor has the issuer's name.
+    by_no_anchor: bool,
 }
 
 impl Issued {
     fn of(der: &CertificateRevocationListDer<'_>, anchors: &[X509Certificate<'_>]) -> Option<Self> {
         let (_, list) = CertificateRevocationList::from_der(der).ok()?;
-        let named: Vec<_> =
-            anchors.iter().filter(|anchor| anchor.subject().as_raw() == list.issuer().as_raw()).collect();
+        let named: Vec<_> = named(anchors, &list).collect();
         let not_by: Vec<_> = named
             .iter()
             .filter(|anchor| !may_have_signed(anchor, &list))
@@ -106,20 +131,62 @@ impl Issued {
         Some(Self {
             this_update: unix_time(system_time(list.last_update())),
             next_update: list.next_update().map(|at| unix_time(system_time(at))),
+            number: list.crl_number().cloned(),
             by_nobody: !named.is_empty() && not_by.len() == named.len(),
+            by_no_anchor: named.is_empty(),
             not_by,
         })
     }
 }
 
-/// RFC 5280 §5.2.1 and §4.2.1.3: the key identifiers match where both are there, and the key usage allows it.
+/// Those with the name of the list's issuer.
+fn named<'c, 'd>(
+    certificates: &'c [X509Certificate<'d>],
+    list: &CertificateRevocationList<'_>,
+) -> impl Iterator<Item = &'c X509Certificate<'d>> {
+    certificates.iter().filter(|certificate| certificate.subject().as_raw() == list.issuer().as_raw())
+}
+
+/// RFC 5280 §4.2.1.3: the key usage allows it, and the key is the one that signed it.
 fn may_have_signed(anchor: &X509Certificate<'_>, list: &CertificateRevocationList<'_>) -> bool {
     let may_sign = anchor.key_usage().ok().flatten().is_none_or(|usage| usage.value.crl_sign());
-    let same_key = match (subject_key(anchor.extensions()), authority_key(list.extensions())) {
-        (Some(subject), Some(authority)) => subject == authority,
-        _ => true,
+    may_sign && has_key_of(anchor, list)
+}
+
+/// Whether the list is by the key of `issuer`: key identifiers (RFC 5280 §5.2.1) tell it where they match. Where they do not the
+/// signature does: a certificate that is issued again for the same key may have another one, and a list may have none.
+fn has_key_of(issuer: &X509Certificate<'_>, list: &CertificateRevocationList<'_>) -> bool {
+    match (subject_key(issuer.extensions()), authority_key(list.extensions())) {
+        (Some(subject), Some(authority)) if subject == authority => true,
+        _ => is_signed_by(list, issuer),
+    }
+}
+
+/// Whether the signature is by that key, or of a kind that cannot be verified here.
+fn is_signed_by(list: &CertificateRevocationList<'_>, issuer: &X509Certificate<'_>) -> bool {
+    let (key, signature) = (issuer.public_key(), &list.signature_algorithm.algorithm);
+    let algorithms = crypto::provider().signature_verification_algorithms.all;
+    let of_kind = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
+        object_identifier(&algorithm.signature_alg_id()) == Some(signature.as_bytes())
+            && object_identifier(&algorithm.public_key_alg_id()) == Some(key.algorithm.algorithm.as_bytes())
     };
-    may_sign && same_key
+    let is_known = algorithms
+        .iter()
+        .any(|algorithm| object_identifier(&algorithm.signature_alg_id()) == Some(signature.as_bytes()));
+    let mut candidates = algorithms.iter().filter(of_kind);
+    !is_known
+        || candidates.any(|algorithm| {
+            let (message, signature) = (list.tbs_cert_list.as_ref(), &list.signature_value.data);
+            algorithm.verify_signature(&key.subject_public_key.data, message, signature).is_ok()
+        })
+}
+
+/// Of an `AlgorithmIdentifier` without its header, whose first element that is.
+fn object_identifier(algorithm: &AlgorithmIdentifier) -> Option<&[u8]> {
+    match algorithm.as_ref() {
+        [6, length, rest @ ..] => rest.get(..usize::from(*length)),
+        _ => None,
+    }
 }
 
 fn subject_key<'a>(extensions: &'a [X509Extension<'_>]) -> Option<&'a [u8]> {

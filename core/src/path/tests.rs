@@ -1,4 +1,9 @@
-use rcgen::{CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints};
+use std::time::Duration;
+
+use rcgen::{
+    CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyUsagePurpose,
+    NameConstraints,
+};
 
 use super::*;
 use crate::test_pki::{DAY, Entity, HOUR, bundle, common_name, key, now, self_signed};
@@ -194,6 +199,32 @@ fn a_stale_crl_refuses_everybody_only_where_that_is_asked_for() {
     assert!(matches!(validate(&root.leaf_number(8), now()), Err(PathError::Crl(_))));
     assert_eq!(validate(&other.leaf(), now()), Ok(()), "no CRL covers it");
     assert_eq!(validator.changes_after(now() - 2 * DAY), Some(now() - DAY));
+    // It is stale from that second on: what changes then is no change that is still to come.
+    assert_eq!(validator.changes_after(now() - DAY), Some(now() + 1000 * DAY + Duration::from_secs(1)));
+}
+
+#[test]
+fn of_two_crls_of_one_second_the_one_with_the_higher_number_counts() {
+    let root = Entity::root("root");
+    for (first, second) in [(&[][..], &[7][..]), (&[7], &[])] {
+        let crls = vec![root.crl_number(255, first, now()), root.crl_number(256, second, now())];
+        let validator = PathValidator::new(&Bundle::new(vec![root.der()], crls)).unwrap();
+        let outcome = validator.validate(&root.leaf_number(7).der(), &[], Role::Server, now());
+        assert_eq!(outcome.is_err(), second == [7], "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_crl_of_an_intermediate_by_its_former_key_fails_nobody_under_its_new_key() {
+    let root = Entity::root("root");
+    let [former, renewed] = [(); 2].map(|()| root.sub_ca("sub", |_| {}));
+    let crls = vec![former.crl(&[7], now() - 2 * HOUR), renewed.crl(&[9], now() - HOUR)];
+    let validator = PathValidator::new(&Bundle::new(vec![root.der()], crls)).unwrap();
+    for (sub, revoked, other) in [(&former, 7, 9), (&renewed, 9, 7)] {
+        let validate = |n| validator.validate(&sub.leaf_number(n).der(), &[sub.der()], Role::Client, now());
+        assert_eq!(validate(revoked), Err(PathError::Revoked));
+        assert_eq!(validate(other), Ok(()));
+    }
 }
 
 #[test]
@@ -221,6 +252,24 @@ fn a_crl_by_the_former_key_of_a_ca_fails_nobody_under_its_new_key() {
     let alone = PathValidator::new(&Bundle::new(vec![renewed.der()], crls)).unwrap();
     assert_eq!(validate(&alone, &renewed.leaf_number(7)), Ok(()));
     assert_eq!(alone.unusable_crls().collect::<Vec<_>>(), [0]);
+}
+
+#[test]
+fn a_crl_revokes_whatever_key_identifier_the_certificate_of_its_signer_has_by_now() {
+    let root = Entity::root("root");
+    let reissued = Entity::root_with("root", |ca| ca.key_identifier_method = KeyIdMethod::PreSpecified(vec![1; 20]));
+    let sub = root.sub_ca("sub", |_| {});
+    let sub_again = sub.again(&root, KeyIdMethod::PreSpecified(vec![2; 20]));
+    let anchor = root.again(&root, KeyIdMethod::PreSpecified(vec![3; 20]));
+    let crls = vec![root.crl(&[7], now() - HOUR), sub.crl(&[7], now() - HOUR)];
+    let validator = PathValidator::new(&Bundle::new(vec![anchor.der(), reissued.der()], crls)).unwrap();
+    let validate =
+        |leaf: &Entity, over: &[CertificateDer<'static>]| validator.validate(&leaf.der(), over, Role::Client, now());
+    assert_eq!(validate(&root.leaf_number(7), &[]), Err(PathError::Revoked));
+    assert_eq!(validate(&root.leaf_number(8), &[]), Ok(()));
+    assert_eq!(validate(&reissued.leaf_number(7), &[]), Ok(()));
+    assert_eq!(validate(&sub.leaf_number(7), &[sub_again.der()]), Err(PathError::Revoked));
+    assert_eq!(validate(&sub.leaf_number(8), &[sub_again.der()]), Ok(()));
 }
 
 #[test]

@@ -3,22 +3,22 @@
 //! cert-manager rewrites `ca.crt` Secret by Secret, so that for a time some peers still have a leaf of the CA that another
 //! Secret no longer names. Pure: time is an argument, and [`store`] remembers it beyond the process.
 
+mod crls;
 pub(crate) mod store;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
-use x509_parser::prelude::FromDer;
-use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::bundle::Bundle;
-use crate::certificate::{CertificateFacts, NotACertificate};
+use crate::certificate::{CertificateFacts, NotACertificate, parse};
 use crate::check::{Check, Finding, Severity};
 use crate::clock::rfc3339;
 use crate::digest::Digest;
 use crate::material::MAX_ANCHORS;
 use crate::spec::IdentitySpec;
+use crls::{Issue, latest};
 
 /// How many anchors a finding names; of more it tells the number.
 const NAMED: usize = 8;
@@ -120,8 +120,7 @@ impl Overlap {
         }
         if left {
             self.crls.extend_from_slice(crls);
-            self.crls.sort_by(|a, b| a.as_ref().cmp(b.as_ref()));
-            self.crls.dedup();
+            self.crls = latest(std::mem::take(&mut self.crls));
         }
         self.bound();
     }
@@ -130,6 +129,27 @@ impl Overlap {
     pub(crate) fn returned(&mut self, file: &Bundle) {
         self.anchors.retain(|retained| !has(file, &retained.der));
         self.bound();
+    }
+
+    /// Of these lists, which the files hold by now, those are held on to which replace an earlier one, or are of an anchor that is
+    /// retained: also when the files no longer have them.
+    pub(crate) fn renewed<'c>(&mut self, crls: impl Iterator<Item = &'c CertificateRevocationListDer<'static>>) {
+        if self.is_empty() {
+            return;
+        }
+        let anchors = self.anchors.iter().filter_map(|retained| parse(&retained.der).ok());
+        let names: Vec<_> = anchors.map(|anchor| anchor.subject().as_raw().to_vec()).collect();
+        let signers: Vec<_> = self.crls.iter().filter_map(|crl| Issue::of(crl).signer).collect();
+        let mut held: Vec<_> = crls
+            .filter(|crl| {
+                let Issue { issuer, signer, .. } = Issue::of(crl);
+                names.contains(&issuer) || signer.is_some_and(|signer| signers.contains(&signer))
+            })
+            .cloned()
+            .collect();
+        // Of two of one age the one in the files counts.
+        held.append(&mut self.crls);
+        self.crls = latest(held);
     }
 
     /// The same without what has come to its end.
@@ -155,15 +175,14 @@ impl Overlap {
         overlap
     }
 
-    /// The bundle in the file, with what is retained beside it. A CRL in the file takes the place of its issuer's earlier one.
+    /// The bundle in the file, with what is retained beside it.
     pub(crate) fn merge(&self, file: &Arc<Bundle>) -> Arc<Bundle> {
         if self.is_empty() {
             return Arc::clone(file);
         }
         let anchors = file.anchors().iter().chain(self.anchors.iter().map(|retained| &retained.der)).cloned();
-        let covered: Vec<_> = file.crls().iter().filter_map(|crl| signer(crl)).collect();
-        let crls = self.crls.iter().filter(|crl| signer(crl).is_none_or(|signer| !covered.contains(&signer)));
-        Arc::new(Bundle::new(anchors.collect(), file.crls().iter().chain(crls).cloned().collect()))
+        let crls = file.crls().iter().chain(&self.crls).cloned();
+        Arc::new(Bundle::new(anchors.collect(), crls.collect()))
     }
 
     /// That anchors are trusted which are in no file, for as long as it is so.
@@ -204,14 +223,4 @@ impl Overlap {
 
 fn has(bundle: &Bundle, anchor: &CertificateDer<'_>) -> bool {
     bundle.anchors().binary_search_by(|held| held.as_ref().cmp(anchor.as_ref())).is_ok()
-}
-
-/// Whose list this is: the issuer's name and key identifier (RFC 5280 §5.1.2.3, §5.2.1), as DER.
-fn signer(crl: &CertificateRevocationListDer<'_>) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-    let (_, crl) = CertificateRevocationList::from_der(crl).ok()?;
-    let key = crl.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        x509_parser::extensions::ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
-        _ => None,
-    });
-    Some((crl.issuer().as_raw().to_vec(), key.map(|key| key.0.to_vec())))
 }

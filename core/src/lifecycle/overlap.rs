@@ -44,6 +44,9 @@ impl Lifecycle {
             }
             _ => overlap.returned(incoming),
         }
+        let files =
+            material.crls.iter().filter_map(|part| if let Part::Whole(crls) = part { Some(crls) } else { None });
+        overlap.renewed(incoming.crls().iter().chain(files.flat_map(|crls| crls.iter())));
         self.lapsed(overlap, now)
     }
 

@@ -254,6 +254,35 @@ fn who_was_revoked_under_an_anchor_that_left_stays_revoked() {
     assert_eq!(kept.served().unwrap().bundles().own.as_deref(), Some(&bundle(&[&new])));
 }
 
+#[test]
+fn a_newer_crl_of_an_anchor_that_left_counts_also_when_it_is_gone_from_the_file() {
+    let [old, new] = ["old", "new"].map(Entity::root);
+    let mut kept = Kept::new(spec());
+    let pem = |crl: &[u8]| crate::test_pki::pem("X509 CRL", crl);
+    let [first, second] = [(&[7][..], now() - HOUR), (&[7, 8], now())].map(|(revoked, at)| old.crl(revoked, at));
+    let _ = kept.read(&Files::of(&old.leaf(), &[], &[&old]).with_bundle(old.pem() + &pem(&first)));
+    let _ = kept.read(&Files::of(&new.leaf(), &[], &[&new]).with_bundle(new.pem() + &pem(&second)));
+    let _ = kept.read(&Files::of(&new.leaf(), &[], &[&new]));
+    let own = |kept: &Kept| kept.served().unwrap().bundles().own.clone().unwrap();
+    assert_eq!(own(&kept).crls(), std::slice::from_ref(&second));
+    let mut kept = kept.restarted();
+    let _ = kept.read(&Files::of(&new.leaf(), &[], &[&new]));
+    assert_eq!(own(&kept).crls(), [second]);
+}
+
+#[test]
+fn anchors_that_leave_one_after_the_other_leave_no_more_than_the_latest_crl_of_each() {
+    let mut kept = Kept::new(spec());
+    let signer = Entity::root("signer");
+    let pem = |crl: &[u8]| crate::test_pki::pem("X509 CRL", crl);
+    for hour in 0..12 {
+        let root = Entity::root(&format!("root {hour}"));
+        let crl = pem(&signer.crl(&[7], now() + hour * HOUR));
+        let _ = kept.read(&Files::of(&root.leaf(), &[], &[&root]).with_bundle(root.pem() + &crl));
+    }
+    assert_eq!(kept.lifecycle.overlap().crls().len(), 1);
+}
+
 thread_local! {
     static ROOTS: Vec<Entity> = (0..4).map(|n| Entity::root(&format!("root {n}"))).collect();
     static LEAF: Entity = ROOTS.with(|roots| roots[0].leaf_with(|leaf| {

@@ -31,7 +31,6 @@ pub use evercert_core::path::StaleCrls;
 pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError};
 pub use policy::ExpiryPolicy;
 pub use status::{IdentityStatus, RefusedGeneration};
-#[allow(unused_imports, reason = "connections are about to use it")]
 pub(crate) use tally::{Member, Tally};
 
 use crate::source::{Refusal, Source};
@@ -118,7 +117,6 @@ impl Identity {
     }
 
     /// The connections of the identity's servers and channels.
-    #[allow(dead_code, reason = "connections are about to use it")]
     pub(crate) fn tally(&self) -> &Arc<Tally> {
         &self.inner.shared.tally
     }

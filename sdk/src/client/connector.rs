@@ -26,7 +26,7 @@ use super::request::RequestSettings;
 use super::scheduling::{Batched, Tasks};
 use super::target::{Target, Targets};
 use super::warden::Warden;
-use crate::identity::Tally;
+use crate::identity::{Member, Tally};
 use crate::tls::ClientTls;
 use crate::tls::config::ALPN_H2;
 use crate::tls::session::Session;
@@ -94,6 +94,11 @@ impl Connector {
 
     pub(super) fn error(&self, generation: Option<u64>, failure: ConnectFailure) -> ConnectError {
         ConnectError { endpoint: self.endpoint().to_owned(), generation, failure }
+    }
+
+    /// Notes in the tally that a connection is about to be made.
+    pub(super) fn begin(&self, target: &Target) -> Member {
+        self.tally.begin(target.generation.sequence())
     }
 
     /// A connection that the server has accepted.

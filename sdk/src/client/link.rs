@@ -127,14 +127,21 @@ impl Link {
                             continue;
                         }
                     }
+                    let begun = self.connector.begin(&target);
+                    // What came before that may have been reported as settled.
+                    if wanted.has_changed().unwrap_or_default() {
+                        continue;
+                    }
                     // Not cut short by a newer generation: where rotations follow each other faster than a handshake takes, the
                     // channel would never move.
                     match self.connector.connect(&target).await {
                         Ok(connection) => {
                             self.swap(connection);
+                            drop(begun);
                             move_at = None;
                         }
                         Err(failure) => {
+                            drop(begun);
                             self.failed(Some(target.number()), failure);
                             tokio::select! {
                                 () = tokio::time::sleep(backoff.next()) => {}

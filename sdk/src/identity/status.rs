@@ -26,7 +26,8 @@ pub struct IdentityStatus {
     pub connections: u64,
     /// How many of them were made with an older generation.
     pub connections_on_older: u64,
-    /// Whether none is older, as far as it is known: never while a rustls config of the user's own may use the identity.
+    /// Whether none is older, and no handshake goes on that may make one, as far as it is known: never while a rustls
+    /// config of the user's own may use the identity.
     pub settled: bool,
     /// Whether the source can deliver the next generation now.
     pub source_connected: bool,

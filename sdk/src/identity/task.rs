@@ -127,7 +127,7 @@ impl Shared {
     }
 
     pub(super) fn is_settled(&self, count: Count) -> bool {
-        count.older == 0 && !self.untallied.load(Ordering::Relaxed)
+        count.older == 0 && !count.may_grow && !self.untallied.load(Ordering::Relaxed)
     }
 
     /// Loads the snapshot and puts it to use.

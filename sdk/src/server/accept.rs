@@ -126,7 +126,8 @@ impl Handshake {
         }
         let hello = timeout(self.limits.client_hello, LazyConfigAcceptor::new(Acceptor::default(), io));
         let hello = hello.await.map_err(|_| HandshakeError::ClientHello(self.limits.client_hello))??;
-        let prepared = self.slot.load().ok_or(HandshakeError::Pending)?;
+        // Until it is entered, or is none.
+        let (prepared, _begun) = self.slot.begin().ok_or(HandshakeError::Pending)?;
         let Prepared { generation, handshakes } = &*prepared;
         let accept = InTurn { handshake: hello.into_stream(Arc::clone(&handshakes.config)), computing: self.computing };
         let stream =

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::drain::{DrainPolicy, Facts, Fate, Settled, Standing, plan};
 use super::serving::Serving;
-use crate::identity::Tally;
+use crate::identity::{Member, Tally};
 use crate::tls::session::Session;
 use crate::tls::{Generation, Trust};
 pub(super) use state::{Due, Watch};
@@ -77,6 +77,11 @@ impl Connections {
         let first_phase = (RandomState::new().hash_one(()) >> 11) as f64 / (1_u64 << 53) as f64;
         let (state, stirred, emptied) = (Mutex::default(), Notify::new(), Notify::new());
         Self { identity, policy, drains, tally, first_phase, state, stirred, emptied }
+    }
+
+    /// Notes a handshake with that generation in the tally.
+    pub(super) fn begin(&self, generation: &Generation) -> Member {
+        self.tally.begin(generation.sequence())
     }
 
     /// Enters a connection whose handshake is done. It is entered first and held against the current generation then: a swap

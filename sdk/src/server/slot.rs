@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use super::connections::Connections;
-use crate::identity::{Commit, Consumer};
+use crate::identity::{Commit, Consumer, Member};
 use crate::source::Refusal;
 use crate::tls::config::ServerHandshakes;
 use crate::tls::{Generation, ServerTls};
@@ -28,9 +28,15 @@ impl Slot {
         Self { tls, prepared: Arc::default(), connections }
     }
 
-    /// What a handshake that begins now is made with; `None`: there is nothing to make one with.
-    pub(super) fn load(&self) -> Option<Arc<Prepared>> {
-        self.prepared.load_full()
+    /// What a handshake that begins now is made with, and its place in the tally; `None`: there is nothing to make one with.
+    pub(super) fn begin(&self) -> Option<(Arc<Prepared>, Member)> {
+        loop {
+            let prepared = self.prepared.load_full()?;
+            let member = self.connections.begin(&prepared.generation);
+            if self.prepared.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, &prepared)) {
+                return Some((prepared, member));
+            }
+        }
     }
 
     /// Whether there is anything to make a handshake with.

@@ -1,5 +1,4 @@
 //! What a connection was made with.
-#![allow(dead_code, reason = "connections are about to use it")]
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -173,3 +173,22 @@ async fn no_task_outlives_a_channel_and_its_calls() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_rotation_is_not_settled_while_a_connection_is_being_made_with_the_former_leaf() {
+    let ca = Authority::new("ca");
+    let publisher = Publisher::of(&ca);
+    let mut identity = publisher.identity().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("https://{}", listener.local_addr().unwrap());
+    let channel = identity.channel(uri).unwrap();
+    let calling = tokio::spawn(async move { call(&channel).await });
+    let (silent, _) = listener.accept().await.unwrap();
+    publisher.publish(&ca.issue_dns("client"), Some(&ca));
+    identity.changed().await;
+    let status = identity.status();
+    assert_eq!((status.connections, status.settled), (0, false));
+    drop((silent, listener));
+    calling.await.unwrap().unwrap_err();
+    assert!(identity.status().settled);
+}

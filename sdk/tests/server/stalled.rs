@@ -138,3 +138,24 @@ async fn limits_beyond_all_measure_limit_nothing() {
     let mut health = HealthClient::new(channel(client(&ca, None), serve(&ca, limits).await).await);
     soon(health.check(HealthCheckRequest::default())).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_is_not_settled_while_a_handshake_with_the_former_leaf_goes_on() {
+    let ca = Authority::new("root");
+    let script = Script::of(snapshot(1, &server_leaf(&ca), &[&ca]));
+    let mut identity = script.identity().await;
+    let (listener, port) = listen().await;
+    let _incoming = identity.incoming_with(listener, nobody_asked());
+    let stalled = stalled(&Arc::new(client(&ca, None)), tcp(port).await).await;
+    script.deliver(snapshot(2, &server_leaf(&ca), &[&ca]));
+    soon(identity.changed()).await;
+    let status = identity.status();
+    assert_eq!((status.connections, status.connections_on_older, status.settled), (0, 0, false));
+    drop(stalled);
+    let settled = async {
+        while !identity.status().settled {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(settled).await;
+}

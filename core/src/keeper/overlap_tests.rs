@@ -200,6 +200,18 @@ async fn an_overlap_on_a_dead_mount_can_be_ended() {
 }
 
 #[tokio::test]
+async fn an_overlap_ends_in_time_although_a_look_at_a_dead_mount_began_just_then() {
+    let rolled = Rolled::new();
+    let (keeper, recorder) = rolled.replaced(rolled.spec()).await;
+    rolled.system.kill(rolled.volume.path());
+    rolled.system.ahead.store(25 * 3600, Ordering::SeqCst);
+    // The look and what time brings become due together, and are one job.
+    keeper.rescan();
+    recorder.until_trusts_only("a", rolled.anchors[1]).await;
+    rolled.system.revive(rolled.volume.path());
+}
+
+#[tokio::test]
 async fn state_of_identities_that_are_gone_goes_with_its_deadline() {
     let rolled = Rolled::new();
     let (keeper, _recorder) = rolled.replaced(rolled.spec()).await;

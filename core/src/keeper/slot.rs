@@ -215,6 +215,8 @@ impl Slot {
         let Some(lifecycle) = lifecycle else { return false };
         self.lifecycle = Whereabouts::Here(Box::new(lifecycle));
         self.apply_spec();
+        // The job may have been to tell it so.
+        self.wants.time = true;
         // If other files are wanted by now, nothing is known against their mount.
         self.unresponsive = is_current.then_some(number);
         true

@@ -41,8 +41,12 @@ impl Task {
             if Arc::ptr_eq(&spec, &slot.spec) {
                 self.conclude(key, looked, step, since, now);
             } else {
-                // What was read was read by the old spec; another look is wanted already.
+                // What was read was read by the old spec; another look is wanted already, which may have to wait for its mount.
                 slot.apply_spec();
+                self.timers.wake(key, &mut slot.wake_at, step.and_then(|step| step.wake_at));
+                if slot.shown != Shown::Nothing && step.is_some_and(|step| step.changed) {
+                    self.show(key);
+                }
             }
         }
         self.note(key, &spec, ended);

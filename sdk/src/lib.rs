@@ -50,6 +50,7 @@ mod backoff;
 pub mod client;
 pub mod identity;
 mod open;
+mod phase;
 pub mod server;
 pub mod settings;
 pub mod source;

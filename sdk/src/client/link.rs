@@ -1,6 +1,6 @@
 //! What keeps a channel connected.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::connector::Connector;
 use super::error::{ChannelError, ConnectError, ConnectFailure};
-use super::moves::Phase;
 use super::target::{Target, Wanted};
 use super::warden::CLOCK_CHECK;
 use crate::backoff::Backoff;
+use crate::phase::{Phase, Phases};
 
 /// The first and the longest wait between two attempts to connect; up to as much again is added by chance.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
@@ -22,6 +22,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// How many connections in a row may end young and without an answer before calls are told: some may have met a server that was about
 /// to go; after more, calls would wait for ever.
 const SHORT_LIVED: u32 = 3;
+
+/// Spreads the moves of all channels of the process.
+static PHASES: LazyLock<Phases> = LazyLock::new(Phases::default);
 
 /// The state of a channel.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +52,7 @@ impl Link {
             connector,
             current: ArcSwapOption::empty(),
             state: watch::Sender::new(ChannelState::default()),
-            phase: Phase::next(),
+            phase: PHASES.next(),
         })
     }
 

@@ -11,7 +11,6 @@
 
 mod state;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -23,13 +22,11 @@ use tokio_util::sync::CancellationToken;
 use super::drain::{DrainPolicy, Facts, Fate, Settled, Standing, plan};
 use super::serving::Serving;
 use crate::identity::{Member, Tally};
+use crate::phase::Phases;
 use crate::tls::session::Session;
 use crate::tls::{Generation, Trust};
 pub(super) use state::{Due, Watch};
 use state::{Live, State};
-
-/// The fractional part of the golden ratio: its multiples fill the unit interval evenly, however many there are.
-const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 /// The live connections of one server: the one owner of what is known of them.
 pub(super) struct Connections {
@@ -39,7 +36,7 @@ pub(super) struct Connections {
     /// Whether connections can be drained; else they can only be cut.
     drains: bool,
     tally: Arc<Tally>,
-    first_phase: f64,
+    phases: Phases,
     state: Mutex<State>,
     /// Wakes the warden: there is something to judge, or something is due sooner than it knew.
     pub(super) stirred: Notify,
@@ -73,10 +70,8 @@ pub(super) enum Unwelcome {
 
 impl Connections {
     pub(super) fn new(identity: Arc<str>, policy: DrainPolicy, drains: bool, tally: Arc<Tally>) -> Self {
-        // A start by chance, so that the instances of one service do not drain in step.
-        let first_phase = (RandomState::new().hash_one(()) >> 11) as f64 / (1_u64 << 53) as f64;
         let (state, stirred, emptied) = (Mutex::default(), Notify::new(), Notify::new());
-        Self { identity, policy, drains, tally, first_phase, state, stirred, emptied }
+        Self { identity, policy, drains, tally, phases: Phases::default(), state, stirred, emptied }
     }
 
     /// Notes a handshake with that generation in the tally.
@@ -105,7 +100,7 @@ impl Connections {
             began: now.monotonic,
             own_not_after: session.own_not_after(),
             peer_not_after: session.peer_not_after(),
-            phase: (self.first_phase + number as f64 * GOLDEN).fract(),
+            phase: self.phases.next(),
             drains: self.drains,
             standing: standing(&session, &current),
             settled: Settled::default(),

@@ -140,7 +140,7 @@ fn phases_fill_the_window_evenly() {
     let state = connections.state();
     for tenth in 0..10 {
         let (from, to) = (f64::from(tenth) / 10.0, f64::from(tenth + 1) / 10.0);
-        let within = state.live().values().filter(|live| (from..to).contains(&live.facts.phase)).count();
+        let within = state.live().values().filter(|live| (from..to).contains(&live.facts.phase.0)).count();
         assert!((7..=13).contains(&within), "{within} in {from} to {to}");
     }
     drop(state);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use evercert_core::clock::{Now, expiry};
 
 use super::{DrainPolicy, Superseded};
+use crate::phase::Phase;
 
 /// The share of a leaf's remaining life that a window before its end may take: one in so many.
 const WINDOW_SHARE: u32 = 4;
@@ -18,8 +19,8 @@ pub(in crate::server) struct Facts {
     pub(in crate::server) own_not_after: Option<SystemTime>,
     /// The end of the peer's leaf.
     pub(in crate::server) peer_not_after: Option<SystemTime>,
-    /// Its place in every window, from 0 up to but not 1.
-    pub(in crate::server) phase: f64,
+    /// Its point in every window.
+    pub(in crate::server) phase: Phase,
     /// Whether it can be told to go; what cannot is only ever cut.
     pub(in crate::server) drains: bool,
     /// How it stands to the current generation.
@@ -145,7 +146,7 @@ fn fate(policy: &DrainPolicy, facts: &Facts, settled: Settled, now: Now) -> Fate
     goes(settled.withdrawn, policy.drain_timeout, Why::Withdrawn);
     goes(settled.draining, policy.drain_timeout, Why::NotDrained);
     let aged = policy.max_age.and_then(|max| {
-        let early = max.jitter.min(max.age).mul_f64(facts.phase);
+        let early = facts.phase.of(max.jitter.min(max.age));
         facts.began.checked_add(max.age - early)
     });
     goes(aged, policy.drain_timeout, Why::Age);
@@ -206,7 +207,7 @@ impl Window<'_> {
     /// connection's beginning: a peer that comes back with the same leaf is not sent away at once.
     fn before(&self, end: Option<SystemTime>) -> Option<Instant> {
         let (start, length) = self.of(end?)?;
-        on_the_monotonic(start + length.mul_f64(self.facts.phase), self.now)
+        on_the_monotonic(start + self.facts.phase.of(length), self.now)
     }
 
     /// As [`Window::before`], where there is a reason only since `since`. What comes too late for the window is spread over a whole
@@ -215,7 +216,7 @@ impl Window<'_> {
         let ago = self.now.monotonic.saturating_duration_since(since);
         match self.of(end?) {
             Some((start, _)) if self.now.wall.checked_sub(ago)? <= start => self.before(end),
-            _ => since.checked_add(self.policy.expiry_window.mul_f64(self.facts.phase)),
+            _ => since.checked_add(self.facts.phase.of(self.policy.expiry_window)),
         }
     }
 

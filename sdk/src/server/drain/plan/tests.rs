@@ -21,7 +21,7 @@ fn fresh(now: Now) -> Facts {
         began: now.monotonic,
         own_not_after: Some(now.wall + 90 * 24 * HOUR),
         peer_not_after: Some(now.wall + 90 * 24 * HOUR),
-        phase: 0.5,
+        phase: Phase(0.5),
         drains: true,
         standing: Standing::default(),
         settled: Settled::default(),
@@ -266,7 +266,7 @@ prop_compose! {
             began: now.monotonic - Duration::from_secs(age),
             own_not_after: Some(end(own)),
             peer_not_after: peer.map(end),
-            phase,
+            phase: Phase(phase),
             drains,
             standing: Standing { older, outlived, untrusted, withdrawn },
             settled: Settled::default(),
@@ -340,7 +340,7 @@ proptest! {
     #[test]
     fn a_peer_that_comes_back_with_an_expiring_leaf_is_not_sent_away_at_once(left in 1..100_000_u64, phase in 0.0..1.0) {
         let now = now();
-        let facts = Facts { peer_not_after: Some(now.wall + Duration::from_secs(left)), phase, ..fresh(now) };
+        let facts = Facts { peer_not_after: Some(now.wall + Duration::from_secs(left)), phase: Phase(phase), ..fresh(now) };
         let (at, _) = one(&DrainPolicy::default(), facts, now).drain.unwrap();
         prop_assert!(at - now.monotonic >= Duration::from_secs(left) * 3 / 4);
     }

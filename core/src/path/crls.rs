@@ -25,11 +25,21 @@ pub(super) struct Crls {
     /// The lists that an anchor with this public key did not sign although they carry its name.
     foreign: Vec<(Vec<u8>, usize)>,
     /// The lists whose issuer's name no anchor has: only an intermediate can have signed them.
-    of_intermediates: Vec<(CertificateRevocationListDer<'static>, usize)>,
+    of_intermediates: Vec<OfIntermediate>,
     /// When each list is to be replaced, the soonest first.
     next_updates: Vec<UnixTime>,
     /// Those no anchor of their issuer's name can have signed, by their place in the bundle.
     pub(super) unusable: Vec<usize>,
+}
+
+/// A list that only an intermediate can have signed. It is held against the intermediates that each peer shows, and may be megabytes
+/// long: so what tells it apart in nearly every case is kept beside it, and the list is parsed in the others alone.
+struct OfIntermediate {
+    /// Its place in [`Crls::lists`].
+    place: usize,
+    issuer: Vec<u8>,
+    authority_key: Option<Vec<u8>>,
+    der: CertificateRevocationListDer<'static>,
 }
 
 impl Crls {
@@ -55,9 +65,10 @@ impl Crls {
         let foreign =
             foreign.flat_map(|(list, (_, issued, _))| issued.not_by.iter().map(move |key| (key.clone(), list)));
         let of_intermediates = prepared.iter().enumerate().filter(|(_, (_, issued, _))| issued.by_no_anchor);
+        let of_intermediates = of_intermediates.filter_map(|(place, (_, _, der))| OfIntermediate::new(place, der));
         Ok(Self {
             foreign: foreign.collect(),
-            of_intermediates: of_intermediates.map(|(list, (_, _, der))| ((*der).clone(), list)).collect(),
+            of_intermediates: of_intermediates.collect(),
             lists: prepared.into_iter().map(|(list, _, _)| list).collect(),
             next_updates,
             unusable,
@@ -79,12 +90,8 @@ impl Crls {
             return Vec::new();
         }
         let intermediates: Vec<_> = intermediates.iter().filter_map(|der| parse(der).ok()).collect();
-        let foreign = self.of_intermediates.iter().filter(|(der, _)| {
-            let Ok((_, list)) = CertificateRevocationList::from_der(der) else { return false };
-            let mut named = named(&intermediates, &list).peekable();
-            named.peek().is_some() && named.all(|issuer| !has_key_of(issuer, &list))
-        });
-        foreign.map(|(_, list)| *list).collect()
+        let foreign = self.of_intermediates.iter().filter(|list| list.is_foreign_to(&intermediates));
+        foreign.map(|list| list.place).collect()
     }
 
     pub(super) fn all_but(&self, foreign: &[usize]) -> Vec<&CertRevocationList<'static>> {
@@ -106,6 +113,25 @@ impl Crls {
     }
 }
 
+impl OfIntermediate {
+    fn new(place: usize, der: &CertificateRevocationListDer<'static>) -> Option<Self> {
+        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+        let issuer = list.issuer().as_raw().to_vec();
+        let authority_key = authority_key(list.extensions()).map(<[u8]>::to_vec);
+        Some(Self { place, issuer, authority_key, der: der.clone() })
+    }
+
+    /// Whether there are intermediates with the issuer's name, and none of them signed it.
+    fn is_foreign_to(&self, intermediates: &[X509Certificate<'_>]) -> bool {
+        let named: Vec<_> = named(intermediates, &self.issuer).collect();
+        if named.is_empty() || named.iter().any(|issuer| has_key(issuer, self.authority_key.as_deref())) {
+            return false;
+        }
+        let Ok((_, list)) = CertificateRevocationList::from_der(&self.der) else { return false };
+        !named.iter().any(|issuer| is_signed_by(&list, issuer))
+    }
+}
+
 /// By whom a list was issued, as far as it can be told from its name and key identifier.
 struct Issued {
     this_update: UnixTime,
@@ -122,7 +148,7 @@ struct Issued {
 impl Issued {
     fn of(der: &CertificateRevocationListDer<'_>, anchors: &[X509Certificate<'_>]) -> Option<Self> {
         let (_, list) = CertificateRevocationList::from_der(der).ok()?;
-        let named: Vec<_> = named(anchors, &list).collect();
+        let named: Vec<_> = named(anchors, list.issuer().as_raw()).collect();
         let not_by: Vec<_> = named
             .iter()
             .filter(|anchor| !may_have_signed(anchor, &list))
@@ -139,27 +165,24 @@ impl Issued {
     }
 }
 
-/// Those with the name of the list's issuer.
+/// Those with this name.
 fn named<'c, 'd>(
     certificates: &'c [X509Certificate<'d>],
-    list: &CertificateRevocationList<'_>,
+    name: &[u8],
 ) -> impl Iterator<Item = &'c X509Certificate<'d>> {
-    certificates.iter().filter(|certificate| certificate.subject().as_raw() == list.issuer().as_raw())
+    certificates.iter().filter(move |certificate| certificate.subject().as_raw() == name)
 }
 
 /// RFC 5280 §4.2.1.3: the key usage allows it, and the key is the one that signed it.
 fn may_have_signed(anchor: &X509Certificate<'_>, list: &CertificateRevocationList<'_>) -> bool {
     let may_sign = anchor.key_usage().ok().flatten().is_none_or(|usage| usage.value.crl_sign());
-    may_sign && has_key_of(anchor, list)
+    may_sign && (has_key(anchor, authority_key(list.extensions())) || is_signed_by(list, anchor))
 }
 
-/// Whether the list is by the key of `issuer`: key identifiers (RFC 5280 §5.2.1) tell it where they match. Where they do not the
-/// signature does: a certificate that is issued again for the same key may have another one, and a list may have none.
-fn has_key_of(issuer: &X509Certificate<'_>, list: &CertificateRevocationList<'_>) -> bool {
-    match (subject_key(issuer.extensions()), authority_key(list.extensions())) {
-        (Some(subject), Some(authority)) if subject == authority => true,
-        _ => is_signed_by(list, issuer),
-    }
+/// Whether the key identifiers (RFC 5280 §5.2.1) match. Where they do not the signature decides: a certificate that is issued again
+/// for the same key may have another identifier, and a list may have none.
+fn has_key(issuer: &X509Certificate<'_>, authority_key: Option<&[u8]>) -> bool {
+    authority_key.is_some() && subject_key(issuer.extensions()) == authority_key
 }
 
 /// Whether the signature is by that key, or of a kind that cannot be verified here.

@@ -1,6 +1,6 @@
 //! Where is kept what has to survive a restart.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,12 @@ fn given() -> PathBuf {
 fn prepare(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(MODE).create(directory)?;
     let probe = directory.join(format!(".probe-{}", std::process::id()));
-    fs::write(&probe, "")?;
+    // Left by a process that had this number and was killed. A link that waits in its place is not followed.
+    match fs::remove_file(&probe) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::create_new(&probe)?;
     fs::remove_file(probe)
 }
 
@@ -71,6 +76,16 @@ mod tests {
         assert_eq!(directory(Some(&wanted)).await, Some(wanted.clone()));
         assert_eq!(wanted.metadata().unwrap().permissions().mode() & 0o777, MODE);
         assert_eq!(fs::read_dir(&wanted).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_link_in_the_place_of_the_probe_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("target");
+        fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, root.path().join(format!(".probe-{}", std::process::id()))).unwrap();
+        assert_eq!(directory(Some(root.path())).await, Some(root.path().to_owned()));
+        assert_eq!(fs::read_to_string(target).unwrap(), "kept");
     }
 
     #[tokio::test]

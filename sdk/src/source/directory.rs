@@ -121,7 +121,8 @@ impl DirectorySettings {
         self
     }
 
-    /// Where it is remembered until when such anchors stay trusted. Unless set, that ends with the process.
+    /// Where it is remembered until when such anchors stay trusted. Unless set, that ends with the process. Each process, and in it each
+    /// of several identities of one name, needs a directory of its own: they would forget for each other.
     #[must_use]
     pub fn state_directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.state_directory = Some(directory.into());

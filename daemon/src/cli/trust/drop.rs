@@ -1,12 +1,17 @@
 //! `evercertd trust drop`.
 
+use std::time::Duration;
+
 use evercert_api::v1;
 
 use super::Failure;
-use crate::cli::admin::{DEADLINE, Socket};
+use crate::cli::admin::Socket;
 use crate::cli::fingerprint::Fingerprint;
 use crate::cli::status::block_on;
 use crate::cli::status::text::plain;
+
+/// How long it may take: of an identity whose mount does not answer it begins after 5 s, and many write a state file each.
+const DEADLINE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -44,5 +49,14 @@ async fn ask(args: &Args) -> Result<v1::DropAnchorResponse, Failure> {
     let identity = args.identity.clone().unwrap_or_default();
     let mut request = tonic::Request::new(v1::DropAnchorRequest { sha256, identity });
     request.set_timeout(DEADLINE);
-    Ok(admin.drop_anchor(request).await?.into_inner())
+    match admin.drop_anchor(request).await {
+        Ok(answer) => Ok(answer.into_inner()),
+        Err(status) if matches!(status.code(), tonic::Code::Cancelled | tonic::Code::DeadlineExceeded) => {
+            Err(Failure::Refused(format!(
+                "no answer within {} s: the daemon goes on with it, and `evercertd trust list` shows where the anchor is still trusted",
+                DEADLINE.as_secs()
+            )))
+        }
+        Err(status) => Err(status.into()),
+    }
 }

@@ -112,8 +112,8 @@ pub fn parse(der: &[u8]) -> Result<X509Certificate<'_>, NotACertificate> {
     }
 }
 
-/// The last instant at which a DER certificate is valid, and nothing else of it: no more is read than stands before that. A server
-/// asks this of each connection, and all of a certificate takes longer to parse than all else that it does after a handshake.
+/// The last instant at which a DER certificate is valid. What follows it in the certificate is not read: a server asks this of every
+/// connection, and to parse a whole certificate takes longer than all else it does after a handshake.
 ///
 /// # Errors
 ///

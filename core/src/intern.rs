@@ -7,7 +7,7 @@ use crate::bundle::Bundle;
 use crate::certificate::CertificateFacts;
 use crate::digest::{Digest, DigestWriter};
 
-/// What is held by anybody, to be held by others too.
+/// The values in use, so that equal ones share an allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     bundles: Mutex<Table<Bundle>>,

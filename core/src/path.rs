@@ -140,7 +140,8 @@ impl PathValidator {
         &self.anchors.unusable
     }
 
-    /// The CRLs of the bundle that revoke nobody, by their place in it: no anchor of their issuer's name signed them, or may.
+    /// The CRLs of the bundle that revoke nobody, by their place in it: of the anchors with their issuer's name none signed them, or
+    /// none may.
     pub(crate) fn unusable_crls(&self) -> impl Iterator<Item = usize> {
         self.crls.unusable.iter().copied()
     }

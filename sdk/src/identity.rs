@@ -29,6 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use evercert_core::path::StaleCrls;
 
 pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError};
+pub(crate) use clock::CLOCK_CHECK;
 pub use policy::ExpiryPolicy;
 pub use status::{IdentityStatus, RefusedGeneration};
 pub(crate) use tally::{Member, Tally};

@@ -92,8 +92,8 @@ struct Pending {
 }
 
 impl Endings {
-    /// Notes a request; one more outcome has to be noted than for the identities alone, so that it is not answered before all
-    /// are asked.
+    /// Notes a request. Besides the identities it waits for one more [`Endings::settle`], so that it is not answered before all of
+    /// them are asked.
     pub(super) fn begin(&mut self, request: Request) -> End {
         self.last += 1;
         let end = End { request: self.last, anchor: request.anchor };
@@ -119,7 +119,7 @@ impl Endings {
         self.settle(end);
     }
 
-    /// One that was waited for is there; answers if it was the last.
+    /// There is one thing less to wait for; after the last, the request is answered.
     pub(super) fn settle(&mut self, end: End) {
         let Some(pending) = self.pending.get_mut(&end.request) else { return };
         pending.waiting -= 1;

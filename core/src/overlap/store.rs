@@ -25,9 +25,11 @@ const VERSION: u32 = 1;
 /// The largest file that is read: all that an overlap may hold, and more.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// The files' names: this, a digest of the identity, and that.
+/// A file's name is the prefix, a digest of the identity's name, and the suffix.
 const PREFIX: &str = "overlap-";
 const SUFFIX: &str = ".json";
+/// The extension of a file that is being written.
+const TEMPORARY: &str = "tmp";
 
 /// The directory of the files.
 #[derive(Debug)]
@@ -124,14 +126,15 @@ impl OverlapStore {
         result.map_err(|source| StateError { path, source })
     }
 
-    /// Removes the files of which nothing is retained any more, whosever they are, and what an interrupted write left.
+    /// Removes the files whose anchors have all come to their end, also of identities that are gone, and what an interrupted write
+    /// left.
     pub(crate) fn sweep(&self, now: SystemTime) {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
             let _writing = self.writing();
-            let has_ended = rest.ends_with(TEMPORARY)
+            let has_ended = path.extension().is_some_and(|extension| extension == TEMPORARY)
                 || rest.ends_with(SUFFIX)
                     && matches!(read(&path), Ok(Some(state)) if state.anchors.iter().all(|anchor| anchor.until() <= now));
             if has_ended && let Err(error) = fs::remove_file(&path) {
@@ -150,7 +153,7 @@ impl OverlapStore {
 
     fn write(&self, path: &Path, state: &StateFile) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        let temporary = path.with_extension(TEMPORARY.trim_start_matches('.'));
+        let temporary = path.with_extension(TEMPORARY);
         // Left by a write that was interrupted, with a mode of whoever made it.
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -176,9 +179,6 @@ impl OverlapStore {
         File::open(&self.directory)?.sync_all()
     }
 }
-
-/// How the name of a file that is being written ends.
-const TEMPORARY: &str = ".tmp";
 
 /// Nothing, where there is no file.
 fn read(path: &Path) -> Result<Option<StateFile>, Unusable> {

@@ -19,8 +19,7 @@ use crate::tls::session::Session;
 /// No more calls than this run on one connection, whatever the server allows.
 const MOST_CALLS: usize = 1 << 20;
 
-/// A connection that a server accepted. Dropping it drops the last handle to the HTTP/2 connection but for those of calls: it then
-/// takes no new call, finishes those it has, and closes.
+/// A connection that a server accepted. Once this is dropped, the HTTP/2 connection finishes the calls it has, and closes.
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: SendRequest<ReplayBody>,

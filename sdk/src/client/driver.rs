@@ -80,8 +80,8 @@ impl<S: Read + Write + Send + Unpin + 'static> Driver<S> {
     }
 }
 
-/// How many calls run at a time where the server allows so many: one less. The call that takes the last stream would wait in hyper for
-/// word that it has it, and be lost there to a GOAWAY, sent or not. Where the server allows one there is no choice.
+/// How many calls run at a time where the server allows so many: one less, if it allows more than one. hyper holds back the call that
+/// takes the last stream until h2 has confirmed the stream; a GOAWAY in that time fails the call, and nobody can tell whether it was sent.
 fn room(allowed: usize) -> usize {
     if allowed > 1 { allowed - 1 } else { allowed }
 }

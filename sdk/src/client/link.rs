@@ -11,8 +11,8 @@ use super::connection::Connection;
 use super::connector::Connector;
 use super::error::{ChannelError, ConnectError, ConnectFailure};
 use super::target::{Target, Wanted};
-use super::warden::CLOCK_CHECK;
 use crate::backoff::Backoff;
+use crate::identity::CLOCK_CHECK;
 use crate::phase::{Phase, Phases};
 
 /// The first and the longest wait between two attempts to connect; up to as much again is added by chance.

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::phase::Phase;
 
-/// The largest share of what is left of a leaf in which the channel moves; so a server that shows the same leaf again is asked a few
-/// times at most, each time after a wait of three quarters of what was left.
+/// The share of what is left of a leaf that the window may take: one in so many. A server that shows the same leaf again is asked
+/// only a few times, each time after at least three quarters of what was left.
 const WINDOW_SHARE: u32 = 4;
 /// The share of the window that is left for the move itself: one in so many.
 const MARGIN_SHARE: u32 = 4;

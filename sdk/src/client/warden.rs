@@ -19,10 +19,8 @@ use tokio::time::Instant;
 use super::connection::Life;
 use super::error::Ending;
 use super::target::{Targets, Wanted};
+use crate::identity::CLOCK_CHECK;
 use crate::tls::session::Session;
-
-/// How often the clock is looked at, at the least: it may be set meanwhile.
-pub(super) const CLOCK_CHECK: Duration = Duration::from_secs(30);
 
 /// Watches one connection.
 pub(super) struct Warden {

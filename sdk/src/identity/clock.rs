@@ -10,7 +10,7 @@ use super::{ExpiryPolicy, Shared};
 use crate::source::Refusal;
 
 /// How often the clock is looked at, at the least: it may be set meanwhile.
-const CLOCK_CHECK: Duration = Duration::from_secs(30);
+pub(crate) const CLOCK_CHECK: Duration = Duration::from_secs(30);
 
 /// What was seen of the clock.
 #[derive(Debug, Default)]

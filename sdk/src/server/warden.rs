@@ -13,7 +13,7 @@ use super::slot::Slot;
 use crate::identity::Identity;
 use crate::tls::Generation;
 
-/// How long the warden of live connections sleeps at most: so late it notices a wall clock that was set.
+/// How long the warden sleeps at most while anything is due: so late it notices a wall clock that was set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// How far the clocks may part before everything is planned anew.

@@ -56,8 +56,8 @@ impl Session {
         [self.peer_not_after, self.own_not_after()].into_iter().flatten().min()
     }
 
-    /// Whether `generation` would accept the peer at `now`: its path; names do not change. Where the generation trusts the same as the
-    /// one before, nothing is computed, and expiry is for [`Session::peer_not_after`] to tell.
+    /// Whether `generation` would accept the peer's path at `now`; names do not change. Nothing is computed where it trusts the same as
+    /// the generation of the handshake: that the leaf has expired meanwhile is for [`Session::peer_not_after`] to tell.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ use crate::spiffe::SpiffeId;
 /// Whom one generation trusts: the anchors and CRLs of its own bundle, and those of federated trust domains.
 ///
 /// A peer whose SPIFFE ID is of a federated trust domain is held against that domain's bundle and no other, and every other peer
-/// against the own bundle (X509-SVID §5, SPIFFE Federation §2): a partner's CA vouches for the partner alone, and nobody else's for it.
+/// against the own bundle (X509-SVID §5, SPIFFE Federation §2): a partner's CA vouches for the partner alone, and no other CA does.
 /// What it vouches for is SPIFFE IDs: it may write any DNS name into a leaf, so a server under it is never verified by name.
 #[derive(Debug)]
 pub struct Trust {
@@ -51,7 +51,7 @@ impl Trust {
         &self.bundles
     }
 
-    /// The same, loaded again: for those who tell by its address whether they have held their peers against it.
+    /// The same, loaded again. Whoever tells by its address whether a peer was held against it will do so once more.
     pub(super) fn again(&self) -> Result<Option<Self>, Refusal> {
         Self::load(&self.bundles, self.stale_crls)
     }

@@ -52,6 +52,22 @@ async fn a_generation_is_delivered_and_reported() {
 }
 
 #[tokio::test]
+async fn trust_from_many_files_of_the_largest_size_arrives() {
+    let place = Place::new();
+    let mut daemon = Daemon::start(&place.socket);
+    let source = place.source();
+    let stream = daemon.stream().await;
+    let small = snapshot(1);
+    let files = (0..12u8).map(|file| vec![file; 1 << 20].into()).collect();
+    let own = small.bundles().own.as_ref().unwrap();
+    let bundles = Bundles { own: Some(Arc::new(Bundle::new(own.anchors().to_vec(), files))), ..Bundles::default() };
+    let large = Snapshot::new(1, small.credential().cloned(), bundles, None);
+    stream.update(7, &large).await;
+    let state = until(&source, |state| state.snapshot.is_some()).await;
+    assert_eq!(state.snapshot.unwrap().digest(), large.digest());
+}
+
+#[tokio::test]
 async fn a_generation_that_cannot_be_used_is_reported_with_the_reason() {
     let place = Place::new();
     let mut daemon = Daemon::start(&place.socket);

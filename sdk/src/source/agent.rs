@@ -35,8 +35,9 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const RECONNECT_MIN: Duration = Duration::from_millis(100);
 /// The longest delay between attempts to reconnect, before the random part.
 pub const RECONNECT_MAX: Duration = Duration::from_secs(5);
-/// The largest message accepted, in bytes: a chain and a bundle as large as the daemon reads them, with room to spare.
-pub const MESSAGE_LIMIT: usize = 8 * 1024 * 1024;
+/// The largest message accepted, in bytes. The daemon reads 1 MiB of each file; a chain, a bundle with what left it, federated bundles
+/// and CRLs are together as many files as somebody may reasonably configure.
+pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Which identity is asked for, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -131,7 +131,8 @@ impl<L> Server<L> {
         self
     }
 
-    /// How long running calls may go on after the shutdown signal; then their connections are cut. [`DRAIN_TIMEOUT`] unless set.
+    /// How long running calls may go on after the shutdown signal; then their connections are cut. [`DRAIN_TIMEOUT`] unless set. A
+    /// connection that is drained before has [`DrainPolicy::drain_timeout`].
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self

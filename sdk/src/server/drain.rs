@@ -28,7 +28,8 @@ pub struct DrainPolicy {
     /// How long before the end of a leaf the connections made with it are drained, each at a point of its own; never more than a
     /// quarter of what was left of the leaf when the connection began. 5 minutes unless set; longer spreads the reconnects more.
     pub expiry_window: Duration,
-    /// How long the calls of a drained connection may go on. 30 s unless set.
+    /// How long the calls of a drained connection may go on. 30 s unless set. At shutdown
+    /// [`Server::drain_timeout`](super::Server::drain_timeout) counts instead.
     pub drain_timeout: Duration,
     /// How long they may go on where the peer is no longer trusted. 5 s unless set.
     pub untrusted_timeout: Duration,
@@ -41,14 +42,25 @@ pub struct DrainPolicy {
     pub max_age: Option<MaxAge>,
 }
 
+impl DrainPolicy {
+    /// The default of [`DrainPolicy::expiry_window`]: shorter than that of our channels, so that they move by themselves before.
+    pub const EXPIRY_WINDOW: Duration = Duration::from_secs(5 * 60);
+    /// The default of [`DrainPolicy::drain_timeout`].
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+    /// The default of [`DrainPolicy::untrusted_timeout`], as at our channels.
+    pub const UNTRUSTED_TIMEOUT: Duration = Duration::from_secs(5);
+    /// The default of [`DrainPolicy::untrusted_spread`].
+    pub const UNTRUSTED_SPREAD: Duration = Duration::from_secs(30);
+}
+
 impl Default for DrainPolicy {
     fn default() -> Self {
         Self {
             superseded: Superseded::Keep,
-            expiry_window: Duration::from_secs(5 * 60),
-            drain_timeout: Duration::from_secs(30),
-            untrusted_timeout: Duration::from_secs(5),
-            untrusted_spread: Duration::from_secs(30),
+            expiry_window: Self::EXPIRY_WINDOW,
+            drain_timeout: Self::DRAIN_TIMEOUT,
+            untrusted_timeout: Self::UNTRUSTED_TIMEOUT,
+            untrusted_spread: Self::UNTRUSTED_SPREAD,
             max_age: None,
         }
     }

@@ -93,13 +93,14 @@ impl OverlapStore {
         Self { directory, writing: Mutex::new(()) }
     }
 
-    /// What is remembered of an identity: nothing, where that is not to be believed or is about another file.
+    /// What is remembered of an identity: nothing, where that is not to be believed. What is about another file than is wanted by now
+    /// is forgotten for good, as it is where that changes in a running process: wanting the first one again must not bring it back.
     pub(crate) fn load(&self, spec: &IdentitySpec) -> Overlap {
-        let Some(BundleFile::OfCredential(bundle)) = &spec.files.bundle else { return Overlap::default() };
         let path = self.path(&spec.id);
+        let Some(BundleFile::OfCredential(bundle)) = &spec.files.bundle else { return self.forget(&path) };
         let overlap = match read(&path) {
             Ok(Some(state)) if state.identity != spec.id.to_string() => Err(Unusable::OfAnother(state.identity)),
-            Ok(Some(state)) if state.bundle != *bundle => Ok(Overlap::default()),
+            Ok(Some(state)) if state.bundle != *bundle => Ok(self.forget(&path)),
             Ok(Some(state)) => state.overlap(),
             Ok(None) => Ok(Overlap::default()),
             Err(error) => Err(error),
@@ -141,6 +142,14 @@ impl OverlapStore {
                 tracing::warn!(path = %path.display(), %error, "an outdated state file cannot be removed");
             }
         }
+    }
+
+    fn forget(&self, path: &Path) -> Overlap {
+        let _writing = self.writing();
+        if let Err(error) = self.remove(path) {
+            tracing::warn!(path = %path.display(), %error, "a state file about another bundle cannot be removed; remove it");
+        }
+        Overlap::default()
     }
 
     fn writing(&self) -> MutexGuard<'_, ()> {

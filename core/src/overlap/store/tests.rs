@@ -36,8 +36,11 @@ fn what_left_another_file_is_not_retained() {
     let mut moved = spec();
     moved.files.bundle = Some(BundleFile::OfCredential("/elsewhere/ca.crt".into()));
     assert!(store.load(&moved).is_empty());
+    assert!(store.load(&spec()).is_empty(), "nor again when the first file is wanted again");
+    store.save(&spec(), &overlap(&Entity::root("old"), now() + DAY)).unwrap();
     moved.files.bundle = Some(BundleFile::Dedicated("/tls/ca.crt".into()));
     assert!(store.load(&moved).is_empty());
+    assert!(store.load(&spec()).is_empty());
 }
 
 #[test]

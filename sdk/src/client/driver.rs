@@ -14,7 +14,7 @@ use super::replay::ReplayBody;
 use super::scheduling::{BoxedTask, Tasks};
 
 /// Whether the server accepts the connection.
-type Verdict = io::Result<()>;
+type Acceptance = io::Result<()>;
 
 /// Drives a connection's queue of requests and the connection itself, in turns of one task: between the two, nothing is read.
 ///
@@ -25,7 +25,7 @@ pub(super) struct Driver<S: Read + Write + Send + Unpin + 'static> {
     connection: BoxedTask,
     life: Arc<Life>,
     /// What the connection's first frame was; gone once it is passed on.
-    first_frame: Option<(oneshot::Receiver<Verdict>, oneshot::Sender<Verdict>)>,
+    first_frame: Option<(oneshot::Receiver<Acceptance>, oneshot::Sender<Acceptance>)>,
     /// How many calls the server allows at a time, as far as it was said.
     allowed: usize,
 }
@@ -36,8 +36,8 @@ impl<S: Read + Write + Send + Unpin + 'static> Driver<S> {
         queue: http2::Connection<S, ReplayBody, Tasks>,
         connection: BoxedTask,
         life: Arc<Life>,
-        first_frame: oneshot::Receiver<Verdict>,
-    ) -> (Self, oneshot::Receiver<Verdict>) {
+        first_frame: oneshot::Receiver<Acceptance>,
+    ) -> (Self, oneshot::Receiver<Acceptance>) {
         let (tell, told) = oneshot::channel();
         (Self { queue: Some(queue), connection, life, first_frame: Some((first_frame, tell)), allowed: 0 }, told)
     }
@@ -60,10 +60,10 @@ impl<S: Read + Write + Send + Unpin + 'static> Driver<S> {
     /// Passes on what the first frame was, after what it said was heeded.
     fn tell(&mut self) {
         let Some((first_frame, _)) = &mut self.first_frame else { return };
-        let Ok(verdict) = first_frame.try_recv() else { return };
+        let Ok(accepted) = first_frame.try_recv() else { return };
         let Some((_, tell)) = self.first_frame.take() else { return };
         self.follow_limit();
-        _ = tell.send(verdict);
+        _ = tell.send(accepted);
     }
 
     /// The server may allow more calls or fewer at any time (RFC 9113 §6.5.2).

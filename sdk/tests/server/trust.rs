@@ -146,7 +146,8 @@ async fn most_peers_at_once_are_ended_one_after_the_other_and_a_bundle_put_right
         streams.push(reading(watch(&stage.client_with(&others).await).await));
     }
     stage.script.publish(snapshot(2, &stage.leaf, &[&stage.ca])).await;
-    stage.connections(3).await;
+    // Not just three: a busy machine may see two end between two looks.
+    stage.until(|all, _| all <= 3).await;
     stage.script.publish(snapshot(3, &stage.leaf, &[&stage.ca, &leaving])).await;
     // Past what was planned for the last one.
     tokio::time::sleep(spread).await;

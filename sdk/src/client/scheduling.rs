@@ -9,9 +9,9 @@ use hyper::rt::Executor;
 /// A task in a box.
 pub(super) type BoxedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Spawns hyper's tasks, but for the connection itself, which is the first one that hyper makes: [`Tasks::connection`] gives it to
-/// the task that also queues the requests. Two tasks would race: a GOAWAY read by one between two steps of the other would end a call
-/// that nobody could prove to be unsent.
+/// Spawns hyper's tasks, but not the first, which is the connection itself: [`Tasks::connection`] gives that to the task that also
+/// queues the requests. In two tasks they would race: a GOAWAY that one reads between two steps of the other would end a call without
+/// a proof that it was not sent.
 ///
 /// All are boxed. hyper spawns one for every request, of a type that has room for the whole connection too; in a box it is moved once
 /// instead of by every step of a spawn (6 % of the CPU time of a unary call).

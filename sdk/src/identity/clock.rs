@@ -17,7 +17,7 @@ pub(crate) const CLOCK_CHECK: Duration = Duration::from_secs(30);
 pub(super) struct Clock {
     /// The end of the leaf that the log said to have expired.
     expired: Option<SystemTime>,
-    /// Up to when it has been looked at whether time alone changes who is trusted.
+    /// Until when it is known what time alone has changed of who is trusted.
     trusted_until: Option<SystemTime>,
 }
 

@@ -1,10 +1,13 @@
 //! Whatever ends a connection, nothing of it stays. Tasks and descriptors are the process's, so this test has one of its own.
-#![allow(clippy::unwrap_used, clippy::expect_used, dead_code, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[allow(dead_code, reason = "the tests of the server use the rest")]
 #[path = "../server/clients.rs"]
 mod clients;
+#[allow(dead_code, reason = "the tests of the server use the rest")]
 #[path = "../server/patient.rs"]
 mod patient;
+#[allow(dead_code, reason = "the tests of the server use the rest")]
 #[path = "../server/support.rs"]
 mod support;
 

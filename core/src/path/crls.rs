@@ -19,6 +19,10 @@ use crate::bundle::Bundle;
 use crate::certificate::{parse, system_time};
 use crate::crypto;
 
+/// How many intermediates of one name a list is verified against: a peer chooses what it sends, and a list may be megabytes long. Where
+/// there are more, the list is held against the path.
+const MOST_OF_ONE_NAME: usize = 4;
+
 pub(super) struct Crls {
     /// The newest first.
     lists: Vec<CertRevocationList<'static>>,
@@ -125,6 +129,9 @@ impl OfIntermediate {
     fn is_foreign_to(&self, intermediates: &[X509Certificate<'_>]) -> bool {
         let named: Vec<_> = named(intermediates, &self.issuer).collect();
         if named.is_empty() || named.iter().any(|issuer| has_key(issuer, self.authority_key.as_deref())) {
+            return false;
+        }
+        if named.len() > MOST_OF_ONE_NAME {
             return false;
         }
         let Ok((_, list)) = CertificateRevocationList::from_der(&self.der) else { return false };

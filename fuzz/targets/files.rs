@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use evercert_core::check::assess;
+use evercert_core::check::{Trusted, assess};
 use evercert_core::identity::IdentityId;
 use evercert_core::material::Material;
 use evercert_core::mount::{self, FileRead, Reading};

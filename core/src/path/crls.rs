@@ -54,7 +54,8 @@ impl Crls {
         let mut unusable = Vec::new();
         for (place, der) in bundle.crls().iter().enumerate() {
             let list = CertRevocationList::from(OwnedCertRevocationList::from_der(der)?);
-            let Some(issued) = Issued::of(der, &anchors) else { continue };
+            // To pass over a list would be to accept whom it revokes.
+            let issued = Issued::of(der, &anchors).ok_or(webpki::Error::BadDer)?;
             if issued.by_nobody {
                 unusable.push(place);
             } else {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::certificate::CertificateFacts;
 use evercert_core::check::{Finding, Severity};
@@ -21,7 +22,7 @@ pub fn update_from_snapshot(epoch: u64, snapshot: &Snapshot, findings: &[Finding
     let key = match deliver {
         v1::Deliver::Digest => None,
         v1::Deliver::Full | v1::Deliver::Unspecified => {
-            credential.map(|credential| v1::update::Key::Pkcs8(credential.key().pkcs8().to_vec()))
+            credential.map(|credential| v1::update::Key::Pkcs8(Bytes::from_owner(KeyOf(Arc::clone(credential)))))
         }
     };
     v1::Update {
@@ -44,13 +45,22 @@ pub fn update_from_snapshot(epoch: u64, snapshot: &Snapshot, findings: &[Finding
     }
 }
 
-/// The snapshot that `update` carries. Its key is taken out of the message and wiped with the snapshot.
+/// The bytes of a key where they are: what a message holds of it is no copy that would be left unwiped.
+struct KeyOf(Arc<Credential>);
+
+impl AsRef<[u8]> for KeyOf {
+    fn as_ref(&self) -> &[u8] {
+        self.0.key().pkcs8()
+    }
+}
+
+/// The snapshot that `update` carries. Its key is copied out of the message once, and that copy is wiped with the snapshot.
 ///
 /// # Errors
 ///
 /// The content is not what the wire promises, or its digest is not the one of the content.
 pub fn snapshot_from_update(update: v1::Update) -> Result<Snapshot, MalformedUpdate> {
-    let key = update.key.map(|v1::update::Key::Pkcs8(der)| Zeroizing::new(der));
+    let key = update.key.map(|v1::update::Key::Pkcs8(der)| Zeroizing::new(der.to_vec()));
     let chain: Vec<_> = update.chain.into_iter().map(Into::into).collect();
     let credential = match (chain.is_empty(), key) {
         (true, None) => None,

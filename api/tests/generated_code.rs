@@ -29,7 +29,8 @@ fn the_committed_code_and_descriptors_are_what_the_protos_make() {
     let descriptors = protox::compile(PROTOS, [root().join("proto")]).unwrap();
     let out = tempfile::tempdir().unwrap();
     let mut config = tonic_prost_build::Config::new();
-    config.skip_debug(REDACTED).btree_map(["."]);
+    // A key is not copied into its message, so that no copy of it is left unwiped.
+    config.skip_debug(REDACTED).btree_map(["."]).bytes([".evercert.v1.Update.pkcs8"]);
     tonic_prost_build::configure()
         .out_dir(out.path())
         .build_transport(false)

@@ -7,7 +7,8 @@ use std::sync::Arc;
 /// The longest identity name, in bytes.
 pub const NAME_LIMIT: usize = 253;
 
-/// The name of an identity: 1 to 253 ASCII letters, digits, `.`, `_` and `-`, the first a letter or digit.
+/// The name of an identity: 1 to 253 ASCII letters, digits, `.`, `_` and `-`, the first a letter or digit. A volume of a pod may
+/// hold several identities, each in a directory of its own: their names are two or more such words with `/` between.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdentityName(Arc<str>);
 
@@ -23,9 +24,10 @@ impl FromStr for IdentityName {
     type Err = InvalidName;
 
     fn from_str(name: &str) -> Result<Self, InvalidName> {
-        let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-        let all = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        if first && all && name.len() <= NAME_LIMIT { Ok(Self(name.into())) } else { Err(InvalidName(name.to_owned())) }
+        let is_known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        let is_word = |word: &str| word.starts_with(|c: char| c.is_ascii_alphanumeric()) && word.bytes().all(is_known);
+        let is_name = name.split('/').all(is_word) && name.len() <= NAME_LIMIT;
+        if is_name { Ok(Self(name.into())) } else { Err(InvalidName(name.to_owned())) }
     }
 }
 
@@ -44,7 +46,8 @@ impl fmt::Debug for IdentityName {
 /// A text that is no identity name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not an identity name: use 1 to {NAME_LIMIT} ASCII letters, digits, '.', '_' or '-', starting with a letter or digit"
+    "{0:?} is not an identity name: use 1 to {NAME_LIMIT} ASCII letters, digits, '.', '_' or '-', starting with a letter or digit; \
+     for a directory in a volume of a pod two such words with '/' between"
 )]
 pub struct InvalidName(pub String);
 
@@ -83,6 +86,12 @@ impl IdentityId {
     pub fn node(name: IdentityName) -> Self {
         Self { scope: Scope::Node, name }
     }
+
+    /// An identity in a volume of the pod with this UID.
+    #[must_use]
+    pub fn pod(uid: impl Into<Arc<str>>, name: IdentityName) -> Self {
+        Self { scope: Scope::Pod(uid.into()), name }
+    }
 }
 
 impl fmt::Display for IdentityId {
@@ -100,10 +109,12 @@ mod tests {
 
     #[test]
     fn a_name_is_a_plain_word_that_is_safe_in_a_path_and_a_label() {
-        for good in ["grpc-server", "a", "7.b_c", &"x".repeat(NAME_LIMIT)] {
+        for good in ["grpc-server", "a", "7.b_c", "volume/server", &"x".repeat(NAME_LIMIT)] {
             assert_eq!(good.parse::<IdentityName>().unwrap().as_str(), good);
         }
-        for bad in ["", "..", "-a", "a/b", "a b", "ä", "a\n", &"x".repeat(NAME_LIMIT + 1)] {
+        for bad in
+            ["", "..", "-a", "/", "/a", "a/", "a//b", "a/..", "a/../b", "a b", "ä", "a\n", &"x".repeat(NAME_LIMIT + 1)]
+        {
             assert_eq!(bad.parse::<IdentityName>(), Err(InvalidName(bad.to_owned())));
         }
     }

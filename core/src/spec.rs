@@ -49,6 +49,9 @@ pub struct FileSet {
     pub crls: Vec<CrlFile>,
     /// The trust anchors of federated trust domains, by the trust domain's name, as absolute paths.
     pub federated: BTreeMap<String, PathBuf>,
+    /// Directories that hold what somebody else may have written, such as a volume of a pod, as absolute paths. A file beneath one is read
+    /// without ever leaving it: no symbolic link, no `..` and no mount leads out of it. The files of one are read as one set.
+    pub volumes: Vec<PathBuf>,
 }
 
 /// Where chain and key are, as absolute paths.
@@ -132,7 +135,7 @@ impl FileSet {
             }),
             bundle: Some(BundleFile::OfCredential(directory.join(file_name::BUNDLE))),
             crls: vec![CrlFile::OfCredential(directory.join(file_name::CRL))],
-            federated: BTreeMap::new(),
+            ..Self::default()
         }
     }
 

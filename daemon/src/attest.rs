@@ -10,6 +10,7 @@
 mod caller;
 mod peer_groups;
 mod permissions;
+mod policy;
 mod route;
 
 use std::collections::HashMap;
@@ -25,8 +26,9 @@ use evercert_core::keeper::IdentityState;
 use evercert_core::spec::{BundleFile, CredentialFiles, FileSet};
 use tokio::sync::Semaphore;
 
-pub(crate) use caller::Caller;
+pub(crate) use caller::{Caller, Party};
 use permissions::{Permissions, Wish};
+pub(crate) use policy::{Policy, Rule};
 use route::Route;
 
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.

@@ -10,20 +10,21 @@ mod identity;
 mod pattern;
 mod trust;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evercert_core::identity::IdentityName;
+use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::spec::IdentitySpec;
 use toml::Spanned;
 
 pub(crate) use error::ConfigError;
-pub(crate) use file::{Limits, Log, LogFormat, Process};
+pub(crate) use file::{Kubelet, Limits, Log, LogFormat, Mode, PodRule, Process};
 pub(crate) use pattern::Pattern;
 
+use crate::attest::Policy;
 use error::{Document, Problem};
 
 /// Where the configuration is looked for when none is named.
@@ -64,6 +65,14 @@ pub(crate) struct Config {
     pub(crate) process: Process,
     /// What callers may use up.
     pub(crate) limits: Limits,
+    /// Who may have the identities that are named one by one.
+    pub(crate) policies: HashMap<IdentityId, Policy>,
+    /// What the daemon is for.
+    pub(crate) mode: Mode,
+    /// Where the kubelet's directories are.
+    pub(crate) kubelet: Kubelet,
+    /// What is asked of volumes of pods, the first rule that fits.
+    pub(crate) pods: Vec<PodRule>,
 }
 
 /// Where the Unix sockets are, as absolute paths.
@@ -138,6 +147,10 @@ impl Config {
             log: file.log.check()?,
             process: file.process.clone(),
             limits: file.limits.check()?,
+            policies: HashMap::new(),
+            mode: file.mode,
+            kubelet: file.kubelet.clone(),
+            pods: file.pods.clone(),
         })
     }
 }

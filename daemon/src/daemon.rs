@@ -13,7 +13,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{Keeper, KeeperSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -36,6 +35,7 @@ use crate::state;
 use crate::store::Store;
 use crate::subscribers::Subscribers;
 use crate::systemd::{self, Activation};
+use crate::wanted::Wanted;
 
 pub(crate) use error::StartError;
 
@@ -125,7 +125,7 @@ struct Daemon {
     hints: Hints,
     keeper: Arc<Keeper>,
     collision_findings: Arc<Collisions>,
-    wanted: watch::Sender<Arc<[IdentityId]>>,
+    wanted: watch::Sender<Arc<Wanted>>,
     info: watch::Sender<DaemonInfo>,
     requests: mpsc::Receiver<Request>,
     pages: Pages,
@@ -153,8 +153,7 @@ impl Daemon {
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
         let keeper = Arc::new(Keeper::start(settings, observer));
         // Known before anyone can ask: a daemon that wants nothing yet would be ready.
-        let wanted_first = sources.specs.iter().map(|spec| spec.id.clone()).collect();
-        let (wanted, wanted_now) = watch::channel(wanted_first);
+        let (wanted, wanted_now) = watch::channel(Arc::new(sources.wanted()));
         let readiness = Readiness::new(wanted_now.clone(), Arc::clone(&store));
         let (info, info_now) = watch::channel(DaemonInfo {
             version: env!("CARGO_PKG_VERSION"),
@@ -204,7 +203,7 @@ impl Daemon {
         let mut look = every(self.config.tick);
         let mut watchdog = systemd::watchdog_interval().map(every);
         let (mut settle, mut look_at): (Option<Pin<Box<Sleep>>>, _) = (None, None);
-        info!(identities = self.wanted.borrow().len(), "serving");
+        info!(identities = self.wanted.borrow().ids.len(), "serving");
         systemd::ready(&self.status());
         loop {
             tokio::select! {
@@ -300,9 +299,9 @@ impl Daemon {
         self.keeper.rescan();
         self.pages.metrics.config_reloaded(config_error.is_none());
         if config_error.is_none() {
-            info!(identities = self.wanted.borrow().len(), "the configuration was read again");
+            info!(identities = self.wanted.borrow().ids.len(), "the configuration was read again");
         }
-        let reloaded = Reloaded { config_error: config_error.clone(), identities: self.wanted.borrow().len() };
+        let reloaded = Reloaded { config_error: config_error.clone(), identities: self.wanted.borrow().ids.len() };
         for answer in asked {
             // Who asked may have gone.
             let _ = answer.send(reloaded.clone());
@@ -315,11 +314,11 @@ impl Daemon {
         for collision in sources.collisions.iter().filter(|new| !self.collisions.contains(new)) {
             warn!("{collision}");
         }
-        let wanted = sources.specs.iter().map(|spec| spec.id.clone());
+        let wanted = sources.wanted();
         self.wanted.send_if_modified(|now| {
-            let is_new = !now.iter().eq(sources.specs.iter().map(|spec| &spec.id));
+            let is_new = **now != wanted;
             if is_new {
-                *now = wanted.collect();
+                *now = Arc::new(wanted);
             }
             is_new
         });

@@ -10,6 +10,7 @@
 //! The crate's interface is its command line: [`main`] runs it, and so does a test or an example that re-executes itself.
 
 mod attest;
+pub mod cgroup;
 mod cli;
 mod collisions;
 mod config;
@@ -20,6 +21,7 @@ mod http;
 mod journal;
 mod logging;
 mod metrics;
+mod pods;
 mod readiness;
 mod serve;
 mod sockets;
@@ -28,5 +30,6 @@ mod state;
 mod store;
 mod subscribers;
 mod systemd;
+mod wanted;
 
 pub use cli::{main, main_from};

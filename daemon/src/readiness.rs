@@ -9,12 +9,13 @@ use evercert_core::keeper::IdentityState;
 use tokio::sync::watch;
 
 use crate::store::Store;
+use crate::wanted::Wanted;
 
 /// The identities that should be published, held against what is. The ones that are wanted are known before their
 /// files were first read, which on a mount that hangs is never.
 #[derive(Clone)]
 pub(crate) struct Readiness {
-    wanted: watch::Receiver<Arc<[IdentityId]>>,
+    wanted: watch::Receiver<Arc<Wanted>>,
     store: Arc<Store>,
 }
 
@@ -33,7 +34,7 @@ impl fmt::Display for Unpublished {
 
 impl Readiness {
     /// Holds `wanted` against `store`.
-    pub(crate) fn new(wanted: watch::Receiver<Arc<[IdentityId]>>, store: Arc<Store>) -> Self {
+    pub(crate) fn new(wanted: watch::Receiver<Arc<Wanted>>, store: Arc<Store>) -> Self {
         Self { wanted, store }
     }
 
@@ -42,7 +43,7 @@ impl Readiness {
         let mut states: HashMap<_, _> =
             self.store.all().into_iter().map(|state| (state.spec.id.clone(), state)).collect();
         let wanted = Arc::clone(&self.wanted.borrow());
-        wanted.iter().map(|id| (id.clone(), states.remove(id))).collect()
+        wanted.ids.iter().map(|id| (id.clone(), states.remove(id))).collect()
     }
 
     /// How many identities are published, and how many there are.

@@ -20,7 +20,6 @@ use std::time::{Duration, SystemTime};
 
 use evercert_api::v1::admin_server::AdminServer;
 use evercert_api::v1::agent_server::AgentServer;
-use evercert_core::identity::IdentityId;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +32,7 @@ use crate::attest::{Attestor, DecisionObserver};
 use crate::control::Control;
 use crate::store::Store;
 use crate::subscribers::Subscribers;
+use crate::wanted::Wanted;
 
 /// The most bytes of an answer to an operator: the status of some 100,000 identities.
 pub(crate) const ADMIN_RESPONSE_LIMIT: usize = 256 * 1024 * 1024;
@@ -51,7 +51,7 @@ pub(crate) struct Context {
     /// Is told who was given an identity and who was not.
     pub(crate) decisions: Arc<dyn DecisionObserver>,
     /// The identities that are to be kept: known before their files were first read.
-    pub(crate) wanted: watch::Receiver<Arc<[IdentityId]>>,
+    pub(crate) wanted: watch::Receiver<Arc<Wanted>>,
     pub(crate) info: watch::Receiver<DaemonInfo>,
     /// Asks the daemon itself.
     pub(crate) control: Control,

@@ -1,7 +1,7 @@
 //! Which identities a configuration asks for, given what directories there are now.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,10 @@ use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 use tracing::warn;
 
+use crate::attest::Policy;
 use crate::config::{Config, Pattern};
+use crate::pods::PodNames;
+use crate::wanted::Wanted;
 
 /// The most directories one pattern may match; further ones are left out, with a warning.
 const MATCHES_LIMIT: usize = 32_768;
@@ -25,6 +28,21 @@ pub(crate) struct Sources {
     pub(crate) collisions: Vec<Collision>,
     /// The directories that patterns matched.
     pub(crate) directories: Vec<PathBuf>,
+    /// Who may have the identities of the node.
+    pub(crate) policies: HashMap<IdentityId, Policy>,
+    /// What the pods are called.
+    pub(crate) pods: PodNames,
+}
+
+impl Sources {
+    /// What is to be kept.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            ids: self.specs.iter().map(|spec| spec.id.clone()).collect(),
+            policies: self.policies.clone(),
+            pods: self.pods.clone(),
+        }
+    }
 }
 
 /// An identity that is left out because its name is taken. An error at the start; later, when a directory appears
@@ -64,7 +82,7 @@ impl Collision {
 /// there or not: a mount that is away for a moment costs nobody an identity. Reads directories: it blocks.
 pub(crate) fn resolve(config: &Config, known: &[PathBuf]) -> Sources {
     let mut taken: BTreeMap<IdentityId, PathBuf> = BTreeMap::new();
-    let mut sources = Sources::default();
+    let mut sources = Sources { policies: config.policies.clone(), ..Sources::default() };
     for spec in &config.identities {
         taken.insert(spec.id.clone(), spec.files.paths().next().unwrap_or(Path::new("")).to_owned());
         sources.specs.push(spec.clone());

@@ -129,7 +129,8 @@ pub struct Open {
 /// The state of a subscriber: not an event, so it is repeated after a reconnect.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Report {
-    /// The publication it speaks of.
+    /// The publication it speaks of. A subscriber with DELIVER_DIGEST gives the digest of what it read from its own mount and uses or
+    /// refuses; where that is not what is published, epoch and generation are 0.
     #[prost(fixed64, tag = "1")]
     pub epoch: u64,
     #[prost(uint64, tag = "2")]
@@ -226,7 +227,7 @@ pub mod update {
     pub enum Key {
         /// Unencrypted PKCS#8 DER.
         #[prost(bytes, tag = "5")]
-        Pkcs8(::prost::alloc::vec::Vec<u8>),
+        Pkcs8(::prost::bytes::Bytes),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -748,6 +749,8 @@ pub struct StatusResponse {
     /// The error of the last reload of the configuration; empty: it succeeded.
     #[prost(string, tag = "6")]
     pub config_error: ::prost::alloc::string::String,
+    #[prost(enumeration = "Mode", tag = "7")]
+    pub mode: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct IdentityStatus {
@@ -788,6 +791,20 @@ pub struct IdentityStatus {
     /// The federated trust domains that are published.
     #[prost(message, repeated, tag = "15")]
     pub federated: ::prost::alloc::vec::Vec<Federated>,
+    /// The pod whose volume it is; absent for an identity of the node.
+    #[prost(message, optional, tag = "16")]
+    pub pod: ::core::option::Option<Pod>,
+}
+/// A pod on the node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pod {
+    #[prost(string, tag = "1")]
+    pub uid: ::prost::alloc::string::String,
+    /// Empty where it is not known, as is the name.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
 }
 /// An anchor that left the ca.crt beside the credential and stays trusted for a while.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -852,6 +869,12 @@ pub struct Subscriber {
     /// When the generation it is now behind of was published, where it is.
     #[prost(message, optional, tag = "10")]
     pub behind_since: ::core::option::Option<::prost_types::Timestamp>,
+    /// The pod it runs in; absent for a process of the node.
+    #[prost(message, optional, tag = "11")]
+    pub pod: ::core::option::Option<Pod>,
+    /// Why it is behind; empty where it is not.
+    #[prost(string, tag = "12")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EventsRequest {}
@@ -859,6 +882,9 @@ pub struct EventsRequest {}
 pub struct Event {
     #[prost(message, optional, tag = "1")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// With `removed`: the pod whose identity it was; absent for one of the node.
+    #[prost(message, optional, tag = "5")]
+    pub pod: ::core::option::Option<Pod>,
     #[prost(oneof = "event::Event", tags = "2, 3, 4")]
     pub event: ::core::option::Option<event::Event>,
 }
@@ -892,7 +918,7 @@ pub struct ReloadResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrustRequest {
-    /// Empty: every identity.
+    /// The name of an identity of the node, or pod/UID/NAME for one of a pod. Empty: every identity.
     #[prost(string, tag = "1")]
     pub identity: ::prost::alloc::string::String,
 }
@@ -911,13 +937,16 @@ pub struct IdentityTrust {
     pub scope: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
     pub retained: ::prost::alloc::vec::Vec<RetainedAnchor>,
+    /// The pod whose volume it is; absent for an identity of the node.
+    #[prost(message, optional, tag = "4")]
+    pub pod: ::core::option::Option<Pod>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropAnchorRequest {
     /// SHA-256 of the anchor's DER.
     #[prost(bytes = "vec", tag = "1")]
     pub sha256: ::prost::alloc::vec::Vec<u8>,
-    /// Empty: every identity that retains it.
+    /// As in TrustRequest. Empty: every identity that retains it.
     #[prost(string, tag = "2")]
     pub identity: ::prost::alloc::string::String,
 }
@@ -926,6 +955,37 @@ pub struct DropAnchorResponse {
     /// The identities that no longer trust it.
     #[prost(string, repeated, tag = "1")]
     pub identities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Mode {
+    Unspecified = 0,
+    /// Hands keys to those who may have them.
+    Publisher = 1,
+    /// Hands keys to nobody, and keeps none.
+    Observer = 2,
+}
+impl Mode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MODE_UNSPECIFIED",
+            Self::Publisher => "MODE_PUBLISHER",
+            Self::Observer => "MODE_OBSERVER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MODE_PUBLISHER" => Some(Self::Publisher),
+            "MODE_OBSERVER" => Some(Self::Observer),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use tokio::net::UnixStream;
 
 use super::peer_groups;
+use crate::cgroup::Origin;
 
 /// The process that connected, as the kernel recorded it at `connect` (SO_PEERCRED, SO_PEERGROUPS). Its user and groups stay
 /// what they were then; its number may have gone to another process since and is for showing only.
@@ -16,6 +17,14 @@ pub(crate) struct Caller {
     uid: u32,
     /// Its group and supplementary groups, sorted.
     gids: Arc<[u32]>,
+    origin: Origin,
+}
+
+/// Whom what is used up is counted against: a pod, or a user of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Party {
+    Pod(Arc<str>),
+    User(u32),
 }
 
 impl Caller {
@@ -35,7 +44,20 @@ impl Caller {
     pub(super) fn new(pid: u32, uid: u32, mut gids: Vec<u32>) -> Self {
         gids.sort_unstable();
         gids.dedup();
-        Self { pid, uid, gids: gids.into() }
+        Self { pid, uid, gids: gids.into(), origin: Origin::Host { unit: None } }
+    }
+
+    /// Where the process belongs.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Whom what it uses up is counted against.
+    pub(crate) fn party(&self) -> Party {
+        match &self.origin {
+            Origin::Pod(uid) => Party::Pod(Arc::clone(uid)),
+            Origin::Host { .. } | Origin::Container | Origin::Unclear => Party::User(self.uid),
+        }
     }
 
     /// The process; 0 where it lives in a PID namespace that cannot be seen from here.

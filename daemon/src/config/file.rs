@@ -22,6 +22,55 @@ pub(super) struct File {
     pub(super) process: Process,
     pub(super) limits: Limits,
     pub(super) identity: Vec<Identity>,
+    pub(super) mode: Mode,
+    pub(super) kubelet: Kubelet,
+    pub(super) pods: Vec<PodRule>,
+}
+
+/// What the daemon is for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// It hands keys to those who may have them.
+    #[default]
+    Publisher,
+    /// It hands keys to nobody and keeps none.
+    Observer,
+}
+
+/// Where the kubelet's directories are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Kubelet {
+    /// The pods' directory; empty: no pods.
+    pub(crate) directory: PathBuf,
+    /// Where the names of pods are told by those of their log directories; empty: nowhere.
+    pub(crate) logs: PathBuf,
+    /// The CSI drivers whose volumes are looked at.
+    pub(crate) csi_drivers: Vec<String>,
+    /// What may stand before `kubepods` in the path of a control group.
+    pub(crate) cgroup_prefixes: Vec<String>,
+}
+
+impl Default for Kubelet {
+    fn default() -> Self {
+        Self {
+            directory: "/var/lib/kubelet/pods".into(),
+            logs: "/var/log/pods".into(),
+            csi_drivers: vec!["csi.cert-manager.io".to_owned(), "spiffe.csi.cert-manager.io".to_owned()],
+            cgroup_prefixes: Vec::new(),
+        }
+    }
+}
+
+/// One `[[pods]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PodRule {
+    /// The namespace, with the wildcards * and ?; absent: any.
+    pub(crate) namespace: Option<String>,
+    /// The volume, or the volume and the directory in it, with the wildcards; absent: any.
+    pub(crate) volume: Option<String>,
 }
 
 /// One `[[identity]]`.

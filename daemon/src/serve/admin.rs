@@ -47,6 +47,7 @@ impl v1::admin_server::Admin for AdminService {
             ready: info.ready,
             identities,
             config_error: info.config_error.unwrap_or_default(),
+            mode: v1::Mode::Publisher.into(),
         }))
     }
 
@@ -178,5 +179,5 @@ impl Events {
 }
 
 fn event(kind: Kind) -> v1::Event {
-    v1::Event { at: Some(SystemTime::now().into()), event: Some(kind) }
+    v1::Event { at: Some(SystemTime::now().into()), event: Some(kind), pod: None }
 }

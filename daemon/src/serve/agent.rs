@@ -22,6 +22,7 @@ use super::{Context, status, stopping};
 use crate::attest::{Attestor, Denial};
 use crate::store::Store;
 use crate::subscribers::{NewSubscriber, Subscribers};
+use crate::wanted::Wanted;
 
 /// How long the first message of a `Watch` stream may take.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
@@ -48,7 +49,7 @@ const NAMES: usize = 32;
 pub(super) struct AgentService {
     store: Arc<Store>,
     subscribers: Arc<Subscribers>,
-    wanted: watch::Receiver<Arc<[IdentityId]>>,
+    wanted: watch::Receiver<Arc<Wanted>>,
     attestor: Arc<Attestor>,
     streams: Arc<Quota>,
     listings: Arc<Quota>,
@@ -90,7 +91,7 @@ impl AgentService {
             if let Some(state) = self.store.get(id) {
                 return Ok(state);
             }
-            if !self.wanted.borrow().contains(id) {
+            if !self.wanted.borrow().ids.contains(id) {
                 return Err(self.unknown(peer, &id.name).await);
             }
             tokio::select! {

@@ -52,6 +52,7 @@ pub(super) fn identity(state: &IdentityState, subscribers: &[SubscriberStatus]) 
         retained: state.overlap.iter().map(retained).collect(),
         crls: state.crls.iter().map(crl).collect(),
         federated: snapshot.map(|snapshot| federated(snapshot.bundles())).unwrap_or_default(),
+        pod: None,
     }
 }
 
@@ -93,6 +94,8 @@ fn subscriber(status: &SubscriberStatus) -> v1::Subscriber {
         report: status.report.clone(),
         state: v1::SubscriberState::from(status.state).into(),
         behind_since: status.behind_since.map(Into::into),
+        pod: None,
+        reason: String::new(),
     }
 }
 

@@ -38,6 +38,7 @@ use crate::attest::{DecisionObserver, Reason};
 use crate::control::{Control, Request};
 use crate::store::Store;
 use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
+use crate::wanted::Wanted;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const EPOCH: u64 = 0xfeed_0000_0000_0001;
@@ -64,7 +65,7 @@ struct Node {
     seen: Arc<Seen>,
     shutdown: CancellationToken,
     servers: JoinSet<()>,
-    wanted: watch::Sender<Arc<[IdentityId]>>,
+    wanted: watch::Sender<Arc<Wanted>>,
     _requests: mpsc::Receiver<Request>,
     _info: watch::Sender<DaemonInfo>,
 }
@@ -106,7 +107,7 @@ impl Node {
         let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&seen) as _);
         let started = SystemTime::UNIX_EPOCH;
         let (sender, info) = watch::channel(DaemonInfo { version: "0.0.0", started, ready: true, config_error: None });
-        let (wanted, wanted_now) = watch::channel(Arc::default());
+        let (wanted, wanted_now) = watch::channel(Arc::<Wanted>::default());
         let (control, requests) = Control::new();
         let context = Context {
             store: Arc::clone(&store),

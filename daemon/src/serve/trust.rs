@@ -43,6 +43,7 @@ pub(super) fn retained(states: &[Arc<IdentityState>]) -> v1::TrustResponse {
         identity: state.spec.id.name.to_string(),
         scope: state.spec.id.scope.label().to_owned(),
         retained: state.overlap.iter().map(status::retained).collect(),
+        pod: None,
     });
     v1::TrustResponse { identities: identities.collect() }
 }

@@ -176,7 +176,7 @@ impl DirectorySettings {
         let federated = self.federated.iter().map(|(domain, file)| (domain.clone(), directory.join(file))).collect();
         Ok(IdentitySpec {
             id: IdentityId::node(self.identity().parse()?),
-            files: FileSet { credential, bundle: Some(bundle), crls, federated },
+            files: FileSet { credential, bundle: Some(bundle), crls, federated, ..FileSet::default() },
             expectations: self.expectations.clone(),
             overlap: self.overlap,
         })

@@ -14,7 +14,7 @@ async fn full_delivery_carries_the_key_and_digest_delivery_does_not() {
     let update = node.watch("x").await.update().await;
     assert_eq!((update.epoch, update.generation), (EPOCH, 1));
     assert_eq!(update.chain[0], issued.leaf_der);
-    assert_eq!(update.key, Some(v1::update::Key::Pkcs8(issued.key_der.clone())));
+    assert_eq!(update.key, Some(v1::update::Key::Pkcs8(issued.key_der.clone().into())));
 
     let digest_only = v1::Open { deliver: v1::Deliver::Digest.into(), ..open("x") };
     let mut watched = Watched::open(node.agent().await, digest_only).await.unwrap();
@@ -105,7 +105,8 @@ async fn an_unknown_name_is_answered_with_the_names_the_caller_may_have() {
 #[tokio::test]
 async fn a_caller_that_comes_before_the_files_were_read_waits_for_them() {
     let node = Node::start();
-    node.wanted.send_replace([IdentityId::node("x".parse().unwrap())].into());
+    let ids = vec![IdentityId::node("x".parse().unwrap())];
+    node.wanted.send_replace(Wanted { ids, ..Wanted::default() }.into());
     let agent = node.agent().await;
     let watched = tokio::spawn(Watched::open(agent, open("x")));
     let other = Watched::open(node.agent().await, open("y")).await.err().unwrap();

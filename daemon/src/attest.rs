@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use caller::{Caller, Party};
 use permissions::{Permissions, Wish};
-pub(crate) use policy::{Policy, Rule};
+pub(crate) use policy::{Policy, Rule, RuleError};
 use route::Route;
 
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.

@@ -3,6 +3,7 @@
 //! `file` is what a person writes, `identity` and `trust` turn one `[[identity]]` into what the keeper wants, `error` says what
 //! is wrong, where, and what to write instead. `default.toml` documents every key; `evercertd config` prints it.
 
+mod allow;
 mod duration;
 mod error;
 mod file;
@@ -136,9 +137,10 @@ impl Config {
         if sockets.agent == sockets.admin {
             return Err(at(&file.sockets.admin, Problem::SameSocket));
         }
+        let (identities, policies) = identities(&file.identity)?;
         Ok(Self {
             file: Some(path.to_owned()),
-            identities: identities(&file.identity)?,
+            identities,
             directories: file.watch.directories.iter().map(pattern).collect::<Result<_, _>>()?,
             tick: tick.get_ref().0,
             sockets,
@@ -147,7 +149,7 @@ impl Config {
             log: file.log.check()?,
             process: file.process.clone(),
             limits: file.limits.check()?,
-            policies: HashMap::new(),
+            policies,
             mode: file.mode,
             kubelet: file.kubelet.clone(),
             pods: file.pods.clone(),
@@ -155,19 +157,22 @@ impl Config {
     }
 }
 
-fn identities(entries: &[file::Identity]) -> Result<Vec<IdentitySpec>, Spanned<Problem>> {
+/// What is to be kept, and who may have it.
+type Identities = (Vec<IdentitySpec>, HashMap<IdentityId, Policy>);
+
+fn identities(entries: &[file::Identity]) -> Result<Identities, Spanned<Problem>> {
     let mut first: BTreeMap<IdentityName, usize> = BTreeMap::new();
-    entries
-        .iter()
-        .map(|entry| {
-            let spec = identity::spec(entry)?;
-            let name = spec.id.name.clone();
-            match first.insert(name.clone(), entry.name.span().start) {
-                None => Ok(spec),
-                Some(first) => Err(at(&entry.name, Problem::NameTwice { name, first })),
-            }
-        })
-        .collect()
+    let (mut specs, mut policies) = (Vec::with_capacity(entries.len()), HashMap::with_capacity(entries.len()));
+    for entry in entries {
+        let spec = identity::spec(entry)?;
+        let name = spec.id.name.clone();
+        if let Some(first) = first.insert(name.clone(), entry.name.span().start) {
+            return Err(at(&entry.name, Problem::NameTwice { name, first }));
+        }
+        policies.insert(spec.id.clone(), allow::policy(entry)?);
+        specs.push(spec);
+    }
+    Ok((specs, policies))
 }
 
 fn pattern(text: &Spanned<String>) -> Result<Pattern, Spanned<Problem>> {

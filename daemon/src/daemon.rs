@@ -80,7 +80,8 @@ async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, hints: &Hints) -> 
     jobs.start(Job::Look { config: Arc::clone(config), known: Vec::new(), hints: hints.descriptor() }, None);
     let (Outcome::Looked(Some(sources)), _) = jobs.finished().await else {
         warn!("directories did not answer in time; starting without what they hold");
-        return Ok(Sources { specs: config.identities.clone(), ..Sources::default() });
+        let (specs, policies) = (config.identities.clone(), config.policies.clone());
+        return Ok(Sources { specs, policies, ..Sources::default() });
     };
     match sources.collisions.first() {
         Some(collision) => Err(collision.clone().into()),

@@ -9,6 +9,7 @@
 //!
 //! The crate's interface is its command line: [`main`] runs it, and so does a test or an example that re-executes itself.
 
+mod accounts;
 mod attest;
 pub mod cgroup;
 mod cli;

@@ -1,7 +1,7 @@
 //! Which identities a configuration asks for, given what directories there are now.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 use tracing::warn;
 
+use crate::accounts::{Account, Accounts};
 use crate::attest::Policy;
 use crate::config::{Config, Pattern};
 use crate::pods::PodNames;
@@ -30,6 +31,8 @@ pub(crate) struct Sources {
     pub(crate) directories: Vec<PathBuf>,
     /// Who may have the identities of the node.
     pub(crate) policies: HashMap<IdentityId, Policy>,
+    /// The users and groups that rules name and this node does not have.
+    pub(crate) unknown_accounts: BTreeSet<Account>,
     /// What the pods are called.
     pub(crate) pods: PodNames,
 }
@@ -79,10 +82,11 @@ impl Collision {
 }
 
 /// Looks which identities `config` asks for now. `known` directories that its patterns mean stay, whether they are
-/// there or not: a mount that is away for a moment costs nobody an identity. Reads directories: it blocks.
-pub(crate) fn resolve(config: &Config, known: &[PathBuf]) -> Sources {
+/// there or not: a mount that is away for a moment costs nobody an identity. Reads directories and asks `accounts`: it blocks.
+pub(crate) fn resolve(config: &Config, known: &[PathBuf], accounts: &Accounts) -> Sources {
     let mut taken: BTreeMap<IdentityId, PathBuf> = BTreeMap::new();
-    let mut sources = Sources { policies: config.policies.clone(), ..Sources::default() };
+    let (policies, unknown_accounts) = accounts.look_up(&config.policies);
+    let mut sources = Sources { policies, unknown_accounts, ..Sources::default() };
     for spec in &config.identities {
         taken.insert(spec.id.clone(), spec.files.paths().next().unwrap_or(Path::new("")).to_owned());
         sources.specs.push(spec.clone());
@@ -171,14 +175,14 @@ mod tests {
         fs::write(root.path().join("file"), "").unwrap();
         std::os::unix::fs::symlink("a", root.path().join("link")).unwrap();
         let config = config(&format!("[watch]\ndirectories = [\"{}/*\"]\n", root.path().display()));
-        let first = resolve(&config, &[]);
+        let first = resolve(&config, &[], &Accounts::default());
         assert_eq!(names(&first), ["a", "b", "link"]);
 
         fs::remove_dir(root.path().join("b")).unwrap();
         fs::create_dir(root.path().join("c")).unwrap();
-        assert_eq!(names(&resolve(&config, &first.directories)), ["a", "b", "link", "c"]);
-        assert_eq!(names(&resolve(&config, &[])), ["a", "c", "link"]);
-        assert_eq!(names(&resolve(&self::config(""), &first.directories)), [""; 0]);
+        assert_eq!(names(&resolve(&config, &first.directories, &Accounts::default())), ["a", "b", "link", "c"]);
+        assert_eq!(names(&resolve(&config, &[], &Accounts::default())), ["a", "c", "link"]);
+        assert_eq!(names(&resolve(&self::config(""), &first.directories, &Accounts::default())), [""; 0]);
     }
 
     #[test]
@@ -189,7 +193,8 @@ mod tests {
         }
         let at = root.path().display();
         let watch = format!("[watch]\ndirectories = [\"{at}/x/*\", \"{at}/y/*\", \"{at}/y/*\"]\n");
-        let sources = resolve(&config(&format!("{watch}[[identity]]\nname = \"b\"\npath = \"/x\"\n")), &[]);
+        let sources =
+            resolve(&config(&format!("{watch}[[identity]]\nname = \"b\"\npath = \"/x\"\n")), &[], &Accounts::default());
         assert_eq!(names(&sources), ["b", "a"]);
         let left_out: Vec<_> = sources.collisions.iter().map(ToString::to_string).collect();
         assert!(
@@ -200,7 +205,7 @@ mod tests {
             left_out[1]
                 .starts_with(&format!("two identities are named b: the one of /x/tls.crt and the directory {at}/y/b;"))
         );
-        let older = resolve(&config(&watch), &[root.path().join("y/a")]);
+        let older = resolve(&config(&watch), &[root.path().join("y/a")], &Accounts::default());
         assert_eq!(older.specs[0].files, FileSet::cert_manager(&root.path().join("y/a")));
     }
 }

@@ -1,6 +1,14 @@
 //! Who may have an identity of the node: `allow`, as it is configured.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
+
+/// What a unit that may be named ends in.
+const SERVICE: &str = ".service";
+
+/// The number that stands for no user and no group.
+const NOBODY: u32 = u32::MAX;
 
 /// The whole list of who may have an identity; the first rule that fits lets a caller in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,5 +32,186 @@ pub(crate) enum Rule {
 impl Default for Policy {
     fn default() -> Self {
         Self([Rule::Readers].into())
+    }
+}
+
+/// A text that is no rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RuleError {
+    /// It begins with nothing that is known.
+    #[error(
+        "{0:?} is no rule; there are \"readers\", \"uid:NUMBER\", \"user:NAME\", \"gid:NUMBER\", \"group:NAME\", \"unit:NAME.service\" \
+         and \"pod:NAMESPACE/NAME\""
+    )]
+    Unknown(String),
+    /// Nothing here stands for several.
+    #[error("{0:?} holds a wildcard; a rule names one user, group, unit or pod: write one rule for each")]
+    Wildcard(String),
+    /// No number of a user or group.
+    #[error(
+        "{0:?} names no number; write one from 0 to 4294967294, such as \"uid:1001\", or a name, such as \"user:payments\""
+    )]
+    Number(String),
+    /// No name of a user or group.
+    #[error(
+        "{rule:?} names nobody; write a name without blanks and without {forbidden}, or the number: \"{number}:1001\""
+    )]
+    Name {
+        /// The whole rule.
+        rule: String,
+        /// What no name holds.
+        forbidden: &'static str,
+        /// The word for a rule with a number.
+        number: &'static str,
+    },
+    /// A number where a name belongs.
+    #[error("{rule:?} names a number; write \"{number}:{value}\"")]
+    NumberAsName {
+        /// The whole rule.
+        rule: String,
+        /// The word for a rule with a number.
+        number: &'static str,
+        /// The number.
+        value: String,
+    },
+    /// No name of a service.
+    #[error("{0:?} names no service; write the unit's whole name, such as \"unit:payments.service\"")]
+    Unit(String),
+    /// No name of a pod.
+    #[error("{0:?} names no pod; write its namespace and its name, such as \"pod:shop/payments-0\"")]
+    Pod(String),
+}
+
+impl FromStr for Rule {
+    type Err = RuleError;
+
+    fn from_str(rule: &str) -> Result<Self, RuleError> {
+        if rule == "readers" {
+            return Ok(Self::Readers);
+        }
+        let unknown = || RuleError::Unknown(rule.to_owned());
+        let (kind, value) = rule.split_once(':').ok_or_else(unknown)?;
+        let known = ["uid", "user", "gid", "group", "unit", "pod"];
+        if !known.contains(&kind) {
+            return Err(unknown());
+        }
+        if value.contains(['*', '?', '[']) {
+            return Err(RuleError::Wildcard(rule.to_owned()));
+        }
+        match kind {
+            "uid" => Ok(Self::User { name: None, uid: Some(number(rule, value)?) }),
+            "user" => Ok(Self::User { name: Some(account(rule, value, "uid")?), uid: None }),
+            "gid" => Ok(Self::Group { name: None, gid: Some(number(rule, value)?) }),
+            "group" => Ok(Self::Group { name: Some(account(rule, value, "gid")?), gid: None }),
+            "unit" if is_service(value) => Ok(Self::Unit(value.into())),
+            "unit" => Err(RuleError::Unit(rule.to_owned())),
+            _ => match value.split_once('/') {
+                Some((namespace, name)) if is_dns(namespace) && is_dns(name) => {
+                    Ok(Self::Pod { namespace: namespace.into(), name: name.into() })
+                }
+                _ => Err(RuleError::Pod(rule.to_owned())),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Readers => f.write_str("readers"),
+            Self::User { name: Some(name), .. } => write!(f, "user:{name}"),
+            Self::User { name: None, uid } => write!(f, "uid:{}", uid.unwrap_or(NOBODY)),
+            Self::Group { name: Some(name), .. } => write!(f, "group:{name}"),
+            Self::Group { name: None, gid } => write!(f, "gid:{}", gid.unwrap_or(NOBODY)),
+            Self::Unit(unit) => write!(f, "unit:{unit}"),
+            Self::Pod { namespace, name } => write!(f, "pod:{namespace}/{name}"),
+        }
+    }
+}
+
+fn number(rule: &str, value: &str) -> Result<u32, RuleError> {
+    let is_plain = value.bytes().all(|b| b.is_ascii_digit());
+    let number = value.parse().ok().filter(|number| is_plain && *number != NOBODY);
+    number.ok_or_else(|| RuleError::Number(rule.to_owned()))
+}
+
+/// The name of a user or group, of whatever shape the databases of the node allow.
+fn account(rule: &str, value: &str, number: &'static str) -> Result<Arc<str>, RuleError> {
+    let rule = || rule.to_owned();
+    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(RuleError::NumberAsName { rule: rule(), number, value: value.to_owned() });
+    }
+    if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '/')) {
+        return Err(RuleError::Name { rule: rule(), forbidden: "':' and '/'", number });
+    }
+    Ok(value.into())
+}
+
+/// systemd.unit(5): the characters of a unit's name.
+fn is_service(name: &str) -> bool {
+    let is_known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_' | b'.' | b'\\' | b'@');
+    name.strip_suffix(SERVICE).is_some_and(|prefix| !prefix.is_empty() && prefix.bytes().all(is_known))
+}
+
+/// What Kubernetes allows as the name of a namespace or pod: both are at most a DNS subdomain.
+fn is_dns(name: &str) -> bool {
+    let is_known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    let is_end = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+    let bytes = name.as_bytes();
+    bytes.len() <= 253 && is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(|b| is_known(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_written_as_it_is_read() {
+        for rule in [
+            "readers",
+            "uid:0",
+            "uid:4294967294",
+            "user:payments",
+            "user:CORP\\jane.doe@example.org",
+            "gid:7",
+            "group:tls",
+            "unit:payments@2.service",
+            "unit:dbus-org.x\\x2d1.service",
+            "pod:shop/payments-0",
+        ] {
+            assert_eq!(rule.parse::<Rule>().unwrap().to_string(), rule);
+        }
+    }
+
+    #[test]
+    fn what_is_no_rule_is_refused_with_what_to_write() {
+        for (rule, sentence) in [
+            ("reader", "there are \"readers\", \"uid:NUMBER\""),
+            ("", "there are \"readers\""),
+            ("Uid:1", "there are"),
+            ("*", "there are"),
+            ("uid:*", "holds a wildcard"),
+            ("user:pay*", "write one rule for each"),
+            ("pod:shop/*", "holds a wildcard"),
+            ("uid:", "names no number"),
+            ("uid:+1", "names no number"),
+            ("uid:-1", "names no number"),
+            ("gid:4294967295", "from 0 to 4294967294"),
+            ("user:", "names nobody"),
+            ("group:a b", "names nobody"),
+            ("user:1000", "names a number; write \"uid:1000\""),
+            ("group:5", "write \"gid:5\""),
+            ("unit:payments", "the unit's whole name, such as \"unit:payments.service\""),
+            ("unit:.service", "names no service"),
+            ("unit:user.slice", "names no service"),
+            ("unit:a/b.service", "names no service"),
+            ("pod:payments-0", "its namespace and its name"),
+            ("pod:shop/", "names no pod"),
+            ("pod:shop/a/b", "names no pod"),
+            ("pod:Shop/a", "names no pod"),
+        ] {
+            let error = rule.parse::<Rule>().unwrap_err().to_string();
+            assert!(error.contains(sentence), "{rule}: {error}");
+        }
     }
 }

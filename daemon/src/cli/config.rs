@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Status, report};
 use crate::config::{Config, DEFAULT};
-use crate::sources;
+use crate::{accounts::Accounts, sources};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -31,8 +31,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(error) => return report(&error, Status::Config),
     };
-    match sources::resolve(&config, &[]) {
+    match sources::resolve(&config, &[], &Accounts::default()) {
         sources if sources.collisions.is_empty() => {
+            for account in &sources.unknown_accounts {
+                eprintln!("warning: \"{account}\" of `allow` fits nobody: this node has no such name");
+            }
             println!("{}: fine, {} identities now", file.display(), sources.specs.len());
             Status::Ok.into()
         }

@@ -9,6 +9,7 @@ use evercert_core::spec::UnknownUsage;
 use toml::Spanned;
 
 use super::pattern::PatternError;
+use crate::attest::RuleError;
 
 /// How like a known key an unknown one has to be to be taken for it, of 1.
 const LIKENESS: f64 = 0.7;
@@ -196,12 +197,15 @@ pub(crate) enum Problem {
         /// The greatest value.
         most: &'static str,
     },
+    /// A name that only a volume of a pod can have.
+    #[error("`name` is \"{0}\"; only the names of directories in volumes of pods hold a '/': write another character")]
+    SlashInName(IdentityName),
     /// No rule of access that is understood.
-    #[error(
-        "`allow` holds {0:?}; the only rule this version knows is \"readers\": whoever's user and groups may read the key file; \
-         write allow = [\"readers\"], or remove the key"
-    )]
-    Allow(String),
+    #[error("`allow`: {0}")]
+    Rule(#[from] RuleError),
+    /// One rule of access twice.
+    #[error("`allow` holds \"{0}\" twice; remove one")]
+    RuleTwice(String),
     /// No one allowed.
     #[error("`allow` is empty: nobody could use the identity; write allow = [\"readers\"], or remove the key")]
     AllowNobody,

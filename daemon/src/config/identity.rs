@@ -21,13 +21,12 @@ const FILE_EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "key"];
 /// The longest skew between this clock and an issuer's that can be set.
 const CLOCK_SKEW_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
-/// The only rule of access there is: whoever may read the key file.
-const READERS: &str = "readers";
-
 /// What the keeper is to do for one `[[identity]]`.
 pub(super) fn spec(entry: &file::Identity) -> Result<IdentitySpec, Spanned<Problem>> {
     let name = IdentityName::from_str(entry.name.get_ref()).map_err(|error| at(&entry.name, error.into()))?;
-    allow(entry)?;
+    if name.as_str().contains('/') {
+        return Err(at(&entry.name, Problem::SlashInName(name)));
+    }
     let mut files = files(entry)?;
     if files.credential.is_none() {
         no_leaf(entry)?;
@@ -195,15 +194,6 @@ fn no_leaf(entry: &file::Identity) -> Result<(), Spanned<Problem>> {
     }
     match &entry.renew_before {
         Some(span) => Err(at(span, Problem::NoLeaf("renew_before"))),
-        None => Ok(()),
-    }
-}
-
-fn allow(entry: &file::Identity) -> Result<(), Spanned<Problem>> {
-    let Some(rules) = &entry.allow else { return Ok(()) };
-    match rules.iter().find(|rule| rule.get_ref() != READERS) {
-        Some(rule) => Err(at(rule, Problem::Allow(rule.get_ref().clone()))),
-        None if rules.is_empty() => Err(at(&entry.name, Problem::AllowNobody)),
         None => Ok(()),
     }
 }

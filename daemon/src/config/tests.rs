@@ -95,7 +95,9 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         ("path = \"/x\"\nusages = [\"serve\"]", "4:11", "unknown usage \"serve\"; usages are cert-manager's words"),
         ("path = \"/x\"\nip_addresses = [\"1.2.3\"]", "4:17", "no IP address"),
         ("path = \"/x\"\ndns_names = [\"\"]", "4:14", "`dns_names` holds \"\""),
-        ("path = \"/x\"\nallow = [\"uid:1\"]", "4:10", "the only rule this version knows is \"readers\""),
+        ("path = \"/x\"\nallow = [\"readers\", \"uid:x\"]", "4:21", "`allow`: \"uid:x\" names no number"),
+        ("path = \"/x\"\nallow = [\"all\"]", "4:10", "`allow`: \"all\" is no rule; there are \"readers\""),
+        ("path = \"/x\"\nallow = [\"uid:1\", \"uid:01\"]", "4:19", "`allow` holds \"uid:1\" twice; remove one"),
         ("path = \"/x\"\nallow = []", "2:8", "nobody could use"),
         ("path = \"/x\"\nclock_skew = \"25h\"", "4:14", "from 0s to 24h"),
         ("path = \"/x\"\noverlap = \"25h\"", "4:11", "`overlap` is out of range; write a value from 0s to 24h"),
@@ -143,6 +145,10 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         assert!(error.contains(sentence), "{text}: {error}");
     }
     assert!(error("[[identity]]\nname = \"a b\"\n").contains("`name`: \"a b\" is not an identity name"));
+    assert!(
+        error("[[identity]]\nname = \"a/b\"\n")
+            .contains("2:8: `name` is \"a/b\"; only the names of directories in volumes")
+    );
     assert!(error("[[identity]]\npath = \"/x\"\n").contains("missing field `name`"));
     assert!(error("[identity]\nname = \"a\"\n").ends_with("1:1: `[identity]` is one of a list; write [[identity]]"));
     let long = error(&format!("[sockets]\nagent = \"/{}\"\n", "x".repeat(107)));
@@ -198,4 +204,17 @@ fn an_identity_says_who_is_revoked_whom_it_trusts_besides_and_for_how_long() {
     assert_eq!(spec("path = \"/x\"\noverlap = \"0s\"").overlap, Duration::ZERO);
     let federated = spec("path = \"/x\"\nfederated = { \"b.org\" = \"/b\", \"a_1-x\" = \"/a\" }").files.federated;
     assert_eq!(federated, [("a_1-x".to_owned(), "/a".into()), ("b.org".to_owned(), "/b".into())].into());
+}
+
+#[test]
+fn an_identity_says_who_may_have_it_and_is_for_readers_where_it_does_not() {
+    let policy = |rest: &str| {
+        let config = parse(&format!("[[identity]]\nname = \"a\"\npath = \"/x\"\n{rest}\n")).unwrap();
+        let rules = config.policies[&config.identities[0].id].0.iter().map(ToString::to_string).collect::<Vec<_>>();
+        rules.join(" ")
+    };
+    assert_eq!(policy(""), "readers");
+    let all = "readers uid:1001 user:payments gid:7 group:tls unit:payments.service pod:shop/payments-0";
+    assert_eq!(policy(&format!("allow = [\"{}\"]", all.replace(' ', "\", \""))), all);
+    assert_eq!(policy("allow = [\"uid:5\"]"), "uid:5");
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::hints;
+use crate::accounts::Accounts;
 use crate::config::{Config, ConfigError};
 use crate::control::Reloaded;
 use crate::sources::{self, Sources};
@@ -65,6 +66,7 @@ pub(super) struct Jobs {
     asked: Vec<Asked>,
     /// Held by the thread of a job, which may outlive the job's deadline.
     thread: Arc<()>,
+    accounts: Arc<Accounts>,
 }
 
 /// Who asked for a reload. A signal waits for no answer.
@@ -88,12 +90,12 @@ impl Jobs {
         let is_reload = matches!(job, Job::Reload { .. });
         // A thread that hangs in a file system stays where it is. One is enough: looking again would hang, too.
         let is_stuck = Arc::strong_count(&self.thread) > 1 && !is_reload;
-        let thread = Arc::clone(&self.thread);
+        let (thread, accounts) = (Arc::clone(&self.thread), Arc::clone(&self.accounts));
         let handle = if is_stuck {
             tokio::spawn(async { Outcome::Looked(None) })
         } else {
             tokio::task::spawn_blocking(move || {
-                let outcome = job.run();
+                let outcome = job.run(&accounts);
                 drop(thread);
                 outcome
             })
@@ -129,12 +131,14 @@ impl Jobs {
 }
 
 impl Job {
-    fn run(self) -> Outcome {
+    fn run(self, accounts: &Accounts) -> Outcome {
         match self {
-            Self::Look { config, known, hints } => Outcome::Looked(Some(look(&config, &known, hints.as_ref()))),
+            Self::Look { config, known, hints } => {
+                Outcome::Looked(Some(look(&config, &known, hints.as_ref(), accounts)))
+            }
             Self::Reload { file, hints } => {
                 Outcome::Reloaded(Config::load(file.as_deref()).map_err(ReloadError::from).map(|config| {
-                    let sources = look(&config, &[], hints.as_ref());
+                    let sources = look(&config, &[], hints.as_ref(), accounts);
                     (Arc::new(config), sources)
                 }))
             }
@@ -142,10 +146,10 @@ impl Job {
     }
 }
 
-fn look(config: &Config, known: &[PathBuf], hints: Option<&OwnedFd>) -> Sources {
+fn look(config: &Config, known: &[PathBuf], hints: Option<&OwnedFd>, accounts: &Accounts) -> Sources {
     // Before looking, so that what appears in between is not missed.
     if let Some(hints) = hints {
         config.directories.iter().for_each(|pattern| hints::place(hints, pattern.parent()));
     }
-    sources::resolve(config, known)
+    sources::resolve(config, known, accounts)
 }

@@ -310,6 +310,10 @@ fn contents(file: FileRead, findings: &mut Vec<Finding>) -> Option<Contents> {
 fn unreadable(path: &Path, error: &ReadError) -> Finding {
     let (check, advice) = match error {
         ReadError::Missing => (Check::FileMissing, "it is read as soon as it appears"),
+        ReadError::OutsideVolume => {
+            (Check::OutsideVolume, "put the file itself into the volume: no link or mount is followed out of it")
+        }
+        ReadError::NotConfinable => (Check::FileUnreadable, "run a newer kernel: it is not read unconfined"),
         ReadError::TooLarge { .. } => (Check::TooLarge, "certificates and keys are far smaller: is it the right file?"),
         ReadError::Torn => (Check::TornRead, "replace files by a rename, all of a directory at once"),
         _ => (Check::FileUnreadable, "check what it is and that this process may read it"),

@@ -5,6 +5,9 @@
 //! generation and the key of the next. A plain directory has no such moment: there a set counts as read if nothing about its
 //! files changed meanwhile, and the [keeper](crate::keeper) reads it only once it has been left alone for a while.
 //!
+//! Beneath [`FileSet::volumes`] is what somebody else may have written. There a read never leaves the volume, whose files are one
+//! set, also in subdirectories: a kubelet swaps them through the one `..data` at its root.
+//!
 //! ```text
 //! files by directory ─→ open ..data (or the directory) ─→ openat each file ─→ still the same? ─ yes ─→ Reading
 //!                          ↑                                                        │
@@ -12,11 +15,13 @@
 //! ```
 //!
 //! Nothing here waits for a writer (a FIFO is opened without blocking and refused), and no descriptor outlives the read: the
-//! kubelet could not unmount a volume that is held open. A mount that is dead does block; that is the keeper's to survive.
+//! kubelet could not unmount a volume that is held open. Nor is anything parsed meanwhile. A mount that is dead does block; that is the keeper's to survive.
 
 mod directory;
 mod file;
+mod place;
 mod stamp;
+mod volume;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,7 +31,7 @@ use zeroize::Zeroizing;
 pub use file::{FILE_LIMIT, ReadError};
 pub use stamp::Stamp;
 
-pub(crate) use directory::{DATA, directory_of};
+pub(crate) use place::{DATA, Place, places};
 
 use crate::spec::FileSet;
 
@@ -61,14 +66,14 @@ pub fn read(files: &FileSet) -> Reading {
     let paths: Vec<&Path> = files.paths().collect();
     let mut outcomes: Vec<_> = paths.iter().map(|_| None).collect();
     let mut stamps = Vec::with_capacity(1);
-    for group in by_directory(&paths) {
-        let read = directory::read(group.directory, &group.paths(&paths));
+    for group in place::groups(files, &paths) {
+        let read = directory::read(group.place, &group.paths(&paths));
         stamps.push(read.stamp);
         for (file, outcome) in group.files.into_iter().zip(read.outcomes) {
             outcomes[file] = Some(outcome);
         }
     }
-    // What was not asked for by any directory is not there; each path has a directory.
+    // What was not asked for in any place is not there; each path has a place.
     Reading::of(
         files,
         outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(ReadError::Missing))),
@@ -80,8 +85,8 @@ pub fn read(files: &FileSet) -> Reading {
 #[must_use]
 pub fn stamp(files: &FileSet) -> Stamp {
     let paths: Vec<&Path> = files.paths().collect();
-    let groups = by_directory(&paths);
-    Stamp::new(groups.iter().map(|group| stamp::directory(group.directory, &group.paths(&paths))).collect())
+    let groups = place::groups(files, &paths);
+    Stamp::new(groups.iter().map(|group| directory::stamp(group.place, &group.paths(&paths))).collect())
 }
 
 impl Reading {
@@ -120,29 +125,5 @@ impl fmt::Debug for FileRead {
             .field("path", &self.path)
             .field("outcome", &self.outcome.as_ref().map(|content| content.len()))
             .finish()
-    }
-}
-
-/// The files of one directory, read through one opening of it, by their places among all.
-struct Group<'a> {
-    directory: &'a Path,
-    files: Vec<usize>,
-}
-
-fn by_directory<'a>(paths: &[&'a Path]) -> Vec<Group<'a>> {
-    let mut groups: Vec<Group<'a>> = Vec::with_capacity(1);
-    for (file, path) in paths.iter().enumerate() {
-        let directory = directory_of(path);
-        match groups.iter_mut().find(|group| group.directory == directory) {
-            Some(group) => group.files.push(file),
-            None => groups.push(Group { directory, files: vec![file] }),
-        }
-    }
-    groups
-}
-
-impl Group<'_> {
-    fn paths<'p>(&self, paths: &[&'p Path]) -> Vec<&'p Path> {
-        self.files.iter().map(|file| paths[*file]).collect()
     }
 }

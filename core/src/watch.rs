@@ -24,7 +24,7 @@ use tokio::io::unix::AsyncFd;
 
 pub(crate) use table::Table;
 
-use crate::mount::directory_of;
+use crate::mount::{Place, places};
 use crate::spec::FileSet;
 
 /// What of a directory is heard: names that come, go, are written or get other permissions, and its own end. Not that files
@@ -101,13 +101,13 @@ impl Inotify {
 
     /// Watches the directories of these files. One that is not there is waited for in its nearest ancestor. Blocks as long as
     /// the file system takes to answer. Placing again what is in place changes nothing.
+    ///
+    /// Of a volume the root is watched and nothing that a link in it, or the root itself, leads to. What a kubelet swaps is heard
+    /// there; what is written in place further down is left to the tick.
     pub(crate) fn place(&self, files: &FileSet) -> Placed {
         let mut placed = Placed::default();
-        let mut before: Option<&Path> = None;
-        for directory in files.paths().map(directory_of) {
-            if before.replace(directory) != Some(directory) {
-                self.place_directory(directory, &mut placed);
-            }
+        for place in places(files) {
+            self.place_directory(place, &mut placed);
         }
         placed
     }
@@ -123,11 +123,13 @@ impl Inotify {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    fn place_directory(&self, directory: &Path, placed: &mut Placed) {
+    fn place_directory(&self, place: Place<'_>, placed: &mut Placed) {
         for _ in 0..ROUNDS {
             let mut below = None;
-            for ancestor in directory.ancestors() {
-                match inotify::add_watch(&*self.0, ancestor, HEARD) {
+            for ancestor in place.path().ancestors() {
+                let is_root = below.is_none() && matches!(place, Place::Volume(_));
+                let heard = if is_root { HEARD | WatchFlags::DONT_FOLLOW } else { HEARD };
+                match inotify::add_watch(&*self.0, ancestor, heard) {
                     Ok(watch) => {
                         placed.push(watch);
                         break;
@@ -137,7 +139,12 @@ impl Inotify {
                 }
             }
             match below {
-                None => return self.place_beside_symlink(directory, placed),
+                None => {
+                    if let Place::Directory(directory) = place {
+                        self.place_beside_symlink(directory, placed);
+                    }
+                    return;
+                }
                 // What is missing may have come before its ancestor was watched.
                 Some(missing) if rustix::fs::lstat(missing).is_err() => return,
                 Some(_) => {}
@@ -257,3 +264,6 @@ fn read(inotify: &Inotify, buffer: &mut [MaybeUninit<u8>], hear: &mut impl FnMut
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,8 @@ checks! {
     FileMissing = "file-missing",
     /// A file cannot be read, or is not a regular file.
     FileUnreadable = "file-unreadable",
+    /// A file of a volume is a symbolic link, or its path leads out of the volume.
+    OutsideVolume = "outside-volume",
     /// A file, chain or bundle is over its limit.
     TooLarge = "too-large",
     /// The files kept changing while they were read.

@@ -79,6 +79,7 @@ fn is_useless(check: Check) -> bool {
         check,
         Check::FileMissing
             | Check::FileUnreadable
+            | Check::OutsideVolume
             | Check::TooLarge
             | Check::TornRead
             | Check::Unparsable

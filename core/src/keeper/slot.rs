@@ -12,7 +12,7 @@ use super::jobs::JobNumber;
 use super::pace::Pace;
 use crate::check::{Check, Finding, Severity};
 use crate::lifecycle::Lifecycle;
-use crate::mount::{DATA, Stamp, directory_of};
+use crate::mount::{self, DATA, Stamp};
 use crate::spec::IdentitySpec;
 use crate::watch::{Inotify, Watch};
 
@@ -258,7 +258,7 @@ impl Slot {
     }
 
     fn mount_unresponsive(&self) -> Finding {
-        let directory = self.spec.files.paths().next().map(|file| directory_of(file).to_owned());
+        let directory = mount::places(&self.spec.files).next().map(|place| place.path().to_owned());
         Finding {
             check: Check::MountUnresponsive,
             severity: Severity::Warn,

@@ -1,42 +1,64 @@
-//! The files of one directory, as of one moment.
+//! The files of one place, as of one moment.
 
-use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::file::{self, ReadError};
-use super::stamp::{self, DirectoryStamp, FileStamp};
-
-/// The symlink that a kubelet swaps.
-pub(crate) const DATA: &str = "..data";
+use super::place::{DATA, Place};
+use super::stamp::{DirectoryStamp, FileStamp};
+use super::volume::Volume;
 
 /// How often a directory is opened for one read before its files are given up as torn.
 const ATTEMPTS: usize = 5;
 
-/// What the files of one directory gave, in the order they were asked for.
+/// How a directory is opened, without the need to be allowed to list it.
+pub(super) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// What the files of one place gave, in the order they were asked for.
 pub(super) struct DirectoryRead {
     pub(super) outcomes: Vec<Result<Zeroizing<Vec<u8>>, ReadError>>,
     pub(super) stamp: DirectoryStamp,
 }
 
-/// The directory whose files change together with this one: its own, but for a path through `..data`, which would be
-/// pinned to one swap.
-pub(crate) fn directory_of(file: &Path) -> &Path {
-    let parent = file.parent().unwrap_or(file);
-    if parent.file_name() == Some(OsStr::new(DATA)) { parent.parent().unwrap_or(parent) } else { parent }
+/// How the files of a place are come by.
+pub(super) trait Entrance {
+    /// Opens the directory that `..data` leads to.
+    fn data(&self) -> Result<OwnedFd, Errno>;
+
+    /// Opens the directory itself.
+    fn directory(&self) -> Result<OwnedFd, Errno>;
+
+    /// Opens a file for reading in one of the two.
+    fn file(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<OwnedFd, ReadError>;
+
+    /// What a file of the directory itself looks like.
+    fn stamp(&self, file: &Path) -> Result<FileStamp, Errno>;
+
+    /// Why there is no file in a directory that cannot be opened.
+    fn refusal(errno: Errno) -> ReadError;
 }
 
-/// Reads these files of a directory as one set.
-pub(super) fn read(directory: &Path, files: &[&Path]) -> DirectoryRead {
+/// Reads these files of a place as one set.
+pub(super) fn read(place: Place<'_>, files: &[&Path]) -> DirectoryRead {
     let mut attempts = 1;
     loop {
-        match attempt(directory, files) {
+        match attempt(place, files) {
             Attempt::Torn(_) if attempts < ATTEMPTS => attempts += 1,
             Attempt::Whole(read) | Attempt::Torn(read) => return read,
+        }
+    }
+}
+
+/// What these files of a place look like.
+pub(super) fn stamp(place: Place<'_>, files: &[&Path]) -> DirectoryStamp {
+    match place {
+        Place::Directory(directory) => stamp_through(&Directory(directory), files),
+        Place::Volume(root) => {
+            Volume::enter(root).map_or_else(|errno| same(errno, files), |volume| stamp_through(&volume, files))
         }
     }
 }
@@ -55,46 +77,67 @@ impl Attempt {
     }
 }
 
-fn attempt(directory: &Path, files: &[&Path]) -> Attempt {
-    match open(directory.join(DATA)) {
-        Ok((data, stamp)) => kubelet(directory, &data, stamp, files),
-        Err(Errno::NOENT | Errno::NOTDIR) => match open(directory.to_owned()) {
-            Ok((directory, _)) => plain(&directory, files),
-            Err(errno) => Attempt::Whole(refused(errno, files)),
+fn attempt(place: Place<'_>, files: &[&Path]) -> Attempt {
+    match place {
+        Place::Directory(directory) => attempt_through(&Directory(directory), files),
+        Place::Volume(root) => match Volume::enter(root) {
+            Ok(volume) => attempt_through(&volume, files),
+            Err(errno) => refused::<Volume<'_>>(errno, files),
         },
-        Err(errno) => Attempt::Whole(refused(errno, files)),
     }
 }
 
-/// Opens a directory without the need to be allowed to list it.
-fn open(path: PathBuf) -> Result<(OwnedFd, FileStamp), Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
+fn attempt_through<E: Entrance>(entrance: &E, files: &[&Path]) -> Attempt {
+    match opened(entrance.data()) {
+        Ok((data, stamp)) => kubelet(entrance, &data, stamp, files),
+        Err(Errno::NOENT | Errno::NOTDIR) => match entrance.directory() {
+            Ok(directory) => plain(entrance, &directory, files),
+            Err(errno) => refused::<E>(errno, files),
+        },
+        Err(errno) => refused::<E>(errno, files),
+    }
+}
+
+fn stamp_through(entrance: &impl Entrance, files: &[&Path]) -> DirectoryStamp {
+    match opened(entrance.data()) {
+        Ok((_, stamp)) => DirectoryStamp::Kubelet(stamp),
+        Err(Errno::NOENT | Errno::NOTDIR) => {
+            DirectoryStamp::Plain(files.iter().map(|file| entrance.stamp(file)).collect())
+        }
+        Err(errno) => same(errno, files),
+    }
+}
+
+fn opened(directory: Result<OwnedFd, Errno>) -> Result<(OwnedFd, FileStamp), Errno> {
+    let directory = directory?;
     let stamp = FileStamp::of(&rustix::fs::fstat(&directory)?);
     Ok((directory, stamp))
 }
 
-fn refused(errno: Errno, files: &[&Path]) -> DirectoryRead {
-    DirectoryRead {
-        outcomes: files.iter().map(|_| Err(errno.into())).collect(),
-        stamp: DirectoryStamp::Plain(files.iter().map(|_| Err(errno)).collect()),
-    }
+fn refused<E: Entrance>(errno: Errno, files: &[&Path]) -> Attempt {
+    let outcomes = files.iter().map(|_| Err(E::refusal(errno))).collect();
+    Attempt::of(DirectoryRead { outcomes, stamp: same(errno, files) })
 }
 
-fn kubelet(directory: &Path, data: &OwnedFd, stamp: FileStamp, files: &[&Path]) -> Attempt {
-    let mut outcomes: Vec<_> = files.iter().map(|file| Ok(read_in(data, file)?.0)).collect();
+/// The stamp of files that cannot be come by, all for the same reason.
+fn same(errno: Errno, files: &[&Path]) -> DirectoryStamp {
+    DirectoryStamp::Plain(files.iter().map(|_| Err(errno)).collect())
+}
+
+fn kubelet(entrance: &impl Entrance, data: &OwnedFd, stamp: FileStamp, files: &[&Path]) -> Attempt {
+    let mut outcomes: Vec<_> = files.iter().map(|file| Ok(read_in(entrance, data, file)?.0)).collect();
     let missing = |outcome: &Result<_, _>| matches!(outcome, Err(ReadError::Missing));
     // After a swap the old directory is emptied file by file. A file that is missing while `..data` still leads here is
     // missing in this set.
-    if outcomes.iter().any(missing) && !open(directory.join(DATA)).is_ok_and(|(_, current)| current.is_same(&stamp)) {
+    if outcomes.iter().any(missing) && !opened(entrance.data()).is_ok_and(|(_, current)| current.is_same(&stamp)) {
         outcomes.iter_mut().filter(|outcome| missing(outcome)).for_each(|outcome| *outcome = Err(ReadError::Torn));
     }
     Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Kubelet(stamp) })
 }
 
-fn plain(directory: &OwnedFd, files: &[&Path]) -> Attempt {
-    let read: Vec<_> = files.iter().map(|file| read_in(directory, file)).collect();
-    let stamps = stamp::plain(files);
+fn plain(entrance: &impl Entrance, directory: &OwnedFd, files: &[&Path]) -> Attempt {
+    let read: Vec<_> = files.iter().map(|file| read_in(entrance, directory, file)).collect();
+    let stamps: Vec<_> = files.iter().map(|file| entrance.stamp(file)).collect();
     let unchanged = |read: Result<(_, FileStamp), ReadError>, now: &Result<FileStamp, Errno>| match (read, now) {
         (Ok((content, read)), Ok(now)) if read == *now => Ok(content),
         (Ok(_), _) | (Err(ReadError::Missing), Ok(_)) => Err(ReadError::Torn),
@@ -104,7 +147,36 @@ fn plain(directory: &OwnedFd, files: &[&Path]) -> Attempt {
     Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Plain(stamps) })
 }
 
-fn read_in(directory: &OwnedFd, file: &Path) -> Result<(Zeroizing<Vec<u8>>, FileStamp), ReadError> {
-    let name = file.file_name().ok_or(ReadError::NotRegular)?;
-    file::read(directory.as_fd(), name)
+fn read_in(
+    entrance: &impl Entrance,
+    directory: &OwnedFd,
+    file: &Path,
+) -> Result<(Zeroizing<Vec<u8>>, FileStamp), ReadError> {
+    file::read(&entrance.file(directory.as_fd(), file)?)
+}
+
+/// A directory of the node's.
+struct Directory<'a>(&'a Path);
+
+impl Entrance for Directory<'_> {
+    fn data(&self) -> Result<OwnedFd, Errno> {
+        rustix::fs::openat(CWD, self.0.join(DATA), DIRECTORY, Mode::empty())
+    }
+
+    fn directory(&self) -> Result<OwnedFd, Errno> {
+        rustix::fs::openat(CWD, self.0, DIRECTORY, Mode::empty())
+    }
+
+    fn file(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<OwnedFd, ReadError> {
+        let name = file.file_name().ok_or(ReadError::NotRegular)?;
+        Ok(rustix::fs::openat(directory, name, file::READ, Mode::empty())?)
+    }
+
+    fn stamp(&self, file: &Path) -> Result<FileStamp, Errno> {
+        rustix::fs::stat(file).map(|stat| FileStamp::of(&stat))
+    }
+
+    fn refusal(errno: Errno) -> ReadError {
+        errno.into()
+    }
 }

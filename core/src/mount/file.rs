@@ -1,10 +1,9 @@
-//! One file, relative to an open directory.
+//! One open file.
 
-use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -12,6 +11,9 @@ use super::stamp::FileStamp;
 
 /// The largest file that is read, in bytes. A Secret as a whole is limited to the same 1 MiB.
 pub const FILE_LIMIT: u64 = 1 << 20;
+
+/// How a file is opened for reading. NONBLOCK: a FIFO without a writer is opened at once, and refused.
+pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// Why a file has no content to offer. Names neither the file nor anything in it.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,12 @@ pub enum ReadError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// It is beneath one of [`FileSet::volumes`](crate::spec::FileSet::volumes), and what its path leads to is not.
+    #[error("it is a symbolic link, or its path leads out of the volume")]
+    OutsideVolume,
+    /// It is beneath one of them, and the kernel cannot keep a read within it: `openat2` came with Linux 5.6.
+    #[error("it is in a volume that this kernel cannot keep a read within (openat2, Linux 5.6)")]
+    NotConfinable,
     /// It changed whenever it was read, or a file beside it did.
     #[error("it kept changing while it was read")]
     Torn,
@@ -50,18 +58,16 @@ impl From<Errno> for ReadError {
     }
 }
 
-/// Reads `name` in `directory`, following symlinks, and says what the file looked like.
-pub(super) fn read(directory: BorrowedFd<'_>, name: &OsStr) -> Result<(Zeroizing<Vec<u8>>, FileStamp), ReadError> {
-    // NONBLOCK: a FIFO without a writer is opened at once and refused below.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::openat(directory, name, flags, Mode::empty())?;
-    let before = rustix::fs::fstat(&file)?;
+/// Reads a file, and says what it looked like.
+pub(super) fn read(file: &OwnedFd) -> Result<(Zeroizing<Vec<u8>>, FileStamp), ReadError> {
+    let before = rustix::fs::fstat(file)?;
     let content = content(file.as_fd(), size(&before)?)?;
-    let after = FileStamp::of(&rustix::fs::fstat(&file)?);
+    let after = FileStamp::of(&rustix::fs::fstat(file)?);
     if after == FileStamp::of(&before) { Ok((content, after)) } else { Err(ReadError::Torn) }
 }
 
-fn size(stat: &Stat) -> Result<u64, ReadError> {
+/// The size in bytes of what may be read.
+pub(super) fn size(stat: &Stat) -> Result<u64, ReadError> {
     if !FileType::from_raw_mode(stat.st_mode).is_file() {
         return Err(ReadError::NotRegular);
     }

@@ -1,13 +1,10 @@
 //! What files look like from outside.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::Stat;
 use rustix::io::Errno;
-
-use super::directory::DATA;
 
 /// What an identity's files look like from outside. Two equal stamps: nothing was swapped, replaced or written between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,19 +44,6 @@ impl Stamp {
         });
         files.filter_map(|file| file.as_ref().ok()).map(FileStamp::changed_at).max()
     }
-}
-
-/// The stamp of these files of a directory.
-pub(super) fn directory(directory: &Path, files: &[&Path]) -> DirectoryStamp {
-    match rustix::fs::stat(directory.join(DATA)) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => DirectoryStamp::Kubelet(FileStamp::of(&stat)),
-        _ => DirectoryStamp::Plain(plain(files)),
-    }
-}
-
-/// The stamp of these files, whatever their directory is.
-pub(super) fn plain(files: &[&Path]) -> Vec<Result<FileStamp, Errno>> {
-    files.iter().map(|file| rustix::fs::stat(*file).map(|stat| FileStamp::of(&stat))).collect()
 }
 
 impl FileStamp {

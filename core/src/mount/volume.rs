@@ -1,0 +1,104 @@
+//! A volume that somebody else may write: what is in it is read, and nothing that it leads to.
+//!
+//! The root is entered by its path, which is the kubelet's, with whatever is mounted there; from then on the kernel resolves
+//! every name beneath it (`openat2`). No link, no `..` and no mount leads out, and the last component is no link at all. What a
+//! name leads to is looked at before it is opened for reading, so that no device and no FIFO ever is.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::directory::{DIRECTORY, Entrance};
+use super::file::{self, ReadError};
+use super::place::DATA;
+use super::stamp::FileStamp;
+
+/// How names are resolved.
+const CONFINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+
+/// How a file is opened to be looked at: nothing happens to it, and a link is not followed.
+const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// How often a name is resolved again because something was renamed or mounted meanwhile, anywhere on the machine.
+const RESOLUTIONS: usize = 32;
+
+/// A volume that was entered.
+pub(super) struct Volume<'a> {
+    path: &'a Path,
+    root: OwnedFd,
+}
+
+impl<'a> Volume<'a> {
+    /// Enters the volume at `path`. A root that is a symbolic link is none.
+    pub(super) fn enter(path: &'a Path) -> Result<Self, Errno> {
+        match rustix::fs::openat(CWD, path, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(root) => Ok(Self { path, root }),
+            Err(Errno::NOTDIR) if rustix::fs::readlink(path, Vec::new()).is_ok() => Err(Errno::LOOP),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The path of a file from the root, or from the directory that `..data` leads to.
+    fn relative<'f>(&self, file: &'f Path) -> Result<&'f Path, Errno> {
+        let file = file.strip_prefix(self.path).map_err(|_| Errno::XDEV)?;
+        Ok(match file.components().next() {
+            Some(Component::Normal(first)) if first == OsStr::new(DATA) => file.strip_prefix(DATA).unwrap_or(file),
+            _ => file,
+        })
+    }
+
+    /// Opens a file to be looked at.
+    fn look(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<OwnedFd, Errno> {
+        beneath(directory, self.relative(file)?, LOOK)
+    }
+}
+
+impl Entrance for Volume<'_> {
+    fn data(&self) -> Result<OwnedFd, Errno> {
+        beneath(self.root.as_fd(), DATA, DIRECTORY)
+    }
+
+    fn directory(&self) -> Result<OwnedFd, Errno> {
+        beneath(self.root.as_fd(), ".", DIRECTORY)
+    }
+
+    fn file(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<OwnedFd, ReadError> {
+        let looked_at = self.look(directory, file).map_err(Self::refusal)?;
+        let stat = rustix::fs::fstat(&looked_at)?;
+        if FileType::from_raw_mode(stat.st_mode).is_symlink() {
+            return Err(ReadError::OutsideVolume);
+        }
+        file::size(&stat)?;
+        let path = format!("/proc/self/fd/{}", looked_at.as_raw_fd());
+        // It is open: what would be missing is /proc.
+        rustix::fs::openat(CWD, path, file::READ, Mode::empty()).map_err(|errno| ReadError::Io(errno.into()))
+    }
+
+    fn stamp(&self, file: &Path) -> Result<FileStamp, Errno> {
+        Ok(FileStamp::of(&rustix::fs::fstat(self.look(self.root.as_fd(), file)?)?))
+    }
+
+    fn refusal(errno: Errno) -> ReadError {
+        match errno {
+            Errno::XDEV | Errno::LOOP => ReadError::OutsideVolume,
+            Errno::NOSYS => ReadError::NotConfinable,
+            Errno::AGAIN => ReadError::Torn,
+            errno => errno.into(),
+        }
+    }
+}
+
+/// Opens what a name leads to beneath a directory.
+fn beneath(directory: BorrowedFd<'_>, name: impl AsRef<Path>, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut resolutions = 1;
+    loop {
+        match rustix::fs::openat2(directory, name.as_ref(), flags, Mode::empty(), CONFINED) {
+            // The kernel cannot tell whether a `..` led out.
+            Err(Errno::AGAIN | Errno::INTR) if resolutions < RESOLUTIONS => resolutions += 1,
+            opened => return opened,
+        }
+    }
+}

@@ -22,6 +22,7 @@ mod resumption;
 mod rotation;
 mod soak;
 mod stage;
+mod subscribers;
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -62,6 +63,8 @@ enum Scenario {
     Flood(flood::Args),
     /// Sessions that outlive what their peer was verified by, against our server, our channels and plain rustls
     Resumption(resumption::Args),
+    /// What thousands of subscribers cost the daemon, and one rotation for all of them
+    Subscribers(subscribers::Args),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +76,9 @@ fn main() -> ExitCode {
     }
     if args.peek().is_some_and(|first| first == flood::SERVER) {
         return flood::serve(args.nth(1));
+    }
+    if args.peek().is_some_and(|first| first == subscribers::CLIENT) {
+        return subscribers::be_client(args.skip(1));
     }
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -88,6 +94,7 @@ fn main() -> ExitCode {
             Scenario::Herd(args) => herd::run(args).await,
             Scenario::Flood(args) => flood::run(args).await,
             Scenario::Resumption(args) => resumption::run(args).await,
+            Scenario::Subscribers(args) => subscribers::run(args).await,
         }
     });
     println!("{figures:#}");

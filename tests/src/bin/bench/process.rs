@@ -23,10 +23,7 @@ impl Process {
 
     /// A size of proc_pid_status(5), in MiB.
     pub(crate) fn memory(&self, name: &str) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        (kib / 1024.0 * 10.0).round() / 10.0
+        memory(self.0.id(), name)
     }
 
     /// How many file descriptors it has open.
@@ -40,6 +37,14 @@ impl Drop for Process {
         _ = self.0.kill();
         _ = self.0.wait();
     }
+}
+
+/// A size of proc_pid_status(5) of a process, in MiB.
+pub(crate) fn memory(pid: u32, name: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    (kib / 1024.0 * 10.0).round() / 10.0
 }
 
 /// Lets this process, and those it starts, have as many descriptors as they may: a scenario may hold both ends of thousands of

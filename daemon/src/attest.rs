@@ -1,34 +1,48 @@
-//! Who is calling, and what it may have: an identity goes to whom the file system would give its key file.
+//! Who is calling, and what it may have.
 //!
-//! The rule is called `readers`. The caller's user and groups, as the kernel recorded them when it connected, are held against
-//! owner, group, mode and POSIX ACL of the key file (of the bundle file, where an identity has no key) and against the search
-//! permission of every directory on the way to it, symbolic links followed as they are now. Root may have everything. Nothing is
-//! remembered: every decision looks at the file system anew, since a mode may change between two generations.
+//! What is mounted in a pod is for the containers of that pod, and for nobody else. An identity of the node is for whom one of
+//! its rules names, `allow` in the configuration, and for root of the node. A process in a pod fits the rule `pod:` alone,
+//! whatever its user.
+//!
+//! The rule `readers` gives an identity to whom the file system would give its key file: the caller's user and groups, as the
+//! kernel recorded them when it connected, are held against owner, group, mode and POSIX ACL of the key file (of the bundle file,
+//! where an identity has no key) and against the search permission of every directory on the way to it, symbolic links followed
+//! as they are now. Nothing is remembered: every decision looks at the file system anew, since a mode may change between two
+//! generations. It says nothing of callers with mounts or users of their own, and nothing of files on other file systems than
+//! local ones, whose modes are not what decides.
 //!
 //! Not evaluated: capabilities other than root's, a Linux security module, idmapped mounts.
 
 mod caller;
+mod denial;
+mod filesystem;
 mod peer_groups;
 mod permissions;
 mod policy;
+mod reason;
 mod route;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use evercert_core::check::Check;
-use evercert_core::identity::IdentityId;
+use evercert_core::identity::{IdentityId, Scope};
 use evercert_core::keeper::IdentityState;
 use evercert_core::spec::{BundleFile, CredentialFiles, FileSet};
 use tokio::sync::Semaphore;
 
+use crate::cgroup::Origin;
+use crate::pods::PodNames;
+use crate::wanted::Wanted;
 pub(crate) use caller::{Caller, Party};
-use permissions::{Permissions, Wish};
+pub(crate) use denial::Denial;
+use denial::{Place, Refusal};
 pub(crate) use policy::{Policy, Rule, RuleError};
+pub(crate) use reason::{Grant, Reason};
 use route::Route;
 
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.
@@ -74,28 +88,90 @@ impl Attestor {
         Self { observer, look, deadline, looks, threads, turns: Mutex::default() }
     }
 
-    /// Whether `caller` may have the identity whose state is `state`, as its files are on disk now.
+    /// Whether `caller` may have the identity whose state is `state`, by its rules in `wanted` and as its files are on disk now.
+    /// The decision is told to the observer.
     ///
     /// # Errors
     ///
     /// It may not, or that could not be found out in time.
-    pub(crate) async fn decide(&self, caller: &Caller, state: &IdentityState) -> Result<Reason, Denial> {
+    pub(crate) async fn decide(
+        &self,
+        caller: &Caller,
+        state: &IdentityState,
+        wanted: &Wanted,
+    ) -> Result<Grant, Denial> {
         let started = Instant::now();
-        let decision = self.decide_now(caller, state).await;
-        let reason = decision.as_ref().map_or_else(Denial::reason, |reason| *reason);
+        let decision = self.judge(caller, state, wanted).await;
+        let reason = decision.as_ref().map_or_else(Denial::reason, Grant::reason);
         self.observer.decided(reason, started.elapsed());
         decision
     }
 
-    async fn decide_now(&self, caller: &Caller, state: &IdentityState) -> Result<Reason, Denial> {
-        if caller.is_root() {
-            return Ok(Reason::Root);
+    /// `caller` asked for an identity that there is not for it.
+    pub(crate) fn unknown(&self, _caller: &Caller, _name: &str) {
+        self.observer.decided(Reason::UnknownName, Duration::ZERO);
+    }
+
+    /// As [`Attestor::decide`], where nobody asked for this identity: it is no decision that is told to anyone.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) async fn judge(&self, caller: &Caller, state: &IdentityState, wanted: &Wanted) -> Result<Grant, Denial> {
+        if caller.pid() == 0 {
+            return Err(Denial::Unseen);
+        }
+        if *caller.origin() == Origin::Unclear {
+            return Err(Denial::Unclear { pid: caller.pid() });
+        }
+        match &state.spec.id.scope {
+            Scope::Pod(uid) => match caller.origin() {
+                Origin::Pod(own) if own == uid => Ok(Grant::OwnPod),
+                _ => Err(Denial::OtherPod { caller: Place::of(caller, &wanted.pods) }),
+            },
+            Scope::Node => self.by_rules(caller, state, &wanted.policy(&state.spec.id), &wanted.pods).await,
+        }
+    }
+
+    async fn by_rules(
+        &self,
+        caller: &Caller,
+        state: &IdentityState,
+        policy: &Policy,
+        pods: &PodNames,
+    ) -> Result<Grant, Denial> {
+        if caller.is_root() && sees_what_the_node_sees(caller) {
+            return Ok(Grant::Root);
+        }
+        let mut refusals = Vec::new();
+        // What needs no file system first: the answer is the same, and a mount that hangs holds up nobody else.
+        for rule in policy.0.iter().filter(|rule| **rule != Rule::Readers) {
+            match rule.name(caller, pods) {
+                Ok(()) => return Ok(Grant::Rule(rule.clone())),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        if policy.0.contains(&Rule::Readers) {
+            match self.by_readers(caller, state, pods).await {
+                Ok(()) => return Ok(Grant::Rule(Rule::Readers)),
+                Err(refusal) => refusals.insert(0, refusal),
+            }
+        }
+        Err(Denial::of(refusals, policy, caller, pods))
+    }
+
+    async fn by_readers(&self, caller: &Caller, state: &IdentityState, pods: &PodNames) -> Result<(), Refusal> {
+        if !matches!(caller.origin(), Origin::Host { .. }) {
+            return Err(Refusal::Contained { caller: Place::of(caller, pods) });
         }
         if caller.is_of_another_user_namespace() {
-            return Err(Denial::UnknownUser { uid: caller.uid() });
+            return Err(Refusal::UnknownUser { rule: Rule::Readers, uid: caller.uid() });
         }
-        let Some(file) = deciding_file(&state.spec.files) else { return Err(Denial::NoFile) };
-        let unanswered = || Denial::Unanswered { file: file.to_owned(), deadline: self.deadline };
+        if !sees_what_the_node_sees(caller) {
+            return Err(Refusal::OtherView);
+        }
+        let Some(file) = deciding_file(&state.spec.files) else { return Err(Refusal::NoFile) };
+        let unanswered = || Refusal::Unanswered { file: file.to_owned(), deadline: self.deadline };
         // The keeper has waited for this mount already: another thread would hang as its own does.
         if state.findings.iter().any(|finding| finding.check == Check::MountUnresponsive) {
             return Err(unanswered());
@@ -103,7 +179,7 @@ impl Attestor {
         let route = tokio::time::timeout(self.deadline, self.route(&state.spec.id, file)).await;
         match route {
             Err(_) => Err(unanswered()),
-            Ok(Err(error)) => Err(Denial::Failed { file: file.to_owned(), error }),
+            Ok(Err(error)) => Err(Refusal::Failed { file: file.to_owned(), error }),
             Ok(Ok(route)) => route.decide(caller),
         }
     }
@@ -147,111 +223,10 @@ fn deciding_file(files: &FileSet) -> Option<&Path> {
     files.credential.as_ref().map(CredentialFiles::key).or(files.bundle.as_ref().map(BundleFile::path))
 }
 
-impl Route {
-    fn decide(&self, caller: &Caller) -> Result<Reason, Denial> {
-        let refusal = |path: &Path, permissions: &Permissions, wish| Denial::NotAReader {
-            caller: caller.clone(),
-            wish,
-            path: path.to_owned(),
-            permissions: permissions.clone(),
-        };
-        for (directory, permissions) in &self.directories {
-            if !permissions.grant(caller, Wish::Search) {
-                return Err(refusal(directory, permissions, Wish::Search));
-            }
-        }
-        match &self.permissions {
-            None => Err(Denial::Missing { file: self.file.clone() }),
-            Some(permissions) if permissions.grant(caller, Wish::Read) => Ok(Reason::Readers),
-            Some(permissions) => Err(refusal(&self.file, permissions, Wish::Read)),
-        }
-    }
-}
-
-/// Why a caller is not given an identity. Each sentence names the rule that decided.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Denial {
-    /// The file system would not let it read the file.
-    #[error("readers: {caller} may not {wish} {} ({permissions})", path.display())]
-    NotAReader {
-        caller: Caller,
-        wish: Wish,
-        /// The file, or the directory on the way to it that stops the caller.
-        path: PathBuf,
-        permissions: Permissions,
-    },
-    /// It lives in a user namespace whose users have no number here.
-    #[error("readers: uid {uid} stands for every user of a foreign user namespace, so it may read nothing")]
-    UnknownUser { uid: u32 },
-    /// The file is not there, and the caller could see that for itself.
-    #[error("readers: {} is not there, so nobody but root may read it", file.display())]
-    Missing { file: PathBuf },
-    /// The identity has no file to judge by.
-    #[error("readers: the identity has no file that could be read")]
-    NoFile,
-    /// The file system did not answer in time.
-    #[error("readers: {} could not be looked at within {deadline:?}", file.display())]
-    Unanswered { file: PathBuf, deadline: Duration },
-    /// Looking failed.
-    #[error("readers: evercertd cannot tell who may read {}: {error}", file.display())]
-    Failed { file: PathBuf, error: io::Error },
-}
-
-impl Denial {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::NotAReader { .. } => Reason::NotAReader,
-            Self::UnknownUser { .. } => Reason::UnknownUser,
-            Self::Missing { .. } => Reason::Missing,
-            Self::Unanswered { .. } => Reason::Unanswered,
-            Self::NoFile | Self::Failed { .. } => Reason::Failed,
-        }
-    }
-}
-
-/// Why a caller may or may not have an identity: the value of a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
-    /// It is root.
-    Root,
-    /// It may read the file.
-    Readers,
-    /// It may not read the file, or not search a directory on the way to it.
-    NotAReader,
-    /// It lives in another user namespace, so its user is not known here.
-    UnknownUser,
-    /// The file is not there.
-    Missing,
-    /// The file system did not answer in time.
-    Unanswered,
-    /// Looking at the file failed otherwise.
-    Failed,
-}
-
-impl Reason {
-    /// Every reason.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Root, Self::Readers, Self::NotAReader, Self::UnknownUser, Self::Missing, Self::Unanswered, Self::Failed];
-
-    /// Whether the caller may have the identity.
-    #[must_use]
-    pub(crate) fn allows(self) -> bool {
-        matches!(self, Self::Root | Self::Readers)
-    }
-
-    /// The metric label.
-    #[must_use]
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Root => "root",
-            Self::Readers => "readers",
-            Self::NotAReader => "not_a_reader",
-            Self::UnknownUser => "unknown_user",
-            Self::Missing => "missing",
-            Self::Unanswered => "unanswered",
-            Self::Failed => "failed",
-        }
-    }
+/// Whether the caller is in the host's mount and user namespaces: it sees the files that evercertd sees, as the users that they are
+/// there.
+fn sees_what_the_node_sees(caller: &Caller) -> bool {
+    matches!(caller.origin(), Origin::Host { .. }) && !caller.is_of_another_user_namespace()
 }
 
 #[cfg(test)]

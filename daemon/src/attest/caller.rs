@@ -47,6 +47,11 @@ impl Caller {
         Self { pid, uid, gids: gids.into(), origin: Origin::Host { unit: None } }
     }
 
+    #[cfg(test)]
+    pub(super) fn of_origin(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
     /// Where the process belongs.
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin

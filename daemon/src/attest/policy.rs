@@ -4,6 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::caller::Caller;
+use super::denial::{Place, Refusal, Who};
+use crate::cgroup::Origin;
+use crate::pods::PodNames;
+
 /// What a unit that may be named ends in.
 const SERVICE: &str = ".service";
 
@@ -80,6 +85,40 @@ pub(crate) enum RuleError {
     /// No name of a pod.
     #[error("{0:?} names no pod; write its namespace and its name, such as \"pod:shop/payments-0\"")]
     Pod(String),
+}
+
+impl Rule {
+    /// Whether the rule, which is not `readers`, names the caller.
+    pub(super) fn name(&self, caller: &Caller, pods: &PodNames) -> Result<(), Refusal> {
+        let rule = || self.clone();
+        let place = || Who::At(Place::of(caller, pods));
+        // A container that is of no pod has been started by whoever has its user; in a pod anyone may claim any.
+        let has_account = matches!(caller.origin(), Origin::Host { .. } | Origin::Container);
+        let fits = match (self, caller.origin()) {
+            (Self::User { .. } | Self::Group { .. }, _) if !has_account => false,
+            (Self::User { uid: None, .. } | Self::Group { gid: None, .. }, _) => {
+                return Err(Refusal::Nobody { rule: rule() });
+            }
+            (Self::User { uid: Some(uid), .. }, _) => {
+                if caller.is_of_another_user_namespace() {
+                    return Err(Refusal::UnknownUser { rule: rule(), uid: caller.uid() });
+                }
+                caller.uid() == *uid
+            }
+            (Self::Group { gid: Some(gid), .. }, _) => caller.is_in(*gid),
+            (Self::Unit(wanted), Origin::Host { unit: Some(unit) }) => wanted == unit,
+            (Self::Pod { namespace, name }, Origin::Pod(uid)) => {
+                pods.get(uid).is_some_and(|pod| pod.namespace == *namespace && pod.name == *name)
+            }
+            (Self::Unit(_) | Self::Pod { .. } | Self::Readers, _) => false,
+        };
+        let is_account = matches!(self, Self::User { .. } | Self::Group { .. }) && has_account;
+        match fits {
+            true => Ok(()),
+            false if is_account => Err(Refusal::Other { rule: rule(), caller: Who::Account(caller.clone()) }),
+            false => Err(Refusal::Other { rule: rule(), caller: place() }),
+        }
+    }
 }
 
 impl FromStr for Rule {

@@ -3,9 +3,13 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use super::permissions::Permissions;
+use super::caller::Caller;
+use super::denial::Refusal;
+use super::filesystem::Filesystem;
+use super::permissions::{Permissions, Wish};
 
 /// The most symbolic links on one way, as in the kernel.
 const LINKS_LIMIT: usize = 40;
@@ -21,6 +25,27 @@ pub(super) struct Route {
     pub(super) file: PathBuf,
     /// Absent where the file is not there.
     pub(super) permissions: Option<Permissions>,
+    /// The first file system on the way whose permissions are not what decides, and what is there.
+    pub(super) foreign: Option<(PathBuf, Filesystem)>,
+}
+
+/// The file systems on a way.
+#[derive(Default)]
+struct Crossed {
+    /// The device of what was passed last.
+    device: Option<u64>,
+    foreign: Option<(PathBuf, Filesystem)>,
+}
+
+impl Crossed {
+    /// Looks at the file system of `path`, which is no symbolic link, where it is another one than the last.
+    fn pass(&mut self, path: &Path, device: u64) -> io::Result<()> {
+        if self.device.replace(device) != Some(device) && self.foreign.is_none() {
+            let filesystem = Filesystem::of(path)?;
+            self.foreign = (!filesystem.is_local()).then(|| (path.to_owned(), filesystem));
+        }
+        Ok(())
+    }
 }
 
 impl Route {
@@ -40,7 +65,10 @@ impl Route {
 
     fn follow(path: &Path) -> io::Result<Self> {
         let mut here = PathBuf::from("/");
-        let mut directories = vec![(here.clone(), Permissions::of(&here, &fs::symlink_metadata(&here)?)?)];
+        let root = fs::symlink_metadata(&here)?;
+        let mut crossed = Crossed::default();
+        crossed.pass(&here, root.dev())?;
+        let mut directories = vec![(here.clone(), Permissions::of(&here, &root)?)];
         let mut ahead = Vec::new();
         push(&mut ahead, path);
         let mut links = 0;
@@ -54,7 +82,7 @@ impl Route {
             let metadata = match fs::symlink_metadata(&next) {
                 Ok(metadata) => metadata,
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                    return Ok(Self { directories, file: next, permissions: None });
+                    return Ok(Self { directories, file: next, permissions: None, foreign: crossed.foreign });
                 }
                 Err(error) => return Err(error),
             };
@@ -70,17 +98,44 @@ impl Route {
                 push(&mut ahead, &target);
                 continue;
             }
+            crossed.pass(&next, metadata.dev())?;
             let permissions = Permissions::of(&next, &metadata)?;
             if metadata.is_dir() {
                 directories.push((next.clone(), permissions));
                 here = next;
             } else if metadata.is_file() && ahead.is_empty() {
-                return Ok(Self { directories, file: next, permissions: Some(permissions) });
+                let (permissions, foreign) = (Some(permissions), crossed.foreign);
+                return Ok(Self { directories, file: next, permissions, foreign });
             } else {
                 break;
             }
         }
         Err(io::Error::other("not a regular file"))
+    }
+}
+
+impl Route {
+    /// Whether the way and the file at its end let `caller`, who is not root, read.
+    pub(super) fn decide(&self, caller: &Caller) -> Result<(), Refusal> {
+        let refusal = |path: &Path, permissions: &Permissions, wish| Refusal::NotAReader {
+            caller: caller.clone(),
+            wish,
+            path: path.to_owned(),
+            permissions: permissions.clone(),
+        };
+        for (directory, permissions) in &self.directories {
+            if !permissions.grant(caller, Wish::Search) {
+                return Err(refusal(directory, permissions, Wish::Search));
+            }
+        }
+        if let Some((path, filesystem)) = &self.foreign {
+            return Err(Refusal::FileSystem { path: path.clone(), filesystem: *filesystem });
+        }
+        match &self.permissions {
+            None => Err(Refusal::Missing { file: self.file.clone() }),
+            Some(permissions) if permissions.grant(caller, Wish::Read) => Ok(()),
+            Some(permissions) => Err(refusal(&self.file, permissions, Wish::Read)),
+        }
     }
 }
 

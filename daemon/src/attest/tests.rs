@@ -1,3 +1,5 @@
+mod rules;
+
 use std::fs::{self, Permissions as Mode};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::sync::mpsc;
@@ -6,7 +8,7 @@ use evercert_core::identity::IdentityId;
 use evercert_core::spec::{Expectations, IdentitySpec};
 use proptest::prelude::*;
 
-use super::permissions::Acl;
+use super::permissions::{Acl, Permissions, Wish};
 use super::*;
 
 const ALICE: u32 = 1000;
@@ -23,7 +25,7 @@ fn permissions(owner: u32, group: u32, mode: u32) -> Permissions {
 /// A route through searchable directories to a file with these permissions.
 fn route(permissions: Option<Permissions>) -> Route {
     let root = super::tests::permissions(0, 0, 0o755);
-    Route { directories: vec![("/".into(), root)], file: "/etc/tls/x/tls.key".into(), permissions }
+    Route { directories: vec![("/".into(), root)], file: "/etc/tls/x/tls.key".into(), permissions, foreign: None }
 }
 
 fn state(directory: &Path) -> IdentityState {
@@ -78,7 +80,7 @@ fn a_directory_that_may_not_be_searched_stops_the_caller_whatever_the_file_allow
     assert_eq!(denied.to_string(), "readers: uid 1000 (gids 1000) may not search /etc/tls (owner 0:0, mode 0750)");
     // Nor does it learn whether the file is there.
     route.permissions = None;
-    assert!(matches!(route.decide(&caller(1000, &[])), Err(Denial::NotAReader { .. })));
+    assert!(matches!(route.decide(&caller(1000, &[])), Err(Refusal::NotAReader { .. })));
 }
 
 impl DecisionObserver for () {
@@ -89,9 +91,9 @@ impl DecisionObserver for () {
 async fn root_may_have_everything_and_the_overflow_user_nothing() {
     let attestor = Attestor::new(Arc::new(()));
     let state = state(Path::new("/nonexistent"));
-    assert_eq!(attestor.decide(&caller(0, &[]), &state).await.unwrap(), Reason::Root);
-    let denied = attestor.decide(&caller(65_534, &[0]), &state).await.unwrap_err();
-    assert!(matches!(denied, Denial::UnknownUser { uid: 65_534 }), "{denied}");
+    assert_eq!(attestor.decide(&caller(0, &[]), &state, &Wanted::default()).await.unwrap(), Grant::Root);
+    let denied = attestor.decide(&caller(65_534, &[0]), &state, &Wanted::default()).await.unwrap_err();
+    assert_eq!(denied.reason(), Reason::UnknownUser, "{denied}");
     assert!(!permissions(0, 65_534, 0o040).grant(&caller(1, &[65_534]), Wish::Read));
 }
 
@@ -194,11 +196,11 @@ async fn a_changed_mode_changes_the_next_decision() {
     let set = |file: &Path, mode| fs::set_permissions(file, Mode::from_mode(mode)).unwrap();
     set(home.path(), 0o711);
     set(&key, 0o444);
-    assert_eq!(attestor.decide(&me, &state).await.unwrap(), Reason::Readers);
+    assert_eq!(attestor.decide(&me, &state, &Wanted::default()).await.unwrap(), Grant::Rule(Rule::Readers));
     set(&key, 0o000);
-    assert!(matches!(attestor.decide(&me, &state).await, Err(Denial::NotAReader { .. })));
+    assert_eq!(attestor.decide(&me, &state, &Wanted::default()).await.unwrap_err().reason(), Reason::NotAReader);
     fs::remove_file(&key).unwrap();
-    assert!(matches!(attestor.decide(&me, &state).await, Err(Denial::Missing { .. })));
+    assert!(attestor.decide(&me, &state, &Wanted::default()).await.unwrap_err().is_missing());
     assert!(attestor.turns().is_empty());
 }
 
@@ -218,13 +220,14 @@ async fn a_mount_that_does_not_answer_holds_up_nobody_else() {
         Arc::make_mut(&mut state.spec).id = IdentityId::node(name.parse().unwrap());
     }
     let caller = caller(1000, &[]);
-    let callers = futures_util::future::join_all((0..200).map(|_| attestor.decide(&caller, &hung)));
+    let wanted = Wanted::default();
+    let callers = futures_util::future::join_all((0..200).map(|_| attestor.decide(&caller, &hung, &wanted)));
     for decision in callers.await {
-        assert!(matches!(decision, Err(Denial::Unanswered { .. })));
+        assert!(decision.unwrap_err().is_unanswered());
     }
     // 200 callers of the hung one cost one thread, so there is one for the other.
     assert_eq!(attestor.threads.available_permits(), THREADS - 1);
-    assert_eq!(attestor.decide(&caller, &fine).await.unwrap(), Reason::Readers);
+    assert_eq!(attestor.decide(&caller, &fine, &Wanted::default()).await.unwrap(), Grant::Rule(Rule::Readers));
     release.send(()).unwrap();
 }
 
@@ -246,13 +249,17 @@ async fn more_dead_mounts_than_looks_at_once_hold_up_nobody_else() {
     };
     let caller = caller(1000, &[]);
     let dead: Vec<_> = (0..LOOKS + 4).map(|i| named(format!("dead{i}"), "/hung")).collect();
+    let wanted = Wanted::default();
     for _ in 0..2 {
-        let callers = futures_util::future::join_all(dead.iter().map(|state| attestor.decide(&caller, state)));
+        let callers = futures_util::future::join_all(dead.iter().map(|state| attestor.decide(&caller, state, &wanted)));
         for decision in callers.await {
-            assert!(matches!(decision, Err(Denial::Unanswered { .. })));
+            assert!(decision.unwrap_err().is_unanswered());
         }
     }
     assert_eq!(attestor.threads.available_permits(), THREADS - dead.len());
-    assert_eq!(attestor.decide(&caller, &named("fine".to_owned(), "/fine")).await.unwrap(), Reason::Readers);
+    assert_eq!(
+        attestor.decide(&caller, &named("fine".to_owned(), "/fine"), &Wanted::default()).await.unwrap(),
+        Grant::Rule(Rule::Readers)
+    );
     drop(release);
 }

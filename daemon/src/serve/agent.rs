@@ -2,6 +2,7 @@
 
 mod follow;
 
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::connection::Peer;
 use super::quota::Quota;
 use super::{Context, status, stopping};
 use crate::attest::{Attestor, Denial};
+use crate::cgroup::Origin;
 use crate::store::Store;
 use crate::subscribers::{NewSubscriber, Subscribers};
 use crate::wanted::Wanted;
@@ -73,14 +75,37 @@ impl AgentService {
     async fn permitted(&self, peer: &Peer, limit: usize) -> Result<Vec<Arc<IdentityState>>, Status> {
         let busy = || Status::resource_exhausted("too many listings at once: try again");
         let _share = self.listings.take(peer.caller.uid()).ok_or_else(busy)?;
-        let of_node = self.store.all().into_iter().filter(|state| state.spec.id.scope == Scope::Node);
-        let decisions = futures_util::stream::iter(of_node)
-            .map(|state| async move { self.attestor.decide(&peer.caller, &state).await.ok().map(|_| state) })
+        let wanted = Arc::clone(&self.wanted.borrow());
+        let wanted = &*wanted;
+        let all = self.store.all();
+        let is_own = |id: &IdentityId| match (&id.scope, peer.caller.origin()) {
+            (Scope::Pod(uid), Origin::Pod(own)) => uid == own,
+            _ => false,
+        };
+        let kept = all.iter().map(|state| &state.spec.id).chain(&wanted.ids);
+        let own: HashSet<_> = kept.filter(|id| is_own(id)).map(|id| id.name.clone()).collect();
+        // Those of other pods it may not even know of, and of one name it is given its pod's.
+        let asked_for = move |state: &Arc<IdentityState>| match state.spec.id.scope {
+            Scope::Pod(_) => is_own(&state.spec.id),
+            Scope::Node => !own.contains(&state.spec.id.name),
+        };
+        let decisions = futures_util::stream::iter(all.into_iter().filter(asked_for))
+            .map(|state| async move { self.attestor.judge(&peer.caller, &state, wanted).await.ok().map(|_| state) })
             .buffered(DECISIONS)
             .filter_map(std::future::ready)
             .take(limit)
             .take_until(tokio::time::sleep(LISTING_DEADLINE));
         Ok(decisions.collect().await)
+    }
+
+    /// What `peer` means by `name`: what is mounted in its pod under this name, else the node's.
+    fn named(&self, peer: &Peer, name: &IdentityName) -> IdentityId {
+        let of_pod = match peer.caller.origin() {
+            Origin::Pod(uid) => Some(IdentityId::pod(Arc::clone(uid), name.clone())),
+            Origin::Host { .. } | Origin::Container | Origin::Unclear => None,
+        };
+        let is_there = |id: &IdentityId| self.store.get(id).is_some() || self.wanted.borrow().ids.contains(id);
+        of_pod.filter(is_there).unwrap_or_else(|| IdentityId::node(name.clone()))
     }
 
     /// The state of an identity; the first one is waited for where there is to be one.
@@ -92,6 +117,7 @@ impl AgentService {
                 return Ok(state);
             }
             if !self.wanted.borrow().ids.contains(id) {
+                self.attestor.unknown(&peer.caller, id.name.as_str());
                 return Err(self.unknown(peer, &id.name).await);
             }
             tokio::select! {
@@ -152,13 +178,17 @@ impl v1::agent_server::Agent for AgentService {
             .ok_or_else(|| Status::resource_exhausted("too many Watch streams are open"))?;
         let mut requests = request.into_inner();
         let open = self.open(&mut requests).await?;
-        let name: IdentityName = open.identity.parse().map_err(|error| Status::invalid_argument(format!("{error}")))?;
-        let id = IdentityId::node(name);
+        let name: IdentityName = open.identity.parse().map_err(|error| {
+            self.attestor.unknown(&peer.caller, &open.identity);
+            Status::invalid_argument(format!("{error}"))
+        })?;
+        let id = self.named(&peer, &name);
         let state = self.state(&peer, &id).await?;
         let current = Arc::clone(&state.borrow());
-        match self.attestor.decide(&peer.caller, &current).await {
-            // Where the file is not there, the caller could see that for itself: it may know why it has to wait.
-            Ok(_) | Err(Denial::Missing { .. }) => {}
+        let wanted = Arc::clone(&self.wanted.borrow());
+        match self.attestor.decide(&peer.caller, &current, &wanted).await {
+            Ok(_) => {}
+            Err(denial) if denial.is_missing() => {}
             Err(denial) => return Err(refusal(&id, &denial)),
         }
         let subscriber = NewSubscriber {
@@ -172,6 +202,7 @@ impl v1::agent_server::Agent for AgentService {
             epoch: self.store.epoch(),
             state,
             attestor: Arc::clone(&self.attestor),
+            wanted: self.wanted.clone(),
             deliver: subscriber.deliver,
             held: open.held_digest.as_slice().try_into().ok(),
             subscription: Some(self.subscribers.connect(id, subscriber)),
@@ -192,8 +223,6 @@ fn peer<T>(request: &Request<T>) -> Result<Arc<Peer>, Status> {
 }
 
 fn refusal(id: &IdentityId, denial: &Denial) -> Status {
-    match denial {
-        Denial::Unanswered { .. } => Status::unavailable(format!("identity {}: {denial}", id.name)),
-        _ => Status::permission_denied(format!("identity {}: {denial}", id.name)),
-    }
+    let message = format!("identity {}: {denial}", id.name);
+    if denial.is_unanswered() { Status::unavailable(message) } else { Status::permission_denied(message) }
 }

@@ -27,6 +27,7 @@ use super::super::stopping;
 use super::refusal;
 use crate::attest::{Attestor, Denial};
 use crate::subscribers::{Disconnect, Subscription};
+use crate::wanted::Wanted;
 
 /// How often it is tried again to find out whether the caller may have a generation, while its file is not there or its file
 /// system does not answer.
@@ -43,6 +44,7 @@ pub(super) struct Follow {
     pub(super) epoch: u64,
     pub(super) state: watch::Receiver<Arc<IdentityState>>,
     pub(super) attestor: Arc<Attestor>,
+    pub(super) wanted: watch::Receiver<Arc<Wanted>>,
     pub(super) peer: Arc<Peer>,
     pub(super) deliver: v1::Deliver,
     /// What it said it holds already.
@@ -116,7 +118,7 @@ impl Follow {
                 match self.answer(&state).await {
                     Ok(Some(answer)) => return Some(Ok(answer)),
                     Ok(None) => undecided = false,
-                    Err(Denial::Unanswered { .. } | Denial::Missing { .. }) => undecided = true,
+                    Err(denial) if denial.is_unanswered() || denial.is_missing() => undecided = true,
                     Err(denial) => {
                         self.end(Disconnect::Denied);
                         return Some(Err(refusal(&state.spec.id, &denial)));
@@ -209,8 +211,9 @@ impl Follow {
             self.told = Told::Generation(generation, digest, Arc::default());
             return Ok(Answer::Unchanged(v1::Unchanged { epoch: self.epoch, generation }));
         }
-        if let Err(denial) = self.attestor.decide(&self.peer.caller, state).await {
-            if matches!((&denial, &self.told), (Denial::Missing { .. }, Told::Nothing)) {
+        let wanted = Arc::clone(&self.wanted.borrow());
+        if let Err(denial) = self.attestor.decide(&self.peer.caller, state, &wanted).await {
+            if denial.is_missing() && matches!(self.told, Told::Nothing) {
                 self.told = Told::Pending(Arc::clone(findings));
                 return Ok(Answer::Pending(v1::Pending { findings: on_the_wire(findings) }));
             }

@@ -136,8 +136,9 @@ async fn a_caller_that_may_not_read_the_key_is_told_the_rule() {
     let (agent, uid) = node.agent_of_another().await;
     let error = Watched::open(agent, open("x")).await.err().unwrap();
     assert_eq!(error.code(), tonic::Code::PermissionDenied);
-    let (start, end) = (format!("identity x: readers: uid {uid} (gids "), "mode 0000)");
-    assert!(error.message().starts_with(&start) && error.message().ends_with(end), "{}", error.message());
+    let start = format!("identity x: readers: uid {uid} (gids ");
+    let end = format!("mode 0000); to allow it: allow = [\"readers\", \"uid:{uid}\"] in its [[identity]]");
+    assert!(error.message().starts_with(&start) && error.message().ends_with(&end), "{}", error.message());
     assert_eq!(*node.seen.decided.lock().unwrap(), [Reason::NotAReader]);
 }
 

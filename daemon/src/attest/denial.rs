@@ -1,0 +1,250 @@
+//! Why a caller is not given an identity, in words: the rules that decided, and what would allow it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::caller::Caller;
+use super::filesystem::Filesystem;
+use super::permissions::{Permissions, Wish};
+use super::policy::{Policy, Rule};
+use super::reason::Reason;
+use crate::cgroup::Origin;
+use crate::pods::{PodName, PodNames};
+
+/// The most rules a sentence goes into.
+const RULES: usize = 3;
+
+/// Why a caller is not given an identity.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Denial {
+    /// No rule of the identity's fits.
+    #[error("{}{}", sentences(refusals), advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default())]
+    NoRuleFits {
+        /// Why each does not, in the order they were tried.
+        refusals: Vec<Refusal>,
+        /// What would let the caller in.
+        advice: Option<Advice>,
+    },
+    /// The identity is a volume of a pod that the caller is not in.
+    #[error("pod: what is mounted in a pod is for that pod's containers alone, and the caller is {caller}")]
+    OtherPod {
+        /// Where it is.
+        caller: Place,
+    },
+    /// Its control groups say nothing that can be trusted.
+    #[error(
+        "cgroup: the control groups of the caller (process {pid}) do not tell which pod, container or unit it is in, so it may have nothing"
+    )]
+    Unclear {
+        /// The process.
+        pid: u32,
+    },
+    /// Its process has no number here.
+    #[error(
+        "process: evercertd cannot see the caller's process, which is in a PID namespace that it is not above, so it may have nothing; \
+         evercertd in a pod needs hostPID: true"
+    )]
+    Unseen,
+}
+
+/// Why one rule does not let a caller in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The file system would not let it read the file.
+    #[error("readers: {caller} may not {wish} {} ({permissions})", path.display())]
+    NotAReader {
+        caller: Caller,
+        wish: Wish,
+        /// The file, or the directory on the way to it that stops the caller.
+        path: PathBuf,
+        permissions: Permissions,
+    },
+    /// It lives in a user namespace whose users have no number here.
+    #[error("{rule}: uid {uid} stands for every user of a foreign user namespace, so it is nobody's")]
+    UnknownUser { rule: Rule, uid: u32 },
+    /// What it sees is not what the node sees.
+    #[error(
+        "readers: the caller has a mount or user namespace of its own, so what the node's files allow says nothing of it"
+    )]
+    OtherView,
+    /// A container that is not looked at as a reader.
+    #[error("readers: the caller is {caller}, so what the node's files allow says nothing of it")]
+    Contained {
+        /// Where it is.
+        caller: Place,
+    },
+    /// Who may read there is not decided here.
+    #[error("readers: {} is on the file system {filesystem}, of which evercertd cannot tell who may read there", path.display())]
+    FileSystem { path: PathBuf, filesystem: Filesystem },
+    /// The file is not there, and the caller could see that for itself.
+    #[error("readers: {} is not there, so nobody but root may read it", file.display())]
+    Missing { file: PathBuf },
+    /// The identity has no file to judge by.
+    #[error("readers: the identity has no file that could be read")]
+    NoFile,
+    /// The file system did not answer in time.
+    #[error("readers: {} could not be looked at within {deadline:?}", file.display())]
+    Unanswered { file: PathBuf, deadline: Duration },
+    /// Looking failed.
+    #[error("readers: evercertd cannot tell who may read {}: {error}", file.display())]
+    Failed { file: PathBuf, error: io::Error },
+    /// The rule names somebody else.
+    #[error("{rule}: the caller is {caller}")]
+    Other { rule: Rule, caller: Who },
+    /// The rule names somebody who is not there.
+    #[error("{rule}: this node has nobody of that name")]
+    Nobody { rule: Rule },
+}
+
+/// What a caller is, as far as a rule is concerned.
+#[derive(Debug)]
+pub(crate) enum Who {
+    /// This user, with these groups.
+    Account(Caller),
+    /// Where it belongs.
+    At(Place),
+}
+
+/// Where a caller belongs.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Pod { uid: Arc<str>, name: Option<PodName> },
+    Unit(Arc<str>),
+    Host,
+    Container,
+    Unclear,
+}
+
+/// What would let a caller in.
+#[derive(Debug)]
+pub(crate) struct Advice {
+    policy: Policy,
+    rule: Rule,
+}
+
+impl Denial {
+    /// That nothing lets `caller` in: neither of the rules of `policy`, for these reasons.
+    pub(super) fn of(refusals: Vec<Refusal>, policy: &Policy, caller: &Caller, pods: &PodNames) -> Self {
+        let advice = Advice::to(caller, pods).map(|rule| Advice { policy: policy.clone(), rule });
+        Self::NoRuleFits { refusals, advice }
+    }
+
+    /// The metric label: of several refusals that of the first.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::NoRuleFits { refusals, .. } => refusals.first().map_or(Reason::NotNamed, Refusal::reason),
+            Self::OtherPod { .. } => Reason::OtherPod,
+            Self::Unclear { .. } | Self::Unseen => Reason::Unclear,
+        }
+    }
+
+    /// Whether the caller might be a reader of a file that is not there. It could see that for itself: it may know why it waits.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.refusals().iter().any(|refusal| matches!(refusal, Refusal::Missing { .. }))
+    }
+
+    /// Whether a file system did not answer that might let the caller in.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.refusals().iter().any(|refusal| matches!(refusal, Refusal::Unanswered { .. }))
+    }
+
+    fn refusals(&self) -> &[Refusal] {
+        match self {
+            Self::NoRuleFits { refusals, .. } => refusals,
+            Self::OtherPod { .. } | Self::Unclear { .. } | Self::Unseen => &[],
+        }
+    }
+}
+
+impl Refusal {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::NotAReader { .. } => Reason::NotAReader,
+            Self::UnknownUser { .. } => Reason::UnknownUser,
+            Self::OtherView | Self::Contained { .. } => Reason::OtherView,
+            Self::FileSystem { .. } => Reason::FileSystem,
+            Self::Missing { .. } => Reason::Missing,
+            Self::Unanswered { .. } => Reason::Unanswered,
+            Self::NoFile | Self::Failed { .. } => Reason::Failed,
+            Self::Other { .. } | Self::Nobody { .. } => Reason::NotNamed,
+        }
+    }
+}
+
+/// The first few refusals, and how many more there are.
+fn sentences(refusals: &[Refusal]) -> String {
+    let told = refusals.iter().take(RULES).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    match refusals.len().saturating_sub(RULES) {
+        0 => told,
+        1 => format!("{told}; nor does 1 more rule fit"),
+        more => format!("{told}; nor do {more} more rules fit"),
+    }
+}
+
+impl Place {
+    pub(super) fn of(caller: &Caller, pods: &PodNames) -> Self {
+        match caller.origin() {
+            Origin::Pod(uid) => Self::Pod { uid: Arc::clone(uid), name: pods.get(uid).cloned() },
+            Origin::Host { unit: Some(unit) } => Self::Unit(Arc::clone(unit)),
+            Origin::Host { unit: None } => Self::Host,
+            Origin::Container => Self::Container,
+            Origin::Unclear => Self::Unclear,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod { name: Some(pod), .. } => write!(f, "in pod {}/{}", pod.namespace, pod.name),
+            Self::Pod { uid, name: None } => write!(f, "in the pod with UID {uid}, whose name is not known here"),
+            Self::Unit(unit) => write!(f, "in the unit {unit}"),
+            Self::Host => f.write_str("in no pod and no unit"),
+            Self::Container => f.write_str("in a container that is of no pod"),
+            Self::Unclear => f.write_str("in nothing that can be told"),
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(caller) => fmt::Display::fmt(caller, f),
+            Self::At(place) => fmt::Display::fmt(place, f),
+        }
+    }
+}
+
+impl Advice {
+    /// The narrowest rule that names the caller. None for root of a container: that rule would name root of every other one.
+    fn to(caller: &Caller, pods: &PodNames) -> Option<Rule> {
+        let user = || {
+            let is_named = caller.uid() != 0 && !caller.is_of_another_user_namespace();
+            is_named.then(|| Rule::User { name: None, uid: Some(caller.uid()) })
+        };
+        match caller.origin() {
+            Origin::Pod(uid) => pods
+                .get(uid)
+                .map(|pod| Rule::Pod { namespace: Arc::clone(&pod.namespace), name: Arc::clone(&pod.name) }),
+            Origin::Host { unit: Some(unit) } => Some(Rule::Unit(Arc::clone(unit))),
+            Origin::Host { unit: None } | Origin::Container => user(),
+            Origin::Unclear => None,
+        }
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.policy.0.len() > RULES {
+            return write!(f, "to allow it: add \"{}\" to `allow` of its [[identity]]", self.rule);
+        }
+        f.write_str("to allow it: allow = [")?;
+        for rule in self.policy.0.iter() {
+            write!(f, "\"{rule}\", ")?;
+        }
+        write!(f, "\"{}\"] in its [[identity]]", self.rule)
+    }
+}

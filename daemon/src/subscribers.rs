@@ -1,8 +1,10 @@
 //! Who is connected: one entry per open `Watch` stream, with the last report of what the workload does with its identity.
 //!
 //! A report is a state, not an event. What it means is decided when it is looked at, against what is published then: the
-//! publication it names has to be this one, epoch, generation and digest. Numbers of different epochs are never compared.
+//! publication it names has to be this one, epoch, generation and digest. Numbers of different epochs are never compared. Of a
+//! subscriber that reads its own mount the digest alone is compared: it may have read what it reports before it was published.
 
+mod standing;
 mod subscription;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +15,7 @@ use evercert_api::v1;
 use evercert_core::identity::IdentityId;
 use tokio::sync::watch;
 
+pub(crate) use standing::SubscriberState;
 pub(crate) use subscription::Subscription;
 
 use crate::store::{Publication, Store};
@@ -85,6 +88,8 @@ pub(crate) struct NewSubscriber {
     pub(crate) sdk_version: String,
     /// Whether it is given keys.
     pub(crate) deliver: v1::Deliver,
+    /// The UID of the pod it runs in; absent for a process of the node.
+    pub(crate) pod: Option<Arc<str>>,
 }
 
 /// One connected subscriber, as it is to be shown.
@@ -102,56 +107,10 @@ pub(crate) struct SubscriberStatus {
     pub(crate) state: SubscriberState,
     /// When the generation was published that it has not put to use.
     pub(crate) behind_since: Option<SystemTime>,
-}
-
-/// What a subscriber's last report means for what is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum SubscriberState {
-    /// Nothing is published that it could acknowledge.
-    Pending,
-    /// It has not acknowledged the published generation.
-    Behind,
-    /// It cannot use the published generation, and keeps what it had.
-    Refused,
-    /// Its new handshakes use the published generation.
-    Current,
-    /// And none of its connections is older.
-    Settled,
-}
-
-impl SubscriberState {
-    /// Whether the published generation waits for it.
-    #[must_use]
-    pub(crate) fn is_behind(self) -> bool {
-        matches!(self, Self::Behind | Self::Refused)
-    }
-
-    /// Whether something of it still uses an older generation than the published one, or may.
-    #[must_use]
-    pub(crate) fn is_unsettled(self) -> bool {
-        self.is_behind() || self == Self::Current
-    }
-
-    fn of(report: Option<&v1::Report>, publication: Option<&Publication>) -> Self {
-        let Some(publication) = publication else { return Self::Pending };
-        let Some(report) = report.filter(|report| names(report, publication)) else { return Self::Behind };
-        match &report.outcome {
-            Some(v1::report::Outcome::Refused(_)) => Self::Refused,
-            Some(v1::report::Outcome::Stage(stage)) => match v1::Stage::try_from(*stage) {
-                Ok(v1::Stage::Current) => Self::Current,
-                Ok(v1::Stage::Settled) => Self::Settled,
-                Ok(v1::Stage::Unspecified) | Err(_) => Self::Behind,
-            },
-            None => Self::Behind,
-        }
-    }
-}
-
-/// Whether `report` speaks of `publication` and no other.
-fn names(report: &v1::Report, publication: &Publication) -> bool {
-    report.epoch == publication.epoch
-        && report.generation == publication.generation
-        && report.digest == publication.digest.as_bytes()
+    /// Why it is behind, as far as its report tells; empty where it is not.
+    pub(crate) reason: String,
+    /// For how long it could have put that generation to use and has not.
+    pub(crate) behind_for: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -273,21 +232,25 @@ impl Subscribers {
 
 impl Entry {
     fn status(&self, id: u64, publication: Option<&Publication>) -> SubscriberStatus {
-        let state = SubscriberState::of(self.report.as_ref(), publication);
+        let (deliver, report) = (self.subscriber.deliver, self.report.as_ref());
+        let state = SubscriberState::of(deliver, report, publication);
+        let behind = publication.filter(|_| state.is_behind());
         SubscriberStatus {
             id,
             subscriber: self.subscriber.clone(),
             connected: self.connected,
             report: self.report.clone(),
             state,
-            behind_since: publication.filter(|_| state.is_behind()).map(|publication| publication.published_at),
+            behind_since: behind.map(|publication| publication.published_at),
+            reason: behind.map(|publication| standing::reason(report, publication)).unwrap_or_default(),
+            behind_for: behind.map(|publication| publication.stored.max(self.connected_at).elapsed()),
         }
     }
 
     /// How long this subscriber took to put `publication` to use, the first time it says so. Nothing where the publication is
     /// older than the connection: the time would tell when the workload started, not how fast it is.
     fn acknowledge(&mut self, publication: Publication) -> Option<Duration> {
-        let state = SubscriberState::of(self.report.as_ref(), Some(&publication));
+        let state = SubscriberState::of(self.subscriber.deliver, self.report.as_ref(), Some(&publication));
         let first = self.acknowledged != Some(publication);
         if !matches!(state, SubscriberState::Current | SubscriberState::Settled) || !first {
             return None;

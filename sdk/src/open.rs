@@ -6,7 +6,7 @@ use crate::identity::{Identity, IdentityBuilder, OpenError};
 use crate::settings::Choice;
 use crate::source::{AgentSettings, AgentSource, Source};
 #[cfg(feature = "directory")]
-use crate::source::{DirectorySettings, DirectorySource};
+use crate::source::{DirectorySettings, ObservedSource};
 
 impl Identity {
     /// The identity that the environment names; [`settings`](crate::settings) has the table. Awaiting it waits for the first
@@ -38,7 +38,8 @@ impl Identity {
         IdentityBuilder::new(|| choice.open())
     }
 
-    /// An identity from a mounted directory, by path or with [`DirectorySettings`]. It needs no daemon.
+    /// An identity from a mounted directory, by path or with [`DirectorySettings`]. It needs no daemon; one that is there is told what is
+    /// served ([`source`](crate::source)).
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -65,7 +66,7 @@ impl Choice {
                 Ok((name, AgentSource::start(settings)?))
             }
             #[cfg(feature = "directory")]
-            Self::Directory(settings) => Ok((settings.identity().into(), DirectorySource::start(&settings)?)),
+            Self::Directory(settings) => Ok((settings.identity().into(), ObservedSource::start(&settings)?)),
         }
     }
 }

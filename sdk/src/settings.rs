@@ -2,15 +2,23 @@
 //!
 //! | `EVERCERT_DIR` | `EVERCERT_IDENTITY` | `EVERCERT_SOCKET` | what [`Identity::from_env`](crate::Identity::from_env) gives |
 //! |---|---|---|---|
-//! | set | any | any | the mount in that directory, whether a daemon runs or not; the identity's name is for logs and status |
+//! | set | any | any | the mount in that directory, whether a daemon runs or not |
 //! | unset | set | unset | that identity from the daemon at [`DEFAULT_SOCKET`] |
 //! | unset | set | set | that identity from the daemon at that socket |
 //! | unset | unset | any | an error that names the two variables |
 //!
-//! `EVERCERT_STATE_DIR`, with a directory: where it is remembered until when the anchors of a replaced `ca.crt` stay trusted; unset, that
-//! ends with the process.
+//! With a directory no key crosses the socket, and the service starts without a daemon. Where there is one, it is told what the service
+//! serves, and nothing it answers changes that:
 //!
-//! An empty variable is an unset one. With a directory no key crosses the socket, and the service starts without a daemon.
+//! | beside `EVERCERT_DIR` | what it means |
+//! |---|---|
+//! | `EVERCERT_IDENTITY` | the identity's name in logs and status, and the daemon's identity that is reported on; unset: the directory's name, and the one with the same content |
+//! | `EVERCERT_SOCKET` | where the daemon is told; unset: [`DEFAULT_SOCKET`] |
+//! | `EVERCERT_OBSERVE` | `off`: no daemon is told; `on`, or unset: one is, where there is one |
+//! | `EVERCERT_STATE_DIR` | where it is remembered until when the anchors of a replaced `ca.crt` stay trusted; unset, that ends with the process |
+//!
+//! `EVERCERT_SOCKET_OWNER`, with any socket: the uid that may serve it besides root and the process's own. An empty variable is an
+//! unset one.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -29,6 +37,8 @@ pub mod env {
     pub const IDENTITY: &str = "EVERCERT_IDENTITY";
     /// The directory the certificate is mounted in.
     pub const DIR: &str = "EVERCERT_DIR";
+    /// Whether the daemon is told what is served from a directory: `on` or `off`.
+    pub const OBSERVE: &str = "EVERCERT_OBSERVE";
     /// The uid, a number, that may serve the socket besides root and this process's own uid.
     pub const SOCKET_OWNER: &str = "EVERCERT_SOCKET_OWNER";
     /// The directory in which a mount's overlap of anchors survives a restart of the process.
@@ -51,40 +61,55 @@ impl Choice {
     pub(crate) fn from_env(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let text = |name: &'static str| set(name).map(|value| utf8(name, &value)).transpose();
-        let identity = text(env::IDENTITY)?;
         if let Some(directory) = set(env::DIR) {
-            return Self::directory(PathBuf::from(directory), identity, set(env::STATE_DIR).map(PathBuf::from));
+            return Self::directory(PathBuf::from(directory), set);
         }
-        let mut settings = AgentSettings::new(identity.ok_or(SettingsError::NothingSet)?);
+        let mut settings = AgentSettings::new(text(env::IDENTITY)?.ok_or(SettingsError::NothingSet)?);
         if let Some(socket) = set(env::SOCKET) {
             settings = settings.socket(PathBuf::from(socket));
         }
         if let Some(owner) = text(env::SOCKET_OWNER)? {
-            settings = settings.socket_owner(owner.parse().map_err(|_| SettingsError::SocketOwner(owner))?);
+            settings = settings.socket_owner(uid(owner)?);
         }
         Ok(Self::Agent(settings))
     }
 
     #[cfg(feature = "directory")]
-    fn directory(directory: PathBuf, identity: Option<String>, state: Option<PathBuf>) -> Result<Self, SettingsError> {
+    fn directory(directory: PathBuf, set: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, SettingsError> {
+        let text = |name: &'static str| set(name).map(|value| utf8(name, &value)).transpose();
         let mut settings = DirectorySettings::new(directory);
-        if let Some(state) = state {
-            settings = settings.state_directory(state);
+        if let Some(state) = set(env::STATE_DIR) {
+            settings = settings.state_directory(PathBuf::from(state));
         }
-        if let Some(identity) = identity {
+        if let Some(identity) = text(env::IDENTITY)? {
             settings = settings.name(identity);
         }
+        if let Some(socket) = set(env::SOCKET) {
+            settings = settings.socket(PathBuf::from(socket));
+        }
+        if let Some(owner) = text(env::SOCKET_OWNER)? {
+            settings = settings.socket_owner(uid(owner)?);
+        }
+        settings = match text(env::OBSERVE)?.as_deref() {
+            None | Some("on") => settings,
+            Some("off") => settings.observed(false),
+            Some(other) => return Err(SettingsError::Observe(other.to_owned())),
+        };
         Ok(Self::Directory(Box::new(settings)))
     }
 
     #[cfg(not(feature = "directory"))]
-    fn directory(_: PathBuf, _: Option<String>, _: Option<PathBuf>) -> Result<Self, SettingsError> {
+    fn directory(_: PathBuf, _: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, SettingsError> {
         Err(SettingsError::NoDirectoryFeature)
     }
 }
 
 fn utf8(name: &'static str, value: &OsStr) -> Result<String, SettingsError> {
     value.to_str().map(str::to_owned).ok_or(SettingsError::NotUtf8(name))
+}
+
+fn uid(text: String) -> Result<u32, SettingsError> {
+    text.parse().map_err(|_| SettingsError::SocketOwner(text))
 }
 
 /// Settings no source can be started with.
@@ -111,6 +136,9 @@ pub enum SettingsError {
     /// The owner is no number.
     #[error("{owner}={0:?} is not a uid: write the number", owner = env::SOCKET_OWNER)]
     SocketOwner(String),
+    /// Whether the daemon is to be told is neither on nor off.
+    #[error("{observe}={0:?} is not understood: write on or off", observe = env::OBSERVE)]
+    Observe(String),
     /// A variable that must be text is not.
     #[error("the value of {0} is not UTF-8")]
     NotUtf8(&'static str),
@@ -160,9 +188,21 @@ mod tests {
         let all = [(env::DIR, "/etc/tls/web"), (env::IDENTITY, "front"), (env::SOCKET, "/tmp/a.sock")];
         let settings = DirectorySettings::new("/etc/tls/web");
         assert_eq!(choose(&all[..1]), Ok(Choice::Directory(Box::new(settings.clone()))));
-        assert_eq!(choose(&all), Ok(Choice::Directory(Box::new(settings.clone().name("front")))));
+        let named = settings.clone().name("front").socket("/tmp/a.sock");
+        assert_eq!(choose(&all), Ok(Choice::Directory(Box::new(named))));
         let state = [(env::DIR, "/etc/tls/web"), (env::STATE_DIR, "/var/lib/web")];
         assert_eq!(choose(&state), Ok(Choice::Directory(Box::new(settings.state_directory("/var/lib/web")))));
+    }
+
+    #[cfg(feature = "directory")]
+    #[test]
+    fn nobody_is_told_of_a_directory_where_that_is_off() {
+        let choose = |value| choose(&[(env::DIR, "/etc/tls/web"), (env::OBSERVE, value)]);
+        let settings = DirectorySettings::new("/etc/tls/web");
+        assert_eq!(choose("on"), Ok(Choice::Directory(Box::new(settings.clone()))));
+        assert_eq!(choose("off"), Ok(Choice::Directory(Box::new(settings.observed(false)))));
+        let error = choose("no").unwrap_err();
+        assert_eq!(error.to_string(), "EVERCERT_OBSERVE=\"no\" is not understood: write on or off");
     }
 
     #[cfg(not(feature = "directory"))]

@@ -1,8 +1,16 @@
 //! Where an identity's snapshots come from: the daemon's socket, or a mounted directory.
+//!
+//! An identity over a directory is also an *observer*: where a daemon of the node keeps the same certificate, it is told what this
+//! process serves or refuses, so that the daemon's status shows this process beside those that get their keys from it. No key
+//! crosses the socket for that, and nothing the daemon says, or fails to say, changes what is served: [`IdentityStatus::observer`]
+//! alone says how that stands. [`DirectorySettings::observed`] turns it off.
+//!
+//! [`IdentityStatus::observer`]: crate::identity::IdentityStatus::observer
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use evercert_api::v1;
 use evercert_core::clock::rfc3339;
 use evercert_core::digest::Digest;
 use evercert_core::snapshot::Snapshot;
@@ -11,10 +19,16 @@ use tokio::sync::watch;
 pub mod agent;
 #[cfg(feature = "directory")]
 pub mod directory;
+#[cfg(feature = "directory")]
+pub mod observed;
+mod socket;
+mod stream;
 
 pub use agent::{AgentSettings, AgentSource};
 #[cfg(feature = "directory")]
 pub use directory::{DirectorySettings, DirectorySource};
+#[cfg(feature = "directory")]
+pub use observed::ObservedSource;
 
 /// Where snapshots come from, and where the reports on them go. A source never takes a snapshot back: what it delivered last
 /// stays usable when the source is lost.
@@ -24,6 +38,23 @@ pub trait Source: Send + Sync + 'static {
 
     /// What became of the snapshot delivered last. It is a state: the source repeats it where its peer has forgotten it.
     fn report(&self, report: Report);
+
+    /// How the daemon is told of what comes from elsewhere. Nothing where that is not this source's to do.
+    fn attachment(&self) -> Option<Attachment> {
+        None
+    }
+}
+
+/// Whether the daemon is told what this process serves from its mount. It says nothing about what is served.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attachment {
+    /// The daemon's identity that is reported on; absent before it was found.
+    pub identity: Option<Arc<str>>,
+    /// Whether reports reach the daemon now.
+    pub connected: bool,
+    /// Why they do not, or why there is nothing the daemon could compare them with: a sentence that names the socket.
+    pub trouble: Option<Arc<str>>,
 }
 
 /// The state of a source.
@@ -85,4 +116,21 @@ pub enum Refusal {
     /// A server or channel of this process needs what the snapshot lacks.
     #[error("the snapshot lacks what this process needs: {0}")]
     Incomplete(String),
+}
+
+impl Outcome {
+    fn on_the_wire(&self) -> v1::report::Outcome {
+        match self {
+            Self::Current => v1::report::Outcome::Stage(v1::Stage::Current.into()),
+            Self::Settled => v1::report::Outcome::Stage(v1::Stage::Settled.into()),
+            Self::Refused(refusal) => {
+                let code = match refusal {
+                    Refusal::Credential(_) | Refusal::Expired(_) => v1::RefusedCode::Credential,
+                    Refusal::Bundle(_) => v1::RefusedCode::Bundle,
+                    Refusal::Incomplete(_) => v1::RefusedCode::Incomplete,
+                };
+                v1::report::Outcome::Refused(v1::Refused { code: code.into(), detail: refusal.to_string() })
+            }
+        }
+    }
 }

@@ -286,7 +286,7 @@ async fn a_socket_that_somebody_else_serves_is_not_used_unless_they_are_named() 
 
 #[tokio::test]
 async fn settings_that_can_never_work_are_refused_at_once() {
-    assert!(AgentSource::start(AgentSettings::new("no/name")).is_err());
+    assert!(AgentSource::start(AgentSettings::new("no name")).is_err());
     let error = AgentSource::start(AgentSettings::new("web").socket("agent.sock")).unwrap_err();
     assert!(error.to_string().contains("\"agent.sock\" is not an absolute path"), "{error}");
 }

@@ -33,9 +33,18 @@ impl Subscriber {
     ///
     /// What the daemon answers.
     pub async fn open(socket: PathBuf, identity: &str) -> Result<Self, Status> {
+        Self::open_for(Deliver::Full, socket, identity).await
+    }
+
+    /// Opens a stream for `identity` that asks for this.
+    ///
+    /// # Errors
+    ///
+    /// What the daemon answers.
+    pub async fn open_for(deliver: Deliver, socket: PathBuf, identity: &str) -> Result<Self, Status> {
         let channel = connect(socket).await.ok_or_else(|| Status::unavailable("nobody listens"))?;
         let (requests, stream) = mpsc::channel(1);
-        let open = Open { identity: identity.to_owned(), deliver: Deliver::Full.into(), ..Open::default() };
+        let open = Open { identity: identity.to_owned(), deliver: deliver.into(), ..Open::default() };
         requests.try_send(WatchRequest { message: Some(Request::Open(open)) }).unwrap();
         let responses = AgentClient::new(channel).watch(ReceiverStream::new(stream)).await?.into_inner();
         Ok(Self { responses, requests })

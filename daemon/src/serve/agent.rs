@@ -197,6 +197,10 @@ impl v1::agent_server::Agent for AgentService {
             command: peer.caller.command(),
             sdk_version: open.sdk_version,
             deliver: v1::Deliver::try_from(open.deliver).unwrap_or_default(),
+            pod: match peer.caller.origin() {
+                Origin::Pod(uid) => Some(Arc::clone(uid)),
+                Origin::Host { .. } | Origin::Container | Origin::Unclear => None,
+            },
         };
         let follow = Follow {
             epoch: self.store.epoch(),

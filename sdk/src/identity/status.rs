@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use evercert_core::digest::Digest;
 
 use super::Shared;
-use crate::source::Refusal;
+use crate::source::{Attachment, Refusal};
 use crate::tls::Generation;
 
 /// How an identity stands at one moment.
@@ -35,6 +35,8 @@ pub struct IdentityStatus {
     pub trouble: Option<Arc<str>>,
     /// The newest generation, where this process could not use it; the one before is kept.
     pub refused: Option<RefusedGeneration>,
+    /// Whether the daemon is told what is served, for an identity over a directory. It changes nothing of what is served.
+    pub observer: Option<Attachment>,
 }
 
 /// A generation that this process could not use.
@@ -66,6 +68,7 @@ impl Shared {
             source_connected: state.connected,
             trouble: state.trouble.clone(),
             refused: state.refused.clone(),
+            observer: self.source.attachment(),
         }
     }
 }

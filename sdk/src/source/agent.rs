@@ -8,7 +8,6 @@
 
 mod holding;
 mod session;
-mod socket;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +18,9 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use self::session::Follower;
+use super::socket::Socket;
 use super::{Report, Source, SourceState};
-use crate::settings::{DEFAULT_SOCKET, SettingsError};
+use crate::settings::SettingsError;
 
 /// How long connecting to the socket may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,21 +43,20 @@ pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentSettings {
     identity: String,
-    socket: PathBuf,
-    socket_owner: Option<u32>,
+    socket: Socket,
 }
 
 impl AgentSettings {
-    /// The identity with this name, from the daemon at [`DEFAULT_SOCKET`].
+    /// The identity with this name, from the daemon at [`DEFAULT_SOCKET`](crate::settings::DEFAULT_SOCKET).
     #[must_use]
     pub fn new(identity: impl Into<String>) -> Self {
-        Self { identity: identity.into(), socket: DEFAULT_SOCKET.into(), socket_owner: None }
+        Self { identity: identity.into(), socket: Socket::default() }
     }
 
     /// Asks at this socket, an absolute path.
     #[must_use]
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
-        self.socket = path.into();
+        self.socket.path = path.into();
         self
     }
 
@@ -65,7 +64,7 @@ impl AgentSettings {
     /// outside, root's too, shows as 65534.
     #[must_use]
     pub fn socket_owner(mut self, uid: u32) -> Self {
-        self.socket_owner = Some(uid);
+        self.socket.owner = Some(uid);
         self
     }
 
@@ -78,7 +77,7 @@ impl AgentSettings {
     /// The socket's path.
     #[must_use]
     pub fn socket_path(&self) -> &Path {
-        &self.socket
+        &self.socket.path
     }
 }
 
@@ -115,9 +114,7 @@ impl AgentSource {
     /// Outside of a tokio runtime.
     pub fn start(settings: AgentSettings) -> Result<Arc<Self>, SettingsError> {
         settings.identity.parse::<IdentityName>()?;
-        if !settings.socket.is_absolute() {
-            return Err(SettingsError::RelativeSocket(settings.socket));
-        }
+        settings.socket.check()?;
         let (state, states) = watch::channel(Follower::initial(&settings));
         let (reports, reported) = watch::channel(None);
         let task = tokio::spawn(Follower::new(settings, state, reported).run()).abort_handle();

@@ -12,6 +12,7 @@ pub use evercert_core::spec::{Admission, Expectations, RequireChain, Usage};
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, IdentitySpec, file_name};
 use tokio::sync::watch;
 
+use super::socket::Socket;
 use super::{Report, Source, SourceState};
 use crate::settings::SettingsError;
 
@@ -33,6 +34,8 @@ pub struct DirectorySettings {
     overlap: Duration,
     state_directory: Option<PathBuf>,
     tick: Duration,
+    pub(super) is_observed: bool,
+    pub(super) socket: Socket,
 }
 
 impl DirectorySettings {
@@ -50,10 +53,13 @@ impl DirectorySettings {
             overlap: IdentitySpec::OVERLAP,
             state_directory: None,
             tick: KeeperSettings::TICK,
+            is_observed: true,
+            socket: Socket::default(),
         }
     }
 
-    /// The identity's name in logs and status; unset: the directory's own name.
+    /// The identity's name in logs and status, and the one that is asked of the daemon; unset: the directory's own name, and the
+    /// daemon's identity with the same content.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -143,6 +149,28 @@ impl DirectorySettings {
         self
     }
 
+    /// Whether the node's daemon, where there is one, is told what is served. It is unless unset; no key crosses the socket for it, and
+    /// what is served does not depend on it.
+    #[must_use]
+    pub fn observed(mut self, observed: bool) -> Self {
+        self.is_observed = observed;
+        self
+    }
+
+    /// The daemon's workload socket, an absolute path; [`DEFAULT_SOCKET`](crate::settings::DEFAULT_SOCKET) unless set.
+    #[must_use]
+    pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.socket.path = path.into();
+        self
+    }
+
+    /// Accepts a socket that this uid serves, besides root and this process's own uid.
+    #[must_use]
+    pub fn socket_owner(mut self, uid: u32) -> Self {
+        self.socket.owner = Some(uid);
+        self
+    }
+
     /// The directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
@@ -150,8 +178,17 @@ impl DirectorySettings {
     }
 
     pub(crate) fn identity(&self) -> &str {
-        let own = self.directory.file_name().and_then(|name| name.to_str());
-        self.name.as_deref().or(own.filter(|name| name.parse::<IdentityName>().is_ok())).unwrap_or(FALLBACK_NAME)
+        self.set_name().or(self.own_name()).unwrap_or(FALLBACK_NAME)
+    }
+
+    pub(super) fn set_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The directory's own name, where it is one for an identity.
+    pub(super) fn own_name(&self) -> Option<&str> {
+        let name = self.directory.file_name().and_then(|name| name.to_str());
+        name.filter(|name| name.parse::<IdentityName>().is_ok())
     }
 
     fn spec(&self) -> Result<IdentitySpec, SettingsError> {
@@ -193,7 +230,16 @@ impl<T: Into<PathBuf>> From<T> for DirectorySettings {
 #[derive(Debug)]
 pub struct DirectorySource {
     state: watch::Receiver<SourceState>,
+    rejection: watch::Receiver<Option<Rejection>>,
     _keeper: Keeper,
+}
+
+/// Why what the mount holds cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rejection {
+    /// Whether it is for the files with trust alone; else for the credential.
+    pub(super) is_of_trust: bool,
+    pub(super) sentence: Arc<str>,
 }
 
 impl DirectorySource {
@@ -212,12 +258,17 @@ impl DirectorySource {
         let unread =
             SourceState { trouble: Some(format!("{origin} was not read yet").into()), ..SourceState::default() };
         let (state, states) = watch::channel(unread);
+        let (rejection, rejections) = watch::channel(None);
         let keeper = Keeper::start(
             KeeperSettings { tick: settings.tick, state_directory: settings.state_directory.clone() },
-            Arc::new(Mounted { origin, state }),
+            Arc::new(Mounted { origin, state, rejection }),
         );
         keeper.keep(vec![spec]);
-        Ok(Arc::new(Self { state: states, _keeper: keeper }))
+        Ok(Arc::new(Self { state: states, rejection: rejections, _keeper: keeper }))
+    }
+
+    pub(super) fn rejection(&self) -> watch::Receiver<Option<Rejection>> {
+        self.rejection.clone()
     }
 }
 
@@ -234,11 +285,13 @@ impl Source for DirectorySource {
 struct Mounted {
     origin: String,
     state: watch::Sender<SourceState>,
+    rejection: watch::Sender<Option<Rejection>>,
 }
 
 impl Observer for Mounted {
     fn state(&self, _id: &IdentityId, state: Arc<IdentityState>) {
         let trouble = self.trouble(&state);
+        let rejection = trouble.clone().and_then(|sentence| rejection(&state, sentence));
         self.state.send_if_modified(|known| {
             if known.trouble != trouble
                 && let Some(trouble) = &trouble
@@ -252,6 +305,7 @@ impl Observer for Mounted {
             *known = next;
             !same
         });
+        self.rejection.send_if_modified(|known| std::mem::replace(known, rejection.clone()) != rejection);
     }
 
     fn removed(&self, _id: &IdentityId) {}
@@ -271,6 +325,19 @@ impl Mounted {
         };
         Some(text.into())
     }
+}
+
+fn rejection(state: &IdentityState, sentence: Arc<str>) -> Option<Rejection> {
+    let files = &state.spec.files;
+    let is_of_credential = |finding: &Finding| match (&finding.file, &files.credential) {
+        (Some(file), Some(CredentialFiles::Pair { chain, key })) => [chain, key].contains(&file),
+        (Some(file), Some(CredentialFiles::Combined(combined))) => combined == file,
+        (None, Some(_)) => true,
+        (_, None) => false,
+    };
+    let mut rejecting = state.findings.iter().filter(|finding| finding.severity == Severity::Reject).peekable();
+    rejecting.peek()?;
+    Some(Rejection { is_of_trust: !rejecting.any(is_of_credential), sentence })
 }
 
 fn sentences<'a>(findings: impl Iterator<Item = &'a Finding>) -> String {

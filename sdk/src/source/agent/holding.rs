@@ -8,7 +8,7 @@ use evercert_core::digest::Digest;
 use evercert_core::snapshot::Snapshot;
 
 use super::AgentSettings;
-use crate::source::{Outcome, Refusal, Report};
+use crate::source::Report;
 
 /// The snapshot that is held, and what the daemon of now calls it.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Holding {
             epoch: publication.epoch,
             generation: publication.generation,
             digest: report.digest.as_bytes().to_vec(),
-            outcome: Some(outcome(&report.outcome)),
+            outcome: Some(report.outcome.on_the_wire()),
             connections_on_older: u32::try_from(report.connections_on_older).unwrap_or(u32::MAX),
             not_after: report.not_after.map(Into::into),
         })
@@ -168,7 +168,7 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { settings } = self;
-        write!(f, "evercertd at {}, asked for {:?},", settings.socket.display(), settings.identity)
+        write!(f, "evercertd at {}, asked for {:?},", settings.socket.path.display(), settings.identity)
     }
 }
 
@@ -180,21 +180,6 @@ fn sentences<'a>(findings: impl Iterator<Item = &'a v1::Finding>) -> String {
     findings.map(sentence).collect::<Vec<_>>().join("; ")
 }
 
-fn outcome(outcome: &Outcome) -> v1::report::Outcome {
-    match outcome {
-        Outcome::Current => v1::report::Outcome::Stage(v1::Stage::Current.into()),
-        Outcome::Settled => v1::report::Outcome::Stage(v1::Stage::Settled.into()),
-        Outcome::Refused(refusal) => {
-            let code = match refusal {
-                Refusal::Credential(_) | Refusal::Expired(_) => v1::RefusedCode::Credential,
-                Refusal::Bundle(_) => v1::RefusedCode::Bundle,
-                Refusal::Incomplete(_) => v1::RefusedCode::Incomplete,
-            };
-            v1::report::Outcome::Refused(v1::Refused { code: code.into(), detail: refusal.to_string() })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use evercert_api::update_from_snapshot;
@@ -202,6 +187,7 @@ mod tests {
     use evercert_fixtures::Authority;
 
     use super::*;
+    use crate::source::Outcome;
 
     #[test]
     fn a_report_on_a_generation_that_is_no_longer_held_is_not_sent() {

@@ -9,26 +9,49 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::{AgentSettings, CONNECT_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
-use crate::settings::env;
+use super::agent::{CONNECT_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
+use crate::settings::{DEFAULT_SOCKET, SettingsError, env};
 
 /// What a uid without a name in this user namespace shows as (`/proc/sys/kernel/overflowuid`).
 const OVERFLOW_UID: u32 = 65534;
 
-/// Connects, and checks who serves the socket.
-pub(super) async fn connect(settings: &AgentSettings) -> Result<UnixStream, SocketError> {
-    let path = settings.socket_path();
-    let stream = timeout(CONNECT_TIMEOUT, UnixStream::connect(path))
-        .await
-        .map_err(|_| SocketError::Timeout(path.to_owned()))?
-        .map_err(|source| SocketError::connect(path, source))?;
-    let found =
-        stream.peer_cred().map_err(|source| SocketError::PeerUnknown { socket: path.to_owned(), source })?.uid();
-    let own = rustix::process::geteuid().as_raw();
-    if found == 0 || found == own || settings.socket_owner == Some(found) {
-        Ok(stream)
-    } else {
-        Err(SocketError::Owner { socket: path.to_owned(), found, own })
+/// Where the daemon listens, and who may be the one that listens there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Socket {
+    pub(super) path: PathBuf,
+    /// A uid that may serve it, besides root and this process's own.
+    pub(super) owner: Option<u32>,
+}
+
+impl Default for Socket {
+    fn default() -> Self {
+        Self { path: DEFAULT_SOCKET.into(), owner: None }
+    }
+}
+
+impl Socket {
+    /// # Errors
+    ///
+    /// The path is relative.
+    pub(super) fn check(&self) -> Result<(), SettingsError> {
+        if self.path.is_absolute() { Ok(()) } else { Err(SettingsError::RelativeSocket(self.path.clone())) }
+    }
+
+    /// Connects, and checks who serves the socket.
+    pub(super) async fn connect(&self) -> Result<UnixStream, SocketError> {
+        let path = &self.path;
+        let stream = timeout(CONNECT_TIMEOUT, UnixStream::connect(path))
+            .await
+            .map_err(|_| SocketError::Timeout(path.clone()))?
+            .map_err(|source| SocketError::connect(path, source))?;
+        let found =
+            stream.peer_cred().map_err(|source| SocketError::PeerUnknown { socket: path.clone(), source })?.uid();
+        let own = rustix::process::geteuid().as_raw();
+        if found == 0 || found == own || self.owner == Some(found) {
+            Ok(stream)
+        } else {
+            Err(SocketError::Owner { socket: path.clone(), found, own })
+        }
     }
 }
 

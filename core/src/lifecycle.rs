@@ -23,6 +23,7 @@ use crate::clock::Now;
 use crate::credential::Credential;
 use crate::digest::Digest;
 use crate::material::{CertificateOnDisk, CrlOnDisk, Material, Part};
+use crate::mount::KeyAccess;
 use crate::overlap::Overlap;
 pub use crate::overlap::RetainedAnchor;
 use crate::snapshot::Snapshot;
@@ -41,6 +42,8 @@ pub struct Lifecycle {
     material: Option<Material>,
     /// The last good credential.
     credential: Option<Arc<Credential>>,
+    /// Who could read the key of that, or the bundle of an identity without one.
+    key_access: Option<Arc<KeyAccess>>,
     /// Whether that has chained to a bundle it was published with.
     chained: bool,
     /// The last good of what is trusted.
@@ -74,6 +77,9 @@ pub struct IdentityState {
     pub crls: Arc<[CrlOnDisk]>,
     /// The anchors that left the credential's `ca.crt` and stay trusted for a while.
     pub overlap: Arc<[RetainedAnchor]>,
+    /// Who could read the key file (the bundle, of an identity without a key) when it was last read with what is served in it. A
+    /// later reading that was not admitted changes nothing in it: the file of that may be anybody's to read.
+    pub key_access: Option<Arc<KeyAccess>>,
 }
 
 /// What happened.
@@ -144,11 +150,13 @@ impl Lifecycle {
             on_disk: [].into(),
             crls: [].into(),
             overlap: [].into(),
+            key_access: None,
         };
         Self {
             spec,
             material: None,
             credential: None,
+            key_access: None,
             chained: false,
             trusted: Trusted::default(),
             lacks_trust: false,
@@ -235,6 +243,9 @@ impl Lifecycle {
     /// whether it did.
     fn settle(&mut self, mut material: Material, assessment: &Assessment, now: SystemTime) -> (Step, bool) {
         self.keep(assessment);
+        if self.is_of(&material) {
+            self.key_access = material.key_access().cloned();
+        }
         material.share(self.credential.as_ref(), &self.trusted, &self.state.on_disk, &self.state.crls);
         let snapshot = self.snapshot();
         if snapshot.is_some() {
@@ -249,6 +260,7 @@ impl Lifecycle {
             && Arc::ptr_eq(&before.on_disk, material.on_disk())
             && Arc::ptr_eq(&before.crls, material.crls_on_disk())
             && self.trusted.overlap.is_as(&before.overlap)
+            && before.key_access == self.key_access
             && before.spec == self.spec;
         if !same {
             let (spec, on_disk) = (Arc::clone(&self.spec), Arc::clone(material.on_disk()));
@@ -261,11 +273,22 @@ impl Lifecycle {
                 on_disk,
                 crls,
                 overlap,
+                key_access: self.key_access.clone(),
             });
         }
         self.material = Some(material);
         self.wake_at = wake_at;
         (Step { changed: !same, wake_at, ..Step::default() }, published)
+    }
+
+    /// Whether a reading holds the last good of what the key's file, or the bundle of an identity without a key, is read for.
+    fn is_of(&self, material: &Material) -> bool {
+        match (&self.spec.files.credential, &self.credential) {
+            (Some(_), credential) => credential.as_ref().is_some_and(|credential| material.holds(credential)),
+            (None, _) => {
+                matches!(&material.bundle, Part::Whole(bundle) if self.trusted.bundle.as_ref() == Some(bundle))
+            }
+        }
     }
 
     fn keep(&mut self, assessment: &Assessment) {

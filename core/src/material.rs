@@ -17,7 +17,7 @@ use crate::credential::{Credential, CredentialError, PrivateKey, PrivateKeyError
 use crate::crypto;
 use crate::digest::Digest;
 use crate::intern::Interner;
-use crate::mount::{FileRead, ReadError, Reading};
+use crate::mount::{FileRead, KeyAccess, ReadError, Reading};
 use crate::spec::{BundleFile, IdentitySpec};
 use contents::{ContentError, Contents};
 pub use crls::MAX_CRLS;
@@ -41,6 +41,7 @@ pub struct Material {
     pub(crate) federated: Vec<Part<Arc<Bundle>>>,
     on_disk: Arc<[CertificateOnDisk]>,
     crls_on_disk: Arc<[CrlOnDisk]>,
+    key_access: Option<Arc<KeyAccess>>,
 }
 
 /// One certificate in one file.
@@ -96,6 +97,11 @@ impl Material {
     /// Parses what was read. The bytes of the files, keys among them, are wiped.
     #[must_use]
     pub fn parse(spec: &IdentitySpec, reading: Reading) -> Self {
+        let guarded = match &spec.files.credential {
+            Some(_) => reading.key.as_ref().or(reading.chain.as_ref()),
+            None => reading.bundle.as_ref(),
+        };
+        let key_access = guarded.and_then(|file| file.access.clone());
         let mut on_disk = Vec::new();
         let credential = match (&spec.files.credential, reading.chain) {
             (Some(_), Some(chain)) => credential(chain, reading.key, &mut on_disk),
@@ -113,7 +119,8 @@ impl Material {
             bundle(&wanted, file, &mut on_disk, &mut crls_on_disk)
         });
         let federated = federated.collect();
-        Self { credential, bundle: own, crls, federated, on_disk: on_disk.into(), crls_on_disk: crls_on_disk.into() }
+        let (on_disk, crls_on_disk) = (on_disk.into(), crls_on_disk.into());
+        Self { credential, bundle: own, crls, federated, on_disk, crls_on_disk, key_access }
     }
 
     /// The certificates in the files, whatever they are worth.
@@ -126,6 +133,11 @@ impl Material {
     #[must_use]
     pub fn crls_on_disk(&self) -> &Arc<[CrlOnDisk]> {
         &self.crls_on_disk
+    }
+
+    /// Who could read the key, or the bundle of an identity without one, when it was read; absent where it was not.
+    pub(crate) fn key_access(&self) -> Option<&Arc<KeyAccess>> {
+        self.key_access.as_ref()
     }
 
     /// Whether the files hold this credential, which is good: the same chain, and the key of its leaf.

@@ -17,6 +17,7 @@
 //! Nothing here waits for a writer (a FIFO is opened without blocking and refused), and no descriptor outlives the read: the
 //! kubelet could not unmount a volume that is held open. Nor is anything parsed meanwhile. A mount that is dead does block; that is the keeper's to survive.
 
+mod access;
 mod directory;
 mod file;
 mod place;
@@ -25,15 +26,18 @@ mod volume;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+pub use access::{Access, FileId, KeyAccess};
 pub use file::{FILE_LIMIT, ReadError};
 pub use stamp::Stamp;
 
 pub(crate) use place::{DATA, Place, places};
 
 use crate::spec::FileSet;
+use file::Content;
 
 /// What one read of an identity's files gave.
 #[derive(Debug)]
@@ -58,6 +62,8 @@ pub struct FileRead {
     pub path: PathBuf,
     /// Its content, wiped when it is dropped; or why there is none.
     pub outcome: Result<Zeroizing<Vec<u8>>, ReadError>,
+    /// Who could read it then; absent without a content.
+    pub access: Option<Arc<KeyAccess>>,
 }
 
 /// Reads the files. Blocks for as long as the file system takes to answer, and never on a FIFO.
@@ -91,12 +97,8 @@ pub fn stamp(files: &FileSet) -> Stamp {
 
 impl Reading {
     /// The outcomes of the files, in the order of [`FileSet::paths`].
-    fn of(
-        files: &FileSet,
-        outcomes: impl Iterator<Item = Result<Zeroizing<Vec<u8>>, ReadError>>,
-        stamp: Stamp,
-    ) -> Self {
-        let mut read = files.paths().zip(outcomes).map(|(path, outcome)| FileRead { path: path.to_owned(), outcome });
+    fn of(files: &FileSet, outcomes: impl Iterator<Item = Result<Content, ReadError>>, stamp: Stamp) -> Self {
+        let mut read = files.paths().zip(outcomes).map(|(path, outcome)| FileRead::of(path, outcome));
         let [chain, key, bundle] = files.single().map(|path| path.and_then(|_| read.next()));
         let crls = read.by_ref().take(files.crls.len()).collect();
         Self { chain, key, bundle, crls, federated: read.collect(), stamp }
@@ -119,11 +121,19 @@ impl Reading {
     }
 }
 
+impl FileRead {
+    fn of(path: &Path, outcome: Result<Content, ReadError>) -> Self {
+        let access = outcome.as_ref().ok().map(|content| Arc::clone(&content.access));
+        Self { path: path.to_owned(), outcome: outcome.map(|content| content.bytes), access }
+    }
+}
+
 impl fmt::Debug for FileRead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileRead")
             .field("path", &self.path)
             .field("outcome", &self.outcome.as_ref().map(|content| content.len()))
+            .field("access", &self.access)
             .finish()
     }
 }

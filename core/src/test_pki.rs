@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64, Encoding as _};
@@ -15,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::bundle::Bundle;
 use crate::identity::IdentityId;
 use crate::material::Material;
-use crate::mount::{FileRead, ReadError, Reading};
+use crate::mount::{Access, FileId, FileRead, KeyAccess, ReadError, Reading};
 use crate::spec::{BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec};
 
 /// The instant that tests take for now unless they say otherwise: 2026-01-01T00:00:00Z.
@@ -189,6 +190,8 @@ pub(crate) struct Files {
     pub(crate) bundle: Option<Vec<u8>>,
     pub(crate) crl: Option<Vec<u8>>,
     pub(crate) federated: BTreeMap<String, Vec<u8>>,
+    /// Who may read each of them.
+    pub(crate) access: Option<KeyAccess>,
 }
 
 impl Files {
@@ -214,6 +217,13 @@ impl Files {
         Self { bundle: Some(bundle.into()), ..self }
     }
 
+    /// The mode of every file, and its number.
+    pub(crate) fn with_mode(self, mode: u32, inode: u64) -> Self {
+        let id = FileId { device: 1, inode, birth: Some(now()) };
+        let access = Access { owner: 0, group: 0, mode, acl: None };
+        Self { access: Some(KeyAccess { id, access }), ..self }
+    }
+
     /// The content of every file of CRLs.
     pub(crate) fn with_crl(self, crl: impl Into<Vec<u8>>) -> Self {
         Self { crl: Some(crl.into()), ..self }
@@ -229,7 +239,8 @@ impl Files {
     pub(crate) fn read(&self, spec: &IdentitySpec) -> Material {
         let file = |path: &Path, content: &Option<Vec<u8>>| {
             let outcome = content.clone().map(Zeroizing::new).ok_or(ReadError::Missing);
-            Some(FileRead { path: path.to_owned(), outcome })
+            let access = outcome.as_ref().ok().and_then(|_| self.access.clone()).map(Arc::new);
+            Some(FileRead { path: path.to_owned(), outcome, access })
         };
         let stamp = crate::mount::stamp(&FileSet::default());
         let mut reading =

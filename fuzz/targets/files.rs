@@ -28,7 +28,11 @@ fuzz_target!(|input: &[u8]| {
         overlap: IdentitySpec::OVERLAP,
     };
     let mut file = |name: &str| {
-        parts.next().map(|part| FileRead { path: PathBuf::from(name), outcome: Ok(Zeroizing::new(part.to_vec())) })
+        parts.next().map(|part| FileRead {
+            path: PathBuf::from(name),
+            outcome: Ok(Zeroizing::new(part.to_vec())),
+            access: None,
+        })
     };
     let reading = Reading {
         chain: file("tls.crt"),

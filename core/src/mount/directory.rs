@@ -5,9 +5,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use zeroize::Zeroizing;
 
-use super::file::{self, ReadError};
+use super::file::{self, Content, ReadError};
 use super::place::{DATA, Place};
 use super::stamp::{DirectoryStamp, FileStamp};
 use super::volume::Volume;
@@ -20,7 +19,7 @@ pub(super) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union
 
 /// What the files of one place gave, in the order they were asked for.
 pub(super) struct DirectoryRead {
-    pub(super) outcomes: Vec<Result<Zeroizing<Vec<u8>>, ReadError>>,
+    pub(super) outcomes: Vec<Result<Content, ReadError>>,
     pub(super) stamp: DirectoryStamp,
 }
 
@@ -125,7 +124,7 @@ fn same(errno: Errno, files: &[&Path]) -> DirectoryStamp {
 }
 
 fn kubelet(entrance: &impl Entrance, data: &OwnedFd, stamp: FileStamp, files: &[&Path]) -> Attempt {
-    let mut outcomes: Vec<_> = files.iter().map(|file| Ok(read_in(entrance, data, file)?.0)).collect();
+    let mut outcomes: Vec<_> = files.iter().map(|file| read_in(entrance, data, file)).collect();
     let missing = |outcome: &Result<_, _>| matches!(outcome, Err(ReadError::Missing));
     // After a swap the old directory is emptied file by file. A file that is missing while `..data` still leads here is
     // missing in this set.
@@ -138,8 +137,8 @@ fn kubelet(entrance: &impl Entrance, data: &OwnedFd, stamp: FileStamp, files: &[
 fn plain(entrance: &impl Entrance, directory: &OwnedFd, files: &[&Path]) -> Attempt {
     let read: Vec<_> = files.iter().map(|file| read_in(entrance, directory, file)).collect();
     let stamps: Vec<_> = files.iter().map(|file| entrance.stamp(file)).collect();
-    let unchanged = |read: Result<(_, FileStamp), ReadError>, now: &Result<FileStamp, Errno>| match (read, now) {
-        (Ok((content, read)), Ok(now)) if read == *now => Ok(content),
+    let unchanged = |read: Result<Content, ReadError>, now: &Result<FileStamp, Errno>| match (read, now) {
+        (Ok(content), Ok(now)) if content.stamp == *now => Ok(content),
         (Ok(_), _) | (Err(ReadError::Missing), Ok(_)) => Err(ReadError::Torn),
         (Err(error), _) => Err(error),
     };
@@ -147,12 +146,8 @@ fn plain(entrance: &impl Entrance, directory: &OwnedFd, files: &[&Path]) -> Atte
     Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Plain(stamps) })
 }
 
-fn read_in(
-    entrance: &impl Entrance,
-    directory: &OwnedFd,
-    file: &Path,
-) -> Result<(Zeroizing<Vec<u8>>, FileStamp), ReadError> {
-    file::read(&entrance.file(directory.as_fd(), file)?)
+fn read_in(entrance: &impl Entrance, directory: &OwnedFd, file: &Path) -> Result<Content, ReadError> {
+    file::read(&entrance.file(directory.as_fd(), file)?.into())
 }
 
 /// A directory of the node's.

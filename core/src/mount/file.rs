@@ -1,12 +1,15 @@
 //! One open file.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use super::access::KeyAccess;
 use super::stamp::FileStamp;
 
 /// The largest file that is read, in bytes. A Secret as a whole is limited to the same 1 MiB.
@@ -58,12 +61,23 @@ impl From<Errno> for ReadError {
     }
 }
 
-/// Reads a file, and says what it looked like.
-pub(super) fn read(file: &OwnedFd) -> Result<(Zeroizing<Vec<u8>>, FileStamp), ReadError> {
+/// What a file held, at one moment.
+pub(super) struct Content {
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    /// Who could read it.
+    pub(super) access: Arc<KeyAccess>,
+    /// What it looked like.
+    pub(super) stamp: FileStamp,
+}
+
+/// Reads a file.
+pub(super) fn read(file: &File) -> Result<Content, ReadError> {
     let before = rustix::fs::fstat(file)?;
-    let content = content(file.as_fd(), size(&before)?)?;
-    let after = FileStamp::of(&rustix::fs::fstat(file)?);
-    if after == FileStamp::of(&before) { Ok((content, after)) } else { Err(ReadError::Torn) }
+    let bytes = content(file.as_fd(), size(&before)?)?;
+    let access = KeyAccess::of(file).map_err(ReadError::Io)?.into();
+    // A change of owner, mode or ACL is a change of the file.
+    let stamp = FileStamp::of(&rustix::fs::fstat(file)?);
+    if stamp == FileStamp::of(&before) { Ok(Content { bytes, access, stamp }) } else { Err(ReadError::Torn) }
 }
 
 /// The size in bytes of what may be read.

@@ -44,6 +44,7 @@ fn state(directory: &Path) -> IdentityState {
         on_disk: Arc::default(),
         crls: Arc::default(),
         overlap: Arc::default(),
+        key_access: None,
     }
 }
 

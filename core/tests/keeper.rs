@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use evercert_core::check::{Check, Finding};
 use evercert_core::digest::Digest;
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, WatchProblem};
@@ -531,4 +532,58 @@ async fn many_identities_are_all_read_and_swapped() {
             (0..200).all(|n| served(n) == Some(Digest::fingerprint(&next[n].leaf_der))).then_some(())
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_subdirectory_of_a_volume_is_read_at_its_swap_and_a_link_out_of_it_keeps_what_is_served() {
+    let [first, second] = issued();
+    let outside = PlainDirectory::new(&second.files());
+    let beneath = |issued: &Issued| {
+        let files = issued.files();
+        files.iter().fold(Files::new(), |all, (name, content)| all.with(&format!("sub/{name}"), content))
+    };
+    let volume = KubeletVolume::new(&beneath(&first));
+    let volumes = vec![volume.path().to_owned()];
+    let mut spec = spec("a", &volume.file("sub"));
+    spec.files = FileSet { volumes, ..spec.files };
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec]);
+    recorder.serves("a", &first).await;
+
+    symlink(outside.path(), volume.file("..data_tmp")).unwrap();
+    fs::rename(volume.file("..data_tmp"), volume.file("..data")).unwrap();
+    let finding = recorder.until("a finding", |told| {
+        let findings = &told.latest("a")?.findings;
+        let of_key = |finding: &&Finding| finding.file.as_deref() == Some(&volume.file("sub/tls.key"));
+        findings.iter().filter(of_key).find(|finding| finding.check == Check::OutsideVolume).cloned()
+    });
+    let finding = finding.await;
+    assert_eq!(
+        finding.sentence,
+        format!(
+            "{}: it is a symbolic link, or its path leads out of the volume; put the file itself into the volume: no link or mount is \
+             followed out of it",
+            volume.file("sub/tls.key").display()
+        )
+    );
+    recorder.serves("a", &first).await;
+
+    fs::remove_file(volume.file("..data")).unwrap();
+    volume.swap(&beneath(&second));
+    recorder.serves("a", &second).await;
+}
+
+#[tokio::test]
+async fn a_chmod_of_the_key_is_on_record_at_once() {
+    let [issued] = issued();
+    let directory = PlainDirectory::new(&issued.files());
+    let key = directory.path().join("tls.key");
+    let recorder = Recorder::new();
+    let _keeper = keeper(&recorder, vec![spec("a", directory.path())]);
+    for mode in [0o600, 0o640, 0o400] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let record = |told: &Told| told.latest("a")?.key_access.as_ref().map(|record| record.access.mode);
+        recorder.until("its mode", |told| record(told).filter(|found| *found == mode)).await;
+    }
+    assert_eq!(recorder.read(|told| told.published("a").len()), 1);
 }

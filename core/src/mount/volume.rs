@@ -102,3 +102,14 @@ fn beneath(directory: BorrowedFd<'_>, name: impl AsRef<Path>, flags: OFlags) -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_kernel_cannot_confine_nothing_is_read() {
+        assert!(matches!(Volume::refusal(Errno::NOSYS), ReadError::NotConfinable));
+        assert!(matches!(Volume::refusal(Errno::AGAIN), ReadError::Torn), "it may pass");
+    }
+}

@@ -13,6 +13,7 @@
 //!
 //! Not evaluated: capabilities other than root's, a Linux security module, idmapped mounts.
 
+mod audit;
 mod caller;
 mod denial;
 mod filesystem;
@@ -38,6 +39,7 @@ use tokio::sync::Semaphore;
 use crate::cgroup::Origin;
 use crate::pods::PodNames;
 use crate::wanted::Wanted;
+pub(crate) use audit::Audit;
 pub(crate) use caller::{Caller, Party};
 pub(crate) use denial::Denial;
 use denial::{Place, Refusal};
@@ -60,6 +62,7 @@ pub(crate) const THREADS: usize = 64;
 /// Decides which caller may have which identity.
 pub(crate) struct Attestor {
     observer: Arc<dyn DecisionObserver>,
+    audit: Audit,
     look: Arc<Look>,
     deadline: Duration,
     looks: Semaphore,
@@ -85,11 +88,11 @@ impl Attestor {
 
     fn looking_with(observer: Arc<dyn DecisionObserver>, look: Arc<Look>, deadline: Duration) -> Self {
         let (looks, threads) = (Semaphore::new(LOOKS), Arc::new(Semaphore::new(THREADS)));
-        Self { observer, look, deadline, looks, threads, turns: Mutex::default() }
+        Self { observer, audit: Audit::default(), look, deadline, looks, threads, turns: Mutex::default() }
     }
 
     /// Whether `caller` may have the identity whose state is `state`, by its rules in `wanted` and as its files are on disk now.
-    /// The decision is told to the observer.
+    /// The decision is told to the observer, a denial also to the log.
     ///
     /// # Errors
     ///
@@ -104,12 +107,27 @@ impl Attestor {
         let decision = self.judge(caller, state, wanted).await;
         let reason = decision.as_ref().map_or_else(Denial::reason, Grant::reason);
         self.observer.decided(reason, started.elapsed());
+        // Who waits for a file has not been denied it yet.
+        if let Some(denial) = decision.as_ref().err().filter(|denial| !denial.is_missing()) {
+            self.audit.denied(caller, &state.spec.id, denial, &wanted.pods);
+        }
         decision
     }
 
     /// `caller` asked for an identity that there is not for it.
-    pub(crate) fn unknown(&self, _caller: &Caller, _name: &str) {
+    pub(crate) fn unknown(&self, caller: &Caller, name: &str, pods: &PodNames) {
         self.observer.decided(Reason::UnknownName, Duration::ZERO);
+        self.audit.unknown(caller, name, pods);
+    }
+
+    /// `caller` is given the key of `id` for the first time, as `grant` allows.
+    pub(crate) fn granted(&self, caller: &Caller, id: &IdentityId, grant: &Grant, pods: &PodNames) {
+        self.audit.granted(caller, id, grant, pods);
+    }
+
+    /// The log of decisions.
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// As [`Attestor::decide`], where nobody asked for this identity: it is no decision that is told to anyone.

@@ -8,6 +8,7 @@ mod duration;
 mod error;
 mod file;
 mod identity;
+mod limits;
 mod pattern;
 mod trust;
 
@@ -22,7 +23,8 @@ use evercert_core::spec::IdentitySpec;
 use toml::Spanned;
 
 pub(crate) use error::ConfigError;
-pub(crate) use file::{Kubelet, Limits, Log, LogFormat, Mode, PodRule, Process};
+pub(crate) use file::{Kubelet, Log, LogFormat, Mode, PodRule, Process};
+pub(crate) use limits::Limits;
 pub(crate) use pattern::Pattern;
 
 use crate::attest::Policy;

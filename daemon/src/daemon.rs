@@ -170,7 +170,7 @@ impl Daemon {
         let (control, requests) = Control::new();
         let context =
             Context { store: Arc::clone(&store), subscribers, decisions, wanted: wanted_now, info: info_now, control };
-        let limits = serve::Limits::new(config.limits.connections(), config.limits.connections_per_uid());
+        let limits = config.limits.of_callers();
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));
         if let Some(listener) = listeners.http {

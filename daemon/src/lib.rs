@@ -23,6 +23,7 @@ mod journal;
 mod logging;
 mod metrics;
 mod pods;
+mod rates;
 mod readiness;
 mod serve;
 mod sockets;

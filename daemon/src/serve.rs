@@ -10,6 +10,7 @@ mod accept;
 mod admin;
 mod agent;
 mod connection;
+mod limits;
 mod patience;
 mod quota;
 mod status;
@@ -24,11 +25,14 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 
-pub(crate) use accept::Limits;
+pub(crate) use limits::{Cap, Limits};
 
 use crate::attest::{Attestor, DecisionObserver};
+use crate::cgroup::Origin;
 use crate::control::Control;
 use crate::store::Store;
 use crate::subscribers::Subscribers;
@@ -76,20 +80,37 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
     for service in ["", evercert_api::v1::agent_server::SERVICE_NAME] {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
-    let attestor = Attestor::new(Arc::clone(&context.decisions));
-    let agent = agent::AgentService::new(context, attestor, shutdown.clone());
+    let attestor = Arc::new(Attestor::new(Arc::clone(&context.decisions)));
+    let agent = agent::AgentService::new(context, Arc::clone(&attestor), limits.streams, shutdown.clone());
     let agent =
         AgentServer::new(agent).max_decoding_message_size(REQUEST_LIMIT).max_encoding_message_size(RESPONSE_LIMIT);
-    accept::serve(listener, Routes::new(agent).add_service(health_service), limits, shutdown).await;
+    let routes = Routes::new(agent).add_service(health_service);
+    tokio::select! {
+        () = accept::serve(listener, routes, limits, shutdown) => {}
+        never = attestor.audit().tell() => match never {},
+    }
+    attestor.audit().tell_now();
 }
 
 /// Serves operators on `listener` until `shutdown`, and then until the streams have ended, for a moment at most. Who may
-/// connect is decided by the mode of the socket.
+/// connect is decided by the mode of the socket, and callers in pods and containers may not call.
 pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: CancellationToken) {
     let admin = AdminServer::new(admin::AdminService::new(context, shutdown.clone()))
         .max_decoding_message_size(REQUEST_LIMIT)
         .max_encoding_message_size(ADMIN_RESPONSE_LIMIT);
+    let admin = InterceptedService::new(admin, operators_only);
     accept::serve(listener, Routes::new(admin), Limits::ADMIN, shutdown).await;
+}
+
+/// Refuses callers that are not processes of the host: a socket that was mounted into a pod by mistake is no way to its node.
+fn operators_only(request: Request<()>) -> Result<Request<()>, Status> {
+    let peer = connection::peer(&request)?;
+    match peer.caller.origin() {
+        Origin::Host { .. } => Ok(request),
+        Origin::Pod(_) | Origin::Container | Origin::Unclear => Err(Status::permission_denied(
+            "the admin socket is for operators of the node, not for callers from pods or containers",
+        )),
+    }
 }
 
 /// How long the streams may take to end once the daemon stops.

@@ -19,8 +19,24 @@ use socket2::{Domain, SockAddr, Socket, Type};
 /// The mode of the directories that are made.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// The mode of the sockets: the owner and the group, until the daemon attests callers itself.
-const SOCKET_MODE: u32 = 0o660;
+/// Who may connect to a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Everybody: what each is given is decided when it asks.
+    Everybody,
+    /// The daemon's user, and the group of the socket.
+    Group,
+}
+
+impl Audience {
+    /// The mode of the socket.
+    fn mode(self) -> u32 {
+        match self {
+            Self::Everybody => 0o666,
+            Self::Group => 0o660,
+        }
+    }
+}
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -90,12 +106,12 @@ pub(crate) enum SocketError {
 }
 
 impl OwnedSocket {
-    /// Locks `path`, replaces a stale socket there, and listens.
+    /// Locks `path`, replaces a stale socket there, and listens for `audience`.
     ///
     /// # Errors
     ///
     /// Another daemon has it, or the directory or file system does not allow it.
-    pub(crate) fn bind(path: &Path) -> Result<Self, SocketError> {
+    pub(crate) fn bind(path: &Path, audience: Audience) -> Result<Self, SocketError> {
         // The temporary name may fit where the final one does not.
         SockAddr::unix(path).map_err(|_| SocketError::TooLong { path: path.to_owned() })?;
         let directory = path.parent().unwrap_or(Path::new("/"));
@@ -105,9 +121,9 @@ impl OwnedSocket {
         let temporary = directory.join(format!(".{}", std::process::id()));
         // Of a daemon with this process id that was killed between bind and rename. The lock is ours, so nobody else's.
         remove(&temporary)?;
-        let listener = listen(&temporary)?;
+        let listener = listen(&temporary, audience)?;
         let rename = || {
-            fs::set_permissions(&temporary, fs::Permissions::from_mode(SOCKET_MODE))?;
+            fs::set_permissions(&temporary, fs::Permissions::from_mode(audience.mode()))?;
             fs::rename(&temporary, path)?;
             fs::symlink_metadata(path)
         };
@@ -222,12 +238,12 @@ fn probe(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-fn listen(path: &Path) -> Result<UnixListener, SocketError> {
+fn listen(path: &Path, audience: Audience) -> Result<UnixListener, SocketError> {
     let io_error = |source| SocketError::Io { action: "listen on", path: path.to_owned(), source };
     let address = SockAddr::unix(path).map_err(|_| SocketError::TooLong { path: path.to_owned() })?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(io_error)?;
     // Before bind, so that the socket is at no moment open to more than it should be.
-    fchmod(&socket, Mode::from_raw_mode(SOCKET_MODE)).map_err(|error| io_error(error.into()))?;
+    fchmod(&socket, Mode::from_raw_mode(audience.mode())).map_err(|error| io_error(error.into()))?;
     socket.bind(&address).map_err(io_error)?;
     socket.listen(BACKLOG).map_err(io_error)?;
     Ok(UnixListener::from(std::os::fd::OwnedFd::from(socket)))
@@ -252,10 +268,10 @@ mod tests {
     fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("run/agent.sock");
-        let first = OwnedSocket::bind(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, SOCKET_MODE);
+        let first = OwnedSocket::bind(&path, Audience::Everybody).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o666);
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o7777 & !0o022, DIRECTORY_MODE);
-        let error = OwnedSocket::bind(&path).unwrap_err().to_string();
+        let error = OwnedSocket::bind(&path, Audience::Everybody).unwrap_err().to_string();
         let own = format!("another evercertd (process {}) serves {}", std::process::id(), path.display());
         assert!(error.starts_with(&own), "{error}");
         drop(first);
@@ -264,7 +280,7 @@ mod tests {
         // What a killed daemon leaves: the socket, and no lock.
         drop(UnixListener::bind(&path).unwrap());
         assert!(UnixStream::connect(&path).is_err());
-        let second = OwnedSocket::bind(&path).unwrap();
+        let second = OwnedSocket::bind(&path, Audience::Everybody).unwrap();
         UnixStream::connect(&path).unwrap();
         let (_stream, _) = second.listener().unwrap().accept().unwrap();
         let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -272,22 +288,30 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_for_a_group_is_for_nobody_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        let _socket = OwnedSocket::bind(&path, Audience::Group).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o660);
+    }
+
+    #[test]
     fn another_programs_socket_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let other = UnixListener::bind(&path).unwrap();
-        assert!(matches!(OwnedSocket::bind(&path), Err(SocketError::InUse { .. })));
+        assert!(matches!(OwnedSocket::bind(&path, Audience::Everybody), Err(SocketError::InUse { .. })));
         drop(other);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "").unwrap();
-        assert!(matches!(OwnedSocket::bind(&path), Err(SocketError::NotASocket { .. })));
+        assert!(matches!(OwnedSocket::bind(&path, Audience::Everybody), Err(SocketError::NotASocket { .. })));
     }
 
     #[test]
     fn a_socket_that_took_the_place_of_ours_is_not_removed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
-        let ours = OwnedSocket::bind(&path).unwrap();
+        let ours = OwnedSocket::bind(&path, Audience::Everybody).unwrap();
         fs::remove_file(&path).unwrap();
         let _theirs = UnixListener::bind(&path).unwrap();
         drop(ours);
@@ -312,13 +336,14 @@ mod tests {
         let real = directory.path().join("real");
         fs::create_dir(&real).unwrap();
         symlink(&real, directory.path().join("link")).unwrap();
-        let error = OwnedSocket::bind(&directory.path().join("link/a.sock")).unwrap_err().to_string();
+        let error =
+            OwnedSocket::bind(&directory.path().join("link/a.sock"), Audience::Everybody).unwrap_err().to_string();
         assert!(error.contains("is a symbolic link"), "{error}");
         fs::set_permissions(&real, fs::Permissions::from_mode(0o777)).unwrap();
-        let error = OwnedSocket::bind(&real.join("a.sock")).unwrap_err().to_string();
+        let error = OwnedSocket::bind(&real.join("a.sock"), Audience::Everybody).unwrap_err().to_string();
         assert!(error.contains("writable for everybody"), "{error}");
         let long = real.join("x".repeat(120));
         fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(matches!(OwnedSocket::bind(&long), Err(SocketError::TooLong { .. })));
+        assert!(matches!(OwnedSocket::bind(&long, Audience::Everybody), Err(SocketError::TooLong { .. })));
     }
 }

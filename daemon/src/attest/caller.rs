@@ -27,6 +27,15 @@ pub(crate) enum Party {
     User(u32),
 }
 
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod(uid) => write!(f, "pod {uid}"),
+            Self::User(uid) => write!(f, "uid {uid}"),
+        }
+    }
+}
+
 impl Caller {
     /// The peer of `stream`.
     ///

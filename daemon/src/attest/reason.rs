@@ -1,5 +1,7 @@
 //! Why a decision is as it is: in full, and as a metric label.
 
+use std::fmt;
+
 use super::policy::Rule;
 
 /// What lets a caller have an identity.
@@ -24,6 +26,15 @@ impl Grant {
             Self::Rule(Rule::Group { .. }) => Reason::Group,
             Self::Rule(Rule::Unit(_)) => Reason::Unit,
             Self::Rule(Rule::Pod { .. }) => Reason::Pod,
+        }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(rule) => fmt::Display::fmt(rule, f),
+            Self::Root | Self::OwnPod => f.write_str(self.reason().as_str()),
         }
     }
 }

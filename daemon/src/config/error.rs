@@ -230,8 +230,17 @@ pub(crate) enum Problem {
     #[error("`admin` and `agent` are the same path; give each socket a path, in directories of their own")]
     SameSocket,
     /// A share above the whole.
-    #[error("`connections_per_uid` is {0}, more than the {1} of `connections`; lower it, or raise `connections`")]
-    PerUidAboveTotal(usize, usize),
+    #[error("`{per_caller}` is {share}, more than the {whole} of `{key}`; lower it, or raise `{key}`")]
+    ShareAboveWhole {
+        /// The key of the share.
+        per_caller: &'static str,
+        /// Its value.
+        share: u32,
+        /// The key of the whole.
+        key: &'static str,
+        /// Its value.
+        whole: u32,
+    },
     /// No pattern of directories.
     #[error(transparent)]
     Pattern(#[from] PatternError),

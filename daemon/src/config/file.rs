@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::duration::Span;
 use super::error::Problem;
+use super::limits::Limits;
 use crate::logging;
 
 /// The whole file.
@@ -206,48 +207,7 @@ pub(crate) struct Process {
     pub(crate) dumpable: bool,
 }
 
-/// What callers may use up.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Limits {
-    connections: Spanned<usize>,
-    connections_per_uid: Spanned<usize>,
-}
-
-impl Limits {
-    /// The most connections on the workload socket.
-    pub(crate) fn connections(&self) -> usize {
-        *self.connections.get_ref()
-    }
-
-    /// The most connections of one user on the workload socket.
-    pub(crate) fn connections_per_uid(&self) -> usize {
-        *self.connections_per_uid.get_ref()
-    }
-
-    pub(super) fn check(&self) -> Result<Self, Spanned<Problem>> {
-        for (key, value) in [("connections", &self.connections), ("connections_per_uid", &self.connections_per_uid)] {
-            if !(1..=1_000_000).contains(value.get_ref()) {
-                return Err(super::at(value, Problem::OutOfRange { key, least: "1", most: "1000000" }));
-            }
-        }
-        if self.connections_per_uid() > self.connections() {
-            let written =
-                [&self.connections_per_uid, &self.connections].into_iter().find(|value| !value.span().is_empty());
-            let place = written.unwrap_or(&self.connections);
-            return Err(super::at(place, Problem::PerUidAboveTotal(self.connections_per_uid(), self.connections())));
-        }
-        Ok(self.clone())
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { connections: unwritten(4096), connections_per_uid: unwritten(1024) }
-    }
-}
-
 /// A default, which stands nowhere in the file.
-fn unwritten<T>(value: T) -> Spanned<T> {
+pub(super) fn unwritten<T>(value: T) -> Spanned<T> {
     Spanned::new(0..0, value)
 }

@@ -137,7 +137,13 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         (
             "path = \"/x\"\n\n[limits]\nconnections = 5",
             "6:15",
-            "`connections_per_uid` is 1024, more than the 5 of `connections`",
+            "`connections_per_caller` is 1024, more than the 5 of `connections`; lower it, or raise `connections`",
+        ),
+        ("path = \"/x\"\n\n[limits]\nstreams_per_caller = 0", "6:22", "out of range; write a value from 1 to 1000000"),
+        (
+            "path = \"/x\"\n\n[limits]\nrequests_per_second_per_caller = 9999",
+            "6:34",
+            "more than the 5000 of `requests_per_second`",
         ),
     ] {
         let error = identity(text);

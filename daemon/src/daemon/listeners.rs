@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::StartError;
 use crate::config::Config;
-use crate::sockets::OwnedSocket;
+use crate::sockets::{Audience, OwnedSocket};
 use crate::systemd::Activation;
 
 /// What the daemon listens on.
@@ -27,7 +27,7 @@ impl Listeners {
     /// A socket cannot be had.
     pub(super) async fn bind(config: &Config, activation: Activation) -> Result<Self, StartError> {
         let mut owned = Vec::new();
-        let mut listener = |name, handed_over: Option<std::os::unix::net::UnixListener>, path| {
+        let mut listener = |name, handed_over: Option<std::os::unix::net::UnixListener>, path, audience| {
             let failed = |source| StartError::Listener { name, source };
             let listener = match handed_over {
                 Some(listener) => {
@@ -37,7 +37,7 @@ impl Listeners {
                     listener
                 }
                 None => {
-                    let socket = OwnedSocket::bind(path)?;
+                    let socket = OwnedSocket::bind(path, audience)?;
                     let listener = socket.listener().map_err(failed)?;
                     owned.push(socket);
                     info!(path = %path.display(), "the {name} socket is open");
@@ -46,8 +46,8 @@ impl Listeners {
             };
             listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener)).map_err(failed)
         };
-        let agent = listener("agent", activation.agent, &config.sockets.agent)?;
-        let admin = listener("admin", activation.admin, &config.sockets.admin)?;
+        let agent = listener("agent", activation.agent, &config.sockets.agent, Audience::Everybody)?;
+        let admin = listener("admin", activation.admin, &config.sockets.admin, Audience::Group)?;
         let http = match (activation.metrics, config.http) {
             (Some(listener), _) => {
                 let failed = |source| StartError::Listener { name: "metrics", source };

@@ -9,37 +9,20 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use super::patience::Patience;
+use super::limits::Limits;
 use super::quota::{Quota, Share};
 use super::{STOPPING, connection};
 use crate::attest::Caller;
+use crate::rates::Rates;
 
 /// How long accepting rests when no descriptor or memory is left: at once it would only fail again.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many connections a socket's callers may have, and how long they may be silent.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    connections: usize,
-    connections_per_user: usize,
-    pub(super) patience: Patience,
-}
-
-impl Limits {
-    /// Of the admin socket.
-    pub(super) const ADMIN: Self = Self::new(64, 32);
-
-    /// So many connections in all, and so many of one user.
-    pub(crate) const fn new(connections: usize, connections_per_user: usize) -> Self {
-        let patience = Patience { preface: Duration::from_secs(5), silence: Duration::from_secs(30) };
-        Self { connections, connections_per_user, patience }
-    }
-}
-
 /// Serves `routes` on `listener` until `shutdown`, and then for [`STOPPING`] at most.
 pub(super) async fn serve(listener: UnixListener, routes: Routes, limits: Limits, shutdown: CancellationToken) {
     let routes = routes.prepare();
-    let quota = Quota::new(limits.connections, limits.connections_per_user);
+    let rates = Arc::new(Rates::new(limits.requests.in_all, limits.requests.per_caller));
+    let quota = Quota::new(limits.connections);
     let mut connections = JoinSet::new();
     let mut exhausted = false;
     loop {
@@ -51,8 +34,8 @@ pub(super) async fn serve(listener: UnixListener, routes: Routes, limits: Limits
                 Ok((stream, _)) => {
                     exhausted = false;
                     let Some((caller, share)) = admit(&stream, &quota) else { continue };
-                    let (routes, shutdown) = (routes.clone(), shutdown.clone());
-                    connections.spawn(connection::serve(stream, caller, share, routes, limits.patience, shutdown));
+                    let (routes, rates, shutdown) = (routes.clone(), Arc::clone(&rates), shutdown.clone());
+                    connections.spawn(connection::serve(stream, caller, share, routes, rates, limits.patience, shutdown));
                 }
                 Err(error) if is_exhaustion(&error) => {
                     if !exhausted {
@@ -76,11 +59,14 @@ fn admit(stream: &UnixStream, quota: &Arc<Quota>) -> Option<(Caller, Share)> {
     let caller = Caller::of(stream)
         .inspect_err(|error| tracing::debug!(%error, "a caller was gone before it was known"))
         .ok()?;
-    let share = quota.take(caller.uid());
-    if share.is_none() {
-        tracing::debug!(%caller, "refused a connection: too many are open");
+    match quota.take(caller.party()) {
+        Ok(share) => Some((caller, share)),
+        Err(full) => {
+            let setting = full.setting("connections", "connections_per_caller");
+            tracing::debug!(%caller, setting, "refused a connection: too many are open");
+            None
+        }
     }
-    Some((caller, share?))
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::follow::Follow;
-use super::connection::Peer;
+use super::connection::{Peer, peer};
+use super::limits::Cap;
 use super::quota::Quota;
 use super::{Context, status, stopping};
 use crate::attest::{Attestor, Denial};
@@ -32,11 +33,8 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a caller waits for an identity whose files have not been read yet: the daemon listens before it has read them all.
 const FIRST_READ_DEADLINE: Duration = Duration::from_secs(5);
 
-/// `Watch` streams in all, and of one user.
-const STREAMS: (usize, usize) = (16_384, 4096);
-
-/// Calls that look at every identity at once, in all and of one user.
-const LISTINGS: (usize, usize) = (8, 2);
+/// Calls that look at every identity at once.
+const LISTINGS: Cap<usize> = Cap { in_all: 8, per_caller: 2 };
 
 /// Identities of one listing that are decided on at once.
 const DECISIONS: usize = 8;
@@ -59,22 +57,27 @@ pub(super) struct AgentService {
 }
 
 impl AgentService {
-    pub(super) fn new(context: Context, attestor: Attestor, shutdown: CancellationToken) -> Self {
+    pub(super) fn new(
+        context: Context,
+        attestor: Arc<Attestor>,
+        streams: Cap<usize>,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             store: context.store,
             subscribers: context.subscribers,
             wanted: context.wanted,
-            attestor: Arc::new(attestor),
-            streams: Quota::new(STREAMS.0, STREAMS.1),
-            listings: Quota::new(LISTINGS.0, LISTINGS.1),
+            attestor,
+            streams: Quota::new(streams),
+            listings: Quota::new(LISTINGS),
             shutdown,
         }
     }
 
     /// The identities `peer` may have, by name, at most `limit` of them.
     async fn permitted(&self, peer: &Peer, limit: usize) -> Result<Vec<Arc<IdentityState>>, Status> {
-        let busy = || Status::resource_exhausted("too many listings at once: try again");
-        let _share = self.listings.take(peer.caller.uid()).ok_or_else(busy)?;
+        let busy = |_| Status::resource_exhausted("too many listings at once: try again");
+        let _share = self.listings.take(peer.caller.party()).map_err(busy)?;
         let wanted = Arc::clone(&self.wanted.borrow());
         let wanted = &*wanted;
         let all = self.store.all();
@@ -117,7 +120,7 @@ impl AgentService {
                 return Ok(state);
             }
             if !self.wanted.borrow().ids.contains(id) {
-                self.attestor.unknown(&peer.caller, id.name.as_str());
+                self.attestor.unknown(&peer.caller, id.name.as_str(), &self.wanted.borrow().pods);
                 return Err(self.unknown(peer, &id.name).await);
             }
             tokio::select! {
@@ -172,14 +175,16 @@ impl v1::agent_server::Agent for AgentService {
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let peer = peer(&request)?;
-        let share = self
-            .streams
-            .take(peer.caller.uid())
-            .ok_or_else(|| Status::resource_exhausted("too many Watch streams are open"))?;
+        let share = self.streams.take(peer.caller.party()).map_err(|full| {
+            let setting = full.setting("streams", "streams_per_caller");
+            Status::resource_exhausted(format!(
+                "too many Watch streams are open: `{setting}` of [limits] allows no more"
+            ))
+        })?;
         let mut requests = request.into_inner();
         let open = self.open(&mut requests).await?;
         let name: IdentityName = open.identity.parse().map_err(|error| {
-            self.attestor.unknown(&peer.caller, &open.identity);
+            self.attestor.unknown(&peer.caller, &open.identity, &self.wanted.borrow().pods);
             Status::invalid_argument(format!("{error}"))
         })?;
         let id = self.named(&peer, &name);
@@ -213,17 +218,13 @@ impl v1::agent_server::Agent for AgentService {
             peer,
             requests: Some(requests),
             told: follow::Told::Nothing,
+            granted: false,
             unanswered: follow::Unanswered::default(),
             shutdown: self.shutdown.clone(),
             _share: share,
         };
         Ok(Response::new(Box::pin(follow.into_stream())))
     }
-}
-
-/// Who sent the request.
-fn peer<T>(request: &Request<T>) -> Result<Arc<Peer>, Status> {
-    request.extensions().get::<Arc<Peer>>().cloned().ok_or_else(|| Status::internal("the caller is not known"))
 }
 
 fn refusal(id: &IdentityId, denial: &Denial) -> Status {

@@ -7,12 +7,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
 
 use super::patience::{GaveUp, Patience, Patient};
 use super::quota::Share;
 use crate::attest::Caller;
+use crate::rates::{Exceeded, Rates};
 
 /// How often a peer is asked whether it is still there.
 const PING: Duration = Duration::from_secs(10);
@@ -47,6 +49,21 @@ impl Peer {
     }
 }
 
+/// Who sent the request.
+pub(super) fn peer<T>(request: &tonic::Request<T>) -> Result<Arc<Peer>, Status> {
+    request.extensions().get::<Arc<Peer>>().cloned().ok_or_else(|| Status::internal("the caller is not known"))
+}
+
+fn too_often(exceeded: Exceeded) -> Status {
+    let setting = match exceeded {
+        Exceeded::InAll => "requests_per_second",
+        Exceeded::PerParty => "requests_per_second_per_caller",
+    };
+    Status::resource_exhausted(format!(
+        "too many requests: `{setting}` of [limits] allows no more; try again in a second"
+    ))
+}
+
 /// Serves `routes` to one caller until it closes, is silent for too long, or `shutdown` has ended its streams. Dropping the
 /// future closes the connection.
 pub(super) async fn serve(
@@ -54,15 +71,23 @@ pub(super) async fn serve(
     caller: Caller,
     share: Share,
     routes: Routes,
+    rates: Arc<Rates>,
     patience: Patience,
     shutdown: CancellationToken,
 ) {
     let gave_up = GaveUp::default();
     let io = TokioIo::new(Patient::new(stream, patience, gave_up.clone()));
     let peer = Arc::new(Peer { caller, gave_up });
-    let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+    let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        let allowed = rates.check(&peer.caller.party());
         request.extensions_mut().insert(Arc::clone(&peer));
-        request
+        let routes = routes.clone();
+        async move {
+            match allowed {
+                Ok(()) => routes.oneshot(request).await,
+                Err(exceeded) => Ok(too_often(exceeded).into_http()),
+            }
+        }
     });
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

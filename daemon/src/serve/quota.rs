@@ -1,45 +1,71 @@
-//! How much of something there may be at once: in all, and of one user.
+//! How much of something there may be at once: in all, and of one party.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts what is in use, in all and by user.
+use super::limits::Cap;
+use crate::attest::Party;
+
+/// Counts what is in use, in all and by party.
 #[derive(Debug)]
 pub(super) struct Quota {
-    total: usize,
-    per_user: usize,
+    cap: Cap<usize>,
     used: Mutex<Used>,
 }
 
 #[derive(Debug, Default)]
 struct Used {
-    total: usize,
-    by_user: HashMap<u32, usize>,
+    in_all: usize,
+    by_party: HashMap<Party, usize>,
 }
 
 /// One in use, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     quota: Arc<Quota>,
-    uid: u32,
+    party: Party,
+}
+
+/// There is no further one to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    InAll,
+    PerCaller,
+}
+
+impl Full {
+    /// The setting to raise: of that in all and that of one caller the one that is exhausted.
+    pub(super) fn setting(self, in_all: &'static str, per_caller: &'static str) -> &'static str {
+        match self {
+            Self::InAll => in_all,
+            Self::PerCaller => per_caller,
+        }
+    }
 }
 
 impl Quota {
-    /// At most `total` in use, and at most `per_user` of them by one user.
-    pub(super) fn new(total: usize, per_user: usize) -> Arc<Self> {
-        Arc::new(Self { total, per_user, used: Mutex::default() })
+    /// At most so many in use.
+    pub(super) fn new(cap: Cap<usize>) -> Arc<Self> {
+        Arc::new(Self { cap, used: Mutex::default() })
     }
 
-    /// One for this user; nothing where that would be one too many.
-    pub(super) fn take(self: &Arc<Self>, uid: u32) -> Option<Share> {
+    /// One for this party.
+    ///
+    /// # Errors
+    ///
+    /// That would be one too many.
+    pub(super) fn take(self: &Arc<Self>, party: Party) -> Result<Share, Full> {
         let mut used = self.used();
-        let of_user = used.by_user.get(&uid).copied().unwrap_or(0);
-        if used.total >= self.total || of_user >= self.per_user {
-            return None;
+        let of_party = used.by_party.get(&party).copied().unwrap_or(0);
+        if of_party >= self.cap.per_caller {
+            return Err(Full::PerCaller);
         }
-        used.total += 1;
-        used.by_user.insert(uid, of_user + 1);
-        Some(Share { quota: Arc::clone(self), uid })
+        if used.in_all >= self.cap.in_all {
+            return Err(Full::InAll);
+        }
+        used.in_all += 1;
+        used.by_party.insert(party.clone(), of_party + 1);
+        Ok(Share { quota: Arc::clone(self), party })
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -50,11 +76,11 @@ impl Quota {
 impl Drop for Share {
     fn drop(&mut self) {
         let mut used = self.quota.used();
-        used.total -= 1;
-        if let Some(of_user) = used.by_user.get_mut(&self.uid) {
-            *of_user -= 1;
-            if *of_user == 0 {
-                used.by_user.remove(&self.uid);
+        used.in_all -= 1;
+        if let Some(of_party) = used.by_party.get_mut(&self.party) {
+            *of_party -= 1;
+            if *of_party == 0 {
+                used.by_party.remove(&self.party);
             }
         }
     }
@@ -65,15 +91,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_user_cannot_take_what_is_left_for_the_others_and_what_is_dropped_is_free_again() {
-        let quota = Quota::new(3, 2);
-        let first = quota.take(1).unwrap();
-        let _second = quota.take(1).unwrap();
-        assert!(quota.take(1).is_none());
-        let _other = quota.take(2).unwrap();
-        assert!(quota.take(3).is_none());
+    fn one_party_cannot_take_what_is_left_for_the_others_and_what_is_dropped_is_free_again() {
+        let quota = Quota::new(Cap { in_all: 3, per_caller: 2 });
+        let first = quota.take(Party::User(1)).unwrap();
+        let _second = quota.take(Party::User(1)).unwrap();
+        assert_eq!(quota.take(Party::User(1)).unwrap_err(), Full::PerCaller);
+        let _other = quota.take(Party::Pod("1".into())).unwrap();
+        assert_eq!(quota.take(Party::User(3)).unwrap_err(), Full::InAll);
         drop(first);
-        assert!(quota.take(3).is_some());
-        assert_eq!(quota.used().by_user.len(), 2);
+        assert!(quota.take(Party::User(3)).is_ok());
+        assert_eq!(quota.used().by_party.len(), 2);
     }
 }

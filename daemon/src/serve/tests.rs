@@ -6,6 +6,7 @@ mod operators;
 
 use std::fs::Permissions;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -33,7 +34,7 @@ use tonic::{Status, Streaming};
 use v1::watch_request::Message as Ask;
 use v1::watch_response::Message as Answer;
 
-use super::{Context, DaemonInfo, Limits};
+use super::{Cap, Context, DaemonInfo, Limits};
 use crate::attest::{DecisionObserver, Reason};
 use crate::control::{Control, Request};
 use crate::store::Store;
@@ -96,7 +97,7 @@ impl DecisionObserver for Seen {
 
 impl Node {
     fn start() -> Self {
-        Self::start_with(Limits::new(100, 100))
+        Self::start_with(generous())
     }
 
     fn start_with(limits: Limits) -> Self {
@@ -274,6 +275,12 @@ impl Watched {
         };
         self.requests.send(request(Ask::Report(report))).await.unwrap();
     }
+}
+
+/// More than a test needs.
+fn generous() -> Limits {
+    let (cap, rate) = (Cap { in_all: 100, per_caller: 100 }, NonZeroU32::new(100_000).unwrap());
+    Limits::new(cap, cap, Cap { in_all: rate, per_caller: rate })
 }
 
 fn files() -> Files {

@@ -78,7 +78,9 @@ pub(super) enum SocketError {
     #[error("nobody listens on {0}: is evercertd running?")]
     NobodyListens(PathBuf),
     #[error(
-        "this process (uid {own}) may not connect to {socket}: put it into the group that owns the socket",
+        "this process (uid {own}) may not connect to {socket}, though everybody may connect to the socket evercertd makes: a directory \
+         on the way to it keeps this process out (`namei -l {socket}` shows which; its search permission, x, is missing), or a Linux \
+         security module does, such as SELinux or AppArmor",
         own = rustix::process::geteuid().as_raw()
     )]
     Forbidden { socket: PathBuf },

@@ -54,6 +54,8 @@ pub(super) struct Follow {
     /// Absent once the subscriber has said its last word; it may still listen.
     pub(super) requests: Option<Streaming<v1::WatchRequest>>,
     pub(super) told: Told,
+    /// Whether it has been given a key.
+    pub(super) granted: bool,
     pub(super) unanswered: Unanswered,
     pub(super) shutdown: CancellationToken,
     pub(super) _share: Share,
@@ -212,12 +214,17 @@ impl Follow {
             return Ok(Answer::Unchanged(v1::Unchanged { epoch: self.epoch, generation }));
         }
         let wanted = Arc::clone(&self.wanted.borrow());
-        if let Err(denial) = self.attestor.decide(&self.peer.caller, state, &wanted).await {
-            if denial.is_missing() && matches!(self.told, Told::Nothing) {
+        let grant = match self.attestor.decide(&self.peer.caller, state, &wanted).await {
+            Ok(grant) => grant,
+            Err(denial) if denial.is_missing() && matches!(self.told, Told::Nothing) => {
                 self.told = Told::Pending(Arc::clone(findings));
                 return Ok(Answer::Pending(v1::Pending { findings: on_the_wire(findings) }));
             }
-            return Err(denial);
+            Err(denial) => return Err(denial),
+        };
+        if self.deliver != v1::Deliver::Digest && snapshot.credential().is_some() && !self.granted {
+            self.granted = true;
+            self.attestor.granted(&self.peer.caller, &state.spec.id, &grant, &wanted.pods);
         }
         self.told = Told::Generation(generation, digest, Arc::clone(findings));
         self.unanswered.sent();

@@ -7,7 +7,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 fn impatient() -> Limits {
     let (preface, silence) = (Duration::from_millis(50), Duration::from_millis(300));
-    let mut limits = Limits::new(100, 100);
+    let mut limits = generous();
     limits.patience = Patience { preface, silence };
     limits
 }
@@ -46,7 +46,7 @@ async fn a_peer_that_answers_pings_stays() {
 
 #[tokio::test]
 async fn a_connection_too_many_is_closed_at_once() {
-    let node = Node::start_with(Limits::new(100, 2));
+    let node = Node::start_with(Limits { connections: Cap { in_all: 100, per_caller: 2 }, ..generous() });
     let mut first = [node.agent().await, node.agent().await];
     for agent in &mut first {
         agent.list(v1::ListRequest {}).await.unwrap();

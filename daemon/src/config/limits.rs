@@ -1,0 +1,85 @@
+//! `[limits]`: what callers may use up.
+
+use std::num::NonZeroU32;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::Problem;
+use super::file::unwritten;
+use crate::serve::{Cap, Limits as Served};
+
+/// The largest number that can be set.
+const MOST: u32 = 1_000_000;
+
+/// What callers may use up: in all, and one pod or one user of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    connections: Spanned<u32>,
+    connections_per_caller: Spanned<u32>,
+    streams: Spanned<u32>,
+    streams_per_caller: Spanned<u32>,
+    requests_per_second: Spanned<u32>,
+    requests_per_second_per_caller: Spanned<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: unwritten(4096),
+            connections_per_caller: unwritten(1024),
+            streams: unwritten(16_384),
+            streams_per_caller: unwritten(4096),
+            requests_per_second: unwritten(5000),
+            requests_per_second_per_caller: unwritten(500),
+        }
+    }
+}
+
+impl Limits {
+    /// What holds on the workload socket.
+    pub(crate) fn of_callers(&self) -> Served {
+        let cap = |(_, in_all, _, per_caller): Pair<'_>| Cap {
+            in_all: *in_all.get_ref() as usize,
+            per_caller: *per_caller.get_ref() as usize,
+        };
+        let [connections, streams, requests] = self.pairs();
+        // `check` has refused 0.
+        let rate = |number: &Spanned<u32>| NonZeroU32::new(*number.get_ref()).unwrap_or(NonZeroU32::MIN);
+        Served::new(cap(connections), cap(streams), Cap { in_all: rate(requests.1), per_caller: rate(requests.3) })
+    }
+
+    pub(super) fn check(&self) -> Result<Self, Spanned<Problem>> {
+        for (key, value, per_caller, share) in self.pairs() {
+            for (key, value) in [(key, value), (per_caller, share)] {
+                if !(1..=MOST).contains(value.get_ref()) {
+                    return Err(super::at(value, Problem::OutOfRange { key, least: "1", most: "1000000" }));
+                }
+            }
+            if share.get_ref() > value.get_ref() {
+                let written = [share, value].into_iter().find(|value| !value.span().is_empty());
+                let problem =
+                    Problem::ShareAboveWhole { per_caller, share: *share.get_ref(), key, whole: *value.get_ref() };
+                return Err(super::at(written.unwrap_or(value), problem));
+            }
+        }
+        Ok(self.clone())
+    }
+
+    fn pairs(&self) -> [Pair<'_>; 3] {
+        [
+            ("connections", &self.connections, "connections_per_caller", &self.connections_per_caller),
+            ("streams", &self.streams, "streams_per_caller", &self.streams_per_caller),
+            (
+                "requests_per_second",
+                &self.requests_per_second,
+                "requests_per_second_per_caller",
+                &self.requests_per_second_per_caller,
+            ),
+        ]
+    }
+}
+
+/// A key and its value in all, and for one caller.
+type Pair<'a> = (&'static str, &'a Spanned<u32>, &'static str, &'a Spanned<u32>);

@@ -1,0 +1,40 @@
+//! What callers of a socket may use up, and for how long they may be silent.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::patience::Patience;
+
+/// What callers may use up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at once.
+    pub(crate) connections: Cap<usize>,
+    /// `Watch` streams at once.
+    pub(crate) streams: Cap<usize>,
+    /// Requests a second.
+    pub(crate) requests: Cap<NonZeroU32>,
+    pub(super) patience: Patience,
+}
+
+/// So much in all, and so much of it for one caller: a pod, or a user of the node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cap<T> {
+    pub(crate) in_all: T,
+    pub(crate) per_caller: T,
+}
+
+impl Limits {
+    /// Of the admin socket. Each operator's stream of events is one connection.
+    pub(super) const ADMIN: Self = Self::new(
+        Cap { in_all: 64, per_caller: 32 },
+        Cap { in_all: 64, per_caller: 32 },
+        Cap { in_all: NonZeroU32::new(1000).unwrap(), per_caller: NonZeroU32::new(500).unwrap() },
+    );
+
+    /// Those of a configuration.
+    pub(crate) const fn new(connections: Cap<usize>, streams: Cap<usize>, requests: Cap<NonZeroU32>) -> Self {
+        let patience = Patience { preface: Duration::from_secs(5), silence: Duration::from_secs(30) };
+        Self { connections, streams, requests, patience }
+    }
+}

@@ -16,16 +16,25 @@ use zeroize::Zeroizing;
 use crate::v1;
 
 /// The update that carries `snapshot`; without the key where `deliver` says so.
-#[must_use]
-pub fn update_from_snapshot(epoch: u64, snapshot: &Snapshot, findings: &[Finding], deliver: v1::Deliver) -> v1::Update {
+///
+/// # Errors
+///
+/// The key is to be delivered and is not in memory.
+pub fn update_from_snapshot(
+    epoch: u64,
+    snapshot: &Snapshot,
+    findings: &[Finding],
+    deliver: v1::Deliver,
+) -> Result<v1::Update, KeyNotInMemory> {
     let credential = snapshot.credential();
-    let key = match deliver {
-        v1::Deliver::Digest => None,
-        v1::Deliver::Full | v1::Deliver::Unspecified => {
-            credential.map(|credential| v1::update::Key::Pkcs8(Bytes::from_owner(KeyOf(Arc::clone(credential)))))
+    let key = match (deliver, credential) {
+        (v1::Deliver::Digest, _) | (_, None) => None,
+        (v1::Deliver::Full | v1::Deliver::Unspecified, Some(credential)) => {
+            let key = credential.key().ok_or(KeyNotInMemory { generation: snapshot.generation() })?;
+            Some(v1::update::Key::Pkcs8(Bytes::from_owner(KeyBytes(Arc::clone(key)))))
         }
     };
-    v1::Update {
+    Ok(v1::Update {
         epoch,
         generation: snapshot.generation(),
         digest: snapshot.digest().as_bytes().to_vec(),
@@ -42,15 +51,27 @@ pub fn update_from_snapshot(epoch: u64, snapshot: &Snapshot, findings: &[Finding
         not_after: credential.map(|c| c.leaf().not_after.into()),
         renewal_due: snapshot.renewal_due().map(Into::into),
         findings: findings.iter().map(v1::Finding::from).collect(),
-    }
+    })
+}
+
+/// A snapshot's key was to be delivered and is not in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the private key of generation {generation} is not in memory: it has to be wanted before it can be delivered")]
+pub struct KeyNotInMemory {
+    /// The snapshot's generation.
+    pub generation: u64,
 }
 
 /// The bytes of a key where they are: what a message holds of it is no copy that would be left unwiped.
-struct KeyOf(Arc<Credential>);
+///
+/// So a key is wiped everywhere from the reading of its file to here. That ends at the encoder: the buffer that the message is
+/// encoded into, what HTTP/2 queues of it, the kernel's socket buffers and the memory of the subscriber hold copies that are
+/// freed without being wiped.
+struct KeyBytes(Arc<PrivateKey>);
 
-impl AsRef<[u8]> for KeyOf {
+impl AsRef<[u8]> for KeyBytes {
     fn as_ref(&self) -> &[u8] {
-        self.0.key().pkcs8()
+        self.0.pkcs8()
     }
 }
 

@@ -10,4 +10,4 @@ pub mod v1 {
     include!("generated/evercert.v1.rs");
 }
 
-pub use convert::{MalformedUpdate, snapshot_from_update, update_from_snapshot};
+pub use convert::{KeyNotInMemory, MalformedUpdate, snapshot_from_update, update_from_snapshot};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert_api::v1::{Deliver, Update, WatchResponse, watch_response};
-use evercert_api::{MalformedUpdate, snapshot_from_update, update_from_snapshot};
+use evercert_api::{KeyNotInMemory, MalformedUpdate, snapshot_from_update, update_from_snapshot};
 use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::snapshot::Snapshot;
@@ -28,7 +28,7 @@ fn snapshot(issued: &Issued) -> Snapshot {
 }
 
 fn update(issued: &Issued, deliver: Deliver) -> Update {
-    update_from_snapshot(EPOCH, &snapshot(issued), &[], deliver)
+    update_from_snapshot(EPOCH, &snapshot(issued), &[], deliver).unwrap()
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_snapshot_comes_out_as_it_went_in() {
     assert_eq!((after.generation(), after.digest()), (before.generation(), before.digest()));
     assert_eq!((after.bundles(), after.renewal_due()), (before.bundles(), before.renewal_due()));
     let (after, before) = (after.credential().unwrap(), before.credential().unwrap());
-    assert_eq!((after.chain(), after.key().pkcs8()), (before.chain(), before.key().pkcs8()));
+    assert_eq!((after.chain(), after.key().unwrap().pkcs8()), (before.chain(), before.key().unwrap().pkcs8()));
 }
 
 #[test]
@@ -53,6 +53,18 @@ fn a_key_crosses_only_where_it_was_asked_for() {
     assert!(holds_key(Deliver::Full) && !holds_key(Deliver::Digest));
     let without = update(&issued, Deliver::Digest);
     assert_eq!(snapshot_from_update(without).unwrap_err(), MalformedUpdate::ChainWithoutKey);
+}
+
+#[test]
+fn a_snapshot_whose_key_is_not_in_memory_crosses_only_where_no_key_is_asked_for() {
+    let issued = issued();
+    let bare = snapshot(&issued).without_key();
+    let refused = update_from_snapshot(EPOCH, &bare, &[], Deliver::Full).unwrap_err();
+    assert_eq!(refused, KeyNotInMemory { generation: 3 });
+    let digest = update_from_snapshot(EPOCH, &bare, &[], Deliver::Digest).unwrap();
+    assert_eq!(digest, update(&issued, Deliver::Digest));
+    let trusting = Snapshot::new(1, None, Bundles::default(), None);
+    assert_eq!(update_from_snapshot(EPOCH, &trusting, &[], Deliver::Full).unwrap().key, None);
 }
 
 #[test]

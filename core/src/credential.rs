@@ -1,8 +1,9 @@
-//! A chain and its private key.
+//! A chain and its private key, which is in memory only while somebody wants it.
 
 mod private_key;
 
 use std::fmt;
+use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 
@@ -11,10 +12,12 @@ pub use private_key::{PrivateKey, PrivateKeyError};
 use crate::certificate::{CertificateFacts, NotACertificate};
 
 /// A certificate chain, leaf first, and the private key of the leaf. That they belong together is admission's to prove.
+///
+/// The key may be absent: of an identity whose key nobody asks for, the chain alone stays in memory.
 pub struct Credential {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKey,
-    leaf: CertificateFacts,
+    chain: Arc<[CertificateDer<'static>]>,
+    key: Option<Arc<PrivateKey>>,
+    leaf: Arc<CertificateFacts>,
 }
 
 impl Credential {
@@ -25,7 +28,13 @@ impl Credential {
     /// The chain is empty, or its first certificate cannot be parsed.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKey) -> Result<Self, CredentialError> {
         let leaf = CertificateFacts::from_der(chain.first().ok_or(CredentialError::EmptyChain)?)?;
-        Ok(Self { chain, key, leaf })
+        Ok(Self { chain: chain.into(), key: Some(key.into()), leaf: leaf.into() })
+    }
+
+    /// The same credential without its key: it shares the chain. The key is wiped once nobody holds it any more.
+    #[must_use]
+    pub fn without_key(&self) -> Self {
+        Self { chain: Arc::clone(&self.chain), key: None, leaf: Arc::clone(&self.leaf) }
     }
 
     /// The chain, leaf first; never empty.
@@ -34,10 +43,10 @@ impl Credential {
         &self.chain
     }
 
-    /// The private key.
+    /// The private key; absent while it is not in memory.
     #[must_use]
-    pub fn key(&self) -> &PrivateKey {
-        &self.key
+    pub fn key(&self) -> Option<&Arc<PrivateKey>> {
+        self.key.as_ref()
     }
 
     /// The facts of the leaf.

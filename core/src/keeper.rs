@@ -14,6 +14,7 @@
 //! wake_at, clock was set → Job without a look ──────────────────────┘
 //! ```
 
+mod demand;
 mod ending;
 mod job;
 mod jobs;
@@ -34,6 +35,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::demand::Demand;
 use self::ending::{REQUESTS, Request};
 use self::pace::Pace;
 use self::system::{Machine, System};
@@ -42,6 +44,7 @@ use crate::digest::Digest;
 use crate::identity::IdentityId;
 use crate::spec::IdentitySpec;
 
+pub use self::demand::KeyRetention;
 pub use self::ending::EndOverlapError;
 pub use crate::lifecycle::{IdentityState, Reload, RetainedAnchor};
 pub use crate::material::{CertificateOnDisk, CrlOnDisk};
@@ -70,6 +73,8 @@ pub struct KeeperSettings {
     /// Where it is remembered until when anchors of a replaced `ca.crt` stay trusted; absent: that ends with the process. The
     /// directory is this keeper's alone, and is made if it is not there, with mode 0700.
     pub state_directory: Option<PathBuf>,
+    /// When private keys are kept in memory.
+    pub keys: KeyRetention,
 }
 
 impl KeeperSettings {
@@ -79,7 +84,7 @@ impl KeeperSettings {
 
 impl Default for KeeperSettings {
     fn default() -> Self {
-        Self { tick: Self::TICK, state_directory: None }
+        Self { tick: Self::TICK, state_directory: None, keys: KeyRetention::Always }
     }
 }
 
@@ -88,6 +93,7 @@ impl Default for KeeperSettings {
 pub struct Keeper {
     wanted: watch::Sender<Wanted>,
     requests: mpsc::Sender<Request>,
+    demand: Arc<Demand>,
 }
 
 impl Keeper {
@@ -109,14 +115,25 @@ impl Keeper {
     ) -> Self {
         let (wanted, changes) = watch::channel(Wanted::default());
         let (requests, receiver) = mpsc::channel(REQUESTS);
-        tokio::spawn(Task::new(system, pace, settings, observer, changes, receiver).run());
-        Self { wanted, requests }
+        let demand = Arc::new(Demand::default());
+        tokio::spawn(Task::new(system, pace, settings, observer, changes, receiver, Arc::clone(&demand)).run());
+        Self { wanted, requests, demand }
     }
 
     /// Keeps exactly these identities from now on: new ones are read at once, those not named are removed, unchanged ones
     /// are not touched. Of two with the same id the first is kept.
     pub fn keep(&self, specs: Vec<IdentitySpec>) {
         self.wanted.send_modify(|wanted| wanted.specs = Arc::new(specs));
+    }
+
+    /// Says whether the key of an identity is wanted, where keys are kept [`KeyRetention::OnDemand`]; otherwise it changes nothing.
+    /// The last word counts; saying it again changes nothing. One that is not kept has no key to be wanted, and one that is kept
+    /// from now on has a key that nobody wants yet. Does not block.
+    ///
+    /// A key that is wanted is read again: the state is shown with the same generation once it has it. One that is wanted no
+    /// longer is wiped, and the state shown without it.
+    pub fn want_keys(&self, id: &IdentityId, wanted: bool) {
+        self.demand.say(id, wanted);
     }
 
     /// Ends the overlap of an anchor that left a credential's own bundle, in one identity or in all that retain it: it is trusted

@@ -11,7 +11,11 @@
 //!
 //! Credential and bundle are judged and kept apart. Only the latest reading counts: a credential that is held is forgotten
 //! when the files change again, even where the newer set is rejected, since what is no longer on disk was taken back.
+//!
+//! While nobody wants the key it is wiped as soon as it is known to be the leaf's. What is published is the same generation with
+//! and without it.
 
+mod keys;
 mod overlap;
 
 use std::sync::Arc;
@@ -56,6 +60,8 @@ pub struct Lifecycle {
     recalled: bool,
     /// Whether what left that file is not what was last remembered.
     unremembered: bool,
+    /// Whether keys are wanted.
+    keeps_keys: bool,
     wake_at: Option<SystemTime>,
     state: Arc<IdentityState>,
 }
@@ -139,7 +145,7 @@ pub enum Reload {
 }
 
 impl Lifecycle {
-    /// An identity of which nothing is known yet.
+    /// An identity of which nothing is known yet; its keys stay in memory unless [`Lifecycle::keep_keys`] says otherwise.
     #[must_use]
     pub fn new(spec: Arc<IdentitySpec>) -> Self {
         let state = IdentityState {
@@ -163,6 +169,7 @@ impl Lifecycle {
             bundle_is_of_file: false,
             recalled: false,
             unremembered: false,
+            keeps_keys: true,
             wake_at: None,
             state: state.into(),
         }
@@ -195,7 +202,10 @@ impl Lifecycle {
 
     fn take(&mut self, event: Event, now: Now) -> Step {
         match event {
-            Event::Read { material, final_try } => {
+            Event::Read { mut material, final_try } => {
+                if !self.keeps_keys {
+                    material.forget_key();
+                }
                 let assessment = self.assess(&material, now.wall);
                 if !final_try && check::may_be_half_written(&assessment) {
                     return self.read_again(now);
@@ -243,6 +253,7 @@ impl Lifecycle {
     /// whether it did.
     fn settle(&mut self, mut material: Material, assessment: &Assessment, now: SystemTime) -> (Step, bool) {
         self.keep(assessment);
+        self.take_key(&material);
         if self.is_of(&material) {
             self.key_access = material.key_access().cloned();
         }
@@ -251,7 +262,8 @@ impl Lifecycle {
         if snapshot.is_some() {
             self.retain(self.trusted.overlap.clone().capped(now + self.longest()));
         }
-        let (findings, wake_at) = self.findings(&material, assessment, now);
+        let (mut findings, wake_at) = self.findings(&material, assessment, now);
+        findings.extend(self.lacks_key(snapshot.as_deref(), &material));
         let published = snapshot.as_ref().map(|snapshot| snapshot.generation()) != self.generation();
         let published_at = if published { Some(now) } else { self.state.published_at };
         let before = &self.state;
@@ -358,8 +370,10 @@ impl Lifecycle {
         let next = build(self.generation().unwrap_or(0) + 1);
         match current {
             Some(current) if current.digest() != next.digest() => Some(next),
-            Some(current) if current.renewal_due() != renewal_due => Some(build(current.generation())),
-            Some(current) => Some(Arc::clone(current)),
+            Some(current) if current.renewal_due() == renewal_due && current.is_complete() == next.is_complete() => {
+                Some(Arc::clone(current))
+            }
+            Some(current) => Some(build(current.generation())),
             None => Some(next),
         }
     }

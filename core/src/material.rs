@@ -83,7 +83,7 @@ pub(crate) enum Part<T> {
     Broken(Vec<Finding>),
 }
 
-/// A credential with the public key that its private key has.
+/// A credential with the public key that its private key has, which stays when the private key goes.
 #[derive(Clone)]
 pub(crate) struct KeyedCredential {
     pub(crate) credential: Arc<Credential>,
@@ -144,6 +144,23 @@ impl Material {
     pub(crate) fn holds(&self, credential: &Credential) -> bool {
         matches!(&self.credential, Part::Whole(keyed)
             if keyed.credential.chain() == credential.chain() && keyed.public_key == Some(keyed.leaf_public_key))
+    }
+
+    /// Wipes the private key. That it is the leaf's stays known.
+    pub(crate) fn forget_key(&mut self) {
+        if let Part::Whole(keyed) = &mut self.credential
+            && keyed.credential.key().is_some()
+        {
+            keyed.credential = Arc::new(keyed.credential.without_key());
+        }
+    }
+
+    /// The credential in the files if it is this one, with its key.
+    pub(crate) fn with_key(&self, credential: &Credential) -> Option<&Arc<Credential>> {
+        match &self.credential {
+            Part::Whole(keyed) if keyed.credential.key().is_some() && self.holds(credential) => Some(&keyed.credential),
+            _ => None,
+        }
     }
 
     /// Lets go of what other identities hold already, of the same file or another that is equal.
@@ -350,12 +367,12 @@ fn too_many(path: &Path, what: &str, found: usize, limit: usize) -> Finding {
 
 impl KeyedCredential {
     fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKey) -> Result<Self, CredentialError> {
+        let public_key = crypto::signing_key(&key)
+            .ok()
+            .and_then(|key| key.public_key().map(|public_key| Digest::fingerprint(&public_key)));
         let credential = Credential::new(chain, key)?;
         let leaf = certificate::parse(&credential.chain()[0])?;
         let leaf_public_key = Digest::fingerprint(leaf.public_key().raw);
-        let public_key = crypto::signing_key(credential.key())
-            .ok()
-            .and_then(|key| key.public_key().map(|public_key| Digest::fingerprint(&public_key)));
         Ok(Self { credential: Arc::new(credential), public_key, leaf_public_key })
     }
 }

@@ -34,6 +34,19 @@ impl Snapshot {
         Self { generation, digest, credential, bundles, renewal_due }
     }
 
+    /// The same generation without the credential's key.
+    #[must_use]
+    pub fn without_key(&self) -> Self {
+        let credential = self.credential.as_ref().map(|credential| Arc::new(credential.without_key()));
+        Self { credential, ..self.clone() }
+    }
+
+    /// Whether all that a subscriber is to be given is in memory: the credential's key, if there is a credential.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.credential.as_ref().is_none_or(|credential| credential.key().is_some())
+    }
+
     /// The number of this generation, counted from 1 within one run of the publisher.
     #[must_use]
     pub fn generation(&self) -> u64 {
@@ -46,7 +59,7 @@ impl Snapshot {
         self.digest
     }
 
-    /// Chain and key; absent for an identity that only trusts.
+    /// Chain and, while it is in memory, key; absent for an identity that only trusts.
     #[must_use]
     pub fn credential(&self) -> Option<&Arc<Credential>> {
         self.credential.as_ref()

@@ -69,8 +69,11 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
         () = signals.end() => return Ok(()),
     };
     let listeners = Listeners::bind(&config, activation).await?;
-    let settings =
-        KeeperSettings { tick: config.tick, state_directory: state::directory(config.state.as_deref()).await };
+    let settings = KeeperSettings {
+        tick: config.tick,
+        state_directory: state::directory(config.state.as_deref()).await,
+        ..KeeperSettings::default()
+    };
     Daemon::start(file, config, settings, listeners, jobs, hints, sources)?.run(signals).await
 }
 

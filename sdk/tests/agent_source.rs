@@ -95,7 +95,7 @@ async fn an_update_that_cannot_be_read_is_refused_and_the_last_good_stays() {
     stream.report().await;
 
     let second = snapshot(2);
-    let mut torn = update_from_snapshot(7, &second, &[], v1::Deliver::Full);
+    let mut torn = update_from_snapshot(7, &second, &[], v1::Deliver::Full).unwrap();
     torn.chain[0].truncate(20);
     stream.send(v1::watch_response::Message::Update(torn)).await;
     let report = stream.report().await;
@@ -401,7 +401,7 @@ impl Call {
     }
 
     async fn update(&self, epoch: u64, snapshot: &Snapshot) {
-        let update = update_from_snapshot(epoch, snapshot, &[], v1::Deliver::Full);
+        let update = update_from_snapshot(epoch, snapshot, &[], v1::Deliver::Full).unwrap();
         self.send(v1::watch_response::Message::Update(update)).await;
     }
 

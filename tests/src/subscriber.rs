@@ -75,7 +75,7 @@ impl Subscriber {
                 self.requests.send(WatchRequest { message: Some(Request::Report(report)) }).await.unwrap();
                 let snapshot = snapshot_from_update(update).unwrap();
                 if let Some(credential) = snapshot.credential() {
-                    let key = credential.key().as_der().clone_key();
+                    let key = credential.key().expect("a key that was asked for").as_der().clone_key();
                     CertifiedKey::from_der(credential.chain().to_vec(), key, &crypto::provider())
                         .and_then(|certified| certified.keys_match())
                         .expect("a published key is its leaf's");

@@ -112,6 +112,8 @@ checks! {
     Unparsable = "unparsable",
     /// The private key is not the leaf's.
     KeyMismatch = "key-mismatch",
+    /// The key of the served certificate is not in memory, and no longer on disk.
+    KeyNotInMemory = "key-not-in-memory",
     /// The key is of a kind or size that no handshake here can use.
     KeyUnsupported = "key-unsupported",
     /// The leaf is not the first certificate of the chain.

@@ -107,6 +107,11 @@ impl Handoff {
     pub(super) fn take(&self) -> Option<Lifecycle> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+
+    /// Changes it where it is, if nobody has taken it yet. Must not block.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Lifecycle) -> T) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(change)
+    }
 }
 
 impl Job {

@@ -24,7 +24,11 @@ impl Rolled {
 
     fn keeper(&self, specs: Vec<IdentitySpec>) -> (Keeper, Arc<Recorder>) {
         let recorder = Arc::new(Recorder::default());
-        let settings = KeeperSettings { tick: HOUR, state_directory: Some(self.state.path().to_owned()) };
+        let settings = KeeperSettings {
+            tick: HOUR,
+            state_directory: Some(self.state.path().to_owned()),
+            ..KeeperSettings::default()
+        };
         let observer = Arc::clone(&recorder) as Arc<dyn Observer>;
         let keeper = Keeper::start_on(Arc::clone(&self.system) as _, Pace::default(), settings, observer);
         keeper.keep(specs);

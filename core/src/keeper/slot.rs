@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::IdentityState;
+use super::demand::KeyRetention;
 use super::ending::{self, End};
 use super::job::{Handoff, Job, Look, Restless};
 use super::jobs::JobNumber;
@@ -41,6 +42,11 @@ pub(super) struct Slot {
     /// It waits for its turn.
     pub(super) queued: bool,
     wants: Wants,
+    retention: KeyRetention,
+    /// Whether keys stay in memory.
+    keeps_keys: bool,
+    /// That changed what is to be shown, while a job borrowed the lifecycle.
+    unshown: bool,
 }
 
 /// What an observer was shown last.
@@ -78,9 +84,13 @@ struct Wants {
 
 impl Slot {
     /// An identity whose files were never read.
-    pub(super) fn new(spec: Arc<IdentitySpec>) -> Self {
+    pub(super) fn new(spec: Arc<IdentitySpec>, retention: KeyRetention) -> Self {
+        let mut lifecycle = Lifecycle::new(Arc::clone(&spec));
+        let keeps_keys = retention == KeyRetention::Always;
+        // It has no state yet that could change.
+        let _ = lifecycle.keep_keys(keeps_keys);
         Self {
-            lifecycle: Whereabouts::Here(Box::new(Lifecycle::new(Arc::clone(&spec)))),
+            lifecycle: Whereabouts::Here(Box::new(lifecycle)),
             spec,
             stamp: None,
             restless: None,
@@ -92,6 +102,9 @@ impl Slot {
             shown: Shown::Nothing,
             queued: false,
             wants: Wants::default(),
+            retention,
+            keeps_keys,
+            unshown: false,
         }
     }
 
@@ -137,6 +150,30 @@ impl Slot {
     pub(super) fn time_passed(&mut self, now: Instant) {
         self.wants.since.get_or_insert(now);
         self.wants.time = true;
+    }
+
+    /// Its key is wanted, or no longer. True if there is another state to show.
+    pub(super) fn want_keys(&mut self, wanted: bool, now: Instant) -> bool {
+        if self.retention != KeyRetention::OnDemand || self.keeps_keys == wanted {
+            return false;
+        }
+        self.keeps_keys = wanted;
+        if wanted {
+            self.reread(now);
+        }
+        self.apply_keys()
+    }
+
+    /// Tells the lifecycle whether keys stay in memory. Where a job has it just now, that waits until it is given back.
+    fn apply_keys(&mut self) -> bool {
+        let keeps_keys = self.keeps_keys;
+        match &mut self.lifecycle {
+            Whereabouts::Here(lifecycle) => lifecycle.keep_keys(keeps_keys),
+            Whereabouts::Lent(_, handoff, _) => {
+                self.unshown |= handoff.change(|lifecycle| lifecycle.keep_keys(keeps_keys)).unwrap_or(false);
+                false
+            }
+        }
     }
 
     /// A retained anchor is to be let go of. Says where it is on disk instead, if that is all there is to it.
@@ -213,7 +250,8 @@ impl Slot {
             _ => return false,
         };
         let Some(lifecycle) = lifecycle else { return false };
-        self.lifecycle = Whereabouts::Here(Box::new(lifecycle));
+        // Whoever takes it back shows its state.
+        let _ = self.give_back(lifecycle);
         self.apply_spec();
         // The job may have been to tell it so.
         self.wants.time = true;
@@ -222,9 +260,10 @@ impl Slot {
         true
     }
 
-    /// A job brings the lifecycle back.
-    pub(super) fn give_back(&mut self, lifecycle: Lifecycle) {
+    /// A job brings the lifecycle back. True if there is another state to show, whatever the job says.
+    pub(super) fn give_back(&mut self, lifecycle: Lifecycle) -> bool {
         self.lifecycle = Whereabouts::Here(Box::new(lifecycle));
+        self.apply_keys() | std::mem::take(&mut self.unshown)
     }
 
     /// The identity is to be kept by this spec from now on.

@@ -1,6 +1,7 @@
 //! The keeper's one task.
 
 mod conclude;
+mod demand;
 mod overlap;
 mod tick;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::demand::{Demand, KeyRetention};
 use super::ending::{Ended, Endings, Request};
 use super::job::{Done, Shared};
 use super::jobs::Jobs;
@@ -45,6 +47,8 @@ pub(super) struct Task {
     wanted: watch::Receiver<Wanted>,
     requests: mpsc::Receiver<Request>,
     endings: Endings,
+    retention: KeyRetention,
+    demand: Arc<Demand>,
     shared: Arc<Shared>,
     rescans: u64,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
@@ -71,6 +75,7 @@ impl Task {
         observer: Arc<dyn Observer>,
         wanted: watch::Receiver<Wanted>,
         requests: mpsc::Receiver<Request>,
+        demand: Arc<Demand>,
     ) -> Self {
         let clock = system.now();
         Self {
@@ -81,6 +86,8 @@ impl Task {
             wanted,
             requests,
             endings: Endings::default(),
+            retention: settings.keys,
+            demand,
             shared: Arc::new(Shared {
                 store: settings.state_directory.map(OverlapStore::new),
                 interner: Interner::default(),
@@ -105,6 +112,7 @@ impl Task {
     pub(super) async fn run(mut self) {
         self.watching.open(&*self.system, &*self.observer);
         self.sweep_store();
+        let demand = Arc::clone(&self.demand);
         loop {
             self.dispatch();
             let pause = self.pause();
@@ -114,6 +122,7 @@ impl Task {
                     Err(_) => return,
                 },
                 Some(request) = self.requests.recv() => self.end_overlap(request),
+                () = demand.heard() => self.hear_demand(),
                 ready = self.watching.readable() => self.hear(ready),
                 Some(report) = self.reports.1.recv() => self.receive(report),
                 () = tokio::time::sleep(pause) => {}
@@ -197,7 +206,7 @@ impl Task {
     fn add(&mut self, spec: &IdentitySpec, now: Instant) -> SlotKey {
         self.last_key += 1;
         let key = SlotKey(self.last_key);
-        let mut slot = Slot::new(Arc::new(spec.clone()));
+        let mut slot = Slot::new(Arc::new(spec.clone()), self.retention);
         slot.reread(now);
         self.keys.insert(spec.id.clone(), key);
         self.slots.insert(key, slot);

@@ -566,6 +566,9 @@ proptest! {
 #[path = "overlap_tests.rs"]
 mod overlap_tests;
 
+#[path = "keys_tests.rs"]
+mod keys_tests;
+
 /// The mode and the number of the file whose access is on record.
 fn on_record(kept: &Kept) -> Option<(u32, u64)> {
     kept.lifecycle.state().key_access.as_ref().map(|record| (record.access.mode, record.id.inode))

@@ -220,6 +220,7 @@ impl v1::agent_server::Agent for AgentService {
             told: follow::Told::Nothing,
             granted: false,
             unanswered: follow::Unanswered::default(),
+            silent_until: None,
             shutdown: self.shutdown.clone(),
             _share: share,
         };

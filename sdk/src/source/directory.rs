@@ -260,7 +260,11 @@ impl DirectorySource {
         let (state, states) = watch::channel(unread);
         let (rejection, rejections) = watch::channel(None);
         let keeper = Keeper::start(
-            KeeperSettings { tick: settings.tick, state_directory: settings.state_directory.clone() },
+            KeeperSettings {
+                tick: settings.tick,
+                state_directory: settings.state_directory.clone(),
+                ..KeeperSettings::default()
+            },
             Arc::new(Mounted { origin, state, rejection }),
         );
         keeper.keep(vec![spec]);

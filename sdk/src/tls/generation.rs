@@ -18,6 +18,10 @@ use crate::tls::trust::Trust;
 /// The sequence of an identity's first generation.
 const FIRST: u64 = 1;
 
+/// Why a credential cannot be loaded that has no key.
+const WITHOUT_KEY: &str =
+    "its private key is not in memory; a process that serves or presents it has to open a source that delivers keys";
+
 /// One published generation, loaded: the credential as a key rustls signs with, and whom it trusts. Immutable and built whole; the
 /// rustls configs of servers and channels are built from it.
 #[derive(Clone)]
@@ -33,7 +37,7 @@ impl Generation {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Credential`]: the key is of a kind the crypto provider does not know, or is not the leaf's.
+    /// [`Refusal::Credential`]: the key is not in memory, of a kind the crypto provider does not know, or not the leaf's.
     /// [`Refusal::Bundle`]: no anchor of the bundle can be used.
     pub fn load(snapshot: Arc<Snapshot>) -> Result<Self, Refusal> {
         Self::following(snapshot, None, StaleCrls::default())
@@ -111,7 +115,8 @@ impl fmt::Debug for Generation {
 
 fn certified_key(credential: &Credential) -> Result<CertifiedKey, Refusal> {
     let refused = |error: rustls::Error| Refusal::Credential(error.to_string());
-    let key = crypto::signing_key(credential.key()).map_err(refused)?;
+    let key = credential.key().ok_or_else(|| Refusal::Credential(WITHOUT_KEY.to_owned()))?;
+    let key = crypto::signing_key(key).map_err(refused)?;
     let certified_key = CertifiedKey::new(credential.chain().to_vec(), key);
     match certified_key.keys_match() {
         // A provider that cannot tell is no reason to refuse: admission has compared the two already.

@@ -37,14 +37,14 @@ impl Task {
             slot.reread(now.monotonic);
         }
         if let Some(lifecycle) = lifecycle {
-            slot.give_back(lifecycle);
+            let keys_changed = slot.give_back(lifecycle);
             if Arc::ptr_eq(&spec, &slot.spec) {
-                self.conclude(key, looked, step, since, now);
+                self.conclude(key, looked, step, since, now, keys_changed);
             } else {
                 // What was read was read by the old spec; another look is wanted already, which may have to wait for its mount.
                 slot.apply_spec();
                 self.timers.wake(key, &mut slot.wake_at, step.and_then(|step| step.wake_at));
-                if slot.shown != Shown::Nothing && step.is_some_and(|step| step.changed) {
+                if slot.shown != Shown::Nothing && (keys_changed || step.is_some_and(|step| step.changed)) {
                     self.show(key);
                 }
             }
@@ -65,7 +65,15 @@ impl Task {
     }
 
     /// Takes what a look and the lifecycle gave, and shows it.
-    fn conclude(&mut self, key: SlotKey, looked: Option<Looked>, step: Option<Step>, since: Instant, now: Now) {
+    fn conclude(
+        &mut self,
+        key: SlotKey,
+        looked: Option<Looked>,
+        step: Option<Step>,
+        since: Instant,
+        now: Now,
+        keys_changed: bool,
+    ) {
         let Some(slot) = self.slots.get_mut(&key) else { return };
         let read = matches!(looked, Some(Looked::Read(_)));
         let again = step.as_ref().is_some_and(|step| step.read_again);
@@ -95,6 +103,7 @@ impl Task {
             }
             None => (false, None),
         };
+        let changed = changed || (keys_changed && slot.shown != Shown::Nothing);
         if changed || slot.shown == Shown::Unresponsive || (slot.shown == Shown::Nothing && read && !again) {
             self.show(key);
         }

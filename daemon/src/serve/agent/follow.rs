@@ -4,6 +4,9 @@
 //! is made from the state that is the latest then. So a subscriber that reads slowly, or not at all, skips generations and costs
 //! no queue here. Nor in its own connection, whose window may be megabytes wide: a subscriber that has left a few generations
 //! unanswered gets the next one when it reports, or after a while.
+//!
+//! The key of an identity comes into memory when the first subscriber is there that is to be given it, so a generation may have to
+//! wait for its key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +42,10 @@ const UNANSWERED: u32 = 4;
 /// How long such a subscriber waits for the next generation: it may be one that never reports.
 const UNANSWERED_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a subscriber waits for a generation's key before it is told why there is nothing yet. With the wait for an identity's
+/// first reading that stays below the 10 s that the SDK waits for an answer.
+const KEY_PATIENCE: Duration = Duration::from_secs(3);
+
 /// One subscriber, and what it has been told.
 pub(super) struct Follow {
     pub(super) epoch: u64,
@@ -57,6 +64,8 @@ pub(super) struct Follow {
     /// Whether it has been given a key.
     pub(super) granted: bool,
     pub(super) unanswered: Unanswered,
+    /// Until when it waits in silence for the key of a generation.
+    pub(super) silent_until: Option<Instant>,
     pub(super) shutdown: CancellationToken,
     pub(super) _share: Share,
 }
@@ -169,6 +178,7 @@ impl Follow {
             }
         };
         let pause = self.unanswered.pause();
+        let silent_until = self.silent_until.filter(|until| *until > Instant::now());
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => Next::Stopping,
@@ -176,22 +186,14 @@ impl Follow {
             changed = self.state.changed(), if pause.is_none() => changed.map_or(Next::Removed, |()| Next::Changed),
             said = said => Next::Said(said),
             () = sleep(DECIDE_AGAIN), if undecided => Next::LookAgain,
+            () = sleep_until(silent_until.unwrap_or_else(Instant::now)), if silent_until.is_some() => Next::LookAgain,
         }
     }
 
     /// What the subscriber has to be told of `state`, where it has not been told yet.
     async fn answer(&mut self, state: &IdentityState) -> Result<Option<Answer>, Denial> {
         let findings = &state.findings;
-        let Some(snapshot) = &state.snapshot else {
-            return Ok(match &self.told {
-                Told::Generation(..) => None,
-                Told::Pending(told) if told == findings => None,
-                Told::Nothing | Told::Pending(_) => {
-                    self.told = Told::Pending(Arc::clone(findings));
-                    Some(Answer::Pending(v1::Pending { findings: on_the_wire(findings) }))
-                }
-            });
-        };
+        let Some(snapshot) = &state.snapshot else { return Ok(self.pending(findings)) };
         let (generation, digest) = (snapshot.generation(), snapshot.digest());
         if let Told::Generation(told_generation, told_digest, told) = &mut self.told
             && (*told_generation, *told_digest) == (generation, digest)
@@ -202,23 +204,40 @@ impl Follow {
             *told = Arc::clone(findings);
             return Ok(Some(Answer::Findings(v1::Findings { findings: on_the_wire(findings) })));
         }
-        self.generation(snapshot, state).await.map(Some)
+        self.generation(snapshot, state).await
     }
 
-    /// A generation the subscriber has not seen, if it may have it.
-    async fn generation(&mut self, snapshot: &Snapshot, state: &IdentityState) -> Result<Answer, Denial> {
+    /// That there is nothing yet, where the subscriber has nothing and has not been told why.
+    fn pending(&mut self, findings: &Arc<[Finding]>) -> Option<Answer> {
+        match &self.told {
+            Told::Generation(..) => None,
+            Told::Pending(told) if told == findings => None,
+            Told::Nothing | Told::Pending(_) => {
+                self.told = Told::Pending(Arc::clone(findings));
+                Some(Answer::Pending(v1::Pending { findings: on_the_wire(findings) }))
+            }
+        }
+    }
+
+    /// A generation the subscriber has not seen, if it may have it and the key is in memory.
+    async fn generation(&mut self, snapshot: &Snapshot, state: &IdentityState) -> Result<Option<Answer>, Denial> {
         let (generation, digest, findings) = (snapshot.generation(), snapshot.digest(), &state.findings);
         // Only what the subscriber held when it came is known to be in its hands: what was sent since it may have refused.
         if self.held.take() == Some(digest) {
             self.told = Told::Generation(generation, digest, Arc::default());
-            return Ok(Answer::Unchanged(v1::Unchanged { epoch: self.epoch, generation }));
+            return Ok(Some(Answer::Unchanged(v1::Unchanged { epoch: self.epoch, generation })));
         }
+        let Ok(update) = update_from_snapshot(self.epoch, snapshot, findings, self.deliver) else {
+            let until = *self.silent_until.get_or_insert_with(|| Instant::now() + KEY_PATIENCE);
+            return Ok(if until <= Instant::now() { self.pending(findings) } else { None });
+        };
+        self.silent_until = None;
         let wanted = Arc::clone(&self.wanted.borrow());
         let grant = match self.attestor.decide(&self.peer.caller, state, &wanted).await {
             Ok(grant) => grant,
             Err(denial) if denial.is_missing() && matches!(self.told, Told::Nothing) => {
                 self.told = Told::Pending(Arc::clone(findings));
-                return Ok(Answer::Pending(v1::Pending { findings: on_the_wire(findings) }));
+                return Ok(Some(Answer::Pending(v1::Pending { findings: on_the_wire(findings) })));
             }
             Err(denial) => return Err(denial),
         };
@@ -228,7 +247,7 @@ impl Follow {
         }
         self.told = Told::Generation(generation, digest, Arc::clone(findings));
         self.unanswered.sent();
-        Ok(Answer::Update(update_from_snapshot(self.epoch, snapshot, findings, self.deliver)))
+        Ok(Some(Answer::Update(update)))
     }
 
     /// Whether findings are to be told beside the generation told last.

@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn update(epoch: u64, snapshot: &Snapshot) -> v1::WatchResponse {
-        let update = update_from_snapshot(epoch, snapshot, &[], v1::Deliver::Full);
+        let update = update_from_snapshot(epoch, snapshot, &[], v1::Deliver::Full).unwrap();
         v1::WatchResponse { message: Some(v1::watch_response::Message::Update(update)) }
     }
 

@@ -30,6 +30,13 @@ fn generation(authority: &Authority) -> Generation {
     Generation::load(Arc::new(Snapshot::new(1, Some(Arc::new(credential)), bundles, None))).unwrap()
 }
 
+#[test]
+fn a_credential_whose_key_is_not_in_memory_is_refused_in_a_sentence() {
+    let whole = generation(&Authority::new("root"));
+    let refused = Generation::load(Arc::new(whole.snapshot().without_key())).unwrap_err();
+    assert!(refused.to_string().contains("its private key is not in memory"), "{refused}");
+}
+
 fn serving(generation: &Generation) -> ServerHandshakes {
     let tls =
         ServerTls { versions: TlsVersions::Tls12And13, resumption: Resumption::PerGeneration, ..ServerTls::default() };

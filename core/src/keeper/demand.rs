@@ -1,0 +1,43 @@
+//! Whose keys are wanted, as the keeper's task is told.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::identity::IdentityId;
+
+/// When private keys are kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyRetention {
+    /// From the reading that brings them until they are replaced.
+    #[default]
+    Always,
+    /// While they are wanted: [`Keeper::want_keys`](super::Keeper::want_keys).
+    OnDemand,
+    /// Only until they are known to be the leaf's.
+    Never,
+}
+
+/// What was said of keys and the task has not taken in yet: of each identity the last word.
+#[derive(Debug, Default)]
+pub(super) struct Demand {
+    said: Mutex<HashMap<IdentityId, bool>>,
+    changed: Notify,
+}
+
+impl Demand {
+    pub(super) fn say(&self, id: &IdentityId, wanted: bool) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), wanted);
+        self.changed.notify_one();
+    }
+
+    /// Waits until something was said.
+    pub(super) async fn heard(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(super) fn take(&self) -> HashMap<IdentityId, bool> {
+        std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -7,8 +7,9 @@
 //! The rule `readers` gives an identity to whom the file system would give its key file: the caller's user and groups, as the
 //! kernel recorded them when it connected, are held against owner, group, mode and POSIX ACL of the key file (of the bundle file,
 //! where an identity has no key) and against the search permission of every directory on the way to it, symbolic links followed
-//! as they are now. Nothing is remembered: every decision looks at the file system anew, since a mode may change between two
-//! generations. It says nothing of callers with mounts or users of their own, and nothing of files on other file systems than
+//! as they are now. Every decision looks at the file system anew, since a mode may change between two generations. Where another
+//! file has taken the place of the one that was read, by a rotation that has not been read yet or by somebody who may write there,
+//! the caller has to be a reader of both. It says nothing of callers with mounts or users of their own, and nothing of files on other file systems than
 //! local ones, whose modes are not what decides.
 //!
 //! Not evaluated: capabilities other than root's, a Linux security module, idmapped mounts.
@@ -198,7 +199,11 @@ impl Attestor {
         match route {
             Err(_) => Err(unanswered()),
             Ok(Err(error)) => Err(Refusal::Failed { file: file.to_owned(), error }),
-            Ok(Ok(route)) => route.decide(caller),
+            Ok(Ok(route)) => match &state.key_access {
+                Some(record) => route.decide(caller, record),
+                None if state.snapshot.is_none() => route.decide_now(caller),
+                None => Err(Refusal::NoRecord { file: file.to_owned() }),
+            },
         }
     }
 

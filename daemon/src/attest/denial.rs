@@ -62,6 +62,20 @@ pub(crate) enum Refusal {
         path: PathBuf,
         permissions: Permissions,
     },
+    /// It could not have read what is served.
+    #[error(
+        "readers: {caller} may read {}, but could not read the file that what is served was read from ({permissions})", path.display()
+    )]
+    NotAReaderThen {
+        caller: Caller,
+        /// The file that is there now.
+        path: PathBuf,
+        /// Of the file that was there.
+        permissions: Permissions,
+    },
+    /// It is not known who could have read what is served.
+    #[error("readers: there is no record of who could read {} when it was read", file.display())]
+    NoRecord { file: PathBuf },
     /// It lives in a user namespace whose users have no number here.
     #[error("{rule}: uid {uid} stands for every user of a foreign user namespace, so it is nobody's")]
     UnknownUser { rule: Rule, uid: u32 },
@@ -162,13 +176,13 @@ impl Denial {
 impl Refusal {
     fn reason(&self) -> Reason {
         match self {
-            Self::NotAReader { .. } => Reason::NotAReader,
+            Self::NotAReader { .. } | Self::NotAReaderThen { .. } => Reason::NotAReader,
             Self::UnknownUser { .. } => Reason::UnknownUser,
             Self::OtherView | Self::Contained { .. } => Reason::OtherView,
             Self::FileSystem { .. } => Reason::FileSystem,
             Self::Missing { .. } => Reason::Missing,
             Self::Unanswered { .. } => Reason::Unanswered,
-            Self::NoFile | Self::Failed { .. } => Reason::Failed,
+            Self::NoFile | Self::NoRecord { .. } | Self::Failed { .. } => Reason::Failed,
             Self::Other { .. } | Self::Nobody { .. } => Reason::NotNamed,
         }
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use evercert_core::mount::Access;
 use rustix::io::Errno;
 
 use super::caller::Caller;
@@ -67,6 +68,12 @@ impl Permissions {
             Err(error) => return Err(error.into()),
         };
         Ok(Self { owner: metadata.uid(), group: metadata.gid(), mode: metadata.mode() & 0o7777, acl })
+    }
+
+    /// The permissions on record. An ACL that cannot be understood lets nobody do anything.
+    pub(super) fn on_record(access: &Access) -> Self {
+        let acl = access.acl.as_deref().map(|bytes| Acl::parse(bytes).unwrap_or_default());
+        Self { owner: access.owner, group: access.group, mode: access.mode, acl }
     }
 
     /// Whether `caller`, who is not root, may do what it wishes. The first class that fits the caller decides, even where a

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use evercert_core::mount::{FileId, KeyAccess};
+
 use super::caller::Caller;
 use super::denial::Refusal;
 use super::filesystem::Filesystem;
@@ -25,6 +27,8 @@ pub(super) struct Route {
     pub(super) file: PathBuf,
     /// Absent where the file is not there.
     pub(super) permissions: Option<Permissions>,
+    /// Which file it is; absent where it is not there.
+    pub(super) id: Option<FileId>,
     /// The first file system on the way whose permissions are not what decides, and what is there.
     pub(super) foreign: Option<(PathBuf, Filesystem)>,
 }
@@ -82,7 +86,7 @@ impl Route {
             let metadata = match fs::symlink_metadata(&next) {
                 Ok(metadata) => metadata,
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                    return Ok(Self { directories, file: next, permissions: None, foreign: crossed.foreign });
+                    return Ok(Self { directories, file: next, permissions: None, id: None, foreign: crossed.foreign });
                 }
                 Err(error) => return Err(error),
             };
@@ -104,8 +108,8 @@ impl Route {
                 directories.push((next.clone(), permissions));
                 here = next;
             } else if metadata.is_file() && ahead.is_empty() {
-                let (permissions, foreign) = (Some(permissions), crossed.foreign);
-                return Ok(Self { directories, file: next, permissions, foreign });
+                let (permissions, id, foreign) = (Some(permissions), Some(FileId::of(&metadata)), crossed.foreign);
+                return Ok(Self { directories, file: next, permissions, id, foreign });
             } else {
                 break;
             }
@@ -115,8 +119,22 @@ impl Route {
 }
 
 impl Route {
-    /// Whether the way and the file at its end let `caller`, who is not root, read.
-    pub(super) fn decide(&self, caller: &Caller) -> Result<(), Refusal> {
+    /// Whether the way and the file at its end let `caller`, who is not root, read. What is served was read from the file that is
+    /// in `record`: where that is not the one that is there now, both have to let the caller read.
+    pub(super) fn decide(&self, caller: &Caller, record: &KeyAccess) -> Result<(), Refusal> {
+        self.decide_now(caller)?;
+        if self.id.is_some_and(|id| id.is_certainly(&record.id)) {
+            return Ok(());
+        }
+        let permissions = Permissions::on_record(&record.access);
+        if permissions.grant(caller, Wish::Read) {
+            return Ok(());
+        }
+        Err(Refusal::NotAReaderThen { caller: caller.clone(), path: self.file.clone(), permissions })
+    }
+
+    /// Whether the way and the file that is there now let `caller` read.
+    pub(super) fn decide_now(&self, caller: &Caller) -> Result<(), Refusal> {
         let refusal = |path: &Path, permissions: &Permissions, wish| Refusal::NotAReader {
             caller: caller.clone(),
             wish,

@@ -25,7 +25,13 @@ fn permissions(owner: u32, group: u32, mode: u32) -> Permissions {
 /// A route through searchable directories to a file with these permissions.
 fn route(permissions: Option<Permissions>) -> Route {
     let root = super::tests::permissions(0, 0, 0o755);
-    Route { directories: vec![("/".into(), root)], file: "/etc/tls/x/tls.key".into(), permissions, foreign: None }
+    Route {
+        directories: vec![("/".into(), root)],
+        file: "/etc/tls/x/tls.key".into(),
+        permissions,
+        id: None,
+        foreign: None,
+    }
 }
 
 fn state(directory: &Path) -> IdentityState {
@@ -66,7 +72,7 @@ fn the_first_class_that_fits_the_caller_decides() {
 
 #[test]
 fn a_denial_names_the_rule_the_caller_the_file_and_its_mode() {
-    let denied = route(Some(permissions(0, 0, 0o400))).decide(&caller(1000, &[1000, 4])).unwrap_err();
+    let denied = route(Some(permissions(0, 0, 0o400))).decide_now(&caller(1000, &[1000, 4])).unwrap_err();
     assert_eq!(
         denied.to_string(),
         "readers: uid 1000 (gids 4, 1000) may not read /etc/tls/x/tls.key (owner 0:0, mode 0400)"
@@ -77,11 +83,11 @@ fn a_denial_names_the_rule_the_caller_the_file_and_its_mode() {
 fn a_directory_that_may_not_be_searched_stops_the_caller_whatever_the_file_allows() {
     let mut route = route(Some(permissions(0, 0, 0o644)));
     route.directories.push(("/etc/tls".into(), permissions(0, 0, 0o750)));
-    let denied = route.decide(&caller(1000, &[1000])).unwrap_err();
+    let denied = route.decide_now(&caller(1000, &[1000])).unwrap_err();
     assert_eq!(denied.to_string(), "readers: uid 1000 (gids 1000) may not search /etc/tls (owner 0:0, mode 0750)");
     // Nor does it learn whether the file is there.
     route.permissions = None;
-    assert!(matches!(route.decide(&caller(1000, &[])), Err(Refusal::NotAReader { .. })));
+    assert!(matches!(route.decide_now(&caller(1000, &[])), Err(Refusal::NotAReader { .. })));
 }
 
 impl DecisionObserver for () {

@@ -1,3 +1,5 @@
+use evercert_core::mount::{Access, FileId, KeyAccess};
+
 use super::*;
 use crate::pods::PodName;
 
@@ -144,11 +146,41 @@ async fn a_denial_says_what_would_allow_it() {
 #[test]
 fn readers_of_a_file_system_where_another_decides_are_not_let_in() {
     let mut route = route(Some(permissions(ALICE, 0, 0o444)));
-    assert!(route.decide(&caller(ALICE, &[])).is_ok());
+    assert!(route.decide_now(&caller(ALICE, &[])).is_ok());
     let foreign = super::super::filesystem::Filesystem::of(Path::new("/proc")).unwrap();
     route.foreign = Some(("/mnt/remote".into(), foreign));
-    let refused = route.decide(&caller(ALICE, &[])).unwrap_err().to_string();
+    let refused = route.decide_now(&caller(ALICE, &[])).unwrap_err().to_string();
     assert!(refused.starts_with("readers: /mnt/remote is on the file system 0x9fa0, of which"), "{refused}");
     let found = Route::to(Path::new("/proc/self/status")).unwrap();
     assert_eq!(found.foreign, Some(("/proc".into(), foreign)));
+}
+
+#[test]
+fn of_a_file_that_took_the_place_of_another_a_caller_has_to_be_a_reader_of_both() {
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("tls.key");
+    fs::set_permissions(home.path(), Mode::from_mode(0o711)).unwrap();
+    fs::write(&key, "").unwrap();
+    fs::set_permissions(&key, Mode::from_mode(0o444)).unwrap();
+    let found = Route::to(&key).unwrap();
+    let access = |mode, acl: Option<&[u8]>| Access { owner: 1, group: 1, mode, acl: acl.map(Into::into) };
+    let other = FileId { inode: found.id.unwrap().inode + 1, ..found.id.unwrap() };
+    let unborn = FileId { birth: None, ..found.id.unwrap() };
+    let reader = caller(ALICE, &[]);
+    for (id, access, lets_in) in [
+        (found.id.unwrap(), access(0o400, None), found.id.unwrap().birth.is_some()),
+        (other, access(0o400, None), false),
+        (other, access(0o404, None), true),
+        (unborn, access(0o400, None), false),
+        (other, access(0o444, Some(&[])), false),
+    ] {
+        let record = KeyAccess { id, access };
+        let decision = found.decide(&reader, &record);
+        assert_eq!(decision.is_ok(), lets_in, "{record:?}: {decision:?}");
+    }
+    // The other way round: who could read it then has to be able to now.
+    fs::set_permissions(&key, Mode::from_mode(0o400)).unwrap();
+    let owner = found.permissions.unwrap().owner;
+    let record = KeyAccess { id: other, access: access(0o444, None) };
+    assert!(Route::to(&key).unwrap().decide(&caller(owner + 1, &[]), &record).is_err());
 }

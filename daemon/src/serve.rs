@@ -13,6 +13,7 @@ mod connection;
 mod limits;
 mod patience;
 mod quota;
+mod standstill;
 mod status;
 mod trust;
 

@@ -37,7 +37,7 @@ async fn an_identity_that_is_not_waited_for_starts_without_a_daemon() {
 
 #[tokio::test]
 async fn a_name_that_no_daemon_can_publish_is_refused_without_waiting() {
-    let error = Identity::from_agent("no/name").await.unwrap_err().to_string();
-    assert!(error.contains("\"no/name\" is not an identity name"), "{error}");
-    assert!(Identity::from_agent("no/name").start_pending().is_err());
+    let error = Identity::from_agent("no name").await.unwrap_err().to_string();
+    assert!(error.contains("\"no name\" is not an identity name"), "{error}");
+    assert!(Identity::from_agent("no name").start_pending().is_err());
 }

@@ -2,20 +2,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::process::Command;
+use std::time::Duration;
 
 use evercert::Identity;
 use evercert::client::Endpoint;
 use evercert::source::DirectorySettings;
 use evercert::source::directory::Expectations;
+use evercert_api::v1::admin_client::AdminClient;
+use evercert_api::v1::event::Event;
 use evercert_api::v1::report::Outcome;
 use evercert_api::v1::watch_response::Message;
-use evercert_api::v1::{Deliver, IdentityStatus, RefusedCode, Subscriber as Shown, SubscriberState};
-use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf};
-use evercert_tests::daemon::{Daemon, Home, identity};
+use evercert_api::v1::{Deliver, EventsRequest, IdentityStatus, RefusedCode, Subscriber as Shown, SubscriberState};
+use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, Leaf};
+use evercert_tests::daemon::{Daemon, Home, connect, identity};
 use evercert_tests::service::serve;
 use evercert_tests::stream::LiveStream;
 use evercert_tests::subscriber::Subscriber;
 use evercert_tests::wait;
+use tokio::time::timeout;
 
 fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_evercertd-under-test"))
@@ -150,6 +154,35 @@ async fn what_only_the_service_rejects_is_seen_as_refused_and_why() {
     volume.swap(&good.files());
     until_serves(&service, &good).await;
     until_is(&daemon, SubscriberState::Settled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_behind_is_told_of_with_what_it_serves() {
+    let authority = Authority::new("root.example.org");
+    let (volume, home) = place(&authority);
+    let daemon = home.start().await;
+    // A copy that nobody rotates, as of a service whose mount is a `subPath`.
+    let stale = KubeletVolume::new(&Files::new());
+    let first = set(&authority);
+    stale.swap(&first.files());
+    volume.swap(&first.files());
+    let service = open(DirectorySettings::new(stale.path()).name("greeter"), &home).await;
+    until_is(&daemon, SubscriberState::Settled).await;
+    let mut admin = AdminClient::new(connect(home.admin_socket()).await.unwrap());
+    let mut events = admin.events(EventsRequest {}).await.unwrap().into_inner();
+
+    volume.swap(&set(&authority).files());
+    let behind = async {
+        loop {
+            let Some(Event::Identity(status)) = events.message().await.unwrap().unwrap().event else { continue };
+            match &status.subscribers[..] {
+                [one] if one.state() == SubscriberState::Behind => return one.reason.clone(),
+                _ => {}
+            }
+        }
+    };
+    let reason = timeout(Duration::from_secs(2), behind).await.expect("it is told within two seconds");
+    assert_eq!(reason, format!("it still serves {}", &service.status().digest.unwrap().to_string()[..12]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! `evercertd status`.
 
+pub(super) mod pod;
 pub(super) mod report;
 pub(super) mod text;
 

@@ -11,6 +11,7 @@ use evercert_api::v1;
 use v1::event::Event as Kind;
 
 use super::admin::{Socket, Unreachable};
+use super::status::pod::{Pod, title};
 use super::status::report::Identity;
 use super::status::{UNREACHABLE, block_on, text};
 
@@ -79,7 +80,8 @@ async fn connect(socket: &Socket) -> Result<tonic::Streaming<v1::Event>, Unreach
 /// What the reader has been shown.
 #[derive(Default)]
 struct Shown {
-    identities: HashMap<String, Identity>,
+    /// By the UID of the pod, where it has one, and name.
+    identities: HashMap<(Option<String>, String), Identity>,
 }
 
 impl Shown {
@@ -88,21 +90,28 @@ impl Shown {
         match event.event {
             Some(Kind::Identity(status)) => {
                 let identity = Identity::from(status);
-                let before = self.identities.get(&identity.name);
-                for change in changes::between(before, &identity, now) {
-                    say(&format!("{}: {change}", text::plain(&identity.name)))?;
+                let key = key(identity.pod.as_ref(), &identity.name);
+                let title = identity.title();
+                for change in changes::between(self.identities.get(&key), &identity, now) {
+                    say(&format!("{title}: {change}"))?;
                 }
-                self.identities.insert(identity.name.clone(), identity);
+                self.identities.insert(key, identity);
                 Ok(())
             }
             Some(Kind::Removed(name)) => {
-                self.identities.remove(&name);
-                say(&format!("{}: no longer kept", text::plain(&name)))
+                let pod = event.pod.map(Pod::from);
+                let known = self.identities.remove(&key(pod.as_ref(), &name));
+                let title = known.map_or_else(|| title(pod.as_ref(), &name), |known| known.title());
+                say(&format!("{title}: no longer kept"))
             }
             Some(Kind::Synced(_)) if self.identities.is_empty() => say("no identity is kept"),
             Some(Kind::Synced(_)) | None => Ok(()),
         }
     }
+}
+
+fn key(pod: Option<&Pod>, name: &str) -> (Option<String>, String) {
+    (pod.map(|pod| pod.uid.clone()), name.to_owned())
 }
 
 /// One line, with the time, at once: the output may be a pipe.

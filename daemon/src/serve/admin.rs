@@ -2,13 +2,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert_api::v1;
 use evercert_core::digest::Digest;
 use evercert_core::identity::IdentityId;
+use evercert_core::keeper::IdentityState;
 use futures_util::Stream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::info;
@@ -20,6 +23,9 @@ use crate::control::Stopping;
 /// How long changes are gathered before the identities are looked through for them: with many identities that change at
 /// once the work stays bounded.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// How often it is looked why a subscriber is behind, while one is: that its process was stopped is no event.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The service.
 pub(super) struct AdminService {
@@ -37,8 +43,10 @@ impl AdminService {
 impl v1::admin_server::Admin for AdminService {
     async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
         let Context { store, subscribers, info, .. } = &self.context;
-        let identities =
-            store.all().iter().map(|state| status::identity(state, &subscribers.of(&state.spec.id))).collect();
+        let wanted = Arc::clone(&self.context.wanted.borrow());
+        let identity =
+            |state: &Arc<IdentityState>| status::identity(state, &subscribers.of(&state.spec.id), &wanted.pods);
+        let identities = store.all().iter().map(identity).collect();
         let info = info.borrow().clone();
         Ok(Response::new(v1::StatusResponse {
             epoch: store.epoch(),
@@ -61,7 +69,7 @@ impl v1::admin_server::Admin for AdminService {
 
     async fn trust(&self, request: Request<v1::TrustRequest>) -> Result<Response<v1::TrustResponse>, Status> {
         let states = trust::asked_for(&self.context.store, &request.into_inner().identity)?;
-        Ok(Response::new(trust::retained(&states)))
+        Ok(Response::new(trust::retained(&states, &self.context.wanted.borrow().pods)))
     }
 
     async fn drop_anchor(
@@ -78,9 +86,7 @@ impl v1::admin_server::Admin for AdminService {
         let ended = self.context.control.end_overlap(anchor, identity).await.map_err(|Stopping| stopping())?;
         let identities = ended.map_err(|error| trust::refusal(&error))?;
         info!(%anchor, identities = identities.len(), "an operator ended the trust in an anchor that is no longer on disk");
-        Ok(Response::new(v1::DropAnchorResponse {
-            identities: identities.iter().map(|id| id.name.to_string()).collect(),
-        }))
+        Ok(Response::new(v1::DropAnchorResponse { identities: identities.iter().map(IdentityId::to_string).collect() }))
     }
 
     type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::Event, Status>> + Send>>;
@@ -92,6 +98,7 @@ impl v1::admin_server::Admin for AdminService {
             context: self.context.clone(),
             shutdown: self.shutdown.clone(),
             told: HashMap::new(),
+            look_again: Instant::now(),
             changed: VecDeque::new(),
             synced: false,
         };
@@ -110,11 +117,22 @@ struct Events {
     published: watch::Receiver<u64>,
     subscribed: watch::Receiver<u64>,
     shutdown: CancellationToken,
-    /// The revisions of each identity and of its subscribers that were told.
-    told: HashMap<IdentityId, (u64, u64)>,
+    told: HashMap<IdentityId, Told>,
     /// What is to be looked at again.
     changed: VecDeque<IdentityId>,
+    /// When the subscribers that are behind are looked at next.
+    look_again: Instant,
     synced: bool,
+}
+
+/// What was told of one identity.
+#[derive(PartialEq)]
+struct Told {
+    /// The revisions of the identity and of its subscribers.
+    revisions: (u64, u64),
+    /// Why each of those subscribers that are behind is.
+    reasons: Vec<(u64, String)>,
+    pod: Option<v1::Pod>,
 }
 
 impl Events {
@@ -124,19 +142,26 @@ impl Events {
         }
         loop {
             while let Some(id) = self.changed.pop_front() {
-                if let Some(kind) = self.tell(&id) {
-                    return Ok(event(kind));
+                if let Some(event) = self.tell(&id) {
+                    return Ok(event);
                 }
             }
             if !self.synced {
                 self.synced = true;
-                return Ok(event(Kind::Synced(v1::Synced {})));
+                return Ok(event(Kind::Synced(v1::Synced {}), None));
             }
+            let is_one_behind = self.told.values().any(|told| !told.reasons.is_empty());
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Err(stopping()),
                 Ok(()) = self.published.changed() => {}
                 Ok(()) = self.subscribed.changed() => {}
+                () = tokio::time::sleep_until(self.look_again), if is_one_behind => {
+                    self.look_again = Instant::now() + LOOK_AGAIN;
+                    let behind = self.told.iter().filter(|(_, told)| !told.reasons.is_empty());
+                    self.changed.extend(behind.map(|(id, _)| id.clone()));
+                    continue;
+                }
             }
             tokio::time::sleep(GATHER).await;
             self.look();
@@ -155,29 +180,39 @@ impl Events {
             .map(|(revision, state)| (state.spec.id.clone(), revision))
             .collect();
         let removed = self.told.keys().filter(|id| !now.contains_key(id)).cloned();
-        let changed = now
-            .iter()
-            .filter(|(id, revision)| self.told.get(id) != Some(&(**revision, self.context.subscribers.revision(id))));
+        let changed = now.iter().filter(|(id, revision)| {
+            self.told.get(id).map(|told| told.revisions) != Some((**revision, self.context.subscribers.revision(id)))
+        });
         let mut changed: Vec<_> = changed.map(|(id, _)| id.clone()).chain(removed).collect();
         changed.sort_unstable();
         self.changed.extend(changed);
     }
 
     /// The state of one identity as it is now; nothing where that was told before.
-    fn tell(&mut self, id: &IdentityId) -> Option<Kind> {
+    fn tell(&mut self, id: &IdentityId) -> Option<v1::Event> {
         // The subscribers are read after their revision, so a change in between is told again, not missed.
         let subscribed = self.context.subscribers.revision(id);
         let Some((published, state)) = self.context.store.revised(id) else {
-            return self.told.remove(id).map(|_| Kind::Removed(id.name.to_string()));
+            // What the pod was called may be forgotten by now.
+            let told = self.told.remove(id)?;
+            return Some(event(Kind::Removed(id.name.to_string()), told.pod));
         };
-        let revisions = (published, subscribed);
-        if self.told.insert(id.clone(), revisions) == Some(revisions) {
+        let wanted = Arc::clone(&self.context.wanted.borrow());
+        let status = status::identity(&state, &self.context.subscribers.of(id), &wanted.pods);
+        let behind = status.subscribers.iter().filter(|subscriber| !subscriber.reason.is_empty());
+        let told = Told {
+            revisions: (published, subscribed),
+            reasons: behind.map(|subscriber| (subscriber.id, subscriber.reason.clone())).collect(),
+            pod: status.pod.clone(),
+        };
+        if self.told.get(id) == Some(&told) {
             return None;
         }
-        Some(Kind::Identity(status::identity(&state, &self.context.subscribers.of(id))))
+        self.told.insert(id.clone(), told);
+        Some(event(Kind::Identity(status), None))
     }
 }
 
-fn event(kind: Kind) -> v1::Event {
-    v1::Event { at: Some(SystemTime::now().into()), event: Some(kind), pod: None }
+fn event(kind: Kind, pod: Option<v1::Pod>) -> v1::Event {
+    v1::Event { at: Some(SystemTime::now().into()), event: Some(kind), pod }
 }

@@ -6,8 +6,11 @@ use evercert_api::v1;
 use evercert_core::bundle::Bundles;
 use evercert_core::check::Finding;
 use evercert_core::credential::Credential;
+use evercert_core::identity::{IdentityId, Scope};
 use evercert_core::keeper::{CrlOnDisk, IdentityState, RetainedAnchor};
 
+use super::standstill;
+use crate::pods::PodNames;
 use crate::subscribers::{SubscriberState, SubscriberStatus};
 
 /// What a workload may know of an identity it may have.
@@ -24,10 +27,11 @@ pub(super) fn summary(state: &IdentityState) -> v1::IdentitySummary {
 }
 
 /// What an operator may know.
-pub(super) fn identity(state: &IdentityState, subscribers: &[SubscriberStatus]) -> v1::IdentityStatus {
+pub(super) fn identity(state: &IdentityState, subscribers: &[SubscriberStatus], pods: &PodNames) -> v1::IdentityStatus {
     let v1::IdentitySummary { identity, generation, digest, leaf, renewal_due, findings } = summary(state);
     let snapshot = state.snapshot.as_deref();
     let chain = snapshot.and_then(|snapshot| snapshot.credential()).map_or(0, |credential| chain_length(credential));
+    let mut looks = standstill::LOOKED_AT;
     let anchors = snapshot.and_then(|snapshot| snapshot.bundles().own.as_ref()).map_or(0, |own| own.anchors().len());
     v1::IdentityStatus {
         identity,
@@ -40,7 +44,7 @@ pub(super) fn identity(state: &IdentityState, subscribers: &[SubscriberStatus]) 
         published: state.published_at.filter(|_| snapshot.is_some()).map(Into::into),
         renewal_due,
         findings,
-        subscribers: subscribers.iter().map(subscriber).collect(),
+        subscribers: subscribers.iter().map(|status| subscriber(status, &mut looks, pods)).collect(),
         files: state
             .spec
             .files
@@ -52,8 +56,22 @@ pub(super) fn identity(state: &IdentityState, subscribers: &[SubscriberStatus]) 
         retained: state.overlap.iter().map(retained).collect(),
         crls: state.crls.iter().map(crl).collect(),
         federated: snapshot.map(|snapshot| federated(snapshot.bundles())).unwrap_or_default(),
-        pod: None,
+        pod: pod_of(&state.spec.id, pods),
     }
+}
+
+/// The pod whose volume an identity is.
+pub(super) fn pod_of(id: &IdentityId, pods: &PodNames) -> Option<v1::Pod> {
+    match &id.scope {
+        Scope::Node => None,
+        Scope::Pod(uid) => Some(pod(uid, pods)),
+    }
+}
+
+fn pod(uid: &str, pods: &PodNames) -> v1::Pod {
+    let (namespace, name) =
+        pods.get(uid).map(|pod| (pod.namespace.to_string(), pod.name.to_string())).unwrap_or_default();
+    v1::Pod { uid: uid.to_owned(), namespace, name }
 }
 
 pub(super) fn retained(anchor: &RetainedAnchor) -> v1::RetainedAnchor {
@@ -82,7 +100,15 @@ fn chain_length(credential: &Credential) -> usize {
     credential.chain().len()
 }
 
-fn subscriber(status: &SubscriberStatus) -> v1::Subscriber {
+/// `looks` is how many processes may still be looked at.
+fn subscriber(status: &SubscriberStatus, looks: &mut usize, pods: &PodNames) -> v1::Subscriber {
+    let mut reason = status.reason.clone();
+    if status.state.is_behind() && *looks > 0 {
+        *looks -= 1;
+        if let Some(standstill) = standstill::of(status) {
+            reason = format!("{standstill}; {reason}");
+        }
+    }
     v1::Subscriber {
         id: status.id,
         pid: status.subscriber.pid,
@@ -94,8 +120,8 @@ fn subscriber(status: &SubscriberStatus) -> v1::Subscriber {
         report: status.report.clone(),
         state: v1::SubscriberState::from(status.state).into(),
         behind_since: status.behind_since.map(Into::into),
-        pod: None,
-        reason: String::new(),
+        pod: status.subscriber.pod.as_deref().map(|uid| pod(uid, pods)),
+        reason,
     }
 }
 

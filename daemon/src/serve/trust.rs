@@ -7,12 +7,13 @@ use evercert_core::keeper::{EndOverlapError, IdentityState};
 use tonic::Status;
 
 use super::{status, stopping};
+use crate::pods::PodNames;
 use crate::store::Store;
 
 /// How many names of other identities an error lists.
 const NAMED_IN_ERRORS: usize = 20;
 
-/// The identities that are meant: the one of that name; all where it is empty.
+/// The identities that are meant: the one of the node with that name, or the one of a pod as `pod/UID/NAME`; all where it is empty.
 ///
 /// # Errors
 ///
@@ -22,9 +23,10 @@ pub(super) fn asked_for(store: &Store, name: &str) -> Result<Vec<Arc<IdentitySta
     if name.is_empty() {
         return Ok(states);
     }
-    let all: Vec<_> = states.iter().map(|state| state.spec.id.name.clone()).collect();
-    states.retain(|state| state.spec.id.name.as_str() == name);
-    if states.is_empty() { Err(unknown(name, all.iter().map(|name| name.as_str()))) } else { Ok(states) }
+    let all: Vec<_> = states.iter().map(|state| state.spec.id.to_string()).collect();
+    let mut names = all.iter();
+    states.retain(|_| names.next().is_some_and(|known| known == name));
+    if states.is_empty() { Err(unknown(name, all.iter().map(String::as_str))) } else { Ok(states) }
 }
 
 fn unknown<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Status {
@@ -37,13 +39,13 @@ fn unknown<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Status {
 }
 
 /// What they retain.
-pub(super) fn retained(states: &[Arc<IdentityState>]) -> v1::TrustResponse {
+pub(super) fn retained(states: &[Arc<IdentityState>], pods: &PodNames) -> v1::TrustResponse {
     let retaining = states.iter().filter(|state| !state.overlap.is_empty());
     let identities = retaining.map(|state| v1::IdentityTrust {
         identity: state.spec.id.name.to_string(),
         scope: state.spec.id.scope.label().to_owned(),
         retained: state.overlap.iter().map(status::retained).collect(),
-        pod: None,
+        pod: status::pod_of(&state.spec.id, pods),
     });
     v1::TrustResponse { identities: identities.collect() }
 }

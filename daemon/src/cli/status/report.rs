@@ -6,6 +6,8 @@ use evercert_api::v1;
 use evercert_core::clock::rfc3339;
 use serde::{Serialize, Serializer};
 
+use super::pod::{Pod, title};
+
 /// How long a subscriber may take to put a generation to use before that counts as wrong.
 const BEHIND_GRACE: Duration = Duration::from_secs(60);
 
@@ -20,6 +22,9 @@ pub(crate) struct StatusReport {
     pub(crate) ready: bool,
     /// Why the last reload of the configuration failed.
     pub(crate) config_error: Option<String>,
+    /// `publisher`, or `observer`: one that hands keys to nobody.
+    pub(crate) mode: &'static str,
+    /// Those of the node first, then by pod.
     pub(crate) identities: Vec<Identity>,
 }
 
@@ -29,6 +34,8 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     /// `node` or `pod`.
     pub(crate) scope: String,
+    /// The pod whose volume it is; null for one of the node.
+    pub(crate) pod: Option<Pod>,
     /// The published generation.
     pub(crate) generation: Option<u64>,
     /// SHA-256 of the published chain and bundles.
@@ -141,6 +148,10 @@ pub(crate) struct Subscriber {
     pub(crate) reported_generation: Option<u64>,
     /// Why it cannot use the published generation.
     pub(crate) refused: Option<String>,
+    /// Why it is behind, or cannot use the published generation: a sentence.
+    pub(crate) reason: Option<String>,
+    /// The pod it runs in; null for a process of the node.
+    pub(crate) pod: Option<Pod>,
     /// How many of its connections are older than what it reported last.
     pub(crate) connections_on_older: u32,
     /// The end of the leaf that its new handshakes use.
@@ -175,6 +186,11 @@ impl StatusReport {
 }
 
 impl Identity {
+    /// What people call it.
+    pub(crate) fn title(&self) -> String {
+        title(self.pod.as_ref(), &self.name)
+    }
+
     fn is_well(&self, now: SystemTime) -> bool {
         let expired = self.leaf.as_ref().and_then(|leaf| leaf.not_after.0).is_some_and(|end| end < now);
         self.generation.is_some()
@@ -198,13 +214,20 @@ impl Subscriber {
 
 impl From<v1::StatusResponse> for StatusReport {
     fn from(status: v1::StatusResponse) -> Self {
+        let mode = match status.mode() {
+            v1::Mode::Observer => "observer",
+            v1::Mode::Publisher | v1::Mode::Unspecified => "publisher",
+        };
+        let mut identities: Vec<_> = status.identities.into_iter().map(Identity::from).collect();
+        identities.sort_by(|one, other| (&one.pod, &one.name).cmp(&(&other.pod, &other.name)));
         Self {
             version: status.version,
             epoch: format!("{:016x}", status.epoch),
             started: Moment::of(status.started),
             ready: status.ready,
             config_error: some(status.config_error),
-            identities: status.identities.into_iter().map(Identity::from).collect(),
+            mode,
+            identities,
         }
     }
 }
@@ -216,6 +239,7 @@ impl From<v1::IdentityStatus> for Identity {
         Self {
             name: status.identity,
             scope: status.scope,
+            pod: status.pod.map(Pod::from),
             generation: is_published.then_some(status.generation),
             digest: some(hex(&status.digest)),
             published: Moment::of(status.published),
@@ -317,6 +341,8 @@ impl From<v1::Subscriber> for Subscriber {
             },
             reported_generation: report.map(|report| report.generation),
             refused: report.and_then(refused),
+            reason: some(subscriber.reason),
+            pod: subscriber.pod.map(Pod::from),
             connections_on_older: report.map_or(0, |report| report.connections_on_older),
             not_after: Moment(report.and_then(|report| SystemTime::try_from(report.not_after?).ok())),
             id: subscriber.id,

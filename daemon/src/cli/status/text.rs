@@ -14,7 +14,10 @@ pub(crate) fn status(report: &StatusReport, now: SystemTime) -> String {
     let mut text = String::new();
     let ready = if report.ready { "ready" } else { "not ready" };
     let started = report.started.0.map_or_else(String::new, |started| format!(", started {}", relative(started, now)));
-    line(&mut text, &format!("evercertd {}: {ready}, {}{started}", report.version, identities(report)));
+    line(
+        &mut text,
+        &format!("evercertd {} ({}): {ready}, {}{started}", report.version, report.mode, identities(report)),
+    );
     if let Some(error) = &report.config_error {
         line(&mut text, &format!("the configuration was not reloaded: {}", plain(error)));
     }
@@ -33,7 +36,7 @@ fn identities(report: &StatusReport) -> String {
 }
 
 fn block(text: &mut String, identity: &Identity, now: SystemTime) {
-    line(text, &plain(&identity.name));
+    line(text, &identity.title());
     let generation = match (identity.generation, &identity.digest) {
         (Some(generation), Some(digest)) => {
             let digest = digest.get(..DIGEST).unwrap_or(digest);
@@ -115,16 +118,21 @@ pub(crate) fn sentence(finding: &Finding) -> String {
 /// A subscriber's name in one line.
 pub(crate) fn who(subscriber: &Subscriber) -> String {
     let command = if subscriber.command.is_empty() { "?".to_owned() } else { plain(&subscriber.command) };
-    format!("{command} (pid {}, uid {})", subscriber.pid, subscriber.uid)
+    let pod = subscriber.pod.as_ref().map_or_else(String::new, |pod| format!(" in {}", pod.title()));
+    format!("{command} (pid {}, uid {}){pod}", subscriber.pid, subscriber.uid)
 }
 
 /// What a subscriber does with what is published.
 pub(crate) fn doing(subscriber: &Subscriber, now: SystemTime) -> String {
     let since = subscriber.behind_since.0.map_or_else(String::new, |since| format!(" since {}", relative(since, now)));
     match subscriber.state {
-        "behind" => format!("behind{since}"),
+        "behind" => {
+            let why = subscriber.reason.as_ref().map_or_else(String::new, |reason| format!(": {}", plain(reason)));
+            format!("behind{since}{why}")
+        }
         "refused" => {
-            format!("refused{since}: {}", plain(subscriber.refused.as_deref().unwrap_or("no reason given")))
+            let why = subscriber.reason.as_deref().or(subscriber.refused.as_deref());
+            format!("refused{since}: {}", plain(why.unwrap_or("no reason given")))
         }
         "current" if subscriber.connections_on_older > 0 => {
             format!("current, settling: {}", older(subscriber.connections_on_older.into()))

@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(value_name = "FINGERPRINT")]
     anchor: Fingerprint,
 
-    /// Only in this identity
+    /// Only in this identity: NAME, or pod/UID/NAME for one of a pod
     #[arg(long, value_name = "NAME")]
     identity: Option<String>,
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Failure;
 use crate::cli::admin::{DEADLINE, Socket};
 use crate::cli::status::block_on;
+use crate::cli::status::pod::{Pod, title};
 use crate::cli::status::report::Retained;
 use crate::cli::status::text::{plain, until};
 
@@ -21,7 +22,7 @@ Examples:
 
 Exit status: 0 shown, 1 no identity has that name, 2 the daemon cannot be reached.")]
 pub(super) struct Args {
-    /// Only this identity
+    /// Only this identity: NAME, or pod/UID/NAME for one of a pod
     #[arg(long, value_name = "NAME")]
     identity: Option<String>,
 
@@ -45,6 +46,8 @@ struct Identity {
     name: String,
     /// `node` or `pod`.
     scope: String,
+    /// The pod whose volume it is; null for one of the node.
+    pod: Option<Pod>,
     retained: Vec<Retained>,
 }
 
@@ -75,7 +78,7 @@ fn text(report: &Report, now: SystemTime) -> String {
     let mut text = String::new();
     for identity in &report.identities {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", plain(&identity.name));
+        let _ = writeln!(text, "{}", title(identity.pod.as_ref(), &identity.name));
         for anchor in &identity.retained {
             let until = until(anchor.until, now);
             let _ = writeln!(
@@ -95,9 +98,12 @@ impl From<v1::TrustResponse> for Report {
         let identities = response.identities.into_iter().map(|identity| Identity {
             name: identity.identity,
             scope: identity.scope,
+            pod: identity.pod.map(Pod::from),
             retained: identity.retained.into_iter().map(Retained::from).collect(),
         });
-        Self { identities: identities.collect() }
+        let mut identities: Vec<_> = identities.collect();
+        identities.sort_by(|one, other| (&one.pod, &one.name).cmp(&(&other.pod, &other.name)));
+        Self { identities }
     }
 }
 
@@ -118,7 +124,7 @@ mod tests {
             not_after: Moment(None),
             until: Moment(Some(now + Duration::from_secs(3 * 3600))),
         };
-        let identity = Identity { name: "x".to_owned(), scope: "node".to_owned(), retained: vec![retained] };
+        let identity = Identity { name: "x".to_owned(), scope: "node".to_owned(), pod: None, retained: vec![retained] };
         let report = Report { identities: vec![identity] };
         assert_eq!(
             text(&report, now),

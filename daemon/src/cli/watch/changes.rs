@@ -33,8 +33,8 @@ pub(super) fn between(before: Option<&Identity>, after: &Identity, now: SystemTi
 }
 
 fn is_news(before: &Subscriber, after: &Subscriber) -> bool {
-    (before.state, &before.refused, before.connections_on_older)
-        != (after.state, &after.refused, after.connections_on_older)
+    (before.state, &before.reason, before.connections_on_older)
+        != (after.state, &after.reason, after.connections_on_older)
 }
 
 fn published(identity: &Identity, now: SystemTime) -> String {
@@ -102,6 +102,21 @@ mod tests {
         );
         let third = identity(2, &["no-san"], &[(2, Settled)]);
         assert_eq!(between(Some(&second), &third, now), ["greeter (pid 7, uid 0) disconnected"]);
+    }
+
+    #[test]
+    fn why_a_subscriber_is_behind_is_told_and_when_that_changes() {
+        let behind = |reason: &str| {
+            let mut identity = identity(2, &[], &[(1, v1::SubscriberState::Behind)]);
+            identity.subscribers[0].reason = Some(reason.to_owned());
+            identity
+        };
+        let (serving, stopped) = (behind("it still serves ab"), behind("its process is stopped (SIGSTOP)"));
+        assert_eq!(
+            between(Some(&serving), &stopped, SystemTime::UNIX_EPOCH),
+            ["greeter (pid 7, uid 0) behind: its process is stopped (SIGSTOP)"]
+        );
+        assert!(between(Some(&stopped), &stopped, SystemTime::UNIX_EPOCH).is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::cli::status::pod::Pod;
 use crate::cli::status::report::{Federated, Retained};
 
 const DAY: u64 = 86_400;
@@ -30,6 +31,8 @@ pub(crate) fn subscriber(id: u64, state: &'static str) -> Subscriber {
         behind_since: Moment(None),
         reported_generation: None,
         refused: None,
+        reason: None,
+        pod: None,
         connections_on_older: 0,
         not_after: Moment(None),
     }
@@ -39,6 +42,7 @@ fn identity() -> Identity {
     Identity {
         name: "grpc-server".to_owned(),
         scope: "node".to_owned(),
+        pod: None,
         generation: Some(3),
         digest: Some("1a2b3c4d5e6f70819203".to_owned()),
         published: before(300),
@@ -67,6 +71,10 @@ fn identity() -> Identity {
     }
 }
 
+fn pod(namespace: &str, name: &str) -> Pod {
+    Pod { namespace: Some(namespace.to_owned()), name: Some(name.to_owned()), uid: "12".to_owned() }
+}
+
 fn report(identity: Identity) -> StatusReport {
     StatusReport {
         version: "0.1.0".to_owned(),
@@ -74,6 +82,7 @@ fn report(identity: Identity) -> StatusReport {
         started: before(3 * DAY),
         ready: true,
         config_error: None,
+        mode: "publisher",
         identities: vec![identity],
     }
 }
@@ -83,9 +92,11 @@ fn a_block_says_what_is_served_until_when_and_who_is_behind() {
     let mut identity = identity();
     identity.subscribers = vec![subscriber(1, "settled"), subscriber(2, "behind"), subscriber(3, "refused")];
     identity.subscribers[1].behind_since = before(300);
+    identity.subscribers[1].reason = Some("its process is stopped (SIGSTOP); it still serves 0a1b2c".to_owned());
+    identity.subscribers[1].pod = Some(pod("shop", "cart-0"));
     identity.subscribers[2].refused = Some("no key".to_owned());
     let expected = "\
-evercertd 0.1.0: ready, 1 identity, started 3 days ago
+evercertd 0.1.0 (publisher): ready, 1 identity, started 3 days ago
 
 grpc-server
   generation  3, digest 1a2b3c4d5e6f, published 5 minutes ago
@@ -97,7 +108,7 @@ grpc-server
   trusts      1 anchor
   subscribers 3: 1 refused, 1 behind, 1 settled
     greeter\u{fffd}[2J (pid 7, uid 1000): settled: no connection is older
-    greeter\u{fffd}[2J (pid 7, uid 1000): behind since 5 minutes ago
+    greeter\u{fffd}[2J (pid 7, uid 1000) in shop/cart-0: behind since 5 minutes ago: its process is stopped (SIGSTOP); it still serves 0a1b2c
     greeter\u{fffd}[2J (pid 7, uid 1000): refused: no key
 ";
     assert_eq!(status(&report(identity), now()), expected);
@@ -207,10 +218,32 @@ fn json_has_stable_names_rfc_3339_times_and_null_for_what_is_absent() {
     assert_eq!(identity["subscribers"][0]["state"], "behind");
     assert!(identity["subscribers"][0]["behind_since"].is_null());
     let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-    assert_eq!(keys(&json), "config_error epoch identities ready started version");
+    assert_eq!(keys(&json), "config_error epoch identities mode ready started version");
     assert_eq!(
         keys(identity),
-        "anchors connections_on_older crls digest federated files findings generation intermediates leaf name published renewal_due \
+        "anchors connections_on_older crls digest federated files findings generation intermediates leaf name pod published renewal_due \
          retained scope settled subscribers"
     );
+}
+
+#[test]
+fn identities_of_the_node_come_first_and_those_of_pods_by_namespace_and_pod() {
+    use evercert_api::v1;
+    let of = |namespace: &str, name: &str, identity: &str| v1::IdentityStatus {
+        identity: identity.to_owned(),
+        pod: (!namespace.is_empty()).then(|| v1::Pod {
+            uid: "12".to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }),
+        ..v1::IdentityStatus::default()
+    };
+    let identities = vec![of("shop", "cart-1", "a"), of("shop", "cart-0", "b"), of("bank", "x", "c"), of("", "", "z")];
+    let mode = v1::Mode::Observer.into();
+    let report = StatusReport::from(v1::StatusResponse { identities, mode, ..v1::StatusResponse::default() });
+    let titles: Vec<_> = report.identities.iter().map(Identity::title).collect();
+    assert_eq!(titles, ["z", "bank/x/c", "shop/cart-0/b", "shop/cart-1/a"]);
+    assert!(status(&report, now()).starts_with("evercertd  (observer): not ready, 4 identities"));
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!((&json["mode"], &json["identities"][2]["pod"]["name"]), (&"observer".into(), &"cart-0".into()));
 }

@@ -1,0 +1,51 @@
+//! The pod an identity or a subscriber belongs to.
+
+use evercert_api::v1;
+use serde::Serialize;
+
+use super::text::plain;
+
+/// A pod on the node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Pod {
+    /// Absent, as is the name, where only its UID is known.
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) uid: String,
+}
+
+impl Pod {
+    /// `namespace/name`, or `pod/UID` where that is all that is known.
+    pub(crate) fn title(&self) -> String {
+        match (&self.namespace, &self.name) {
+            (Some(namespace), Some(name)) => plain(&format!("{namespace}/{name}")),
+            _ => plain(&format!("pod/{}", self.uid)),
+        }
+    }
+}
+
+/// What people call an identity: its name, behind its pod where it has one.
+pub(crate) fn title(pod: Option<&Pod>, name: &str) -> String {
+    pod.map_or_else(|| plain(name), |pod| format!("{}/{}", pod.title(), plain(name)))
+}
+
+impl From<v1::Pod> for Pod {
+    fn from(pod: v1::Pod) -> Self {
+        let some = |text: String| (!text.is_empty()).then_some(text);
+        Self { namespace: some(pod.namespace), name: some(pod.name), uid: pod.uid }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_called_by_its_name_and_by_its_uid_where_that_is_not_known() {
+        let mut pod = Pod::from(v1::Pod { uid: "12".into(), namespace: "shop".into(), name: "cart-0".into() });
+        assert_eq!(title(Some(&pod), "tls/server"), "shop/cart-0/tls/server");
+        pod.namespace = None;
+        assert_eq!(title(Some(&pod), "tls"), "pod/12/tls");
+        assert_eq!(title(None, "tls"), "tls");
+    }
+}

@@ -1,6 +1,9 @@
 //! The real daemon as a child process.
 
-use std::fs::{self, File};
+use std::fmt;
+use std::fs::{self, File, Permissions};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -16,17 +19,38 @@ use tonic::transport::{Channel, Endpoint};
 use crate::wait::{self, DEADLINE};
 
 /// Where a daemon lives: its configuration, sockets and log. It outlives the daemon, so that another can be started in it.
-#[derive(Debug)]
 pub struct Home {
     directory: TempDir,
-    program: fn() -> Command,
+    program: Box<dyn Fn() -> Command + Send + Sync>,
+    http: Option<SocketAddr>,
+}
+
+impl fmt::Debug for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Home").field("directory", &self.directory.path()).finish_non_exhaustive()
+    }
 }
 
 impl Home {
     /// A home for daemons that `program` starts; the command gets the arguments of `evercertd` appended.
     #[must_use]
-    pub fn new(program: fn() -> Command) -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), program }
+    pub fn new(program: impl Fn() -> Command + Send + Sync + 'static) -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), program: Box::new(program), http: None }
+    }
+
+    /// As [`Home::new`], below `parent`, and every user may go in. What it serves by HTTP is at a port of the loopback interface.
+    #[must_use]
+    pub fn open_to_all(parent: &Path, program: impl Fn() -> Command + Send + Sync + 'static) -> Self {
+        let directory = tempfile::tempdir_in(parent).unwrap();
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Self { directory, program: Box::new(program), http: Some(free) }
+    }
+
+    /// Where the daemon serves `/metrics`; `None` where it does not.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// The workload socket.
@@ -57,10 +81,11 @@ impl Home {
         self.directory.path().join("log")
     }
 
-    /// Writes the configuration: the sockets of this home, no HTTP, and these identities.
+    /// Writes the configuration: the sockets of this home, and these identities and other sections.
     pub fn configure(&self, identities: &str) {
+        let http = self.http.map_or_else(|| "off".to_owned(), |address| address.to_string());
         let config = format!(
-            "[sockets]\nagent = {:?}\nadmin = {:?}\n\n[state]\ndirectory = {:?}\n\n[http]\nlisten = \"off\"\n\n[watch]\ndirectories = []\n\n{identities}",
+            "[sockets]\nagent = {:?}\nadmin = {:?}\n\n[state]\ndirectory = {:?}\n\n[http]\nlisten = {http:?}\n\n[watch]\ndirectories = []\n\n{identities}",
             self.agent_socket(),
             self.admin_socket(),
             self.directory.path().join("state"),

@@ -60,7 +60,7 @@ pub(crate) enum Refusal {
         wish: Wish,
         /// The file, or the directory on the way to it that stops the caller.
         path: PathBuf,
-        permissions: Box<Permissions>,
+        permissions: Permissions,
     },
     /// It could not have read what is served.
     #[error(
@@ -71,7 +71,7 @@ pub(crate) enum Refusal {
         /// The file that is there now.
         path: PathBuf,
         /// Of the file that was there.
-        permissions: Box<Permissions>,
+        permissions: Permissions,
     },
     /// It is not known who could have read what is served.
     #[error("readers: there is no record of who could read {} when it was read", file.display())]

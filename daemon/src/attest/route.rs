@@ -130,11 +130,7 @@ impl Route {
         if permissions.grant(caller, Wish::Read) {
             return Ok(());
         }
-        Err(Refusal::NotAReaderThen {
-            caller: caller.clone(),
-            path: self.file.clone(),
-            permissions: permissions.into(),
-        })
+        Err(Refusal::NotAReaderThen { caller: caller.clone(), path: self.file.clone(), permissions })
     }
 
     /// Whether the way and the file that is there now let `caller` read.
@@ -143,7 +139,7 @@ impl Route {
             caller: caller.clone(),
             wish,
             path: path.to_owned(),
-            permissions: permissions.clone().into(),
+            permissions: permissions.clone(),
         };
         for (directory, permissions) in &self.directories {
             if !permissions.grant(caller, Wish::Search) {

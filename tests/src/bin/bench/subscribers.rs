@@ -95,7 +95,10 @@ pub(crate) async fn run(args: Args) -> Value {
 
 /// Room for so many of one user.
 fn limits(connections: usize) -> String {
-    format!("[limits]\nconnections = {connections}\nconnections_per_uid = {connections}\n\n")
+    let keys = ["connections", "connections_per_caller", "streams", "streams_per_caller"];
+    let requests = ["requests_per_second", "requests_per_second_per_caller"].map(|key| format!("{key} = 100000\n"));
+    keys.iter().fold("[limits]\n".to_owned(), |text, key| text + &format!("{key} = {connections}\n"))
+        + &requests.concat()
 }
 
 /// Waits until the daemon says that it has so many subscribers, and that all serve what is published.

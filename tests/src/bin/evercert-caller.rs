@@ -1,0 +1,197 @@
+//! A caller of the workload socket that scenarios start under other users, in other namespaces and control groups. It prints one
+//! JSON object a line for every answer: the code, the message, whose certificate came, and how many bytes of key.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a caller that cannot go on has failed"
+)]
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use evercert_api::v1::agent_client::AgentClient;
+use evercert_api::v1::report::Outcome;
+use evercert_api::v1::update::Key;
+use evercert_api::v1::watch_request::Message as Request;
+use evercert_api::v1::watch_response::Message;
+use evercert_api::v1::{Deliver, ListRequest, Open, Report, Stage, Update, WatchRequest, WatchResponse};
+use evercert_core::certificate::CertificateFacts;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+
+/// How long it rests before it asks again what was refused for its haste.
+const HASTE: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Parser)]
+struct Cli {
+    /// The workload socket; without it the standard input is a connection to it
+    #[arg(long)]
+    socket: Option<PathBuf>,
+    /// Ask for no keys
+    #[arg(long)]
+    digest: bool,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// The identities it may have
+    List,
+    /// The first answer for each of these names; without names: for each line of the standard input, a JSON string
+    Ask { names: Vec<String> },
+    /// Everything that is sent for this name until the stream ends
+    Follow { name: String },
+    /// Connects and becomes this program, whose standard input is the connection
+    Become { program: Vec<String> },
+    /// Connects, starts this program, whose standard input is the connection, and ends
+    Bequeath { program: Vec<String> },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> io::Result<()> {
+    let Cli { socket, digest, action } = Cli::parse();
+    let connect = || match &socket {
+        Some(socket) => UnixStream::connect(socket),
+        None => io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from),
+    };
+    let deliver = if digest { Deliver::Digest } else { Deliver::Full };
+    match action {
+        Action::List => say(&list(connect()?).await),
+        Action::Ask { names } if names.is_empty() => {
+            let channel = channel(connect()?).await;
+            for line in io::stdin().lines() {
+                say(&ask(&channel, &serde_json::from_str::<String>(&line?)?, deliver).await);
+            }
+        }
+        Action::Ask { names } => {
+            let channel = channel(connect()?).await;
+            for name in names {
+                say(&ask(&channel, &name, deliver).await);
+            }
+        }
+        Action::Follow { name } => follow(&channel(connect()?).await, &name, deliver).await,
+        Action::Become { program } => return Err(handed(connect()?, &program).exec()),
+        Action::Bequeath { program } => {
+            handed(connect()?, &program).spawn()?;
+        }
+    }
+    Ok(())
+}
+
+fn say(line: &Value) {
+    println!("{line}");
+}
+
+fn handed(connection: UnixStream, program: &[String]) -> Command {
+    let mut command = Command::new(&program[0]);
+    command.args(&program[1..]).stdin(Stdio::from(OwnedFd::from(connection)));
+    command
+}
+
+async fn channel(stream: UnixStream) -> Channel {
+    stream.set_nonblocking(true).unwrap();
+    let stream = Mutex::new(Some(tokio::net::UnixStream::from_std(stream).unwrap()));
+    Endpoint::from_static("http://unix.invalid").connect_with_connector_lazy(tower::service_fn(move |_| {
+        let stream = stream.lock().unwrap().take().ok_or_else(|| io::Error::other("the connection has ended"));
+        std::future::ready(stream.map(TokioIo::new))
+    }))
+}
+
+async fn list(stream: UnixStream) -> Value {
+    match AgentClient::new(channel(stream).await).list(ListRequest {}).await {
+        Ok(listed) => {
+            let names: Vec<_> = listed.into_inner().identities.into_iter().map(|summary| summary.identity).collect();
+            json!({ "code": "Ok", "identities": names })
+        }
+        Err(status) => refused("", &status),
+    }
+}
+
+/// The first answer, and whether it came after the daemon had asked for patience.
+async fn ask(channel: &Channel, name: &str, deliver: Deliver) -> Value {
+    loop {
+        let answer = match open(channel, name, deliver).await {
+            Ok((mut responses, _requests)) => responses.message().await.map(|response| told(name, response)),
+            Err(status) => Err(status),
+        };
+        match answer {
+            Ok(answer) => return answer,
+            Err(status) if status.code() == Code::ResourceExhausted => tokio::time::sleep(HASTE).await,
+            Err(status) => return refused(name, &status),
+        }
+    }
+}
+
+async fn follow(channel: &Channel, name: &str, deliver: Deliver) {
+    let (mut responses, requests) = match open(channel, name, deliver).await {
+        Ok(open) => open,
+        Err(status) => return say(&refused(name, &status)),
+    };
+    loop {
+        match responses.message().await {
+            Err(status) => return say(&refused(name, &status)),
+            Ok(None) => return say(&json!({ "name": name, "code": "Ended" })),
+            Ok(response) => {
+                let report = response.as_ref().and_then(current);
+                say(&told(name, response));
+                if let Some(report) = report {
+                    _ = requests.send(report).await;
+                }
+            }
+        }
+    }
+}
+
+type Opened = (Streaming<WatchResponse>, mpsc::Sender<WatchRequest>);
+
+async fn open(channel: &Channel, name: &str, deliver: Deliver) -> Result<Opened, Status> {
+    let (requests, stream) = mpsc::channel(1);
+    let open = Open { identity: name.to_owned(), deliver: deliver.into(), ..Open::default() };
+    requests.try_send(WatchRequest { message: Some(Request::Open(open)) }).unwrap();
+    let responses = AgentClient::new(channel.clone()).watch(ReceiverStream::new(stream)).await?.into_inner();
+    Ok((responses, requests))
+}
+
+fn current(response: &WatchResponse) -> Option<WatchRequest> {
+    let Some(Message::Update(update)) = &response.message else { return None };
+    let report = Report {
+        epoch: update.epoch,
+        generation: update.generation,
+        digest: update.digest.clone(),
+        outcome: Some(Outcome::Stage(Stage::Current.into())),
+        not_after: update.not_after,
+        ..Report::default()
+    };
+    Some(WatchRequest { message: Some(Request::Report(report)) })
+}
+
+fn told(name: &str, response: Option<WatchResponse>) -> Value {
+    let (what, update) = match response.and_then(|response| response.message) {
+        Some(Message::Update(update)) => ("update", update),
+        Some(Message::Unchanged(_)) => ("unchanged", Update::default()),
+        Some(Message::Pending(_)) => ("pending", Update::default()),
+        Some(Message::Findings(_)) => ("findings", Update::default()),
+        Some(Message::Withdrawn(_)) => ("withdrawn", Update::default()),
+        None => ("nothing", Update::default()),
+    };
+    let key = update.key.map_or(0, |Key::Pkcs8(key)| key.len());
+    let leaf = update.chain.first().and_then(|leaf| CertificateFacts::from_der(leaf).ok());
+    json!({ "name": name, "code": "Ok", "what": what, "key": key, "serial": leaf.map(|leaf| leaf.serial) })
+}
+
+fn refused(name: &str, status: &Status) -> Value {
+    json!({ "name": name, "code": format!("{:?}", status.code()), "message": status.message(), "key": 0 })
+}

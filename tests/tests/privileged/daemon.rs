@@ -1,0 +1,32 @@
+//! The daemon of a scenario.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use evercert_tests::daemon::Home;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::room::Room;
+
+/// A home that every user can reach.
+pub(crate) fn home(room: &Room) -> Home {
+    Home::open_to_all(room.path(), || Command::new(env!("CARGO_BIN_EXE_evercertd-under-test")))
+}
+
+/// The sum of a counter of `/metrics` over the series whose labels hold each of these texts.
+pub(crate) async fn counted(address: SocketAddr, counter: &str, labels: &[&str]) -> f64 {
+    let metrics = get(address, "/metrics").await;
+    let series = metrics.lines().filter(|line| line.starts_with(&format!("{counter}{{")));
+    let series = series.filter(|line| labels.iter().all(|label| line.contains(label)));
+    series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}

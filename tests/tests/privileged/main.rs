@@ -1,0 +1,10 @@
+//! What only root can show: callers under other users, in other control groups and namespaces, and volumes that are mounts. Each
+//! scenario has a mount namespace and a tmpfs of its own, which end with it.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod actor;
+mod caller;
+mod daemon;
+mod room;
+
+mod spoofing;

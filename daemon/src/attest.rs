@@ -18,9 +18,13 @@ mod audit;
 mod caller;
 mod denial;
 mod filesystem;
-mod peer_groups;
+mod namespaces;
+mod peer_options;
 mod permissions;
 mod policy;
+mod proc;
+mod process;
+mod processes;
 mod reason;
 mod route;
 
@@ -44,7 +48,10 @@ pub(crate) use audit::Audit;
 pub(crate) use caller::{Caller, Party};
 pub(crate) use denial::Denial;
 use denial::{Place, Refusal};
+use namespaces::Namespaces;
 pub(crate) use policy::{Policy, Rule, RuleError};
+use process::Gone;
+pub(crate) use processes::Processes;
 pub(crate) use reason::{Grant, Reason};
 use route::Route;
 
@@ -115,6 +122,20 @@ impl Attestor {
         decision
     }
 
+    /// That `caller` is still the process that connected, and is what it was then. To be asked after everything else and
+    /// before anything is given: a decision may take a while.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    pub(crate) fn confirm(&self, caller: &Caller) -> Result<(), Denial> {
+        let started = Instant::now();
+        caller
+            .verify()
+            .map_err(Denial::from)
+            .inspect_err(|denial| self.observer.decided(denial.reason(), started.elapsed()))
+    }
+
     /// `caller` asked for an identity that there is not for it.
     pub(crate) fn unknown(&self, caller: &Caller, name: &str, pods: &PodNames) {
         self.observer.decided(Reason::UnknownName, Duration::ZERO);
@@ -138,7 +159,7 @@ impl Attestor {
     /// As there.
     pub(crate) async fn judge(&self, caller: &Caller, state: &IdentityState, wanted: &Wanted) -> Result<Grant, Denial> {
         if caller.pid() == 0 {
-            return Err(Denial::Unseen);
+            return Err(Gone::Hidden.into());
         }
         if *caller.origin() == Origin::Unclear {
             return Err(Denial::Unclear { pid: caller.pid() });
@@ -187,7 +208,7 @@ impl Attestor {
             return Err(Refusal::UnknownUser { rule: Rule::Readers, uid: caller.uid() });
         }
         if !sees_what_the_node_sees(caller) {
-            return Err(Refusal::OtherView);
+            return Err(Refusal::OtherView { namespaces: caller.namespaces() });
         }
         let Some(file) = deciding_file(&state.spec.files) else { return Err(Refusal::NoFile) };
         let unanswered = || Refusal::Unanswered { file: file.to_owned(), deadline: self.deadline };
@@ -249,7 +270,9 @@ fn deciding_file(files: &FileSet) -> Option<&Path> {
 /// Whether the caller is in the host's mount and user namespaces: it sees the files that evercertd sees, as the users that they are
 /// there.
 fn sees_what_the_node_sees(caller: &Caller) -> bool {
-    matches!(caller.origin(), Origin::Host { .. }) && !caller.is_of_another_user_namespace()
+    matches!(caller.origin(), Origin::Host { .. })
+        && !caller.is_of_another_user_namespace()
+        && caller.namespaces() == Namespaces::Host
 }
 
 #[cfg(test)]

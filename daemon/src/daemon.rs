@@ -21,6 +21,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sle
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::attest::Processes;
 use crate::collisions::Collisions;
 use crate::config::Config;
 use crate::control::{Control, Reloaded, Request};
@@ -171,8 +172,16 @@ impl Daemon {
         let mut servers = JoinSet::new();
         let decisions = Arc::clone(&pages.metrics) as _;
         let (control, requests) = Control::new();
-        let context =
-            Context { store: Arc::clone(&store), subscribers, decisions, wanted: wanted_now, info: info_now, control };
+        let processes = Arc::new(Processes::new(config.kubelet.cgroup_prefixes.clone()));
+        let context = Context {
+            processes,
+            store: Arc::clone(&store),
+            subscribers,
+            decisions,
+            wanted: wanted_now,
+            info: info_now,
+            control,
+        };
         let limits = config.limits.of_callers();
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));
@@ -343,6 +352,7 @@ impl Daemon {
             ("log", new.log != old.log),
             ("process", new.process != old.process),
             ("limits", new.limits != old.limits),
+            ("kubelet (cgroup_prefixes)", new.kubelet.cgroup_prefixes != old.kubelet.cgroup_prefixes),
             ("watch (tick)", new.tick != old.tick),
         ] {
             if changed {

@@ -32,7 +32,7 @@ use tonic_health::ServingStatus;
 
 pub(crate) use limits::{Cap, Limits};
 
-use crate::attest::{Attestor, DecisionObserver};
+use crate::attest::{Attestor, DecisionObserver, Processes};
 use crate::cgroup::Origin;
 use crate::control::Control;
 use crate::store::Store;
@@ -60,6 +60,8 @@ pub(crate) struct Context {
     pub(crate) info: watch::Receiver<DaemonInfo>,
     /// Asks the daemon itself.
     pub(crate) control: Control,
+    /// The processes that are connected.
+    pub(crate) processes: Arc<Processes>,
 }
 
 /// What the admin socket says of the daemon itself. Whoever wires the daemon writes it.
@@ -81,13 +83,14 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
     for service in ["", evercert_api::v1::agent_server::SERVICE_NAME] {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
+    let processes = Arc::clone(&context.processes);
     let attestor = Arc::new(Attestor::new(Arc::clone(&context.decisions)));
     let agent = agent::AgentService::new(context, Arc::clone(&attestor), limits.streams, shutdown.clone());
     let agent =
         AgentServer::new(agent).max_decoding_message_size(REQUEST_LIMIT).max_encoding_message_size(RESPONSE_LIMIT);
     let routes = Routes::new(agent).add_service(health_service);
     tokio::select! {
-        () = accept::serve(listener, routes, limits, shutdown) => {}
+        () = accept::serve(listener, routes, limits, processes, shutdown) => {}
         never = attestor.audit().tell() => match never {},
     }
     attestor.audit().tell_now();
@@ -96,11 +99,12 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
 /// Serves operators on `listener` until `shutdown`, and then until the streams have ended, for a moment at most. Who may
 /// connect is decided by the mode of the socket, and callers in pods and containers may not call.
 pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: CancellationToken) {
+    let processes = Arc::clone(&context.processes);
     let admin = AdminServer::new(admin::AdminService::new(context, shutdown.clone()))
         .max_decoding_message_size(REQUEST_LIMIT)
         .max_encoding_message_size(ADMIN_RESPONSE_LIMIT);
     let admin = InterceptedService::new(admin, operators_only);
-    accept::serve(listener, Routes::new(admin), Limits::ADMIN, shutdown).await;
+    accept::serve(listener, Routes::new(admin), Limits::ADMIN, processes, shutdown).await;
 }
 
 /// Refuses callers that are not processes of the host: a socket that was mounted into a pod by mistake is no way to its node.

@@ -42,8 +42,10 @@ pub(crate) trait SubscriberObserver: Send + Sync + 'static {
 /// Why a `Watch` stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Disconnect {
-    /// The subscriber closed or cancelled it, or its process is gone.
+    /// The subscriber closed or cancelled it.
     ClientClosed,
+    /// The process that connected has ended.
+    ProcessEnded,
     /// The subscriber stopped answering keepalive pings.
     Timeout,
     /// The daemon is stopping.
@@ -58,14 +60,22 @@ pub(crate) enum Disconnect {
 
 impl Disconnect {
     /// Every reason.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::ClientClosed, Self::Timeout, Self::Shutdown, Self::Removed, Self::Denied, Self::Error];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::ClientClosed,
+        Self::ProcessEnded,
+        Self::Timeout,
+        Self::Shutdown,
+        Self::Removed,
+        Self::Denied,
+        Self::Error,
+    ];
 
     /// The metric label.
     #[must_use]
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::ClientClosed => "client_closed",
+            Self::ProcessEnded => "process_ended",
             Self::Timeout => "timeout",
             Self::Shutdown => "shutdown",
             Self::Removed => "removed",

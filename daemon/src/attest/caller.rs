@@ -6,18 +6,25 @@ use std::sync::{Arc, LazyLock};
 
 use tokio::net::UnixStream;
 
-use super::peer_groups;
+use super::namespaces::Namespaces;
+use super::peer_options;
+use super::process::{Gone, Process};
+use super::processes::Processes;
 use crate::cgroup::Origin;
 
-/// The process that connected, as the kernel recorded it at `connect` (SO_PEERCRED, SO_PEERGROUPS). Its user and groups stay
-/// what they were then; its number may have gone to another process since and is for showing only.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The process that connected: its user and groups as the kernel recorded them at `connect` (SO_PEERCRED, SO_PEERGROUPS), and
+/// the rest as it was when the connection was accepted. [`Caller::verify`] tells whether that is so still.
+#[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pid: u32,
     uid: u32,
+    gid: u32,
     /// Its group and supplementary groups, sorted.
     gids: Arc<[u32]>,
     origin: Origin,
+    namespaces: Namespaces,
+    /// Absent where it lives in a PID namespace that cannot be seen from here.
+    process: Option<(Arc<Process>, Arc<Processes>)>,
 }
 
 /// Whom what is used up is counted against: a pod, or a user of the host.
@@ -41,19 +48,79 @@ impl Caller {
     ///
     /// # Errors
     ///
-    /// The kernel does not say.
-    pub(crate) fn of(stream: &UnixStream) -> io::Result<Self> {
-        let credentials = stream.peer_cred()?;
-        let mut gids = peer_groups::peer_groups(stream)?;
-        gids.push(credentials.gid());
+    /// It has ended, or the kernel does not say.
+    pub(crate) fn of(stream: &UnixStream, processes: &Arc<Processes>) -> Result<Self, Gone> {
+        let credentials = stream.peer_cred().map_err(Gone::Untold)?;
+        let groups = peer_options::peer_groups(stream).map_err(Gone::Untold)?;
         let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
-        Ok(Self::new(pid, credentials.uid(), gids))
+        let unseen = Self::unseen(pid, credentials.uid(), credentials.gid(), groups);
+        if pid == 0 {
+            return Ok(unseen);
+        }
+        let process = processes.peer(stream, pid)?;
+        let now = process.standing(processes.prefixes())?;
+        Ok(Self {
+            origin: now.origin,
+            namespaces: now.namespaces,
+            process: Some((process, Arc::clone(processes))),
+            ..unseen
+        })
     }
 
-    pub(super) fn new(pid: u32, uid: u32, mut gids: Vec<u32>) -> Self {
+    /// A caller of which only the credentials are known.
+    fn unseen(pid: u32, uid: u32, gid: u32, mut gids: Vec<u32>) -> Self {
+        gids.push(gid);
         gids.sort_unstable();
         gids.dedup();
-        Self { pid, uid, gids: gids.into(), origin: Origin::Host { unit: None } }
+        let namespaces = Namespaces::Unknown(io::ErrorKind::NotFound);
+        Self { pid, uid, gid, gids: gids.into(), origin: Origin::Unclear, namespaces, process: None }
+    }
+
+    /// A process of the host with these credentials, which is not there.
+    #[cfg(test)]
+    pub(super) fn new(pid: u32, uid: u32, gids: Vec<u32>) -> Self {
+        let (origin, namespaces) = (Origin::Host { unit: None }, Namespaces::Host);
+        let gids = gids.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+        Self { pid, uid, gid: OVERFLOW.gid, gids, origin, namespaces, process: None }
+    }
+
+    /// Whether the process is still there and what it was when it connected, so that it may be given a key: the same user and
+    /// group, and the same place among control groups and namespaces. Costs a few system calls.
+    ///
+    /// # Errors
+    ///
+    /// It is not, or that cannot be told.
+    pub(super) fn verify(&self) -> Result<(), Gone> {
+        let (process, processes) = self.process.as_ref().ok_or(Gone::Hidden)?;
+        let now = process.standing(processes.prefixes())?;
+        if now.ids != (self.uid, self.gid) {
+            return Err(Gone::Changed("user or group"));
+        }
+        if now.origin != self.origin {
+            return Err(Gone::Changed("control group"));
+        }
+        if now.namespaces != self.namespaces {
+            return Err(Gone::Changed("user or mount namespace"));
+        }
+        Ok(())
+    }
+
+    /// Waits until the process has ended; for ever where it cannot be seen.
+    pub(crate) async fn ended(&self) {
+        match &self.process {
+            Some((process, _)) => process.ended().cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether the process is known to have ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.process.as_ref().is_some_and(|(process, _)| process.ended().is_cancelled())
+    }
+
+    /// Whether it lives in the host's user and mount namespace.
+    pub(super) fn namespaces(&self) -> Namespaces {
+        self.namespaces
     }
 
     #[cfg(test)]

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use super::caller::Caller;
 use super::filesystem::Filesystem;
+use super::namespaces::Namespaces;
 use super::permissions::{Permissions, Wish};
 use super::policy::{Policy, Rule};
+use super::process::Gone;
 use super::reason::Reason;
 use crate::cgroup::Origin;
 use crate::pods::{PodName, PodNames};
@@ -42,12 +44,9 @@ pub(crate) enum Denial {
         /// The process.
         pid: u32,
     },
-    /// Its process has no number here.
-    #[error(
-        "process: evercertd cannot see the caller's process, which is in a PID namespace that it is not above, so it may have nothing; \
-         evercertd in a pod needs hostPID: true"
-    )]
-    Unseen,
+    /// It is no process that can be answered for.
+    #[error("process: {0}")]
+    Gone(#[from] Gone),
 }
 
 /// Why one rule does not let a caller in.
@@ -80,10 +79,8 @@ pub(crate) enum Refusal {
     #[error("{rule}: uid {uid} stands for every user of a foreign user namespace, so it is nobody's")]
     UnknownUser { rule: Rule, uid: u32 },
     /// What it sees is not what the node sees.
-    #[error(
-        "readers: the caller has a mount or user namespace of its own, so what the node's files allow says nothing of it"
-    )]
-    OtherView,
+    #[error("readers: {namespaces}, so what the node's files allow says nothing of it")]
+    OtherView { namespaces: Namespaces },
     /// A container that is not looked at as a reader.
     #[error("readers: the caller is {caller}, so what the node's files allow says nothing of it")]
     Contained {
@@ -151,13 +148,19 @@ impl Denial {
         match self {
             Self::NoRuleFits { refusals, .. } => refusals.first().map_or(Reason::NotNamed, Refusal::reason),
             Self::OtherPod { .. } => Reason::OtherPod,
-            Self::Unclear { .. } | Self::Unseen => Reason::Unclear,
+            Self::Unclear { .. } => Reason::Unclear,
+            Self::Gone(_) => Reason::Gone,
         }
     }
 
     /// Whether the caller might be a reader of a file that is not there. It could see that for itself: it may know why it waits.
     pub(crate) fn is_missing(&self) -> bool {
         self.refusals().iter().any(|refusal| matches!(refusal, Refusal::Missing { .. }))
+    }
+
+    /// Whether the process that connected has ended: nobody is there any more to be told what it may have.
+    pub(crate) fn is_of_the_dead(&self) -> bool {
+        matches!(self, Self::Gone(Gone::Ended))
     }
 
     /// Whether a file system did not answer that might let the caller in.
@@ -168,7 +171,7 @@ impl Denial {
     fn refusals(&self) -> &[Refusal] {
         match self {
             Self::NoRuleFits { refusals, .. } => refusals,
-            Self::OtherPod { .. } | Self::Unclear { .. } | Self::Unseen => &[],
+            Self::OtherPod { .. } | Self::Unclear { .. } | Self::Gone(_) => &[],
         }
     }
 }
@@ -178,7 +181,7 @@ impl Refusal {
         match self {
             Self::NotAReader { .. } | Self::NotAReaderThen { .. } => Reason::NotAReader,
             Self::UnknownUser { .. } => Reason::UnknownUser,
-            Self::OtherView | Self::Contained { .. } => Reason::OtherView,
+            Self::OtherView { .. } | Self::Contained { .. } => Reason::OtherView,
             Self::FileSystem { .. } => Reason::FileSystem,
             Self::Missing { .. } => Reason::Missing,
             Self::Unanswered { .. } => Reason::Unanswered,

@@ -76,13 +76,15 @@ pub(crate) enum Reason {
     OtherPod,
     /// It cannot be told where the caller belongs.
     Unclear,
+    /// It ended, changed, or cannot be seen.
+    Gone,
     /// There is no such identity for it.
     UnknownName,
 }
 
 impl Reason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Root,
         Self::OwnPod,
         Self::Readers,
@@ -100,6 +102,7 @@ impl Reason {
         Self::NotNamed,
         Self::OtherPod,
         Self::Unclear,
+        Self::Gone,
         Self::UnknownName,
     ];
 
@@ -131,6 +134,7 @@ impl Reason {
             Self::NotNamed => "not_named",
             Self::OtherPod => "other_pod",
             Self::Unclear => "unclear",
+            Self::Gone => "gone",
             Self::UnknownName => "unknown_name",
         }
     }

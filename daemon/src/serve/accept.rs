@@ -12,14 +12,20 @@ use tonic::service::Routes;
 use super::limits::Limits;
 use super::quota::{Quota, Share};
 use super::{STOPPING, connection};
-use crate::attest::Caller;
+use crate::attest::{Caller, Processes};
 use crate::rates::Rates;
 
 /// How long accepting rests when no descriptor or memory is left: at once it would only fail again.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `routes` on `listener` until `shutdown`, and then for [`STOPPING`] at most.
-pub(super) async fn serve(listener: UnixListener, routes: Routes, limits: Limits, shutdown: CancellationToken) {
+pub(super) async fn serve(
+    listener: UnixListener,
+    routes: Routes,
+    limits: Limits,
+    processes: Arc<Processes>,
+    shutdown: CancellationToken,
+) {
     let routes = routes.prepare();
     let rates = Arc::new(Rates::new(limits.requests.in_all, limits.requests.per_caller));
     let quota = Quota::new(limits.connections);
@@ -33,7 +39,7 @@ pub(super) async fn serve(listener: UnixListener, routes: Routes, limits: Limits
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     exhausted = false;
-                    let Some((caller, share)) = admit(&stream, &quota) else { continue };
+                    let Some((caller, share)) = admit(&stream, &processes, &quota) else { continue };
                     let (routes, rates, shutdown) = (routes.clone(), Arc::clone(&rates), shutdown.clone());
                     connections.spawn(connection::serve(stream, caller, share, routes, rates, limits.patience, shutdown));
                 }
@@ -55,8 +61,8 @@ pub(super) async fn serve(listener: UnixListener, routes: Routes, limits: Limits
 
 /// Who connected, where it may have one more connection. Where not it is closed at once: to let it wait would let it take the
 /// places of others in the listener's queue.
-fn admit(stream: &UnixStream, quota: &Arc<Quota>) -> Option<(Caller, Share)> {
-    let caller = Caller::of(stream)
+fn admit(stream: &UnixStream, processes: &Arc<Processes>, quota: &Arc<Quota>) -> Option<(Caller, Share)> {
+    let caller = Caller::of(stream, processes)
         .inspect_err(|error| tracing::debug!(%error, "a caller was gone before it was known"))
         .ok()?;
     match quota.take(caller.party()) {

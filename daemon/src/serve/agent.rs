@@ -163,6 +163,7 @@ impl v1::agent_server::Agent for AgentService {
     async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
         let peer = peer(&request)?;
         let permitted = self.permitted(&peer, usize::MAX).await?;
+        self.attestor.confirm(&peer.caller).map_err(|denial| stranger(&denial))?;
         Ok(Response::new(v1::ListResponse {
             identities: permitted.iter().map(|state| status::summary(state)).collect(),
         }))
@@ -196,6 +197,7 @@ impl v1::agent_server::Agent for AgentService {
             Err(denial) if denial.is_missing() => {}
             Err(denial) => return Err(refusal(&id, &denial)),
         }
+        self.attestor.confirm(&peer.caller).map_err(|denial| stranger(&denial))?;
         let subscriber = NewSubscriber {
             pid: peer.caller.pid(),
             uid: peer.caller.uid(),
@@ -230,5 +232,17 @@ impl v1::agent_server::Agent for AgentService {
 
 fn refusal(id: &IdentityId, denial: &Denial) -> Status {
     let message = format!("identity {}: {denial}", id.name);
-    if denial.is_unanswered() { Status::unavailable(message) } else { Status::permission_denied(message) }
+    if denial.is_of_the_dead() {
+        Status::unauthenticated(message)
+    } else if denial.is_unanswered() {
+        Status::unavailable(message)
+    } else {
+        Status::permission_denied(message)
+    }
+}
+
+/// That the caller is no longer who connected, whatever it asks for.
+fn stranger(denial: &Denial) -> Status {
+    let message = denial.to_string();
+    if denial.is_of_the_dead() { Status::unauthenticated(message) } else { Status::permission_denied(message) }
 }

@@ -15,6 +15,7 @@ use super::patience::{GaveUp, Patience, Patient};
 use super::quota::Share;
 use crate::attest::Caller;
 use crate::rates::{Exceeded, Rates};
+use crate::subscribers::Disconnect;
 
 /// How often a peer is asked whether it is still there.
 const PING: Duration = Duration::from_secs(10);
@@ -43,8 +44,19 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Why a stream ended that the other side broke off.
+    pub(super) fn why_it_left(&self) -> Disconnect {
+        if self.caller.has_ended() {
+            Disconnect::ProcessEnded
+        } else if self.is_silent() {
+            Disconnect::Timeout
+        } else {
+            Disconnect::ClientClosed
+        }
+    }
+
     /// Whether the connection was given up because the peer was silent for too long.
-    pub(super) fn is_silent(&self) -> bool {
+    fn is_silent(&self) -> bool {
         self.gave_up.is_so()
     }
 }
@@ -64,8 +76,8 @@ fn too_often(exceeded: Exceeded) -> Status {
     ))
 }
 
-/// Serves `routes` to one caller until it closes, is silent for too long, or `shutdown` has ended its streams. Dropping the
-/// future closes the connection.
+/// Serves `routes` to one caller until it closes, its process ends, it is silent for too long, or `shutdown` has ended its
+/// streams. Dropping the future closes the connection.
 pub(super) async fn serve(
     stream: UnixStream,
     caller: Caller,
@@ -78,6 +90,7 @@ pub(super) async fn serve(
     let gave_up = GaveUp::default();
     let io = TokioIo::new(Patient::new(stream, patience, gave_up.clone()));
     let peer = Arc::new(Peer { caller, gave_up });
+    let caller = Arc::clone(&peer);
     let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         let allowed = rates.check(&peer.caller.party());
         request.extensions_mut().insert(Arc::clone(&peer));
@@ -105,6 +118,9 @@ pub(super) async fn serve(
         .serve_connection(io, TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
+        biased;
+        // Another process may hold the socket still; it is not the one that was let in.
+        () = caller.caller.ended() => Ok(()),
         ended = connection.as_mut() => ended,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();

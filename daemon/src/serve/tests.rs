@@ -8,6 +8,7 @@ use std::fs::Permissions;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -35,7 +36,7 @@ use v1::watch_request::Message as Ask;
 use v1::watch_response::Message as Answer;
 
 use super::{Cap, Context, DaemonInfo, Limits};
-use crate::attest::{DecisionObserver, Reason};
+use crate::attest::{DecisionObserver, Processes, Reason};
 use crate::control::{Control, Request};
 use crate::store::Store;
 use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
@@ -117,6 +118,7 @@ impl Node {
             wanted: wanted_now,
             info,
             control,
+            processes: Arc::new(Processes::new(Vec::new())),
         };
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
@@ -145,26 +147,43 @@ impl Node {
 
     /// A client of another user than the files' owner where this process may become one, else of this user; and its uid.
     async fn agent_of_another(&self) -> (AgentClient<Channel>, u32) {
-        let (socket, own) = (self.socket(), rustix::process::getuid().as_raw());
+        let own = rustix::process::getuid().as_raw();
         let other = if own == 0 { 1000 } else { own };
-        // Credentials are the thread's: only this connection is another user's.
-        let connected = std::thread::spawn(move || {
-            if own == 0 {
-                let (uid, gid) = (rustix::thread::Uid::from_raw(other), rustix::thread::Gid::from_raw(other));
-                rustix::thread::set_thread_groups(&[]).unwrap();
-                rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
-                rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
-            }
-            std::os::unix::net::UnixStream::connect(socket).unwrap()
-        });
-        let stream = connected.join().unwrap();
-        stream.set_nonblocking(true).unwrap();
-        (AgentClient::new(channel(UnixStream::from_std(stream).unwrap()).await), other)
+        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut process = std::process::Command::new(std::env::current_exe().unwrap());
+        process.args(["--exact", "serve::tests::another_process"]).env(ANOTHER, self.socket());
+        process.stdin(std::os::fd::OwnedFd::from(far)).stdout(std::process::Stdio::null());
+        if own == 0 {
+            process.uid(other).gid(other);
+        }
+        // It ends with its input.
+        process.spawn().unwrap();
+        drop(process);
+        near.set_nonblocking(true).unwrap();
+        (AgentClient::new(channel(UnixStream::from_std(near).unwrap()).await), other)
     }
 
     async fn watch(&self, identity: &str) -> Watched {
         Watched::open(self.agent().await, open(identity)).await.unwrap()
     }
+}
+
+/// What tells a process of this program that it is to be another caller, and of which socket.
+const ANOTHER: &str = "EVERCERT_ANOTHER_CALLER";
+
+/// Connects its input to a socket, where it was started for that.
+#[test]
+fn another_process() {
+    let Some(socket) = std::env::var_os(ANOTHER) else { return };
+    let node = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    let input = std::os::unix::net::UnixStream::from(rustix::io::dup(std::io::stdin()).unwrap());
+    let (mut from, mut to) = (input.try_clone().unwrap(), node.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        std::process::exit(0);
+    });
+    let _ = std::io::copy(&mut &node, &mut &input);
+    std::process::exit(0);
 }
 
 async fn channel(stream: UnixStream) -> Channel {

@@ -104,6 +104,7 @@ enum Next {
     Changed,
     Removed,
     LookAgain,
+    ProcessEnded,
     Said(Result<Option<v1::WatchRequest>, Status>),
     Stopping,
 }
@@ -153,8 +154,12 @@ impl Follow {
                     self.requests = None;
                     false
                 }
+                Next::ProcessEnded => {
+                    self.end(Disconnect::ProcessEnded);
+                    return None;
+                }
                 Next::Said(Err(error)) => {
-                    self.end(if self.peer.is_silent() { Disconnect::Timeout } else { Disconnect::ClientClosed });
+                    self.end(self.peer.why_it_left());
                     return Some(Err(error));
                 }
                 Next::Removed => {
@@ -182,6 +187,7 @@ impl Follow {
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => Next::Stopping,
+            () = self.peer.caller.ended() => Next::ProcessEnded,
             () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => Next::LookAgain,
             changed = self.state.changed(), if pause.is_none() => changed.map_or(Next::Removed, |()| Next::Changed),
             said = said => Next::Said(said),
@@ -241,6 +247,7 @@ impl Follow {
             }
             Err(denial) => return Err(denial),
         };
+        self.attestor.confirm(&self.peer.caller)?;
         if self.deliver != v1::Deliver::Digest && snapshot.credential().is_some() && !self.granted {
             self.granted = true;
             self.attestor.granted(&self.peer.caller, &state.spec.id, &grant, &wanted.pods);
@@ -264,7 +271,7 @@ impl Follow {
 
 impl Drop for Follow {
     fn drop(&mut self) {
-        self.end(if self.peer.is_silent() { Disconnect::Timeout } else { Disconnect::ClientClosed });
+        self.end(self.peer.why_it_left());
     }
 }
 

@@ -1,0 +1,213 @@
+//! One process that has connected, told apart from every other that may come to have its number.
+
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::namespaces::Namespaces;
+use super::peer_options::{PidfdInfo, pidfd_info};
+use super::proc::{self, Proc};
+use crate::cgroup::{Origin, origin};
+
+/// How often a process is looked at whose end nothing tells.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A process and its end. While this exists one task watches it.
+#[derive(Debug)]
+pub(super) struct Process {
+    living: Living,
+    ended: CancellationToken,
+    _watch: AbortOnDropHandle<()>,
+}
+
+/// What tells a process from a later one with its number.
+#[derive(Debug, Clone)]
+pub(super) struct Living {
+    pub(super) pid: u32,
+    /// In clock ticks since the machine started.
+    pub(super) started: u64,
+    /// Absent where the kernel gives none for a socket's peer (before 6.5): the start tells then.
+    pidfd: Option<Arc<AsyncFd<OwnedFd>>>,
+}
+
+/// What a process is at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Its effective user and group.
+    pub(super) ids: (u32, u32),
+    pub(super) origin: Origin,
+    pub(super) namespaces: Namespaces,
+}
+
+/// Why a caller is no longer, or never was, a process that can be answered for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Gone {
+    /// It ended; what holds its socket now is another process.
+    #[error("the process that connected has ended, and what it may have nobody else gets by its connection")]
+    Ended,
+    /// It is not what it was when it connected.
+    #[error("the process that connected has another {0} now than when it connected: it has to connect again")]
+    Changed(&'static str),
+    /// It has no number here.
+    #[error(
+        "evercertd cannot see the caller's process, which is in a PID namespace that it is not above, so it may have nothing; \
+         evercertd in a pod needs hostPID: true"
+    )]
+    Hidden,
+    /// The kernel does not tell.
+    #[error("evercertd cannot tell whether the process that connected is still the same: {0}")]
+    Untold(#[source] io::Error),
+}
+
+impl From<io::Error> for Gone {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::ESRCH | libc::ENOENT) => Self::Ended,
+            _ => Self::Untold(error),
+        }
+    }
+}
+
+impl Process {
+    /// Watches `living` from now on.
+    pub(super) fn watch(living: Living) -> Self {
+        let ended = CancellationToken::new();
+        let watch = {
+            let (living, ended) = (living.clone(), ended.clone());
+            tokio::spawn(async move {
+                living.end().await;
+                ended.cancel();
+            })
+        };
+        Self { living, ended, _watch: AbortOnDropHandle::new(watch) }
+    }
+
+    /// Is cancelled when the process has ended.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// See [`Living::standing`].
+    pub(super) fn standing(&self, prefixes: &[String]) -> Result<Standing, Gone> {
+        let standing = self.living.standing(prefixes);
+        if matches!(standing, Err(Gone::Ended)) {
+            self.ended.cancel();
+        }
+        standing
+    }
+}
+
+impl Living {
+    /// The process behind `pidfd`, which is `pid` where it is still there.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    pub(super) fn behind(pidfd: OwnedFd, pid: u32) -> Result<Self, Gone> {
+        let shown = match info(&pidfd)? {
+            Some(info) => Some(info.pid).filter(|pid| *pid > 0),
+            None => proc::pid_behind(pidfd.as_raw_fd())?,
+        };
+        if shown != Some(pid) {
+            return Err(Gone::Ended);
+        }
+        #[expect(
+            deprecated,
+            reason = "what replaces it is unsafe; an owned descriptor stays open for as long as it is registered"
+        )]
+        let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE).map_err(Gone::Untold)?;
+        let started = Proc(pid).stat()?.started;
+        let living = Self { pid, started, pidfd: Some(Arc::new(pidfd)) };
+        living.prove()?;
+        Ok(living)
+    }
+
+    /// The process with this number now.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(super) fn numbered(pid: u32) -> Result<Self, Gone> {
+        let living = Self { pid, started: Proc(pid).stat()?.started, pidfd: None };
+        living.prove()?;
+        Ok(living)
+    }
+
+    /// What the process is now, for sure: between two proofs that it is still this one.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, or cannot be looked at.
+    pub(super) fn standing(&self, prefixes: &[String]) -> Result<Standing, Gone> {
+        self.prove()?;
+        let process = Proc(self.pid);
+        let standing = Standing {
+            ids: self.ids(process)?,
+            origin: origin(&process.cgroup()?, prefixes),
+            namespaces: Namespaces::of(process),
+        };
+        self.prove()?;
+        Ok(standing)
+    }
+
+    fn ids(&self, process: Proc) -> Result<(u32, u32), Gone> {
+        if let Some(pidfd) = &self.pidfd
+            && let Some(info) = info(pidfd.get_ref())?
+        {
+            if info.pid != self.pid {
+                return Err(Gone::Ended);
+            }
+            if let Some(ids) = info.ids {
+                return Ok(ids);
+            }
+        }
+        Ok(process.effective_ids()?)
+    }
+
+    /// That the process has not ended.
+    fn prove(&self) -> Result<(), Gone> {
+        let has_ended = match &self.pidfd {
+            Some(pidfd) => {
+                let mut end = [PollFd::from_borrowed_fd(pidfd.get_ref().as_fd(), PollFlags::IN)];
+                // Readable, or whatever else it may say of a process that is gone.
+                poll(&mut end, Some(&Timespec::default())).map_err(|error| Gone::Untold(error.into()))? > 0
+            }
+            None => {
+                let stat = Proc(self.pid).stat()?;
+                stat.is_over || stat.started != self.started
+            }
+        };
+        if has_ended { Err(Gone::Ended) } else { Ok(()) }
+    }
+
+    /// Waits until the process has ended.
+    async fn end(&self) {
+        if let Some(pidfd) = &self.pidfd
+            && pidfd.readable().await.is_ok()
+        {
+            return;
+        }
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !matches!(self.prove(), Err(Gone::Ended)) {
+            look.tick().await;
+        }
+    }
+}
+
+/// What the pidfd itself tells; nothing on a kernel that is too old.
+fn info(pidfd: &OwnedFd) -> Result<Option<PidfdInfo>, Gone> {
+    match pidfd_info(pidfd.as_fd()) {
+        Ok(info) => Ok(Some(info)),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::ENOSYS)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

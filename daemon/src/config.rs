@@ -1,15 +1,17 @@
 //! The configuration file: TOML, refused as a whole when one setting makes no sense.
 //!
-//! `file` is what a person writes, `identity` and `trust` turn one `[[identity]]` into what the keeper wants, `error` says what
-//! is wrong, where, and what to write instead. `default.toml` documents every key; `evercertd config` prints it.
+//! `file` is what a person writes, `identity` and `trust` turn one `[[identity]]` into what the keeper wants, `pods` one `[[pods]]`
+//! into a rule, `error` says what is wrong, where, and what to write instead. `default.toml` documents every key; `evercertd config` prints it.
 
 mod allow;
 mod duration;
 mod error;
 mod file;
+mod glob;
 mod identity;
 mod limits;
 mod pattern;
+mod pods;
 mod trust;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,9 +25,10 @@ use evercert_core::spec::IdentitySpec;
 use toml::Spanned;
 
 pub(crate) use error::ConfigError;
-pub(crate) use file::{Kubelet, Log, LogFormat, Mode, PodRule, Process};
+pub(crate) use file::{Log, LogFormat, Mode, Process};
 pub(crate) use limits::Limits;
 pub(crate) use pattern::Pattern;
+pub(crate) use pods::{Kubelet, PodBundle, PodRule, PodSettings};
 
 use crate::attest::Policy;
 use error::{Document, Problem};
@@ -153,8 +156,8 @@ impl Config {
             limits: file.limits.check()?,
             policies,
             mode: file.mode,
-            kubelet: file.kubelet.clone(),
-            pods: file.pods.clone(),
+            kubelet: pods::kubelet(&file.kubelet)?,
+            pods: file.pods.iter().map(pods::rule).collect::<Result<_, _>>()?,
         })
     }
 }

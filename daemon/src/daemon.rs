@@ -28,6 +28,7 @@ use crate::control::{Control, Reloaded, Request};
 use crate::http::{self, Pages};
 use crate::journal::Journal;
 use crate::metrics::{Measured, Metrics};
+use crate::pods::Discovery;
 use crate::readiness::Readiness;
 use crate::serve::{self, Context, DaemonInfo};
 use crate::sockets::OwnedSocket;
@@ -63,9 +64,9 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
     let config = Arc::new(config);
     let mut signals = Signals::listen()?;
     let mut jobs = Jobs::default();
-    let hints = Hints::new();
+    let looking = Looking { hints: Hints::new(), pods: Arc::new(Discovery::new()) };
     let sources = tokio::select! {
-        sources = first_sources(&mut jobs, &config, &hints) => sources?,
+        sources = first_sources(&mut jobs, &config, &looking) => sources?,
         // Nothing is open yet that would have to be closed.
         () = signals.end() => return Ok(()),
     };
@@ -75,13 +76,13 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
         state_directory: state::directory(config.state.as_deref()).await,
         ..KeeperSettings::default()
     };
-    Daemon::start(file, config, settings, listeners, jobs, hints, sources)?.run(signals).await
+    Daemon::start(file, config, settings, listeners, jobs, looking, sources)?.run(signals).await
 }
 
 /// What the configuration asks for now. A file system that does not answer delays the start for a moment, not for
 /// ever: what it holds is picked up when it does.
-async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, hints: &Hints) -> Result<Sources, StartError> {
-    jobs.start(Job::Look { config: Arc::clone(config), known: Vec::new(), hints: hints.descriptor() }, None);
+async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, looking: &Looking) -> Result<Sources, StartError> {
+    jobs.start(looking.job(Arc::clone(config), Vec::new(), true), None);
     let (Outcome::Looked(Some(sources)), _) = jobs.finished().await else {
         warn!("directories did not answer in time; starting without what they hold");
         let (specs, policies) = (config.identities.clone(), config.policies.clone());
@@ -118,6 +119,18 @@ impl Signals {
     }
 }
 
+/// What looking for identities takes.
+struct Looking {
+    hints: Hints,
+    pods: Arc<Discovery>,
+}
+
+impl Looking {
+    fn job(&self, config: Arc<Config>, known: Vec<PathBuf>, all: bool) -> Job {
+        Job::Look { config, known, pods: Arc::clone(&self.pods), all, ear: self.hints.ear() }
+    }
+}
+
 /// Everything that runs.
 struct Daemon {
     file: Option<PathBuf>,
@@ -126,8 +139,9 @@ struct Daemon {
     directories: Vec<PathBuf>,
     collisions: Vec<Collision>,
     jobs: Jobs,
-    look_again: bool,
-    hints: Hints,
+    /// Whether to look when the job that runs is done, and if so, whether at all that is known, too.
+    look_again: Option<bool>,
+    looking: Looking,
     keeper: Arc<Keeper>,
     collision_findings: Arc<Collisions>,
     wanted: watch::Sender<Arc<Wanted>>,
@@ -147,7 +161,7 @@ impl Daemon {
         settings: KeeperSettings,
         listeners: Listeners,
         jobs: Jobs,
-        hints: Hints,
+        looking: Looking,
         sources: Sources,
     ) -> Result<Self, StartError> {
         let store = Store::new(getrandom::u64()?);
@@ -194,8 +208,8 @@ impl Daemon {
             directories: Vec::new(),
             collisions: Vec::new(),
             jobs,
-            look_again: false,
-            hints,
+            look_again: None,
+            looking,
             keeper,
             collision_findings,
             wanted,
@@ -226,12 +240,12 @@ impl Daemon {
                 Some(request) = self.requests.recv() => self.answer(request),
                 (outcome, asked) = self.jobs.finished(), if self.jobs.is_running() => self.finish(outcome, asked),
                 // The pause gathers what a mount or a deployment does at once.
-                () = self.hints.heard(), if look_at.is_none() => look_at = Some(Box::pin(sleep(SETTLE))),
+                () = self.looking.hints.heard(), if look_at.is_none() => look_at = Some(Box::pin(sleep(SETTLE))),
                 () = wait(look_at.as_mut()) => {
                     look_at = None;
-                    self.look();
+                    self.look(false);
                 }
-                _ = look.tick() => self.look(),
+                _ = look.tick() => self.look(true),
                 () = tick(watchdog.as_mut()) => {
                     // A keeper that is dead is worth a restart; the watchdog gives one to a daemon that says nothing.
                     if self.pages.is_alive() {
@@ -261,14 +275,13 @@ impl Daemon {
         }
     }
 
-    /// Looks which identities there are now; after the job that runs, which may have looked too early.
-    fn look(&mut self) {
+    /// Looks which identities there are now, also at `all` that is known; after the job that runs, which may have looked too early.
+    fn look(&mut self, all: bool) {
         if self.jobs.is_running() {
-            self.look_again = true;
+            self.look_again = Some(all | self.look_again.unwrap_or_default());
             return;
         }
-        let (config, known) = (Arc::clone(&self.config), self.directories.clone());
-        self.jobs.start(Job::Look { config, known, hints: self.hints.descriptor() }, None);
+        self.jobs.start(self.looking.job(Arc::clone(&self.config), self.directories.clone(), all), None);
     }
 
     fn answer(&mut self, request: Request) {
@@ -284,7 +297,8 @@ impl Daemon {
 
     fn reload(&mut self, asked: Option<Asked>) {
         systemd::reloading();
-        self.jobs.start(Job::Reload { file: self.file.clone(), hints: self.hints.descriptor() }, asked);
+        let (pods, ear) = (Arc::clone(&self.looking.pods), self.looking.hints.ear());
+        self.jobs.start(Job::Reload { file: self.file.clone(), pods, ear }, asked);
     }
 
     fn finish(&mut self, outcome: Outcome, asked: Vec<Asked>) {
@@ -302,8 +316,8 @@ impl Daemon {
                 self.reloaded(Some(error.to_string()), asked);
             }
         }
-        if std::mem::take(&mut self.look_again) {
-            self.look();
+        if let Some(all) = self.look_again.take() {
+            self.look(all);
         }
     }
 
@@ -363,12 +377,12 @@ impl Daemon {
 
     /// Works out whether everything is published, tells the admin socket, and says it in one line.
     fn status(&self) -> String {
-        let (published, all) = self.pages.readiness.count();
-        let ready = published == all;
+        let counts = self.pages.readiness.count();
+        let ready = counts.is_ready();
         self.info.send_if_modified(|info| std::mem::replace(&mut info.ready, ready) != ready);
         match &self.info.borrow().config_error {
-            None => format!("{published} of {all} identities published"),
-            Some(_) => format!("{published} of {all} identities published; the configuration was refused, see the log"),
+            None => counts.to_string(),
+            Some(_) => format!("{counts}; the configuration was refused, see the log"),
         }
     }
 }

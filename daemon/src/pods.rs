@@ -1,10 +1,34 @@
-//! The pods of the node, as the kubelet's directories tell of them.
+//! The pods of the node, as the kubelet's directories tell of them: each volume that holds a certificate is an identity of its pod,
+//! and goes with it.
+//!
+//! ```text
+//! <directory>/<uid>/volumes/<plugin>/<volume> ─ tree, entering no mount ─→ Volume ─ probe: contents, on threads of their own ─→ Credential
+//! <logs>/<namespace>_<name>_<uid> ─ names ─→ PodNames                         [[pods]] ─ rules ─→ IdentitySpec of Scope::Pod(uid)
+//! ```
+//!
+//! A volume is a mount that somebody else may unmount at any time, and that may be dead. So nothing stays open in one; one that
+//! is known is not entered again unless something happened in it; and whoever enters one may get stuck there alone.
 
-use std::collections::BTreeMap;
+mod contents;
+mod discovery;
+mod mounts;
+mod names;
+mod probe;
+mod rules;
+mod tree;
+mod uid;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use evercert_core::spec::IdentitySpec;
+
+pub(crate) use discovery::Discovery;
+pub(crate) use mounts::MOUNTINFO;
+
 /// What a pod is called.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PodName {
     pub(crate) namespace: Arc<str>,
     pub(crate) name: Arc<str>,
@@ -12,3 +36,44 @@ pub(crate) struct PodName {
 
 /// The names of the node's pods, by UID, as far as they are known.
 pub(crate) type PodNames = BTreeMap<Arc<str>, PodName>;
+
+/// Where further changes are to be heard of. Called before what it names is looked at; may block as long as that does.
+pub(crate) trait Listen: Send + Sync {
+    /// Of entries that come to this directory, or leave it.
+    fn directory(&self, directory: &Path);
+    /// Of what happens in the root of this volume.
+    fn volume(&self, root: &Path);
+}
+
+/// Which of the known volumes are to be looked into again.
+#[derive(Debug, Default)]
+pub(crate) struct Again {
+    /// All of them, as a hint may have been lost.
+    pub(crate) all: bool,
+    /// Those in whose roots something happened.
+    pub(crate) touched: HashSet<PathBuf>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Found {
+    /// The identities of pods.
+    pub(crate) specs: Vec<IdentitySpec>,
+    /// What the pods are called.
+    pub(crate) names: PodNames,
+}
+
+/// What may go wrong with the kubelet's directories as a whole. Each is told once, until it has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    /// There are more entries in a directory than are looked at.
+    TooMany,
+    /// The pods' directory cannot be read.
+    Directory,
+    /// The log directory cannot be read.
+    Logs,
+    /// There are rules with a namespace, and nothing that tells one.
+    NoNames,
+    /// Volumes did not answer.
+    Dead,
+}

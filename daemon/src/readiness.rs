@@ -1,13 +1,15 @@
-//! Whether every identity has a published generation, and which have not.
+//! Whether every identity of the node has a published generation, and which have not. Those of pods come and go with them, and make
+//! no node unready.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use evercert_core::identity::IdentityId;
+use evercert_core::identity::{IdentityId, Scope};
 use evercert_core::keeper::IdentityState;
 use tokio::sync::watch;
 
+use crate::pods::PodNames;
 use crate::store::Store;
 use crate::wanted::Wanted;
 
@@ -17,6 +19,35 @@ use crate::wanted::Wanted;
 pub(crate) struct Readiness {
     wanted: watch::Receiver<Arc<Wanted>>,
     store: Arc<Store>,
+}
+
+/// An identity that is wanted, and its state once there is one.
+pub(crate) type Known = (IdentityId, Option<Arc<IdentityState>>);
+
+/// How many identities are published, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    /// Of the node.
+    pub(crate) node: (usize, usize),
+    /// Of its pods.
+    pub(crate) pods: (usize, usize),
+}
+
+impl Counts {
+    /// Whether nothing is missing that the node was configured for.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.node.0 == self.node.1
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} identities published", self.node.0, self.node.1)?;
+        match self.pods {
+            (_, 0) => Ok(()),
+            (published, all) => write!(f, ", and {published} of {all} of pods"),
+        }
+    }
 }
 
 /// An identity without a published generation.
@@ -38,25 +69,31 @@ impl Readiness {
         Self { wanted, store }
     }
 
-    /// Every identity that is wanted, with its state once its files were first read.
-    pub(crate) fn identities(&self) -> Vec<(IdentityId, Option<Arc<IdentityState>>)> {
+    /// Every identity that is wanted, with its state once its files were first read; and what the pods are called.
+    pub(crate) fn identities(&self) -> (Vec<Known>, PodNames) {
         let mut states: HashMap<_, _> =
             self.store.all().into_iter().map(|state| (state.spec.id.clone(), state)).collect();
         let wanted = Arc::clone(&self.wanted.borrow());
-        wanted.ids.iter().map(|id| (id.clone(), states.remove(id))).collect()
+        (wanted.ids.iter().map(|id| (id.clone(), states.remove(id))).collect(), wanted.pods.clone())
     }
 
-    /// How many identities are published, and how many there are.
-    pub(crate) fn count(&self) -> (usize, usize) {
-        let identities = self.identities();
-        (identities.iter().filter(|(_, state)| is_published(state.as_ref())).count(), identities.len())
+    /// How many identities are published, and how many there are: of the node, and of its pods.
+    pub(crate) fn count(&self) -> Counts {
+        let mut counts = Counts::default();
+        for (id, state) in self.identities().0 {
+            let (published, all) = if id.scope == Scope::Node { &mut counts.node } else { &mut counts.pods };
+            *published += usize::from(is_published(state.as_ref()));
+            *all += 1;
+        }
+        counts
     }
 
-    /// The identities without a published generation, and why.
+    /// The identities of the node without a published generation, and why.
     pub(crate) fn unpublished(&self) -> Vec<Unpublished> {
-        self.identities()
+        let (identities, _) = self.identities();
+        identities
             .into_iter()
-            .filter(|(_, state)| !is_published(state.as_ref()))
+            .filter(|(id, state)| id.scope == Scope::Node && !is_published(state.as_ref()))
             .map(|(id, state)| Unpublished { id, why: why(state.as_deref()) })
             .collect()
     }

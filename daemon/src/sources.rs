@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::accounts::{Account, Accounts};
 use crate::attest::Policy;
 use crate::config::{Config, Pattern};
-use crate::pods::PodNames;
+use crate::pods::{Found, PodNames};
 use crate::wanted::Wanted;
 
 /// The most directories one pattern may match; further ones are left out, with a warning.
@@ -23,7 +23,7 @@ const MATCHES_LIMIT: usize = 32_768;
 /// The identities a configuration asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Sources {
-    /// One for each name; those the configuration names first, then those of directories.
+    /// One for each name; those the configuration names first, then those of directories, then those of pods.
     pub(crate) specs: Vec<IdentitySpec>,
     /// Those that are left out because their name is taken.
     pub(crate) collisions: Vec<Collision>,
@@ -38,6 +38,12 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
+    /// With what was found of pods. Their names are of scopes of their own: they collide with nobody's.
+    pub(crate) fn with_pods(mut self, found: Found) -> Self {
+        self.specs.extend(found.specs);
+        Self { pods: found.names, ..self }
+    }
+
     /// What is to be kept.
     pub(crate) fn wanted(&self) -> Wanted {
         Wanted {

@@ -59,7 +59,7 @@ pub(crate) enum Refusal {
         wish: Wish,
         /// The file, or the directory on the way to it that stops the caller.
         path: PathBuf,
-        permissions: Permissions,
+        permissions: Box<Permissions>,
     },
     /// It could not have read what is served.
     #[error(
@@ -70,7 +70,7 @@ pub(crate) enum Refusal {
         /// The file that is there now.
         path: PathBuf,
         /// Of the file that was there.
-        permissions: Permissions,
+        permissions: Box<Permissions>,
     },
     /// It is not known who could have read what is served.
     #[error("readers: there is no record of who could read {} when it was read", file.display())]

@@ -130,7 +130,11 @@ impl Route {
         if permissions.grant(caller, Wish::Read) {
             return Ok(());
         }
-        Err(Refusal::NotAReaderThen { caller: caller.clone(), path: self.file.clone(), permissions })
+        Err(Refusal::NotAReaderThen {
+            caller: caller.clone(),
+            path: self.file.clone(),
+            permissions: permissions.into(),
+        })
     }
 
     /// Whether the way and the file that is there now let `caller` read.
@@ -139,7 +143,7 @@ impl Route {
             caller: caller.clone(),
             wish,
             path: path.to_owned(),
-            permissions: permissions.clone(),
+            permissions: permissions.clone().into(),
         };
         for (directory, permissions) in &self.directories {
             if !permissions.grant(caller, Wish::Search) {

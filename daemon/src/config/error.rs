@@ -226,6 +226,14 @@ pub(crate) enum Problem {
         /// The length of the path.
         bytes: usize,
     },
+    /// Neither a file of a volume nor one of the node.
+    #[error(
+        "`bundle` is {0:?}; write a file of another volume of the same pod, such as \"trust/ca.crt\", or an absolute path of the node"
+    )]
+    PodBundle(PathBuf),
+    /// Demands on what is ignored.
+    #[error("`ignore = true` and `{0}` contradict each other; remove one")]
+    IgnoreAnd(&'static str),
     /// One path for both sockets.
     #[error("`admin` and `agent` are the same path; give each socket a path, in directories of their own")]
     SameSocket,

@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::duration::Span;
 use super::error::Problem;
 use super::limits::Limits;
+use super::pods;
 use crate::logging;
 
 /// The whole file.
@@ -39,39 +40,78 @@ pub(crate) enum Mode {
     Observer,
 }
 
-/// Where the kubelet's directories are.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// `[kubelet]`.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Kubelet {
-    /// The pods' directory; empty: no pods.
-    pub(crate) directory: PathBuf,
-    /// Where the names of pods are told by those of their log directories; empty: nowhere.
-    pub(crate) logs: PathBuf,
-    /// The CSI drivers whose volumes are looked at.
-    pub(crate) csi_drivers: Vec<String>,
-    /// What may stand before `kubepods` in the path of a control group.
-    pub(crate) cgroup_prefixes: Vec<String>,
+pub(super) struct Kubelet {
+    pub(super) directory: Spanned<PathBuf>,
+    pub(super) logs: Spanned<PathBuf>,
+    pub(super) csi_drivers: Vec<Spanned<String>>,
+    pub(super) cgroup_prefixes: Vec<String>,
 }
 
 impl Default for Kubelet {
     fn default() -> Self {
+        let default = pods::Kubelet::default();
         Self {
-            directory: "/var/lib/kubelet/pods".into(),
-            logs: "/var/log/pods".into(),
-            csi_drivers: vec!["csi.cert-manager.io".to_owned(), "spiffe.csi.cert-manager.io".to_owned()],
-            cgroup_prefixes: Vec::new(),
+            directory: unwritten(default.directory),
+            logs: unwritten(default.logs),
+            csi_drivers: default.csi_drivers.into_iter().map(unwritten).collect(),
+            cgroup_prefixes: default.cgroup_prefixes,
         }
     }
 }
 
 /// One `[[pods]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PodRule {
-    /// The namespace, with the wildcards * and ?; absent: any.
-    pub(crate) namespace: Option<String>,
-    /// The volume, or the volume and the directory in it, with the wildcards; absent: any.
-    pub(crate) volume: Option<String>,
+pub(super) struct PodRule {
+    pub(super) namespace: Option<Spanned<String>>,
+    pub(super) volume: Option<Spanned<String>>,
+    pub(super) ignore: Option<Spanned<bool>>,
+    pub(super) bundle: Option<Spanned<PathBuf>>,
+    pub(super) overlap: Option<Spanned<Span>>,
+    #[serde(default)]
+    pub(super) usages: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) dns_names: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) ip_addresses: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) uris: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) admission: Admission,
+    pub(super) require_chain: Option<bool>,
+    pub(super) renew_before: Option<Spanned<Span>>,
+    pub(super) clock_skew: Option<Spanned<Span>>,
+}
+
+impl PodRule {
+    /// What is demanded of the credential.
+    pub(super) fn demands(&self) -> Demands<'_> {
+        Demands {
+            usages: &self.usages,
+            dns_names: &self.dns_names,
+            ip_addresses: &self.ip_addresses,
+            uris: &self.uris,
+            admission: self.admission,
+            require_chain: self.require_chain,
+            renew_before: self.renew_before.as_ref(),
+            clock_skew: self.clock_skew.as_ref(),
+        }
+    }
+}
+
+/// What is demanded of a credential.
+pub(super) struct Demands<'a> {
+    pub(super) usages: &'a [Spanned<String>],
+    pub(super) dns_names: &'a [Spanned<String>],
+    pub(super) ip_addresses: &'a [Spanned<String>],
+    pub(super) uris: &'a [Spanned<String>],
+    pub(super) admission: Admission,
+    pub(super) require_chain: Option<bool>,
+    pub(super) renew_before: Option<&'a Spanned<Span>>,
+    pub(super) clock_skew: Option<&'a Spanned<Span>>,
 }
 
 /// One `[[identity]]`.
@@ -104,7 +144,23 @@ pub(super) struct Identity {
     pub(super) allow: Option<Vec<Spanned<String>>>,
 }
 
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
+impl Identity {
+    /// What is demanded of the credential.
+    pub(super) fn demands(&self) -> Demands<'_> {
+        Demands {
+            usages: &self.usages,
+            dns_names: &self.dns_names,
+            ip_addresses: &self.ip_addresses,
+            uris: &self.uris,
+            admission: self.admission,
+            require_chain: self.require_chain,
+            renew_before: self.renew_before.as_ref(),
+            clock_skew: self.clock_skew.as_ref(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Admission {
     #[default]

@@ -33,7 +33,7 @@ pub(super) fn spec(entry: &file::Identity) -> Result<IdentitySpec, Spanned<Probl
     }
     files.crls = trust::crls(entry, &files)?;
     files.federated = trust::federated(entry)?;
-    let (expectations, overlap) = (expectations(entry)?, trust::overlap(entry)?);
+    let (expectations, overlap) = (expectations(&entry.demands())?, trust::overlap(entry.overlap.as_ref())?);
     Ok(IdentitySpec { id: IdentityId::node(name), files, expectations, overlap })
 }
 
@@ -135,38 +135,39 @@ fn is_file_name(path: &Path) -> bool {
     !slash && path.extension().is_some_and(|extension| FILE_EXTENSIONS.iter().any(|known| extension == *known))
 }
 
-fn expectations(entry: &file::Identity) -> Result<Expectations, Spanned<Problem>> {
+/// What is demanded of a credential.
+pub(super) fn expectations(demands: &file::Demands<'_>) -> Result<Expectations, Spanned<Problem>> {
     let usages =
-        entry.usages.iter().map(|word| Usage::from_str(word.get_ref()).map_err(|error| at(word, error.into())));
-    let ip_addresses = entry
+        demands.usages.iter().map(|word| Usage::from_str(word.get_ref()).map_err(|error| at(word, error.into())));
+    let ip_addresses = demands
         .ip_addresses
         .iter()
         .map(|text| IpAddr::from_str(text.get_ref()).map_err(|_| at(text, Problem::IpAddress(text.get_ref().clone()))));
     Ok(Expectations {
         usages: usages.collect::<Result<_, _>>()?,
-        dns_names: names(&entry.dns_names, "dns_names")?,
+        dns_names: names(demands.dns_names, "dns_names")?,
         ip_addresses: ip_addresses.collect::<Result<_, _>>()?,
-        uris: names(&entry.uris, "uris")?,
-        admission: match entry.admission {
+        uris: names(demands.uris, "uris")?,
+        admission: match demands.admission {
             file::Admission::Enforce => Admission::Enforce,
             file::Admission::Observe => Admission::Observe,
         },
-        require_chain: match entry.require_chain {
+        require_chain: match demands.require_chain {
             None => RequireChain::Auto,
             Some(true) => RequireChain::Always,
             Some(false) => RequireChain::Never,
         },
-        renew_before: match &entry.renew_before {
+        renew_before: match demands.renew_before {
             Some(span) if span.get_ref().0.is_zero() => {
                 return Err(at(span, Problem::OutOfRange { key: "renew_before", least: "1s", most: "the lifetime" }));
             }
-            span => span.as_ref().map(|span| span.get_ref().0),
+            span => span.map(|span| span.get_ref().0),
         },
-        clock_skew: match &entry.clock_skew {
+        clock_skew: match demands.clock_skew {
             Some(span) if span.get_ref().0 > CLOCK_SKEW_LIMIT => {
                 return Err(at(span, Problem::OutOfRange { key: "clock_skew", least: "0s", most: "24h" }));
             }
-            span => span.as_ref().map_or(Expectations::CLOCK_SKEW, |span| span.get_ref().0),
+            span => span.map_or(Expectations::CLOCK_SKEW, |span| span.get_ref().0),
         },
     })
 }

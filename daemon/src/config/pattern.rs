@@ -4,12 +4,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::glob::Glob;
+
 /// An absolute path, the last component of which may hold `*` (any characters) and `?` (one character). A wildcard
 /// does not match a leading dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
     parent: PathBuf,
-    last: String,
+    last: Glob,
 }
 
 /// A text that is no such pattern.
@@ -43,10 +45,10 @@ impl Pattern {
         let (Some(parent), Some(Component::Normal(last))) = (path.parent(), path.components().next_back()) else {
             return Err(PatternError::NoName(text.to_owned()));
         };
-        if is_wild(&parent.to_string_lossy()) {
+        if Glob::new(parent.to_string_lossy()).is_wild() {
             return Err(PatternError::WildcardInParent(text.to_owned()));
         }
-        Ok(Self { parent: parent.to_owned(), last: last.to_string_lossy().into_owned() })
+        Ok(Self { parent: parent.to_owned(), last: Glob::new(last.to_string_lossy()) })
     }
 
     /// The directory in which matches are looked for.
@@ -56,7 +58,7 @@ impl Pattern {
 
     /// The one directory it names, where it has no wildcard.
     pub(crate) fn literal(&self) -> Option<PathBuf> {
-        (!is_wild(&self.last)).then(|| self.parent.join(&self.last))
+        (!self.last.is_wild()).then(|| self.parent.join(self.last.as_str()))
     }
 
     /// Whether `directory` is meant, there or not.
@@ -66,43 +68,10 @@ impl Pattern {
 
     /// Whether an entry of [`Pattern::parent`] is meant.
     pub(crate) fn matches(&self, name: &OsStr) -> bool {
-        let (pattern, name) = (self.last.as_bytes(), name.as_bytes());
-        if name.first() == Some(&b'.') && pattern.first() != Some(&b'.') {
-            return false;
-        }
-        matches(pattern, name)
+        let name = name.as_bytes();
+        let is_hidden = name.first() == Some(&b'.') && !self.last.as_str().starts_with('.');
+        !is_hidden && self.last.matches(name)
     }
-}
-
-fn is_wild(text: &str) -> bool {
-    text.contains(['*', '?'])
-}
-
-/// Goes back to the last `*` only, so that no pattern takes more than `pattern × name` steps.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    n = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
 #[cfg(test)]

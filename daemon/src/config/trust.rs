@@ -7,6 +7,7 @@ use std::time::Duration;
 use evercert_core::spec::{CrlFile, FileSet, IdentitySpec, file_name};
 use toml::Spanned;
 
+use super::duration::Span;
 use super::error::Problem;
 use super::{absolute, at, file, identity};
 
@@ -82,8 +83,8 @@ fn is_trust_domain(name: &str) -> bool {
 }
 
 /// For how long anchors that left the credential's `ca.crt` stay trusted.
-pub(super) fn overlap(entry: &file::Identity) -> Result<Duration, Spanned<Problem>> {
-    match &entry.overlap {
+pub(super) fn overlap(written: Option<&Spanned<Span>>) -> Result<Duration, Spanned<Problem>> {
+    match written {
         None => Ok(IdentitySpec::OVERLAP),
         Some(span) if span.get_ref().0 > IdentitySpec::OVERLAP => {
             Err(at(span, Problem::OutOfRange { key: "overlap", least: "0s", most: "24h" }))

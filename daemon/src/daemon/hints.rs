@@ -1,14 +1,23 @@
-//! Hints that a directory came or went where identities are looked for, so that a new one need not wait for the tick.
+//! Hints that a directory, a volume or a mount came or went where identities are looked for, so that a new one need not wait for the
+//! tick.
+//!
+//! A watch holds no mount: it hinders nobody from unmounting, and ends with what it is on. That something is mounted or unmounted is
+//! no event of a directory; the kernel tells it of the list of mounts as a whole.
 
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::warn;
+
+use crate::pods::{Again, Listen, MOUNTINFO};
 
 /// Directories that come and go, by creation, renaming or removal.
 const HEARD: WatchFlags = WatchFlags::CREATE
@@ -17,46 +26,126 @@ const HEARD: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
     .union(WatchFlags::ONLYDIR);
 
+/// What happens in a volume: also files that are written in place.
+const HEARD_IN_VOLUME: WatchFlags = HEARD.union(WatchFlags::CLOSE_WRITE);
+
 /// Room for some hundred events; what is left is read the next time.
 const BUFFER: usize = 8 * 1024;
 
-/// An inotify instance on the parents of the watched patterns. Without one the tick carries alone.
+/// An inotify instance, and the list of mounts. Without them the tick carries alone.
 #[derive(Debug)]
-pub(super) struct Hints(Option<AsyncFd<OwnedFd>>);
+pub(super) struct Hints {
+    instance: Option<AsyncFd<Arc<OwnedFd>>>,
+    mounts: Option<AsyncFd<File>>,
+    volumes: Arc<Mutex<Volumes>>,
+}
+
+/// The volumes that are heard from.
+#[derive(Debug, Default)]
+struct Volumes {
+    /// Their roots, by the number of the watch.
+    watched: HashMap<i32, PathBuf>,
+    touched: HashSet<PathBuf>,
+    /// Whether events were lost.
+    lost: bool,
+}
 
 impl Hints {
-    /// Hears nothing yet.
+    /// Hears nothing of directories yet.
     pub(super) fn new() -> Self {
         #[expect(
             deprecated,
             reason = "its successor is unsafe, and asks for what holds here: the descriptor is owned, and stays the same"
         )]
-        let open = || -> io::Result<_> {
+        let instance = || -> io::Result<_> {
             let instance = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-            AsyncFd::with_interest(instance, Interest::READABLE)
+            AsyncFd::with_interest(Arc::new(instance), Interest::READABLE)
         };
-        Self(open().inspect_err(|error| warn!(%error, "new directories are only found at the tick")).ok())
+        #[expect(deprecated, reason = "as above")]
+        let mounts = || AsyncFd::with_interest(File::open(MOUNTINFO)?, Interest::PRIORITY);
+        Self {
+            instance: instance().inspect_err(|error| warn!(%error, "new directories are only found at the tick")).ok(),
+            mounts: mounts().inspect_err(|error| warn!(%error, "new mounts are only found at the tick")).ok(),
+            volumes: Arc::default(),
+        }
     }
 
-    /// A descriptor for [`place`], which may block.
-    pub(super) fn descriptor(&self) -> Option<OwnedFd> {
-        self.0.as_ref().and_then(|instance| instance.get_ref().try_clone().ok())
+    /// What has further directories heard; may block.
+    pub(super) fn ear(&self) -> Ear {
+        let instance = self.instance.as_ref().map(|instance| Arc::clone(instance.get_ref()));
+        Ear { instance, volumes: Arc::clone(&self.volumes) }
     }
 
     /// Waits for something to happen.
     pub(super) async fn heard(&self) {
-        let Some(instance) = &self.0 else { return std::future::pending().await };
+        tokio::select! {
+            () = self.directories() => {}
+            () = self.mounts() => {}
+        }
+    }
+
+    async fn directories(&self) {
+        let Some(instance) = &self.instance else { return std::future::pending().await };
         let Ok(mut ready) = instance.readable().await else { return std::future::pending().await };
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let mut events = Reader::new(instance.get_ref(), &mut buffer);
-        // Which events they are says no more than that there are some.
-        while events.next().is_ok() {}
+        while let Ok(event) = events.next() {
+            lock(&self.volumes).heard(event.wd(), event.events());
+        }
         ready.clear_ready();
+    }
+
+    async fn mounts(&self) {
+        let Some(mounts) = &self.mounts else { return std::future::pending().await };
+        match mounts.ready(Interest::PRIORITY).await {
+            Ok(mut ready) => ready.clear_ready(),
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
-/// Hears what happens in `directory` from now on, where it is there. Doing so again changes nothing.
-pub(super) fn place(instance: &OwnedFd, directory: &Path) {
-    // A directory that is not there yet is found at a tick, and heard from then on.
-    let _ = inotify::add_watch(instance, directory, HEARD);
+impl Volumes {
+    fn heard(&mut self, watch: i32, what: ReadFlags) {
+        self.lost |= what.contains(ReadFlags::QUEUE_OVERFLOW);
+        let root = match what.contains(ReadFlags::IGNORED) {
+            true => self.watched.remove(&watch),
+            false => self.watched.get(&watch).cloned(),
+        };
+        self.touched.extend(root);
+    }
+}
+
+/// Has directories heard, from a thread that may block.
+#[derive(Debug)]
+pub(super) struct Ear {
+    instance: Option<Arc<OwnedFd>>,
+    volumes: Arc<Mutex<Volumes>>,
+}
+
+impl Ear {
+    /// In which volumes something happened since this was asked last.
+    pub(super) fn touched(&self) -> Again {
+        let mut volumes = lock(&self.volumes);
+        Again { all: mem::take(&mut volumes.lost), touched: mem::take(&mut volumes.touched) }
+    }
+}
+
+impl Listen for Ear {
+    fn directory(&self, directory: &Path) {
+        let Some(instance) = &self.instance else { return };
+        // A directory that is not there yet is found at a tick, and heard from then on. Doing so again changes nothing.
+        let _ = inotify::add_watch(instance, directory, HEARD);
+    }
+
+    fn volume(&self, root: &Path) {
+        let Some(instance) = &self.instance else { return };
+        // One that is not there any more is missed by nobody.
+        let Ok(watch) = inotify::add_watch(instance, root, HEARD_IN_VOLUME) else { return };
+        lock(&self.volumes).watched.insert(watch, root.to_owned());
+    }
+}
+
+fn lock(volumes: &Mutex<Volumes>) -> MutexGuard<'_, Volumes> {
+    // Each change is a single step; a panic leaves no half of one.
+    volumes.lock().unwrap_or_else(PoisonError::into_inner)
 }

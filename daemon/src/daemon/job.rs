@@ -1,6 +1,5 @@
 //! What may block, beside the task that decides.
 
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +8,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::hints;
+use super::hints::Ear;
 use crate::accounts::Accounts;
 use crate::config::{Config, ConfigError};
 use crate::control::Reloaded;
+use crate::pods::{Discovery, Listen};
 use crate::sources::{self, Sources};
 
 /// How long a file system may take to answer.
@@ -26,15 +26,21 @@ pub(super) enum Job {
         config: Arc<Config>,
         /// With the directories that are known already.
         known: Vec<PathBuf>,
+        /// What is known of pods.
+        pods: Arc<Discovery>,
+        /// Whether to look at all that is known, too: a hint may have been lost.
+        all: bool,
         /// Where to be told of further ones.
-        hints: Option<OwnedFd>,
+        ear: Ear,
     },
     /// Read the configuration again, and look.
     Reload {
         /// The file; absent: where it is by default.
         file: Option<PathBuf>,
+        /// What is known of pods.
+        pods: Arc<Discovery>,
         /// Where to be told of further directories.
-        hints: Option<OwnedFd>,
+        ear: Ear,
     },
 }
 
@@ -133,12 +139,12 @@ impl Jobs {
 impl Job {
     fn run(self, accounts: &Accounts) -> Outcome {
         match self {
-            Self::Look { config, known, hints } => {
-                Outcome::Looked(Some(look(&config, &known, hints.as_ref(), accounts)))
+            Self::Look { config, known, pods, all, ear } => {
+                Outcome::Looked(Some(look(&config, &known, accounts, &pods, all, ear)))
             }
-            Self::Reload { file, hints } => {
+            Self::Reload { file, pods, ear } => {
                 Outcome::Reloaded(Config::load(file.as_deref()).map_err(ReloadError::from).map(|config| {
-                    let sources = look(&config, &[], hints.as_ref(), accounts);
+                    let sources = look(&config, &[], accounts, &pods, true, ear);
                     (Arc::new(config), sources)
                 }))
             }
@@ -146,10 +152,11 @@ impl Job {
     }
 }
 
-fn look(config: &Config, known: &[PathBuf], hints: Option<&OwnedFd>, accounts: &Accounts) -> Sources {
+fn look(config: &Config, known: &[PathBuf], accounts: &Accounts, pods: &Discovery, all: bool, ear: Ear) -> Sources {
     // Before looking, so that what appears in between is not missed.
-    if let Some(hints) = hints {
-        config.directories.iter().for_each(|pattern| hints::place(hints, pattern.parent()));
-    }
-    sources::resolve(config, known, accounts)
+    config.directories.iter().for_each(|pattern| ear.directory(pattern.parent()));
+    let mut again = ear.touched();
+    again.all |= all;
+    let listen: Arc<dyn Listen> = Arc::new(ear);
+    sources::resolve(config, known, accounts).with_pods(pods.look(config, &again, &listen))
 }

@@ -1,20 +1,23 @@
 //! What is measured of each identity.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use evercert_core::check::Severity;
-use evercert_core::identity::IdentityId;
+use evercert_core::identity::{IdentityId, IdentityName, Scope};
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;
 
 use super::exposition::{Family, fractional_seconds, seconds};
 use super::observer::RELOADS;
+use crate::pods::PodName;
 
 /// One identity at the time of a scrape.
 pub(super) struct Row {
     pub(super) id: IdentityId,
+    /// What its pod is called, where it is of one and that is known.
+    pub(super) pod: Option<PodName>,
     /// Absent until its files were first read.
     pub(super) state: Option<Arc<IdentityState>>,
     pub(super) reloads: [u64; RELOADS.len()],
@@ -105,16 +108,14 @@ pub(super) const METRICS: [Metric; 16] = [
         Family::counter("evercert_identity_reloads_total", "How often its files were read, by result."),
         |family, row, text| {
             for ((_, result), count) in RELOADS.iter().zip(row.reloads) {
-                let [identity, scope] = row.labels();
-                family.sample(text, &[identity, scope, ("result", result)], count);
+                family.sample(text, &row.labels_and(&[("result", result)]), count);
             }
         },
     ),
     (Family::gauge("evercert_identity_findings", "What the checks have to say, by severity."), |family, row, text| {
         for severity in Severity::ALL {
             let count = row.findings().filter(|(_, of)| *of == severity).count();
-            let [identity, scope] = row.labels();
-            family.sample(text, &[identity, scope, ("severity", severity.as_str())], count);
+            family.sample(text, &row.labels_and(&[("severity", severity.as_str())]), count);
         }
     }),
     (
@@ -122,8 +123,7 @@ pub(super) const METRICS: [Metric; 16] = [
         |family, row, text| {
             let distinct: BTreeSet<_> = row.findings().collect();
             for (check, severity) in distinct {
-                let [identity, scope] = row.labels();
-                family.sample(text, &[identity, scope, ("check", check), ("severity", severity.as_str())], 1);
+                family.sample(text, &row.labels_and(&[("check", check), ("severity", severity.as_str())]), 1);
             }
         },
     ),
@@ -158,8 +158,25 @@ pub(super) const METRICS: [Metric; 16] = [
 ];
 
 impl Row {
-    fn labels(&self) -> [(&str, &str); 2] {
-        [("identity", self.id.name.as_str()), ("scope", self.id.scope.label())]
+    /// Never the UID of a pod: every new one would be a new series.
+    fn labels(&self) -> [(&str, &str); 4] {
+        let (namespace, pod) = self.pod.as_ref().map_or(("", ""), |pod| (&*pod.namespace, &*pod.name));
+        [
+            ("identity", self.id.name.as_str()),
+            ("scope", self.id.scope.label()),
+            ("workload_namespace", namespace),
+            ("workload_pod", pod),
+        ]
+    }
+
+    fn labels_and<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        [&self.labels(), more].concat()
+    }
+
+    /// The less, the sooner somebody should know.
+    fn urgency(&self) -> (bool, Option<SystemTime>) {
+        let leaf = self.snapshot().and_then(|snapshot| snapshot.credential()).map(|credential| credential.leaf());
+        (self.snapshot().is_some(), leaf.map(|leaf| leaf.not_after))
     }
 
     fn snapshot(&self) -> Option<&Snapshot> {
@@ -170,6 +187,26 @@ impl Row {
         let findings = self.state.iter().flat_map(|state| state.findings.iter());
         findings.map(|finding| (finding.check.as_str(), finding.severity))
     }
+}
+
+/// The rows that are told, by their places: no two with the same labels, as pods without a known name may have, or Prometheus would
+/// refuse the whole page. Of those the most urgent one is told.
+pub(super) fn distinct(rows: &[Row]) -> Vec<usize> {
+    let mut seen: HashMap<(&IdentityName, Option<&PodName>), usize> = HashMap::new();
+    let mut told: Vec<usize> = Vec::with_capacity(rows.len());
+    for (place, row) in rows.iter().enumerate() {
+        let first = match row.id.scope {
+            // They have names of their own.
+            Scope::Node => told.len(),
+            Scope::Pod(_) => *seen.entry((&row.id.name, row.pod.as_ref())).or_insert(told.len()),
+        };
+        match told.get_mut(first) {
+            None => told.push(place),
+            Some(other) if row.urgency() < rows[*other].urgency() => *other = place,
+            Some(_) => {}
+        }
+    }
+    told
 }
 
 fn time(family: &Family, row: &Row, text: &mut String, time: Option<SystemTime>) {

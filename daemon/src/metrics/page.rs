@@ -3,11 +3,12 @@
 use std::time::SystemTime;
 
 use evercert_api::v1;
+use evercert_core::identity::Scope;
 use prometheus::TextEncoder;
 
 use super::Metrics;
 use super::certificates::Certificates;
-use super::identities::{METRICS, Row, SubscriberCounts};
+use super::identities::{self, METRICS, Row, SubscriberCounts};
 use super::revocations::Revocations;
 use crate::readiness::Readiness;
 use crate::subscribers::{SubscriberStatus, Subscribers};
@@ -19,6 +20,8 @@ const CHUNK: usize = 512;
 pub(crate) struct Page {
     registry: Option<String>,
     rows: Vec<Row>,
+    /// The places of the rows that are told.
+    told: Vec<usize>,
     certificates: Certificates,
     revocations: Revocations,
     now: SystemTime,
@@ -27,7 +30,7 @@ pub(crate) struct Page {
 
 impl Page {
     pub(super) fn new(metrics: &Metrics, readiness: &Readiness, subscribers: &Subscribers, now: SystemTime) -> Self {
-        let identities = readiness.identities();
+        let (identities, pods) = readiness.identities();
         let records = metrics.records();
         let rows: Vec<_> = identities
             .into_iter()
@@ -37,20 +40,25 @@ impl Page {
                     reloads: record.map(|record| record.reloads).unwrap_or_default(),
                     bundle_not_after: record.and_then(|record| record.bundle_not_after),
                     subscribers: SubscriberCounts::of(&subscribers.of(&id)),
+                    pod: match &id.scope {
+                        Scope::Node => None,
+                        Scope::Pod(uid) => pods.get(uid).cloned(),
+                    },
                     state,
                     id,
                 }
             })
             .collect();
         drop(records);
+        let told = identities::distinct(&rows);
         let (certificates, revocations) = (Certificates::of(&rows), Revocations::of(&rows));
         let registry = TextEncoder::new().encode_to_string(&metrics.registry.gather());
         let registry = registry.inspect_err(|error| tracing::error!(%error, "the registry cannot be written")).ok();
-        Self { registry, rows, certificates, revocations, now, next: 0 }
+        Self { registry, rows, told, certificates, revocations, now, next: 0 }
     }
 
     fn chunks(&self) -> usize {
-        self.rows.len().div_ceil(CHUNK).max(1)
+        self.told.len().div_ceil(CHUNK).max(1)
     }
 }
 
@@ -70,7 +78,8 @@ impl Iterator for Page {
             if chunk == 0 {
                 family.begin(&mut text);
             }
-            self.rows.iter().skip(chunk * CHUNK).take(CHUNK).for_each(|row| write(family, row, &mut text));
+            let told = self.told.iter().skip(chunk * CHUNK).take(CHUNK);
+            told.for_each(|place| write(family, &self.rows[*place], &mut text));
         } else if part - identities < self.certificates.parts() {
             self.certificates.write(part - identities, &self.rows, self.now, &mut text);
         } else if part - identities == self.certificates.parts() {

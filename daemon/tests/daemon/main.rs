@@ -4,6 +4,7 @@
 mod command_line;
 mod home;
 mod metrics;
+mod pods;
 mod reload;
 mod service_manager;
 mod sockets;

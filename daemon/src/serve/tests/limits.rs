@@ -65,3 +65,57 @@ async fn a_connection_too_many_is_closed_at_once() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_flood_of_requests_by_one_caller_leaves_another_served() {
+    let per_caller = NonZeroU32::new(20).unwrap();
+    let requests = Cap { per_caller, ..generous().requests };
+    let node = Node::start_with(Limits { requests, ..generous() });
+    let (mut other, uid) = node.agent_of_another().await;
+    let mut flood = node.agent().await;
+    let mut refused = 0;
+    for _ in 0..200 {
+        if let Err(error) = flood.list(v1::ListRequest {}).await {
+            assert_eq!(error.code(), tonic::Code::ResourceExhausted);
+            assert!(error.message().contains("`requests_per_second_per_caller` of [limits]"), "{}", error.message());
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    // Where this process may be no other user there is but one caller.
+    if uid != rustix::process::getuid().as_raw() {
+        other.list(v1::ListRequest {}).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn health_checks_are_requests_like_others() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let once = NonZeroU32::MIN;
+    let node = Node::start_with(Limits { requests: Cap { in_all: once, per_caller: once }, ..generous() });
+    let mut health = HealthClient::new(channel(UnixStream::connect(node.socket()).await.unwrap()).await);
+    let mut check = async || health.check(HealthCheckRequest::default()).await;
+    check().await.unwrap();
+    let refused = soon("a refusal", async {
+        loop {
+            if let Err(refused) = check().await {
+                break refused;
+            }
+        }
+    });
+    assert_eq!(refused.await.code(), tonic::Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn a_stream_too_many_is_refused_with_the_setting_and_one_that_ends_makes_room() {
+    let node = Node::start_with(Limits { streams: Cap { in_all: 100, per_caller: 1 }, ..generous() });
+    let _kept = node.keep("x", &files());
+    let mut watched = node.watch("x").await;
+    watched.update().await;
+    let refused = Watched::open(node.agent().await, open("x")).await.err().unwrap();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    assert!(refused.message().contains("`streams_per_caller` of [limits]"), "{}", refused.message());
+    drop(watched);
+    until("it is gone", || !node.seen.disconnected.lock().unwrap().is_empty()).await;
+    soon("room", async { while Watched::open(node.agent().await, open("x")).await.is_err() {} }).await;
+}

@@ -1,0 +1,198 @@
+//! What a volume holds, looked at without leaving it: its names, and the labels of its PEM blocks.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use evercert_core::mount::FILE_LIMIT;
+use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, file_name};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+/// The most entries of one directory that are looked at.
+const ENTRIES_LIMIT: usize = 64;
+
+/// The symbolic link that a kubelet swaps.
+const DATA: &str = "..data";
+
+/// Nothing in a volume may lead out of it. Whoever wrote it may have put links, `..` and mounts in it.
+const CONFINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+
+/// Which directory the root of a volume is, and which set of files the kubelet put there last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    device: u64,
+    inode: u64,
+    data: Option<PathBuf>,
+}
+
+impl Fingerprint {
+    /// Whether both are of one directory, whatever is in it.
+    pub(super) fn is_of_same(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Whether nothing can have changed between both. Without a kubelet's swaps that cannot be told.
+    fn tells_the_same(&self, other: &Self) -> bool {
+        self.data.is_some() && self == other
+    }
+}
+
+/// A credential in a directory of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// As cert-manager names its files.
+    CertManager,
+    /// One file, of this name, with key and chain.
+    Combined(String),
+}
+
+impl Credential {
+    /// Its files in `directory`.
+    pub(super) fn files(&self, directory: &Path) -> FileSet {
+        match self {
+            Self::CertManager => FileSet::cert_manager(directory),
+            Self::Combined(name) => FileSet {
+                credential: Some(CredentialFiles::Combined(directory.join(name))),
+                bundle: Some(BundleFile::OfCredential(directory.join(file_name::BUNDLE))),
+                crls: vec![CrlFile::OfCredential(directory.join(file_name::CRL))],
+                ..FileSet::default()
+            },
+        }
+    }
+}
+
+/// The credentials of a volume, by the directory in it; in its root where there is none.
+pub(super) type Credentials = BTreeMap<Option<String>, Credential>;
+
+/// What looking into a volume gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// It is as it was.
+    Unchanged,
+    /// It holds this.
+    Now(Fingerprint, Credentials),
+}
+
+/// Looks into the volume at `root`, whose path is free of symbolic links; `known` is how it was found before.
+///
+/// Blocks as long as the file system takes to answer, but on no FIFO. Nothing stays open.
+///
+/// # Errors
+///
+/// The root cannot be opened.
+pub(super) fn look(root: &Path, known: Option<&Fingerprint>) -> Result<Contents, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let root = rustix::fs::openat2(CWD, root, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    let fingerprint = fingerprint(&root)?;
+    if known.is_some_and(|known| known.tells_the_same(&fingerprint)) {
+        return Ok(Contents::Unchanged);
+    }
+    let mut credentials = Credentials::new();
+    let files = if fingerprint.data.is_some() { open_directory(&root, DATA)? } else { open_directory(&root, ".")? };
+    let entries = entries(&files)?;
+    credentials.extend(credential(&files, &entries).map(|credential| (None, credential)));
+    for (name, _) in entries.iter().filter(|(name, kind)| kind.is_dir() && !name.starts_with('.')) {
+        let Ok(directory) = open_directory(&files, name) else { continue };
+        let Ok(entries) = self::entries(&directory) else { continue };
+        credentials.extend(credential(&directory, &entries).map(|credential| (Some(name.clone()), credential)));
+    }
+    Ok(Contents::Now(fingerprint, credentials))
+}
+
+#[expect(clippy::useless_conversion, reason = "the types of these fields differ between architectures")]
+fn fingerprint(root: &OwnedFd) -> Result<Fingerprint, Errno> {
+    let stat = rustix::fs::fstat(root)?;
+    let data = match rustix::fs::readlinkat(root, DATA, Vec::new()) {
+        Ok(target) => Some(PathBuf::from(std::ffi::OsString::from_vec(target.into_bytes()))),
+        Err(Errno::NOENT | Errno::INVAL) => None,
+        Err(errno) => return Err(errno),
+    };
+    Ok(Fingerprint { device: stat.st_dev.into(), inode: stat.st_ino.into(), data })
+}
+
+fn open_directory(directory: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    rustix::fs::openat2(directory, name, flags, Mode::empty(), CONFINED)
+}
+
+/// The first entries of a directory, sorted, with what they are. No link is followed for that.
+fn entries(directory: &OwnedFd) -> Result<Vec<(String, FileType)>, Errno> {
+    let mut entries = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        if name.starts_with("..") || name == "." {
+            continue;
+        }
+        if entries.len() == ENTRIES_LIMIT {
+            break;
+        }
+        let kind = match entry.file_type() {
+            FileType::Unknown => kind(directory, name).unwrap_or(FileType::Unknown),
+            kind => kind,
+        };
+        entries.push((name.to_owned(), kind));
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(entries)
+}
+
+fn kind(directory: &OwnedFd, name: &str) -> Option<FileType> {
+    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(FileType::from_raw_mode(stat.st_mode))
+}
+
+/// The credential of one directory.
+///
+/// Names decide first, whatever they lead to: files that cannot be read are a finding on an identity, and not a volume that is
+/// passed over in silence. Of several files with key and chain none can be told to be meant.
+fn credential(directory: &OwnedFd, entries: &[(String, FileType)]) -> Option<Credential> {
+    if [file_name::CHAIN, file_name::KEY].iter().all(|name| kind(directory, name).is_some()) {
+        return Some(Credential::CertManager);
+    }
+    let files = entries.iter().filter(|(_, kind)| kind.is_file() || kind.is_symlink());
+    let mut combined = files.filter(|(name, _)| holds_key_and_chain(directory, name));
+    match (combined.next(), combined.next()) {
+        (Some((name, _)), None) => Some(Credential::Combined(name.clone())),
+        _ => None,
+    }
+}
+
+fn holds_key_and_chain(directory: &OwnedFd, name: &str) -> bool {
+    let Some(content) = content(directory, name) else { return false };
+    let (mut key, mut chain) = (false, false);
+    for label in labels(&content) {
+        key |= label.ends_with(b"PRIVATE KEY");
+        chain |= label == b"CERTIFICATE";
+    }
+    key && chain
+}
+
+/// A regular file of bearable size, wiped when it is dropped. The buffer never grows: that would leave a copy behind.
+fn content(directory: impl AsFd, name: &str) -> Option<Zeroizing<Vec<u8>>> {
+    // NONBLOCK: a FIFO without a writer is opened at once, and is no regular file.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = rustix::fs::openat2(directory, name, flags, Mode::empty(), CONFINED).ok()?;
+    let stat = rustix::fs::fstat(&file).ok()?;
+    let size = u64::try_from(stat.st_size).ok().filter(|size| *size <= FILE_LIMIT)?;
+    if !FileType::from_raw_mode(stat.st_mode).is_file() {
+        return None;
+    }
+    let mut content = Zeroizing::new(vec![0; usize::try_from(size).ok()?]);
+    // One that is shortened meanwhile is written in place, and looked at again.
+    std::fs::File::from(file).read_exact(&mut content).ok()?;
+    Some(content)
+}
+
+/// What the PEM blocks of a text are.
+fn labels(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii_end);
+    lines.filter_map(|line| line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----"))
+}
+
+#[cfg(test)]
+mod tests;

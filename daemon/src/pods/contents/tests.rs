@@ -1,0 +1,136 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, PlainDirectory};
+use rustix::fs::{FileType, mknodat};
+
+use super::*;
+
+fn issued() -> Issued {
+    Authority::new("Test CA").issue_dns("a")
+}
+
+fn credentials(root: &Path) -> Vec<(Option<String>, Credential)> {
+    match look(root, None).unwrap() {
+        Contents::Now(_, credentials) => credentials.into_iter().collect(),
+        Contents::Unchanged => panic!("nothing was known"),
+    }
+}
+
+fn combined(name: &str) -> Credential {
+    Credential::Combined(name.to_owned())
+}
+
+#[test]
+fn a_directory_with_chain_and_key_is_a_credential_in_a_kubelets_volume_and_in_any_other() {
+    let issued = issued();
+    let sub = |files: Files, name: &str| {
+        issued.files().iter().fold(files, |files, (file, content)| files.with(&format!("{name}/{file}"), content))
+    };
+    let files = sub(sub(issued.files(), "server"), "client");
+    let expected = [None, Some("client".to_owned()), Some("server".to_owned())].map(|at| (at, Credential::CertManager));
+    assert_eq!(credentials(KubeletVolume::new(&files).path()), expected);
+
+    let plain = tempfile::tempdir().unwrap();
+    let write = |path: &Path| drop(PlainDirectory::at(path, &issued.files()));
+    write(plain.path());
+    ["server", "client", ".hidden", "server/deeper"].iter().for_each(|name| write(&plain.path().join(name)));
+    assert_eq!(credentials(plain.path()), expected);
+}
+
+#[test]
+fn one_file_with_key_and_chain_is_a_credential_in_whatever_order_they_are() {
+    let issued = issued();
+    let key_first = issued.key_pem.clone() + &issued.chain_pem;
+    let ec = issued.combined_pem().replace("PRIVATE KEY", "EC PRIVATE KEY");
+    for text in [&key_first, &issued.combined_pem(), &ec] {
+        let files = Files::new().with("credentialbundle.pem", text).with("ca.crt", &issued.ca_pem);
+        let found = credentials(KubeletVolume::new(&files).path());
+        assert_eq!(found, [(None, combined("credentialbundle.pem"))]);
+        let files = found[0].1.files(Path::new("/v"));
+        assert_eq!(files.credential, Some(CredentialFiles::Combined("/v/credentialbundle.pem".into())));
+        assert_eq!(files.bundle, Some(BundleFile::OfCredential("/v/ca.crt".into())));
+        assert_eq!(files.crls, [CrlFile::OfCredential("/v/ca.crl".into())]);
+    }
+    // cert-manager's additional format lies beside the pair, which is taken.
+    let beside = issued.files().with("tls-combined.pem", &key_first);
+    assert_eq!(credentials(KubeletVolume::new(&beside).path()), [(None, Credential::CertManager)]);
+    // Of two none is meant.
+    let two = Files::new().with("a.pem", &key_first).with("b.pem", &key_first);
+    assert_eq!(credentials(KubeletVolume::new(&two).path()), []);
+}
+
+#[test]
+fn certificates_without_a_key_a_key_alone_and_tokens_are_no_credential() {
+    let issued = issued();
+    for files in [
+        Files::new().with("ca.crt", &issued.ca_pem),
+        Files::new().with("tls.crt", &issued.chain_pem),
+        Files::new().with("tls.key", &issued.key_pem).with("other.crt", &issued.chain_pem),
+        Files::new().with("token", "eyJhbGciOi").with("ca.crt", &issued.ca_pem).with("namespace", "shop"),
+        Files::new().with("config.yaml", "a: b"),
+        Files::new(),
+    ] {
+        assert_eq!(credentials(KubeletVolume::new(&files).path()), [], "{files:?}");
+    }
+}
+
+#[test]
+fn nothing_leads_out_of_a_volume() {
+    let issued = issued();
+    let outside = PlainDirectory::new(&issued.files().with("both.pem", issued.combined_pem()));
+    let root = tempfile::tempdir().unwrap();
+    let link = |target: &Path, name: &str| symlink(target, root.path().join(name)).unwrap();
+    link(&outside.path().join("both.pem"), "absolute.pem");
+    link(outside.path(), "directory");
+    link(Path::new("/proc/self/root"), "magic");
+    link(&Path::new("..").join(outside.path().file_name().unwrap()).join("both.pem"), "up.pem");
+    assert_eq!(credentials(root.path()), []);
+
+    fs::remove_file(root.path().join("directory")).unwrap();
+    symlink(outside.path(), root.path().join("..data")).unwrap();
+    assert_eq!(look(root.path(), None), Err(Errno::XDEV));
+    // The root itself is what the kubelet's directories say, and no link.
+    let link = outside.path().join("link");
+    symlink(root.path(), &link).unwrap();
+    assert_eq!(look(&link, None), Err(Errno::LOOP));
+}
+
+#[test]
+fn what_is_no_bearable_file_is_not_waited_for() {
+    let issued = issued();
+    let root = tempfile::tempdir().unwrap();
+    mknodat(CWD, root.path().join("fifo.pem"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    std::os::unix::net::UnixListener::bind(root.path().join("socket.pem")).unwrap();
+    symlink("loop.pem", root.path().join("loop.pem")).unwrap();
+    fs::write(root.path().join("large.pem"), issued.combined_pem()).unwrap();
+    fs::File::options().write(true).open(root.path().join("large.pem")).unwrap().set_len(2 << 30).unwrap();
+    assert_eq!(credentials(root.path()), []);
+    // Where the names say that a credential is meant, that its files are of no use is for its checks to say.
+    mknodat(CWD, root.path().join("tls.key"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    symlink("/etc/shadow", root.path().join("tls.crt")).unwrap();
+    assert_eq!(credentials(root.path()), [(None, Credential::CertManager)]);
+}
+
+#[test]
+fn a_volume_is_read_again_only_after_a_swap() {
+    let issued = issued();
+    let volume = KubeletVolume::new(&issued.files());
+    let Contents::Now(first, _) = look(volume.path(), None).unwrap() else { panic!() };
+    assert_eq!(look(volume.path(), Some(&first)), Ok(Contents::Unchanged));
+    volume.swap(&issued.files());
+    let Contents::Now(second, _) = look(volume.path(), Some(&first)).unwrap() else { panic!() };
+    assert!(second != first && second.is_of_same(&first));
+
+    let plain = PlainDirectory::new(&Files::new());
+    let Contents::Now(known, _) = look(plain.path(), None).unwrap() else { panic!() };
+    assert!(matches!(look(plain.path(), Some(&known)), Ok(Contents::Now(..))), "no swap tells that it changed");
+}
+
+#[test]
+fn no_more_entries_are_looked_at_than_any_credential_needs() {
+    let issued = issued();
+    let many = (0..10 * ENTRIES_LIMIT).fold(Files::new(), |files, number| files.with(&format!("a{number}.txt"), "x"));
+    let volume = KubeletVolume::new(&many.with("tls.crt", &issued.chain_pem).with("tls.key", &issued.key_pem));
+    assert_eq!(credentials(volume.path()), [(None, Credential::CertManager)]);
+}

@@ -1,0 +1,126 @@
+//! What is asked of the identities of pods: the first rule that fits says it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use evercert_core::identity::{IdentityId, IdentityName};
+use evercert_core::spec::{BundleFile, Expectations, FileSet, IdentitySpec};
+use tracing::debug;
+
+use super::PodNames;
+use super::contents::{Credential, Credentials};
+use super::tree::{Tree, Volume};
+use crate::config::{PodBundle, PodRule, PodSettings};
+
+/// What is known of the pods.
+pub(super) struct Pods<'a> {
+    /// Their volumes.
+    pub(super) tree: &'a Tree,
+    /// What they are called.
+    pub(super) names: &'a PodNames,
+    /// Whether the name of each is told sooner or later.
+    pub(super) are_names_told: bool,
+}
+
+/// What the rules have to say of a credential.
+enum Verdict<'a> {
+    /// It is an identity, of which this is asked.
+    Kept(Option<&'a PodSettings>),
+    /// It is left alone.
+    Ignored,
+    /// That depends on what the pod is called.
+    Unknown,
+}
+
+/// The identities of the pods, by what is known of their volumes' `credentials`.
+pub(super) fn specs<'a>(
+    rules: &[PodRule],
+    pods: &Pods<'_>,
+    credentials: impl Fn(&Path) -> Option<&'a Credentials>,
+) -> Vec<IdentitySpec> {
+    let mut specs: Vec<IdentitySpec> = Vec::new();
+    for volume in &pods.tree.volumes {
+        for (directory, credential) in credentials(&volume.root).into_iter().flatten() {
+            let Some(id) = id(volume, directory.as_deref()) else { continue };
+            match pods.verdict(rules, volume, directory.as_deref()) {
+                Verdict::Kept(settings) => {
+                    // Two volumes of one name there are not in a pod; what a kubelet may leave behind is not the pod's.
+                    if specs.last().is_none_or(|last| last.id != id) {
+                        specs.push(pods.spec(id, volume, directory.as_deref(), credential, settings));
+                    }
+                }
+                Verdict::Ignored => {}
+                Verdict::Unknown => debug!(identity = %id, "waits for its pod's name"),
+            }
+        }
+    }
+    specs
+}
+
+/// None where the volume or the directory is called what no identity can be called.
+fn id(volume: &Volume, directory: Option<&str>) -> Option<IdentityId> {
+    let text = match directory {
+        None => volume.name.clone(),
+        Some(directory) => format!("{}/{directory}", volume.name),
+    };
+    let name: Result<IdentityName, _> = text.parse();
+    name.inspect_err(|error| debug!(volume = %volume.root.display(), %error, "left out"))
+        .ok()
+        .map(|name| IdentityId::pod(Arc::clone(&volume.uid), name))
+}
+
+impl Pods<'_> {
+    fn verdict<'a>(&self, rules: &'a [PodRule], volume: &Volume, directory: Option<&str>) -> Verdict<'a> {
+        for rule in rules.iter().filter(|rule| rule.means(&volume.name, directory)) {
+            let fits = match (rule.namespace(), self.names.get(&volume.uid)) {
+                (None, _) => true,
+                (Some(glob), Some(pod)) => glob.matches(pod.namespace.as_bytes()),
+                (Some(_), None) if self.are_names_told => return Verdict::Unknown,
+                (Some(_), None) => false,
+            };
+            if fits {
+                return rule.settings().map_or(Verdict::Ignored, |settings| Verdict::Kept(Some(settings)));
+            }
+        }
+        Verdict::Kept(None)
+    }
+
+    fn spec(
+        &self,
+        id: IdentityId,
+        volume: &Volume,
+        directory: Option<&str>,
+        credential: &Credential,
+        settings: Option<&PodSettings>,
+    ) -> IdentitySpec {
+        let at = directory.map_or_else(|| volume.root.clone(), |directory| volume.root.join(directory));
+        let mut files = FileSet { volumes: vec![volume.root.clone()], ..credential.files(&at) };
+        match settings.and_then(|settings| settings.bundle.as_ref()) {
+            None => {}
+            Some(PodBundle::OfNode(path)) => files.bundle = Some(BundleFile::Dedicated(path.clone())),
+            Some(PodBundle::OfPod { volume: name, file }) => {
+                let root = self.root(volume, name);
+                files.bundle = Some(BundleFile::Dedicated(root.join(file)));
+                if !files.volumes.contains(&root) {
+                    files.volumes.push(root);
+                }
+            }
+        }
+        IdentitySpec {
+            id,
+            files,
+            expectations: settings.map_or_else(Expectations::default, |settings| settings.expectations.clone()),
+            overlap: settings.map_or(IdentitySpec::OVERLAP, |settings| settings.overlap),
+        }
+    }
+
+    /// Where another volume of the same pod is; while there is none of that name, where it would be as a ConfigMap.
+    fn root(&self, volume: &Volume, name: &str) -> PathBuf {
+        let wanted = (&volume.uid, name);
+        let index = self.tree.volumes.partition_point(|other| (&other.uid, other.name.as_str()) < wanted);
+        match self.tree.volumes.get(index).filter(|other| (&other.uid, other.name.as_str()) == wanted) {
+            Some(found) => found.root.clone(),
+            None => self.tree.config_map(&volume.uid, name),
+        }
+    }
+}

@@ -178,6 +178,10 @@ fn of_a_file_that_took_the_place_of_another_a_caller_has_to_be_a_reader_of_both(
         let decision = found.decide(&reader, &record);
         assert_eq!(decision.is_ok(), lets_in, "{record:?}: {decision:?}");
     }
+    // Where files have no birth, another one may have the number by now.
+    let nameless = Route { id: Some(unborn), ..found.clone() };
+    assert!(nameless.decide(&reader, &KeyAccess { id: unborn, access: access(0o400, None) }).is_err());
+    assert!(nameless.decide(&reader, &KeyAccess { id: unborn, access: access(0o444, None) }).is_ok());
     // The other way round: who could read it then has to be able to now.
     fs::set_permissions(&key, Mode::from_mode(0o400)).unwrap();
     let owner = found.permissions.unwrap().owner;

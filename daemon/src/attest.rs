@@ -276,4 +276,4 @@ fn sees_what_the_node_sees(caller: &Caller) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

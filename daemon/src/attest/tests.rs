@@ -18,6 +18,11 @@ fn caller(uid: u32, gids: &[u32]) -> Caller {
     Caller::new(1, uid, gids.to_vec())
 }
 
+/// A process of uid 1000 that is there.
+pub(crate) fn caller_in(origin: Origin) -> Caller {
+    caller(ALICE, &[ALICE]).of_origin(origin)
+}
+
 fn permissions(owner: u32, group: u32, mode: u32) -> Permissions {
     Permissions { owner, group, mode, acl: None }
 }

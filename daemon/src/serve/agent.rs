@@ -102,7 +102,7 @@ impl AgentService {
     }
 
     /// What `peer` means by `name`: what is mounted in its pod under this name, else the node's.
-    fn named(&self, peer: &Peer, name: &IdentityName) -> IdentityId {
+    pub(super) fn named(&self, peer: &Peer, name: &IdentityName) -> IdentityId {
         let of_pod = match peer.caller.origin() {
             Origin::Pod(uid) => Some(IdentityId::pod(Arc::clone(uid), name.clone())),
             Origin::Host { .. } | Origin::Container | Origin::Unclear => None,
@@ -112,7 +112,11 @@ impl AgentService {
     }
 
     /// The state of an identity; the first one is waited for where there is to be one.
-    async fn state(&self, peer: &Peer, id: &IdentityId) -> Result<watch::Receiver<Arc<IdentityState>>, Status> {
+    pub(super) async fn state(
+        &self,
+        peer: &Peer,
+        id: &IdentityId,
+    ) -> Result<watch::Receiver<Arc<IdentityState>>, Status> {
         let mut changes = self.store.changes();
         let deadline = Instant::now() + FIRST_READ_DEADLINE;
         loop {

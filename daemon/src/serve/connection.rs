@@ -61,6 +61,13 @@ impl Peer {
     }
 }
 
+#[cfg(test)]
+impl From<Caller> for Peer {
+    fn from(caller: Caller) -> Self {
+        Self { caller, gave_up: GaveUp::default() }
+    }
+}
+
 /// Who sent the request.
 pub(super) fn peer<T>(request: &tonic::Request<T>) -> Result<Arc<Peer>, Status> {
     request.extensions().get::<Arc<Peer>>().cloned().ok_or_else(|| Status::internal("the caller is not known"))

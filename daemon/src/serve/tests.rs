@@ -1,6 +1,7 @@
 //! The services over real sockets, fed by core's lifecycle from real volumes.
 
 mod agent;
+mod callers;
 mod limits;
 mod operators;
 
@@ -65,6 +66,7 @@ struct Node {
     store: Arc<Store>,
     subscribers: Arc<Subscribers>,
     seen: Arc<Seen>,
+    context: Context,
     shutdown: CancellationToken,
     servers: JoinSet<()>,
     wanted: watch::Sender<Arc<Wanted>>,
@@ -129,8 +131,8 @@ impl Node {
             listener
         };
         servers.spawn(super::workload(listen("agent.sock"), context.clone(), limits, shutdown.clone()));
-        servers.spawn(super::admin(listen("admin.sock"), context, shutdown.clone()));
-        Self { home, store, subscribers, seen, shutdown, servers, wanted, _requests: requests, _info: sender }
+        servers.spawn(super::admin(listen("admin.sock"), context.clone(), shutdown.clone()));
+        Self { home, store, subscribers, seen, context, shutdown, servers, wanted, _requests: requests, _info: sender }
     }
 
     fn socket(&self) -> PathBuf {
@@ -138,7 +140,12 @@ impl Node {
     }
 
     fn keep(&self, name: &str, files: &Files) -> Kept<'_> {
-        Kept::new(self, name, files)
+        Kept::new(self, IdentityId::node(name.parse().unwrap()), files)
+    }
+
+    /// What is mounted in the pod with UID `pod`.
+    fn keep_in(&self, pod: &str, name: &str, files: &Files) -> Kept<'_> {
+        Kept::new(self, IdentityId::pod(pod, name.parse().unwrap()), files)
     }
 
     async fn agent(&self) -> AgentClient<Channel> {
@@ -203,10 +210,10 @@ struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    fn new(node: &'a Node, name: &str, files: &Files) -> Self {
-        let path = node.home.path().join(name);
+    fn new(node: &'a Node, id: IdentityId, files: &Files) -> Self {
+        let path = node.home.path().join(id.to_string().replace('/', "-"));
         let spec = IdentitySpec {
-            id: IdentityId::node(name.parse().unwrap()),
+            id,
             files: FileSet::cert_manager(&path),
             expectations: Expectations::default(),
             overlap: IdentitySpec::OVERLAP,

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use evercert_core::keeper::{Keeper, KeeperSettings};
+use evercert_core::keeper::{Keeper, KeeperSettings, KeyRetention};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -23,8 +23,9 @@ use tracing::{error, info, warn};
 
 use crate::attest::Processes;
 use crate::collisions::Collisions;
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::control::{Control, Reloaded, Request};
+use crate::demand::Demand;
 use crate::http::{self, Pages};
 use crate::journal::Journal;
 use crate::metrics::{Measured, Metrics};
@@ -74,7 +75,10 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
     let settings = KeeperSettings {
         tick: config.tick,
         state_directory: state::directory(config.state.as_deref()).await,
-        ..KeeperSettings::default()
+        keys: match config.mode {
+            Mode::Publisher => KeyRetention::OnDemand,
+            Mode::Observer => KeyRetention::Never,
+        },
     };
     Daemon::start(file, config, settings, listeners, jobs, looking, sources)?.run(signals).await
 }
@@ -166,11 +170,12 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         let store = Store::new(getrandom::u64()?);
         let metrics = Metrics::new()?;
-        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&metrics) as _);
         let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
         let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _));
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
         let keeper = Arc::new(Keeper::start(settings, observer));
+        let demand = Demand::new(Arc::clone(&keeper) as _);
+        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&metrics) as _, demand);
         // Known before anyone can ask: a daemon that wants nothing yet would be ready.
         let (wanted, wanted_now) = watch::channel(Arc::new(sources.wanted()));
         let readiness = Readiness::new(wanted_now.clone(), Arc::clone(&store));
@@ -195,6 +200,7 @@ impl Daemon {
             wanted: wanted_now,
             info: info_now,
             control,
+            mode: config.mode,
         };
         let limits = config.limits.of_callers();
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
@@ -372,6 +378,9 @@ impl Daemon {
             if changed {
                 warn!("what changed in [{section}] takes effect when the daemon is started again");
             }
+        }
+        if new.mode != old.mode {
+            warn!("`mode` changed: that takes effect when the daemon is started again");
         }
     }
 

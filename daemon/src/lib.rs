@@ -17,6 +17,7 @@ mod collisions;
 mod config;
 mod control;
 mod daemon;
+mod demand;
 mod hardening;
 mod http;
 mod journal;

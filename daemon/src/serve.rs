@@ -34,6 +34,7 @@ pub(crate) use limits::{Cap, Limits};
 
 use crate::attest::{Attestor, DecisionObserver, Processes};
 use crate::cgroup::Origin;
+use crate::config::Mode;
 use crate::control::Control;
 use crate::store::Store;
 use crate::subscribers::Subscribers;
@@ -62,6 +63,8 @@ pub(crate) struct Context {
     pub(crate) control: Control,
     /// The processes that are connected.
     pub(crate) processes: Arc<Processes>,
+    /// Whether keys are handed out.
+    pub(crate) mode: Mode,
 }
 
 /// What the admin socket says of the daemon itself. Whoever wires the daemon writes it.

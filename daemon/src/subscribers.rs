@@ -18,6 +18,7 @@ use tokio::sync::watch;
 pub(crate) use standing::SubscriberState;
 pub(crate) use subscription::Subscription;
 
+use crate::demand::Demand;
 use crate::store::{Publication, Store};
 
 /// The longest text of a subscriber's that is kept, in bytes: its version, and the detail of a refusal.
@@ -27,6 +28,7 @@ pub(crate) const TEXT_LIMIT: usize = 1024;
 pub(crate) struct Subscribers {
     store: Arc<Store>,
     observer: Arc<dyn SubscriberObserver>,
+    demand: Arc<Demand>,
     registry: Mutex<Registry>,
     changes: watch::Sender<u64>,
 }
@@ -146,16 +148,18 @@ struct Entry {
 }
 
 impl Subscribers {
-    /// A registry of no subscriber, whose reports are held against what `store` publishes.
+    /// A registry of no subscriber, whose reports are held against what `store` publishes. Those that are to be given keys claim
+    /// them of `demand`.
     #[must_use]
-    pub(crate) fn new(store: Arc<Store>, observer: Arc<dyn SubscriberObserver>) -> Arc<Self> {
-        Arc::new(Self { store, observer, registry: Mutex::default(), changes: watch::Sender::new(0) })
+    pub(crate) fn new(store: Arc<Store>, observer: Arc<dyn SubscriberObserver>, demand: Arc<Demand>) -> Arc<Self> {
+        Arc::new(Self { store, observer, demand, registry: Mutex::default(), changes: watch::Sender::new(0) })
     }
 
     /// Registers a subscriber of `identity`, until the returned value is dropped.
     #[must_use]
     pub(crate) fn connect(self: &Arc<Self>, identity: IdentityId, mut subscriber: NewSubscriber) -> Subscription {
         truncate(&mut subscriber.sdk_version);
+        let claim = (subscriber.deliver != v1::Deliver::Digest).then(|| self.demand.claim(identity.clone()));
         let mut registry = self.registry();
         registry.next_id += 1;
         let id = registry.next_id;
@@ -170,7 +174,7 @@ impl Subscribers {
         group.subscribers.insert(id, entry);
         group.revision = self.announce();
         drop(registry);
-        Subscription::new(Arc::clone(self), identity, id)
+        Subscription::new(Arc::clone(self), identity, id, claim)
     }
 
     /// The connected subscribers of one identity, in the order they came.

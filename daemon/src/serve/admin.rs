@@ -18,6 +18,7 @@ use tracing::info;
 use v1::event::Event as Kind;
 
 use super::{Context, status, stopping, trust};
+use crate::config::Mode;
 use crate::control::Stopping;
 
 /// How long changes are gathered before the identities are looked through for them: with many identities that change at
@@ -55,7 +56,11 @@ impl v1::admin_server::Admin for AdminService {
             ready: info.ready,
             identities,
             config_error: info.config_error.unwrap_or_default(),
-            mode: v1::Mode::Publisher.into(),
+            mode: match self.context.mode {
+                Mode::Publisher => v1::Mode::Publisher,
+                Mode::Observer => v1::Mode::Observer,
+            }
+            .into(),
         }))
     }
 

@@ -23,6 +23,7 @@ use super::quota::Quota;
 use super::{Context, status, stopping};
 use crate::attest::{Attestor, Denial};
 use crate::cgroup::Origin;
+use crate::config::Mode;
 use crate::store::Store;
 use crate::subscribers::{NewSubscriber, Subscribers};
 use crate::wanted::Wanted;
@@ -45,6 +46,10 @@ const LISTING_DEADLINE: Duration = Duration::from_secs(3);
 /// The most names a refusal lists.
 const NAMES: usize = 32;
 
+/// What a caller that wants a key is told where none is handed out.
+const NO_KEYS: &str = "this evercertd runs with mode = \"observer\": it hands out no keys; open the identity from its directory \
+                       (EVERCERT_DIR), or have the daemon run with mode = \"publisher\"";
+
 /// The service.
 pub(super) struct AgentService {
     store: Arc<Store>,
@@ -53,6 +58,7 @@ pub(super) struct AgentService {
     attestor: Arc<Attestor>,
     streams: Arc<Quota>,
     listings: Arc<Quota>,
+    mode: Mode,
     shutdown: CancellationToken,
 }
 
@@ -70,6 +76,7 @@ impl AgentService {
             attestor,
             streams: Quota::new(streams),
             listings: Quota::new(LISTINGS),
+            mode: context.mode,
             shutdown,
         }
     }
@@ -188,6 +195,10 @@ impl v1::agent_server::Agent for AgentService {
         })?;
         let mut requests = request.into_inner();
         let open = self.open(&mut requests).await?;
+        let deliver = v1::Deliver::try_from(open.deliver).unwrap_or_default();
+        if self.mode == Mode::Observer && deliver != v1::Deliver::Digest {
+            return Err(Status::failed_precondition(NO_KEYS));
+        }
         let name: IdentityName = open.identity.parse().map_err(|error| {
             self.attestor.unknown(&peer.caller, &open.identity, &self.wanted.borrow().pods);
             Status::invalid_argument(format!("{error}"))
@@ -207,7 +218,7 @@ impl v1::agent_server::Agent for AgentService {
             uid: peer.caller.uid(),
             command: peer.caller.command(),
             sdk_version: open.sdk_version,
-            deliver: v1::Deliver::try_from(open.deliver).unwrap_or_default(),
+            deliver,
             pod: match peer.caller.origin() {
                 Origin::Pod(uid) => Some(Arc::clone(uid)),
                 Origin::Host { .. } | Origin::Container | Origin::Unclear => None,
@@ -218,7 +229,7 @@ impl v1::agent_server::Agent for AgentService {
             state,
             attestor: Arc::clone(&self.attestor),
             wanted: self.wanted.clone(),
-            deliver: subscriber.deliver,
+            deliver,
             held: open.held_digest.as_slice().try_into().ok(),
             subscription: Some(self.subscribers.connect(id, subscriber)),
             peer,

@@ -2,6 +2,7 @@
 
 mod agent;
 mod callers;
+mod keys;
 mod limits;
 mod operators;
 
@@ -38,7 +39,9 @@ use v1::watch_response::Message as Answer;
 
 use super::{Cap, Context, DaemonInfo, Limits};
 use crate::attest::{DecisionObserver, Processes, Reason};
+use crate::config::Mode;
 use crate::control::{Control, Request};
+use crate::demand::{Demand, KeyHolder};
 use crate::store::Store;
 use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
 use crate::wanted::Wanted;
@@ -80,6 +83,13 @@ struct Seen {
     acknowledged: Mutex<Vec<Duration>>,
     disconnected: Mutex<Vec<Disconnect>>,
     decided: Mutex<Vec<Reason>>,
+    keys_wanted: Mutex<Vec<bool>>,
+}
+
+impl KeyHolder for Seen {
+    fn want_keys(&self, _: &IdentityId, wanted: bool) {
+        self.keys_wanted.lock().unwrap().push(wanted);
+    }
 }
 
 impl SubscriberObserver for Seen {
@@ -104,11 +114,16 @@ impl Node {
     }
 
     fn start_with(limits: Limits) -> Self {
+        Self::start_as(Mode::Publisher, limits)
+    }
+
+    fn start_as(mode: Mode, limits: Limits) -> Self {
         let home = tempfile::tempdir().unwrap();
         std::fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
         let store = Store::new(EPOCH);
         let seen = Arc::new(Seen::default());
-        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&seen) as _);
+        let demand = Demand::new(Arc::clone(&seen) as _);
+        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&seen) as _, demand);
         let started = SystemTime::UNIX_EPOCH;
         let (sender, info) = watch::channel(DaemonInfo { version: "0.0.0", started, ready: true, config_error: None });
         let (wanted, wanted_now) = watch::channel(Arc::<Wanted>::default());
@@ -121,6 +136,7 @@ impl Node {
             info,
             control,
             processes: Arc::new(Processes::new(Vec::new())),
+            mode,
         };
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
@@ -235,6 +251,17 @@ impl<'a> Kept<'a> {
     fn swap(&mut self, files: &Files) {
         self.volume.swap(files);
         self.read();
+    }
+
+    /// What the keeper does when a key is wanted from now on, or no longer.
+    fn want_key(&mut self, wanted: bool) {
+        let changed = self.lifecycle.keep_keys(wanted);
+        if changed {
+            self.node.store.state(&self.id(), Arc::clone(self.lifecycle.state()));
+        }
+        if wanted {
+            self.read();
+        }
     }
 
     /// What the keeper does after a hint.

@@ -6,6 +6,7 @@ use evercert_api::v1;
 use evercert_core::identity::IdentityId;
 
 use super::{Disconnect, Subscribers};
+use crate::demand::Claim;
 
 /// One subscriber's place in the registry. Dropping it removes the subscriber.
 pub(crate) struct Subscription {
@@ -13,12 +14,14 @@ pub(crate) struct Subscription {
     identity: IdentityId,
     id: u64,
     reason: Disconnect,
+    /// On the identity's key, if the subscriber is to be given it.
+    _claim: Option<Claim>,
 }
 
 impl Subscription {
-    pub(super) fn new(subscribers: Arc<Subscribers>, identity: IdentityId, id: u64) -> Self {
+    pub(super) fn new(subscribers: Arc<Subscribers>, identity: IdentityId, id: u64, claim: Option<Claim>) -> Self {
         // A stream that is dropped without a word was cancelled from the other side.
-        Self { subscribers, identity, id, reason: Disconnect::ClientClosed }
+        Self { subscribers, identity, id, reason: Disconnect::ClientClosed, _claim: claim }
     }
 
     /// Keeps `report` as the subscriber's last word.

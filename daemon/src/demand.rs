@@ -1,0 +1,124 @@
+//! Whose keys are wanted: those of identities with a subscriber that is to be given the key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use evercert_core::identity::IdentityId;
+use evercert_core::keeper::Keeper;
+
+/// Who holds the keys. Called under a lock, in the order in which the words count; must not block.
+pub(crate) trait KeyHolder: Send + Sync + 'static {
+    /// The key of an identity is wanted, or no longer.
+    fn want_keys(&self, identity: &IdentityId, wanted: bool);
+}
+
+impl KeyHolder for Keeper {
+    fn want_keys(&self, identity: &IdentityId, wanted: bool) {
+        self.want_keys(identity, wanted);
+    }
+}
+
+/// Counts the claims on each identity's key.
+pub(crate) struct Demand {
+    holder: Arc<dyn KeyHolder>,
+    claims: Mutex<HashMap<IdentityId, usize>>,
+}
+
+impl Demand {
+    /// No claim on any key of `holder`.
+    pub(crate) fn new(holder: Arc<dyn KeyHolder>) -> Arc<Self> {
+        Arc::new(Self { holder, claims: Mutex::default() })
+    }
+
+    /// Claims the key of an identity, until the returned value is dropped.
+    #[must_use]
+    pub(crate) fn claim(self: &Arc<Self>, identity: IdentityId) -> Claim {
+        let mut claims = self.claims();
+        *claims.entry(identity.clone()).or_default() += 1;
+        // Not only for the first: the identity may have gone and come back, wanted by nobody, since that one came.
+        self.holder.want_keys(&identity, true);
+        drop(claims);
+        Claim { demand: Arc::clone(self), identity }
+    }
+
+    fn release(&self, identity: &IdentityId) {
+        let mut claims = self.claims();
+        let Some(count) = claims.get_mut(identity) else { return };
+        *count -= 1;
+        if *count == 0 {
+            claims.remove(identity);
+            // Under the lock: whoever claims it next is heard after this.
+            self.holder.want_keys(identity, false);
+        }
+    }
+
+    fn claims(&self) -> MutexGuard<'_, HashMap<IdentityId, usize>> {
+        // No code that runs under the lock can leave the counts half changed.
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One claim on the key of an identity.
+pub(crate) struct Claim {
+    demand: Arc<Demand>,
+    identity: IdentityId,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.demand.release(&self.identity);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<(String, bool)>>);
+
+    impl KeyHolder for Heard {
+        fn want_keys(&self, identity: &IdentityId, wanted: bool) {
+            self.0.lock().unwrap().push((identity.name.to_string(), wanted));
+        }
+    }
+
+    fn id(name: &str) -> IdentityId {
+        IdentityId::node(name.parse().unwrap())
+    }
+
+    #[test]
+    fn a_key_is_wanted_from_the_first_claim_to_the_end_of_the_last() {
+        let heard = Arc::new(Heard::default());
+        let demand = Demand::new(Arc::clone(&heard) as _);
+        let first = demand.claim(id("a"));
+        let second = demand.claim(id("a"));
+        drop(first);
+        let other = demand.claim(id("b"));
+        drop(second);
+        drop(other);
+        let said = |name: &str, wanted| (name.to_owned(), wanted);
+        let expected = [said("a", true), said("a", true), said("b", true), said("a", false), said("b", false)];
+        assert_eq!(*heard.0.lock().unwrap(), expected);
+        assert!(demand.claims().is_empty());
+    }
+
+    #[test]
+    fn the_last_word_is_that_it_is_wanted_however_claims_come_and_go() {
+        let heard = Arc::new(Heard::default());
+        let demand = Demand::new(Arc::clone(&heard) as _);
+        for _ in 0..200 {
+            let last = demand.claim(id("a"));
+            let next = thread::scope(|scope| {
+                let next = scope.spawn(|| demand.claim(id("a")));
+                drop(last);
+                next.join().unwrap()
+            });
+            assert_eq!(heard.0.lock().unwrap().last(), Some(&("a".to_owned(), true)));
+            drop(next);
+            assert_eq!(heard.0.lock().unwrap().last(), Some(&("a".to_owned(), false)));
+        }
+    }
+}

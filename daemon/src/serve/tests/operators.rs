@@ -2,9 +2,36 @@ use v1::admin_client::AdminClient;
 use v1::event::Event as Kind;
 
 use super::*;
+use crate::pods::PodName;
+use crate::serve::trust;
+use crate::subscribers::NewSubscriber;
 
 async fn admin(node: &Node) -> AdminClient<Channel> {
     AdminClient::new(channel(UnixStream::connect(node.home.path().join("admin.sock")).await.unwrap()).await)
+}
+
+const POD: &str = "0b3f1c9e-3c44-4c7f-9d0a-6f1a2b3c4d5e";
+
+fn cart() -> v1::Pod {
+    v1::Pod { uid: POD.to_owned(), namespace: "shop".to_owned(), name: "cart-0".to_owned() }
+}
+
+/// The same name on the node and in a pod that is called by its name.
+fn with_a_pod(node: &Node) -> (Kept<'_>, Kept<'_>) {
+    let name = PodName { namespace: "shop".into(), name: "cart-0".into() };
+    node.wanted.send_modify(|wanted| Arc::make_mut(wanted).pods = [(Arc::from(POD), name)].into());
+    (node.keep("x", &files()), node.keep_in(POD, "x", &files()))
+}
+
+fn subscriber(pid: u32, pod: Option<&str>) -> NewSubscriber {
+    NewSubscriber {
+        pid,
+        uid: 0,
+        command: "greeter".to_owned(),
+        sdk_version: "test".to_owned(),
+        deliver: v1::Deliver::Digest,
+        pod: pod.map(Arc::from),
+    }
 }
 
 async fn next(events: &mut Streaming<v1::Event>) -> Kind {
@@ -67,4 +94,51 @@ async fn a_node_without_identities_is_synced_at_once() {
     assert_eq!(next(&mut events).await, Kind::Synced(v1::Synced {}));
     let _kept = node.keep("x", &files());
     assert_eq!(identity(&mut events).await.identity, "x");
+}
+
+#[tokio::test]
+async fn pods_are_shown_by_what_they_are_called_and_asked_for_by_their_uid() {
+    let node = Node::start();
+    let (on_node, in_pod) = with_a_pod(&node);
+    let _subscription = node.subscribers.connect(in_pod.id(), subscriber(0, Some(POD)));
+    let mut admin = admin(&node).await;
+    let status = admin.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    let [first, second] = &status.identities[..] else { panic!("{status:?}") };
+    assert_eq!((&first.pod, &second.pod), (&None, &Some(cart())));
+    assert_eq!(second.subscribers[0].pod, Some(cart()));
+    assert_eq!(second.subscribers[0].reason, "it has not reported yet");
+
+    for (name, id) in [("x", on_node.id()), (&*format!("pod/{POD}/x"), in_pod.id())] {
+        let found = trust::asked_for(&node.store, name).unwrap();
+        assert_eq!(found.iter().map(|state| &state.spec.id).collect::<Vec<_>>(), [&id]);
+    }
+    let unknown = trust::asked_for(&node.store, "pod/other/x").unwrap_err();
+    assert!(unknown.message().contains(&format!("there are x, pod/{POD}/x")), "{unknown}");
+
+    let mut events = admin.events(v1::EventsRequest {}).await.unwrap().into_inner();
+    while next(&mut events).await != Kind::Synced(v1::Synced {}) {}
+    node.wanted.send_modify(|wanted| Arc::make_mut(wanted).pods.clear());
+    node.store.removed(&in_pod.id());
+    let removed = soon("an event", events.message()).await.unwrap().unwrap();
+    assert_eq!((removed.event, removed.pod), (Some(Kind::Removed("x".to_owned())), Some(cart())));
+}
+
+#[tokio::test]
+async fn that_the_process_of_a_subscriber_that_is_behind_was_stopped_is_told() {
+    let node = Node::start();
+    let kept = node.keep("x", &files());
+    let mut process = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let _subscription = node.subscribers.connect(kept.id(), subscriber(process.id(), None));
+    let mut events = admin(&node).await.events(v1::EventsRequest {}).await.unwrap().into_inner();
+    assert_eq!(identity(&mut events).await.subscribers[0].reason, "it has not reported yet");
+    assert_eq!(next(&mut events).await, Kind::Synced(v1::Synced {}));
+    let pid = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let stopped = identity(&mut events).await.subscribers[0].reason.clone();
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    let goes_on = identity(&mut events).await.subscribers[0].reason.clone();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!(stopped, "its process is stopped (SIGSTOP); it has not reported yet");
+    assert_eq!(goes_on, "it has not reported yet");
 }

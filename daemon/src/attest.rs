@@ -117,7 +117,7 @@ impl Attestor {
         self.observer.decided(reason, started.elapsed());
         // Who waits for a file has not been denied it yet.
         if let Some(denial) = decision.as_ref().err().filter(|denial| !denial.is_missing()) {
-            self.audit.denied(caller, &state.spec.id, denial, &wanted.pods);
+            self.audit.denied(caller, Some(&state.spec.id), denial, &wanted.pods);
         }
         decision
     }
@@ -130,10 +130,10 @@ impl Attestor {
     /// It is not.
     pub(crate) fn confirm(&self, caller: &Caller) -> Result<(), Denial> {
         let started = Instant::now();
-        caller
-            .verify()
-            .map_err(Denial::from)
-            .inspect_err(|denial| self.observer.decided(denial.reason(), started.elapsed()))
+        caller.verify().map_err(Denial::from).inspect_err(|denial| {
+            self.observer.decided(denial.reason(), started.elapsed());
+            self.audit.denied(caller, None, denial, &PodNames::new());
+        })
     }
 
     /// `caller` asked for an identity that there is not for it.

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use evercert_core::identity::{IdentityId, NAME_LIMIT};
+use tracing::field::display;
 use tracing::{info, warn};
 
 use super::caller::{Caller, Party};
@@ -68,13 +69,13 @@ impl Default for Audit {
 }
 
 impl Audit {
-    /// `caller` may not have `id`.
-    pub(super) fn denied(&self, caller: &Caller, id: &IdentityId, denial: &Denial, pods: &PodNames) {
+    /// `caller` may not have `id`, or nothing at all.
+    pub(super) fn denied(&self, caller: &Caller, id: Option<&IdentityId>, denial: &Denial, pods: &PodNames) {
         if self.may_tell(caller, Outcome::Denied) {
             let Told { pod, unit, command } = Told::of(caller, pods);
             warn!(
                 target: target!(),
-                identity = %id, uid = caller.uid(), pid = caller.pid(), pod, unit, ?command,
+                identity = id.map(display), uid = caller.uid(), pid = caller.pid(), pod, unit, ?command,
                 rule = denial.reason().as_str(), outcome = "denied", "{denial}"
             );
         }
@@ -252,9 +253,9 @@ mod tests {
         let id = IdentityId::node("x".parse().unwrap());
         let lines = lines(|audit| {
             for _ in 0..10_000 {
-                audit.denied(&caller(1001), &id, &denial(), &PodNames::new());
+                audit.denied(&caller(1001), Some(&id), &denial(), &PodNames::new());
             }
-            audit.denied(&caller(1002), &id, &denial(), &PodNames::new());
+            audit.denied(&caller(1002), Some(&id), &denial(), &PodNames::new());
             audit.tell_now();
             audit.tell_now();
         });
@@ -267,7 +268,7 @@ mod tests {
     fn a_line_says_who_what_and_by_which_rule() {
         let id = IdentityId::pod("11111111-2222-3333-4444-555555555555", "x".parse().unwrap());
         let lines = lines(|audit| {
-            audit.denied(&caller(7), &id, &denial(), &PodNames::new());
+            audit.denied(&caller(7), Some(&id), &denial(), &PodNames::new());
             let unit = caller(8).of_origin(Origin::Host { unit: Some("pay.service".into()) });
             audit.granted(&unit, &id, &Grant::Rule("uid:8".parse().unwrap()), &PodNames::new());
             audit.unknown(&caller(9), "../../etc\n/shadow", &PodNames::new());

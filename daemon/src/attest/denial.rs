@@ -55,7 +55,7 @@ pub(crate) enum Refusal {
     /// The file system would not let it read the file.
     #[error("readers: {caller} may not {wish} {} ({permissions})", path.display())]
     NotAReader {
-        caller: Caller,
+        caller: Box<Caller>,
         wish: Wish,
         /// The file, or the directory on the way to it that stops the caller.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub(crate) enum Refusal {
         "readers: {caller} may read {}, but could not read the file that what is served was read from ({permissions})", path.display()
     )]
     NotAReaderThen {
-        caller: Caller,
+        caller: Box<Caller>,
         /// The file that is there now.
         path: PathBuf,
         /// Of the file that was there.
@@ -114,7 +114,7 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) enum Who {
     /// This user, with these groups.
-    Account(Caller),
+    Account(Box<Caller>),
     /// Where it belongs.
     At(Place),
 }

@@ -115,7 +115,7 @@ impl Rule {
         let is_account = matches!(self, Self::User { .. } | Self::Group { .. }) && has_account;
         match fits {
             true => Ok(()),
-            false if is_account => Err(Refusal::Other { rule: rule(), caller: Who::Account(caller.clone()) }),
+            false if is_account => Err(Refusal::Other { rule: rule(), caller: Who::Account(caller.clone().into()) }),
             false => Err(Refusal::Other { rule: rule(), caller: place() }),
         }
     }

@@ -131,7 +131,7 @@ impl Route {
             return Ok(());
         }
         Err(Refusal::NotAReaderThen {
-            caller: caller.clone(),
+            caller: caller.clone().into(),
             path: self.file.clone(),
             permissions: permissions.into(),
         })
@@ -140,7 +140,7 @@ impl Route {
     /// Whether the way and the file that is there now let `caller` read.
     pub(super) fn decide_now(&self, caller: &Caller) -> Result<(), Refusal> {
         let refusal = |path: &Path, permissions: &Permissions, wish| Refusal::NotAReader {
-            caller: caller.clone(),
+            caller: caller.clone().into(),
             wish,
             path: path.to_owned(),
             permissions: permissions.clone().into(),

@@ -82,7 +82,7 @@ impl AgentService {
     }
 
     /// The identities `peer` may have, by name, at most `limit` of them.
-    async fn permitted(&self, peer: &Peer, limit: usize) -> Result<Vec<Arc<IdentityState>>, Status> {
+    pub(super) async fn permitted(&self, peer: &Peer, limit: usize) -> Result<Vec<Arc<IdentityState>>, Status> {
         let busy = |_| Status::resource_exhausted("too many listings at once: try again");
         let _share = self.listings.take(peer.caller.party()).map_err(busy)?;
         let wanted = Arc::clone(&self.wanted.borrow());

@@ -1,7 +1,5 @@
 //! Callers from elsewhere than the host, which a test cannot be.
 
-use v1::agent_server::Agent as _;
-
 use super::super::agent::AgentService;
 use super::super::connection::Peer;
 use super::*;
@@ -28,17 +26,17 @@ fn agent(node: &Node) -> AgentService {
     AgentService::new(node.context.clone(), attestor, generous().streams, node.shutdown.clone())
 }
 
-/// What a caller of this origin is listed, as name and digest.
-async fn listed(agent: &AgentService, origin: Origin) -> Vec<(String, Vec<u8>)> {
-    let listed = agent.list(from(origin, v1::ListRequest {})).await.unwrap().into_inner().identities;
-    listed.into_iter().map(|summary| (summary.identity, summary.digest)).collect()
+/// What a caller of this origin may have.
+async fn permitted(agent: &AgentService, origin: Origin) -> Vec<IdentityId> {
+    let permitted = agent.permitted(&Peer::from(caller_in(origin)), usize::MAX).await.unwrap();
+    permitted.iter().map(|state| state.spec.id.clone()).collect()
 }
 
 #[tokio::test]
 async fn a_pod_has_what_is_mounted_in_it_and_of_the_node_what_is_for_it_by_name() {
     let node = Node::start();
     let own = node.keep_in(POD, "x", &files());
-    let _others = node.keep_in(OTHER, "secret", &files());
+    let others = node.keep_in(OTHER, "secret", &files());
     let shadowed = node.keep("x", &files());
     let for_pod = node.keep("shared", &files());
     let _for_readers = node.keep("readable", &files());
@@ -49,14 +47,12 @@ async fn a_pod_has_what_is_mounted_in_it_and_of_the_node_what_is_for_it_by_name(
     node.wanted.send_replace(wanted.into());
 
     let agent = agent(&node);
-    let digest = |kept: &Kept<'_>| kept.lifecycle.state().snapshot.as_ref().unwrap().digest().as_bytes().to_vec();
-    let mut of_pod = listed(&agent, in_pod(POD)).await;
+    let mut of_pod = permitted(&agent, in_pod(POD)).await;
     of_pod.sort();
-    assert_eq!(of_pod, [("shared".to_owned(), digest(&for_pod)), ("x".to_owned(), digest(&own))]);
-    let of_other = listed(&agent, in_pod(OTHER)).await;
-    assert_eq!(of_other.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["secret"]);
+    assert_eq!(of_pod, [for_pod.id(), own.id()]);
+    assert_eq!(permitted(&agent, in_pod(OTHER)).await, [others.id()]);
     for origin in [Origin::Unclear, Origin::Container] {
-        assert_eq!(listed(&agent, origin).await, []);
+        assert_eq!(permitted(&agent, origin).await, []);
     }
     assert_eq!(*node.seen.decided.lock().unwrap(), [], "nobody asked for one of these");
 }

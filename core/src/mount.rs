@@ -32,9 +32,10 @@ use zeroize::Zeroizing;
 
 pub use access::{Access, FileId, KeyAccess};
 pub use file::{FILE_LIMIT, ReadError};
+pub use place::DATA;
 pub use stamp::Stamp;
 
-pub(crate) use place::{DATA, Place, places};
+pub(crate) use place::{Place, places};
 
 use crate::spec::FileSet;
 use file::Content;

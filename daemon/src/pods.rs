@@ -26,6 +26,7 @@ use evercert_core::spec::IdentitySpec;
 
 pub(crate) use discovery::Discovery;
 pub(crate) use mounts::MOUNTINFO;
+pub(crate) use uid::is_uid;
 
 /// What a pod is called.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::spec::FileSet;
 
-/// The symlink that a kubelet swaps.
-pub(crate) const DATA: &str = "..data";
+/// The symlink that a kubelet swaps, beside the links of the files.
+pub const DATA: &str = "..data";
 
 /// Where files are that change together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use evercert_core::mount::{FileId, KeyAccess};
+use evercert_core::mount::{DATA, FileId, KeyAccess};
 
 use super::caller::Caller;
 use super::denial::Refusal;
@@ -15,9 +15,6 @@ use super::permissions::{Permissions, Wish};
 
 /// The most symbolic links on one way, as in the kernel.
 const LINKS_LIMIT: usize = 40;
-
-/// The link that a kubelet swaps, beside the links of the files.
-const CURRENT: &str = "..data";
 
 /// The directories that are searched on the way to a file, and who may do what with them and it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +58,7 @@ impl Route {
     /// What is there cannot be looked at, or `path` leads to something else than a regular file.
     pub(super) fn to(path: &Path) -> io::Result<Self> {
         let through_current = path.parent().zip(path.file_name()).and_then(|(directory, name)| {
-            let current = directory.join(CURRENT);
+            let current = directory.join(DATA);
             fs::symlink_metadata(&current).is_ok_and(|found| found.is_symlink()).then(|| current.join(name))
         });
         Self::follow(through_current.as_deref().unwrap_or(path))

@@ -1,13 +1,9 @@
 //! How the kubelet and container runtimes name the groups of pods.
 
+use crate::pods::is_uid;
+
 /// The length of a container's ID: a SHA-256 in hexadecimal digits.
 const CONTAINER_ID: usize = 64;
-
-/// The lengths of the parts of a pod's UID, in hexadecimal digits.
-const UID: [usize; 5] = [8, 4, 4, 4, 12];
-
-/// The length of a static pod's UID: an MD5 in hexadecimal digits.
-const STATIC_UID: usize = 32;
 
 /// So many hexadecimal digits after `pod` make a name look like a pod's.
 const LIKE_A_UID: usize = 8;
@@ -66,11 +62,11 @@ fn of_a_slice(name: &str, stem: &str) -> Option<(Option<&'static str>, String)> 
     Some((class, uid_of(pod.strip_prefix("pod")?, '_')?))
 }
 
-/// A UID as the API server writes it.
+/// A UID as the API server writes it. No name mixes the separators.
 fn uid_of(text: &str, separator: char) -> Option<String> {
-    let is_uid = text.split(separator).map(str::len).eq(UID) && text.split(separator).all(is_hexadecimal);
-    let is_static = text.len() == STATIC_UID && is_hexadecimal(text);
-    (is_uid || is_static).then(|| text.replace(separator, "-"))
+    let uid = text.replace(separator, "-");
+    let is_mixed = separator != '-' && text.contains('-');
+    (!is_mixed && is_uid(&uid)).then_some(uid)
 }
 
 fn is_scope(name: &str) -> bool {
@@ -79,11 +75,7 @@ fn is_scope(name: &str) -> bool {
 }
 
 fn is_container_id(name: &str) -> bool {
-    name.len() == CONTAINER_ID && is_hexadecimal(name)
-}
-
-fn is_hexadecimal(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    name.len() == CONTAINER_ID && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether this is called as a pod's group might be, by whomever.

@@ -148,6 +148,7 @@ fn what_looks_like_a_pod_but_is_not_one_as_a_whole_is_unclear() {
         "0::/system.slice/../kubepods/podUID/ID",
         // Dashes for underscores, and the reverse.
         "0::/kubepods/podSLICE/ID",
+        "0::/kubepods.slice/kubepods-pod2c48913c-b29f_11e7_9350_020968147796.slice/crio-ID.scope",
         "0::/kubepods.slice/kubepods-podUID.slice/crio-ID.scope",
         "0::/kubepods/pod2c48913c-b29f_11e7-9350-020968147796/ID",
         "0::/kubepods/pod2c48913cb-29f-11e7-9350-020968147796/ID",

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use evercert_core::mount::FILE_LIMIT;
+use evercert_core::mount::{DATA, FILE_LIMIT};
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, file_name};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -14,9 +14,6 @@ use zeroize::Zeroizing;
 
 /// The most entries of one directory that are looked at.
 const ENTRIES_LIMIT: usize = 64;
-
-/// The symbolic link that a kubelet swaps.
-const DATA: &str = "..data";
 
 /// Nothing in a volume may lead out of it. Whoever wrote it may have put links, `..` and mounts in it.
 const CONFINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);

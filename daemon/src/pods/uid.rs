@@ -1,10 +1,16 @@
 //! How the kubelet writes the UID of a pod.
 
+/// The lengths of the parts of a UUID, in hexadecimal digits.
+const UUID: [usize; 5] = [8, 4, 4, 4, 12];
+
+/// The length of a static pod's UID: an MD5 in hexadecimal digits.
+const DIGEST: [usize; 1] = [32];
+
 /// Whether `text` is the UID of a pod: a UUID in lowercase, or, of a static pod, 32 hexadecimal digits.
-pub(super) fn is_uid(text: &str) -> bool {
-    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let lengths: Vec<_> = text.split('-').map(str::len).collect();
-    (lengths == [8, 4, 4, 4, 12] || lengths == [32]) && text.split('-').all(is_hex)
+pub(crate) fn is_uid(text: &str) -> bool {
+    let lengths = || text.split('-').map(str::len);
+    let is_known = |byte: u8| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'f');
+    (lengths().eq(UUID) || lengths().eq(DIGEST)) && text.bytes().all(is_known)
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ pub(crate) trait Listen: Send + Sync {
     fn directory(&self, directory: &Path);
     /// Of what happens in the root of this volume.
     fn volume(&self, root: &Path);
+    /// No longer of what happens there: whoever keeps its identities hears it.
+    fn settled(&self, root: &Path);
 }
 
 /// Which of the known volumes are to be looked into again.

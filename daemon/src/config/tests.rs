@@ -226,3 +226,28 @@ fn an_identity_says_who_may_have_it_and_is_for_readers_where_it_does_not() {
     assert_eq!(policy(&format!("allow = [\"{}\"]", all.replace(' ', "\", \""))), all);
     assert_eq!(policy("allow = [\"uid:5\"]"), "uid:5");
 }
+
+#[test]
+fn what_is_said_of_pods_makes_sense_or_is_refused_with_what_to_write() {
+    for (text, place, sentence) in [
+        ("[kubelet]\ndirectory = \"pods\"", "2:13", "`directory` is the relative path \"pods\""),
+        ("[kubelet]\nlogs = \"logs\"", "2:8", "`logs` is the relative path \"logs\""),
+        ("[kubelet]\ncsi_drivers = [\"\"]", "2:16", "`csi_drivers` holds \"\""),
+        ("[[pods]]\nbundle = \"ca.crt\"", "2:10", "`bundle` is \"ca.crt\"; write a file of another volume"),
+        ("[[pods]]\nbundle = \"trust/../ca.crt\"", "2:10", "such as \"trust/ca.crt\""),
+        ("[[pods]]\nbundle = \"../ca.crt\"", "2:10", "such as \"trust/ca.crt\""),
+        ("[[pods]]\nusages = [\"sing\"]", "2:11", "`usages`: unknown usage \"sing\""),
+        ("[[pods]]\noverlap = \"2d\"", "2:11", "`overlap` is out of range"),
+        ("[[pods]]\nnamespace = \"\"", "2:13", "`namespace` holds \"\""),
+        ("[[pods]]\nignore = true\nusages = [\"server auth\"]", "2:10", "`ignore = true` and `usages` contradict"),
+        ("[[pods]]\nvolumes = \"a\"", "2:1", "did you mean `volume`?"),
+    ] {
+        let error = error(text);
+        assert!(error.starts_with(&format!("/etc/evercert/evercertd.toml:{place}: ")), "{text}: {error}");
+        assert!(error.contains(sentence), "{text}: {error}");
+    }
+    let config = parse("[kubelet]\ndirectory = \"\"\n[[pods]]\nvolume = \"tls/*\"\nignore = true\n").unwrap();
+    assert_eq!(config.kubelet, Kubelet { directory: PathBuf::new(), ..Kubelet::default() });
+    assert!(config.pods[0].means("tls", Some("server")) && !config.pods[0].means("tls", None));
+    assert_eq!(config.pods[0].settings(), None);
+}

@@ -86,13 +86,16 @@ impl Hints {
 
     async fn directories(&self) {
         let Some(instance) = &self.instance else { return std::future::pending().await };
-        let Ok(mut ready) = instance.readable().await else { return std::future::pending().await };
-        let mut buffer = [MaybeUninit::uninit(); BUFFER];
-        let mut events = Reader::new(instance.get_ref(), &mut buffer);
-        while let Ok(event) = events.next() {
-            lock(&self.volumes).heard(event.wd(), event.events());
+        let mut is_news = false;
+        while !is_news {
+            let Ok(mut ready) = instance.readable().await else { return std::future::pending().await };
+            let mut buffer = [MaybeUninit::uninit(); BUFFER];
+            let mut events = Reader::new(instance.get_ref(), &mut buffer);
+            while let Ok(event) = events.next() {
+                is_news |= lock(&self.volumes).heard(event.wd(), event.events());
+            }
+            ready.clear_ready();
         }
-        ready.clear_ready();
     }
 
     async fn mounts(&self) {
@@ -105,13 +108,14 @@ impl Hints {
 }
 
 impl Volumes {
-    fn heard(&mut self, watch: i32, what: ReadFlags) {
+    /// Whether an event says more than that a watch has ended, as that of a settled volume does.
+    fn heard(&mut self, watch: i32, what: ReadFlags) -> bool {
         self.lost |= what.contains(ReadFlags::QUEUE_OVERFLOW);
-        let root = match what.contains(ReadFlags::IGNORED) {
-            true => self.watched.remove(&watch),
-            false => self.watched.get(&watch).cloned(),
-        };
+        let is_end = what.contains(ReadFlags::IGNORED);
+        let root = if is_end { self.watched.remove(&watch) } else { self.watched.get(&watch).cloned() };
+        let is_news = !is_end || root.is_some();
         self.touched.extend(root);
+        is_news
     }
 }
 
@@ -142,6 +146,15 @@ impl Listen for Ear {
         // One that is not there any more is missed by nobody.
         let Ok(watch) = inotify::add_watch(instance, root, HEARD_IN_VOLUME) else { return };
         lock(&self.volumes).watched.insert(watch, root.to_owned());
+    }
+
+    fn settled(&self, root: &Path) {
+        let Some(instance) = &self.instance else { return };
+        let mut volumes = lock(&self.volumes);
+        let Some(watch) = volumes.watched.iter().find_map(|(watch, of)| (of == root).then_some(*watch)) else { return };
+        volumes.watched.remove(&watch);
+        // It may have ended by itself.
+        let _ = inotify::remove_watch(instance, watch);
     }
 }
 

@@ -130,9 +130,10 @@ impl Discovery {
 }
 
 /// What to ask of a volume; nothing of one that is known. Its mount is left alone then: whoever is in one while it is to be unmounted
-/// makes that fail.
+/// makes that fail. One that held no credential is asked again when something happened in it; one that did, with all others.
 fn request(root: &Path, looked: Option<&Looked>, again: &Again) -> Option<Request> {
-    let is_due = |looked: &Looked| again.all || again.touched.contains(root) || looked.mount.is_none();
+    let is_touched = |looked: &Looked| looked.credentials.is_empty() && again.touched.contains(root);
+    let is_due = |looked: &Looked| again.all || looked.mount.is_none() || is_touched(looked);
     let known = looked.map(|looked| looked.fingerprint.clone());
     looked.is_none_or(is_due).then(|| Request { root: root.to_owned(), known })
 }

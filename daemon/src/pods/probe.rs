@@ -116,6 +116,9 @@ impl Work {
             // Heard first, so that what happens while it is looked into is not missed.
             self.listen.volume(&root);
             let contents = (self.look)(&root, known.as_ref());
+            if matches!(&contents, Ok(Contents::Now(_, credentials)) if !credentials.is_empty()) {
+                self.listen.settled(&root);
+            }
             lock(&self.entered).remove(&root);
             if self.answers.send(Answer { root, contents }).is_err() {
                 return;

@@ -22,6 +22,7 @@ impl Deaf {
 impl Listen for Deaf {
     fn directory(&self, _: &Path) {}
     fn volume(&self, _: &Path) {}
+    fn settled(&self, _: &Path) {}
 }
 
 /// A node with a kubelet's directories.

@@ -16,6 +16,7 @@ impl Listen for Heard {
     }
 
     fn volume(&self, _: &Path) {}
+    fn settled(&self, _: &Path) {}
 }
 
 fn tree(pods: &Path) -> Tree {

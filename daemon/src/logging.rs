@@ -2,9 +2,13 @@
 
 use std::os::linux::fs::MetadataExt;
 
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
@@ -14,6 +18,9 @@ const LEVEL_VARIABLES: [&str; 2] = ["EVERCERT_LOG", "RUST_LOG"];
 
 /// What the filter takes for a level; any other word alone is to it the name of a module.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// What carries messages with keys in them, and below [`LevelFilter::INFO`] may print them.
+const CARRIERS: [&str; 8] = ["h2", "hyper", "hyper_util", "tower", "tonic", "prost", "rustls", "axum"];
 
 /// The level of a variable is not understood.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +69,7 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
         // It was checked with the rest of the configuration.
         None => filter(log.level()).unwrap_or_default(),
     };
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = capped(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     // The journal stamps every line itself.
     let _ = match (log.format, is_journal()) {
@@ -74,10 +81,79 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
     Ok(())
 }
 
+/// What `filter` lets through, but of [`CARRIERS`] never what might be a key, whatever anybody sets.
+fn capped(filter: EnvFilter) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync {
+    let carriers = CARRIERS.map(|target| (target, LevelFilter::INFO));
+    let cap = Targets::new().with_default(LevelFilter::TRACE).with_targets(carriers);
+    tracing_subscriber::registry().with(filter).with(cap)
+}
+
 /// Whether stderr is the journal's stream. `JOURNAL_STREAM` alone says too little: a child with its stderr elsewhere
 /// inherits it.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
     stream == format!("{}:{}", stderr.st_dev(), stderr.st_ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    macro_rules! say {
+        ($($target:literal)*) => {
+            $(
+                tracing::trace!(target: $target, "trace of {}", $target);
+                tracing::debug!(target: $target, "debug of {}", $target);
+                tracing::info!(target: $target, "info of {}", $target);
+                drop(tracing::trace_span!(target: $target, "span", of = $target).entered());
+            )*
+        };
+    }
+
+    /// What is written at `level` when everybody says something.
+    fn written(level: &str) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_span_events(tracing_subscriber::fmt::format::FmtSpan::ENTER)
+            .with_writer(move || writer.clone());
+        tracing::subscriber::with_default(capped(filter(level).unwrap()).with(layer), || {
+            say!("h2" "hyper" "hyper_util" "tower" "tonic" "prost" "rustls" "axum");
+            say!("h2::codec::framed_write" "tonic::transport::server" "evercertd::serve");
+        });
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_carries_messages_never_says_more_than_info_whatever_is_set() {
+        for level in ["trace", "trace,h2=trace,hyper=trace", "info,h2::codec=trace,tonic=debug,evercertd=trace"] {
+            let log = written(level);
+            for below in ["trace of", "debug of", "span"] {
+                let lines: Vec<_> = log.lines().filter(|line| line.contains(below)).collect();
+                assert!(lines.iter().all(|line| line.contains("evercertd::serve")), "{level}: {lines:#?}");
+                assert!(!lines.is_empty(), "{level}: {below} of evercertd itself is gone");
+            }
+            for carrier in CARRIERS {
+                assert!(log.contains(&format!("info of {carrier}")), "{level}: {carrier} in {log}");
+            }
+        }
+    }
 }

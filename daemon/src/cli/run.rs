@@ -55,7 +55,9 @@ pub(crate) fn run(args: Args) -> ExitCode {
     if let Err(error) = logging::start(&config.log) {
         return report(&error, Status::Config);
     }
-    hardening::apply(&config.process);
+    if let Err(error) = hardening::apply(&config.process) {
+        return report(&error, Status::Config);
+    }
     let activation = match Activation::take() {
         Ok(activation) => activation,
         Err(error) => return report(&error, Status::Failed),

@@ -261,6 +261,8 @@ pub(crate) enum LogFormat {
 pub(crate) struct Process {
     /// Whether core dumps, and debuggers of the same user, may have the process' memory.
     pub(crate) dumpable: bool,
+    /// Whether the process' memory is kept from being swapped out.
+    pub(crate) lock_memory: bool,
 }
 
 /// A default, which stands nowhere in the file.

@@ -1,4 +1,7 @@
 use std::fs;
+use std::process::Command;
+
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
 use crate::home::{Home, evercertd};
 
@@ -39,6 +42,40 @@ fn a_configuration_that_is_named_has_to_be_there() {
          prints one to start from\n"
     );
     assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn memory_that_may_not_be_locked_ends_the_start_with_the_setting_that_helps() {
+    let home = Home::new("[process]\nlock_memory = true\n");
+    let own = home.command();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -l 64 && exec \"$@\"", "sh"]).arg(own.get_program()).args(own.get_args());
+    // The bounding set is the thread's, and what it starts has it: not even root may then lock more than the limit.
+    let output = std::thread::spawn(move || {
+        if rustix::process::geteuid().is_root() {
+            remove_capability_from_bounding_set(CapabilitySet::IPC_LOCK).unwrap();
+        }
+        command.output().unwrap()
+    });
+    let output = output.join().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("cannot lock memory: ") && error.contains("(RLIMIT_MEMLOCK: 65536 bytes)"), "{error}");
+    assert!(error.contains("LimitMEMLOCK=infinity"), "{error}");
+    assert_eq!(output.status.code(), Some(78));
+    assert!(!home.agent().exists());
+}
+
+#[test]
+fn memory_that_is_to_be_locked_is_locked_where_that_is_permitted() {
+    if !rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK)) {
+        // Only a privileged process may be sure of it.
+        return;
+    }
+    let home = Home::new("[process]\nlock_memory = true\n");
+    let daemon = home.start();
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    assert!(!locked.trim().starts_with("0 "), "{locked}");
 }
 
 #[test]

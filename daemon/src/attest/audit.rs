@@ -10,7 +10,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use evercert_core::identity::{IdentityId, NAME_LIMIT};
-use tracing::field::display;
 use tracing::{info, warn};
 
 use super::caller::{Caller, Party};

@@ -180,7 +180,8 @@ impl Node {
             process.uid(other).gid(other);
         }
         // It ends with its input.
-        process.spawn().unwrap();
+        let mut spawned = process.spawn().unwrap();
+        std::thread::spawn(move || spawned.wait());
         drop(process);
         near.set_nonblocking(true).unwrap();
         (AgentClient::new(channel(UnixStream::from_std(near).unwrap()).await), other)

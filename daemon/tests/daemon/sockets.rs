@@ -30,7 +30,7 @@ fn what_a_killed_daemon_leaves_is_replaced() {
     assert!(home.agent().exists() && !connects(&home.agent()));
     let _second = home.start();
     assert!(connects(&home.agent()) && connects(&home.admin()));
-    for (path, mode) in [(home.agent(), 0o660), (home.admin(), 0o660)] {
+    for (path, mode) in [(home.agent(), 0o666), (home.admin(), 0o660)] {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, mode);
     }
 }

@@ -22,7 +22,6 @@ mod namespaces;
 mod peer_options;
 mod permissions;
 mod policy;
-mod proc;
 mod process;
 mod processes;
 mod reason;

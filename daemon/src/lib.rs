@@ -24,6 +24,7 @@ mod journal;
 mod logging;
 mod metrics;
 mod pods;
+mod proc;
 mod rates;
 mod readiness;
 mod serve;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::proc::Proc;
+use crate::proc::Proc;
 
 /// The kinds that decide what a user's number and a path mean, with what they are called here.
 const KINDS: [(&str, &str); 2] = [("user", "user"), ("mnt", "mount")];

@@ -14,8 +14,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::namespaces::Namespaces;
 use super::peer_options::{PidfdInfo, pidfd_info};
-use super::proc::{self, Proc};
 use crate::cgroup::{Origin, origin};
+use crate::proc::{self, Proc};
 
 /// How often a process is looked at whose end nothing tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -182,7 +182,7 @@ impl Living {
             }
             None => {
                 let stat = Proc(self.pid).stat()?;
-                stat.is_over || stat.started != self.started
+                stat.is_over() || stat.started != self.started
             }
         };
         if has_ended { Err(Gone::Ended) } else { Ok(()) }

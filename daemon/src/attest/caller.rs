@@ -24,7 +24,7 @@ pub(crate) struct Caller {
     origin: Origin,
     namespaces: Namespaces,
     /// Absent where it lives in a PID namespace that cannot be seen from here.
-    process: Option<(Arc<Process>, Arc<Processes>)>,
+    process: Option<Arc<Process>>,
 }
 
 /// Whom what is used up is counted against: a pod, or a user of the host.
@@ -49,7 +49,7 @@ impl Caller {
     /// # Errors
     ///
     /// It has ended, or the kernel does not say.
-    pub(crate) fn of(stream: &UnixStream, processes: &Arc<Processes>) -> Result<Self, Gone> {
+    pub(crate) fn of(stream: &UnixStream, processes: &Processes) -> Result<Self, Gone> {
         let credentials = stream.peer_cred().map_err(Gone::Untold)?;
         let groups = peer_options::peer_groups(stream).map_err(Gone::Untold)?;
         let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
@@ -58,13 +58,8 @@ impl Caller {
             return Ok(unseen);
         }
         let process = processes.peer(stream, pid)?;
-        let now = process.standing(processes.prefixes())?;
-        Ok(Self {
-            origin: now.origin,
-            namespaces: now.namespaces,
-            process: Some((process, Arc::clone(processes))),
-            ..unseen
-        })
+        let now = process.standing()?;
+        Ok(Self { origin: now.origin, namespaces: now.namespaces, process: Some(process), ..unseen })
     }
 
     /// A caller of which only the credentials are known.
@@ -91,8 +86,7 @@ impl Caller {
     ///
     /// It is not, or that cannot be told.
     pub(super) fn verify(&self) -> Result<(), Gone> {
-        let (process, processes) = self.process.as_ref().ok_or(Gone::Hidden)?;
-        let now = process.standing(processes.prefixes())?;
+        let now = self.process.as_ref().ok_or(Gone::Hidden)?.standing()?;
         if now.ids != (self.uid, self.gid) {
             return Err(Gone::Changed("user or group"));
         }
@@ -108,14 +102,21 @@ impl Caller {
     /// Waits until the process has ended; for ever where it cannot be seen.
     pub(crate) async fn ended(&self) {
         match &self.process {
-            Some((process, _)) => process.ended().cancelled().await,
+            Some(process) => process.ended().cancelled().await,
             None => std::future::pending().await,
         }
     }
 
     /// Whether the process is known to have ended.
     pub(crate) fn has_ended(&self) -> bool {
-        self.process.as_ref().is_some_and(|(process, _)| process.ended().is_cancelled())
+        self.process.as_ref().is_some_and(|process| process.ended().is_cancelled())
+    }
+
+    /// Whether both are connections of one process that is watched once.
+    #[cfg(test)]
+    pub(super) fn is_the_process_of(&self, other: &Self) -> bool {
+        let (Some(own), Some(others)) = (&self.process, &other.process) else { return false };
+        Arc::ptr_eq(own, others)
     }
 
     /// Whether it lives in the host's user and mount namespace.

@@ -5,16 +5,20 @@ use std::io;
 
 use crate::proc::Proc;
 
-/// The kinds that decide what a user's number and a path mean, with what they are called here.
-const KINDS: [(&str, &str); 2] = [("user", "user"), ("mnt", "mount")];
+/// A kind of namespace that decides what is meant: by a user's number, or by a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    User,
+    Mount,
+}
 
 /// The namespaces of a process, against those of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Namespaces {
     /// User and mount namespace are the host's.
     Host,
-    /// The one called so (`user` or `mount`) is another.
-    Other(&'static str),
+    /// This one is another.
+    Other(Kind),
     /// They cannot be looked at: evercertd needs CAP_SYS_PTRACE to see those of other users' processes.
     Unknown(io::ErrorKind),
 }
@@ -22,11 +26,8 @@ pub(crate) enum Namespaces {
 impl Namespaces {
     /// Those of `process`, which has to be proven to be there still.
     pub(super) fn of(process: Proc) -> Self {
-        KINDS
-            .into_iter()
-            .map(|(kind, name)| compare(process, kind, name))
-            .find(|one| *one != Self::Host)
-            .unwrap_or(Self::Host)
+        let kinds = [Kind::User, Kind::Mount].map(|kind| compare(process, kind));
+        kinds.into_iter().find(|one| *one != Self::Host).unwrap_or(Self::Host)
     }
 }
 
@@ -34,7 +35,8 @@ impl fmt::Display for Namespaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("the caller is in the host's namespaces"),
-            Self::Other(which) => write!(f, "the caller has a {which} namespace of its own"),
+            Self::Other(Kind::User) => f.write_str("the caller has a user namespace of its own"),
+            Self::Other(Kind::Mount) => f.write_str("the caller has a mount namespace of its own"),
             Self::Unknown(io::ErrorKind::PermissionDenied) => {
                 f.write_str("the caller's namespaces cannot be looked at (evercertd needs CAP_SYS_PTRACE for that)")
             }
@@ -44,11 +46,15 @@ impl fmt::Display for Namespaces {
 }
 
 /// The host's are those of its first process; where that cannot be looked at, this process's own.
-fn compare(process: Proc, kind: &str, name: &'static str) -> Namespaces {
-    let host = Proc(1).namespace(kind).or_else(|_| std::fs::read_link(format!("/proc/self/ns/{kind}")));
-    match (process.namespace(kind), host) {
+fn compare(process: Proc, kind: Kind) -> Namespaces {
+    let file = match kind {
+        Kind::User => "user",
+        Kind::Mount => "mnt",
+    };
+    let host = Proc(1).namespace(file).or_else(|_| std::fs::read_link(format!("/proc/self/ns/{file}")));
+    match (process.namespace(file), host) {
         (Ok(of_caller), Ok(host)) if of_caller == host => Namespaces::Host,
-        (Ok(_), Ok(_)) => Namespaces::Other(name),
+        (Ok(_), Ok(_)) => Namespaces::Other(kind),
         (Err(error), _) | (_, Err(error)) => Namespaces::Unknown(error.kind()),
     }
 }

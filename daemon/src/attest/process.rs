@@ -24,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Process {
     living: Living,
+    /// What may stand before `kubepods` in the path of a control group.
+    prefixes: Arc<[String]>,
     ended: CancellationToken,
     _watch: AbortOnDropHandle<()>,
 }
@@ -78,7 +80,7 @@ impl From<io::Error> for Gone {
 
 impl Process {
     /// Watches `living` from now on.
-    pub(super) fn watch(living: Living) -> Self {
+    pub(super) fn watch(living: Living, prefixes: Arc<[String]>) -> Self {
         let ended = CancellationToken::new();
         let watch = {
             let (living, ended) = (living.clone(), ended.clone());
@@ -87,7 +89,7 @@ impl Process {
                 ended.cancel();
             })
         };
-        Self { living, ended, _watch: AbortOnDropHandle::new(watch) }
+        Self { living, prefixes, ended, _watch: AbortOnDropHandle::new(watch) }
     }
 
     /// Is cancelled when the process has ended.
@@ -96,8 +98,8 @@ impl Process {
     }
 
     /// See [`Living::standing`].
-    pub(super) fn standing(&self, prefixes: &[String]) -> Result<Standing, Gone> {
-        let standing = self.living.standing(prefixes);
+    pub(super) fn standing(&self) -> Result<Standing, Gone> {
+        let standing = self.living.standing(&self.prefixes);
         if matches!(standing, Err(Gone::Ended)) {
             self.ended.cancel();
         }

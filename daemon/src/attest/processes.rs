@@ -18,7 +18,7 @@ const SWEEP_AT: usize = 64;
 pub(crate) struct Processes {
     proof: Proof,
     /// What may stand before `kubepods` in the path of a control group.
-    prefixes: Vec<String>,
+    prefixes: Arc<[String]>,
     table: Mutex<Table>,
 }
 
@@ -45,12 +45,7 @@ impl Processes {
     }
 
     pub(super) fn proven_by(proof: Proof, prefixes: Vec<String>) -> Self {
-        Self { proof, prefixes, table: Mutex::default() }
-    }
-
-    /// What may stand before `kubepods` in the path of a control group.
-    pub(super) fn prefixes(&self) -> &[String] {
-        &self.prefixes
+        Self { proof, prefixes: prefixes.into(), table: Mutex::default() }
     }
 
     /// The process `pid` that connected `stream`.
@@ -81,7 +76,7 @@ impl Processes {
             table.processes.retain(|_, process| process.strong_count() > 0);
             table.sweep_at = table.processes.len() * 2;
         }
-        let process = Arc::new(Process::watch(living));
+        let process = Arc::new(Process::watch(living, Arc::clone(&self.prefixes)));
         table.processes.insert(key, Arc::downgrade(&process));
         process
     }

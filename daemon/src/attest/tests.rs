@@ -1,3 +1,5 @@
+pub(crate) mod other;
+mod processes;
 mod rules;
 
 use std::fs::{self, Permissions as Mode};

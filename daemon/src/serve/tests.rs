@@ -10,7 +10,6 @@ use std::fs::Permissions;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -38,6 +37,7 @@ use v1::watch_request::Message as Ask;
 use v1::watch_response::Message as Answer;
 
 use super::{Cap, Context, DaemonInfo, Limits};
+use crate::attest::tests::other::Other;
 use crate::attest::{DecisionObserver, Processes, Reason};
 use crate::config::Mode;
 use crate::control::{Control, Request};
@@ -73,6 +73,7 @@ struct Node {
     shutdown: CancellationToken,
     servers: JoinSet<()>,
     wanted: watch::Sender<Arc<Wanted>>,
+    others: Mutex<Vec<Other>>,
     _requests: mpsc::Receiver<Request>,
     _info: watch::Sender<DaemonInfo>,
 }
@@ -148,7 +149,19 @@ impl Node {
         };
         servers.spawn(super::workload(listen("agent.sock"), context.clone(), limits, shutdown.clone()));
         servers.spawn(super::admin(listen("admin.sock"), context.clone(), shutdown.clone()));
-        Self { home, store, subscribers, seen, context, shutdown, servers, wanted, _requests: requests, _info: sender }
+        Self {
+            home,
+            store,
+            subscribers,
+            seen,
+            context,
+            shutdown,
+            servers,
+            wanted,
+            others: Mutex::default(),
+            _requests: requests,
+            _info: sender,
+        }
     }
 
     fn socket(&self) -> PathBuf {
@@ -172,42 +185,15 @@ impl Node {
     async fn agent_of_another(&self) -> (AgentClient<Channel>, u32) {
         let own = rustix::process::getuid().as_raw();
         let other = if own == 0 { 1000 } else { own };
-        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
-        let mut process = std::process::Command::new(std::env::current_exe().unwrap());
-        process.args(["--exact", "serve::tests::another_process"]).env(ANOTHER, self.socket());
-        process.stdin(std::os::fd::OwnedFd::from(far)).stdout(std::process::Stdio::null());
-        if own == 0 {
-            process.uid(other).gid(other);
-        }
-        // It ends with its input.
-        let mut spawned = process.spawn().unwrap();
-        std::thread::spawn(move || spawned.wait());
-        drop(process);
-        near.set_nonblocking(true).unwrap();
-        (AgentClient::new(channel(UnixStream::from_std(near).unwrap()).await), other)
+        let (process, stream) = Other::connect(&self.socket(), (own == 0).then_some(other));
+        self.others.lock().unwrap().push(process);
+        stream.set_nonblocking(true).unwrap();
+        (AgentClient::new(channel(UnixStream::from_std(stream).unwrap()).await), other)
     }
 
     async fn watch(&self, identity: &str) -> Watched {
         Watched::open(self.agent().await, open(identity)).await.unwrap()
     }
-}
-
-/// What tells a process of this program that it is to be another caller, and of which socket.
-const ANOTHER: &str = "EVERCERT_ANOTHER_CALLER";
-
-/// Connects its input to a socket, where it was started for that.
-#[test]
-fn another_process() {
-    let Some(socket) = std::env::var_os(ANOTHER) else { return };
-    let node = std::os::unix::net::UnixStream::connect(socket).unwrap();
-    let input = std::os::unix::net::UnixStream::from(rustix::io::dup(std::io::stdin()).unwrap());
-    let (mut from, mut to) = (input.try_clone().unwrap(), node.try_clone().unwrap());
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
-        std::process::exit(0);
-    });
-    let _ = std::io::copy(&mut &node, &mut &input);
-    std::process::exit(0);
 }
 
 async fn channel(stream: UnixStream) -> Channel {

@@ -290,3 +290,17 @@ async fn streams_end_with_unavailable_when_the_daemon_stops() {
     soon("both servers", async { while node.servers.join_next().await.is_some() {} }).await;
     assert_eq!(*seen.disconnected.lock().unwrap(), [Disconnect::Shutdown; 2]);
 }
+
+#[tokio::test]
+async fn a_stream_ends_with_the_process_that_opened_its_connection_whoever_holds_it_then() {
+    let node = Node::start();
+    let _kept = node.keep("x", &files());
+    let (agent, _) = node.agent_of_another().await;
+    let mut watched = Watched::open(agent.clone(), open("x")).await.unwrap();
+    watched.update().await;
+    // This process has the connection still.
+    node.others.lock().unwrap().clear();
+    watched.error().await;
+    assert!(soon("an answer", agent.clone().list(v1::ListRequest {})).await.is_err());
+    until("it is gone", || *node.seen.disconnected.lock().unwrap() == [Disconnect::ProcessEnded]).await;
+}

@@ -1,0 +1,172 @@
+//! Each scenario by pidfd and by start time alike.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use tokio::net::{UnixListener, UnixStream};
+
+use super::super::process::{Living, Process};
+use super::super::processes::Proof;
+use super::other::Other;
+use super::*;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+const PROOFS: [Proof; 2] = [Proof::Pidfd, Proof::Start];
+
+/// A socket, and who is known to have connected to it.
+struct Door {
+    home: TempDir,
+    listener: UnixListener,
+    processes: Arc<Processes>,
+}
+
+impl Door {
+    fn new(proof: Proof) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        fs::set_permissions(home.path(), Mode::from_mode(0o755)).unwrap();
+        let listener = UnixListener::bind(home.path().join("socket")).unwrap();
+        fs::set_permissions(home.path().join("socket"), Mode::from_mode(0o666)).unwrap();
+        Self { home, listener, processes: Arc::new(Processes::proven_by(proof, Vec::new())) }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.home.path().join("socket")
+    }
+
+    /// The next one that has connected, with this side of its connection.
+    async fn caller(&self) -> (Result<Caller, Gone>, UnixStream) {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        (Caller::of(&stream, &self.processes), stream)
+    }
+}
+
+async fn soon(what: &str, future: impl Future<Output = ()>) {
+    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}
+
+fn is_open(stream: &UnixStream) -> bool {
+    stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+#[tokio::test]
+async fn a_process_is_confirmed_while_it_lives_and_its_end_is_told() {
+    for proof in PROOFS {
+        let door = Door::new(proof);
+        let (mut other, _held) = Other::connect(&door.socket(), None);
+        let (caller, stream) = door.caller().await;
+        let caller = caller.unwrap();
+        assert_eq!(caller.pid(), other.pid());
+        caller.verify().unwrap();
+        assert!(!caller.has_ended());
+        other.end();
+        // The connection is held by this process: it is as a child's that its parent left it to.
+        assert!(is_open(&stream), "{proof:?}");
+        assert!(matches!(caller.verify(), Err(Gone::Ended)), "{proof:?}");
+        soon("the end", caller.ended()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_end_is_told_though_nobody_asks() {
+    for proof in PROOFS {
+        let door = Door::new(proof);
+        let (mut other, _held) = Other::connect(&door.socket(), None);
+        let caller = door.caller().await.0.unwrap();
+        other.end();
+        soon("the end", caller.ended()).await;
+        assert!(caller.has_ended());
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_ended_before_it_was_accepted_is_nobody() {
+    for proof in PROOFS {
+        let door = Door::new(proof);
+        let (mut other, _held) = Other::connect(&door.socket(), None);
+        other.end();
+        let gone = door.caller().await.0.unwrap_err();
+        assert!(matches!(gone, Gone::Ended), "{proof:?}: {gone}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_runs_another_program_stays_who_it_is() {
+    for proof in PROOFS {
+        let door = Door::new(proof);
+        let (mut other, _held) = Other::connect(&door.socket(), None);
+        let caller = door.caller().await.0.unwrap();
+        other.exec();
+        let started = Instant::now();
+        while caller.command() != "cat" {
+            assert!(started.elapsed() < DEADLINE, "it is still {}", caller.command());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        caller.verify().unwrap();
+        assert!(!caller.has_ended());
+        other.end();
+        assert!(matches!(caller.verify(), Err(Gone::Ended)), "{proof:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_has_gone_to_another_process_proves_nothing() {
+    let mut living = Living::numbered(std::process::id()).unwrap();
+    living.standing(&[]).unwrap();
+    living.started += 1;
+    assert!(matches!(living.standing(&[]), Err(Gone::Ended)));
+    let process = Process::watch(living, Arc::default());
+    soon("the end", process.ended().cancelled()).await;
+}
+
+#[tokio::test]
+async fn a_process_is_watched_once_however_often_it_connects() {
+    for proof in PROOFS {
+        let door = Door::new(proof);
+        let mut callers = Vec::new();
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(UnixStream::connect(door.socket()).await.unwrap());
+            callers.push(door.caller().await.0.unwrap());
+        }
+        let (other, _held) = Other::connect(&door.socket(), None);
+        let stranger = door.caller().await.0.unwrap();
+        assert!(callers.iter().all(|caller| caller.is_the_process_of(&callers[0])), "{proof:?}");
+        assert!(!stranger.is_the_process_of(&callers[0]));
+        assert_eq!(stranger.pid(), other.pid());
+    }
+}
+
+#[tokio::test]
+async fn a_process_with_another_user_than_its_connection_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for proof in PROOFS {
+        let door = Door::new(proof);
+        let socket = door.socket();
+        // A user is the thread's: this connection is another one's than the process that holds it.
+        let connected = std::thread::spawn(move || {
+            let uid = rustix::thread::Uid::from_raw(1000);
+            rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+            std::os::unix::net::UnixStream::connect(socket).unwrap()
+        });
+        let _held = connected.join().unwrap();
+        let caller = door.caller().await.0.unwrap();
+        assert_eq!(caller.uid(), 1000);
+        let changed = caller.verify().unwrap_err();
+        assert!(matches!(changed, Gone::Changed("user or group")), "{proof:?}: {changed}");
+        // One that is this user's altogether is not refused.
+        let (_other, _held) = Other::connect(&door.socket(), Some(1000));
+        door.caller().await.0.unwrap().verify().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_process_beside_this_one_shares_the_hosts_namespaces() {
+    for proof in PROOFS {
+        let door = Door::new(proof);
+        let (_other, _held) = Other::connect(&door.socket(), None);
+        assert_eq!(door.caller().await.0.unwrap().namespaces(), Namespaces::Host);
+    }
+}

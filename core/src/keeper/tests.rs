@@ -490,3 +490,6 @@ async fn identities_that_share_a_bundle_file_hold_it_once() {
 
 #[path = "overlap_tests.rs"]
 mod overlap_tests;
+
+#[path = "keys_tests.rs"]
+mod keys_tests;

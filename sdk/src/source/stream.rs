@@ -65,7 +65,7 @@ impl Ended {
     /// Whether the daemon decided: it will decide the same until somebody changes something.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Status(status) if matches!(status.code(),
-            Code::NotFound | Code::PermissionDenied | Code::Unimplemented | Code::InvalidArgument))
+            Code::NotFound | Code::PermissionDenied | Code::FailedPrecondition | Code::Unimplemented | Code::InvalidArgument))
     }
 
     /// Whether there is no daemon, or none that is to be talked to.
@@ -83,6 +83,7 @@ impl Ended {
             Self::Status(status) => match (status.code(), status.source()) {
                 (Code::NotFound, _) => format!("{origin} does not know it: {}", status.message()),
                 (Code::PermissionDenied, _) => format!("{origin} does not permit it: {}", status.message()),
+                (Code::FailedPrecondition, _) => format!("{origin} cannot deliver it: {}", status.message()),
                 (_, Some(error)) => format!("{origin} is gone: {}", root(error)),
                 (Code::Unavailable, None) => format!("{origin} is unavailable: {}", status.message()),
                 (code, None) => format!("{origin} ended the stream: {code}: {}", status.message()),

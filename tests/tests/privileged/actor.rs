@@ -1,20 +1,32 @@
 //! Who a process is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A process's user, and what it is started through.
+use crate::cgroup::Cgroup;
+
+/// Joins the control group named by the first argument, and becomes the program named by the rest.
+const JOIN: &str = r#"echo $$ > "$1/cgroup.procs" && shift && exec "$@""#;
+
+/// A process's user, control group and namespaces.
 #[derive(Debug, Clone)]
 pub(crate) struct Actor {
     uid: u32,
     gid: u32,
+    cgroup: Option<PathBuf>,
     after: Vec<String>,
 }
 
 impl Actor {
-    /// A user with a group of the same number and no other.
+    /// A user with a group of the same number and no other, in the root's control group and namespaces.
     pub(crate) fn user(uid: u32) -> Self {
-        Self { uid, gid: uid, after: vec![] }
+        Self { uid, gid: uid, cgroup: None, after: vec![] }
+    }
+
+    /// In this control group.
+    pub(crate) fn within(mut self, cgroup: &Cgroup) -> Self {
+        self.cgroup = Some(cgroup.path().to_owned());
+        self
     }
 
     /// Started by this program, as the user.
@@ -26,6 +38,10 @@ impl Actor {
     /// The words that run `program` as this actor.
     pub(crate) fn words(&self, program: &Path) -> Vec<String> {
         let mut words = Vec::new();
+        if let Some(cgroup) = &self.cgroup {
+            words.extend(["sh", "-c", JOIN, "sh"].map(String::from));
+            words.push(cgroup.to_str().unwrap().to_owned());
+        }
         words.extend([
             "setpriv".to_owned(),
             format!("--reuid={}", self.uid),

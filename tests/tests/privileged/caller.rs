@@ -43,6 +43,17 @@ impl Caller {
         Some(serde_json::from_str(&line).unwrap_or_else(|_| panic!("a caller said {line:?}")))
     }
 
+    /// The process id, while it runs.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it has not been waited for")
+    }
+
+    /// Waits until its process has ended; what it started may go on and be told.
+    pub(crate) async fn ended(mut self) -> Self {
+        timeout(DEADLINE, self.child.wait()).await.expect("it ends within the deadline").unwrap();
+        self
+    }
+
     /// What it is told until it ends.
     pub(crate) async fn answers(mut self) -> Vec<Value> {
         drop(self.child.stdin.take());

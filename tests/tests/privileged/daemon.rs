@@ -7,11 +7,28 @@ use evercert_tests::daemon::Home;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::kubelet::Kubelet;
 use crate::room::Room;
+
+/// A caller may ask as often as it likes.
+pub(crate) const LIMITS: &str = "[limits]\nrequests_per_second = 1000000\nrequests_per_second_per_caller = 1000000\n\n";
+
+/// The daemon's program, started by these words.
+pub(crate) fn program(starter: &[&str]) -> Command {
+    let words = [starter, &[env!("CARGO_BIN_EXE_evercertd-under-test")]].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}
 
 /// A home that every user can reach.
 pub(crate) fn home(room: &Room) -> Home {
-    Home::open_to_all(room.path(), || Command::new(env!("CARGO_BIN_EXE_evercertd-under-test")))
+    Home::open_to_all(room.path(), || program(&[]))
+}
+
+/// The sections that make it look at these pods.
+pub(crate) fn pods(kubelet: &Kubelet) -> String {
+    format!("[kubelet]\ndirectory = {:?}\nlogs = {:?}\n\n", kubelet.pods(), kubelet.logs())
 }
 
 /// The sum of a counter of `/metrics` over the series whose labels hold each of these texts.
@@ -22,6 +39,7 @@ pub(crate) async fn counted(address: SocketAddr, counter: &str, labels: &[&str])
     series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
+/// What the daemon serves by HTTP at this path.
 async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

@@ -4,7 +4,13 @@
 
 mod actor;
 mod caller;
+mod cgroup;
 mod daemon;
+mod kubelet;
 mod room;
 
+mod lifecycle;
+mod processes;
+mod sockets;
 mod spoofing;
+mod volumes;

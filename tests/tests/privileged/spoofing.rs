@@ -5,20 +5,16 @@ use evercert_tests::daemon::identity;
 
 use crate::actor::Actor;
 use crate::caller::{ask, ask_one, key, list};
-use crate::daemon::{self, counted};
+use crate::cgroup::{CONTAINER, Cgroup};
+use crate::daemon::{self, LIMITS, counted};
+use crate::kubelet::{Kind, Kubelet};
 use crate::room::Room;
 
 /// How many ways there are to ask for what is another's.
 const VARIATIONS: usize = 10_000;
 
-/// One caller may ask as often as it likes.
-const LIMITS: &str = "[limits]\nrequests_per_second = 1000000\nrequests_per_second_per_caller = 1000000\n\n";
-
 const A: u32 = 70_001;
 const B: u32 = 70_002;
-
-const POD: &str = "2c48913c-b29f-11e7-9350-020968147796";
-const OTHER_POD: &str = "2c48913c-b29f-11e7-9350-020968147797";
 
 fn files(name: &str) -> Files {
     Authority::new("root.example.org").issue(Leaf::for_dns(name)).files()
@@ -35,37 +31,102 @@ fn of(room: &Room, owner: u32, name: &str) -> KubeletVolume {
 }
 
 #[tokio::test]
-async fn a_user_gets_its_own_and_nothing_by_ten_thousand_names_of_anothers() {
+async fn a_user_and_a_pod_get_their_own_and_nothing_by_ten_thousand_names_of_the_others() {
     let room = Room::enter();
+    let kubelet = Kubelet::new(&room);
+    let (p, q) = (kubelet.pod("p-0"), kubelet.pod("q-0"));
+    let volumes = [(&p, "p-tls"), (&q, "q-tls")].map(|(pod, name)| pod.mount(Kind::Secret, name, &files(name)));
     let nodes = [of(&room, A, "a"), of(&room, B, "b")];
     let home = daemon::home(&room);
     let names = ["a", "b"].iter().zip(&nodes).map(|(name, volume)| identity(name, volume.path())).collect::<String>();
-    home.configure(&(LIMITS.to_owned() + &names));
+    home.configure(&(LIMITS.to_owned() + &daemon::pods(&kubelet) + &names));
     let running = home.start().await;
-    for name in ["a", "b"] {
+    for name in ["a", "b", "p-tls", "q-tls"] {
         running.until("it is published", name, |status| status.generation == 1).await;
     }
     let socket = home.agent_socket();
-    let a = Actor::user(A);
+    let (a, groups) = (Actor::user(A), [Cgroup::of_pod(p.uid()), Cgroup::of_pod(q.uid())]);
+    let in_p = Actor::user(B).within(&groups[0]);
     assert_eq!(list(&room, &a, &socket).await, ["a"]);
+    assert_eq!(list(&room, &in_p, &socket).await, ["p-tls"]);
     assert!(key(&ask_one(&room, &a, &socket, "a").await) > 0, "its own");
-    assert!(key(&ask_one(&room, &Actor::user(B), &socket, "b").await) > 0, "its own");
+    assert!(key(&ask_one(&room, &in_p, &socket, "p-tls").await) > 0, "its own");
     let denied = async || counted(home.http().unwrap(), "evercert_attestations_total", &[r#"result="denied""#]).await;
 
-    let names = variations("b", POD, OTHER_POD, nodes[1].path().to_str().unwrap());
-    let step = names.len() / VARIATIONS;
-    assert!(step > 0, "{} variations", names.len());
-    let names: Vec<_> = names.into_iter().step_by(step).take(VARIATIONS).collect();
-    let before = denied().await;
-    let answers = ask(&room, &a, &socket, &names).await;
-    assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "bytes of key");
-    for answer in &answers {
-        let code = answer["code"].as_str().unwrap();
-        assert!(matches!(code, "NotFound" | "PermissionDenied" | "InvalidArgument"), "{answer}");
+    for (actor, own) in [(&a, "a"), (&in_p, "p-tls")] {
+        let foreign = ["b", "q-tls", if own == "a" { "p-tls" } else { "a" }];
+        let mut names = Vec::new();
+        for name in foreign {
+            let paths = nodes.iter().chain(&volumes).map(KubeletVolume::path).filter(|path| path.ends_with(name));
+            names.extend(variations(name, p.uid(), q.uid(), paths.last().unwrap().to_str().unwrap()));
+        }
+        let step = names.len() / (VARIATIONS / 2);
+        let names: Vec<_> = names.into_iter().step_by(step).take(VARIATIONS / 2).collect();
+        assert_eq!(names.len(), VARIATIONS / 2);
+        let (before, logged) = (denied().await, home.log().len());
+        let answers = ask(&room, actor, &socket, &names).await;
+        assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "bytes of key");
+        for answer in &answers {
+            let code = answer["code"].as_str().unwrap();
+            assert!(matches!(code, "NotFound" | "PermissionDenied" | "InvalidArgument"), "{answer}");
+        }
+        let counted = answers.iter().filter(|answer| answer["code"] != "InvalidArgument").count();
+        assert!(counted > 0);
+        assert!(
+            denied().await - before >= counted as f64,
+            "{} of {counted} denials are counted",
+            denied().await - before
+        );
+        let audited = home.log()[logged..].to_owned();
+        assert!(
+            audited.contains("denied") && audited.lines().count() < names.len() / 10,
+            "{} lines",
+            audited.lines().count()
+        );
     }
-    let decided = answers.iter().filter(|answer| answer["code"] != "InvalidArgument").count();
-    let counted = denied().await - before;
-    assert!(decided > 0 && counted >= decided as f64, "{counted} of {decided} denials are counted");
+}
+
+#[tokio::test]
+async fn whoever_makes_groups_that_look_like_a_pods_is_given_nothing_of_the_pods() {
+    let room = Room::enter();
+    let kubelet = Kubelet::new(&room);
+    let (victim, own) = (kubelet.pod("victim-0"), kubelet.pod("own-0"));
+    let _volume = victim.mount(Kind::Secret, "victim-tls", &files("victim"));
+    let home = daemon::home(&room);
+    home.configure(&(LIMITS.to_owned() + &daemon::pods(&kubelet)));
+    let running = home.start().await;
+    running.until("it is published", "victim-tls", |status| status.generation == 1).await;
+    let socket = home.agent_socket();
+    let genuine = Cgroup::of_pod(victim.uid());
+    assert!(key(&ask_one(&room, &Actor::user(B).within(&genuine), &socket, "victim-tls").await) > 0, "the pod itself");
+
+    let (uid, other) = (victim.uid(), own.uid());
+    let slice = format!("kubepods.slice/kubepods-pod{}.slice/cri-containerd-{CONTAINER}.scope", uid.replace('-', "_"));
+    let burstable = "kubepods/burstable";
+    for path in [
+        format!("{burstable}/pod{other}/{CONTAINER}/pod{uid}/{CONTAINER}"),
+        format!("{burstable}/pod{other}/{CONTAINER}/{slice}"),
+        format!("{burstable}/pod{other}/pod{uid}/{CONTAINER}"),
+        format!("user.slice/user-{A}.slice/user@{A}.service/{slice}"),
+        format!("user.slice/user-{A}.slice/user@{A}.service/app.slice/kubepods/pod{uid}/{CONTAINER}"),
+        format!("system.slice/evil.service/{slice}"),
+        format!("docker/{CONTAINER}/kubepods/burstable/pod{uid}/{CONTAINER}"),
+        format!("kubepods/pod{uid}/pod{uid}/{CONTAINER}"),
+        format!("kubepods/pod{uid}"),
+        format!("pod{uid}/{CONTAINER}"),
+        format!("kubepods/burstable/besteffort/pod{uid}/{CONTAINER}"),
+        format!("kubepods/burstable/pod{uid}/{CONTAINER}/nested"),
+        format!("kubepods/burstable/pod{uid}/{}", &CONTAINER[1..]),
+        format!("machine.slice/{slice}"),
+    ] {
+        let cgroup = Cgroup::make(&path);
+        for user in [A, 0] {
+            let actor = Actor::user(user).within(&cgroup);
+            let names = ["victim-tls".to_owned(), format!("pod/{uid}/victim-tls")];
+            let answers = ask(&room, &actor, &socket, &names).await;
+            assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "{path}, user {user}: {answers:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,118 @@
+//! Connections that outlive, or change hands from, the process that made them.
+
+use evercert_fixtures::{Authority, KubeletVolume, Leaf};
+use evercert_tests::daemon::{Daemon, Home, identity};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::actor::Actor;
+use crate::caller::{self, Caller, ask_one, key};
+use crate::cgroup::Cgroup;
+use crate::daemon;
+use crate::kubelet::{Kind, Kubelet};
+use crate::room::Room;
+
+const A: u32 = 70_001;
+const B: u32 = 70_002;
+
+/// A daemon with an identity "b" of the node that only user B may have.
+async fn with_identity_of_b<'home>(room: &Room, home: &'home Home) -> (KubeletVolume, Daemon<'home>) {
+    let issued = Authority::new("root.example.org").issue(Leaf::for_dns("b.example.org"));
+    let volume = KubeletVolume::at(&room.directory("etc/tls/b"), &issued.files());
+    home.configure(&(identity("b", volume.path()) + &format!("allow = [\"uid:{B}\"]\n")));
+    let running = home.start().await;
+    running.until("it is published", "b", |status| status.generation == 1).await;
+    assert!(key(&ask_one(room, &Actor::user(B), &home.agent_socket(), "b").await) > 0, "its own");
+    (volume, running)
+}
+
+/// The words by which a caller of this actor's that finds a connection on its standard input asks for `name`.
+fn heir(room: &Room, actor: &Actor, name: &str) -> Vec<String> {
+    [actor.words(&caller::program(room)), vec!["ask".to_owned(), name.to_owned()]].concat()
+}
+
+/// What is answered over a connection that `first` made and handed to `heir` in this way.
+async fn handed(room: &Room, home: &Home, first: &Actor, how: &str, heir: &[String]) -> Vec<Value> {
+    let socket = home.agent_socket();
+    let mut arguments = vec!["--socket", socket.to_str().unwrap(), how, "--"];
+    arguments.extend(heir.iter().map(String::as_str));
+    Caller::start(room, first, &arguments).answers().await
+}
+
+#[tokio::test]
+async fn the_socket_of_a_dead_parent_gives_its_child_nothing() {
+    let room = Room::enter();
+    let home = daemon::home(&room);
+    let (_volume, _running) = with_identity_of_b(&room, &home).await;
+    let child = [caller::program(&room).to_str().unwrap().to_owned(), "ask".to_owned(), "b".to_owned()];
+    // The child waits until its parent is gone: until it is another's child.
+    let patient = [
+        "sh".to_owned(),
+        "-c".to_owned(),
+        "first=$PPID; while [ -d /proc/$first ] && [ \"$(cut -d' ' -f4 /proc/$$/stat)\" = $first ]; do :; done; exec \"$@\""
+            .to_owned(),
+        "sh".to_owned(),
+    ];
+    let answers = handed(&room, &home, &Actor::user(B), "bequeath", &[&patient[..], &child[..]].concat()).await;
+    assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_process_that_connects_as_root_and_becomes_another_user_is_given_nothing() {
+    let room = Room::enter();
+    let home = daemon::home(&room);
+    let (_volume, _running) = with_identity_of_b(&room, &home).await;
+    let answers = handed(&room, &home, &Actor::user(0), "become", &heir(&room, &Actor::user(A), "b")).await;
+    assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_number_that_has_come_to_be_a_victims_gives_its_former_owner_nothing_of_the_victims() {
+    let room = Room::enter();
+    let kubelet = Kubelet::new(&room);
+    let (victim, attacker) = (kubelet.pod("victim-0"), kubelet.pod("attacker-0"));
+    let issued = Authority::new("root.example.org").issue(Leaf::for_dns("victim.example.org"));
+    let _volume = victim.mount(Kind::Secret, "victim-tls", &issued.files());
+    let home = daemon::home(&room);
+    home.configure(&daemon::pods(&kubelet));
+    let running = home.start().await;
+    running.until("it is published", "victim-tls", |status| status.generation == 1).await;
+    let groups = [Cgroup::of_pod(victim.uid()), Cgroup::of_pod(attacker.uid())];
+    let socket = home.agent_socket();
+
+    // While the daemon stands still the attacker connects and dies, and its number goes to a process of the victim's pod.
+    running.signal(Signal::STOP);
+    let child = [caller::program(&room).to_str().unwrap(), "ask", "victim-tls"].map(str::to_owned);
+    let gate = room.path().join("gate");
+    let patient =
+        ["sh", "-c", "while [ ! -e \"$1\" ]; do sleep 0.01; done; shift; exec \"$@\"", "sh", gate.to_str().unwrap()];
+    let heir = [patient.map(str::to_owned).to_vec(), child.to_vec()].concat();
+    let mut arguments = vec!["--socket", socket.to_str().unwrap(), "bequeath", "--"];
+    arguments.extend(heir.iter().map(String::as_str));
+    let connecting = Caller::start(&room, &Actor::user(A).within(&groups[1]), &arguments);
+    let number = connecting.pid();
+    let mut connecting = connecting.ended().await;
+    let mut recycled = recycle(number, &groups[0]);
+    running.signal(Signal::CONT);
+    std::fs::write(&gate, "").unwrap();
+    let answer = connecting.answer().await;
+    kill_process(Pid::from_child(&recycled), Signal::KILL).unwrap();
+    recycled.wait().unwrap();
+    let answer = answer.expect("an answer");
+    assert_eq!(key(&answer), 0, "{answer}");
+}
+
+/// A process of this number in this group.
+fn recycle(number: u32, group: &Cgroup) -> std::process::Child {
+    for _ in 0..1000 {
+        std::fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        if child.id() == number {
+            std::fs::write(group.path().join("cgroup.procs"), number.to_string()).unwrap();
+            return child;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    panic!("the number {number} does not come again");
+}

@@ -18,25 +18,15 @@ mod rules;
 mod tree;
 mod uid;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use evercert_core::spec::IdentitySpec;
 
 pub(crate) use discovery::Discovery;
 pub(crate) use mounts::MOUNTINFO;
+pub(crate) use names::{PodName, PodNames};
 pub(crate) use uid::is_uid;
-
-/// What a pod is called.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct PodName {
-    pub(crate) namespace: Arc<str>,
-    pub(crate) name: Arc<str>,
-}
-
-/// The names of the node's pods, by UID, as far as they are known.
-pub(crate) type PodNames = BTreeMap<Arc<str>, PodName>;
 
 /// Where further changes are to be heard of. Called before what it names is looked at; may block as long as that does.
 pub(crate) trait Listen: Send + Sync {

@@ -179,7 +179,7 @@ struct Told {
 impl Told {
     fn of(caller: &Caller, pods: &PodNames) -> Self {
         let (pod, unit) = match Place::of(caller, pods) {
-            Place::Pod { name: Some(pod), .. } => (Some(format!("{}/{}", pod.namespace, pod.name)), None),
+            Place::Pod { name: Some(pod), .. } => (Some(pod.to_string()), None),
             Place::Pod { uid, name: None } => (Some(uid.to_string()), None),
             Place::Unit(unit) => (None, Some(unit.to_string())),
             Place::Host | Place::Container | Place::Unclear => (None, None),

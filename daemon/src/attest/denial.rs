@@ -216,7 +216,7 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pod { name: Some(pod), .. } => write!(f, "in pod {}/{}", pod.namespace, pod.name),
+            Self::Pod { name: Some(pod), .. } => write!(f, "in pod {pod}"),
             Self::Pod { uid, name: None } => write!(f, "in the pod with UID {uid}, whose name is not known here"),
             Self::Unit(unit) => write!(f, "in the unit {unit}"),
             Self::Host => f.write_str("in no pod and no unit"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::caller::Caller;
 use super::denial::{Place, Refusal, Who};
 use crate::cgroup::Origin;
-use crate::pods::PodNames;
+use crate::pods::{PodName, PodNames};
 
 /// What a unit that may be named ends in.
 const SERVICE: &str = ".service";
@@ -144,11 +144,9 @@ impl FromStr for Rule {
             "group" => Ok(Self::Group { name: Some(account(rule, value, "gid")?), gid: None }),
             "unit" if is_service(value) => Ok(Self::Unit(value.into())),
             "unit" => Err(RuleError::Unit(rule.to_owned())),
-            _ => match value.split_once('/') {
-                Some((namespace, name)) if is_dns(namespace) && is_dns(name) => {
-                    Ok(Self::Pod { namespace: namespace.into(), name: name.into() })
-                }
-                _ => Err(RuleError::Pod(rule.to_owned())),
+            _ => match value.split_once('/').and_then(|(namespace, name)| PodName::new(namespace, name)) {
+                Some(PodName { namespace, name }) => Ok(Self::Pod { namespace, name }),
+                None => Err(RuleError::Pod(rule.to_owned())),
             },
         }
     }
@@ -190,14 +188,6 @@ fn account(rule: &str, value: &str, number: &'static str) -> Result<Arc<str>, Ru
 fn is_service(name: &str) -> bool {
     let is_known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_' | b'.' | b'\\' | b'@');
     name.strip_suffix(SERVICE).is_some_and(|prefix| !prefix.is_empty() && prefix.bytes().all(is_known))
-}
-
-/// What Kubernetes allows as the name of a namespace or pod: both are at most a DNS subdomain.
-fn is_dns(name: &str) -> bool {
-    let is_known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
-    let is_end = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
-    let bytes = name.as_bytes();
-    bytes.len() <= 253 && is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(|b| is_known(*b))
 }
 
 #[cfg(test)]

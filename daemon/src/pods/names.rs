@@ -1,19 +1,42 @@
 //! What the pods are called, by the names of their log directories: `NAMESPACE_NAME_UID`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::uid::is_uid;
-use super::{PodName, PodNames};
 
 /// The most log directories that are looked at: those of pods that are gone stay for a while.
 const LIMIT: usize = 16_384;
 
 /// The longest name of a pod or namespace, in bytes: that of a DNS subdomain.
 const NAME_LIMIT: usize = 253;
+
+/// What a pod is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PodName {
+    pub(crate) namespace: Arc<str>,
+    pub(crate) name: Arc<str>,
+}
+
+/// The names of the node's pods, by UID, as far as they are known.
+pub(crate) type PodNames = BTreeMap<Arc<str>, PodName>;
+
+impl PodName {
+    /// Absent where Kubernetes allows no such name or namespace.
+    pub(crate) fn new(namespace: &str, name: &str) -> Option<Self> {
+        (is_name(namespace) && is_name(name)).then(|| Self { namespace: namespace.into(), name: name.into() })
+    }
+}
+
+impl fmt::Display for PodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
 
 /// The names that `logs` tells; absent: there is no such directory.
 ///
@@ -46,8 +69,8 @@ pub(super) fn read(logs: &Path) -> io::Result<Option<PodNames>> {
 fn parse(directory: &str) -> Option<(Arc<str>, PodName)> {
     let parts: Vec<_> = directory.split('_').collect();
     let [namespace, name, uid] = parts[..] else { return None };
-    (is_name(namespace) && is_name(name) && is_uid(uid))
-        .then(|| (uid.into(), PodName { namespace: namespace.into(), name: name.into() }))
+    let name = PodName::new(namespace, name)?;
+    is_uid(uid).then(|| (uid.into(), name))
 }
 
 /// A DNS subdomain, as Kubernetes demands it.
@@ -81,7 +104,7 @@ mod tests {
         std::os::unix::fs::symlink(&good[0], logs.path().join(format!("a_link_{}", UID.replace('2', "4")))).unwrap();
 
         let names = read(logs.path()).unwrap().unwrap();
-        let told: Vec<_> = names.iter().map(|(uid, pod)| format!("{uid} {}/{}", pod.namespace, pod.name)).collect();
+        let told: Vec<_> = names.iter().map(|(uid, pod)| format!("{uid} {pod}")).collect();
         assert_eq!(told, [format!("{STATIC} kube-system/etcd-node.1"), format!("{UID} shop/payments-5d")]);
     }
 

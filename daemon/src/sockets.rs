@@ -38,6 +38,9 @@ impl Audience {
     }
 }
 
+/// In a directory with this bit only the owner of what is in it may rename or remove it.
+const STICKY: u32 = 0o1000;
+
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
@@ -163,17 +166,24 @@ fn prepare(directory: &Path) -> Result<(), SocketError> {
         .mode(DIRECTORY_MODE)
         .create(directory)
         .map_err(io_error("create the directory"))?;
-    let metadata = fs::symlink_metadata(directory).map_err(io_error("look at"))?;
-    let unsafe_directory =
-        |problem, advice| Err(SocketError::UnsafeDirectory { directory: directory.to_owned(), problem, advice });
-    if metadata.is_symlink() {
-        return unsafe_directory("is a symbolic link", "configure the directory it points to");
+    let unsafe_directory = |directory: &Path, problem, advice| {
+        Err(SocketError::UnsafeDirectory { directory: directory.to_owned(), problem, advice })
+    };
+    if fs::symlink_metadata(directory).map_err(io_error("look at"))?.is_symlink() {
+        return unsafe_directory(directory, "is a symbolic link", "configure the directory it points to");
     }
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    match weakness((metadata.uid(), metadata.gid()), metadata.mode(), own) {
-        Some((problem, advice)) => unsafe_directory(problem, advice),
-        None => Ok(()),
+    // Whoever may write a directory above may put another one in place of this; by either name, where a link is on the way.
+    let real = fs::canonicalize(directory).map_err(io_error("look at"))?;
+    for above in real.ancestors().chain(directory.ancestors()) {
+        let metadata = fs::metadata(above).map_err(io_error("look at"))?;
+        let is_sticky = above != directory && above != real && metadata.mode() & STICKY != 0;
+        let mode = if is_sticky { metadata.mode() & !0o022 } else { metadata.mode() };
+        if let Some((problem, advice)) = weakness((metadata.uid(), metadata.gid()), mode, own) {
+            return unsafe_directory(above, problem, advice);
+        }
     }
+    Ok(())
 }
 
 /// Who else could replace what is in a directory of this user and group with this mode, and what to do about it; `own` are the
@@ -345,5 +355,23 @@ mod tests {
         let long = real.join("x".repeat(120));
         fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(matches!(OwnedSocket::bind(&long, Audience::Everybody), Err(SocketError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_directory_below_one_that_others_may_write_is_refused_unless_they_cannot_rename_it() {
+        let home = tempfile::tempdir().unwrap();
+        let (shared, place) = (home.path().join("shared"), home.path().join("shared/run/a.sock"));
+        fs::create_dir(&shared).unwrap();
+        let bind = |mode| {
+            fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
+            OwnedSocket::bind(&place, Audience::Everybody)
+        };
+        let error = bind(0o777).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{} is writable for everybody", shared.display())), "{error}");
+        bind(0o1777).unwrap();
+        symlink(&shared, home.path().join("link")).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
+        let through = home.path().join("link/run/a.sock");
+        assert!(OwnedSocket::bind(&through, Audience::Everybody).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,10 @@ use zeroize::Zeroizing;
 
 /// The most entries of one directory that are looked at.
 const ENTRIES_LIMIT: usize = 64;
+
+/// How much of one volume is read in one look, in bytes: several Secrets as large as they may be. With links one large file could stand
+/// for thousands.
+const READ_LIMIT: u64 = 16 * FILE_LIMIT;
 
 /// Nothing in a volume may lead out of it. Whoever wrote it may have put links, `..` and mounts in it.
 const CONFINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
@@ -88,14 +92,15 @@ pub(super) fn look(root: &Path, known: Option<&Fingerprint>) -> Result<Contents,
     if known.is_some_and(|known| known.tells_the_same(&fingerprint)) {
         return Ok(Contents::Unchanged);
     }
-    let mut credentials = Credentials::new();
+    let (mut credentials, mut left) = (Credentials::new(), READ_LIMIT);
     let files = if fingerprint.data.is_some() { open_directory(&root, DATA)? } else { open_directory(&root, ".")? };
     let entries = entries(&files)?;
-    credentials.extend(credential(&files, &entries).map(|credential| (None, credential)));
+    credentials.extend(credential(&files, &entries, &mut left).map(|credential| (None, credential)));
     for (name, _) in entries.iter().filter(|(name, kind)| kind.is_dir() && !name.starts_with('.')) {
         let Ok(directory) = open_directory(&files, name) else { continue };
         let Ok(entries) = self::entries(&directory) else { continue };
-        credentials.extend(credential(&directory, &entries).map(|credential| (Some(name.clone()), credential)));
+        credentials
+            .extend(credential(&directory, &entries, &mut left).map(|credential| (Some(name.clone()), credential)));
     }
     Ok(Contents::Now(fingerprint, credentials))
 }
@@ -147,20 +152,20 @@ fn kind(directory: &OwnedFd, name: &str) -> Option<FileType> {
 ///
 /// Names decide first, whatever they lead to: files that cannot be read are a finding on an identity, and not a volume that is
 /// passed over in silence. Of several files with key and chain none can be told to be meant.
-fn credential(directory: &OwnedFd, entries: &[(String, FileType)]) -> Option<Credential> {
+fn credential(directory: &OwnedFd, entries: &[(String, FileType)], left: &mut u64) -> Option<Credential> {
     if [file_name::CHAIN, file_name::KEY].iter().all(|name| kind(directory, name).is_some()) {
         return Some(Credential::CertManager);
     }
     let files = entries.iter().filter(|(_, kind)| kind.is_file() || kind.is_symlink());
-    let mut combined = files.filter(|(name, _)| holds_key_and_chain(directory, name));
+    let mut combined = files.filter(|(name, _)| holds_key_and_chain(directory, name, left));
     match (combined.next(), combined.next()) {
         (Some((name, _)), None) => Some(Credential::Combined(name.clone())),
         _ => None,
     }
 }
 
-fn holds_key_and_chain(directory: &OwnedFd, name: &str) -> bool {
-    let Some(content) = content(directory, name) else { return false };
+fn holds_key_and_chain(directory: &OwnedFd, name: &str, left: &mut u64) -> bool {
+    let Some(content) = content(directory, name, left) else { return false };
     let (mut key, mut chain) = (false, false);
     for label in labels(&content) {
         key |= label.ends_with(b"PRIVATE KEY");
@@ -169,16 +174,20 @@ fn holds_key_and_chain(directory: &OwnedFd, name: &str) -> bool {
     key && chain
 }
 
-/// A regular file of bearable size, wiped when it is dropped. The buffer never grows: that would leave a copy behind.
-fn content(directory: impl AsFd, name: &str) -> Option<Zeroizing<Vec<u8>>> {
-    // NONBLOCK: a FIFO without a writer is opened at once, and is no regular file.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::openat2(directory, name, flags, Mode::empty(), CONFINED).ok()?;
-    let stat = rustix::fs::fstat(&file).ok()?;
+/// A regular file of bearable size, and no larger than what is `left` to be read, wiped when it is dropped. The buffer never grows: that would leave a copy behind.
+fn content(directory: impl AsFd, name: &str, left: &mut u64) -> Option<Zeroizing<Vec<u8>>> {
+    // Looked at first: a device may do something when it is opened.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let looked_at = rustix::fs::openat2(directory, name, flags, Mode::empty(), CONFINED).ok()?;
+    let stat = rustix::fs::fstat(&looked_at).ok()?;
     let size = u64::try_from(stat.st_size).ok().filter(|size| *size <= FILE_LIMIT)?;
     if !FileType::from_raw_mode(stat.st_mode).is_file() {
         return None;
     }
+    *left = left.checked_sub(size)?;
+    let path = format!("/proc/self/fd/{}", looked_at.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = rustix::fs::openat(CWD, path, flags, Mode::empty()).ok()?;
     let mut content = Zeroizing::new(vec![0; usize::try_from(size).ok()?]);
     // One that is shortened meanwhile is written in place, and looked at again.
     std::fs::File::from(file).read_exact(&mut content).ok()?;

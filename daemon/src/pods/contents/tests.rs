@@ -1,8 +1,9 @@
 use std::fs;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::symlink;
 
 use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, PlainDirectory};
-use rustix::fs::{FileType, mknodat};
+use rustix::fs::{FileType, inotify, mknodat};
 
 use super::*;
 
@@ -110,6 +111,33 @@ fn what_is_no_bearable_file_is_not_waited_for() {
     mknodat(CWD, root.path().join("tls.key"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     symlink("/etc/shadow", root.path().join("tls.crt")).unwrap();
     assert_eq!(credentials(root.path()), [(None, Credential::CertManager)]);
+}
+
+#[test]
+fn what_a_link_leads_to_is_opened_only_where_it_is_a_file() {
+    let root = tempfile::tempdir().unwrap();
+    let fifo = root.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    symlink("fifo", root.path().join("link.pem")).unwrap();
+    let events = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
+    inotify::add_watch(&events, &fifo, inotify::WatchFlags::OPEN).unwrap();
+    assert_eq!(credentials(root.path()), []);
+    let mut buffer = [MaybeUninit::uninit(); 512];
+    let opened = inotify::Reader::new(&events, &mut buffer).next().map(|event| event.events());
+    assert_eq!(opened, Err(Errno::AGAIN), "a device does what it does when it is opened");
+}
+
+#[test]
+fn links_do_not_have_one_large_file_read_thousands_of_times() {
+    let root = tempfile::tempdir().unwrap();
+    let both = issued().combined_pem();
+    fs::write(root.path().join("large"), "").unwrap();
+    fs::File::options().write(true).open(root.path().join("large")).unwrap().set_len(FILE_LIMIT).unwrap();
+    (0..14).for_each(|number| symlink("large", root.path().join(format!("link{number}"))).unwrap());
+    fs::write(root.path().join("z.pem"), both).unwrap();
+    assert_eq!(credentials(root.path()), [(None, combined("z.pem"))]);
+    symlink("large", root.path().join("one-more")).unwrap();
+    assert_eq!(credentials(root.path()), []);
 }
 
 #[test]

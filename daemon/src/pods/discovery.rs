@@ -15,6 +15,9 @@ use super::tree::{self, Kind, Tree};
 use super::{Again, Found, Listen, PodNames, Trouble, names};
 use crate::config::{Config, Kubelet};
 
+/// The most credentials of one volume, with those that it held once: whoever writes it could give them new names again and again.
+const CREDENTIALS_LIMIT: usize = 64;
+
 /// The pods of the node, as far as they are known. One look at a time.
 pub(crate) struct Discovery {
     known: Mutex<Known>,
@@ -148,7 +151,8 @@ impl Known {
                     && before.fingerprint.is_of_same(&fingerprint)
                 {
                     let missing = before.credentials.into_iter().filter(|(at, _)| !credentials.contains_key(at));
-                    credentials.extend(missing.collect::<Vec<_>>());
+                    let room = CREDENTIALS_LIMIT.saturating_sub(credentials.len());
+                    credentials.extend(missing.take(room).collect::<Vec<_>>());
                 }
                 self.volumes.insert(root, Looked { mount, fingerprint, credentials });
             }

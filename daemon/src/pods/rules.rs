@@ -39,15 +39,21 @@ pub(super) fn specs<'a>(
     credentials: impl Fn(&Path) -> Option<&'a Credentials>,
 ) -> Vec<IdentitySpec> {
     let mut specs: Vec<IdentitySpec> = Vec::new();
+    let mut last = None;
     for volume in &pods.tree.volumes {
-        for (directory, credential) in credentials(&volume.root).into_iter().flatten() {
+        let Some(credentials) = credentials(&volume.root).filter(|credentials| !credentials.is_empty()) else {
+            continue;
+        };
+        // Two volumes of one name there are not in a pod; what a kubelet may leave behind is not the pod's.
+        let name = Some((&volume.uid, &volume.name));
+        if std::mem::replace(&mut last, name) == name {
+            continue;
+        }
+        for (directory, credential) in credentials {
             let Some(id) = id(volume, directory.as_deref()) else { continue };
             match pods.verdict(rules, volume, directory.as_deref()) {
                 Verdict::Kept(settings) => {
-                    // Two volumes of one name there are not in a pod; what a kubelet may leave behind is not the pod's.
-                    if specs.last().is_none_or(|last| last.id != id) {
-                        specs.push(pods.spec(id, volume, directory.as_deref(), credential, settings));
-                    }
+                    specs.push(pods.spec(id, volume, directory.as_deref(), credential, settings));
                 }
                 Verdict::Ignored => {}
                 Verdict::Unknown => debug!(identity = %id, "waits for its pod's name"),

@@ -105,6 +105,29 @@ fn an_identity_comes_with_its_volume_and_goes_with_it() {
 }
 
 #[test]
+fn a_volume_that_holds_others_each_time_is_not_more_and_more_identities() {
+    let node = Node::new();
+    let volume = node.volume(A, "projected", "certs", &Files::new());
+    for round in 0..4 {
+        let names = (0..40).map(|number| format!("{round}-{number}"));
+        volume.swap(&names.fold(Files::new(), |files, name| {
+            files.with(&format!("{name}/tls.crt"), "").with(&format!("{name}/tls.key"), "")
+        }));
+        let ids = node.ids("");
+        assert!((40..=64).contains(&ids.len()), "{} in round {round}", ids.len());
+        assert!(ids.contains(&format!("pod/{A}/certs/{round}-0")), "what is there comes first");
+    }
+}
+
+#[test]
+fn of_two_volumes_of_one_name_in_a_pod_one_is_its_identities() {
+    let node = Node::new();
+    let files = node.ca.issue_dns("a").files().with("sub/tls.crt", "").with("sub/tls.key", "");
+    ["projected", "secret"].iter().for_each(|plugin| drop(node.volume(A, plugin, "tls", &files)));
+    assert_eq!(node.ids(""), [format!("pod/{A}/tls"), format!("pod/{A}/tls/sub")]);
+}
+
+#[test]
 fn a_volume_that_is_filled_late_is_found_when_it_is() {
     let node = Node::new();
     let tls = node.volume(A, "secret", "tls", &Files::new());

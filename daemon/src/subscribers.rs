@@ -24,6 +24,9 @@ use crate::store::{Publication, Store};
 /// The longest text of a subscriber's that is kept, in bytes: its version, and the detail of a refusal.
 pub(crate) const TEXT_LIMIT: usize = 1024;
 
+/// Identities that are gone are forgotten when there are so many, or twice as many as were left the last time.
+const SWEEP_AT: usize = 64;
+
 /// The subscribers of every identity.
 pub(crate) struct Subscribers {
     store: Arc<Store>,
@@ -129,6 +132,7 @@ pub(crate) struct SubscriberStatus {
 struct Registry {
     next_id: u64,
     identities: HashMap<IdentityId, Group>,
+    sweep_at: usize,
 }
 
 /// The subscribers of one identity.
@@ -170,6 +174,7 @@ impl Subscribers {
             report: None,
             acknowledged: None,
         };
+        registry.sweep(&self.store);
         let group = registry.identities.entry(identity.clone()).or_default();
         group.subscribers.insert(id, entry);
         group.revision = self.announce();
@@ -244,6 +249,16 @@ impl Subscribers {
     }
 }
 
+impl Registry {
+    /// Forgets identities that are gone, whose subscribers went before them.
+    fn sweep(&mut self, store: &Store) {
+        if self.identities.len() >= self.sweep_at.max(SWEEP_AT) {
+            self.identities.retain(|id, group| !group.subscribers.is_empty() || store.get(id).is_some());
+            self.sweep_at = self.identities.len() * 2;
+        }
+    }
+}
+
 impl Entry {
     fn status(&self, id: u64, publication: Option<&Publication>) -> SubscriberStatus {
         let (deliver, report) = (self.subscriber.deliver, self.report.as_ref());
@@ -278,4 +293,53 @@ impl Entry {
 fn truncate(text: &mut String) {
     let end = (0..=TEXT_LIMIT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.truncate(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use evercert_core::keeper::Observer as _;
+    use evercert_core::lifecycle::Lifecycle;
+    use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
+
+    use super::*;
+    use crate::demand::KeyHolder;
+
+    struct Deaf;
+
+    impl SubscriberObserver for Deaf {
+        fn acknowledged(&self, _: &IdentityId, _: Duration) {}
+        fn disconnected(&self, _: &IdentityId, _: Disconnect) {}
+    }
+
+    impl KeyHolder for Deaf {
+        fn want_keys(&self, _: &IdentityId, _: bool) {}
+    }
+
+    #[test]
+    fn what_had_subscribers_and_is_gone_is_forgotten() {
+        let store = Store::new(1);
+        let subscribers = Subscribers::new(Arc::clone(&store), Arc::new(Deaf), Demand::new(Arc::new(Deaf)));
+        for pod in 0..1000 {
+            let id = IdentityId::pod(pod.to_string(), "tls".parse().unwrap());
+            let spec = IdentitySpec {
+                id: id.clone(),
+                files: FileSet::default(),
+                expectations: Expectations::default(),
+                overlap: IdentitySpec::OVERLAP,
+            };
+            store.state(&id, Arc::clone(Lifecycle::new(Arc::new(spec)).state()));
+            let subscriber = NewSubscriber {
+                pid: 1,
+                uid: 1,
+                command: String::new(),
+                sdk_version: String::new(),
+                deliver: v1::Deliver::Full,
+                pod: None,
+            };
+            drop(subscribers.connect(id.clone(), subscriber));
+            store.removed(&id);
+        }
+        let remembered = subscribers.registry().identities.len();
+        assert!(remembered <= 100, "{remembered}");
+    }
 }

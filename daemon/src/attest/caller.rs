@@ -27,11 +27,14 @@ pub(crate) struct Caller {
     process: Option<Arc<Process>>,
 }
 
-/// Whom what is used up is counted against: a pod, or a user of the host.
+/// Whom what is used up is counted against: a pod, or a user of the host. Whoever is in neither may have any number, and takes nothing
+/// from the user of the host who has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Party {
     Pod(Arc<str>),
     User(u32),
+    /// In a container of no pod, or where it cannot be told.
+    Elsewhere(u32),
 }
 
 impl fmt::Display for Party {
@@ -39,6 +42,7 @@ impl fmt::Display for Party {
         match self {
             Self::Pod(uid) => write!(f, "pod {uid}"),
             Self::User(uid) => write!(f, "uid {uid}"),
+            Self::Elsewhere(uid) => write!(f, "uid {uid} of no pod and not of the host"),
         }
     }
 }
@@ -129,6 +133,11 @@ impl Caller {
         Self { origin, ..self }
     }
 
+    #[cfg(test)]
+    pub(super) fn of_namespaces(self, namespaces: Namespaces) -> Self {
+        Self { namespaces, ..self }
+    }
+
     /// Where the process belongs.
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
@@ -138,7 +147,8 @@ impl Caller {
     pub(crate) fn party(&self) -> Party {
         match &self.origin {
             Origin::Pod(uid) => Party::Pod(Arc::clone(uid)),
-            Origin::Host { .. } | Origin::Container | Origin::Unclear => Party::User(self.uid),
+            Origin::Host { .. } => Party::User(self.uid),
+            Origin::Container | Origin::Unclear => Party::Elsewhere(self.uid),
         }
     }
 

@@ -247,8 +247,9 @@ impl Advice {
                 .get(uid)
                 .map(|pod| Rule::Pod { namespace: Arc::clone(&pod.namespace), name: Arc::clone(&pod.name) }),
             Origin::Host { unit: Some(unit) } => Some(Rule::Unit(Arc::clone(unit))),
-            Origin::Host { unit: None } | Origin::Container => user(),
-            Origin::Unclear => None,
+            Origin::Host { unit: None } => user(),
+            Origin::Container if caller.namespaces().has_own_users() => user(),
+            Origin::Container | Origin::Unclear => None,
         }
     }
 }

@@ -29,6 +29,11 @@ impl Namespaces {
         let kinds = [Kind::User, Kind::Mount].map(|kind| compare(process, kind));
         kinds.into_iter().find(|one| *one != Self::Host).unwrap_or(Self::Host)
     }
+
+    /// Whether the process is known to be in a user namespace of its own.
+    pub(super) fn has_own_users(self) -> bool {
+        self == Self::Other(Kind::User)
+    }
 }
 
 impl fmt::Display for Namespaces {

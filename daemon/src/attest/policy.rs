@@ -92,8 +92,13 @@ impl Rule {
     pub(super) fn name(&self, caller: &Caller, pods: &PodNames) -> Result<(), Refusal> {
         let rule = || self.clone();
         let place = || Who::At(Place::of(caller, pods));
-        // A container that is of no pod has been started by whoever has its user; in a pod anyone may claim any.
-        let has_account = matches!(caller.origin(), Origin::Host { .. } | Origin::Container);
+        // In a container with the node's users its root may claim to be any; in one with users of its own none is the node's but
+        // those it was given. In a pod anyone may claim any.
+        let has_account = match caller.origin() {
+            Origin::Host { .. } => true,
+            Origin::Container => caller.namespaces().has_own_users(),
+            Origin::Pod(_) | Origin::Unclear => false,
+        };
         let fits = match (self, caller.origin()) {
             (Self::User { .. } | Self::Group { .. }, _) if !has_account => false,
             (Self::User { uid: None, .. } | Self::Group { gid: None, .. }, _) => {

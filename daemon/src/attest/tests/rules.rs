@@ -18,6 +18,11 @@ fn in_container(uid: u32) -> Caller {
     caller(uid, &[uid, STAFF]).of_origin(Origin::Container)
 }
 
+/// In a container whose users are others than those of the same number here.
+fn in_container_with_users(uid: u32) -> Caller {
+    in_container(uid).of_namespaces(Namespaces::Other(namespaces::Kind::User))
+}
+
 /// An identity that is read by root alone, and these rules for it.
 fn allowing(rules: &[&str]) -> (IdentityState, Wanted) {
     let state = state(Path::new("/nonexistent"));
@@ -39,10 +44,14 @@ async fn a_rule_lets_in_whom_it_names_and_nobody_else() {
     for (rule, lets_in, keeps_out) in [
         (
             "uid:1000",
-            vec![host(1000, None), host(1000, pay), in_container(1000)],
-            vec![host(1001, None), in_container(0), in_pod(POD, 1000)],
+            vec![host(1000, None), host(1000, pay), in_container_with_users(1000)],
+            vec![host(1001, None), in_container(0), in_container(1000), in_pod(POD, 1000)],
         ),
-        ("gid:50", vec![host(7, None), in_container(7)], vec![caller(50, &[7]), in_pod(POD, 7), in_pod(POD, 0)]),
+        (
+            "gid:50",
+            vec![host(7, None), in_container_with_users(7)],
+            vec![caller(50, &[7]), in_container(7), in_pod(POD, 7), in_pod(POD, 0)],
+        ),
         (
             "unit:pay.service",
             vec![host(7, pay)],
@@ -98,6 +107,14 @@ async fn whose_place_cannot_be_told_has_nothing_whatever_its_user() {
     }
 }
 
+#[test]
+fn nobody_uses_up_what_is_for_a_user_of_the_node_but_that_user() {
+    let own = host(1000, None).party();
+    for other in [in_pod(POD, 1000), in_container(1000), caller(1000, &[]).of_origin(Origin::Unclear), host(7, None)] {
+        assert_ne!(other.party(), own, "{other:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_number_that_stands_for_every_user_of_another_namespace_is_nobodys() {
     let denied = decided(&host(65_534, None), &["uid:65534", "gid:65534"]).await.unwrap_err();
@@ -131,9 +148,10 @@ async fn a_denial_says_what_would_allow_it() {
             &["pod:shop/pay-0"],
             "pod:shop/pay-0: the caller is in the pod with UID aaaaaaaa-2222-3333-4444-555555555555, whose name is not known here",
         ),
-        (in_container(0), &["uid:4"], "uid:4: the caller is uid 0 (gids 0, 50)"),
+        (in_container(7), &["uid:4"], "uid:4: the caller is in a container that is of no pod"),
+        (in_container_with_users(0), &["uid:4"], "uid:4: the caller is uid 0 (gids 0, 50)"),
         (
-            in_container(7),
+            in_container_with_users(7),
             &["unit:a.service", "uid:1", "uid:2", "uid:3", "user:jane"],
             "unit:a.service: the caller is in a container that is of no pod; uid:1: the caller is uid 7 (gids 7, 50); uid:2: the \
              caller is uid 7 (gids 7, 50); nor do 2 more rules fit; to allow it: add \"uid:7\" to `allow` of its [[identity]]",

@@ -23,14 +23,15 @@ impl Rolled {
     }
 
     fn keeper(&self, specs: Vec<IdentitySpec>) -> (Keeper, Arc<Recorder>) {
+        self.keeper_at(HOUR, Pace::default(), specs)
+    }
+
+    fn keeper_at(&self, tick: Duration, pace: Pace, specs: Vec<IdentitySpec>) -> (Keeper, Arc<Recorder>) {
         let recorder = Arc::new(Recorder::default());
-        let settings = KeeperSettings {
-            tick: HOUR,
-            state_directory: Some(self.state.path().to_owned()),
-            ..KeeperSettings::default()
-        };
+        let settings =
+            KeeperSettings { tick, state_directory: Some(self.state.path().to_owned()), ..KeeperSettings::default() };
         let observer = Arc::clone(&recorder) as Arc<dyn Observer>;
-        let keeper = Keeper::start_on(Arc::clone(&self.system) as _, Pace::default(), settings, observer);
+        let keeper = Keeper::start_on(Arc::clone(&self.system) as _, pace, settings, observer);
         keeper.keep(specs);
         (keeper, recorder)
     }
@@ -50,6 +51,14 @@ impl Rolled {
 
     fn state_files(&self) -> usize {
         std::fs::read_dir(self.state.path()).unwrap().count()
+    }
+
+    async fn until_no_state_files(&self) {
+        let began = std::time::Instant::now();
+        while self.state_files() > 0 {
+            assert!(began.elapsed() < DEADLINE, "the file is there still");
+            tokio::time::sleep(SHORT).await;
+        }
     }
 }
 
@@ -224,9 +233,19 @@ async fn state_of_identities_that_are_gone_goes_with_its_deadline() {
     rolled.system.ahead.store(25 * 3600, Ordering::SeqCst);
     drop(keeper);
     let (_keeper, _recorder) = rolled.keeper(Vec::new());
-    let began = std::time::Instant::now();
-    while rolled.state_files() > 0 {
-        assert!(began.elapsed() < DEADLINE, "the file is there still");
-        tokio::time::sleep(SHORT).await;
-    }
+    rolled.until_no_state_files().await;
+}
+
+#[tokio::test]
+async fn state_of_identities_that_go_while_it_runs_goes_with_its_deadline() {
+    let rolled = Rolled::new();
+    let pace = Pace { state_sweep: SHORT, ..Pace::default() };
+    let (keeper, recorder) = rolled.keeper_at(SHORT, pace, vec![rolled.spec()]);
+    recorder.until_serves("a", &rolled.old).await;
+    rolled.volume.swap(&rolled.new.files());
+    recorder.until_serves("a", &rolled.new).await;
+    keeper.keep(Vec::new());
+    assert_eq!(rolled.state_files(), 1);
+    rolled.system.ahead.store(25 * 3600, Ordering::SeqCst);
+    rolled.until_no_state_files().await;
 }

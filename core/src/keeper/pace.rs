@@ -20,6 +20,8 @@ pub(crate) struct Pace {
     pub(super) sweep_stuck: Duration,
     /// How far the wall clock may get away from the monotonic one between two looks before it counts as set.
     pub(super) clock_jump: Duration,
+    /// How often the state of identities that are gone is looked through for what has ended. At a tick: no sooner than the next one.
+    pub(super) state_sweep: Duration,
 }
 
 impl Default for Pace {
@@ -32,6 +34,7 @@ impl Default for Pace {
             again: [25, 100, 250].map(Duration::from_millis),
             sweep_stuck: Duration::from_secs(1),
             clock_jump: Duration::from_secs(1),
+            state_sweep: Duration::from_secs(3600),
         }
     }
 }

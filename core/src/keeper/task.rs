@@ -63,6 +63,7 @@ pub(super) struct Task {
     watching: Watching,
     sweep: Option<Sweep>,
     next_tick: Instant,
+    next_state_sweep: Instant,
     /// Both clocks when they were last held against each other.
     clock: Now,
 }
@@ -104,6 +105,7 @@ impl Task {
             watching: Watching::new(),
             sweep: None,
             next_tick: clock.monotonic + settings.tick,
+            next_state_sweep: clock.monotonic,
             clock,
         }
     }
@@ -111,7 +113,7 @@ impl Task {
     /// Runs until the handle is dropped.
     pub(super) async fn run(mut self) {
         self.watching.open(&*self.system, &*self.observer);
-        self.sweep_store();
+        self.sweep_store(self.system.now());
         let demand = Arc::clone(&self.demand);
         loop {
             self.dispatch();

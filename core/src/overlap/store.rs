@@ -138,7 +138,10 @@ impl OverlapStore {
             let has_ended = path.extension().is_some_and(|extension| extension == TEMPORARY)
                 || rest.ends_with(SUFFIX)
                     && matches!(read(&path), Ok(Some(state)) if state.anchors.iter().all(|anchor| anchor.until() <= now));
-            if has_ended && let Err(error) = fs::remove_file(&path) {
+            if has_ended
+                && let Err(error) = fs::remove_file(&path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
                 tracing::warn!(path = %path.display(), %error, "an outdated state file cannot be removed");
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Task;
+use crate::clock::Now;
 use crate::keeper::EndOverlapError;
 use crate::keeper::ending::{Ended, Request};
 
@@ -34,10 +35,14 @@ impl Task {
     }
 
     /// Has the files of which nothing is retained any more removed.
-    pub(super) fn sweep_store(&self) {
-        let (shared, now) = (Arc::clone(&self.shared), self.system.now().wall);
+    pub(super) fn sweep_store(&mut self, Now { monotonic, wall }: Now) {
+        if self.next_state_sweep > monotonic {
+            return;
+        }
+        self.next_state_sweep = monotonic + self.pace.state_sweep;
+        let shared = Arc::clone(&self.shared);
         if shared.store.is_some() {
-            self.workers.run(move || shared.store.iter().for_each(|store| store.sweep(now)));
+            self.workers.run(move || shared.store.iter().for_each(|store| store.sweep(wall)));
         }
     }
 }

@@ -34,6 +34,8 @@ impl Task {
         if self.next_tick <= now.monotonic {
             self.next_tick = now.monotonic + self.tick;
             self.start_sweep(now.monotonic);
+            // Identities of pods come and go for as long as this runs.
+            self.sweep_store(now);
         }
     }
 

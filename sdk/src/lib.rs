@@ -34,6 +34,8 @@
 //!
 //! - [`Identity::from_env`], [`Identity::from_agent`] and [`Identity::from_directory`] say where it comes from; [`settings`] has
 //!   the environment variables.
+//!   An identity over a directory is an *observer* of the daemon's, where there is one: it reports what it serves, and gets no key;
+//!   [`source`] says more.
 //! - [`Server`] is the paved path for a tonic server, [`Identity::incoming`] the one for a serve loop of one's own, and
 //!   [`server::PeerIdentity`] says who calls.
 //! - [`Identity::channel`] and [`client::Endpoint`] give a tower service for generated clients.
@@ -44,7 +46,7 @@
 //! |---|---|---|
 //! | `aws-lc-rs` | yes | aws-lc-rs as the crypto provider; needs a C compiler |
 //! | `ring` | no | ring instead, where `aws-lc-rs` is off |
-//! | `directory` | yes | [`Identity::from_directory`]: run from a mount, with no daemon |
+//! | `directory` | yes | [`Identity::from_directory`]: run from a mount, with no daemon or as its observer |
 
 mod backoff;
 pub mod client;

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Nothing here waits for a writer (a FIFO is opened without blocking and refused), and no descriptor outlives the read: the
-//! kubelet could not unmount a volume that is held open. Nor is anything parsed meanwhile. A mount that is dead does block; that is the keeper's to survive.
+//! kubelet could not unmount a volume that is held open. Nor is anything parsed meanwhile. A mount that is dead does block; that is
+//! the keeper's to survive.
 
 mod access;
 mod directory;

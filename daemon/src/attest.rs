@@ -9,8 +9,8 @@
 //! where an identity has no key) and against the search permission of every directory on the way to it, symbolic links followed
 //! as they are now. Every decision looks at the file system anew, since a mode may change between two generations. Where another
 //! file has taken the place of the one that was read, by a rotation that has not been read yet or by somebody who may write there,
-//! the caller has to be a reader of both. It says nothing of callers with mounts or users of their own, and nothing of files on other file systems than
-//! local ones, whose modes are not what decides.
+//! the caller has to be a reader of both. It says nothing of callers with mounts or users of their own, and nothing of files on
+//! other file systems than local ones, whose modes are not what decides.
 //!
 //! Not evaluated: capabilities other than root's, a Linux security module, idmapped mounts.
 

@@ -140,7 +140,6 @@ pub(super) struct Identity {
     pub(super) require_chain: Option<bool>,
     pub(super) renew_before: Option<Spanned<Span>>,
     pub(super) clock_skew: Option<Spanned<Span>>,
-    #[serde(default)]
     pub(super) allow: Option<Vec<Spanned<String>>>,
 }
 

@@ -88,5 +88,6 @@ pub(super) fn is_like_a_pods(component: &str) -> bool {
 /// Whether this is called as a container's group is by some runtime.
 pub(super) fn is_a_containers(component: &str) -> bool {
     let name = component.strip_suffix(".scope").unwrap_or(component);
-    name.rsplit(['-', ':', '_']).next().is_some_and(is_container_id) || name.starts_with("crio-")
+    let is_named = component == "machine.slice" || name.starts_with("lxc") || name.starts_with("crio-");
+    is_named || name.rsplit(['-', ':', '_']).next().is_some_and(is_container_id)
 }

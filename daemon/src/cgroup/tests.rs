@@ -234,6 +234,8 @@ fn lines_agree_or_nothing_is_believed() {
     assert_eq!(of("2:cpu:/kubepods/podUID/ID\n1:name=systemd:/kubepods/podVICTIM/ID\n"), Origin::Unclear);
     assert_eq!(of("2:cpu:/kubepods/podUID/ID\n0::/user.slice/kubepods/podVICTIM/ID\n"), Origin::Unclear);
     assert_eq!(of("2:cpu:/docker/ID\n0::/\n"), Origin::Container);
+    assert_eq!(of("0::/lxc.payload.web/system.slice/a.service"), Origin::Container);
+    assert_eq!(of("0::/machine.slice/systemd-nspawn@web.service/payload/init.scope"), Origin::Container);
     for broken in
         ["", "\n", "0::", "0:/", "x::/", "::/", "0::kubepods/podUID/ID", "0::/kubepods/podUID/ID\n\n", "nothing"]
     {

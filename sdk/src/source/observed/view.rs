@@ -89,7 +89,7 @@ impl View {
 }
 
 /// The identity that is the directory's, among those the daemon permits: the one with the same content; of several, or where there is
-/// none, the one named like the directory; the only one there is.
+/// none, the one named like the directory. The only one there is may be of another directory, whose rotations this process will never show.
 pub(super) fn choose(
     identities: &[v1::IdentitySummary],
     held: Option<Digest>,
@@ -97,14 +97,8 @@ pub(super) fn choose(
 ) -> Option<Arc<str>> {
     let is_held = |one: &&v1::IdentitySummary| held.is_some_and(|held| one.digest == held.as_bytes());
     let is_named = |one: &&v1::IdentitySummary| Some(one.identity.as_str()) == own_name;
-    let only = || identities.first().filter(|_| identities.len() == 1);
     let mut same = identities.iter().filter(is_held);
-    let chosen = same
-        .clone()
-        .find(is_named)
-        .or_else(|| same.next())
-        .or_else(|| identities.iter().find(is_named))
-        .or_else(only)?;
+    let chosen = same.clone().find(is_named).or_else(|| same.next()).or_else(|| identities.iter().find(is_named))?;
     Some(chosen.identity.as_str().into())
 }
 
@@ -164,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn the_identity_with_the_same_content_is_the_directorys_then_the_one_of_its_name_then_the_only_one() {
+    fn the_identity_with_the_same_content_is_the_directorys_then_the_one_of_its_name_and_no_other() {
         let all = [summary("a", 1), summary("b", 2), summary("c", 2)];
         let chosen = |all: &[_], held, name| choose(all, held, name).map(|name| name.to_string());
         assert_eq!(chosen(&all, Some(digest(2)), Some("a")).as_deref(), Some("b"));
         assert_eq!(chosen(&all, Some(digest(2)), Some("c")).as_deref(), Some("c"));
         assert_eq!(chosen(&all, Some(digest(9)), Some("a")).as_deref(), Some("a"));
         assert_eq!(chosen(&all, None, Some("x")), None);
-        assert_eq!(chosen(&all[..1], None, Some("x")).as_deref(), Some("a"));
+        assert_eq!(chosen(&all[..1], Some(digest(9)), Some("x")), None);
         assert_eq!(chosen(&[], None, None), None);
     }
 

@@ -89,7 +89,7 @@ mode_is() { [ "$(machine stat -c '%U:%G %a' "$1")" = "$2" ]; }
 wait_for 30 'the machine is up' machine systemctl is-system-running
 check 'the service starts' machine systemctl enable --now evercertd
 wait_for 10 'and publishes a key that only its owner and the daemon may read' status_says '1 of 1 identities published'
-check 'the workload socket is its group'"'"'s' mode_is /run/evercert/agent/agent.sock 'root:evercert 660'
+check 'the workload socket is for everybody' mode_is /run/evercert/agent/agent.sock 'root:root 666'
 check 'the admin socket is another group'"'"'s' mode_is /run/evercert-admin/admin.sock 'root:evercert-admin 660'
 check 'status answers' machine evercertd status
 check 'the metrics socket answers, with no other network' machine curl -fsS http://127.0.0.1:9793/readyz

@@ -14,8 +14,15 @@ const CLASSES: [&str; 2] = ["burstable", "besteffort"];
 /// What runtimes put before the ID in the name of a scope.
 const SCOPES: [&str; 3] = ["cri-containerd-", "crio-", "docker-"];
 
+/// The group that crun puts a container's processes into, below the scope.
+const SUBGROUP: &str = "container";
+
 /// The UID of the pod to which this path belongs as a whole. Of a path `from_outside` the beginning may be missing.
 pub(super) fn pod(path: &[&str], from_outside: bool, prefixes: &[String]) -> Option<String> {
+    let path = match path {
+        [above @ .., scope, SUBGROUP] if is_scope(scope) => &path[..=above.len()],
+        _ => path,
+    };
     let mut prefixes = std::iter::once("").chain(prefixes.iter().map(String::as_str));
     prefixes.find_map(|prefix| below(prefix, path, from_outside))
 }

@@ -52,6 +52,7 @@ fn a_container_of_a_pod_is_told_by_every_layout_that_runtimes_make() {
         "0::/kubepods/podUID/crio-ID",
         "0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podSLICE.slice/cri-containerd-ID.scope",
         "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podSLICE.slice/crio-ID.scope",
+        "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podSLICE.slice/crio-ID.scope/container",
         "0::/kubepods.slice/kubepods-podSLICE.slice/docker-ID.scope",
         "0::/kubepods-besteffort-podSLICE.slice:cri-containerd:ID",
         "0::/kubepods-podSLICE.slice:cri-containerd:ID",
@@ -129,6 +130,9 @@ fn what_looks_like_a_pod_but_is_not_one_as_a_whole_is_unclear() {
         "0::/kubepods/burstable/pod/ID",
         "0::/kubepods.slice/kubepods-burstable.slice/crio-ID.scope",
         "0::/kubepods/podUIDVICTIM/ID",
+        "0::/kubepods.slice/kubepods-podSLICE.slice/crio-ID.scope/container/container",
+        "0::/kubepods.slice/kubepods-podSLICE.slice/crio-ID.scope/other",
+        "0::/kubepods.slice/kubepods-podSLICE.slice/container",
         "0::/kubepods.slice/kubepods-podSLICE-podFOE.slice/crio-ID.scope",
         // Without a container.
         "0::/kubepods/burstable/podUID",

@@ -40,11 +40,17 @@ pub(crate) async fn counted(address: SocketAddr, counter: &str, labels: &[&str])
 }
 
 /// What the daemon serves by HTTP at this path.
-async fn get(address: SocketAddr, path: &str) -> String {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+/// What a command of the daemon's program for operators prints.
+pub(crate) fn cli(home: &Home, arguments: &[&str]) -> String {
+    let output = program(&[]).args(arguments).arg("--socket").arg(home.admin_socket()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
 }

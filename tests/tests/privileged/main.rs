@@ -9,6 +9,7 @@ mod daemon;
 mod kubelet;
 mod room;
 
+mod canary;
 mod lifecycle;
 mod processes;
 mod sockets;

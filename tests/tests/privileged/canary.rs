@@ -6,6 +6,7 @@ use std::path::Path;
 use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf};
 use evercert_tests::daemon::{Home, identity};
 use evercert_tests::wait::until;
+use prost::bytes::Bytes;
 use rustix::process::Signal;
 
 use crate::actor::Actor;
@@ -15,7 +16,8 @@ use crate::room::Room;
 
 const READER: u32 = 70_004;
 
-/// The ways in which a key may be written: the body of its PEM, and its secret number in hexadecimal and as Rust prints bytes.
+/// The ways in which a key may be written: the body of its PEM, and its secret number in hexadecimal and as Rust prints bytes in
+/// one way and the other.
 fn forms(issued: &Issued) -> Vec<String> {
     let body: Vec<_> = issued.key_pem.lines().filter(|line| !line.starts_with("-----")).collect();
     // PKCS#8 of a P-256 key: the 32 bytes of the secret stand at a fixed place.
@@ -24,6 +26,8 @@ fn forms(issued: &Issued) -> Vec<String> {
     let list = secret.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
     let mut forms: Vec<_> = body.iter().map(ToString::to_string).collect();
     forms.extend([hex(""), hex("").to_uppercase(), hex(":"), hex(" "), list]);
+    // As `Bytes` shows itself.
+    forms.push(format!("{:?}", Bytes::copy_from_slice(secret)).trim_start_matches('b').trim_matches('"').to_owned());
     forms
 }
 

@@ -11,6 +11,7 @@ mod room;
 
 mod canary;
 mod lifecycle;
+mod observers;
 mod processes;
 mod sockets;
 mod spoofing;

@@ -1,0 +1,32 @@
+//! A service that reads its own mount and tells a daemon what it serves, for the privileged scenarios to start as another user or in
+//! a pod. It says "open" once it serves, and then does nothing until it is ended.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Parser;
+use evercert::Identity;
+use evercert::source::DirectorySettings;
+use evercert::source::directory::Expectations;
+
+/// Serves from a directory.
+#[derive(Parser)]
+struct Args {
+    /// The mount
+    directory: PathBuf,
+    /// The daemon's workload socket
+    socket: PathBuf,
+    /// What the leaf has to be named; others are refused
+    #[arg(long)]
+    dns_name: Option<String>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let expectations = Expectations { dns_names: args.dns_name.into_iter().collect(), ..Expectations::default() };
+    let settings = DirectorySettings::new(args.directory).socket(args.socket).expectations(expectations);
+    let _identity = Identity::from_directory(settings).await?;
+    println!("open");
+    std::future::pending().await
+}

@@ -21,9 +21,33 @@ pub(crate) fn program(starter: &[&str]) -> Command {
     command
 }
 
+/// How the daemon tells who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attestation {
+    /// By a descriptor of the process.
+    Pidfd,
+    /// By its number and when it started, as on kernels before 6.5.
+    StartTime,
+}
+
+impl Attestation {
+    pub(crate) const BOTH: [Self; 2] = [Self::Pidfd, Self::StartTime];
+}
+
 /// A home that every user can reach.
 pub(crate) fn home(room: &Room) -> Home {
-    Home::open_to_all(room.path(), || program(&[]))
+    home_of(room, Attestation::Pidfd)
+}
+
+/// As [`home`], of a daemon that tells in this way who calls.
+pub(crate) fn home_of(room: &Room, attestation: Attestation) -> Home {
+    Home::open_to_all(room.path(), move || {
+        let mut command = program(&[]);
+        if attestation == Attestation::StartTime {
+            command.env("EVERCERT_TEST_WITHOUT_PIDFD", "1");
+        }
+        command
+    })
 }
 
 /// The sections that make it look at these pods.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::actor::Actor;
 use crate::caller::{self, Caller, ask_one, key};
 use crate::cgroup::Cgroup;
-use crate::daemon;
+use crate::daemon::{self, Attestation};
 use crate::kubelet::{Kind, Kubelet};
 use crate::room::Room;
 
@@ -42,64 +42,75 @@ async fn handed(room: &Room, home: &Home, first: &Actor, how: &str, heir: &[Stri
 #[tokio::test]
 async fn the_socket_of_a_dead_parent_gives_its_child_nothing() {
     let room = Room::enter();
-    let home = daemon::home(&room);
-    let (_volume, _running) = with_identity_of_b(&room, &home).await;
-    let child = [caller::program(&room).to_str().unwrap().to_owned(), "ask".to_owned(), "b".to_owned()];
-    // The child waits until its parent is gone: until it is another's child.
-    let patient = [
-        "sh".to_owned(),
-        "-c".to_owned(),
-        "first=$PPID; while [ -d /proc/$first ] && [ \"$(cut -d' ' -f4 /proc/$$/stat)\" = $first ]; do :; done; exec \"$@\""
-            .to_owned(),
-        "sh".to_owned(),
-    ];
-    let answers = handed(&room, &home, &Actor::user(B), "bequeath", &[&patient[..], &child[..]].concat()).await;
-    assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "{answers:?}");
+    for attestation in Attestation::BOTH {
+        let home = daemon::home_of(&room, attestation);
+        let (_volume, _running) = with_identity_of_b(&room, &home).await;
+        let child = [caller::program(&room).to_str().unwrap().to_owned(), "ask".to_owned(), "b".to_owned()];
+        // The child waits until its parent is gone: until it is another's child.
+        let patient = [
+            "sh".to_owned(),
+            "-c".to_owned(),
+            "first=$PPID; while [ -d /proc/$first ] && [ \"$(cut -d' ' -f4 /proc/$$/stat)\" = $first ]; do :; done; exec \"$@\""
+                .to_owned(),
+            "sh".to_owned(),
+        ];
+        let answers = handed(&room, &home, &Actor::user(B), "bequeath", &[&patient[..], &child[..]].concat()).await;
+        assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "{attestation:?}: {answers:?}");
+    }
 }
 
 #[tokio::test]
 async fn a_process_that_connects_as_root_and_becomes_another_user_is_given_nothing() {
     let room = Room::enter();
-    let home = daemon::home(&room);
-    let (_volume, _running) = with_identity_of_b(&room, &home).await;
-    let answers = handed(&room, &home, &Actor::user(0), "become", &heir(&room, &Actor::user(A), "b")).await;
-    assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "{answers:?}");
+    for attestation in Attestation::BOTH {
+        let home = daemon::home_of(&room, attestation);
+        let (_volume, _running) = with_identity_of_b(&room, &home).await;
+        let answers = handed(&room, &home, &Actor::user(0), "become", &heir(&room, &Actor::user(A), "b")).await;
+        assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "{attestation:?}: {answers:?}");
+    }
 }
 
 #[tokio::test]
 async fn a_number_that_has_come_to_be_a_victims_gives_its_former_owner_nothing_of_the_victims() {
     let room = Room::enter();
-    let kubelet = Kubelet::new(&room);
-    let (victim, attacker) = (kubelet.pod("victim-0"), kubelet.pod("attacker-0"));
-    let issued = Authority::new("root.example.org").issue(Leaf::for_dns("victim.example.org"));
-    let _volume = victim.mount(Kind::Secret, "victim-tls", &issued.files());
-    let home = daemon::home(&room);
-    home.configure(&daemon::pods(&kubelet));
-    let running = home.start().await;
-    running.until("it is published", "victim-tls", |status| status.generation == 1).await;
-    let groups = [Cgroup::of_pod(victim.uid()), Cgroup::of_pod(attacker.uid())];
-    let socket = home.agent_socket();
+    for attestation in Attestation::BOTH {
+        let kubelet = Kubelet::new(&room);
+        let (victim, attacker) = (kubelet.pod("victim-0"), kubelet.pod("attacker-0"));
+        let issued = Authority::new("root.example.org").issue(Leaf::for_dns("victim.example.org"));
+        let _volume = victim.mount(Kind::Secret, "victim-tls", &issued.files());
+        let home = daemon::home_of(&room, attestation);
+        home.configure(&daemon::pods(&kubelet));
+        let running = home.start().await;
+        running.until("it is published", "victim-tls", |status| status.generation == 1).await;
+        let groups = [Cgroup::of_pod(victim.uid()), Cgroup::of_pod(attacker.uid())];
+        let socket = home.agent_socket();
 
-    // While the daemon stands still the attacker connects and dies, and its number goes to a process of the victim's pod.
-    running.signal(Signal::STOP);
-    let child = [caller::program(&room).to_str().unwrap(), "ask", "victim-tls"].map(str::to_owned);
-    let gate = room.path().join("gate");
-    let patient =
-        ["sh", "-c", "while [ ! -e \"$1\" ]; do sleep 0.01; done; shift; exec \"$@\"", "sh", gate.to_str().unwrap()];
-    let heir = [patient.map(str::to_owned).to_vec(), child.to_vec()].concat();
-    let mut arguments = vec!["--socket", socket.to_str().unwrap(), "bequeath", "--"];
-    arguments.extend(heir.iter().map(String::as_str));
-    let connecting = Caller::start(&room, &Actor::user(A).within(&groups[1]), &arguments);
-    let number = connecting.pid();
-    let mut connecting = connecting.ended().await;
-    let mut recycled = recycle(number, &groups[0]);
-    running.signal(Signal::CONT);
-    std::fs::write(&gate, "").unwrap();
-    let answer = connecting.answer().await;
-    kill_process(Pid::from_child(&recycled), Signal::KILL).unwrap();
-    recycled.wait().unwrap();
-    let answer = answer.expect("an answer");
-    assert_eq!(key(&answer), 0, "{answer}");
+        // While the daemon stands still the attacker connects and dies, and its number goes to a process of the victim's pod.
+        running.signal(Signal::STOP);
+        let child = [caller::program(&room).to_str().unwrap(), "ask", "victim-tls"].map(str::to_owned);
+        let gate = room.path().join(format!("gate-{attestation:?}"));
+        let patient = [
+            "sh",
+            "-c",
+            "while [ ! -e \"$1\" ]; do sleep 0.01; done; shift; exec \"$@\"",
+            "sh",
+            gate.to_str().unwrap(),
+        ];
+        let heir = [patient.map(str::to_owned).to_vec(), child.to_vec()].concat();
+        let mut arguments = vec!["--socket", socket.to_str().unwrap(), "bequeath", "--"];
+        arguments.extend(heir.iter().map(String::as_str));
+        let connecting = Caller::start(&room, &Actor::user(A).within(&groups[1]), &arguments);
+        let number = connecting.pid();
+        let mut connecting = connecting.ended().await;
+        let mut recycled = recycle(number, &groups[0]);
+        running.signal(Signal::CONT);
+        std::fs::write(&gate, "").unwrap();
+        let answer = connecting.answer().await;
+        kill_process(Pid::from_child(&recycled), Signal::KILL).unwrap();
+        recycled.wait().unwrap();
+        let answer = answer.expect("an answer");
+        assert_eq!(key(&answer), 0, "{attestation:?}: {answer}");
+    }
 }
 
 /// A process of this number in this group.

@@ -130,7 +130,8 @@ pub struct Open {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Report {
     /// The publication it speaks of. A subscriber with DELIVER_DIGEST gives the digest of what it read from its own mount and uses or
-    /// refuses; where that is not what is published, epoch and generation are 0.
+    /// refuses; where that is not what is published, epoch and generation are 0. What it rejected before it had a digest, such as a
+    /// certificate that is not its own, it refuses with an empty one.
     #[prost(fixed64, tag = "1")]
     pub epoch: u64,
     #[prost(uint64, tag = "2")]

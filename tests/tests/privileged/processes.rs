@@ -1,5 +1,8 @@
 //! Connections that outlive, or change hands from, the process that made them.
 
+use std::fs;
+use std::path::Path;
+
 use evercert_fixtures::{Authority, KubeletVolume, Leaf};
 use evercert_tests::daemon::{Daemon, Home, identity};
 use rustix::process::{Pid, Signal, kill_process};
@@ -39,23 +42,28 @@ async fn handed(room: &Room, home: &Home, first: &Actor, how: &str, heir: &[Stri
     Caller::start(room, first, &arguments).answers().await
 }
 
+/// A process of `first`'s that has connected, started an heir that is to ask for `name` once the gate is opened, and died.
+async fn bequeathed(room: &Room, home: &Home, first: &Actor, gate: &Path, name: &str) -> (u32, Caller) {
+    const PATIENT: &str = "while [ ! -e \"$1\" ]; do sleep 0.01; done; shift; exec \"$@\"";
+    let (socket, program) = (home.agent_socket(), caller::program(room));
+    let [socket, program, gate] = [&socket, &program, gate].map(|path| path.to_str().unwrap());
+    let arguments = ["--socket", socket, "bequeath", "--", "sh", "-c", PATIENT, "sh", gate, program, "ask", name];
+    let testator = Caller::start(room, first, &arguments);
+    (testator.pid(), testator.ended().await)
+}
+
 #[tokio::test]
 async fn the_socket_of_a_dead_parent_gives_its_child_nothing() {
     let room = Room::enter();
     for attestation in Attestation::BOTH {
         let home = daemon::home_of(&room, attestation);
         let (_volume, _running) = with_identity_of_b(&room, &home).await;
-        let child = [caller::program(&room).to_str().unwrap().to_owned(), "ask".to_owned(), "b".to_owned()];
-        // The child waits until its parent is gone: until it is another's child.
-        let patient = [
-            "sh".to_owned(),
-            "-c".to_owned(),
-            "first=$PPID; while [ -d /proc/$first ] && [ \"$(cut -d' ' -f4 /proc/$$/stat)\" = $first ]; do :; done; exec \"$@\""
-                .to_owned(),
-            "sh".to_owned(),
-        ];
-        let answers = handed(&room, &home, &Actor::user(B), "bequeath", &[&patient[..], &child[..]].concat()).await;
+        let gate = room.path().join(format!("gate-{attestation:?}"));
+        let (_, heir) = bequeathed(&room, &home, &Actor::user(B), &gate, "b").await;
+        fs::write(&gate, "").unwrap();
+        let answers = heir.answers().await;
         assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "{attestation:?}: {answers:?}");
+        assert_eq!(answers.len(), 1, "{attestation:?}: it is answered");
     }
 }
 
@@ -83,29 +91,16 @@ async fn a_number_that_has_come_to_be_a_victims_gives_its_former_owner_nothing_o
         let running = home.start().await;
         running.until("it is published", "victim-tls", |status| status.generation == 1).await;
         let groups = [Cgroup::of_pod(victim.uid()), Cgroup::of_pod(attacker.uid())];
-        let socket = home.agent_socket();
 
         // While the daemon stands still the attacker connects and dies, and its number goes to a process of the victim's pod.
         running.signal(Signal::STOP);
-        let child = [caller::program(&room).to_str().unwrap(), "ask", "victim-tls"].map(str::to_owned);
         let gate = room.path().join(format!("gate-{attestation:?}"));
-        let patient = [
-            "sh",
-            "-c",
-            "while [ ! -e \"$1\" ]; do sleep 0.01; done; shift; exec \"$@\"",
-            "sh",
-            gate.to_str().unwrap(),
-        ];
-        let heir = [patient.map(str::to_owned).to_vec(), child.to_vec()].concat();
-        let mut arguments = vec!["--socket", socket.to_str().unwrap(), "bequeath", "--"];
-        arguments.extend(heir.iter().map(String::as_str));
-        let connecting = Caller::start(&room, &Actor::user(A).within(&groups[1]), &arguments);
-        let number = connecting.pid();
-        let mut connecting = connecting.ended().await;
+        let attacker = Actor::user(A).within(&groups[1]);
+        let (number, mut heir) = bequeathed(&room, &home, &attacker, &gate, "victim-tls").await;
         let mut recycled = recycle(number, &groups[0]);
         running.signal(Signal::CONT);
-        std::fs::write(&gate, "").unwrap();
-        let answer = connecting.answer().await;
+        fs::write(&gate, "").unwrap();
+        let answer = heir.answer().await;
         kill_process(Pid::from_child(&recycled), Signal::KILL).unwrap();
         recycled.wait().unwrap();
         let answer = answer.expect("an answer");
@@ -116,10 +111,10 @@ async fn a_number_that_has_come_to_be_a_victims_gives_its_former_owner_nothing_o
 /// A process of this number in this group.
 fn recycle(number: u32, group: &Cgroup) -> std::process::Child {
     for _ in 0..1000 {
-        std::fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).unwrap();
+        fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).unwrap();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         if child.id() == number {
-            std::fs::write(group.path().join("cgroup.procs"), number.to_string()).unwrap();
+            fs::write(group.path().join("cgroup.procs"), number.to_string()).unwrap();
             return child;
         }
         child.kill().unwrap();

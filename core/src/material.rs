@@ -339,13 +339,14 @@ fn contents(file: FileRead, findings: &mut Vec<Finding>) -> Option<Contents> {
 fn unreadable(path: &Path, error: &ReadError) -> Finding {
     let (check, advice) = match error {
         ReadError::Missing => (Check::FileMissing, "it is read as soon as it appears"),
+        ReadError::NotRegular => (Check::NotRegular, "put a file in its place"),
         ReadError::OutsideVolume => {
             (Check::OutsideVolume, "put the file itself into the volume: no link or mount is followed out of it")
         }
         ReadError::NotConfinable => (Check::FileUnreadable, "run a newer kernel: it is not read unconfined"),
         ReadError::TooLarge { .. } => (Check::TooLarge, "certificates and keys are far smaller: is it the right file?"),
         ReadError::Torn => (Check::TornRead, "replace files by a rename, all of a directory at once"),
-        _ => (Check::FileUnreadable, "check what it is and that this process may read it"),
+        _ => (Check::FileUnreadable, "check that this process may read it"),
     };
     Finding::new(check, Severity::Reject, format!("{}: {error}; {advice}", path.display())).in_file(path)
 }

@@ -98,8 +98,10 @@ macro_rules! checks {
 checks! {
     /// A configured file is not there.
     FileMissing = "file-missing",
-    /// A file cannot be read, or is not a regular file.
+    /// A file cannot be read.
     FileUnreadable = "file-unreadable",
+    /// In place of a file is something else: a FIFO, a device, a directory.
+    NotRegular = "not-a-regular-file",
     /// A file of a volume is a symbolic link, or its path leads out of the volume.
     OutsideVolume = "outside-volume",
     /// A file, chain or bundle is over its limit.

@@ -79,6 +79,7 @@ fn is_useless(check: Check) -> bool {
         check,
         Check::FileMissing
             | Check::FileUnreadable
+            | Check::NotRegular
             | Check::OutsideVolume
             | Check::TooLarge
             | Check::TornRead

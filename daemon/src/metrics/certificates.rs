@@ -144,9 +144,12 @@ pub(super) fn source_labels(reason: &'static str) -> [&'static str; 3] {
 fn reason(check: Check) -> Option<&'static str> {
     match check {
         Check::FileMissing => Some(REASONS[0]),
-        Check::FileUnreadable | Check::OutsideVolume | Check::TooLarge | Check::TornRead | Check::MountUnresponsive => {
-            Some(REASONS[1])
-        }
+        Check::FileUnreadable
+        | Check::NotRegular
+        | Check::OutsideVolume
+        | Check::TooLarge
+        | Check::TornRead
+        | Check::MountUnresponsive => Some(REASONS[1]),
         Check::Unparsable => Some(REASONS[2]),
         Check::BundleEmpty => Some(REASONS[3]),
         _ => None,

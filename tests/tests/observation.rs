@@ -79,11 +79,13 @@ async fn a_rotation_of_a_mount_is_seen_until_no_connection_is_older() {
     let shown = wait::until("the service uses the new one beside an older connection", || async {
         let status = daemon.identity("greeter").await?;
         let one = status.subscribers.into_iter().next()?;
-        (status.generation == 2 && one.state() == SubscriberState::Current).then_some(one)
+        // A service that is faster than the daemon reports before it can know what the daemon calls the generation.
+        let is_named = one.report.as_ref().is_some_and(|report| report.generation == 2);
+        (status.generation == 2 && one.state() == SubscriberState::Current && is_named).then_some(one)
     })
     .await;
     let report = shown.report.unwrap();
-    assert_eq!((report.generation, report.digest), (2, digest(&service)));
+    assert_eq!(report.digest, digest(&service));
     assert!(report.connections_on_older > 0);
 
     stream.cancel().await;
@@ -128,8 +130,11 @@ async fn a_service_goes_on_with_its_mount_whatever_becomes_of_the_daemon() {
     let other = KubeletVolume::new(&set(&authority).files());
     home.configure(&identity("greeter", other.path()));
     let daemon = home.start().await;
-    let shown = until_is(&daemon, SubscriberState::Behind).await;
-    let report = shown.report.unwrap();
+    let report = wait::until("the service has reported", || async {
+        let one = daemon.identity("greeter").await?.subscribers.into_iter().next()?;
+        one.report.clone().filter(|_| one.state() == SubscriberState::Behind)
+    })
+    .await;
     assert_eq!((report.epoch, report.generation, report.digest), (0, 0, digest(&service)));
     until_serves(&service, &next).await;
     assert_eq!(service.status().trouble, None);

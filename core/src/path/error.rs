@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use rustls_pki_types::UnixTime;
 
-use super::{Role, system_time};
+use super::{Role, system_time, words};
 use crate::clock::rfc3339;
 
 /// Why a path does not hold.
@@ -15,7 +15,7 @@ pub enum PathError {
     #[error("the bundle holds no usable trust anchor")]
     NoAnchor,
     /// A certificate of the path cannot be parsed, or breaks RFC 5280's rules for its structure.
-    #[error("a certificate of the path is malformed: {0}")]
+    #[error("a certificate of the path is malformed: {}", words::of(.0))]
     Malformed(webpki::Error),
     /// A certificate of the path has expired.
     #[error("a certificate of the path expired at {}", rfc3339(*.not_after))]
@@ -49,9 +49,20 @@ pub enum PathError {
     /// A signature is not its issuer's.
     #[error("a signature of the path is not its issuer's")]
     BadSignature,
-    /// A signature's or key's algorithm, or a key's size, is not supported.
-    #[error("a signature or key of the path uses an algorithm or size that is not supported")]
-    UnsupportedAlgorithm,
+    /// A signature of the path uses an algorithm that is not accepted, such as SHA-1 or MD5.
+    #[error("a certificate of the path is signed with {algorithm}, which is not accepted")]
+    UnsupportedSignature {
+        /// The algorithm by its usual name or, without one, as a dotted object identifier.
+        algorithm: String,
+    },
+    /// The key of an issuer of the path is of a kind or size that is not accepted, such as RSA of 1024 bits.
+    #[error("the key of the issuer {issuer} is {key}, which is not accepted")]
+    UnsupportedKey {
+        /// The issuer's subject.
+        issuer: String,
+        /// What kind of key it is.
+        key: String,
+    },
     /// A certificate of the path has an extended key usage without the one that the role needs (RFC 5280 §4.2.1.12).
     #[error("a certificate of the path may not be used as a {role}'s: its extended key usages are [{}]", .found.join(", "))]
     ExtendedKeyUsage {
@@ -69,15 +80,28 @@ pub enum PathError {
     /// The leaf carries name constraints, which only a CA may (RFC 5280 §4.2.1.10).
     #[error("the leaf carries name constraints, which only a CA certificate may")]
     LeafConstrainsNames,
-    /// An intermediate is no CA, or may not sign certificates.
-    #[error("an issuer of the path is not allowed to issue certificates")]
+    /// An intermediate is no CA (RFC 5280 §4.2.1.9).
+    #[error("an issuer of the path is no CA certificate")]
     IssuerIsNoCa,
+    /// An intermediate's key usage does not allow it to sign certificates (RFC 5280 §4.2.1.3).
+    #[error("the key usage of the issuer {issuer} does not allow it to sign certificates")]
+    IssuerMayNotSign {
+        /// The issuer's subject.
+        issuer: String,
+    },
     /// The path is longer than its issuers, or this validator, allow (RFC 5280 §4.2.1.9).
     #[error("the path is longer than its issuers allow")]
     TooLong,
     /// A name of the path is outside of an issuer's name constraints (RFC 5280 §4.2.1.10).
     #[error("a name of the path is outside of its issuers' name constraints")]
     NameConstraint,
+    /// An issuer constrains names of a kind that is not supported here, and the path has a name of that kind: whether it is inside of the
+    /// constraint is not known, so it is refused (RFC 5280 §4.2.1.10).
+    #[error("an issuer of the path constrains {kind}, and constraints of that kind are not supported")]
+    UnsupportedNameConstraint {
+        /// The kind of name: `URIs`, `e-mail addresses`, `directory names` and so on.
+        kind: &'static str,
+    },
     /// An extension is marked critical and not understood (RFC 5280 §4.2).
     #[error("a certificate of the path has a critical extension that is not understood")]
     CriticalExtension,
@@ -85,13 +109,13 @@ pub enum PathError {
     #[error("a certificate of the path is revoked")]
     Revoked,
     /// A CRL of the bundle that covers the path cannot be used.
-    #[error("a CRL that covers the path cannot be used: {0}")]
+    #[error("a CRL that covers the path cannot be used: {}", words::of(.0))]
     Crl(webpki::Error),
     /// The certificates need more work to validate than is spent on one path.
     #[error("the certificates need more work to validate than is spent on one path")]
     TooComplex,
     /// Any other reason.
-    #[error("the path does not hold: {0}")]
+    #[error("the path does not hold: {}", words::of(.0))]
     Other(webpki::Error),
 }
 
@@ -107,14 +131,17 @@ impl PathError {
             Self::AnchorNotValid { .. } => "anchor-not-valid",
             Self::UnknownIssuer => "unknown-issuer",
             Self::BadSignature => "bad-signature",
-            Self::UnsupportedAlgorithm => "unsupported-algorithm",
+            Self::UnsupportedSignature { .. } => "unsupported-signature",
+            Self::UnsupportedKey { .. } => "unsupported-key",
             Self::ExtendedKeyUsage { .. } => "extended-key-usage",
             Self::LeafIsCa => "leaf-is-ca",
             Self::LeafMaySign => "leaf-may-sign",
             Self::LeafConstrainsNames => "leaf-constrains-names",
             Self::IssuerIsNoCa => "issuer-is-no-ca",
+            Self::IssuerMayNotSign { .. } => "issuer-may-not-sign",
             Self::TooLong => "too-long",
             Self::NameConstraint => "name-constraint",
+            Self::UnsupportedNameConstraint { .. } => "unsupported-name-constraint",
             Self::CriticalExtension => "critical-extension",
             Self::Revoked => "revoked",
             Self::Crl(_) => "crl",
@@ -136,10 +163,15 @@ impl PathError {
             }
             E::UnknownIssuer => Self::UnknownIssuer,
             E::InvalidSignatureForPublicKey => Self::BadSignature,
-            E::UnsupportedSignatureAlgorithm
-            | E::UnsupportedSignatureAlgorithmContext(_)
-            | E::UnsupportedSignatureAlgorithmForPublicKey
-            | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Self::UnsupportedAlgorithm,
+            E::UnsupportedSignatureAlgorithmContext(context) => {
+                Self::UnsupportedSignature { algorithm: words::algorithm(&context.signature_algorithm_id) }
+            }
+            E::UnsupportedSignatureAlgorithmForPublicKeyContext(context) => {
+                Self::UnsupportedSignature { algorithm: words::algorithm(&context.signature_algorithm_id) }
+            }
+            E::UnsupportedSignatureAlgorithm | E::UnsupportedSignatureAlgorithmForPublicKey => {
+                Self::UnsupportedSignature { algorithm: words::UNKNOWN_ALGORITHM.to_owned() }
+            }
             E::RequiredEkuNotFoundContext(ref context) => match role {
                 Some(role) => {
                     Self::ExtendedKeyUsage { role, found: context.present.iter().map(|oid| dotted(oid)).collect() }

@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use der::asn1::AnyRef;
+use der::{Encode, Tag};
 use x509_parser::asn1_rs::Any;
 use x509_parser::extensions::GeneralName;
+use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::{FromDer, Validity, X509Certificate, X509Name};
 use x509_parser::time::ASN1Time;
 
@@ -163,7 +166,18 @@ impl SubjectAltNames {
     }
 }
 
+/// A big-endian number in decimal.
+pub(crate) fn decimal(number: &[u8]) -> String {
+    BigUint::from_bytes_be(number).to_string()
+}
+
 impl Name {
+    /// Of a name without the header of its sequence; one that cannot be read is empty.
+    pub(crate) fn from_der(name: &[u8]) -> Self {
+        let name = AnyRef::new(Tag::Sequence, name).and_then(|name| name.to_der()).unwrap_or_default();
+        X509Name::from_der(&name).map(|(_, name)| Self::of(&name)).unwrap_or_default()
+    }
+
     pub(crate) fn of(name: &X509Name<'_>) -> Self {
         let first = |mut values: Box<dyn Iterator<Item = &x509_parser::x509::AttributeTypeAndValue<'_>> + '_>| {
             values.next().and_then(|value| value.as_str().ok()).unwrap_or_default().to_owned()

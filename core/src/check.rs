@@ -143,7 +143,7 @@ pub(crate) fn assess_beside(
     overlap: Overlap,
     now: SystemTime,
 ) -> Assessment {
-    let mut trust = trust::assess(spec, material, trusted, now);
+    let mut trust = trust::assess(spec, material, trusted, &overlap, now);
     let admitted = matches!(trust.bundle, Verdict::Admitted(_));
     trust.trusted.overlap = if admitted { overlap } else { trusted.overlap.clone() };
     let own = trust.trusted.own();
@@ -154,11 +154,6 @@ pub(crate) fn assess_beside(
         }
         _ => own.as_ref().and_then(|bundle| PathValidator::new(bundle).ok()),
     };
-    if let (Some(bundle), Some(validator)) = (&own, &validator) {
-        let mut report = Report::new(now, Admission::Enforce);
-        crls::issuers(bundle, validator, &mut report);
-        trust.take(report);
-    }
     let AssessedTrust { bundle, trusted, rejects_trust, lacks_trust, mut findings, mut next_change, .. } = trust;
     let trust = match (&bundle, &validator) {
         (Verdict::Absent, _) => Trust::None,

@@ -14,6 +14,7 @@ pub mod certificate;
 pub mod check;
 pub mod clock;
 pub mod credential;
+mod crl;
 pub mod crypto;
 pub mod digest;
 pub mod identity;

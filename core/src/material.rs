@@ -21,7 +21,7 @@ use crate::mount::{FileRead, KeyAccess, ReadError, Reading};
 use crate::spec::{BundleFile, IdentitySpec};
 use contents::{ContentError, Contents};
 pub use crls::MAX_CRLS;
-pub(crate) use crls::{Crls, gone};
+pub(crate) use crls::{Crls, gone, which_crl};
 
 /// The most certificates a chain may have.
 pub const MAX_CHAIN: usize = 100;
@@ -133,6 +133,14 @@ impl Material {
     #[must_use]
     pub fn crls_on_disk(&self) -> &Arc<[CrlOnDisk]> {
         &self.crls_on_disk
+    }
+
+    /// The chain in the files, leaf first; empty where there is none that could be read.
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        match &self.credential {
+            Part::Whole(keyed) => keyed.credential.chain(),
+            _ => &[],
+        }
     }
 
     /// Who could read the key, or the bundle of an identity without one, when it was read; absent where it was not.

@@ -15,10 +15,11 @@ use crate::bundle::Bundle;
 use crate::certificate::{CertificateFacts, NotACertificate, parse};
 use crate::check::{Check, Finding, Severity};
 use crate::clock::rfc3339;
+use crate::crl::{Crl, NormalName};
 use crate::digest::Digest;
 use crate::material::MAX_ANCHORS;
 use crate::spec::IdentitySpec;
-use crls::{Issue, latest};
+use crls::{Signer, latest};
 
 /// How many anchors a finding names; of more it tells the number.
 const NAMED: usize = 8;
@@ -138,15 +139,13 @@ impl Overlap {
             return;
         }
         let anchors = self.anchors.iter().filter_map(|retained| parse(&retained.der).ok());
-        let names: Vec<_> = anchors.map(|anchor| anchor.subject().as_raw().to_vec()).collect();
-        let signers: Vec<_> = self.crls.iter().filter_map(|crl| Issue::of(crl).signer).collect();
-        let mut held: Vec<_> = crls
-            .filter(|crl| {
-                let Issue { issuer, signer, .. } = Issue::of(crl);
-                names.contains(&issuer) || signer.is_some_and(|signer| signers.contains(&signer))
-            })
-            .cloned()
-            .collect();
+        let names: Vec<_> = anchors.map(|anchor| NormalName::of_sequence(anchor.subject().as_raw())).collect();
+        let signer = |crl| Crl::from_der(crl).ok().as_ref().and_then(Signer::of);
+        let signers: Vec<_> = self.crls.iter().filter_map(signer).collect();
+        let renews = |crl: &Crl| {
+            names.contains(crl.normal_issuer()) || Signer::of(crl).is_some_and(|signer| signers.contains(&signer))
+        };
+        let mut held: Vec<_> = crls.filter(|der| Crl::from_der(der).is_ok_and(|crl| renews(&crl))).cloned().collect();
         // Of two of one age the one in the files counts.
         held.append(&mut self.crls);
         self.crls = latest(held);

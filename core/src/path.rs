@@ -1,29 +1,37 @@
 //! The one path validator: admission, both sides of the SDK and re-verification of live connections use it.
 
 mod anchors;
-mod crls;
+mod constraints;
 mod error;
-mod leaf;
-mod words;
+mod explain;
+mod extensions;
+mod keys;
+mod policy;
+mod revocation;
+pub(crate) mod words;
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::time::SystemTime;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::{
-    CertRevocationList, EndEntityCert, ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage,
-    RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
-};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, VerifiedPath};
 
-pub use error::{PathError, UnusableAnchor};
+pub use error::{CrlProblem, PathError, UnusableAnchor};
+pub use policy::{PathPolicy, SigningLeaves, StaleCrls};
 
 use crate::bundle::Bundle;
 use crate::crypto;
 use crate::digest::Digest;
 use anchors::Anchors;
-use crls::Crls;
 use error::unix_time;
+use extensions::{Extensions, KeyUsage};
+use revocation::{Refused, Revocation};
+
+/// How many certificates are looked at as issuers while paths are built from one leaf: a peer may send a hundred that name each other in a
+/// loop. Honest chains of four certificates, each of them cross-signed, take some twenty.
+const MOST_STEPS: usize = 256;
 
 /// The role a peer plays in a handshake: it decides which extended key usage its leaf needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,24 +62,16 @@ impl fmt::Display for Role {
 /// Validates certificate paths (RFC 5280 §6.1) against the anchors and CRLs of one bundle, by rustls-webpki and what that
 /// leaves to its callers. Built once for a generation; validation takes no lock.
 ///
-/// Beyond webpki: an anchor counts only within its validity; one with a critical extension that is not understood, or that
-/// may not issue, vouches for nobody (a self-signed certificate that is no CA vouches for itself); a leaf that may sign
-/// certificates or CRLs, or that constrains names, is refused.
+/// Beyond webpki: an anchor counts only within its validity; one with a critical extension that is not understood, a key that is not
+/// accepted, or that may not issue, vouches for nobody (a self-signed certificate that is no CA vouches for itself); an intermediate
+/// whose key usage does not let it sign certificates issues none; every list by the key of an issuer revokes what it lists.
+///
+/// Not looked at, as by rustls: the path length and the extended key usages of an anchor, which Go and OpenSSL heed.
 pub struct PathValidator {
     anchors: Anchors,
-    crls: Crls,
-    stale_crls: StaleCrls,
+    revocation: Revocation,
+    policy: PathPolicy,
     algorithms: WebPkiSupportedAlgorithms,
-}
-
-/// What becomes of peers whose issuer's CRL should have been replaced by a newer one (RFC 5280 §5.1.2.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum StaleCrls {
-    /// The list holds on: whoever it revokes is refused, everybody else accepted. Losing the distribution of CRLs is no outage.
-    #[default]
-    Accept,
-    /// They are refused: nobody knows what was revoked since.
-    Reject,
 }
 
 impl PathValidator {
@@ -79,24 +79,25 @@ impl PathValidator {
     ///
     /// # Errors
     ///
-    /// No anchor can be used, or a CRL cannot be parsed: to pass over it would be to accept what it revokes.
+    /// No anchor can be used. A CRL that cannot be used is no error: it revokes nobody, and fails nobody but where
+    /// [`StaleCrls::Reject`] asks for it.
     pub fn new(bundle: &Bundle) -> Result<Self, PathError> {
         let anchors = Anchors::new(bundle.anchors());
         if anchors.is_empty() {
-            return Err(PathError::NoAnchor);
+            return Err(anchors.none_usable());
         }
         Ok(Self {
             anchors,
-            crls: Crls::new(bundle).map_err(PathError::Crl)?,
-            stale_crls: StaleCrls::default(),
+            revocation: Revocation::new(bundle),
+            policy: PathPolicy::default(),
             algorithms: crypto::provider().signature_verification_algorithms,
         })
     }
 
-    /// The same, with another answer to stale CRLs than to accept them.
+    /// The same, with other answers where more than one is sensible.
     #[must_use]
-    pub fn with_stale_crls(self, stale_crls: StaleCrls) -> Self {
-        Self { stale_crls, ..self }
+    pub fn with_policy(self, policy: PathPolicy) -> Self {
+        Self { policy, ..self }
     }
 
     /// Validates the path from `leaf` over `intermediates` to an anchor, for a peer in `role` at `now`. Names are not
@@ -123,16 +124,18 @@ impl PathValidator {
         role: Option<Role>,
         now: SystemTime,
     ) -> Result<(), PathError> {
-        let now = unix_time(now);
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| PathError::of(error, role))?;
-        let path = Path { leaf: &end_entity, intermediates, role, now };
-        if let Err(error) = self.reach(&path, &self.anchors.valid_at(now)) {
+        let path = Path::new(&end_entity, intermediates, role, now);
+        if let Err(error) = self.reach(&path, &self.anchors.valid_at(path.now)) {
             match self.anchors.pinned(leaf) {
                 Some(anchor) => self.reach(&path, std::slice::from_ref(anchor)).map(|_| ())?,
                 None => return Err(self.explain(error, &path)),
             }
         }
-        leaf::check(leaf)
+        match self.policy.signing_leaves {
+            SigningLeaves::Accept => Ok(()),
+            SigningLeaves::Refuse => no_authority(leaf),
+        }
     }
 
     /// The anchors of the bundle that vouch for nobody, by the SHA-256 of their DER, and why.
@@ -141,22 +144,16 @@ impl PathValidator {
         &self.anchors.unusable
     }
 
-    /// The CRLs of the bundle that revoke nobody, by their place in it: of the anchors with their issuer's name none signed them, or
-    /// none may.
-    pub(crate) fn unusable_crls(&self) -> impl Iterator<Item = usize> {
-        self.crls.unusable.iter().copied()
-    }
-
     /// The next instant at which time alone changes who is accepted: an anchor becomes valid or has expired or, where stale CRLs are
     /// rejected, a CRL is stale.
     #[must_use]
     pub fn changes_after(&self, now: SystemTime) -> Option<SystemTime> {
-        let now = unix_time(now);
-        let stale = match self.stale_crls {
+        let stale = match self.policy.stale_crls {
             StaleCrls::Accept => None,
-            StaleCrls::Reject => self.crls.stale_after(now),
+            StaleCrls::Reject => self.revocation.stale_after(now),
         };
-        [self.anchors.changes_after(now), stale].into_iter().flatten().min().map(system_time)
+        let anchors = self.anchors.changes_after(unix_time(now)).map(system_time);
+        [anchors, stale].into_iter().flatten().min()
     }
 
     /// Whether the validity of some anchor ends before `instant`.
@@ -166,91 +163,96 @@ impl PathValidator {
 
     /// The anchor that the path ends in.
     fn reach<'p>(&self, path: &'p Path<'p>, anchors: &'p [TrustAnchor<'p>]) -> Result<&'p TrustAnchor<'p>, PathError> {
-        let foreign = self.crls.foreign_to(path.intermediates);
-        if self.crls.suit_every_anchor() {
-            return self.reach_with(path, anchors, &self.crls.all_but(&foreign));
-        }
-        let mut outcome = Err(PathError::UnknownIssuer);
-        for anchor in anchors {
-            match self.reach_with(path, std::slice::from_ref(anchor), &self.crls.of(anchor, &foreign)) {
-                Ok(anchor) => return Ok(anchor),
-                // What another anchor says of a path that is not its own says less.
-                Err(error) if matches!(outcome, Err(PathError::UnknownIssuer | PathError::BadSignature)) => {
-                    outcome = Err(error);
-                }
-                Err(_) => {}
-            }
-        }
-        outcome
-    }
-
-    fn reach_with<'p>(
-        &self,
-        path: &'p Path<'p>,
-        anchors: &'p [TrustAnchor<'p>],
-        crls: &[&CertRevocationList<'_>],
-    ) -> Result<&'p TrustAnchor<'p>, PathError> {
-        let expiration = match self.stale_crls {
-            StaleCrls::Accept => ExpirationPolicy::Ignore,
-            StaleCrls::Reject => ExpirationPolicy::Enforce,
+        let judge = |candidate: &VerifiedPath<'_>| {
+            self.judge(candidate, path).map_err(|refused| {
+                path.refused.borrow_mut().get_or_insert(refused);
+                // Another path may hold; whether webpki finds one or not, the reason that is told is the one noted above.
+                webpki::Error::CertRevoked
+            })
         };
-        // A certificate that no CRL covers passes: nothing says that each issuer has one.
-        let revocation = RevocationOptionsBuilder::new(crls).ok().map(|options| {
-            options
-                .with_depth(RevocationCheckDepth::Chain)
-                .with_status_policy(UnknownStatusPolicy::Allow)
-                .with_expiration_policy(expiration)
-                .build()
-        });
         path.leaf
             .verify_for_usage(
                 self.algorithms.all,
                 anchors,
                 path.intermediates,
                 path.now,
-                Demand(path.role),
-                revocation,
+                Demand(path),
                 None,
+                Some(&judge),
             )
             .map(|verified| verified.anchor())
-            .map_err(|error| PathError::of(error, path.role))
+            .map_err(|error| match path.refused.take() {
+                Some(refused) => refused,
+                None => PathError::of(error, path.role),
+            })
     }
 
-    /// Tells an anchor that has expired from one that is not there, or that has been renewed under another key: the first is
-    /// mended by another anchor, the others perhaps by another leaf.
-    fn explain(&self, error: PathError, path: &Path<'_>) -> PathError {
-        if !matches!(error, PathError::UnknownIssuer | PathError::BadSignature) {
-            return error;
+    /// What webpki leaves to its callers, of a path that holds by its signatures, names and constraints.
+    fn judge(&self, candidate: &VerifiedPath<'_>, path: &Path<'_>) -> Result<(), PathError> {
+        for issuer in candidate.intermediate_certificates() {
+            let der = issuer.der();
+            let extensions = Extensions::of(&der).map_err(|_| PathError::Malformed(webpki::Error::BadDer))?;
+            if !extensions.key_usage.is_none_or(KeyUsage::signs_certificates) {
+                return Err(PathError::IssuerMayNotSign { issuer: explain::subject(&der) });
+            }
         }
-        let (anchors, validity) = self.anchors.invalid_at(path.now);
-        let reached = self.reach(path, &anchors).ok();
-        match reached.and_then(|reached| anchors.iter().position(|anchor| std::ptr::eq(anchor, reached))) {
-            Some(i) => PathError::AnchorNotValid {
-                now: system_time(path.now),
-                not_before: system_time(validity[i].not_before),
-                not_after: system_time(validity[i].not_after),
-            },
-            None => error,
-        }
+        let checked = self.revocation.check(candidate, self.policy.stale_crls, system_time(path.now), &path.lists);
+        checked.map_err(|refused| match refused {
+            Refused::Revoked => PathError::Revoked,
+            Refused::Crl(problem) => PathError::Crl(problem),
+            Refused::TooComplex => PathError::TooComplex,
+        })
     }
 }
 
-/// A path to validate.
+/// A path to validate, and what may still be spent on it.
 struct Path<'p> {
     leaf: &'p EndEntityCert<'p>,
     intermediates: &'p [CertificateDer<'p>],
     role: Option<Role>,
     now: UnixTime,
+    steps: Cell<usize>,
+    lists: revocation::Budget,
+    /// Why a path that webpki found was refused.
+    refused: RefCell<Option<PathError>>,
 }
 
-/// The extended key usage that a role needs.
-struct Demand(Option<Role>);
+impl<'p> Path<'p> {
+    fn new(
+        leaf: &'p EndEntityCert<'p>,
+        intermediates: &'p [CertificateDer<'p>],
+        role: Option<Role>,
+        now: SystemTime,
+    ) -> Self {
+        let (steps, lists) = (Cell::new(MOST_STEPS), revocation::Budget::default());
+        Self { leaf, intermediates, role, now: unix_time(now), steps, lists, refused: RefCell::default() }
+    }
+}
 
-impl ExtendedKeyUsageValidator for Demand {
+/// Refuses a leaf that may sign certificates or CRLs, or that constrains names.
+fn no_authority(leaf: &[u8]) -> Result<(), PathError> {
+    let extensions = Extensions::of(leaf).map_err(|_| PathError::Malformed(webpki::Error::BadDer))?;
+    if extensions.constrains_names {
+        return Err(PathError::LeafConstrainsNames);
+    }
+    match extensions.key_usage {
+        Some(usage) if usage.signs_certificates() || usage.signs_crls() => Err(PathError::LeafMaySign),
+        _ => Ok(()),
+    }
+}
+
+/// The extended key usage that a role needs. webpki asks for it at every certificate of every path it tries, and at no other point does it
+/// ask anything: so this is where its steps are counted.
+struct Demand<'p>(&'p Path<'p>);
+
+impl ExtendedKeyUsageValidator for Demand<'_> {
     fn validate(&self, found: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
-        match self.0 {
-            Some(Role::Server) => KeyUsage::server_auth().validate(found),
-            Some(Role::Client) => KeyUsage::client_auth().validate(found),
+        let Self(path) = self;
+        let left = path.steps.get().checked_sub(1).ok_or(webpki::Error::MaximumPathBuildCallsExceeded)?;
+        path.steps.set(left);
+        match path.role {
+            Some(Role::Server) => webpki::KeyUsage::server_auth().validate(found),
+            Some(Role::Client) => webpki::KeyUsage::client_auth().validate(found),
             None => Ok(()),
         }
     }
@@ -261,7 +263,7 @@ impl fmt::Debug for PathValidator {
         f.debug_struct("PathValidator")
             .field("anchors", &self.anchors.len())
             .field("unusable", &self.anchors.unusable)
-            .field("crls", &self.crls.len())
+            .field("crls", &self.revocation.len())
             .finish_non_exhaustive()
     }
 }

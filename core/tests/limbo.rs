@@ -5,7 +5,7 @@
 use std::time::SystemTime;
 
 use evercert_core::bundle::Bundle;
-use evercert_core::path::{PathValidator, Role};
+use evercert_core::path::{PathPolicy, PathValidator, Role, SigningLeaves};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};
 use serde_json::{Value, json};
@@ -45,7 +45,9 @@ fn judge(case: &Value) -> Result<(), String> {
     let crls = list(&case["crls"], |pem| CertificateRevocationListDer::from_pem_slice(bytes(pem)).unwrap());
     let role = if case["validation_kind"] == "CLIENT" { Role::Client } else { Role::Server };
     let now = case["validation_time"].as_str().map_or(SystemTime::now(), instant);
-    let validator = PathValidator::new(&Bundle::new(anchors, crls)).map_err(|error| error.to_string())?;
+    let policy = PathPolicy { signing_leaves: SigningLeaves::Refuse, ..PathPolicy::default() };
+    let validator =
+        PathValidator::new(&Bundle::new(anchors, crls)).map_err(|error| error.to_string())?.with_policy(policy);
     validator.validate(&leaf, &intermediates, role, now).map_err(|error| error.to_string())?;
     if let Some(name) = case["expected_peer_name"]["value"].as_str() {
         let name = ServerName::try_from(name).map_err(|error| error.to_string())?;

@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::crls::Signers;
 use super::report::Report;
 use super::validity::STILL_TO_END;
-use super::{Check, Finding, Severity, Verdict};
+use super::{Check, Finding, Severity, Verdict, crls};
 use crate::bundle::Bundle;
 use crate::certificate::CertificateFacts;
 use crate::clock::{expiry, rfc3339};
 use crate::material::Part;
-use crate::path::{PathError, PathValidator};
+use crate::path::PathValidator;
 
 /// The verdict on a bundle, and its validator where one could be made.
 pub(super) fn assess(
@@ -36,6 +37,7 @@ pub(super) fn assess(
         }
         Part::Whole(bundle) => {
             validity(bundle, file, report);
+            crls::examine(file, bundle.crls(), &Signers::of(bundle.anchors()), report);
             let validator = usability(bundle, file, report);
             (report.verdict(bundle), validator)
         }
@@ -83,10 +85,6 @@ fn usability(bundle: &Bundle, file: &Path, report: &mut Report) -> Option<PathVa
                 report.add(finding.found(fingerprint));
             }
             Some(validator)
-        }
-        Err(PathError::Crl(error)) => {
-            report.reject(Check::Unparsable, file, format!("a CRL of the bundle cannot be used: {error}; replace it"));
-            None
         }
         Err(error) => {
             report.reject(

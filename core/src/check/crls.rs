@@ -1,22 +1,38 @@
-//! Certificate revocation lists: of no use only if they cannot be parsed.
+//! Certificate revocation lists: admitted only if validation can use them, since one that it cannot would revoke nobody in silence.
 
-use rustls_pki_types::CertificateRevocationListDer;
-use x509_parser::prelude::FromDer;
-use x509_parser::revocation_list::CertificateRevocationList;
+use std::path::Path;
+
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_parser::prelude::X509Certificate;
 
 use super::report::Report;
 use super::{Check, Finding, Severity, Verdict};
-use crate::bundle::Bundle;
+use crate::certificate::{Name, parse};
 use crate::clock::{expiry, rfc3339};
+use crate::crl::{Crl, NormalName, Signature};
 use crate::material::{self, CrlOnDisk, Crls, Part};
-use crate::path::PathValidator;
 use crate::spec::CrlFile;
+
+/// The certificates whose keys may have signed lists: anchors, and the chain that the identity itself presents.
+pub(super) struct Signers<'a>(Vec<(NormalName, X509Certificate<'a>)>);
+
+impl<'a> Signers<'a> {
+    pub(super) fn of(certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>) -> Self {
+        let parsed = certificates.into_iter().filter_map(|der| parse(der).ok());
+        Self(parsed.map(|signer| (NormalName::of_sequence(signer.subject().as_raw()), signer)).collect())
+    }
+
+    fn named<'s>(&'s self, name: &'s NormalName) -> impl Iterator<Item = &'s X509Certificate<'a>> {
+        self.0.iter().filter(move |(subject, _)| subject == name).map(|(_, signer)| signer)
+    }
+}
 
 /// The verdict on the lists of one file.
 pub(super) fn assess(
     file: &CrlFile,
     part: &Part<Crls>,
     last_good: Option<&Crls>,
+    signers: &Signers<'_>,
     report: &mut Report,
 ) -> Verdict<[CertificateRevocationListDer<'static>]> {
     match part {
@@ -30,7 +46,94 @@ pub(super) fn assess(
             findings.iter().for_each(|finding| report.add(finding.clone()));
             Verdict::Rejected
         }
-        Part::Whole(crls) => Verdict::Admitted(crls.clone()),
+        Part::Whole(crls) => {
+            examine(file.path(), crls, signers, report);
+            if report.rejects() { Verdict::Rejected } else { Verdict::Admitted(crls.clone()) }
+        }
+    }
+}
+
+/// Says which of the lists in a file cannot be used, and what of them is not.
+pub(super) fn examine(
+    file: &Path,
+    crls: &[CertificateRevocationListDer<'static>],
+    signers: &Signers<'_>,
+    report: &mut Report,
+) {
+    for (place, der) in crls.iter().enumerate() {
+        // What cannot be read was told of when it was read.
+        let Ok(crl) = Crl::from_der(der) else { continue };
+        let which = material::which_crl(place, crls.len());
+        signature(file, &format!("{which} ({})", issuer(&crl)), &crl, signers, report);
+        scope(file, &which, &crl, report);
+    }
+}
+
+/// A list whose issuer is known has to be signed by it. One of an issuer that only peers show is held against what they show.
+fn signature(file: &Path, which: &str, crl: &Crl, signers: &Signers<'_>, report: &mut Report) {
+    let mut unsupported = None;
+    let (mut known, mut silent) = (0, false);
+    for signer in signers.named(crl.normal_issuer()) {
+        known += 1;
+        match crl.signature_by(signer.public_key().raw) {
+            Signature::Valid if may_sign(signer) => return,
+            Signature::Valid => silent = true,
+            Signature::Invalid => {}
+            Signature::Unsupported { algorithm } => unsupported = Some(algorithm),
+        }
+    }
+    if silent {
+        let sentence = format!(
+            "{which} revokes nobody, since its issuer may not sign CRLs (key usage cRLSign); have the CA's certificate issued with it"
+        );
+        report.add(Finding::new(Check::CrlIssuer, Severity::Warn, sentence).in_file(file));
+    } else if let Some(algorithm) = unsupported {
+        let sentence =
+            format!("{which} is signed with {algorithm}, which is not accepted; have it signed with SHA-256");
+        report.reject(Check::CrlSignature, file, sentence);
+    } else if known > 0 {
+        let sentence = format!(
+            "{which} is not signed by the CA of this name: it is damaged, or by another key of the same name; fetch it again, or put \
+             the CA that signed it into the bundle"
+        );
+        report.reject(Check::CrlSignature, file, sentence);
+    }
+}
+
+/// What is in a list and not applied.
+fn scope(file: &Path, which: &str, crl: &Crl, report: &mut Report) {
+    if crl.of_others() > 0 {
+        let sentence = format!(
+            "{which} is indirect, and what it says of certificates of other issuers is not applied: add the lists of those issuers"
+        );
+        let finding = Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(file);
+        report.add(finding.found(format!("{} such entries", crl.of_others())).expected("none"));
+    }
+    if crl.taken_back() > 0 {
+        let sentence = format!(
+            "{which} is a delta, and the certificates it takes back stay revoked until a complete list no longer has them: replace the \
+             complete list"
+        );
+        let finding = Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(file);
+        report.add(finding.found(format!("{} taken back", crl.taken_back())).expected("none"));
+    }
+}
+
+/// Deltas tell only what changed since a complete list.
+pub(super) fn deltas<'c>(
+    crls: impl Iterator<Item = (&'c Path, &'c CertificateRevocationListDer<'static>)>,
+    report: &mut Report,
+) {
+    let read: Vec<_> = crls.filter_map(|(file, der)| Some((file, Crl::from_der(der).ok()?))).collect();
+    let has_base = |delta: &Crl| {
+        read.iter().any(|(_, other)| !other.scope().is_delta && other.normal_issuer() == delta.normal_issuer())
+    };
+    for (file, delta) in read.iter().filter(|(_, crl)| crl.scope().is_delta && !has_base(crl)) {
+        let sentence = format!(
+            "the CRL of {} is a delta without its complete list: who was revoked before is not known here; put the complete list beside it",
+            issuer(delta)
+        );
+        report.add(Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(file));
     }
 }
 
@@ -51,16 +154,11 @@ pub(super) fn age(on_disk: &[CrlOnDisk], report: &mut Report) {
     }
 }
 
-/// Lists that say nothing of anybody under an anchor of their issuer's name, since that anchor did not sign them or may not.
-pub(super) fn issuers(bundle: &Bundle, validator: &PathValidator, report: &mut Report) {
-    for crl in validator.unusable_crls() {
-        let Some(der) = bundle.crls().get(crl) else { continue };
-        let Ok((_, crl)) = CertificateRevocationList::from_der(der) else { continue };
-        let sentence = format!(
-            "the CRL of {} is not by a CA of the bundle that has this name, or that CA may not sign CRLs (key usage cRLSign): it \
-             revokes nobody; have it issued by the CA of the bundle, or take it out",
-            crl.issuer()
-        );
-        report.add(Finding::new(Check::CrlIssuer, Severity::Warn, sentence));
-    }
+/// RFC 5280 §4.2.1.3.
+fn may_sign(signer: &X509Certificate<'_>) -> bool {
+    signer.key_usage().ok().flatten().is_none_or(|usage| usage.value.crl_sign())
+}
+
+fn issuer(crl: &Crl) -> String {
+    Name::from_der(crl.issuer()).text
 }

@@ -134,8 +134,12 @@ checks! {
     LeafRevoked = "leaf-revoked",
     /// The next CRL is overdue.
     CrlStale = "crl-stale",
-    /// A CRL revokes nobody, since no anchor of its issuer's name signed it or may.
+    /// A CRL revokes nobody, since its issuer may not sign any.
     CrlIssuer = "crl-issuer",
+    /// A CRL is not signed by the CA of its issuer's name.
+    CrlSignature = "crl-signature",
+    /// Something that a CRL says is not applied.
+    CrlScope = "crl-scope",
     /// Anchors that left the credential's `ca.crt` are still trusted.
     TrustOverlap = "trust-overlap",
     /// The leaf, or every anchor, has expired.

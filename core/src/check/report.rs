@@ -57,8 +57,13 @@ impl Report {
         }
     }
 
+    /// Whether something was said that rejects.
+    pub(super) fn rejects(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Reject)
+    }
+
     pub(super) fn verdict<T>(&self, value: &Arc<T>) -> Verdict<T> {
-        if self.findings.iter().any(|finding| finding.severity == Severity::Reject) {
+        if self.rejects() {
             return Verdict::Rejected;
         }
         match self.held_until {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::crls::Signers;
 use super::report::Report;
 use super::{Finding, Trusted, Verdict, bundle, crls};
 use crate::bundle::Bundle;
-use crate::material::Material;
+use crate::material::{Material, Part};
+use crate::overlap::Overlap;
 use crate::path::PathValidator;
 use crate::spec::{Admission, BundleFile, IdentitySpec};
 
@@ -30,7 +32,13 @@ impl AssessedTrust {
 }
 
 /// Judges every part of trust for itself.
-pub(super) fn assess(spec: &IdentitySpec, material: &Material, before: &Trusted, now: SystemTime) -> AssessedTrust {
+pub(super) fn assess(
+    spec: &IdentitySpec,
+    material: &Material,
+    before: &Trusted,
+    overlap: &Overlap,
+    now: SystemTime,
+) -> AssessedTrust {
     let fresh = || Report::new(now, Admission::Enforce);
     let mut report = fresh();
     let file = spec.files.bundle.as_ref().map(BundleFile::path);
@@ -49,10 +57,18 @@ pub(super) fn assess(spec: &IdentitySpec, material: &Material, before: &Trusted,
         next_change: None,
     };
     trust.take(report);
+    let own = trust.trusted.bundle.clone();
+    let signers = if material.crls.iter().any(|part| matches!(part, Part::Whole(_))) {
+        let retained = [overlap, &before.overlap].into_iter().flat_map(|overlap| overlap.anchors().map(|(der, _)| der));
+        let chain = material.chain().iter().skip(1);
+        Signers::of(own.iter().flat_map(|bundle| bundle.anchors()).chain(retained).chain(chain))
+    } else {
+        Signers::of([])
+    };
     for (file, part) in spec.files.crls.iter().zip(&material.crls) {
         let mut report = fresh();
         let last_good = before.crls.get(file.path());
-        let verdict = crls::assess(file, part, last_good, &mut report);
+        let verdict = crls::assess(file, part, last_good, &signers, &mut report);
         let kept = settled(&verdict, last_good);
         let rejected = matches!(verdict, Verdict::Rejected);
         trust.rejects_trust |= rejected;
@@ -62,6 +78,9 @@ pub(super) fn assess(spec: &IdentitySpec, material: &Material, before: &Trusted,
     }
     let mut report = fresh();
     crls::age(material.crls_on_disk(), &mut report);
+    let in_bundle = own.iter().zip(file).flat_map(|(bundle, file)| bundle.crls().iter().map(move |crl| (file, crl)));
+    let in_files = trust.trusted.crls.iter().flat_map(|(file, crls)| crls.iter().map(move |crl| (file.as_path(), crl)));
+    crls::deltas(in_bundle.chain(in_files), &mut report);
     trust.take(report);
     for ((domain, file), part) in spec.files.federated.iter().zip(&material.federated) {
         let mut report = fresh();

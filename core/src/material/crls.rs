@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls_pki_types::CertificateRevocationListDer;
-use x509_parser::prelude::FromDer;
-use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::{CrlOnDisk, Part, contents, too_many, unparsable};
-use crate::certificate::{Name, system_time};
+use crate::certificate::{Name, decimal};
 use crate::check::{Check, Finding, Severity};
+use crate::crl::Crl;
 use crate::mount::{FileRead, ReadError};
 use crate::spec::CrlFile;
 
@@ -28,9 +27,9 @@ pub(super) fn parse(wanted: &CrlFile, file: FileRead, on_disk: &mut Vec<CrlOnDis
     let Some(contents) = contents(file, &mut findings) else { return Part::Broken(findings) };
     let finding = match contents.crls.len() {
         0 => unparsable(&path, "it holds no certificate revocation list"),
-        found @ 1..=MAX_CRLS => match facts(&contents.crls, &path, on_disk) {
+        1..=MAX_CRLS => match facts(&contents.crls, &path, on_disk) {
             Ok(()) => return Part::Whole(contents.crls.into()),
-            Err(finding) => finding.found(format!("{found} lists")),
+            Err(finding) => finding,
         },
         found => too_many(&path, "certificate revocation lists", found, MAX_CRLS),
     };
@@ -43,21 +42,24 @@ pub(super) fn facts(
     path: &Path,
     on_disk: &mut Vec<CrlOnDisk>,
 ) -> Result<(), Finding> {
-    for (i, der) in crls.iter().enumerate() {
-        let which = |why: String| unparsable(path, format_args!("CRL {} of {}: {why}", i + 1, crls.len()));
-        let (_, crl) = CertificateRevocationList::from_der(der).map_err(|error| which(error.to_string()))?;
-        // What the validator cannot use would fail every peer that it covers.
-        webpki::BorrowedCertRevocationList::from_der(der).map_err(|error| which(error.to_string()))?;
+    for (place, der) in crls.iter().enumerate() {
+        let crl = Crl::from_der(der)
+            .map_err(|error| unparsable(path, format_args!("{} is not used: {error}", which_crl(place, crls.len()))))?;
         on_disk.push(CrlOnDisk {
             file: path.to_owned(),
-            issuer: Name::of(crl.issuer()),
-            number: crl.crl_number().map(ToString::to_string),
-            this_update: system_time(crl.last_update()),
-            next_update: crl.next_update().map(system_time),
-            revoked: crl.iter_revoked_certificates().count(),
+            issuer: Name::from_der(crl.issuer()),
+            number: crl.number().map(decimal),
+            this_update: crl.this_update(),
+            next_update: crl.next_update(),
+            revoked: crl.revoked(),
         });
     }
     Ok(())
+}
+
+/// Which list of a file it is, counted from nought, in words.
+pub(crate) fn which_crl(place: usize, count: usize) -> String {
+    if count == 1 { "the CRL".to_owned() } else { format!("CRL {} of {count}", place + 1) }
 }
 
 /// A list that should have been there and is gone.

@@ -8,7 +8,8 @@ use webpki::anchor_from_trusted_cert;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{X509Certificate, X509Version};
 
-use super::error::{UnusableAnchor, unix_time};
+use super::error::{PathError, UnusableAnchor, unix_time};
+use super::{keys, words};
 use crate::certificate::{parse, system_time};
 use crate::digest::Digest;
 
@@ -24,6 +25,8 @@ pub(super) struct Anchors {
     pinned: Vec<(CertificateDer<'static>, TrustAnchor<'static>)>,
     /// Those that take no part.
     pub(super) unusable: Vec<(Digest, UnusableAnchor)>,
+    /// The subjects of `unusable`, in the same order.
+    unusable_subjects: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Copy)]
@@ -43,23 +46,46 @@ impl Anchors {
     pub(super) fn new(certificates: &[CertificateDer<'static>]) -> Self {
         let mut issuing = Vec::with_capacity(certificates.len());
         let mut pinned = Vec::new();
-        let mut unusable = Vec::new();
+        let (mut unusable, mut unusable_subjects) = (Vec::new(), Vec::new());
         for certificate in certificates {
             match prepare(certificate) {
                 Ok((Part::Issues, validity, anchor)) => issuing.push((validity, anchor)),
                 Ok((Part::VouchesForItself, _, anchor)) => pinned.push((certificate.clone(), anchor)),
-                Err(reason) => unusable.push((Digest::fingerprint(certificate), reason)),
+                Err(reason) => {
+                    unusable.push((Digest::fingerprint(certificate), reason));
+                    let subject = parse(certificate).map(|parsed| parsed.subject().as_raw().to_vec());
+                    unusable_subjects.push(subject.unwrap_or_default());
+                }
             }
         }
         issuing.sort_by_key(|(validity, _)| validity.not_after);
         let (validity, issuing): (Vec<Validity>, Vec<_>) = issuing.into_iter().unzip();
         let latest_not_before =
             validity.iter().map(|v| v.not_before).max().unwrap_or(UnixTime::since_unix_epoch(Duration::ZERO));
-        Self { issuing, validity, latest_not_before, pinned, unusable }
+        Self { issuing, validity, latest_not_before, pinned, unusable, unusable_subjects }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.issuing.is_empty() && self.pinned.is_empty()
+    }
+
+    /// Why none of them can be used.
+    pub(super) fn none_usable(&self) -> PathError {
+        match self.unusable.first() {
+            Some((_, reason)) => PathError::NoUsableAnchor { first: reason.clone() },
+            None => PathError::NoAnchor,
+        }
+    }
+
+    /// Those that take no part, with their subjects.
+    pub(super) fn unusable_with_subjects(&self) -> impl Iterator<Item = (&Vec<u8>, &UnusableAnchor)> {
+        self.unusable_subjects.iter().zip(self.unusable.iter().map(|(_, reason)| reason))
+    }
+
+    /// The name constraints of the issuing anchors with one of these subjects, both without their headers.
+    pub(super) fn constraints<'a>(&'a self, subjects: &'a [&[u8]]) -> impl Iterator<Item = &'a [u8]> {
+        let named = self.issuing.iter().filter(|anchor| subjects.contains(&anchor.subject.as_ref()));
+        named.filter_map(|anchor| anchor.name_constraints.as_ref().map(AsRef::as_ref))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -122,6 +148,9 @@ fn prepare(der: &CertificateDer<'static>) -> Result<(Part, Validity, TrustAnchor
     if certificate.subject().iter().next().is_none() {
         return Err(UnusableAnchor::EmptySubject);
     }
+    if let Some(key) = keys::unsupported(certificate.public_key()) {
+        return Err(UnusableAnchor::Key(key));
+    }
     let part = if may_issue(&certificate)? {
         Part::Issues
     } else if certificate.subject().as_raw() == certificate.issuer().as_raw() {
@@ -129,7 +158,8 @@ fn prepare(der: &CertificateDer<'static>) -> Result<(Part, Validity, TrustAnchor
     } else {
         return Err(UnusableAnchor::NotCa);
     };
-    let anchor = anchor_from_trusted_cert(der).map_err(|error| UnusableAnchor::Malformed(error.to_string()))?;
+    let anchor =
+        anchor_from_trusted_cert(der).map_err(|error| UnusableAnchor::Malformed(words::of(&error).to_owned()))?;
     let validity = Validity {
         not_before: unix_time(system_time(certificate.validity().not_before)),
         not_after: unix_time(system_time(certificate.validity().not_after)),

@@ -14,6 +14,18 @@ pub enum PathError {
     /// The bundle has no anchor that can be used.
     #[error("the bundle holds no usable trust anchor")]
     NoAnchor,
+    /// No certificate of the bundle can be used as an anchor.
+    #[error("no certificate of the bundle can be used as an anchor; of the first, {first}")]
+    NoUsableAnchor {
+        /// Why the first of them cannot.
+        first: UnusableAnchor,
+    },
+    /// The path leads to a certificate of the bundle that cannot be used as an anchor, and to no other.
+    #[error("the path ends in a certificate of the bundle that cannot be used as an anchor: {reason}")]
+    IssuerUnusable {
+        /// Why it cannot.
+        reason: UnusableAnchor,
+    },
     /// A certificate of the path cannot be parsed, or breaks RFC 5280's rules for its structure.
     #[error("a certificate of the path is malformed: {}", words::of(.0))]
     Malformed(webpki::Error),
@@ -109,8 +121,8 @@ pub enum PathError {
     #[error("a certificate of the path is revoked")]
     Revoked,
     /// A CRL of the bundle that covers the path cannot be used.
-    #[error("a CRL that covers the path cannot be used: {}", words::of(.0))]
-    Crl(webpki::Error),
+    #[error("a CRL that covers the path {0}, and peers are to be refused then")]
+    Crl(CrlProblem),
     /// The certificates need more work to validate than is spent on one path.
     #[error("the certificates need more work to validate than is spent on one path")]
     TooComplex,
@@ -125,6 +137,8 @@ impl PathError {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::NoAnchor => "no-anchor",
+            Self::NoUsableAnchor { .. } => "no-usable-anchor",
+            Self::IssuerUnusable { .. } => "issuer-unusable",
             Self::Malformed(_) => "malformed",
             Self::Expired { .. } => "expired",
             Self::NotYetValid { .. } => "not-yet-valid",
@@ -187,15 +201,6 @@ impl PathError {
             E::MaximumSignatureChecksExceeded
             | E::MaximumPathBuildCallsExceeded
             | E::MaximumNameConstraintComparisonsExceeded => Self::TooComplex,
-            E::CrlExpired { .. }
-            | E::InvalidCrlNumber
-            | E::InvalidCrlSignatureForPublicKey
-            | E::IssuerNotCrlSigner
-            | E::UnknownRevocationStatus
-            | E::UnsupportedCrlSignatureAlgorithm
-            | E::UnsupportedCrlSignatureAlgorithmContext(_)
-            | E::UnsupportedCrlSignatureAlgorithmForPublicKey
-            | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => Self::Crl(error),
             E::BadDer
             | E::BadDerTime
             | E::EmptyEkuExtension
@@ -214,6 +219,21 @@ impl PathError {
     }
 }
 
+/// Why a path is refused for a CRL that does not revoke it, where [`StaleCrls::Reject`](super::StaleCrls::Reject) asks for that.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CrlProblem {
+    /// It was to be replaced by now (RFC 5280 §5.1.2.5).
+    #[error("was to be replaced at {}", rfc3339(*.next_update))]
+    Stale {
+        /// By when the next one was promised.
+        next_update: SystemTime,
+    },
+    /// It is damaged, or its signature cannot be verified.
+    #[error("cannot be used")]
+    Unusable,
+}
+
 /// Why a certificate of a bundle vouches for nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -227,6 +247,9 @@ pub enum UnusableAnchor {
     /// It has no subject, so that nothing can name it as its issuer (RFC 5280 §4.1.2.6).
     #[error("its subject is empty")]
     EmptySubject,
+    /// No signature by its key is accepted: it is too short, or of an unusual kind.
+    #[error("its key is {0}, which is not accepted")]
+    Key(String),
     /// It is no CA certificate and not self-signed: it may not issue, and no path leads to it.
     #[error("it is no CA certificate")]
     NotCa,

@@ -1,0 +1,59 @@
+//! What webpki does not tell of a certificate's extensions. A lean pass over them: this runs in every handshake.
+
+use const_oid::ObjectIdentifier;
+use der::asn1::{AnyRef, BitStringRef, OctetStringRef};
+use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+
+const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
+const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
+
+/// The extensions that matter beyond what webpki looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Extensions {
+    pub(super) key_usage: Option<KeyUsage>,
+    pub(super) constrains_names: bool,
+}
+
+/// RFC 5280 §4.2.1.3: the first octet of the bit string, whose bits are counted from the highest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeyUsage(u8);
+
+impl KeyUsage {
+    pub(super) fn signs_certificates(self) -> bool {
+        self.0 & 0b0000_0100 != 0
+    }
+
+    pub(super) fn signs_crls(self) -> bool {
+        self.0 & 0b0000_0010 != 0
+    }
+}
+
+impl Extensions {
+    /// Of a DER certificate that webpki has accepted.
+    pub(super) fn of(certificate: &[u8]) -> der::Result<Self> {
+        let mut found = Self::default();
+        let mut certificate = SliceReader::new(AnyRef::from_der(certificate)?.value())?;
+        let mut fields = SliceReader::new(AnyRef::decode(&mut certificate)?.value())?;
+        while !fields.is_finished() {
+            let field = AnyRef::decode(&mut fields)?;
+            if field.tag() != (Tag::ContextSpecific { constructed: true, number: TagNumber(3) }) {
+                continue;
+            }
+            let mut extensions = SliceReader::new(AnyRef::from_der(field.value())?.value())?;
+            while !extensions.is_finished() {
+                let mut extension = SliceReader::new(AnyRef::decode(&mut extensions)?.value())?;
+                match ObjectIdentifier::decode(&mut extension)? {
+                    NAME_CONSTRAINTS => found.constrains_names = true,
+                    KEY_USAGE => {
+                        Option::<bool>::decode(&mut extension)?;
+                        let value = <&OctetStringRef>::decode(&mut extension)?;
+                        let bits = BitStringRef::from_der(value.as_bytes())?;
+                        found.key_usage = Some(KeyUsage(bits.raw_bytes().first().copied().unwrap_or_default()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+}

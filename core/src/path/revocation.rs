@@ -1,0 +1,216 @@
+//! Whom the CRLs of a bundle revoke (RFC 5280 §6.3).
+//!
+//! A list speaks for the key that signed it. For anchors that is established once, when the validator is built; for an intermediate,
+//! which only the peer shows, when a path over it is first validated, and then it is known. A list that cannot be used, or by
+//! another key of its issuer's name (a CA that was renewed under a new key), fails nobody: to refuse everybody under a CA for
+//! a bad file would be an outage. Where stale lists are to be rejected nobody passes for want of a list either.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use webpki::{Cert, VerifiedPath, spki_for_anchor};
+use x509_parser::prelude::X509Certificate;
+
+use super::StaleCrls;
+use super::error::CrlProblem;
+use super::extensions::{Extensions, KeyUsage};
+use crate::bundle::Bundle;
+use crate::certificate::parse;
+use crate::crl::{Crl, NormalName, Scope, Signature};
+
+/// How many signatures of lists that turn out to be by another key are verified for one path: a peer chooses what it shows, and a list may
+/// be a megabyte long.
+const MOST_FOREIGN_LISTS: usize = 8;
+
+/// The lists of a bundle.
+#[derive(Default)]
+pub(super) struct Revocation {
+    /// Of each issuer, the newest first.
+    by_issuer: HashMap<NormalName, Vec<List>>,
+    /// When each list is to be replaced, the soonest first.
+    next_updates: Vec<SystemTime>,
+    /// The keys of anchors that may not sign lists, as DER.
+    silent: Vec<Vec<u8>>,
+    /// Some list cannot be read: nobody knows whom it revokes.
+    has_unreadable: bool,
+}
+
+struct List {
+    crl: Crl,
+    /// The keys of anchors that signed it, as DER.
+    signers: Vec<Vec<u8>>,
+    /// The key of the intermediate that turned out to have signed it.
+    learned: OnceLock<Vec<u8>>,
+}
+
+/// How much is still spent on lists for one path.
+pub(super) struct Budget(Cell<usize>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Cell::new(MOST_FOREIGN_LISTS))
+    }
+}
+
+/// Why a path is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refused {
+    Revoked,
+    Crl(CrlProblem),
+    TooComplex,
+}
+
+impl Revocation {
+    pub(super) fn new(bundle: &Bundle) -> Self {
+        let mut revocation = Self::default();
+        if bundle.crls().is_empty() {
+            return revocation;
+        }
+        let anchors: Vec<X509Certificate<'_>> =
+            bundle.anchors().iter().filter_map(|anchor| parse(anchor).ok()).collect();
+        let mut keys: HashMap<NormalName, Vec<&[u8]>> = HashMap::new();
+        for anchor in &anchors {
+            let key = anchor.public_key().raw;
+            if anchor.key_usage().ok().flatten().is_none_or(|usage| usage.value.crl_sign()) {
+                keys.entry(NormalName::of_sequence(anchor.subject().as_raw())).or_default().push(key);
+            } else {
+                revocation.silent.push(key.to_vec());
+            }
+        }
+        // One key may be in two certificates.
+        revocation.silent.retain(|key| !keys.values().flatten().any(|signing| signing == key));
+        for der in bundle.crls() {
+            let Ok(crl) = Crl::from_der(der) else {
+                revocation.has_unreadable = true;
+                continue;
+            };
+            let named = keys.get(crl.normal_issuer()).map_or(&[][..], Vec::as_slice);
+            let signers = named.iter().filter(|key| crl.signature_by(key) == Signature::Valid);
+            let signers = signers.map(|key| key.to_vec()).collect();
+            revocation.next_updates.extend(crl.next_update());
+            let lists = revocation.by_issuer.entry(crl.normal_issuer().clone()).or_default();
+            lists.push(List { crl, signers, learned: OnceLock::new() });
+        }
+        revocation.next_updates.sort();
+        revocation.by_issuer.values_mut().for_each(|lists| lists.sort_by(|a, b| b.crl.age(&a.crl)));
+        revocation
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_issuer.values().map(Vec::len).sum()
+    }
+
+    /// The next instant at which a list is stale.
+    pub(super) fn stale_after(&self, now: SystemTime) -> Option<SystemTime> {
+        let after = self.next_updates.partition_point(|next_update| *next_update <= now);
+        self.next_updates.get(after).copied()
+    }
+
+    /// Holds every certificate of a path, whose signatures are verified, against the lists of its issuer.
+    pub(super) fn check(
+        &self,
+        path: &VerifiedPath<'_>,
+        stale: StaleCrls,
+        now: SystemTime,
+        budget: &Budget,
+    ) -> Result<(), Refused> {
+        if self.has_unreadable && stale == StaleCrls::Reject {
+            return Err(Refused::Crl(CrlProblem::Unusable));
+        }
+        let anchor = || {
+            let key = spki_for_anchor(path.anchor());
+            let may_sign = !self.silent.iter().any(|silent| *silent == key.as_ref());
+            (key, may_sign)
+        };
+        let mut certificate: &Cert<'_> = path.end_entity();
+        let mut is_authority = false;
+        for issuer in path.intermediate_certificates() {
+            let key = || (issuer.subject_public_key_info(), may_sign_crls(issuer));
+            self.check_one(certificate, is_authority, key, stale, now, budget)?;
+            (certificate, is_authority) = (issuer, true);
+        }
+        self.check_one(certificate, is_authority, anchor, stale, now, budget)
+    }
+
+    fn check_one<K: AsRef<[u8]>>(
+        &self,
+        certificate: &Cert<'_>,
+        is_authority: bool,
+        issuer: impl FnOnce() -> (K, bool),
+        stale: StaleCrls,
+        now: SystemTime,
+        budget: &Budget,
+    ) -> Result<(), Refused> {
+        let Some(lists) = self.by_issuer.get(&NormalName::of(certificate.issuer())) else { return Ok(()) };
+        let (key, may_sign) = issuer();
+        let mut seen: Vec<&Scope> = Vec::with_capacity(1);
+        for list in lists.iter().filter(|list| list.crl.covers(is_authority)) {
+            if seen.contains(&list.crl.scope()) {
+                continue;
+            }
+            if !may_sign || !list.is_by(key.as_ref(), budget)? {
+                if stale == StaleCrls::Reject && !list.is_of_another_key(key.as_ref()) {
+                    return Err(Refused::Crl(CrlProblem::Unusable));
+                }
+                continue;
+            }
+            seen.push(list.crl.scope());
+            if let (StaleCrls::Reject, Some(next_update)) = (stale, list.crl.next_update())
+                && next_update <= now
+            {
+                return Err(Refused::Crl(CrlProblem::Stale { next_update }));
+            }
+            if list.crl.revokes(certificate.serial()) {
+                return Err(Refused::Revoked);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl List {
+    /// Whether the key signed it. Whoever shows one key after the other runs out of budget, and is refused.
+    fn is_by(&self, key: &[u8], budget: &Budget) -> Result<bool, Refused> {
+        if self.signers.iter().any(|signer| signer == key) {
+            return Ok(true);
+        }
+        if !self.signers.is_empty() {
+            return Ok(false);
+        }
+        if let Some(learned) = self.learned.get() {
+            return Ok(learned == key);
+        }
+        match self.crl.signature_by(key) {
+            Signature::Valid => {
+                // Another handshake may have been first, with the same.
+                let _ = self.learned.set(key.to_vec());
+                Ok(true)
+            }
+            Signature::Unsupported { .. } => Ok(false),
+            Signature::Invalid => {
+                let left = budget.0.get().checked_sub(1).ok_or(Refused::TooComplex)?;
+                budget.0.set(left);
+                Ok(false)
+            }
+        }
+    }
+
+    fn is_of_another_key(&self, key: &[u8]) -> bool {
+        let known = self.signers.iter().chain(self.learned.get());
+        known.clone().next().is_some() && known.into_iter().all(|signer| signer != key)
+    }
+}
+
+/// RFC 5280 §4.2.1.3.
+fn may_sign_crls(issuer: &Cert<'_>) -> bool {
+    Extensions::of(&issuer.der()).is_ok_and(|extensions| extensions.key_usage.is_none_or(KeyUsage::signs_crls))
+}
+
+impl fmt::Debug for Revocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocation").field("lists", &self.len()).finish_non_exhaustive()
+    }
+}

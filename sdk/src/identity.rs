@@ -26,7 +26,8 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use evercert_core::path::StaleCrls;
+use evercert_core::path::PathPolicy;
+pub use evercert_core::path::{SigningLeaves, StaleCrls};
 
 pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError};
 pub(crate) use clock::CLOCK_CHECK;
@@ -213,7 +214,7 @@ struct Shared {
     state: watch::Sender<State>,
     consumers: Mutex<Vec<Attached>>,
     expiry: ExpiryPolicy,
-    stale_crls: StaleCrls,
+    path_policy: PathPolicy,
     tally: Arc<Tally>,
     /// Whether a rustls config of the user's own may use the identity: its connections are in no tally.
     untallied: AtomicBool,

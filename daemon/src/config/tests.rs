@@ -202,7 +202,9 @@ fn an_identity_says_who_is_revoked_whom_it_trusts_besides_and_for_how_long() {
         ("path = \"/x\"", "[OfCredential(\"/x/ca.crl\")]"),
         ("path = \"/x/a.pem\"", "[OfCredential(\"/x/ca.crl\")]"),
         ("path = \"/x\"\ncrls = []", "[]"),
-        ("path = \"/x\"\ncrls = [\"a.crl\", \"/y/b\"]", "[OfCredential(\"/x/a.crl\"), Dedicated(\"/y/b\")]"),
+        ("path = \"/x\"\ncrls = [\"/y/b\"]", "[Dedicated(\"/y/b\"), OfCredential(\"/x/ca.crl\")]"),
+        ("path = \"/x\"\ncrls = [\"/x/ca.crl\"]", "[Dedicated(\"/x/ca.crl\")]"),
+        ("path = \"/x\"\ncrls = [\"ca.crl\", \"/y/b\"]", "[OfCredential(\"/x/ca.crl\"), Dedicated(\"/y/b\")]"),
         ("bundle = \"/x/ca.crt\"", "[]"),
         ("bundle = \"/x/ca.crt\"\ncrls = [\"/x/ca.crl\"]", "[Dedicated(\"/x/ca.crl\")]"),
     ] {

@@ -17,15 +17,11 @@ const TRUST_DOMAIN: usize = 255;
 /// What a SPIFFE ID begins with.
 const SCHEME: &str = "spiffe://";
 
-/// The certificate revocation lists: those that are named, else a `ca.crl` beside the credential.
+/// The certificate revocation lists: those that are named, and a `ca.crl` beside the credential; an empty list names none at all.
 pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFile>, Spanned<Problem>> {
     let directory = entry.path.as_ref().and(files.credential.as_ref()).and_then(|files| files.chain().parent());
-    let Some(written) = &entry.crls else {
-        return Ok(directory
-            .map(|directory| CrlFile::OfCredential(directory.join(file_name::CRL)))
-            .into_iter()
-            .collect());
-    };
+    let beside = directory.map(|directory| CrlFile::OfCredential(directory.join(file_name::CRL)));
+    let Some(written) = &entry.crls else { return Ok(beside.into_iter().collect()) };
     let mut crls: Vec<CrlFile> = Vec::new();
     for value in written {
         if files.bundle.is_none() {
@@ -37,6 +33,8 @@ pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFil
         }
         crls.push(crl);
     }
+    let unnamed = beside.filter(|beside| !crls.is_empty() && crls.iter().all(|crl| crl.path() != beside.path()));
+    crls.extend(unnamed);
     Ok(crls)
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evercert_core::path::StaleCrls;
+use evercert_core::path::{PathPolicy, SigningLeaves, StaleCrls};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -30,7 +30,7 @@ pub struct IdentityBuilder {
     open: Open,
     timeout: Duration,
     expiry: ExpiryPolicy,
-    stale_crls: StaleCrls,
+    path_policy: PathPolicy,
 }
 
 impl IdentityBuilder {
@@ -40,7 +40,7 @@ impl IdentityBuilder {
             open: Box::new(open),
             timeout: START_TIMEOUT,
             expiry: ExpiryPolicy::default(),
-            stale_crls: StaleCrls::default(),
+            path_policy: PathPolicy::default(),
         }
     }
 
@@ -59,7 +59,14 @@ impl IdentityBuilder {
     /// What becomes of peers whose issuer's CRL should have been replaced by a newer one; [`StaleCrls::Accept`] unless set. It holds
     /// for handshakes and for connections that exist.
     pub fn stale_crls(mut self, answer: StaleCrls) -> Self {
-        self.stale_crls = answer;
+        self.path_policy.stale_crls = answer;
+        self
+    }
+
+    /// What becomes of peers whose leaf may sign certificates or CRLs by its key usage, or constrains names; [`SigningLeaves::Accept`]
+    /// unless set. It holds for handshakes and for connections that exist.
+    pub fn signing_leaves(mut self, answer: SigningLeaves) -> Self {
+        self.path_policy.signing_leaves = answer;
         self
     }
 
@@ -105,7 +112,7 @@ impl IdentityBuilder {
             state: sender,
             consumers: Mutex::default(),
             expiry: self.expiry,
-            stale_crls: self.stale_crls,
+            path_policy: self.path_policy,
             tally: Arc::default(),
             untallied: AtomicBool::new(false),
         });

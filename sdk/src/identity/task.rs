@@ -132,7 +132,7 @@ impl Shared {
 
     /// Loads the snapshot and puts it to use.
     fn swap(&self, snapshot: &Arc<Snapshot>, previous: Option<&Generation>) -> Result<(), Refusal> {
-        let generation = Generation::following(Arc::clone(snapshot), previous, self.stale_crls)?;
+        let generation = Generation::following(Arc::clone(snapshot), previous, self.path_policy)?;
         match generation.not_after() {
             Some(end) if self.expiry == ExpiryPolicy::FailClosed && generation.has_expired(SystemTime::now()) => {
                 Err(Refusal::Expired(end))

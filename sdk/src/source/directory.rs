@@ -28,7 +28,7 @@ pub struct DirectorySettings {
     /// Relative to the directory, as is the bundle.
     credential: Option<CredentialFiles>,
     bundle: BundleFile,
-    crl: CrlFile,
+    crls: Vec<PathBuf>,
     federated: BTreeMap<String, PathBuf>,
     expectations: Expectations,
     overlap: Duration,
@@ -47,7 +47,7 @@ impl DirectorySettings {
             name: None,
             credential: Some(CredentialFiles::Pair { chain: file_name::CHAIN.into(), key: file_name::KEY.into() }),
             bundle: BundleFile::OfCredential(file_name::BUNDLE.into()),
-            crl: CrlFile::OfCredential(file_name::CRL.into()),
+            crls: Vec::new(),
             federated: BTreeMap::new(),
             expectations: Expectations::default(),
             overlap: IdentitySpec::OVERLAP,
@@ -103,11 +103,11 @@ impl DirectorySettings {
         self
     }
 
-    /// The file with certificate revocation lists, instead of a `ca.crl` that may be missing. Nothing is served before it was there. A
-    /// relative path is relative to the directory.
+    /// A file with certificate revocation lists, besides a `ca.crl` in the directory, which may be missing. Nothing is served before this
+    /// one was there. A relative path is relative to the directory.
     #[must_use]
     pub fn crl(mut self, file: impl Into<PathBuf>) -> Self {
-        self.crl = CrlFile::Dedicated(file.into());
+        self.crls.push(file.into());
         self
     }
 
@@ -205,11 +205,11 @@ impl DirectorySettings {
             BundleFile::OfCredential(file) if credential.is_some() => BundleFile::OfCredential(directory.join(file)),
             BundleFile::OfCredential(file) | BundleFile::Dedicated(file) => BundleFile::Dedicated(directory.join(file)),
         };
-        let crls = match &self.crl {
-            CrlFile::OfCredential(file) => CrlFile::OfCredential(directory.join(file)),
-            CrlFile::Dedicated(file) => CrlFile::Dedicated(directory.join(file)),
-        };
-        let crls = vec![crls];
+        let mut crls: Vec<_> = self.crls.iter().map(|file| CrlFile::Dedicated(directory.join(file))).collect();
+        let beside = CrlFile::OfCredential(directory.join(file_name::CRL));
+        if crls.iter().all(|crl| crl.path() != beside.path()) {
+            crls.push(beside);
+        }
         let federated = self.federated.iter().map(|(domain, file)| (domain.clone(), directory.join(file))).collect();
         Ok(IdentitySpec {
             id: IdentityId::node(self.identity().parse()?),

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use evercert_core::clock::expiry;
 use evercert_core::credential::Credential;
 use evercert_core::crypto;
-use evercert_core::path::StaleCrls;
+use evercert_core::path::PathPolicy;
 use evercert_core::snapshot::Snapshot;
 use rustls::InconsistentKeys;
 use rustls::sign::CertifiedKey;
@@ -40,20 +40,20 @@ impl Generation {
     /// [`Refusal::Credential`]: the key is not in memory, of a kind the crypto provider does not know, or not the leaf's.
     /// [`Refusal::Bundle`]: no anchor of the bundle can be used.
     pub fn load(snapshot: Arc<Snapshot>) -> Result<Self, Refusal> {
-        Self::following(snapshot, None, StaleCrls::default())
+        Self::following(snapshot, None, PathPolicy::default())
     }
 
     /// Loads the snapshot that follows `previous`. Equal bundles are the same trust, so that nobody is verified again for nothing.
     pub(crate) fn following(
         snapshot: Arc<Snapshot>,
         previous: Option<&Self>,
-        stale_crls: StaleCrls,
+        path_policy: PathPolicy,
     ) -> Result<Self, Refusal> {
         let certified_key = snapshot.credential().map(|credential| certified_key(credential)).transpose()?;
         let unchanged = previous.and_then(Self::trust).filter(|trust| trust.bundles() == snapshot.bundles());
         let trust = match unchanged {
             Some(trust) => Some(Arc::clone(trust)),
-            None => Trust::load(snapshot.bundles(), stale_crls)?.map(Arc::new),
+            None => Trust::load(snapshot.bundles(), path_policy)?.map(Arc::new),
         };
         let sequence = previous.map_or(FIRST, |previous| previous.sequence + 1);
         Ok(Self { certified_key: certified_key.map(Arc::new), trust, snapshot, sequence })

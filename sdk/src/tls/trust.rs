@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use evercert_core::bundle::Bundles;
-use evercert_core::path::{PathError, PathValidator, Role, StaleCrls};
+use evercert_core::path::{PathError, PathPolicy, PathValidator, Role};
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
@@ -19,7 +19,7 @@ use crate::spiffe::SpiffeId;
 #[derive(Debug)]
 pub struct Trust {
     bundles: Bundles,
-    stale_crls: StaleCrls,
+    policy: PathPolicy,
     own: Option<PathValidator>,
     federated: BTreeMap<String, PathValidator>,
 }
@@ -29,12 +29,12 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Bundle`]: no anchor of a bundle can be used, or a CRL cannot be parsed.
-    pub fn load(bundles: &Bundles, stale_crls: StaleCrls) -> Result<Option<Self>, Refusal> {
+    /// [`Refusal::Bundle`]: no anchor of a bundle can be used.
+    pub fn load(bundles: &Bundles, policy: PathPolicy) -> Result<Option<Self>, Refusal> {
         if bundles.own.is_none() && bundles.federated.is_empty() {
             return Ok(None);
         }
-        let load = |bundle| PathValidator::new(bundle).map(|validator| validator.with_stale_crls(stale_crls));
+        let load = |bundle| PathValidator::new(bundle).map(|validator| validator.with_policy(policy));
         let own = bundles.own.as_deref().map(load).transpose();
         let own = own.map_err(|error| Refusal::Bundle(error.to_string()))?;
         let federated = bundles.federated.iter().map(|(domain, bundle)| {
@@ -42,7 +42,7 @@ impl Trust {
             let refused = |error| Refusal::Bundle(format!("of the federated trust domain {domain}: {error}"));
             validator.map(|validator| (domain.clone(), validator)).map_err(refused)
         });
-        Ok(Some(Self { bundles: bundles.clone(), stale_crls, own, federated: federated.collect::<Result<_, _>>()? }))
+        Ok(Some(Self { bundles: bundles.clone(), policy, own, federated: federated.collect::<Result<_, _>>()? }))
     }
 
     /// What it was loaded from.
@@ -53,7 +53,7 @@ impl Trust {
 
     /// The same, loaded again. Whoever tells by its address whether a peer was held against it will do so once more.
     pub(super) fn again(&self) -> Result<Option<Self>, Refusal> {
-        Self::load(&self.bundles, self.stale_crls)
+        Self::load(&self.bundles, self.policy)
     }
 
     /// The next instant at which time alone changes who is trusted.
@@ -124,7 +124,8 @@ mod tests {
     fn a_partners_ca_vouches_for_the_partners_trust_domain_alone_and_nobody_elses_for_it() {
         let (own, partner) = (Authority::new("own"), Authority::new("partner"));
         let federated = BTreeMap::from([("partner.example.org".to_owned(), bundle(&partner))]);
-        let trust = Trust::load(&Bundles { own: Some(bundle(&own)), federated }, StaleCrls::Accept).unwrap().unwrap();
+        let trust =
+            Trust::load(&Bundles { own: Some(bundle(&own)), federated }, PathPolicy::default()).unwrap().unwrap();
         let of = |uri: &str| Leaf::for_dns("a.example.org").uri(uri);
         assert!(trusts(&trust, &own, Leaf::for_dns("a.example.org")));
         assert!(trusts(&trust, &own, of("spiffe://example.org/a")));
@@ -140,13 +141,13 @@ mod tests {
     fn federated_bundles_alone_trust_nobody_else() {
         let partner = Authority::new("partner");
         let federated = BTreeMap::from([("partner.example.org".to_owned(), bundle(&partner))]);
-        let trust = Trust::load(&Bundles { own: None, federated }, StaleCrls::Accept).unwrap().unwrap();
+        let trust = Trust::load(&Bundles { own: None, federated }, PathPolicy::default()).unwrap().unwrap();
         assert!(trusts(&trust, &partner, Leaf::for_dns("a.example.org").uri("spiffe://partner.example.org/a")));
         assert!(!trusts(&trust, &partner, Leaf::for_dns("a.example.org")));
     }
 
     #[test]
     fn no_bundle_is_no_trust() {
-        assert!(Trust::load(&Bundles::default(), StaleCrls::Accept).unwrap().is_none());
+        assert!(Trust::load(&Bundles::default(), PathPolicy::default()).unwrap().is_none());
     }
 }

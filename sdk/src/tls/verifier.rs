@@ -213,7 +213,9 @@ fn rejection(error: PathError) -> rustls::Error {
         PathError::AnchorNotValid { now, not_before, .. } => {
             CertificateError::NotValidYetContext { time: unix_time(now), not_before: unix_time(not_before) }
         }
-        PathError::NoAnchor | PathError::UnknownIssuer => CertificateError::UnknownIssuer,
+        PathError::NoAnchor | PathError::NoUsableAnchor { .. } | PathError::UnknownIssuer => {
+            CertificateError::UnknownIssuer
+        }
         PathError::BadSignature => CertificateError::BadSignature,
         PathError::ExtendedKeyUsage { role, found } => {
             let required = match role {

@@ -2,7 +2,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use evercert_core::bundle::{Bundle, Bundles};
-use evercert_core::path::{Role, StaleCrls};
+use evercert_core::path::{PathPolicy, Role};
 use evercert_core::snapshot::Snapshot;
 use evercert_fixtures::Authority;
 use rustls_pki_types::CertificateDer;
@@ -15,12 +15,13 @@ struct Generations(Arc<Generation>);
 
 impl Generations {
     fn new(trusted: &[&Authority]) -> Self {
-        Self(Arc::new(Generation::following(snapshot(1, trusted), None, StaleCrls::Accept).unwrap()))
+        Self(Arc::new(Generation::following(snapshot(1, trusted), None, PathPolicy::default()).unwrap()))
     }
 
     fn next(&mut self, trusted: &[&Authority]) -> Arc<Generation> {
         let number = self.0.sequence() + 1;
-        self.0 = Arc::new(Generation::following(snapshot(number, trusted), Some(&self.0), StaleCrls::Accept).unwrap());
+        self.0 =
+            Arc::new(Generation::following(snapshot(number, trusted), Some(&self.0), PathPolicy::default()).unwrap());
         Arc::clone(&self.0)
     }
 }

@@ -125,7 +125,7 @@ impl PathValidator {
         now: SystemTime,
     ) -> Result<(), PathError> {
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| PathError::of(error, role))?;
-        let path = Path::new(&end_entity, intermediates, role, now);
+        let path = Path::new(&end_entity, intermediates, role, now, self.revocation.budget());
         if let Err(error) = self.reach(&path, &self.anchors.valid_at(path.now)) {
             match self.anchors.pinned(leaf) {
                 Some(anchor) => self.reach(&path, std::slice::from_ref(anchor)).map(|_| ())?,
@@ -223,8 +223,9 @@ impl<'p> Path<'p> {
         intermediates: &'p [CertificateDer<'p>],
         role: Option<Role>,
         now: SystemTime,
+        lists: revocation::Budget,
     ) -> Self {
-        let (steps, lists) = (Cell::new(MOST_STEPS), revocation::Budget::default());
+        let steps = Cell::new(MOST_STEPS);
         Self { leaf, intermediates, role, now: unix_time(now), steps, lists, refused: RefCell::default() }
     }
 }

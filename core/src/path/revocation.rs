@@ -21,9 +21,9 @@ use crate::bundle::Bundle;
 use crate::certificate::parse;
 use crate::crl::{Crl, NormalName, Scope, Signature};
 
-/// How many signatures of lists that turn out to be by another key are verified for one path: a peer chooses what it shows, and a list may
-/// be a megabyte long.
-const MOST_FOREIGN_LISTS: usize = 8;
+/// How many more signatures of lists that turn out to be by another key are verified for one peer than there are lists: one path takes no
+/// more than there are, but a peer may show several, and a list may be a megabyte long.
+const SPARE_SIGNATURES: usize = 8;
 
 /// The lists of a bundle.
 #[derive(Default)]
@@ -46,14 +46,8 @@ struct List {
     learned: OnceLock<Vec<u8>>,
 }
 
-/// How much is still spent on lists for one path.
+/// How many signatures that turn out to be by another key are still verified for one peer.
 pub(super) struct Budget(Cell<usize>);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(Cell::new(MOST_FOREIGN_LISTS))
-    }
-}
 
 /// Why a path is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +95,11 @@ impl Revocation {
 
     pub(super) fn len(&self) -> usize {
         self.by_issuer.values().map(Vec::len).sum()
+    }
+
+    /// What may be spent on one peer.
+    pub(super) fn budget(&self) -> Budget {
+        Budget(Cell::new(self.len() + SPARE_SIGNATURES))
     }
 
     /// The next instant at which a list is stale.
@@ -214,3 +213,6 @@ impl fmt::Debug for Revocation {
         f.debug_struct("Revocation").field("lists", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use rcgen::{
 };
 
 use super::*;
+use crate::test_pki::crl::element;
 use crate::test_pki::{DAY, Entity, HOUR, bundle, common_name, key, now, self_signed};
 
 fn validate(anchors: &[&Entity], leaf: &Entity, intermediates: &[&Entity]) -> Result<(), PathError> {
@@ -176,6 +177,83 @@ fn name_constraints_bind_the_leaf() {
     let strict = PathValidator::new(&bundle(&[&plain])).unwrap().with_policy(policy);
     let refused = strict.validate(&leaf.der(), &[], Role::Server, now());
     assert_eq!(refused, Err(PathError::LeafConstrainsNames));
+}
+
+#[test]
+fn a_constraint_of_a_kind_that_is_not_compared_is_told_from_one_that_is_broken() {
+    let root = Entity::root("root");
+    let constrained = |kind: u8, base: &'static [u8], dns: Option<&str>| {
+        root.sub_ca("constrained", |ca| {
+            let subtree = |tag, base: &[u8]| element(0x30, &element(tag, base));
+            let mut subtrees = subtree(kind, base);
+            subtrees.extend(dns.into_iter().flat_map(|dns| subtree(0x82, dns.as_bytes())));
+            let content = element(0x30, &element(0xa0, &subtrees));
+            ca.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 30], content));
+        })
+    };
+    let uri = |leaf: &mut rcgen::CertificateParams| {
+        leaf.subject_alt_names.push(rcgen::SanType::URI("spiffe://example.org/x".try_into().unwrap()));
+    };
+    let refused = |sub: &Entity, leaf: Entity| validate(&[&root], &leaf, &[sub]);
+    let unsupported = |kind| Err(PathError::UnsupportedNameConstraint { kind });
+    let by_uri = constrained(0x86, b"example.org", None);
+    assert_eq!(refused(&by_uri, by_uri.leaf_with(uri)), unsupported("URIs"));
+    assert_eq!(refused(&by_uri, by_uri.leaf()), Ok(()), "a leaf without URI is not constrained");
+    let by_both = constrained(0x86, b"example.org", Some("example.org"));
+    assert_eq!(refused(&by_both, by_both.leaf_with(uri)), Err(PathError::NameConstraint), "localhost is outside");
+    let inside = constrained(0x86, b"example.org", Some("localhost"));
+    assert_eq!(refused(&inside, inside.leaf_with(uri)), unsupported("URIs"));
+    let by_directory = constrained(0xa4, &[0x30, 0], None);
+    assert_eq!(refused(&by_directory, by_directory.leaf()), unsupported("directory names"));
+    let by_mail = constrained(0x81, b"example.org", None);
+    let mail = |leaf: &mut rcgen::CertificateParams| {
+        leaf.subject_alt_names.push(rcgen::SanType::Rfc822Name("a@example.org".try_into().unwrap()));
+    };
+    assert_eq!(refused(&by_mail, by_mail.leaf_with(mail)), unsupported("e-mail addresses"));
+    let anchor = Entity::root_with("root", |ca| {
+        let content = element(0x30, &element(0xa0, &element(0x30, &element(0x86, b"example.org"))));
+        ca.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 30], content));
+    });
+    assert_eq!(validate(&[&anchor], &anchor.leaf_with(uri), &[]), unsupported("URIs"), "an anchor constrains, too");
+}
+
+#[test]
+fn an_intermediate_whose_key_usage_does_not_let_it_sign_certificates_issues_none() {
+    let root = Entity::root("root");
+    let sub = root.sub_ca("sub", |ca| ca.key_usages = vec![KeyUsagePurpose::CrlSign]);
+    let refused = validate(&[&root], &sub.leaf(), &[&sub]);
+    assert_eq!(refused, Err(PathError::IssuerMayNotSign { issuer: "CN=sub".to_owned() }));
+    let unlimited = root.sub_ca("sub", |ca| ca.key_usages.clear());
+    assert_eq!(validate(&[&root], &unlimited.leaf(), &[&unlimited]), Ok(()));
+    let again = sub.again(&root, KeyIdMethod::Sha256);
+    assert_eq!(validate(&[&root, &again], &sub.leaf(), &[&sub, &again]).unwrap_err().as_str(), "issuer-may-not-sign");
+}
+
+#[test]
+fn a_hundred_intermediates_that_name_each_other_in_a_loop_are_given_up() {
+    let (root, namesake) = (Entity::root("root"), Entity::root("root"));
+    let bundle = Bundle::new(vec![root.der(), namesake.der()], vec![namesake.crl(&[7], now() - HOUR)]);
+    let validator = PathValidator::new(&bundle).unwrap();
+    let stranger = Entity::root("loop");
+    let looping: Vec<_> = (0..100).map(|_| stranger.sub_ca("loop", |_| {}).der()).collect();
+    let leaf = stranger.leaf();
+    assert_eq!(validator.validate(&leaf.der(), &looping, Role::Client, now()), Err(PathError::TooComplex));
+    // Those that an honest peer sends beside its path are no obstacle.
+    let sub = root.sub_ca("sub", |_| {});
+    let over: Vec<_> = std::iter::once(sub.der()).chain(looping).collect();
+    assert_eq!(validator.validate(&sub.leaf().der(), &over, Role::Client, now()), Ok(()));
+}
+
+#[test]
+fn a_signature_that_is_not_accepted_is_named() {
+    let error = PathError::of(
+        webpki::Error::UnsupportedSignatureAlgorithmContext(webpki::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: vec![6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1],
+            supported_algorithms: Vec::new(),
+        }),
+        None,
+    );
+    assert_eq!(error.to_string(), "a certificate of the path is signed with SHA-1 with ECDSA, which is not accepted");
 }
 
 #[test]

@@ -162,3 +162,6 @@ fn may_sign(signer: &X509Certificate<'_>) -> bool {
 fn issuer(crl: &Crl) -> String {
     Name::from_der(crl.issuer()).text
 }
+
+#[cfg(test)]
+mod tests;

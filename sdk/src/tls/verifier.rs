@@ -179,6 +179,18 @@ impl fmt::Debug for FederatedName {
     }
 }
 
+/// Why a path does not hold, where rustls has no word for it.
+#[derive(thiserror::Error)]
+#[error(transparent)]
+struct PathRefused(PathError);
+
+/// In words too: rustls shows its causes so.
+impl fmt::Debug for PathRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 fn verify_spiffe_id(leaf: &CertificateDer<'_>, ids: &[SpiffeId]) -> Result<(), rustls::Error> {
     let id = spiffe_id(leaf).filter(|id| ids.contains(id));
     id.map(drop).ok_or_else(|| CertificateError::NotValidForName.into())
@@ -230,7 +242,7 @@ fn rejection(error: PathError) -> rustls::Error {
         PathError::CriticalExtension => CertificateError::UnhandledCriticalExtension,
         PathError::Revoked => CertificateError::Revoked,
         PathError::Crl(_) => CertificateError::UnknownRevocationStatus,
-        other => CertificateError::Other(OtherError(Arc::new(other))),
+        other => CertificateError::Other(OtherError(Arc::new(PathRefused(other)))),
     };
     error.into()
 }

@@ -12,6 +12,7 @@ use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::snapshot::Snapshot;
 use evercert_fixtures::{Authority, Issued, Leaf};
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -103,7 +104,8 @@ impl Source for Script {
 
 pub(crate) fn credential(issued: &Issued) -> Option<Arc<Credential>> {
     let key = PrivateKey::from_pkcs8(Zeroizing::new(issued.key_der.clone())).unwrap();
-    Some(Arc::new(Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap()))
+    let chain = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes()).collect::<Result<_, _>>().unwrap();
+    Some(Arc::new(Credential::new(chain, key).unwrap()))
 }
 
 pub(crate) fn bundle(authorities: &[&Authority]) -> Bundles {

@@ -3,10 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use evercert::Identity;
+use evercert::identity::SigningLeaves;
 use evercert::tls::{ClientTls, ServerVerification};
 use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::snapshot::Snapshot;
-use evercert_fixtures::{Authority, ExtendedKeyUsagePurpose, Issued, Leaf};
+use evercert_fixtures::{Authority, CustomExtension, ExtendedKeyUsagePurpose, Issued, KeyUsagePurpose, Leaf};
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig};
 use tokio::net::TcpStream;
@@ -14,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::clients::tcp;
 use super::serving::{listen, nobody_asked};
-use super::support::{Script, bundle, credential, soon};
+use super::support::{DEADLINE, Script, bundle, credential, soon};
 
 /// The outcome of a handshake for `uri_name` with a server that presents `served`.
 async fn handshake(
@@ -37,6 +39,16 @@ async fn shake_hands(
     let (listener, port) = listen().await;
     let _incoming = server.incoming_with(listener, nobody_asked());
     let client = Script::of(trusting).identity().await;
+    shake_hands_as(&client, port, verification, uri_name).await
+}
+
+/// The same, for a client that is there already.
+async fn shake_hands_as(
+    client: &Identity,
+    port: u16,
+    verification: ServerVerification,
+    uri_name: &str,
+) -> Result<(), CertificateError> {
     let config = client.client_config(&ClientTls { verification, ..ClientTls::default() }).unwrap();
     match connect(config, tcp(port).await, uri_name).await {
         Ok(()) => Ok(()),
@@ -127,4 +139,35 @@ async fn a_federated_ca_vouches_for_spiffe_ids_and_for_no_name() {
         let refused = federated(by_name).await.unwrap_err().to_string();
         assert!(refused.contains("partner.example.org") && refused.contains("SPIFFE ID"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn a_leaf_that_may_sign_is_accepted_unless_it_is_to_be_refused() {
+    let ca = Authority::new("root");
+    let usages = [KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign];
+    let served = ca.issue(Leaf::for_dns("a.example.org").key_usages(&usages));
+    let server = Script::of(Snapshot::new(1, credential(&served), Bundles::default(), None)).identity().await;
+    let (listener, port) = listen().await;
+    let _incoming = server.incoming_with(listener, nobody_asked());
+    let shake_hands = async |answer| {
+        let trusting = Script::of(Snapshot::new(1, None, bundle(&[&ca]), None));
+        let client = Identity::from_source("test", trusting).timeout(DEADLINE).signing_leaves(answer).await.unwrap();
+        shake_hands_as(&client, port, ServerVerification::Name, "a.example.org").await
+    };
+    assert_eq!(shake_hands(SigningLeaves::Accept).await, Ok(()));
+    let refused = shake_hands(SigningLeaves::Refuse).await.unwrap_err().to_string();
+    assert!(refused.contains("the leaf's key usage allows to sign certificates or CRLs"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_constraint_that_cannot_be_evaluated_is_told_in_words() {
+    let ca = Authority::new("root");
+    let sub = ca.intermediate_of(Leaf::new("sub").params(|sub| {
+        // Permits the URIs of the host example.org.
+        let content = [&[0x30, 17, 0xa0, 15, 0x30, 13, 0x86, 11], &b"example.org"[..]].concat();
+        sub.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 30], content));
+    }));
+    let served = sub.issue(Leaf::for_dns("a.example.org").uri("spiffe://example.org/a"));
+    let refused = handshake(&served, &ca, ServerVerification::Name, "a.example.org").await.unwrap_err().to_string();
+    assert!(refused.contains("constrains URIs, and constraints of that kind are not supported"), "{refused}");
 }

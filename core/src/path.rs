@@ -8,6 +8,7 @@ mod extensions;
 mod keys;
 mod policy;
 mod revocation;
+mod uris;
 pub(crate) mod words;
 
 use std::cell::{Cell, RefCell};
@@ -15,7 +16,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, VerifiedPath};
 
 pub use error::{CrlProblem, PathError, UnusableAnchor};
@@ -28,6 +29,7 @@ use anchors::Anchors;
 use error::unix_time;
 use extensions::{Extensions, KeyUsage};
 use revocation::{Refused, Revocation};
+use uris::WithoutUris;
 
 /// How many certificates are looked at as issuers while paths are built from one leaf: a peer may send a hundred that name each other in a
 /// loop. Honest chains of four certificates, each of them cross-signed, take some twenty.
@@ -126,9 +128,16 @@ impl PathValidator {
     ) -> Result<(), PathError> {
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| PathError::of(error, role))?;
         let path = Path::new(&end_entity, intermediates, role, now, self.revocation.budget());
-        if let Err(error) = self.reach(&path, &self.anchors.valid_at(path.now)) {
+        let anchors = self.anchors.valid_at(path.now);
+        let mut reached = self.reach(&path, &anchors).map(drop);
+        if reached == Err(PathError::NameConstraint)
+            && let Some(without) = WithoutUris::of(intermediates, &anchors)
+        {
+            reached = self.reach_without_uris(&path, &without);
+        }
+        if let Err(error) = reached {
             match self.anchors.pinned(leaf) {
-                Some(anchor) => self.reach(&path, std::slice::from_ref(anchor)).map(|_| ())?,
+                Some(anchor) => self.reach(&path, std::slice::from_ref(anchor)).map(drop)?,
                 None => return Err(self.explain(error, &path)),
             }
         }
@@ -163,28 +172,21 @@ impl PathValidator {
 
     /// The anchor that the path ends in.
     fn reach<'p>(&self, path: &'p Path<'p>, anchors: &'p [TrustAnchor<'p>]) -> Result<&'p TrustAnchor<'p>, PathError> {
+        path.search(self.algorithms.all, anchors, path.intermediates, &|candidate| self.judge(candidate, path))
+    }
+
+    /// Whether there is a path that keeps the constraints on URIs.
+    fn reach_without_uris(&self, path: &Path<'_>, without: &WithoutUris<'_>) -> Result<(), PathError> {
+        let restoring = without.restoring(self.algorithms.all);
+        let algorithms: Vec<_> =
+            restoring.iter().map(|algorithm| algorithm as &dyn SignatureVerificationAlgorithm).collect();
         let judge = |candidate: &VerifiedPath<'_>| {
-            self.judge(candidate, path).map_err(|refused| {
-                path.refused.borrow_mut().get_or_insert(refused);
-                // Another path may hold; whether webpki finds one or not, the reason that is told is the one noted above.
-                webpki::Error::CertRevoked
-            })
+            if !without.hold(candidate) {
+                return Err(PathError::NameConstraint);
+            }
+            self.judge(candidate, path)
         };
-        path.leaf
-            .verify_for_usage(
-                self.algorithms.all,
-                anchors,
-                path.intermediates,
-                path.now,
-                Demand(path),
-                None,
-                Some(&judge),
-            )
-            .map(|verified| verified.anchor())
-            .map_err(|error| match path.refused.take() {
-                Some(refused) => refused,
-                None => PathError::of(error, path.role),
-            })
+        path.search(&algorithms, &without.anchors, &without.intermediates, &judge).map(drop)
     }
 
     /// What webpki leaves to its callers, of a path that holds by its signatures, names and constraints.
@@ -227,6 +229,29 @@ impl<'p> Path<'p> {
     ) -> Self {
         let steps = Cell::new(MOST_STEPS);
         Self { leaf, intermediates, role, now: unix_time(now), steps, lists, refused: RefCell::default() }
+    }
+
+    /// Lets webpki search for a path that `judge` has nothing against, and gives the anchor that it ends in.
+    fn search<'s>(
+        &'s self,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+        anchors: &'s [TrustAnchor<'s>],
+        intermediates: &'s [CertificateDer<'s>],
+        judge: &dyn Fn(&VerifiedPath<'_>) -> Result<(), PathError>,
+    ) -> Result<&'s TrustAnchor<'s>, PathError> {
+        let verify = |candidate: &VerifiedPath<'_>| {
+            judge(candidate).map_err(|refused| {
+                self.refused.borrow_mut().get_or_insert(refused);
+                // Another path may hold; if none does, the reason that is told is the one noted above.
+                webpki::Error::CertRevoked
+            })
+        };
+        let found =
+            self.leaf.verify_for_usage(algorithms, anchors, intermediates, self.now, Demand(self), None, Some(&verify));
+        match found {
+            Ok(path) => Ok(path.anchor()),
+            Err(error) => Err(self.refused.take().unwrap_or_else(|| PathError::of(error, self.role))),
+        }
     }
 }
 

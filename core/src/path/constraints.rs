@@ -1,16 +1,18 @@
-//! Name constraints (RFC 5280 §4.2.1.10) of kinds that webpki does not compare: it refuses every path with a name of such a kind, and says
-//! that the name is outside. That is not known, and it is mended in another way than a name that is.
+//! Name constraints (RFC 5280 §4.2.1.10).
+//!
+//! webpki compares DNS names and IP addresses, [`uris`](super::uris) URIs. Of other kinds it refuses every path with a name of such a kind,
+//! and says that the name is outside. That is not known, and it is mended in another way than a name that is.
 
 use der::asn1::AnyRef;
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
-use x509_parser::extensions::ParsedExtension;
 use x509_parser::oid_registry::OID_X509_EXT_NAME_CONSTRAINTS;
 use x509_parser::prelude::X509Certificate;
 
 use super::PathError;
 use super::anchors::Anchors;
+use super::extensions::Extensions;
 
-/// The kinds of `GeneralName` (RFC 5280 §4.2.1.6) by the numbers of their tags, in words; `None` where webpki compares them.
+/// The kinds of `GeneralName` (RFC 5280 §4.2.1.6) by the numbers of their tags, in words; `None` where they are compared.
 const KINDS: [Option<&str>; 9] = [
     Some("other names"),
     Some("e-mail addresses"),
@@ -18,34 +20,36 @@ const KINDS: [Option<&str>; 9] = [
     Some("X.400 addresses"),
     Some("directory names"),
     Some("EDI party names"),
-    Some("URIs"),
+    None,
     None,
     Some("registered identifiers"),
 ];
 
 const DNS: u32 = 2;
 const DIRECTORY: u32 = 4;
+pub(super) const URI: u32 = 6;
 const IP: u32 = 7;
 
 /// A name of one kind: of the leaf, or a base that one is compared with.
-struct Name<'a> {
-    kind: u32,
-    value: &'a [u8],
+pub(super) struct Name<'a> {
+    pub(super) kind: u32,
+    pub(super) value: &'a [u8],
 }
 
 /// The constraints of one issuer.
-struct Constraints<'a> {
-    permitted: Vec<Name<'a>>,
-    excluded: Vec<Name<'a>>,
+pub(super) struct Constraints<'a> {
+    pub(super) permitted: Vec<Name<'a>>,
+    pub(super) excluded: Vec<Name<'a>>,
 }
 
-/// The error of a path that webpki refused for a name constraint, if no name of the leaf is outside of one that it does compare.
+/// The error of a path that was refused for a name constraint, if no name of the leaf is outside of one that is compared.
 pub(super) fn unsupported(
+    der: &[u8],
     leaf: &X509Certificate<'_>,
     issuers: &[X509Certificate<'_>],
     anchors: &Anchors,
 ) -> Option<PathError> {
-    let mut names = san(leaf).unwrap_or_default();
+    let mut names = names_of(der).unwrap_or_default();
     names.push(Name { kind: DIRECTORY, value: leaf.subject().as_raw() });
     let of_path = std::iter::once(leaf).chain(issuers);
     let named: Vec<&[u8]> = of_path.map(|certificate| content(certificate.issuer().as_raw())).collect();
@@ -56,7 +60,7 @@ pub(super) fn unsupported(
     });
     let constraints: Vec<_> =
         of_anchors.chain(of_issuers).filter_map(|constraints| Constraints::of(constraints).ok()).collect();
-    if constraints.iter().any(|constraints| constraints.is_broken_by(&names)) {
+    if constraints.iter().any(|constraints| constraints.are_broken_by(&names)) {
         return None;
     }
     let bases = constraints.iter().flat_map(|constraints| constraints.permitted.iter().chain(&constraints.excluded));
@@ -66,7 +70,7 @@ pub(super) fn unsupported(
 
 impl<'a> Constraints<'a> {
     /// Of a `NameConstraints` without its header.
-    fn of(constraints: &'a [u8]) -> der::Result<Self> {
+    pub(super) fn of(constraints: &'a [u8]) -> der::Result<Self> {
         let mut fields = SliceReader::new(constraints)?;
         let mut found = Self { permitted: Vec::new(), excluded: Vec::new() };
         while !fields.is_finished() {
@@ -84,17 +88,23 @@ impl<'a> Constraints<'a> {
         Ok(found)
     }
 
-    /// Whether a DNS name or an IP address is outside.
-    fn is_broken_by(&self, names: &[Name<'_>]) -> bool {
-        names.iter().any(|name| {
-            let mut permitted = self.permitted.iter().filter(|base| base.kind == name.kind).peekable();
-            let outside = permitted.peek().is_some() && !permitted.any(|base| base.holds(name));
-            word(name.kind).is_none() && (outside || self.excluded.iter().any(|base| base.holds(name)))
+    /// Whether a name of a kind that is compared is outside.
+    pub(super) fn are_broken_by(&self, names: &[Name<'_>]) -> bool {
+        names.iter().filter(|name| word(name.kind).is_none()).any(|name| {
+            let of_kind = |base: &&Name<'_>| base.kind == name.kind;
+            let mut permitted = self.permitted.iter().filter(of_kind).peekable();
+            let mut excluded = self.excluded.iter().filter(of_kind).peekable();
+            if name.kind == URI && host(name.value).is_none() {
+                return permitted.peek().is_some() || excluded.peek().is_some();
+            }
+            (permitted.peek().is_some() && !permitted.any(|base| base.holds(name)))
+                || excluded.any(|base| base.holds(name))
         })
     }
 }
 
 impl Name<'_> {
+    /// Whether a name is inside of this base.
     fn holds(&self, name: &Name<'_>) -> bool {
         match (self.kind, name.kind) {
             (DNS, DNS) => {
@@ -105,20 +115,40 @@ impl Name<'_> {
             }
             (IP, IP) if self.value.len() == 2 * name.value.len() => {
                 let (address, mask) = self.value.split_at(name.value.len());
-                let octets = name.value.iter().zip(address).zip(mask);
-                octets.into_iter().all(|((name, base), mask)| name & mask == base & mask)
+                let mut octets = name.value.iter().zip(address).zip(mask);
+                octets.all(|((name, base), mask)| name & mask == base & mask)
             }
+            (URI, URI) => host(name.value).is_some_and(|host| is_host_within(host, self.value)),
             _ => false,
         }
     }
 }
 
-fn san<'a>(leaf: &X509Certificate<'a>) -> Option<Vec<Name<'a>>> {
-    let extension = leaf
-        .extensions()
-        .iter()
-        .find(|extension| matches!(extension.parsed_extension(), ParsedExtension::SubjectAlternativeName(_)))?;
-    let mut names = SliceReader::new(content(extension.value)).ok()?;
+/// The host of a URI, which has to be a name: a URI without one, or with an address, is outside of every constraint.
+fn host(uri: &[u8]) -> Option<&[u8]> {
+    let authority = uri.windows(3).position(|at| at == b"://").map(|at| &uri[at + 3..])?;
+    let end = authority.iter().position(|octet| matches!(octet, b'/' | b'?' | b'#')).unwrap_or(authority.len());
+    let authority = &authority[..end];
+    let host = authority.iter().rposition(|octet| *octet == b'@').map_or(authority, |at| &authority[at + 1..]);
+    let host = host.iter().position(|octet| *octet == b':').map_or(host, |at| &host[..at]);
+    let is_name = host.iter().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_'));
+    let is_address = host.iter().all(|octet| octet.is_ascii_digit() || *octet == b'.');
+    (is_name && !is_address).then_some(host)
+}
+
+/// A base that begins with a dot stands for the hosts below it, any other for the one host.
+fn is_host_within(host: &[u8], base: &[u8]) -> bool {
+    match (base, host.len().checked_sub(base.len())) {
+        ([b'.', ..], Some(labels @ 1..)) => host[labels..].eq_ignore_ascii_case(base),
+        ([b'.', ..], _) => false,
+        _ => host.eq_ignore_ascii_case(base),
+    }
+}
+
+/// The subject alternative names of a DER certificate, none if it has no such extension.
+pub(super) fn names_of(certificate: &[u8]) -> Option<Vec<Name<'_>>> {
+    let Some(value) = Extensions::of(certificate).ok()?.subject_alt_names else { return Some(Vec::new()) };
+    let mut names = SliceReader::new(content(value)).ok()?;
     let mut found = Vec::new();
     while !names.is_finished() {
         found.extend(name(AnyRef::decode(&mut names).ok()?));
@@ -139,6 +169,39 @@ fn word(kind: u32) -> Option<&'static str> {
 }
 
 /// The content of an element; nothing of one that cannot be read.
-fn content(element: &[u8]) -> &[u8] {
+pub(super) fn content(element: &[u8]) -> &[u8] {
     AnyRef::from_der(element).map(|element| element.value()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_a_uri_is_a_name() {
+        for (uri, expected) in [
+            ("spiffe://example.org/a/b", Some("example.org")),
+            ("https://user@example.org:8443?q#f", Some("example.org")),
+            ("spiffe://example.org", Some("example.org")),
+            ("https://192.0.2.1/", None),
+            ("https://[2001:db8::1]/", None),
+            ("spiffe:///path", None),
+            ("urn:example:a", None),
+            ("", None),
+        ] {
+            assert_eq!(host(uri.as_bytes()), expected.map(str::as_bytes), "{uri}");
+        }
+        assert!(
+            !is_host_within(b"badexample.org", b"example.org") && !is_host_within(b".example.org", b".example.org")
+        );
+    }
+
+    #[test]
+    fn dns_names_and_addresses_are_compared_as_webpki_does() {
+        let holds = |kind, base: &[u8], value: &[u8]| Name { kind, value: base }.holds(&Name { kind, value });
+        assert!(holds(DNS, b"example.org", b"a.EXAMPLE.org") && holds(DNS, b"", b"a") && holds(DNS, b".a", b"b.a"));
+        assert!(!holds(DNS, b"example.org", b"badexample.org") && !holds(DNS, b"example.org", b"org"));
+        assert!(holds(IP, &[192, 0, 2, 0, 255, 255, 255, 0], &[192, 0, 2, 9]));
+        assert!(!holds(IP, &[192, 0, 2, 0, 255, 255, 255, 0], &[192, 0, 3, 9]) && !holds(IP, &[0; 8], &[0; 16]));
+    }
 }

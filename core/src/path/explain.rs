@@ -18,7 +18,9 @@ impl PathValidator {
                 let issuers = path.intermediates.iter().filter_map(|der| parse(der).ok());
                 let certificate = path.leaf.der();
                 let leaf = parse(&certificate).ok();
-                leaf.and_then(|leaf| constraints::unsupported(&leaf, &issuers.collect::<Vec<_>>(), &self.anchors))
+                leaf.and_then(|leaf| {
+                    constraints::unsupported(&certificate, &leaf, &issuers.collect::<Vec<_>>(), &self.anchors)
+                })
             }
             _ => None,
         };

@@ -4,14 +4,17 @@ use const_oid::ObjectIdentifier;
 use der::asn1::{AnyRef, BitStringRef, OctetStringRef};
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
+const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
-const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
+pub(super) const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
 
 /// The extensions that matter beyond what webpki looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Extensions {
+pub(super) struct Extensions<'a> {
     pub(super) key_usage: Option<KeyUsage>,
     pub(super) constrains_names: bool,
+    /// `GeneralNames` as DER.
+    pub(super) subject_alt_names: Option<&'a [u8]>,
 }
 
 /// RFC 5280 §4.2.1.3: the first octet of the bit string, whose bits are counted from the highest.
@@ -28,9 +31,9 @@ impl KeyUsage {
     }
 }
 
-impl Extensions {
+impl<'a> Extensions<'a> {
     /// Of a DER certificate that webpki has accepted.
-    pub(super) fn of(certificate: &[u8]) -> der::Result<Self> {
+    pub(super) fn of(certificate: &'a [u8]) -> der::Result<Self> {
         let mut found = Self::default();
         let mut certificate = SliceReader::new(AnyRef::from_der(certificate)?.value())?;
         let mut fields = SliceReader::new(AnyRef::decode(&mut certificate)?.value())?;
@@ -43,6 +46,10 @@ impl Extensions {
             while !extensions.is_finished() {
                 let mut extension = SliceReader::new(AnyRef::decode(&mut extensions)?.value())?;
                 match ObjectIdentifier::decode(&mut extension)? {
+                    SUBJECT_ALT_NAME => {
+                        Option::<bool>::decode(&mut extension)?;
+                        found.subject_alt_names = Some(<&OctetStringRef>::decode(&mut extension)?.as_bytes());
+                    }
                     NAME_CONSTRAINTS => found.constrains_names = true,
                     KEY_USAGE => {
                         Option::<bool>::decode(&mut extension)?;

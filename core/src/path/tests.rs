@@ -191,18 +191,10 @@ fn a_constraint_of_a_kind_that_is_not_compared_is_told_from_one_that_is_broken()
             ca.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 30], content));
         })
     };
-    let uri = |leaf: &mut rcgen::CertificateParams| {
-        leaf.subject_alt_names.push(rcgen::SanType::URI("spiffe://example.org/x".try_into().unwrap()));
-    };
     let refused = |sub: &Entity, leaf: Entity| validate(&[&root], &leaf, &[sub]);
     let unsupported = |kind| Err(PathError::UnsupportedNameConstraint { kind });
-    let by_uri = constrained(0x86, b"example.org", None);
-    assert_eq!(refused(&by_uri, by_uri.leaf_with(uri)), unsupported("URIs"));
-    assert_eq!(refused(&by_uri, by_uri.leaf()), Ok(()), "a leaf without URI is not constrained");
-    let by_both = constrained(0x86, b"example.org", Some("example.org"));
-    assert_eq!(refused(&by_both, by_both.leaf_with(uri)), Err(PathError::NameConstraint), "localhost is outside");
-    let inside = constrained(0x86, b"example.org", Some("localhost"));
-    assert_eq!(refused(&inside, inside.leaf_with(uri)), unsupported("URIs"));
+    let by_both = constrained(0xa4, &[0x30, 0], Some("example.org"));
+    assert_eq!(refused(&by_both, by_both.leaf()), Err(PathError::NameConstraint), "localhost is outside");
     let by_directory = constrained(0xa4, &[0x30, 0], None);
     assert_eq!(refused(&by_directory, by_directory.leaf()), unsupported("directory names"));
     let by_mail = constrained(0x81, b"example.org", None);
@@ -210,11 +202,7 @@ fn a_constraint_of_a_kind_that_is_not_compared_is_told_from_one_that_is_broken()
         leaf.subject_alt_names.push(rcgen::SanType::Rfc822Name("a@example.org".try_into().unwrap()));
     };
     assert_eq!(refused(&by_mail, by_mail.leaf_with(mail)), unsupported("e-mail addresses"));
-    let anchor = Entity::root_with("root", |ca| {
-        let content = element(0x30, &element(0xa0, &element(0x30, &element(0x86, b"example.org"))));
-        ca.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 30], content));
-    });
-    assert_eq!(validate(&[&anchor], &anchor.leaf_with(uri), &[]), unsupported("URIs"), "an anchor constrains, too");
+    assert_eq!(refused(&by_mail, by_mail.leaf()), Ok(()), "a leaf without such a name is not constrained");
 }
 
 #[test]

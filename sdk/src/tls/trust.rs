@@ -147,6 +147,20 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_cannot_be_used_is_no_reason_to_refuse_a_generation() {
+        let own = Authority::new("own");
+        let mut damaged = own.crl(&[]).der;
+        *damaged.last_mut().unwrap() ^= 1;
+        for list in [damaged, vec![0x30, 0]] {
+            let anchors = vec![own.ca_der().to_vec().into()];
+            let bundles =
+                Bundles { own: Some(Arc::new(Bundle::new(anchors, vec![list.into()]))), ..Bundles::default() };
+            let trust = Trust::load(&bundles, PathPolicy::default()).unwrap().unwrap();
+            assert!(trusts(&trust, &own, Leaf::for_dns("a.example.org")));
+        }
+    }
+
+    #[test]
     fn no_bundle_is_no_trust() {
         assert!(Trust::load(&Bundles::default(), PathPolicy::default()).unwrap().is_none());
     }

@@ -163,11 +163,14 @@ async fn a_leaf_that_may_sign_is_accepted_unless_it_is_to_be_refused() {
 async fn a_constraint_that_cannot_be_evaluated_is_told_in_words() {
     let ca = Authority::new("root");
     let sub = ca.intermediate_of(Leaf::new("sub").params(|sub| {
-        // Permits the URIs of the host example.org.
-        let content = [&[0x30, 17, 0xa0, 15, 0x30, 13, 0x86, 11], &b"example.org"[..]].concat();
+        // Permits the directory name of no attributes, which all are under.
+        let content = vec![0x30, 8, 0xa0, 6, 0x30, 4, 0xa4, 2, 0x30, 0];
         sub.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 30], content));
     }));
-    let served = sub.issue(Leaf::for_dns("a.example.org").uri("spiffe://example.org/a"));
+    let served = sub.issue_dns("a.example.org");
     let refused = handshake(&served, &ca, ServerVerification::Name, "a.example.org").await.unwrap_err().to_string();
-    assert!(refused.contains("constrains URIs, and constraints of that kind are not supported"), "{refused}");
+    assert!(
+        refused.contains("constrains directory names, and constraints of that kind are not supported"),
+        "{refused}"
+    );
 }

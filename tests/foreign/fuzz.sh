@@ -8,12 +8,20 @@ cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-mkdir "$seeds/cgroup" "$seeds/files" "$seeds/update"
+mkdir "$seeds/cgroup" "$seeds/files" "$seeds/trust" "$seeds/update"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 9999 -subj /CN=a.example.org \
     -addext subjectAltName=DNS:a.example.org -keyout "$seeds/key" -out "$seeds/crt" 2>/dev/null
 { cat "$seeds/crt"; printf '\036'; cat "$seeds/key"; printf '\036'; cat "$seeds/crt"; } >"$seeds/files/pair"
 { openssl x509 -in "$seeds/crt" -outform DER; printf '\036'; openssl ec -in "$seeds/key" -outform DER 2>/dev/null; } >"$seeds/files/der"
 openssl x509 -in "$seeds/crt" -outform DER >"$seeds/update/certificate"
+printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s/index\ncrlnumber=%s/number\ndefault_md=sha256\ndefault_crl_days=9999\ncrl_extensions=e\n[e]\nissuingDistributionPoint=critical,@p\n[p]\nfullname=URI:http://crl.example.org/x\n' \
+    "$seeds" "$seeds" >"$seeds/config"
+echo 01 >"$seeds/number"
+printf 'R\t491231235959Z\t260101000000Z,keyCompromise\t07\tunknown\t/CN=x\n' >"$seeds/index"
+openssl ca -config "$seeds/config" -keyfile "$seeds/key" -cert "$seeds/crt" -gencrl -out "$seeds/crl" 2>/dev/null
+{ cat "$seeds/crt"; printf '\036'; cat "$seeds/key"; printf '\036'; cat "$seeds/crt"; printf '\036'; cat "$seeds/crl"; } >"$seeds/files/crl"
+{ openssl x509 -in "$seeds/crt" -outform DER; printf '\036'; openssl crl -in "$seeds/crl" -outform DER; printf '\036'
+  openssl x509 -in "$seeds/crt" -outform DER; printf '\036'; openssl x509 -in "$seeds/crt" -outform DER; } >"$seeds/trust/crl"
 id=$(printf '0f1e2d3c4b5a6978%.0s' 1 2 3 4)
 uid=2c48913c-b29f-11e7-9350-020968147796
 printf '11:pids:/kubepods/burstable/pod%s/%s\n0::/\n' "$uid" "$id" >"$seeds/cgroup/groups"
@@ -23,7 +31,7 @@ printf '11:pids:/docker/%s/kubepods/pod%s/%s\n' "$id" "$uid" "$id" >"$seeds/cgro
 printf '1:name=systemd:/system.slice/payments.service\n' >"$seeds/cgroup/unit"
 
 passed=0
-for target in cgroup files update; do
+for target in cgroup files trust update; do
     cargo +nightly fuzz run --fuzz-dir fuzz "$target" "$seeds/$target" -- -max_total_time="${SECONDS_EACH:-30}" -max_len=16384 \
         -timeout=10 -verbosity=0
     passed=$((passed + 1))

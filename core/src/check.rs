@@ -14,6 +14,7 @@ mod chain;
 mod crls;
 mod finding;
 mod key;
+mod loading;
 mod names;
 mod order;
 mod renewal;
@@ -47,8 +48,9 @@ use trust::AssessedTrust;
 
 /// The families of checks that a credential has to pass, in the order in which their findings are told. To add one, write a
 /// function that reports what it finds and list it here.
-const FAMILIES: [fn(&Case<'_>, &mut Report); 10] = [
+const FAMILIES: [fn(&Case<'_>, &mut Report); 11] = [
     key::check,
+    loading::check,
     temporary::check,
     validity::check,
     authority::check,

@@ -4,7 +4,7 @@ mod anchors;
 mod crls;
 mod error;
 mod leaf;
-mod words;
+pub(crate) mod words;
 
 use std::fmt;
 use std::time::SystemTime;

@@ -1,5 +1,7 @@
 //! A PKI made at run time, for the tests of this crate.
 
+pub(crate) mod odd;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -112,6 +112,8 @@ checks! {
     MountUnresponsive = "mount-unresponsive",
     /// A file's content cannot be parsed.
     Unparsable = "unparsable",
+    /// No peer can load the chain that is to be presented.
+    Unloadable = "unloadable",
     /// The private key is not the leaf's.
     KeyMismatch = "key-mismatch",
     /// The key of the served certificate is not in memory, and no longer on disk.
@@ -148,6 +150,8 @@ checks! {
     IssuerExpiresFirst = "issuer-expires-first",
     /// One anchor of the bundle has expired.
     AnchorExpired = "anchor-expired",
+    /// An anchor forbids the path by what rustls does not look at, and other TLS stacks do.
+    AnchorConstraint = "anchor-constraint",
     /// A certificate of the bundle can be nobody's anchor.
     AnchorUnusable = "anchor-unusable",
     /// The bundle holds no certificate.

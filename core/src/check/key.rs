@@ -1,6 +1,6 @@
 //! Private key and leaf belong together (RFC 8446 §4.4.3).
 
-use super::report::Report;
+use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity, public_key};
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
@@ -15,19 +15,21 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         return;
     }
     let place = case.issuers.iter().position(|issuer| public_key(issuer) == of_key);
-    let finding = match place {
+    match place {
         Some(place) => {
             let sentence = format!(
                 "the private key belongs to certificate {} of the chain: put the leaf first, then its issuers in order",
                 place + 2
             );
-            Finding::new(Check::LeafNotFirst, Severity::Reject, sentence).in_file(files.chain())
+            let finding = Finding::new(Check::LeafNotFirst, Severity::Reject, sentence).in_file(files.chain());
+            // All else that is said is said of a certificate that is not the leaf.
+            return report.add_cause(finding.found(of_key).expected(of_leaf), Consequences::Rest);
         }
         None => {
             let sentence = "the private key is not the leaf's: write both from the same issuance (public keys are told as \
                             SHA-256 of their SubjectPublicKeyInfo)";
-            Finding::new(Check::KeyMismatch, Severity::Reject, sentence).in_file(files.key())
+            let finding = Finding::new(Check::KeyMismatch, Severity::Reject, sentence).in_file(files.key());
+            report.add(finding.found(of_key).expected(of_leaf));
         }
-    };
-    report.add(finding.found(of_key).expected(of_leaf));
+    }
 }

@@ -14,6 +14,7 @@ mod chain;
 mod crls;
 mod finding;
 mod key;
+mod lineage;
 mod loading;
 mod names;
 mod order;
@@ -122,7 +123,12 @@ enum Trust<'a> {
     /// No bundle.
     None,
     /// Anchors to chain to.
-    Anchors(&'a PathValidator),
+    Anchors {
+        /// Validates against them.
+        validator: &'a PathValidator,
+        /// What they are made of.
+        bundle: &'a Bundle,
+    },
     /// A bundle that was rejected, and no last good one: the findings about it say enough.
     Unknown,
 }
@@ -162,11 +168,20 @@ pub(crate) fn assess_beside(
         trust.take(report);
     }
     let AssessedTrust { bundle, trusted, rejects_trust, lacks_trust, mut findings, mut next_change, .. } = trust;
-    let trust = match (&bundle, &validator) {
-        (Verdict::Absent, _) => Trust::None,
-        (_, Some(validator)) => Trust::Anchors(validator),
+    let trust = match (&bundle, &validator, &own) {
+        (Verdict::Absent, ..) => Trust::None,
+        (_, Some(validator), Some(bundle)) => Trust::Anchors { validator, bundle },
         _ => Trust::Unknown,
     };
+
+    if let (Some(file), Some(validator), Part::Whole(keyed)) = (&spec.files.bundle, &validator, &material.credential) {
+        let expired =
+            |finding: &Finding| finding.check == Check::AnchorExpired && finding.file.as_deref() == Some(file.path());
+        // An anchor that has expired and that the own leaf does not need is no alarm.
+        if findings.iter().any(expired) && chain::holds_to_the_end(&keyed.credential, validator) {
+            findings.retain(|finding| !expired(finding));
+        }
+    }
 
     let credential = match (&spec.files.credential, &material.credential) {
         (None, _) | (_, Part::NotWanted | Part::Missing) => Verdict::Absent,

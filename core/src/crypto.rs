@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
 use rustls::sign::SigningKey;
+use x509_parser::prelude::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Certificate};
 
 use crate::credential::PrivateKey;
 
@@ -35,4 +36,37 @@ pub fn signing_key(key: &PrivateKey) -> Result<Arc<dyn SigningKey>, rustls::Erro
     #[cfg(not(feature = "aws-lc-rs"))]
     let load = rustls::crypto::ring::sign::any_supported_type;
     load(&key.as_der())
+}
+
+/// Whether a certificate is signed with the key of `issuer`; absent where no algorithm here goes with both, so that nobody can tell.
+pub(crate) fn is_signed_with(certificate: &X509Certificate<'_>, issuer: &SubjectPublicKeyInfo<'_>) -> Option<bool> {
+    let signature = certificate.signature_algorithm.algorithm.as_bytes();
+    let key = issuer.algorithm.algorithm.as_bytes();
+    let algorithms = provider().signature_verification_algorithms.all;
+    let mut fitting = algorithms.iter().filter(|algorithm| {
+        object_identifier(&algorithm.signature_alg_id()) == Some(signature)
+            && object_identifier(&algorithm.public_key_alg_id()) == Some(key)
+    });
+    let mut verdict = None;
+    let is_right = fitting.any(|algorithm| {
+        verdict = Some(false);
+        let (message, signature) = (certificate.tbs_certificate.as_ref(), &certificate.signature_value.data);
+        algorithm.verify_signature(&issuer.subject_public_key.data, message, signature).is_ok()
+    });
+    if is_right { Some(true) } else { verdict }
+}
+
+/// Whether certificates signed with this algorithm are accepted, whatever the key.
+pub(crate) fn accepts_signature(algorithm: &AlgorithmIdentifier<'_>) -> bool {
+    let algorithms = provider().signature_verification_algorithms.all;
+    let algorithm = Some(algorithm.algorithm.as_bytes());
+    algorithms.iter().any(|known| object_identifier(&known.signature_alg_id()) == algorithm)
+}
+
+/// The first element of an `AlgorithmIdentifier` without its header, by its content.
+fn object_identifier(algorithm: &rustls_pki_types::AlgorithmIdentifier) -> Option<&[u8]> {
+    match algorithm.as_ref() {
+        [6, length, rest @ ..] => rest.get(..usize::from(*length)),
+        _ => None,
+    }
 }

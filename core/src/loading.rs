@@ -86,6 +86,14 @@ fn leaf(der: &CertificateDer<'_>) -> Result<(), LoadError> {
     }
 }
 
+/// The same of a certificate after the leaf, which plays no role in a handshake.
+pub(crate) fn issuer(der: &CertificateDer<'_>) -> Result<(), LoadError> {
+    match leaf(der) {
+        Err(LoadError::NoRole | LoadError::Leaf(webpki::Error::EmptyEkuExtension)) => Ok(()),
+        other => other,
+    }
+}
+
 /// A system time as webpki counts; it takes no time before 1970 for one.
 fn unix_time(time: SystemTime) -> UnixTime {
     UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO))

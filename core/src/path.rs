@@ -159,11 +159,6 @@ impl PathValidator {
         [self.anchors.changes_after(now), stale].into_iter().flatten().min().map(system_time)
     }
 
-    /// Whether the validity of some anchor ends before `instant`.
-    pub(crate) fn has_anchor_that_ends_before(&self, instant: SystemTime) -> bool {
-        self.anchors.first_end().is_some_and(|end| end < unix_time(instant))
-    }
-
     /// The anchor that the path ends in.
     fn reach<'p>(&self, path: &'p Path<'p>, anchors: &'p [TrustAnchor<'p>]) -> Result<&'p TrustAnchor<'p>, PathError> {
         let foreign = self.crls.foreign_to(path.intermediates);
@@ -264,6 +259,11 @@ impl fmt::Debug for PathValidator {
             .field("crls", &self.crls.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The certificates that vouch for nobody, by the SHA-256 of their DER, and why.
+pub(crate) fn unusable(anchors: &[CertificateDer<'static>]) -> Vec<(Digest, UnusableAnchor)> {
+    Anchors::new(anchors).unusable
 }
 
 fn system_time(time: UnixTime) -> SystemTime {

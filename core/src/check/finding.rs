@@ -160,10 +160,14 @@ checks! {
     ExtendedKeyUsage = "extended-key-usage",
     /// The key usage lacks what a handshake or a configured usage needs.
     KeyUsage = "key-usage",
-    /// The leaf is a CA, or may sign certificates or CRLs.
+    /// The leaf is a CA.
     LeafIsCa = "leaf-is-ca",
+    /// The leaf is no CA, but may sign certificates or CRLs, or constrains names, as only a CA does.
+    LeafAuthority = "leaf-authority",
     /// The leaf has no subject alternative name.
     NoSan = "no-san",
+    /// No name of the leaf is one that a peer can be asked for.
+    NameUnusable = "name-unusable",
     /// A configured name is not among the leaf's subject alternative names.
     NameMissing = "name-missing",
     /// cert-manager's temporary certificate, which it replaces as soon as the issuer answers.

@@ -23,7 +23,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             );
             let finding = Finding::new(Check::LeafNotFirst, Severity::Reject, sentence).in_file(files.chain());
             // All else that is said is said of a certificate that is not the leaf.
-            return report.add_cause(finding.found(of_key).expected(of_leaf), Consequences::Rest);
+            report.add_cause(finding.found(of_key).expected(of_leaf), Consequences::Rest);
         }
         None => {
             let sentence = "the private key is not the leaf's: write both from the same issuance (public keys are told as \

@@ -82,8 +82,8 @@ const OF_VERSION: &[Check] =
 /// What an extension that is there twice, and so cannot be read, is missed by.
 fn of_extension(oid: &str) -> Consequences {
     Consequences::Of(match oid {
-        "2.5.29.15" => &[Check::KeyUsage, Check::LeafIsCa, Check::ChainUntrusted],
-        "2.5.29.17" => &[Check::NoSan, Check::NameMissing, Check::ChainUntrusted],
+        "2.5.29.15" => &[Check::KeyUsage, Check::LeafAuthority, Check::ChainUntrusted],
+        "2.5.29.17" => &[Check::NoSan, Check::NameMissing, Check::NameUnusable, Check::ChainUntrusted],
         "2.5.29.19" => &[Check::LeafIsCa, Check::ChainUntrusted],
         "2.5.29.37" => &[Check::ExtendedKeyUsage, Check::ChainUntrusted],
         _ => OF_PATH,

@@ -1,4 +1,7 @@
+mod chain;
+mod ends;
 mod loading;
+mod names;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -221,19 +224,6 @@ fn a_leaf_that_ends_before_it_begins_is_rejected() {
 }
 
 #[test]
-fn an_issuer_that_ends_before_the_leaf_is_a_warning() {
-    let root = Entity::root("root");
-    let sub = root.sub_ca("sub", |sub| sub.not_after = (now() + DAY).into());
-    judge_files(&spec(), &Files::of(&sub.leaf(), &[&sub], &[&root]))
-        .admits_with(Check::IssuerExpiresFirst, Severity::Warn);
-
-    let short = Entity::root_with("short", |root| root.not_after = (now() + DAY).into());
-    let files = Files::of(&short.leaf(), &[], &[&short, &root]);
-    judge_files(&spec(), &files).admits_with(Check::IssuerExpiresFirst, Severity::Warn);
-    assert_eq!(judge_files(&spec(), &Files::of(&root.leaf(), &[], &[&short, &root])).told(), []);
-}
-
-#[test]
 fn an_intermediate_that_ends_is_the_next_change() {
     let root = Entity::root("root");
     let sub = root.sub_ca("sub", |sub| sub.not_after = (now() + DAY).into());
@@ -242,21 +232,6 @@ fn an_intermediate_that_ends_is_the_next_change() {
     assert_eq!(assess(&spec(), &material, &Trusted::default(), now()).next_change, Some(ends));
     let assessment = assess(&spec(), &material, &Trusted::default(), ends);
     assert!(assessment.told().contains(&(Check::ChainUntrusted, Severity::Reject)));
-}
-
-#[test]
-fn an_expired_anchor_is_a_warning_and_a_bundle_of_nothing_else_is_rejected() {
-    let root = Entity::root("root");
-    let old = Entity::root_with("old", |root| root.not_after = (now() - DAY).into());
-    let older = Entity::root_with("older", |root| root.not_after = (now() - 2 * DAY).into());
-    let assessment = judge_files(&spec(), &Files::of(&root.leaf(), &[], &[&root, &old, &older]));
-    assessment.admits_with(Check::AnchorExpired, Severity::Warn);
-    assert!(assessment.findings[0].sentence.contains("2 of 3"), "{}", assessment.findings[0].sentence);
-
-    let assessment = judge_files(&spec(), &Files::of(&root.leaf(), &[], &[&old, &older]));
-    assert_eq!(assessment.told(), [(Check::Expired, Severity::Reject)]);
-    assert!(matches!(assessment.bundle, Verdict::Rejected));
-    assert!(assessment.admits());
 }
 
 #[test]
@@ -344,69 +319,6 @@ fn an_absent_or_uncritical_key_usage_is_a_warning() {
 }
 
 #[test]
-fn a_leaf_that_is_an_authority_is_rejected() {
-    judge(&spec(), |leaf| leaf.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained))
-        .rejects_credential_for(Check::LeafIsCa);
-    judge(&spec(), |leaf| leaf.key_usages.push(Ku::CrlSign)).rejects_credential_for(Check::LeafIsCa);
-    judge(&spec(), |leaf| leaf.key_usages.push(Ku::KeyCertSign)).rejects_credential_for(Check::LeafIsCa);
-}
-
-#[test]
-fn a_leaf_without_names_is_rejected_for_servers_and_a_warning_for_clients() {
-    let nameless = |leaf: &mut CertificateParams| leaf.subject_alt_names.clear();
-    judge(&wanting(&[Usage::ServerAuth]), nameless).rejects_credential_for(Check::NoSan);
-    judge(&wanting(&[Usage::ClientAuth]), nameless).admits_with(Check::NoSan, Severity::Warn);
-    judge(&spec(), nameless).admits_with(Check::NoSan, Severity::Warn);
-}
-
-#[test]
-fn configured_names_must_be_among_the_leafs() {
-    let address: IpAddr = "2001:db8::1".parse().unwrap();
-    let named = |leaf: &mut CertificateParams| {
-        leaf.subject_alt_names = vec![
-            SanType::DnsName("API.example.org".try_into().unwrap()),
-            SanType::IpAddress(address),
-            SanType::URI("spiffe://example.org/api".try_into().unwrap()),
-        ];
-    };
-    let mut spec = spec();
-    spec.expectations.dns_names = vec!["api.Example.org".to_owned()];
-    spec.expectations.ip_addresses = vec![address];
-    spec.expectations.uris = vec!["spiffe://example.org/api".to_owned()];
-    assert_eq!(judge(&spec, named).told(), []);
-
-    for change in [
-        (|e| e.dns_names.push("www.example.org".to_owned())) as fn(&mut crate::spec::Expectations),
-        |e| e.ip_addresses.push("192.0.2.1".parse().unwrap()),
-        |e| e.uris.push("spiffe://example.org/API".to_owned()),
-    ] {
-        let mut spec = spec.clone();
-        change(&mut spec.expectations);
-        judge(&spec, named).rejects_credential_for(Check::NameMissing);
-    }
-}
-
-#[test]
-fn a_wildcard_covers_one_whole_label() {
-    let mut spec = spec();
-    let mut covers = |presented: &str, wanted: &str| {
-        spec.expectations.dns_names = vec![wanted.to_owned()];
-        let name = SanType::DnsName(presented.try_into().unwrap());
-        judge(&spec, |leaf| leaf.subject_alt_names = vec![name]).admits()
-    };
-    assert!(covers("*.example.org", "api.example.org"));
-    assert!(covers("*.example.org", "API.EXAMPLE.org."));
-    assert!(covers("*.example.org", "*.example.org"));
-    assert!(!covers("*.example.org", "example.org"));
-    assert!(!covers("*.example.org", "a.b.example.org"));
-    assert!(!covers("*.example.org", ".example.org"));
-    assert!(!covers("*.b.example.org", "*.example.org"));
-    assert!(!covers("api.example.org", "*.example.org"));
-    assert!(!covers("a*.example.org", "api.example.org"));
-    assert!(!covers("*.org", "example.org"));
-}
-
-#[test]
 fn the_temporary_certificate_of_cert_manager_is_rejected() {
     let temporary = Entity::root("cert-manager.local");
     let serial =
@@ -463,7 +375,8 @@ fn observing_rejects_only_what_no_handshake_can_use() {
     });
     let files = Files::of(&odd, &[], &[&other]);
     let assessment = judge_files(&observed, &files);
-    let checks = [Check::LeafIsCa, Check::ExtendedKeyUsage, Check::KeyUsage, Check::NameMissing, Check::ChainUntrusted];
+    let checks =
+        [Check::LeafAuthority, Check::ExtendedKeyUsage, Check::KeyUsage, Check::NameMissing, Check::ChainUntrusted];
     assert_eq!(assessment.told(), checks.map(|check| (check, Severity::Warn)));
     assert!(assessment.admits());
 

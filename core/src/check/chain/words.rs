@@ -1,0 +1,202 @@
+//! What to say of a path that does not hold: which certificate it fails at, and what mends that.
+
+use webpki::{DerTypeId, Error};
+
+use super::super::lineage::{Lineage, Member, Place};
+use crate::clock::rfc3339;
+use crate::crypto;
+use crate::loading;
+use crate::path::{PathError, Role, UnusableAnchor, words};
+use crate::spec::Usage;
+
+/// One sentence about the cause, with the advice that fits it.
+pub(super) fn of(
+    error: &PathError,
+    lineage: &Lineage<'_>,
+    unusable: &dyn Fn(&[u8]) -> Option<UnusableAnchor>,
+) -> String {
+    use PathError as E;
+    let issuer = |is: &dyn Fn(&Member<'_>) -> bool| lineage.issuers().iter().find(|member| is(member));
+    let named = |is: &dyn Fn(&Member<'_>) -> bool| {
+        lineage
+            .members()
+            .iter()
+            .find(|member| is(member))
+            .map_or_else(|| "a certificate of the path".to_owned(), Member::to_string)
+    };
+    match error {
+        E::UnknownIssuer | E::NoAnchor => unknown_issuer(lineage, unusable),
+        E::BadSignature => bad_signature(lineage),
+        E::Expired { not_after, .. } => format!(
+            "{} ended at {}, and the leaf is good only as long as its issuers are; renew that CA and send its new certificate",
+            named(&|member| !member.is_leaf() && member.ends() == *not_after),
+            rfc3339(*not_after)
+        ),
+        E::NotYetValid { not_before, .. } => format!(
+            "{} begins only at {}; wait for that, or set the clock if it is wrong",
+            named(&|member| !member.is_leaf() && member.begins() == *not_before),
+            rfc3339(*not_before)
+        ),
+        E::AnchorNotValid { not_before, not_after, .. } => format!(
+            "{}, which the path ends in, is valid only from {} to {}; renew that CA and put its new certificate into the bundle",
+            named(&|member| {
+                matches!(member.place, Place::Bundle(_))
+                    && (member.begins(), member.ends()) == (*not_before, *not_after)
+            }),
+            rfc3339(*not_before),
+            rfc3339(*not_after)
+        ),
+        E::UnsupportedSignature { algorithm } => format!(
+            "{} is signed with {algorithm}, which peers do not accept; have it issued again with SHA-256",
+            named(&|member| {
+                matches!(member.place, Place::Chain(_))
+                    && !crypto::accepts_signature(&member.certificate.signature_algorithm)
+            })
+        ),
+        E::UnsupportedKey { issuer: name, key } => format!(
+            "{} has a key of a kind or size that peers do not accept, {key}; replace that CA by one with RSA of 2048 bits or more, \
+             or ECDSA with P-256 or P-384",
+            issuer(&|member| member.certificate.subject().to_string() == *name)
+                .map_or_else(|| format!("the issuer {name}"), Member::to_string)
+        ),
+        E::ExtendedKeyUsage { role, .. } => format!(
+            "{} has an extended key usage without {}, which holds for all it issues; have the leaf issued by a CA without that \
+             limit",
+            named(&|member| !member.is_leaf() && !member.allows(*role)),
+            usage(*role)
+        ),
+        E::LeafIsCa | E::LeafMaySign | E::LeafConstrainsNames => {
+            format!("{error}; have one issued that is no authority")
+        }
+        E::IssuerIsNoCa => format!(
+            "{} is no CA certificate, and what it signed is not accepted; have the leaf issued by a CA",
+            named(&|member| !member.is_leaf() && !member.is_ca())
+        ),
+        E::IssuerMayNotSign { issuer: name } => format!(
+            "{} may not sign certificates, since its key usage lacks \"cert sign\"; have that CA's certificate issued again with it",
+            issuer(&|member| member.certificate.subject().to_string() == *name)
+                .map_or_else(|| format!("the issuer {name}"), Member::to_string)
+        ),
+        E::TooLong => too_long(lineage),
+        E::NameConstraint => format!(
+            "a name of the leaf is outside of what {} allows by its name constraints; have the leaf issued for names inside of \
+             them, or by another CA",
+            named(&|member| !member.is_leaf() && member.constrains_names())
+        ),
+        E::UnsupportedNameConstraint { kind } => format!(
+            "{} constrains {kind}, and constraints of that kind are not supported: whether the leaf is inside of them cannot be told; \
+             use constraints on DNS names, or another CA",
+            named(&|member| !member.is_leaf() && member.constrains_names())
+        ),
+        E::CriticalExtension => {
+            let member = issuer(&|member| loading::unknown_critical(member.certificate).is_some());
+            let oid = member.and_then(|member| loading::unknown_critical(member.certificate));
+            format!(
+                "the extension {} of {} is critical and not understood, so no peer may pass over it; have that CA's certificate issued \
+                 again without it, or with it not marked critical",
+                oid.unwrap_or_default(),
+                member.map_or_else(|| "an issuer".to_owned(), Member::to_string)
+            )
+        }
+        E::Malformed(why) => {
+            let member = issuer(&|member| loading::issuer(&member.certificate.as_raw().into()).is_err());
+            format!(
+                "{} cannot be read by peers, since {}; have it issued again",
+                member.map_or_else(|| "an issuer of the leaf".to_owned(), Member::to_string),
+                why_malformed(why)
+            )
+        }
+        E::Crl(why) => format!("a CRL that covers the path cannot be used, since {}; replace it", words::of(why)),
+        E::TooComplex => {
+            "the chain needs more work to validate than peers spend on one; leave out of it what did not issue the leaf"
+                .to_owned()
+        }
+        other => format!("{other}; have the leaf issued again"),
+    }
+}
+
+pub(in super::super) fn why_malformed(why: &Error) -> &'static str {
+    match why {
+        Error::BadDerTime | Error::TrailingData(DerTypeId::Time) => words::of(&Error::BadDerTime),
+        other => words::of(other),
+    }
+}
+
+/// The issuer that is looked for is nowhere, or it is in the bundle and of no use there.
+fn unknown_issuer(lineage: &Lineage<'_>, unusable: &dyn Fn(&[u8]) -> Option<UnusableAnchor>) -> String {
+    let anchor = lineage.issuers().iter().find_map(|member| match member.place {
+        Place::Bundle(_) => unusable(member.certificate.as_raw()).map(|reason| (member, reason)),
+        Place::Chain(_) => None,
+    });
+    if let Some((anchor, reason)) = anchor {
+        return format!("{anchor} issued it, but can be nobody's anchor: {reason}; {}", mend(&reason));
+    }
+    let last = lineage.last();
+    let name = last.certificate.issuer();
+    if last.certificate.subject().as_raw() == name.as_raw() {
+        return format!(
+            "{last} is self-signed and not in the bundle; add it to the bundle if its owner is to be trusted"
+        );
+    }
+    format!(
+        "the issuer of {last}, {name}, is neither in the bundle nor in the chain; add that CA to the bundle, or send the missing \
+         intermediates"
+    )
+}
+
+/// What makes an anchor one.
+pub(in super::super) fn mend(reason: &UnusableAnchor) -> &'static str {
+    match reason {
+        UnusableAnchor::CriticalExtension(_) => {
+            "have that CA's certificate issued again without it, or with it not marked critical"
+        }
+        UnusableAnchor::EmptySubject => "have that CA's certificate issued again with a subject",
+        UnusableAnchor::NotCa => "put the certificate of the issuing CA in its place",
+        _ => "put another certificate of that CA in its place",
+    }
+}
+
+fn bad_signature(lineage: &Lineage<'_>) -> String {
+    match lineage.not_signed().next() {
+        Some((issued, issuer)) if matches!(issuer.place, Place::Bundle(_)) => format!(
+            "{issued} is not signed with the key of {issuer}, which has its issuer's name: that CA has another key by now; have the \
+             leaf issued again, or add the CA's certificate for the other key to the bundle"
+        ),
+        Some((issued, issuer)) => format!(
+            "{issued} is not signed with the key of {issuer}, which has its issuer's name; send the certificate of the CA that \
+             did sign it"
+        ),
+        None => "a signature of the path is not its issuer's; have the leaf issued again".to_owned(),
+    }
+}
+
+fn too_long(lineage: &Lineage<'_>) -> String {
+    let over = lineage.issuers().iter().find_map(|member| {
+        let limit = member.path_length()?;
+        let below = member.height.saturating_sub(1);
+        (below > usize::try_from(limit).ok()?).then_some((member, limit, below))
+    });
+    match over {
+        Some((issuer, limit, below)) => format!(
+            "{issuer} allows {limit} intermediate{} below it (pathLenConstraint), and there {}; have the leaf issued by it directly, or \
+             that CA's certificate issued again with another limit",
+            plural(usize::try_from(limit).unwrap_or(usize::MAX)),
+            if below == 1 { "is 1".to_owned() } else { format!("are {below}") }
+        ),
+        None => "there are more intermediates between the leaf and its anchor than are followed; have the leaf issued by a CA nearer to \
+                 the anchor"
+            .to_owned(),
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// The word of configuration for the usage that a role needs.
+pub(in super::super) fn usage(role: Role) -> &'static str {
+    match role {
+        Role::Server => Usage::ServerAuth.as_str(),
+        Role::Client => Usage::ClientAuth.as_str(),
+    }
+}

@@ -105,6 +105,8 @@ pub(crate) struct Case<'a> {
     spec: &'a IdentitySpec,
     files: &'a CredentialFiles,
     keyed: &'a KeyedCredential,
+    /// The chain, parsed.
+    certificates: &'a [X509Certificate<'a>],
     leaf: &'a X509Certificate<'a>,
     /// The certificates after the leaf.
     issuers: &'a [X509Certificate<'a>],
@@ -252,8 +254,8 @@ fn examine(
 ) {
     let chain: Result<Vec<_>, _> = keyed.credential.chain().iter().map(|der| certificate::parse(der)).collect();
     match chain.as_deref() {
-        Ok([leaf, issuers @ ..]) => {
-            let case = Case { spec, files, keyed, leaf, issuers, trust, now: report.now() };
+        Ok(certificates @ [leaf, issuers @ ..]) => {
+            let case = Case { spec, files, keyed, certificates, leaf, issuers, trust, now: report.now() };
             FAMILIES.iter().for_each(|family| family(&case, report));
         }
         // Material is parsed when it is made; this says so again rather than admit what was not examined.

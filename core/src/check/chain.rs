@@ -10,16 +10,17 @@ mod words;
 
 use std::time::SystemTime;
 
-use x509_parser::prelude::X509Certificate;
+use rustls_pki_types::CertificateDer;
+use x509_parser::asn1_rs::Any;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::lineage::{Lineage, Source};
-use super::report::Report;
+use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity, Trust, is_dedicated};
 use crate::bundle::Bundle;
 use crate::certificate::{self, CertificateFacts, system_time};
 use crate::clock::expiry;
 use crate::credential::Credential;
-use crate::digest::Digest;
 use crate::path::{PathError, PathValidator, Role};
 use crate::spec::{IdentitySpec, RequireChain, Usage};
 pub(super) use words::mend;
@@ -50,7 +51,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     if outcome == Err(PathError::Revoked) {
         return report.add(revoked(case.leaf.issuer().to_string()).in_file(file));
     }
-    let anchors = named(case, bundle);
+    let anchors = named(case.certificates, bundle);
     let unreadable = itself::unreadable(case);
     // Signatures are verified for it, so it is made only where something may be said.
     let not_after = case.keyed.credential.leaf().not_after;
@@ -70,17 +71,23 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             ends::check(case, &lineage, validator, report);
             anchor::check(case, &lineage, report);
         }
-        Err(error) => report.add(untrusted(case, validator, &lineage, error)),
+        Err(error) => {
+            // A root that belongs into the bundle first is not told to be left out.
+            let finding = untrusted(case, validator, &lineage, error);
+            report.add_cause(finding, Consequences::Of(&[Check::RootInChain]));
+        }
     }
 }
 
-/// The anchors that may have issued a certificate of the chain: those in which the name of its issuer occurs. To parse every anchor of a
-/// large bundle would take longer than all else.
-fn named<'b>(case: &Case<'_>, bundle: &'b Bundle) -> Vec<X509Certificate<'b>> {
-    let names: Vec<_> = std::iter::once(case.leaf).chain(case.issuers).map(|issued| issued.issuer().as_raw()).collect();
-    let occurs = |name: &[u8], der: &[u8]| der.windows(name.len().max(1)).any(|window| window == name);
-    let anchors = bundle.anchors().iter().filter(|der| names.iter().any(|name| occurs(name, der)));
-    anchors.filter_map(|anchor| certificate::parse(anchor).ok()).collect()
+/// The anchors with the name of a certificate's issuer. To parse every anchor of a large bundle in full would take longer than all else.
+fn named<'b>(chain: &[X509Certificate<'_>], bundle: &'b Bundle) -> Vec<X509Certificate<'b>> {
+    let named = |anchor: &&CertificateDer<'_>| {
+        // Here a name is without the header of its structure.
+        let Ok(anchor) = webpki::anchor_from_trusted_cert(anchor) else { return false };
+        let is = |name: &[u8]| Any::from_der(name).is_ok_and(|(_, name)| name.data == anchor.subject.as_ref());
+        chain.iter().any(|issued| is(issued.issuer().as_raw()))
+    };
+    bundle.anchors().iter().filter(named).filter_map(|anchor| certificate::parse(anchor).ok()).collect()
 }
 
 /// The finding about a path that does not hold.
@@ -93,12 +100,7 @@ fn untrusted(case: &Case<'_>, validator: &PathValidator, lineage: &Lineage<'_>, 
             Err(error) => (Severity::Reject, error),
         },
     };
-    let unusable = |der: &[u8]| {
-        let fingerprint = Digest::fingerprint(der);
-        let anchors = validator.unusable_anchors().iter();
-        anchors.filter(|(anchor, _)| *anchor == fingerprint).map(|(_, reason)| reason.clone()).next()
-    };
-    let cause = words::of(&error, lineage, &unusable);
+    let cause = words::of(&error, lineage, validator.unusable_anchors());
     let sentence = format!("the credential does not chain to the bundle it is served with: {cause}");
     let finding = Finding::new(Check::ChainUntrusted, severity, sentence).in_file(case.files.chain());
     finding.found(format!("issued by {}", case.leaf.issuer())).expected("a path to an anchor")
@@ -137,16 +139,26 @@ pub(super) fn holds_to_the_end(credential: &Credential, validator: &PathValidato
 pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bundle, report: &mut Report) {
     let Some((leaf, intermediates)) = credential.chain().split_first() else { return };
     let at = within(credential.leaf(), report.now());
-    let result = PathValidator::new(bundle).and_then(|validator| {
+    let validator = PathValidator::new(bundle);
+    let outcome = validator.as_ref().map_err(Clone::clone).and_then(|validator| {
         validator.changes_after(report.now()).into_iter().for_each(|change| report.changes_at(change));
         told(validator.validate_for(leaf, intermediates, None, at))
     });
-    let Err(error) = result else { return };
+    let Err(error) = outcome else { return };
     if error == PathError::Revoked {
         return report.add(revoked(credential.leaf().issuer.text.clone()));
     }
-    let sentence =
-        format!("the bundle no longer trusts the leaf that is served: {error}; have it issued by a CA of the bundle");
+    let chain: Result<Vec<_>, _> = credential.chain().iter().map(|der| certificate::parse(der)).collect();
+    let cause = match (chain.as_deref(), &spec.files.credential) {
+        (Ok(chain @ [leaf, issuers @ ..]), Some(files)) => {
+            let anchors = named(chain, bundle);
+            let anchors = spec.files.bundle.as_ref().map(|file| Source { certificates: &anchors, file: file.path() });
+            let lineage = Lineage::of(leaf, Source { certificates: issuers, file: files.chain() }, anchors);
+            words::of(&error, &lineage, validator.as_ref().map_or(&[], PathValidator::unusable_anchors))
+        }
+        _ => format!("{error}; have it issued by a CA of the bundle"),
+    };
+    let sentence = format!("the bundle no longer trusts the leaf that is served: {cause}");
     let finding = Finding::new(Check::OwnLeafUntrusted, Severity::Warn, sentence);
     let finding = finding.found(format!("issued by {}", credential.leaf().issuer.text)).expected("a path to an anchor");
     report.add(match &spec.files.bundle {

@@ -1,5 +1,6 @@
 //! Private key and leaf belong together (RFC 8446 §4.4.3).
 
+use super::lineage::name_in_chain;
 use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity, public_key};
 
@@ -14,19 +15,19 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     if of_key == of_leaf {
         return;
     }
-    let place = case.issuers.iter().position(|issuer| public_key(issuer) == of_key);
-    match place {
-        Some(place) => {
+    let leaf = case.issuers.iter().zip(2..).find(|(issuer, _)| public_key(issuer) == of_key);
+    match leaf {
+        Some((leaf, number)) => {
             let sentence = format!(
-                "the private key belongs to certificate {} of the chain: put the leaf first, then its issuers in order",
-                place + 2
+                "the private key belongs to {}, which is the leaf; put that first, then its issuers in order",
+                name_in_chain(leaf, number, files.chain())
             );
             let finding = Finding::new(Check::LeafNotFirst, Severity::Reject, sentence).in_file(files.chain());
             // All else that is said is said of a certificate that is not the leaf.
             report.add_cause(finding.found(of_key).expected(of_leaf), Consequences::Rest);
         }
         None => {
-            let sentence = "the private key is not the leaf's: write both from the same issuance (public keys are told as \
+            let sentence = "the private key is not the leaf's; write both from the same issuance (public keys are told as \
                             SHA-256 of their SubjectPublicKeyInfo)";
             let finding = Finding::new(Check::KeyMismatch, Severity::Reject, sentence).in_file(files.key());
             report.add(finding.found(of_key).expected(of_leaf));

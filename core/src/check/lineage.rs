@@ -1,8 +1,8 @@
 //! Who issued whom, by name and signature: to say which certificate of which file a path fails at, and which a path needs. What a path
 //! is worth is for the validator to say.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -205,11 +205,19 @@ impl Member<'_> {
 
 impl fmt::Display for Member<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.file_name().unwrap_or_else(|| OsStr::new("the file")).to_string_lossy();
         match self.place {
             Place::Chain(1) => f.write_str("the leaf"),
-            Place::Chain(number) => write!(f, "certificate {number} of {file} ({})", self.certificate.subject()),
-            Place::Bundle(_) => write!(f, "the anchor {} of {file}", self.certificate.subject()),
+            Place::Chain(number) => f.write_str(&name_in_chain(self.certificate, number, self.file)),
+            Place::Bundle(_) => write!(f, "the anchor {} of {}", self.certificate.subject(), file_name(self.file)),
         }
     }
+}
+
+/// How a sentence names a certificate of a chain, counted from 1.
+pub(super) fn name_in_chain(certificate: &X509Certificate<'_>, number: usize, file: &Path) -> String {
+    format!("certificate {number} of {} ({})", file_name(file), certificate.subject())
+}
+
+fn file_name(file: &Path) -> Cow<'_, str> {
+    file.file_name().unwrap_or(file.as_os_str()).to_string_lossy()
 }

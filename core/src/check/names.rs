@@ -7,7 +7,7 @@ use rustls::client::verify_server_name;
 use rustls::server::ParsedCertificate;
 use rustls_pki_types::{DnsName, ServerName};
 
-use super::report::Report;
+use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity};
 use crate::certificate::SubjectAltNames;
 use crate::spec::Usage;
@@ -16,11 +16,18 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
     let credential = &case.keyed.credential;
     let (names, expectations) = (&credential.leaf().names, &case.spec.expectations);
+    let mut of_missing = Consequences::Of(&[]);
     if names.is_empty() {
         let severity = if expectations.usages.contains(&Usage::ServerAuth) { Severity::Reject } else { Severity::Warn };
         let sentence = "the leaf has no DNS name, IP address or URI as a subject alternative name: peers cannot tell whose it is; have it \
                         issued with one, as the common name does not count";
-        report.add(Finding::new(Check::NoSan, severity, sentence).in_file(file));
+        let finding = Finding::new(Check::NoSan, severity, sentence).in_file(file);
+        if severity == Severity::Reject {
+            report.add_cause(finding, Consequences::Of(&[Check::NameMissing]));
+        } else {
+            of_missing = Consequences::Of(&[Check::NoSan]);
+            report.add(finding);
+        }
     }
     // What cannot be parsed is for no name at all, and told as such.
     let Some(Ok(leaf)) = credential.chain().first().map(ParsedCertificate::try_from) else { return };
@@ -37,7 +44,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             }
         };
         let finding = Finding::new(Check::NameMissing, Severity::Reject, sentence).in_file(file);
-        report.add(finding.found(found).expected(name));
+        report.add_cause(finding.found(found).expected(name), of_missing);
     };
     let is_for_dns = |wanted: &str| match wanted.strip_prefix("*.") {
         // No client asks for a wildcard: the leaf has the same one.

@@ -5,16 +5,13 @@ use webpki::{DerTypeId, Error};
 use super::super::lineage::{Lineage, Member, Place};
 use crate::clock::rfc3339;
 use crate::crypto;
+use crate::digest::Digest;
 use crate::loading;
 use crate::path::{PathError, Role, UnusableAnchor, words};
 use crate::spec::Usage;
 
 /// One sentence about the cause, with the advice that fits it.
-pub(super) fn of(
-    error: &PathError,
-    lineage: &Lineage<'_>,
-    unusable: &dyn Fn(&[u8]) -> Option<UnusableAnchor>,
-) -> String {
+pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) -> String {
     use PathError as E;
     let issuer = |is: &dyn Fn(&Member<'_>) -> bool| lineage.issuers().iter().find(|member| is(member));
     let named = |is: &dyn Fn(&Member<'_>) -> bool| {
@@ -123,13 +120,16 @@ pub(in super::super) fn why_malformed(why: &Error) -> &'static str {
 }
 
 /// The issuer that is looked for is nowhere, or it is in the bundle and of no use there.
-fn unknown_issuer(lineage: &Lineage<'_>, unusable: &dyn Fn(&[u8]) -> Option<UnusableAnchor>) -> String {
+fn unknown_issuer(lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) -> String {
     let anchor = lineage.issuers().iter().find_map(|member| match member.place {
-        Place::Bundle(_) => unusable(member.certificate.as_raw()).map(|reason| (member, reason)),
+        Place::Bundle(_) => {
+            let fingerprint = Digest::fingerprint(member.certificate.as_raw());
+            unusable.iter().find(|(anchor, _)| *anchor == fingerprint).map(|(_, reason)| (member, reason))
+        }
         Place::Chain(_) => None,
     });
     if let Some((anchor, reason)) = anchor {
-        return format!("{anchor} issued it, but can be nobody's anchor: {reason}; {}", mend(&reason));
+        return format!("{anchor} issued it, but can be nobody's anchor: {reason}; {}", mend(reason));
     }
     let last = lineage.last();
     let name = last.certificate.issuer();

@@ -237,3 +237,17 @@ fn no_sentence_shows_the_name_of_an_error() {
         assert!(!finding.sentence.contains("BadDer") && !finding.sentence.contains("(Time)"), "{}", finding.sentence);
     }
 }
+
+#[test]
+fn a_bundle_that_disowns_the_served_leaf_is_told_with_the_cause() {
+    let (root, other) = (Entity::root("root"), Entity::root("other"));
+    let leaf = root.leaf();
+    let material = Files::of(&leaf, &[], &[&root]).read(&spec());
+    let Verdict::Admitted(credential) = assess(&spec(), &material, &Trusted::default(), now()).credential else {
+        panic!("it is good")
+    };
+    let (findings, _) = own_leaf(&spec(), &credential, &crate::test_pki::bundle(&[&other]), now());
+    assert_eq!(findings.iter().map(|finding| finding.check).collect::<Vec<_>>(), [Check::OwnLeafUntrusted]);
+    let sentence = &findings[0].sentence;
+    assert!(sentence.contains("the issuer of the leaf, CN=root, is neither in the bundle"), "{sentence}");
+}

@@ -124,3 +124,15 @@ fn names_that_nobody_can_ask_for_are_a_warning_where_there_is_no_other() {
     };
     assert_eq!(judge(&spec(), beside).told(), []);
 }
+
+#[test]
+fn a_leaf_without_names_is_told_once_where_names_are_configured() {
+    let nameless = |leaf: &mut CertificateParams| leaf.subject_alt_names.clear();
+    let wanted = |usage| {
+        let mut spec = wanting_dns("api.example.org");
+        spec.expectations.usages = vec![usage];
+        spec
+    };
+    judge(&wanted(Usage::ServerAuth), nameless).rejects_credential_for(Check::NoSan);
+    judge(&wanted(Usage::ClientAuth), nameless).rejects_credential_for(Check::NameMissing);
+}

@@ -81,11 +81,13 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
 
 /// The anchors with the name of a certificate's issuer. To parse every anchor of a large bundle in full would take longer than all else.
 fn named<'b>(chain: &[X509Certificate<'_>], bundle: &'b Bundle) -> Vec<X509Certificate<'b>> {
+    // webpki's names are without the header of their structure.
+    let content =
+        |issued: &X509Certificate<'_>| Any::from_der(issued.issuer().as_raw()).map(|(_, name)| name.data.to_vec());
+    let issuers: Vec<_> = chain.iter().filter_map(|issued| content(issued).ok()).collect();
     let named = |anchor: &&CertificateDer<'_>| {
-        // Here a name is without the header of its structure.
-        let Ok(anchor) = webpki::anchor_from_trusted_cert(anchor) else { return false };
-        let is = |name: &[u8]| Any::from_der(name).is_ok_and(|(_, name)| name.data == anchor.subject.as_ref());
-        chain.iter().any(|issued| is(issued.issuer().as_raw()))
+        webpki::anchor_from_trusted_cert(anchor)
+            .is_ok_and(|anchor| issuers.iter().any(|issuer| issuer.as_slice() == anchor.subject.as_ref()))
     };
     bundle.anchors().iter().filter(named).filter_map(|anchor| certificate::parse(anchor).ok()).collect()
 }

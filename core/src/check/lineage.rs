@@ -86,9 +86,13 @@ impl<'a> Lineage<'a> {
                 let height = issued.height + 1;
                 found.push((Member { certificate: candidate, place: *place, height, file }, signed));
             }
-            // A namesake under another key is of interest only where there is nothing better.
-            let is_issued = found.iter().any(|(_, signed)| *signed != Some(false));
-            found.retain(|(_, signed)| !is_issued || *signed != Some(false));
+            // A namesake under another key is of interest where there is nothing better; in the bundle always, as it may be what was to be
+            // the issuer. Who signs for itself needs none.
+            let is_issued = found.iter().any(|(_, signed)| *signed != Some(false))
+                || issued.certificate.subject().as_raw() == issued.certificate.issuer().as_raw();
+            found.retain(|(member, signed)| {
+                *signed != Some(false) || !is_issued || matches!(member.place, Place::Bundle(_))
+            });
             for (member, signed) in found {
                 let known = lineage.members.iter().position(|known| known.place == member.place);
                 let issuer = known.unwrap_or_else(|| {
@@ -97,7 +101,7 @@ impl<'a> Lineage<'a> {
                 });
                 // Above an anchor, or a namesake, there is nothing to look for.
                 let is_new = !lineage.links.iter().any(|link| link.issuer == issuer && link.signed != Some(false));
-                if is_issued && is_new && matches!(member.place, Place::Chain(_)) {
+                if signed != Some(false) && is_new && matches!(member.place, Place::Chain(_)) {
                     to_visit.push_back(issuer);
                 }
                 lineage.links.push(Link { issued: visited, issuer, signed });
@@ -121,13 +125,14 @@ impl<'a> Lineage<'a> {
         &self.members
     }
 
-    /// Whether the bundle has one that issued the leaf, or one of those that did.
-    pub(super) fn reaches_bundle(&self) -> bool {
-        let issued = self.links.iter().filter(|link| link.signed != Some(false));
-        issued.map(|link| &self.members[link.issuer]).any(|issuer| matches!(issuer.place, Place::Bundle(_)))
+    /// Those of the bundle that issued the leaf, or one of those that did.
+    pub(super) fn anchors(&self) -> impl Iterator<Item = &Member<'a>> {
+        let is_issuer = |place: usize| self.links.iter().any(|link| link.issuer == place && link.signed != Some(false));
+        let anchors = self.members.iter().enumerate().filter(move |(place, _)| is_issuer(*place));
+        anchors.map(|(_, anchor)| anchor).filter(|anchor| matches!(anchor.place, Place::Bundle(_)))
     }
 
-    /// The members that none of those with their issuer's name signed, and those.
+    /// The members that another with their issuer's name did not sign, and those.
     pub(super) fn not_signed(&self) -> impl Iterator<Item = (&Member<'a>, &Member<'a>)> {
         let links = self.links.iter().filter(|link| link.signed == Some(false));
         links.map(|link| (&self.members[link.issued], &self.members[link.issuer]))

@@ -63,6 +63,15 @@ pub(crate) fn altered(
     Element(SEQUENCE, encode(&[tbs, certificate[1].clone(), signature])).encode().into()
 }
 
+/// The certificate of `entity` once more, by `issuer`, as if it were signed with another algorithm.
+pub(crate) fn signed_with(entity: &Entity, issuer: &Entity, algorithm: &[u8]) -> CertificateDer<'static> {
+    let identifier = Element(SEQUENCE, algorithm.to_vec());
+    let signed = altered(entity, issuer, |fields| fields[2] = identifier.clone());
+    let mut certificate = elements(&elements(&signed)[0].1);
+    certificate[1] = identifier;
+    Element(SEQUENCE, encode(&certificate)).encode().into()
+}
+
 /// Without the version and extensions, as version 1 is.
 pub(crate) fn version_1(fields: &mut Vec<Element>) {
     fields.remove(0);
@@ -112,3 +121,5 @@ pub(crate) const UNKNOWN_CRITICAL: &[u8] = &[6, 4, 0x2a, 3, 4, 5, 1, 1, 0xff, 4,
 pub(crate) const UNKNOWN: &[u8] = &[6, 4, 0x2a, 3, 4, 5, 4, 2, 5, 0];
 /// An extended key usage that lists nothing.
 pub(crate) const EMPTY_EXTENDED_KEY_USAGE: &[u8] = &[6, 3, 0x55, 0x1d, 0x25, 4, 2, 0x30, 0];
+/// The algorithm of ECDSA signatures over SHA-1.
+pub(crate) const ECDSA_WITH_SHA_1: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1];

@@ -3,15 +3,14 @@
 
 use x509_parser::prelude::X509Certificate;
 
-use super::super::lineage::{Lineage, Member, Place};
+use super::super::lineage::{Lineage, Member};
 use super::super::report::Report;
 use super::super::{Case, Check, Finding, Severity};
 use super::{is_for, roles, words};
 use crate::path::Role;
 
 pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, report: &mut Report) {
-    let anchors = lineage.issuers().iter().filter(|member| matches!(member.place, Place::Bundle(_)));
-    let mut anchors = anchors.filter(|anchor| anchor.begins() <= case.now && case.now <= anchor.ends());
+    let mut anchors = lineage.anchors().filter(|anchor| anchor.begins() <= case.now && case.now <= anchor.ends());
     let Some(mut told) = anchors.next().map(|anchor| against(case, anchor)) else { return };
     for anchor in anchors {
         // Peers take whichever does.

@@ -7,6 +7,7 @@ use super::super::report::{Consequences, Report};
 use super::super::{Case, Check, Finding, Severity};
 use super::{chain, ends, told, within, words};
 use crate::bundle::Bundle;
+use crate::crypto;
 use crate::loading::{self, LoadError};
 use crate::path::{self, PathError, PathValidator, UnusableAnchor};
 
@@ -87,10 +88,10 @@ pub(super) fn excuse(case: &Case<'_>, lineage: &Lineage<'_>, error: PathError) -
     let is_of_bundle = match &error {
         E::UnknownIssuer | E::NoAnchor | E::AnchorNotValid { .. } | E::Crl(_) => true,
         E::BadSignature => lineage.not_signed().all(|(_, issuer)| matches!(issuer.place, Place::Bundle(_))),
-        E::TooComplex => return Err(error),
+        E::TooComplex | E::UnsupportedKey { .. } => return Err(error),
         _ => false,
     };
-    if !is_of_bundle && lineage.reaches_bundle() {
+    if !is_of_bundle && lineage.anchors().next().is_some() {
         return Err(error);
     }
     let excused = if is_of_bundle { error } else { E::UnknownIssuer };
@@ -105,9 +106,12 @@ pub(super) fn excuse(case: &Case<'_>, lineage: &Lineage<'_>, error: PathError) -
 fn holds_by_itself(case: &Case<'_>) -> Result<(), PathError> {
     let alone = Lineage::of(case.leaf, chain(case), None);
     let Some((leaf, rest)) = case.chain().split_first() else { return Ok(()) };
-    if let Some((_, issuer)) = alone.not_signed().next() {
-        debug_assert!(matches!(issuer.place, Place::Chain(_)));
+    if alone.not_signed().next().is_some() {
         return Err(PathError::BadSignature);
+    }
+    let signature = &case.leaf.signature_algorithm;
+    if !crypto::accepts_signature(signature) {
+        return Err(PathError::UnsupportedSignature { algorithm: words::algorithm(signature) });
     }
     let heads = heads(&alone);
     if heads.is_empty() {

@@ -1,6 +1,7 @@
 //! What to say of a path that does not hold: which certificate it fails at, and what mends that.
 
 use webpki::{DerTypeId, Error};
+use x509_parser::prelude::AlgorithmIdentifier;
 
 use super::super::lineage::{Lineage, Member, Place};
 use crate::clock::rfc3339;
@@ -111,6 +112,15 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
         other => format!("{other}; have the leaf issued again"),
     }
 }
+
+/// The usual name of a signature algorithm.
+pub(super) fn algorithm(identifier: &AlgorithmIdentifier<'_>) -> String {
+    let oid = identifier.algorithm.as_bytes();
+    words::algorithm(&[&[OBJECT_IDENTIFIER, u8::try_from(oid.len()).unwrap_or(u8::MAX)], oid].concat())
+}
+
+/// The tag of an object identifier in DER.
+const OBJECT_IDENTIFIER: u8 = 6;
 
 pub(in super::super) fn why_malformed(why: &Error) -> &'static str {
     match why {

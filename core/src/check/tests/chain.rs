@@ -251,3 +251,42 @@ fn a_bundle_that_disowns_the_served_leaf_is_told_with_the_cause() {
     let sentence = &findings[0].sentence;
     assert!(sentence.contains("the issuer of the leaf, CN=root, is neither in the bundle"), "{sentence}");
 }
+
+#[test]
+fn a_leaf_signed_with_sha_1_is_refused_by_every_peer_whoever_issued_it() {
+    let (root, other) = (Entity::root("root"), Entity::root("other"));
+    let leaf = root.leaf();
+    let sha_1 = odd::signed_with(&leaf, &root, odd::ECDSA_WITH_SHA_1);
+    for anchors in [&root, &other] {
+        for spec in [spec(), dedicated(), never()] {
+            let files = Files::of(&leaf, &[], &[anchors]).with_chain(pem("CERTIFICATE", &sha_1));
+            let assessment = judge_files(&spec, &files);
+            let (severity, sentence) = told_of(&assessment, Check::ChainUntrusted).unwrap();
+            assert_eq!(severity, Severity::Reject, "{sentence}");
+            if anchors.der() == root.der() || spec == dedicated() || spec == never() {
+                assert!(sentence.contains("the leaf is signed with SHA-1 with ECDSA"), "{sentence}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_renewed_ca_is_told_by_its_other_key_even_where_the_former_one_is_in_the_chain() {
+    let (former, renewed) = (Entity::root("root"), Entity::root("root"));
+    let sub = former.sub_ca("sub", |_| {});
+    let told = |spec: &IdentitySpec, leaf: &Entity, issuers: &[&Entity]| {
+        let assessment = judge_files(spec, &Files::of(leaf, issuers, &[&renewed]));
+        let (severity, sentence) = told_of(&assessment, Check::ChainUntrusted).unwrap();
+        (severity, sentence.to_owned())
+    };
+    let (_, sentence) = told(&spec(), &former.leaf(), &[&former]);
+    assert!(sentence.contains("the leaf is not signed with the key of the anchor CN=root of ca.crt"), "{sentence}");
+    let (severity, sentence) = told(&dedicated(), &sub.leaf(), &[&sub, &former]);
+    assert!(
+        sentence.contains("certificate 2 of tls.crt (CN=sub) is not signed with the key of the anchor"),
+        "{sentence}"
+    );
+    assert_eq!(severity, Severity::Warn);
+    let (severity, _) = told(&dedicated(), &sub.leaf(), &[&sub, &former, &renewed]);
+    assert_eq!(severity, Severity::Warn);
+}

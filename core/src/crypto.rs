@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
-use rustls::sign::SigningKey;
+use rustls::sign::{SigningKey, public_key_to_spki};
 use x509_parser::prelude::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Certificate};
 
 use crate::credential::PrivateKey;
@@ -61,6 +61,16 @@ pub(crate) fn accepts_signature(algorithm: &AlgorithmIdentifier<'_>) -> bool {
     let algorithms = provider().signature_verification_algorithms.all;
     let algorithm = Some(algorithm.algorithm.as_bytes());
     algorithms.iter().any(|known| object_identifier(&known.signature_alg_id()) == algorithm)
+}
+
+/// Whether a key, written for one of the algorithms here in the one way that is taken, is what `is_it` looks for. `key` may write it another
+/// way, as with a curve that is spelled out.
+pub(crate) fn writes_key_of(key: &SubjectPublicKeyInfo<'_>, is_it: impl Fn(&[u8]) -> bool) -> bool {
+    let algorithms = provider().signature_verification_algorithms.all;
+    let mut written = algorithms
+        .iter()
+        .map(|algorithm| public_key_to_spki(&algorithm.public_key_alg_id(), &key.subject_public_key.data));
+    written.any(|written| is_it(&written))
 }
 
 /// The first element of an `AlgorithmIdentifier` without its header, by its content.

@@ -133,5 +133,9 @@ fn unusable(bundle: &Bundle, unusable: &[(Digest, UnusableAnchor)], severity: Se
              {mend}"
         ),
     };
-    Some(Finding::new(Check::AnchorUnusable, severity, sentence).found(fingerprint).expected("a CA certificate"))
+    Some(
+        Finding::new(Check::AnchorUnusable, severity, sentence)
+            .found(fingerprint)
+            .expected("a CA certificate that may issue"),
+    )
 }

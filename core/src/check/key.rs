@@ -3,6 +3,8 @@
 use super::lineage::name_in_chain;
 use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity, public_key};
+use crate::crypto;
+use crate::digest::Digest;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let files = case.files;
@@ -25,6 +27,12 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             let finding = Finding::new(Check::LeafNotFirst, Severity::Reject, sentence).in_file(files.chain());
             // All else that is said is said of a certificate that is not the leaf.
             report.add_cause(finding.found(of_key).expected(of_leaf), Consequences::Rest);
+        }
+        None if crypto::writes_key_of(case.leaf.public_key(), |written| Digest::fingerprint(written) == of_key) => {
+            let sentence = "the leaf has the private key's public key, but written as rustls and other peers do not take it, such as with an \
+                            explicit curve or for RSASSA-PSS alone; have it issued for a key that names its curve, or plain RSA";
+            let finding = Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(files.chain());
+            report.add(finding.found(of_leaf).expected(of_key));
         }
         None => {
             let sentence = "the private key is not the leaf's; write both from the same issuance (public keys are told as \

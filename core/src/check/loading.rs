@@ -57,6 +57,12 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
                 .into(),
             Consequences::Of(OF_PATH),
         ),
+        LoadError::Leaf(_) if case.leaf.issuer_uid.is_some() || case.leaf.subject_uid.is_some() => (
+            Check::Unloadable,
+            "the leaf has a unique identifier of its issuer or subject, and peers with rustls cannot read it; have it issued without"
+                .into(),
+            Consequences::Of(OF_PATH),
+        ),
         LoadError::Leaf(why) => (
             Check::Unloadable,
             format!("no peer can use the leaf, since {}; have it issued again", words::of(why)),

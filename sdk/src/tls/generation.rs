@@ -108,3 +108,28 @@ impl fmt::Debug for Generation {
         f.debug_struct("Generation").field("snapshot", &self.snapshot).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use evercert_core::bundle::Bundles;
+    use evercert_core::credential::{Credential, PrivateKey};
+    use evercert_fixtures::{Authority, Leaf};
+
+    use super::*;
+
+    fn load(filling: usize) -> Result<Generation, Refusal> {
+        let issued = Authority::new("root").issue(Leaf::for_dns("peer.example.org"));
+        let key = PrivateKey::from_pkcs8(issued.key_der.clone().into()).unwrap();
+        let chain = vec![issued.leaf_der.clone().into(), vec![0; filling].into()];
+        let credential = Credential::new(chain, key).unwrap();
+        Generation::load(Arc::new(Snapshot::new(1, Some(Arc::new(credential)), Bundles::default(), None)))
+    }
+
+    #[test]
+    fn a_chain_that_no_peer_can_receive_is_refused_as_admission_refuses_it() {
+        assert!(load(60_000).is_ok());
+        let refused = load(66_000).unwrap_err();
+        assert!(matches!(refused, Refusal::Credential(_)));
+        assert!(refused.to_string().contains("handshake message"), "{refused}");
+    }
+}

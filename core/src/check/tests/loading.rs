@@ -37,6 +37,8 @@ fn what_no_peer_can_parse_is_rejected_whatever_the_bundle() {
     rejects_by_itself(odd::first_extension_again, Check::Unloadable, "more than once");
     rejects_by_itself(odd::without_seconds, Check::Unloadable, "a time");
     rejects_by_itself(odd::with_a_fraction, Check::Unloadable, "a time");
+    let identifier = |leaf: &mut Vec<odd::Element>| leaf.insert(7, odd::Element(0x81, vec![0, 1]));
+    rejects_by_itself(identifier, Check::Unloadable, "a unique identifier");
     let empty = |leaf: &mut Vec<odd::Element>| odd::extension(odd::EMPTY_EXTENDED_KEY_USAGE)(leaf);
     rejects_by_itself(empty, Check::ExtendedKeyUsage, "lists nothing");
 }
@@ -87,5 +89,24 @@ fn a_key_that_rustls_does_not_sign_with_is_rejected_whatever_the_bundle() {
         let assessment = judge_files(&spec, &files);
         assert!(assessment.told().contains(&(Check::KeyUnsupported, Severity::Reject)), "{assessment:?}");
         assert!(matches!(assessment.credential, Verdict::Rejected));
+    }
+}
+
+#[test]
+fn a_leaf_that_writes_its_key_in_another_way_is_told_apart_from_a_wrong_key() {
+    let root = Entity::root("root");
+    let leaf = root.leaf();
+    // The prime of a curve stands for a curve that is spelled out.
+    let explicit = [&[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1], [0x30, 3, 2, 1, 7].as_slice()].concat();
+    let der = odd::altered(&leaf, &root, |fields| {
+        let mut key = odd::elements(&fields[6].1);
+        key[0].1.clone_from(&explicit);
+        fields[6].1 = odd::encode(&key);
+    });
+    for spec in specs() {
+        let assessment = judge_der(&spec, &root, &leaf, &der);
+        assert!(assessment.told().contains(&(Check::KeyUnsupported, Severity::Reject)), "{assessment:?}");
+        assert!(assessment.findings[0].sentence.contains("explicit curve"));
+        assert!(!assessment.told().contains(&(Check::KeyMismatch, Severity::Reject)));
     }
 }

@@ -49,18 +49,20 @@ pub fn certified_key(credential: &Credential) -> Result<CertifiedKey, LoadError>
 ///
 /// Why no peer can.
 pub fn chain(chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
+    message(chain)?;
+    leaf(chain.first().ok_or(LoadError::EmptyChain)?)
+}
+
+/// Whether the message that carries this chain is short enough to be received.
+pub(crate) fn message(chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
     let length = MESSAGE_FRAME + chain.iter().map(|der| ENTRY_FRAME + der.len()).sum::<usize>();
-    if length > MAX_CERTIFICATE_MESSAGE {
-        return Err(LoadError::TooLong { length });
-    }
-    let [der, ..] = chain else { return Err(LoadError::EmptyChain) };
-    leaf(der)
+    if length > MAX_CERTIFICATE_MESSAGE { Err(LoadError::TooLong { length }) } else { Ok(()) }
 }
 
 /// What webpki, and with it every peer that uses rustls, asks of a leaf before it looks for an issuer: the structure (version 3, no
 /// critical extension that is not understood), how times are written, the extended key usage. Whether the leaf is a CA, and whether it is
 /// valid by now, is for others to say.
-fn leaf(der: &CertificateDer<'_>) -> Result<(), LoadError> {
+pub(crate) fn leaf(der: &CertificateDer<'_>) -> Result<(), LoadError> {
     let parsed = certificate::parse(der).map_err(|_| LoadError::Leaf(webpki::Error::BadDer))?;
     if let Some(oid) = doubled_extension(&parsed) {
         return Err(LoadError::DoubledExtension { oid });

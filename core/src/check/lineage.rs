@@ -74,8 +74,13 @@ impl<'a> Lineage<'a> {
         let mut to_visit = VecDeque::from([0]);
         while let Some(visited) = to_visit.pop_front() {
             let issued = lineage.members[visited];
+            let (name, key) = (issued.certificate.issuer().as_raw(), issued.certificate.public_key());
+            // A certificate of the same CA under the same key is the same issuer once more, not one above it.
+            let is_own_name = issued.certificate.subject().as_raw() == name;
             let named = candidates.iter().filter(|(candidate, place, _)| {
-                candidate.subject().as_raw() == issued.certificate.issuer().as_raw() && *place != issued.place
+                candidate.subject().as_raw() == name
+                    && *place != issued.place
+                    && !(is_own_name && !issued.is_leaf() && candidate.public_key() == key)
             });
             let mut found = Vec::new();
             for (candidate, place, file) in named {
@@ -88,8 +93,7 @@ impl<'a> Lineage<'a> {
             }
             // A namesake under another key is of interest where there is nothing better; in the bundle always, as it may be what was to be
             // the issuer. Who signs for itself needs none.
-            let is_issued = found.iter().any(|(_, signed)| *signed != Some(false))
-                || issued.certificate.subject().as_raw() == issued.certificate.issuer().as_raw();
+            let is_issued = is_own_name || found.iter().any(|(_, signed)| *signed != Some(false));
             found.retain(|(member, signed)| {
                 *signed != Some(false) || !is_issued || matches!(member.place, Place::Bundle(_))
             });

@@ -8,13 +8,14 @@ use crate::loading::{self, LoadError, MAX_CERTIFICATE_MESSAGE};
 use crate::path::words;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
-    let Err(error) = loading::chain(case.chain()) else { return };
+    if let Err(LoadError::TooLong { length }) = loading::message(case.chain()) {
+        let sentence = "the chain is too long for a handshake, and no peer is sure to receive it; leave out what did not issue the leaf";
+        let finding = Finding::new(Check::Unloadable, Severity::Reject, sentence).in_file(case.files.chain());
+        let finding = finding.found(format!("{length} octets")).expected(format!("at most {MAX_CERTIFICATE_MESSAGE}"));
+        report.add_fatal(finding, Consequences::Of(&[]));
+    }
+    let Some(Err(error)) = case.chain().first().map(loading::leaf) else { return };
     let (check, sentence, consequences) = match &error {
-        LoadError::TooLong { .. } => (
-            Check::Unloadable,
-            "the chain is too long for a handshake, and no peer is sure to receive it; leave out what did not issue the leaf".into(),
-            Consequences::Of(&[]),
-        ),
         LoadError::NoRole => (
             Check::ExtendedKeyUsage,
             "the leaf's extended key usage allows neither server auth nor client auth, and no peer takes it for either; have it \
@@ -68,13 +69,10 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             format!("no peer can use the leaf, since {}; have it issued again", words::of(why)),
             Consequences::Of(OF_PATH),
         ),
-        // The material has a chain, and the key has its own family.
+        // Nothing else is of the leaf alone.
         _ => return,
     };
-    let mut finding = Finding::new(check, Severity::Reject, sentence).in_file(case.files.chain());
-    if let LoadError::TooLong { length } = error {
-        finding = finding.found(format!("{length} octets")).expected(format!("at most {MAX_CERTIFICATE_MESSAGE}"));
-    }
+    let finding = Finding::new(check, Severity::Reject, sentence).in_file(case.files.chain());
     report.add_fatal(finding, consequences);
 }
 

@@ -76,6 +76,8 @@ fn without_a_bundle_the_issuers_in_the_chain_are_judged_by_their_own_path() {
     };
     assert_eq!(judge(&sub.leaf(), &[&sub]), 1);
     assert_eq!(judge(&sub.leaf(), &[&sub, &renewed(&sub, &root, 90 * DAY)]), 0);
+    assert_eq!(judge(&sub.leaf(), &[&sub, &root]), 1);
+    assert_eq!(judge(&sub.leaf(), &[&sub, &root, &root]), 1, "the root twice");
     let upper = root.sub_ca("upper", ends(DAY));
     let lower = upper.sub_ca("lower", |_| {});
     // Peers may know the last one by another certificate, as they know the root of a cross-signature.

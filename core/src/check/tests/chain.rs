@@ -290,3 +290,51 @@ fn a_renewed_ca_is_told_by_its_other_key_even_where_the_former_one_is_in_the_cha
     let (severity, _) = told(&dedicated(), &sub.leaf(), &[&sub, &former, &renewed]);
     assert_eq!(severity, Severity::Warn);
 }
+
+#[test]
+fn a_credential_must_chain_to_the_bundle_that_came_with_it() {
+    let (root, other) = (Entity::root("root"), Entity::root("other"));
+    let files = Files::of(&root.leaf(), &[], &[&other]);
+    judge_files(&spec(), &files).rejects_credential_for(Check::ChainUntrusted);
+    judge_files(&dedicated(), &files).admits_with(Check::ChainUntrusted, Severity::Warn);
+
+    let requiring = |require_chain, mut spec: IdentitySpec| {
+        spec.expectations.require_chain = require_chain;
+        judge_files(&spec, &files)
+    };
+    requiring(RequireChain::Never, spec()).admits_with(Check::ChainUntrusted, Severity::Warn);
+    requiring(RequireChain::Always, dedicated()).rejects_credential_for(Check::ChainUntrusted);
+}
+
+#[test]
+fn a_missing_intermediate_is_a_chain_that_does_not_hold() {
+    let root = Entity::root("root");
+    let sub = root.sub_ca("sub", |_| {});
+    judge_files(&spec(), &Files::of(&sub.leaf(), &[], &[&root])).rejects_credential_for(Check::ChainUntrusted);
+}
+
+#[test]
+fn an_intermediate_that_forbids_the_wanted_usage_breaks_the_chain() {
+    let root = Entity::root("root");
+    let clients = root.sub_ca("sub", |sub| sub.extended_key_usages = vec![Eku::ClientAuth]);
+    let files = Files::of(&clients.leaf(), &[&clients], &[&root]);
+    assert!(judge_files(&wanting(&[Usage::ClientAuth]), &files).admits());
+    judge_files(&wanting(&[Usage::ServerAuth]), &files).rejects_credential_for(Check::ChainUntrusted);
+}
+
+#[test]
+fn without_a_bundle_there_is_nothing_to_chain_to() {
+    let files = Files::of(&Entity::root("root").leaf(), &[], &[]);
+    let assessment = judge_files(&spec(), &files);
+    assessment.admits_with(Check::NoBundle, Severity::Info);
+    assert!(matches!(assessment.bundle, Verdict::Absent));
+    let mut requiring = spec();
+    requiring.expectations.require_chain = RequireChain::Always;
+    judge_files(&requiring, &files).rejects_credential_for(Check::NoBundle);
+}
+
+#[test]
+fn a_self_signed_leaf_that_is_its_own_bundle_is_admitted() {
+    let leaf = self_signed(|_| {});
+    assert!(judge_files(&spec(), &Files::of(&leaf, &[], &[&leaf])).admits());
+}

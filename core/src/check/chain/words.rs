@@ -210,3 +210,43 @@ pub(in super::super) fn usage(role: Role) -> &'static str {
         Role::Client => Usage::ClientAuth.as_str(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rustls_pki_types::CertificateDer;
+
+    use super::super::super::lineage::Source;
+    use super::*;
+    use crate::certificate;
+    use crate::test_pki::Entity;
+
+    /// What is said of an error of the path from a leaf over `sub` to `root`.
+    fn told(error: &PathError) -> String {
+        let root = Entity::root("root");
+        let sub = root.sub_ca("sub", |_| {});
+        let ders: Vec<CertificateDer<'_>> = vec![sub.leaf().der(), sub.der(), root.der()];
+        let parsed: Vec<_> = ders.iter().map(|der| certificate::parse(der).unwrap()).collect();
+        let issuers = Source { certificates: &parsed[1..2], file: Path::new("/tls/tls.crt") };
+        let anchors = Source { certificates: &parsed[2..], file: Path::new("/tls/ca.crt") };
+        of(error, &Lineage::of(&parsed[0], issuers, Some(anchors)), &[])
+    }
+
+    #[test]
+    fn each_cause_is_told_with_its_certificate_and_its_own_advice() {
+        let (issuer, key) = ("CN=root".to_owned(), "RSA of 1024 bits".to_owned());
+        let weak = told(&PathError::UnsupportedKey { issuer, key });
+        assert!(weak.starts_with("the anchor CN=root of ca.crt has a key") && weak.contains("1024"), "{weak}");
+        let silent = told(&PathError::IssuerMayNotSign { issuer: "CN=sub".to_owned() });
+        assert!(silent.starts_with("certificate 2 of tls.crt (CN=sub) may not sign"), "{silent}");
+        let elsewhere = told(&PathError::IssuerMayNotSign { issuer: "CN=other".to_owned() });
+        assert!(elsewhere.starts_with("the issuer CN=other may not sign"), "{elsewhere}");
+        let constraint = told(&PathError::UnsupportedNameConstraint { kind: "URIs" });
+        assert!(constraint.contains("constrains URIs") && constraint.contains("not supported"), "{constraint}");
+        let busy = told(&PathError::TooComplex);
+        assert!(busy.contains("leave out"), "{busy}");
+        let crl = told(&PathError::Crl(Error::BadDer));
+        assert!(crl.contains("its DER is damaged"), "{crl}");
+    }
+}

@@ -14,6 +14,8 @@ mod chain;
 mod crls;
 mod finding;
 mod key;
+mod lineage;
+mod loading;
 mod names;
 mod order;
 mod renewal;
@@ -47,8 +49,9 @@ use trust::AssessedTrust;
 
 /// The families of checks that a credential has to pass, in the order in which their findings are told. To add one, write a
 /// function that reports what it finds and list it here.
-const FAMILIES: [fn(&Case<'_>, &mut Report); 10] = [
+const FAMILIES: [fn(&Case<'_>, &mut Report); 11] = [
     key::check,
+    loading::check,
     temporary::check,
     validity::check,
     authority::check,
@@ -102,6 +105,8 @@ pub(crate) struct Case<'a> {
     spec: &'a IdentitySpec,
     files: &'a CredentialFiles,
     keyed: &'a KeyedCredential,
+    /// The chain, parsed.
+    certificates: &'a [X509Certificate<'a>],
     leaf: &'a X509Certificate<'a>,
     /// The certificates after the leaf.
     issuers: &'a [X509Certificate<'a>],
@@ -120,7 +125,12 @@ enum Trust<'a> {
     /// No bundle.
     None,
     /// Anchors to chain to.
-    Anchors(&'a PathValidator),
+    Anchors {
+        /// Validates against them.
+        validator: &'a PathValidator,
+        /// What they are made of.
+        bundle: &'a Bundle,
+    },
     /// A bundle that was rejected, and no last good one: the findings about it say enough.
     Unknown,
 }
@@ -155,11 +165,20 @@ pub(crate) fn assess_beside(
         _ => own.as_ref().and_then(|bundle| PathValidator::new(bundle).ok()),
     };
     let AssessedTrust { bundle, trusted, rejects_trust, lacks_trust, mut findings, mut next_change, .. } = trust;
-    let trust = match (&bundle, &validator) {
-        (Verdict::Absent, _) => Trust::None,
-        (_, Some(validator)) => Trust::Anchors(validator),
+    let trust = match (&bundle, &validator, &own) {
+        (Verdict::Absent, ..) => Trust::None,
+        (_, Some(validator), Some(bundle)) => Trust::Anchors { validator, bundle },
         _ => Trust::Unknown,
     };
+
+    if let (Some(file), Some(validator), Part::Whole(keyed)) = (&spec.files.bundle, &validator, &material.credential) {
+        let expired =
+            |finding: &Finding| finding.check == Check::AnchorExpired && finding.file.as_deref() == Some(file.path());
+        // An anchor that has expired and that the own leaf does not need is no alarm.
+        if findings.iter().any(expired) && chain::holds_to_the_end(&keyed.credential, validator) {
+            findings.retain(|finding| !expired(finding));
+        }
+    }
 
     let credential = match (&spec.files.credential, &material.credential) {
         (None, _) | (_, Part::NotWanted | Part::Missing) => Verdict::Absent,
@@ -230,8 +249,8 @@ fn examine(
 ) {
     let chain: Result<Vec<_>, _> = keyed.credential.chain().iter().map(|der| certificate::parse(der)).collect();
     match chain.as_deref() {
-        Ok([leaf, issuers @ ..]) => {
-            let case = Case { spec, files, keyed, leaf, issuers, trust, now: report.now() };
+        Ok(certificates @ [leaf, issuers @ ..]) => {
+            let case = Case { spec, files, keyed, certificates, leaf, issuers, trust, now: report.now() };
             FAMILIES.iter().for_each(|family| family(&case, report));
         }
         // Material is parsed when it is made; this says so again rather than admit what was not examined.

@@ -4,7 +4,8 @@
 use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
-use rustls::sign::SigningKey;
+use rustls::sign::{SigningKey, public_key_to_spki};
+use x509_parser::prelude::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Certificate};
 
 use crate::credential::PrivateKey;
 
@@ -35,4 +36,47 @@ pub fn signing_key(key: &PrivateKey) -> Result<Arc<dyn SigningKey>, rustls::Erro
     #[cfg(not(feature = "aws-lc-rs"))]
     let load = rustls::crypto::ring::sign::any_supported_type;
     load(&key.as_der())
+}
+
+/// Whether a certificate is signed with the key of `issuer`; absent where no algorithm here goes with both, so that nobody can tell.
+pub(crate) fn is_signed_with(certificate: &X509Certificate<'_>, issuer: &SubjectPublicKeyInfo<'_>) -> Option<bool> {
+    let signature = certificate.signature_algorithm.algorithm.as_bytes();
+    let key = issuer.algorithm.algorithm.as_bytes();
+    let algorithms = provider().signature_verification_algorithms.all;
+    let mut fitting = algorithms.iter().filter(|algorithm| {
+        object_identifier(&algorithm.signature_alg_id()) == Some(signature)
+            && object_identifier(&algorithm.public_key_alg_id()) == Some(key)
+    });
+    let mut verdict = None;
+    let is_right = fitting.any(|algorithm| {
+        verdict = Some(false);
+        let (message, signature) = (certificate.tbs_certificate.as_ref(), &certificate.signature_value.data);
+        algorithm.verify_signature(&issuer.subject_public_key.data, message, signature).is_ok()
+    });
+    if is_right { Some(true) } else { verdict }
+}
+
+/// Whether certificates signed with this algorithm are accepted, whatever the key.
+pub(crate) fn accepts_signature(algorithm: &AlgorithmIdentifier<'_>) -> bool {
+    let algorithms = provider().signature_verification_algorithms.all;
+    let algorithm = Some(algorithm.algorithm.as_bytes());
+    algorithms.iter().any(|known| object_identifier(&known.signature_alg_id()) == algorithm)
+}
+
+/// Whether a key, written for one of the algorithms here in the one way that is taken, is what `is_it` looks for. `key` may write it another
+/// way, as with a curve that is spelled out.
+pub(crate) fn writes_key_of(key: &SubjectPublicKeyInfo<'_>, is_it: impl Fn(&[u8]) -> bool) -> bool {
+    let algorithms = provider().signature_verification_algorithms.all;
+    let mut written = algorithms
+        .iter()
+        .map(|algorithm| public_key_to_spki(&algorithm.public_key_alg_id(), &key.subject_public_key.data));
+    written.any(|written| is_it(&written))
+}
+
+/// The first element of an `AlgorithmIdentifier` without its header, by its content.
+fn object_identifier(algorithm: &rustls_pki_types::AlgorithmIdentifier) -> Option<&[u8]> {
+    match algorithm.as_ref() {
+        [6, length, rest @ ..] => rest.get(..usize::from(*length)),
+        _ => None,
+    }
 }

@@ -21,6 +21,7 @@ pub mod identity;
 mod intern;
 pub mod keeper;
 pub mod lifecycle;
+pub mod loading;
 pub mod material;
 pub mod mount;
 mod overlap;

@@ -165,11 +165,6 @@ impl PathValidator {
         [anchors, stale].into_iter().flatten().min()
     }
 
-    /// Whether the validity of some anchor ends before `instant`.
-    pub(crate) fn has_anchor_that_ends_before(&self, instant: SystemTime) -> bool {
-        self.anchors.first_end().is_some_and(|end| end < unix_time(instant))
-    }
-
     /// The anchor that the path ends in.
     fn reach<'p>(&self, path: &'p Path<'p>, anchors: &'p [TrustAnchor<'p>]) -> Result<&'p TrustAnchor<'p>, PathError> {
         path.search(self.algorithms.all, anchors, path.intermediates, &|candidate| self.judge(candidate, path))
@@ -292,6 +287,11 @@ impl fmt::Debug for PathValidator {
             .field("crls", &self.revocation.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The certificates that vouch for nobody, by the SHA-256 of their DER, and why.
+pub(crate) fn unusable(anchors: &[CertificateDer<'static>]) -> Vec<(Digest, UnusableAnchor)> {
+    Anchors::new(anchors).unusable
 }
 
 fn system_time(time: UnixTime) -> SystemTime {

@@ -1,6 +1,7 @@
 //! A PKI made at run time, for the tests of this crate.
 
 pub(crate) mod crl;
+pub(crate) mod odd;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -67,9 +68,14 @@ impl Entity {
 
     /// This CA once more, under the same key with another key identifier, by `issuer`.
     pub(crate) fn again(&self, issuer: &Self, key_identifier_method: KeyIdMethod) -> Self {
+        self.again_with(issuer, |ca| ca.key_identifier_method = key_identifier_method)
+    }
+
+    /// This CA once more, under the same key, by `issuer`, with a change.
+    pub(crate) fn again_with(&self, issuer: &Self, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let key = KeyPair::try_from(self.key.serialize_der()).unwrap();
         let mut params = self.params.clone();
-        params.key_identifier_method = key_identifier_method;
+        change(&mut params);
         issuer.sign(params, key)
     }
 

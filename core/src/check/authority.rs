@@ -1,19 +1,33 @@
-//! A leaf is no authority: it neither is a CA nor signs certificates or CRLs (RFC 5280 §4.2.1.3, §4.2.1.9).
+//! A leaf is no authority: it neither is a CA nor signs certificates or CRLs, nor constrains names (RFC 5280 §4.2.1.3, §4.2.1.9,
+//! §4.2.1.10). rustls, Go and OpenSSL refuse only a CA.
 
 use super::report::Report;
-use super::{Case, Check};
+use super::{Case, Check, Finding, Severity};
+
+/// What begins every SPIFFE ID (SPIFFE-ID §2).
+const SPIFFE: &str = "spiffe://";
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
-    let is_ca = case.leaf.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca);
-    let usage = case.leaf.key_usage().ok().flatten();
-    let signs = usage.is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign());
-    if is_ca {
+    if case.leaf.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca) {
         let sentence = "the leaf is a CA certificate, which peers refuse; issue one without isCA for this identity";
-        report.reject(Check::LeafIsCa, file, sentence);
-    } else if signs {
-        let sentence =
-            "the leaf's key usage allows to sign certificates or CRLs; issue it without \"cert sign\" and \"crl sign\"";
-        report.reject(Check::LeafIsCa, file, sentence);
+        return report.reject(Check::LeafIsCa, file, sentence);
     }
+    let usage = case.leaf.key_usage().ok().flatten().map(|usage| usage.value);
+    let may = match usage.map(|usage| (usage.key_cert_sign(), usage.crl_sign())) {
+        Some((true, true)) => Some(("\"cert sign\" and \"crl sign\"", "in its key usage")),
+        Some((true, false)) => Some(("\"cert sign\"", "in its key usage")),
+        Some((false, true)) => Some(("\"crl sign\"", "in its key usage")),
+        _ => {
+            matches!(case.leaf.name_constraints(), Ok(Some(_))).then_some(("name constraints", "among its extensions"))
+        }
+    };
+    let Some((what, place)) = may else { return };
+    let whom = if case.keyed.credential.leaf().names.uris.iter().any(|uri| uri.starts_with(SPIFFE)) {
+        "and those that validate X509-SVIDs refuse it (X509-SVID §5.2)"
+    } else {
+        "though most peers take it all the same"
+    };
+    let sentence = format!("the leaf has {what} {place}, which only a CA may have, {whom}; have it issued without");
+    report.add(Finding::new(Check::LeafAuthority, Severity::Warn, sentence).in_file(file));
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
+use super::chain::mend;
 use super::crls::Signers;
 use super::report::Report;
 use super::validity::STILL_TO_END;
@@ -11,8 +11,9 @@ use super::{Check, Finding, Severity, Verdict, crls};
 use crate::bundle::Bundle;
 use crate::certificate::CertificateFacts;
 use crate::clock::{expiry, rfc3339};
+use crate::digest::Digest;
 use crate::material::Part;
-use crate::path::PathValidator;
+use crate::path::{self, PathValidator, UnusableAnchor};
 
 /// The verdict on a bundle, and its validator where one could be made.
 pub(super) fn assess(
@@ -44,55 +45,94 @@ pub(super) fn assess(
     }
 }
 
-/// An anchor that has expired is a warning; a bundle in which none is valid is rejected.
+/// An anchor that has expired is a warning, unless its successor is there; a bundle in which none is valid is rejected.
 fn validity(bundle: &Bundle, file: &Path, report: &mut Report) {
-    let facts = bundle.anchors().iter().filter_map(|anchor| CertificateFacts::from_der(anchor).ok());
-    let mut expired: Vec<(SystemTime, String)> = Vec::new();
-    for anchor in facts {
+    let anchors: Vec<_> =
+        bundle.anchors().iter().filter_map(|anchor| CertificateFacts::from_der(anchor).ok()).collect();
+    for anchor in &anchors {
         report.changes_at(anchor.not_before);
         report.changes_at(expiry(anchor.not_after));
-        if report.now() >= expiry(anchor.not_after) {
-            expired.push((anchor.not_after, anchor.subject.text));
-        }
     }
-    let Some((not_after, subject)) = expired.iter().max() else { return };
-    let finding = if expired.len() == bundle.anchors().len() {
-        let sentence =
-            "every anchor of the bundle has expired; the last good bundle stays: replace it by one that is valid";
-        Finding::new(Check::Expired, Severity::Reject, sentence)
-    } else {
-        let sentence = format!(
-            "{} of {} anchors have expired, the last of them {subject}: whoever is under them is refused; take them out",
-            expired.len(),
-            bundle.anchors().len()
-        );
-        Finding::new(Check::AnchorExpired, Severity::Warn, sentence)
+    let now = report.now();
+    let (expired, valid): (Vec<_>, Vec<_>) = anchors.iter().partition(|anchor| now >= expiry(anchor.not_after));
+    let finding = |check, severity, sentence: String, last: &CertificateFacts| {
+        let finding = Finding::new(check, severity, sentence).in_file(file);
+        finding.found(format!("ended {}", rfc3339(last.not_after))).expected(STILL_TO_END)
     };
-    report.add(finding.in_file(file).found(format!("ended {}", rfc3339(*not_after))).expected(STILL_TO_END));
+    let last = |anchors: &[&CertificateFacts]| anchors.iter().copied().max_by_key(|anchor| anchor.not_after).cloned();
+    if expired.len() == bundle.anchors().len() {
+        let Some(last) = last(&expired) else { return };
+        let which = if expired.len() == 1 {
+            format!("the only anchor of the bundle, {}, has expired", last.subject.text)
+        } else {
+            "every anchor of the bundle has expired".to_owned()
+        };
+        let sentence = format!("{which}, and the last good bundle stays; replace it by one that is valid");
+        return report.add(finding(Check::Expired, Severity::Reject, sentence, &last));
+    }
+    let is_renewed = |anchor: &CertificateFacts| {
+        valid.iter().any(|other| other.subject == anchor.subject && other.not_before <= now)
+    };
+    let lost: Vec<_> = expired.into_iter().filter(|anchor| !is_renewed(anchor)).collect();
+    let Some(last) = last(&lost) else { return };
+    let sentence = if lost.len() == 1 {
+        format!(
+            "the anchor {} of the bundle has expired, and whoever is under it is refused; take it out, or put its successor in",
+            last.subject.text
+        )
+    } else {
+        format!(
+            "{} of {} anchors have expired, the last of them {}, and whoever is under them is refused; take them out, or put their \
+             successors in",
+            lost.len(),
+            bundle.anchors().len(),
+            last.subject.text
+        )
+    };
+    report.add(finding(Check::AnchorExpired, Severity::Warn, sentence, &last));
 }
 
 /// Certificates that can be nobody's anchor are a warning; a bundle of nothing else is rejected.
 fn usability(bundle: &Bundle, file: &Path, report: &mut Report) -> Option<PathValidator> {
     match PathValidator::new(bundle) {
         Ok(validator) => {
-            if let [(fingerprint, reason), ..] = validator.unusable_anchors() {
-                let sentence = format!(
-                    "{} of {} certificates of the bundle can be nobody's anchor; the first: {reason}; take them out",
-                    validator.unusable_anchors().len(),
-                    bundle.anchors().len()
-                );
-                let finding = Finding::new(Check::AnchorUnusable, Severity::Warn, sentence).in_file(file);
-                report.add(finding.found(fingerprint));
+            if let Some(finding) = unusable(bundle, validator.unusable_anchors(), Severity::Warn) {
+                report.add(finding.in_file(file));
             }
             Some(validator)
         }
         Err(error) => {
-            report.reject(
-                Check::AnchorUnusable,
-                file,
-                format!("{error}: it holds no CA certificate; put the issuing CA in"),
-            );
+            let finding = unusable(bundle, &path::unusable(bundle.anchors()), Severity::Reject);
+            let otherwise = || {
+                let sentence = format!("{error}; put the certificate of the issuing CA in");
+                Finding::new(Check::AnchorUnusable, Severity::Reject, sentence)
+            };
+            report.add(finding.unwrap_or_else(otherwise).in_file(file));
             None
         }
     }
+}
+
+/// What there is to say of certificates that can be nobody's anchor.
+fn unusable(bundle: &Bundle, unusable: &[(Digest, UnusableAnchor)], severity: Severity) -> Option<Finding> {
+    let (fingerprint, reason) = unusable.first()?;
+    let der = bundle.anchors().iter().find(|anchor| Digest::fingerprint(anchor) == *fingerprint);
+    let subject = der.and_then(|anchor| CertificateFacts::from_der(anchor).ok()).map(|facts| facts.subject.text);
+    let subject = subject.unwrap_or_else(|| format!("with SHA-256 {fingerprint}"));
+    let (all, mend) = (bundle.anchors().len(), mend(reason));
+    let sentence = match (unusable.len(), all) {
+        (1, 1) => format!("the only certificate of the bundle, {subject}, can be nobody's anchor: {reason}; {mend}"),
+        (1, _) => {
+            format!("the certificate {subject} of the bundle can be nobody's anchor: {reason}; take it out, or {mend}")
+        }
+        (some, all) => format!(
+            "{some} of {all} certificates of the bundle can be nobody's anchor, among them {subject}: {reason}; take them out, or \
+             {mend}"
+        ),
+    };
+    Some(
+        Finding::new(Check::AnchorUnusable, severity, sentence)
+            .found(fingerprint)
+            .expected("a CA certificate that may issue"),
+    )
 }

@@ -1,23 +1,35 @@
 //! The path from the leaf to the bundle it would be served with (RFC 5280 §6.1).
+//!
+//! What no peer accepts is rejected. That no CA of the bundle issued the leaf is another matter where the bundle is not the issuer's own:
+//! the peers' bundles may hold that CA.
+
+mod anchor;
+mod ends;
+mod itself;
+mod words;
 
 use std::time::SystemTime;
 
-use x509_parser::prelude::X509Certificate;
+use rustls_pki_types::CertificateDer;
+use x509_parser::asn1_rs::Any;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::report::Report;
+use super::lineage::{Lineage, Source};
+use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity, Trust, is_dedicated};
 use crate::bundle::Bundle;
-use crate::certificate::{CertificateFacts, system_time};
-use crate::clock::{expiry, rfc3339};
+use crate::certificate::{self, CertificateFacts, system_time};
+use crate::clock::expiry;
 use crate::credential::Credential;
 use crate::path::{PathError, PathValidator, Role};
 use crate::spec::{IdentitySpec, RequireChain, Usage};
+pub(super) use words::mend;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
     let required = case.spec.expectations.require_chain;
-    let validator = match &case.trust {
-        Trust::Anchors(validator) => validator,
+    let (validator, bundle) = match &case.trust {
+        Trust::Anchors { validator, bundle } => (validator, bundle),
         Trust::Unknown => return,
         Trust::None => {
             let (severity, sentence) = match required {
@@ -26,7 +38,8 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
                 }
                 _ => (Severity::Info, "there is no bundle to hold the credential against, and nobody to trust"),
             };
-            return report.add(Finding::new(Check::NoBundle, severity, sentence).in_file(file));
+            report.add(Finding::new(Check::NoBundle, severity, sentence).in_file(file));
+            return itself::check_alone(case, report);
         }
     };
     for issuer in case.issuers {
@@ -34,37 +47,71 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         report.changes_at(expiry(system_time(issuer.validity().not_after)));
     }
     validator.changes_after(case.now).into_iter().for_each(|change| report.changes_at(change));
-    if let Err(error) = path(case, validator) {
-        if error == PathError::Revoked {
-            return report.add(revoked(case.leaf.issuer().to_string()).in_file(file));
-        }
-        let severity = match required {
-            RequireChain::Always => Severity::Reject,
-            RequireChain::Auto if !is_dedicated(case.spec) => Severity::Reject,
-            RequireChain::Auto | RequireChain::Never => Severity::Warn,
-        };
-        let sentence = format!(
-            "the credential does not chain to the bundle it is served with: {error}; have it issued by a CA of the bundle, add \
-             that CA, or send the missing intermediates"
-        );
-        let finding = Finding::new(Check::ChainUntrusted, severity, sentence).in_file(file);
-        report.add(finding.found(format!("issued by {}", case.leaf.issuer())).expected("a path to an anchor"));
-    } else if let Err(PathError::AnchorNotValid { not_after, .. }) = anchor_outlives_leaf(case, validator) {
-        let sentence = "the anchor that the credential chains to ends before the leaf does: renew the CA first";
-        let finding = Finding::new(Check::IssuerExpiresFirst, Severity::Warn, sentence).in_file(file);
-        let expected = format!("not before {}", rfc3339(case.keyed.credential.leaf().not_after));
-        report.add(finding.found(rfc3339(not_after)).expected(expected));
+    let outcome = path(case, validator);
+    if outcome == Err(PathError::Revoked) {
+        return report.add(revoked(case.leaf.issuer().to_string()).in_file(file));
     }
+    let anchors = named(case.certificates, bundle);
+    let unreadable = itself::unreadable(case);
+    // Signatures are verified for it, so it is made only where something may be said.
+    let not_after = case.keyed.credential.leaf().not_after;
+    let is_worth_a_look = outcome.is_err()
+        || !unreadable.is_empty()
+        || ends::any_ends_first(case)
+        || anchors.iter().any(|anchor| system_time(anchor.validity().not_after) < not_after)
+        || anchors.iter().any(anchor::constrains);
+    if !is_worth_a_look {
+        return;
+    }
+    let source = case.spec.files.bundle.as_ref().map(|file| Source { certificates: &anchors, file: file.path() });
+    let lineage = Lineage::of(case.leaf, chain(case), source);
+    itself::check(case, &lineage, &unreadable, outcome.is_ok(), report);
+    match outcome {
+        Ok(()) => {
+            ends::check(case, &lineage, validator, report);
+            anchor::check(case, &lineage, report);
+        }
+        Err(error) => {
+            // A root that belongs into the bundle first is not told to be left out.
+            let finding = untrusted(case, validator, &lineage, error);
+            report.add_cause(finding, Consequences::Of(&[Check::RootInChain]));
+        }
+    }
+}
+
+/// The anchors with the name of a certificate's issuer. To parse every anchor of a large bundle in full would take longer than all else.
+fn named<'b>(chain: &[X509Certificate<'_>], bundle: &'b Bundle) -> Vec<X509Certificate<'b>> {
+    // webpki's names are without the header of their structure.
+    let content =
+        |issued: &X509Certificate<'_>| Any::from_der(issued.issuer().as_raw()).map(|(_, name)| name.data.to_vec());
+    let issuers: Vec<_> = chain.iter().filter_map(|issued| content(issued).ok()).collect();
+    let named = |anchor: &&CertificateDer<'_>| {
+        webpki::anchor_from_trusted_cert(anchor)
+            .is_ok_and(|anchor| issuers.iter().any(|issuer| issuer.as_slice() == anchor.subject.as_ref()))
+    };
+    bundle.anchors().iter().filter(named).filter_map(|anchor| certificate::parse(anchor).ok()).collect()
+}
+
+/// The finding about a path that does not hold.
+fn untrusted(case: &Case<'_>, validator: &PathValidator, lineage: &Lineage<'_>, error: PathError) -> Finding {
+    let (severity, error) = match case.spec.expectations.require_chain {
+        RequireChain::Always => (Severity::Reject, error),
+        RequireChain::Auto if !is_dedicated(case.spec) => (Severity::Reject, error),
+        RequireChain::Auto | RequireChain::Never => match itself::excuse(case, lineage, error) {
+            Ok(error) => (Severity::Warn, error),
+            Err(error) => (Severity::Reject, error),
+        },
+    };
+    let cause = words::of(&error, lineage, validator.unusable_anchors());
+    let sentence = format!("the credential does not chain to the bundle it is served with: {cause}");
+    let finding = Finding::new(Check::ChainUntrusted, severity, sentence).in_file(case.files.chain());
+    finding.found(format!("issued by {}", case.leaf.issuer())).expected("a path to an anchor")
 }
 
 /// The path for whatever role the leaf is wanted in. What other families tell of the leaf itself is not told again.
 fn path(case: &Case<'_>, validator: &PathValidator) -> Result<(), PathError> {
     let Some((leaf, intermediates)) = case.chain().split_first() else { return Ok(()) };
     let at = within(case.keyed.credential.leaf(), case.now);
-    let told = |result| match result {
-        Err(PathError::LeafIsCa | PathError::LeafMaySign) => Ok(()),
-        other => other,
-    };
     told(validator.validate_for(leaf, intermediates, None, at))?;
     // Most issuers leave usages to the leaf: then the path is the same for every role.
     if case.issuers.iter().any(|issuer| matches!(issuer.extended_key_usage(), Ok(Some(_)))) {
@@ -75,31 +122,45 @@ fn path(case: &Case<'_>, validator: &PathValidator) -> Result<(), PathError> {
     Ok(())
 }
 
-/// An anchor that ends before the leaf takes the leaf with it.
-fn anchor_outlives_leaf(case: &Case<'_>, validator: &PathValidator) -> Result<(), PathError> {
-    let not_after = case.keyed.credential.leaf().not_after;
-    match case.chain().split_first() {
-        Some((leaf, intermediates)) if validator.has_anchor_that_ends_before(not_after) => {
-            validator.validate_for(leaf, intermediates, None, not_after)
-        }
-        _ => Ok(()),
+/// What the family of authorities tells of the leaf is not told again.
+fn told(outcome: Result<(), PathError>) -> Result<(), PathError> {
+    match outcome {
+        Err(PathError::LeafIsCa | PathError::LeafMaySign | PathError::LeafConstrainsNames) => Ok(()),
+        other => other,
     }
+}
+
+/// Whether the leaf has a path to an anchor when it ends: then nothing that ends before it is of any concern.
+pub(super) fn holds_to_the_end(credential: &Credential, validator: &PathValidator) -> bool {
+    let not_after = credential.leaf().not_after;
+    let split = credential.chain().split_first();
+    split.is_some_and(|(leaf, rest)| told(validator.validate_for(leaf, rest, None, not_after)).is_ok())
 }
 
 /// What a bundle says of a credential that it came without: it is served all the same, or a removed CA would stay trusted.
 pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bundle, report: &mut Report) {
     let Some((leaf, intermediates)) = credential.chain().split_first() else { return };
     let at = within(credential.leaf(), report.now());
-    let result = PathValidator::new(bundle).and_then(|validator| {
+    let validator = PathValidator::new(bundle);
+    let outcome = validator.as_ref().map_err(Clone::clone).and_then(|validator| {
         validator.changes_after(report.now()).into_iter().for_each(|change| report.changes_at(change));
-        validator.validate_for(leaf, intermediates, None, at)
+        told(validator.validate_for(leaf, intermediates, None, at))
     });
-    let Err(error) = result else { return };
+    let Err(error) = outcome else { return };
     if error == PathError::Revoked {
         return report.add(revoked(credential.leaf().issuer.text.clone()));
     }
-    let sentence =
-        format!("the bundle no longer trusts the leaf that is served: {error}; have it issued by a CA of the bundle");
+    let chain: Result<Vec<_>, _> = credential.chain().iter().map(|der| certificate::parse(der)).collect();
+    let cause = match (chain.as_deref(), &spec.files.credential) {
+        (Ok(chain @ [leaf, issuers @ ..]), Some(files)) => {
+            let anchors = named(chain, bundle);
+            let anchors = spec.files.bundle.as_ref().map(|file| Source { certificates: &anchors, file: file.path() });
+            let lineage = Lineage::of(leaf, Source { certificates: issuers, file: files.chain() }, anchors);
+            words::of(&error, &lineage, validator.as_ref().map_or(&[], PathValidator::unusable_anchors))
+        }
+        _ => format!("{error}; have it issued by a CA of the bundle"),
+    };
+    let sentence = format!("the bundle no longer trusts the leaf that is served: {cause}");
     let finding = Finding::new(Check::OwnLeafUntrusted, Severity::Warn, sentence);
     let finding = finding.found(format!("issued by {}", credential.leaf().issuer.text)).expected("a path to an anchor");
     report.add(match &spec.files.bundle {
@@ -112,6 +173,10 @@ fn revoked(issuer: String) -> Finding {
     let sentence = "a CRL of the bundle revokes the leaf or an intermediate of its chain: peers that hold it refuse the credential; have \
                     another one issued, and see why this one was revoked";
     Finding::new(Check::LeafRevoked, Severity::Reject, sentence).found(format!("issued by {issuer}"))
+}
+
+fn chain<'a>(case: &Case<'a>) -> Source<'a> {
+    Source { certificates: case.issuers, file: case.files.chain() }
 }
 
 /// An instant at which the leaf is valid, as near to `now` as there is: its own validity is not this family's concern.

@@ -112,6 +112,8 @@ checks! {
     MountUnresponsive = "mount-unresponsive",
     /// A file's content cannot be parsed.
     Unparsable = "unparsable",
+    /// No peer can load the chain that is to be presented.
+    Unloadable = "unloadable",
     /// The private key is not the leaf's.
     KeyMismatch = "key-mismatch",
     /// The key of the served certificate is not in memory, and no longer on disk.
@@ -152,6 +154,8 @@ checks! {
     IssuerExpiresFirst = "issuer-expires-first",
     /// One anchor of the bundle has expired.
     AnchorExpired = "anchor-expired",
+    /// An anchor forbids the path by what rustls does not look at, and other TLS stacks do.
+    AnchorConstraint = "anchor-constraint",
     /// A certificate of the bundle can be nobody's anchor.
     AnchorUnusable = "anchor-unusable",
     /// The bundle holds no certificate.
@@ -160,10 +164,14 @@ checks! {
     ExtendedKeyUsage = "extended-key-usage",
     /// The key usage lacks what a handshake or a configured usage needs.
     KeyUsage = "key-usage",
-    /// The leaf is a CA, or may sign certificates or CRLs.
+    /// The leaf is a CA.
     LeafIsCa = "leaf-is-ca",
+    /// The leaf is no CA, but may sign certificates or CRLs, or constrains names, as only a CA does.
+    LeafAuthority = "leaf-authority",
     /// The leaf has no subject alternative name.
     NoSan = "no-san",
+    /// No name of the leaf is one that a peer can be asked for.
+    NameUnusable = "name-unusable",
     /// A configured name is not among the leaf's subject alternative names.
     NameMissing = "name-missing",
     /// cert-manager's temporary certificate, which it replaces as soon as the issuer answers.

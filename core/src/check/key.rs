@@ -1,7 +1,10 @@
 //! Private key and leaf belong together (RFC 8446 §4.4.3).
 
-use super::report::Report;
+use super::lineage::name_in_chain;
+use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity, public_key};
+use crate::crypto;
+use crate::digest::Digest;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let files = case.files;
@@ -14,20 +17,28 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     if of_key == of_leaf {
         return;
     }
-    let place = case.issuers.iter().position(|issuer| public_key(issuer) == of_key);
-    let finding = match place {
-        Some(place) => {
+    let leaf = case.issuers.iter().zip(2..).find(|(issuer, _)| public_key(issuer) == of_key);
+    match leaf {
+        Some((leaf, number)) => {
             let sentence = format!(
-                "the private key belongs to certificate {} of the chain: put the leaf first, then its issuers in order",
-                place + 2
+                "the private key belongs to {}, which is the leaf; put that first, then its issuers in order",
+                name_in_chain(leaf, number, files.chain())
             );
-            Finding::new(Check::LeafNotFirst, Severity::Reject, sentence).in_file(files.chain())
+            let finding = Finding::new(Check::LeafNotFirst, Severity::Reject, sentence).in_file(files.chain());
+            // All else that is said is said of a certificate that is not the leaf.
+            report.add_cause(finding.found(of_key).expected(of_leaf), Consequences::Rest);
+        }
+        None if crypto::writes_key_of(case.leaf.public_key(), |written| Digest::fingerprint(written) == of_key) => {
+            let sentence = "the leaf has the private key's public key, but written as rustls and other peers do not take it, such as with an \
+                            explicit curve or for RSASSA-PSS alone; have it issued for a key that names its curve, or plain RSA";
+            let finding = Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(files.chain());
+            report.add(finding.found(of_leaf).expected(of_key));
         }
         None => {
-            let sentence = "the private key is not the leaf's: write both from the same issuance (public keys are told as \
+            let sentence = "the private key is not the leaf's; write both from the same issuance (public keys are told as \
                             SHA-256 of their SubjectPublicKeyInfo)";
-            Finding::new(Check::KeyMismatch, Severity::Reject, sentence).in_file(files.key())
+            let finding = Finding::new(Check::KeyMismatch, Severity::Reject, sentence).in_file(files.key());
+            report.add(finding.found(of_key).expected(of_leaf));
         }
-    };
-    report.add(finding.found(of_key).expected(of_leaf));
+    }
 }

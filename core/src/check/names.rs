@@ -1,53 +1,95 @@
-//! The leaf's subject alternative names (RFC 9525 §2, §6.3).
+//! The leaf's subject alternative names (RFC 9525 §2, §6.3): whether a client that asks for a configured name takes the leaf is asked of
+//! the verifier that the SDK's clients use.
 
 use std::fmt::Display;
 
-use super::report::Report;
+use rustls::client::verify_server_name;
+use rustls::server::ParsedCertificate;
+use rustls_pki_types::{DnsName, ServerName};
+
+use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity};
 use crate::certificate::SubjectAltNames;
 use crate::spec::Usage;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
-    let (names, expectations) = (&case.keyed.credential.leaf().names, &case.spec.expectations);
+    let credential = &case.keyed.credential;
+    let (names, expectations) = (&credential.leaf().names, &case.spec.expectations);
+    let mut of_missing = Consequences::Of(&[]);
     if names.is_empty() {
         let severity = if expectations.usages.contains(&Usage::ServerAuth) { Severity::Reject } else { Severity::Warn };
-        let sentence =
-            "the leaf has no subject alternative name: peers cannot tell whose it is; the common name does not count";
-        report.add(Finding::new(Check::NoSan, severity, sentence).in_file(file));
+        let sentence = "the leaf has no DNS name, IP address or URI as a subject alternative name: peers cannot tell whose it is; have it \
+                        issued with one, as the common name does not count";
+        let finding = Finding::new(Check::NoSan, severity, sentence).in_file(file);
+        if severity == Severity::Reject {
+            report.add_cause(finding, Consequences::Of(&[Check::NameMissing]));
+        } else {
+            of_missing = Consequences::Of(&[Check::NoSan]);
+            report.add(finding);
+        }
     }
+    // What cannot be parsed is for no name at all, and told as such.
+    let Some(Ok(leaf)) = credential.chain().first().map(ParsedCertificate::try_from) else { return };
+    let is_for = |name: ServerName<'_>| verify_server_name(&leaf, &name).is_ok();
     let mut missing = |kind: &str, name: &dyn Display, found: &dyn Display| {
-        let sentence =
-            format!("the leaf is not for the {kind} {name}; have it issued for it, or correct the configuration");
+        let sentence = match odd(names, &name.to_string()) {
+            Some((odd, why)) => {
+                format!(
+                    "the leaf is for the {kind} {name} only as {odd:?}, and peers refuse that, since {why}; have it issued for it as such"
+                )
+            }
+            None => {
+                format!("the leaf is not for the {kind} {name}; have it issued for it, or correct the configuration")
+            }
+        };
         let finding = Finding::new(Check::NameMissing, Severity::Reject, sentence).in_file(file);
-        report.add(finding.found(found).expected(name));
+        report.add_cause(finding.found(found).expected(name), of_missing);
     };
-    for name in expectations.dns_names.iter().filter(|name| !covers(names, name)) {
+    let is_for_dns = |wanted: &str| match wanted.strip_prefix("*.") {
+        // No client asks for a wildcard: the leaf has the same one.
+        Some(_) => names.dns.iter().any(|presented| presented.eq_ignore_ascii_case(wanted)),
+        None => ServerName::try_from(wanted).is_ok_and(is_for),
+    };
+    for name in expectations.dns_names.iter().filter(|name| !is_for_dns(name)) {
         missing("DNS name", name, &list(&names.dns));
     }
-    for address in expectations.ip_addresses.iter().filter(|address| !names.ip.contains(address)) {
+    for address in expectations.ip_addresses.iter().filter(|address| !is_for(ServerName::from(**address))) {
         missing("IP address", address, &list(&names.ip));
     }
     for uri in expectations.uris.iter().filter(|uri| !names.uris.contains(uri)) {
         missing("URI", uri, &list(&names.uris));
     }
-}
-
-fn covers(names: &SubjectAltNames, wanted: &str) -> bool {
-    names.dns.iter().any(|presented| matches(presented, wanted))
-}
-
-/// Whether a presented DNS name is the wanted one, without regard to case, or a wildcard for one whole label in front of it
-/// (RFC 9525 §6.3). A wanted wildcard is matched by the same wildcard alone.
-fn matches(presented: &str, wanted: &str) -> bool {
-    let (presented, wanted) = (presented.trim_end_matches('.'), wanted.trim_end_matches('.'));
-    if presented.eq_ignore_ascii_case(wanted) {
-        return true;
+    let others = !names.ip.is_empty() || !names.uris.is_empty();
+    if let Some((name, why)) = names.dns.first().and_then(|name| Some((name, why_unusable(name)?)))
+        && !others
+        && names.dns.iter().all(|name| why_unusable(name).is_some())
+    {
+        let sentence = format!(
+            "no subject alternative name of the leaf can be asked for: {name:?} is none that rustls, Go or OpenSSL take, since {why}; have it \
+             issued for names that peers ask for"
+        );
+        report.add(Finding::new(Check::NameUnusable, Severity::Warn, sentence).in_file(file));
     }
-    let (Some(suffix), Some((label, parent))) = (presented.strip_prefix("*."), wanted.split_once('.')) else {
-        return false;
-    };
-    !label.is_empty() && suffix.contains('.') && suffix.eq_ignore_ascii_case(parent)
+}
+
+/// A DNS name of the leaf that was to be this name, and what is odd about it.
+fn odd<'n>(names: &'n SubjectAltNames, wanted: &str) -> Option<(&'n str, &'static str)> {
+    let bare = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+    let presented = names.dns.iter().find(|presented| bare(presented) == bare(wanted))?;
+    Some((presented, why_unusable(presented)?))
+}
+
+/// Why no peer takes a DNS name, where that is so.
+fn why_unusable(name: &str) -> Option<&'static str> {
+    if matches!(ServerName::try_from(name), Ok(ServerName::IpAddress(_))) {
+        return Some("an IP address in the place of a DNS name does not count");
+    }
+    if name.ends_with('.') {
+        return Some("it ends in a dot");
+    }
+    let is_dns = DnsName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok();
+    (!is_dns).then_some("it is no valid DNS name")
 }
 
 fn list<T: Display>(names: &[T]) -> String {

@@ -7,18 +7,38 @@ use std::time::SystemTime;
 use super::{Check, Finding, Severity, Verdict};
 use crate::spec::Admission;
 
+/// What else would be said only because of one finding: whoever mends that one mends these too.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Consequences {
+    /// What these checks say.
+    Of(&'static [Check]),
+    /// All that is said beside it.
+    Rest,
+}
+
+impl Consequences {
+    fn contain(self, check: Check) -> bool {
+        match self {
+            Self::Of(checks) => checks.contains(&check),
+            Self::Rest => true,
+        }
+    }
+}
+
 /// The findings of one assessment so far, and the next instant at which they change.
 pub(super) struct Report {
     now: SystemTime,
     admission: Admission,
     findings: Vec<Finding>,
+    /// What some of them explain, by their place.
+    explained: Vec<(usize, Consequences)>,
     held_until: Option<SystemTime>,
     next_change: Option<SystemTime>,
 }
 
 impl Report {
     pub(super) fn new(now: SystemTime, admission: Admission) -> Self {
-        Self { now, admission, findings: Vec::new(), held_until: None, next_change: None }
+        Self { now, admission, findings: Vec::new(), explained: Vec::new(), held_until: None, next_change: None }
     }
 
     pub(super) fn now(&self) -> SystemTime {
@@ -30,6 +50,18 @@ impl Report {
         if self.admission == Admission::Observe && !is_useless(finding.check) {
             finding.severity = finding.severity.min(Severity::Warn);
         }
+        self.findings.push(finding);
+    }
+
+    /// Notes a finding that explains others, whenever those are noted.
+    pub(super) fn add_cause(&mut self, finding: Finding, consequences: Consequences) {
+        self.explained.push((self.findings.len(), consequences));
+        self.add(finding);
+    }
+
+    /// Notes a finding that means that no handshake with any peer can succeed: [`Admission::Observe`] does not soften it.
+    pub(super) fn add_fatal(&mut self, finding: Finding, consequences: Consequences) {
+        self.explained.push((self.findings.len(), consequences));
         self.findings.push(finding);
     }
 
@@ -59,7 +91,7 @@ impl Report {
 
     /// Whether something was said that rejects.
     pub(super) fn rejects(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Reject)
+        self.told().any(|finding| finding.severity == Severity::Reject)
     }
 
     pub(super) fn verdict<T>(&self, value: &Arc<T>) -> Verdict<T> {
@@ -73,7 +105,20 @@ impl Report {
     }
 
     pub(super) fn into_parts(self) -> (Vec<Finding>, Option<SystemTime>) {
-        (self.findings, self.next_change)
+        (self.told().cloned().collect(), self.next_change)
+    }
+
+    /// The findings that no other explains. One that rejects is not explained by one that does not.
+    fn told(&self) -> impl Iterator<Item = &Finding> {
+        let is_explained = |place: usize, finding: &Finding| {
+            self.explained.iter().any(|(cause, consequences)| {
+                *cause != place
+                    && consequences.contain(finding.check)
+                    && self.findings[*cause].severity >= finding.severity
+            })
+        };
+        let findings = self.findings.iter().enumerate();
+        findings.filter(move |(place, finding)| !is_explained(*place, finding)).map(|(_, finding)| finding)
     }
 }
 
@@ -89,6 +134,7 @@ fn is_useless(check: Check) -> bool {
             | Check::TooLarge
             | Check::TornRead
             | Check::Unparsable
+            | Check::Unloadable
             | Check::KeyMismatch
             | Check::KeyUnsupported
             | Check::LeafNotFirst

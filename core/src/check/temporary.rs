@@ -1,7 +1,7 @@
 //! cert-manager's temporary certificate.
 
-use super::report::Report;
-use super::{Case, Check};
+use super::report::{Consequences, Report};
+use super::{Case, Check, Finding, Severity};
 
 /// The common name that cert-manager signs its temporary certificates under.
 const ISSUER: &str = "cert-manager.local";
@@ -14,6 +14,8 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     if leaf.issuer.common_name == ISSUER && leaf.serial == SERIAL {
         let sentence = "this is cert-manager's temporary certificate, which nobody trusts; the issuer has not answered yet: \
                         look at the CertificateRequest";
-        report.reject(Check::TemporaryCertificate, file, sentence);
+        let finding = Finding::new(Check::TemporaryCertificate, Severity::Reject, sentence).in_file(file);
+        // What else is wrong with it goes with it.
+        report.add_cause(finding, Consequences::Rest);
     }
 }

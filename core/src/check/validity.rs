@@ -1,8 +1,7 @@
-//! The leaf's validity, and that of its issuers in the chain, against the clock (RFC 5280 §4.1.2.5).
+//! The leaf's validity against the clock (RFC 5280 §4.1.2.5).
 
-use super::report::Report;
+use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity};
-use crate::certificate::system_time;
 use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
 
@@ -14,16 +13,16 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let leaf = case.keyed.credential.leaf();
     let skew = case.spec.expectations.clock_skew;
     if leaf.not_before >= leaf.not_after {
-        let sentence = "the leaf ends before it begins: no peer accepts it; issue it again";
+        let sentence = "the leaf does not end after it begins, and no peer accepts it; issue it again";
         let finding = Finding::new(Check::ValidityReversed, Severity::Reject, sentence).in_file(file);
-        return report
-            .add(finding.found(rfc3339(leaf.not_after)).expected(format!("after {}", rfc3339(leaf.not_before))));
+        let finding = finding.found(rfc3339(leaf.not_after)).expected(format!("after {}", rfc3339(leaf.not_before)));
+        return report.add_cause(finding, Consequences::Of(&[Check::ChainUntrusted, Check::RenewalOverdue]));
     }
 
     report.changes_at(leaf.not_before);
     report.changes_at(expiry(leaf.not_after));
     if case.now >= expiry(leaf.not_after) {
-        let sentence = "the leaf has expired: have it issued again, or set the clock if that is what is wrong";
+        let sentence = "the leaf has expired; have it issued again, or set the clock if that is what is wrong";
         let finding = Finding::new(Check::Expired, Severity::Reject, sentence).in_file(file);
         report.add(finding.found(format!("ended {}", rfc3339(leaf.not_after))).expected(STILL_TO_END));
     } else if case.now < leaf.not_before {
@@ -40,16 +39,6 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         };
         let finding = Finding::new(Check::NotYetValid, Severity::Warn, sentence).in_file(file);
         report.add(finding.found(format!("begins {}", rfc3339(leaf.not_before))).expected("a beginning that is past"));
-    }
-
-    let ends = case.issuers.iter().map(|issuer| (issuer, system_time(issuer.validity().not_after)));
-    if let Some((issuer, ends)) = ends.filter(|(_, ends)| *ends < leaf.not_after).min_by_key(|(_, ends)| *ends) {
-        let sentence = format!(
-            "the issuer {} ends before the leaf does: the credential is good only until then; renew the issuer first",
-            issuer.subject()
-        );
-        let finding = Finding::new(Check::IssuerExpiresFirst, Severity::Warn, sentence).in_file(file);
-        report.add(finding.found(rfc3339(ends)).expected(format!("not before {}", rfc3339(leaf.not_after))));
     }
 }
 

@@ -116,11 +116,6 @@ impl Anchors {
         instants.filter(|instant| *instant > now).min()
     }
 
-    /// The end of the issuing anchor that ends first.
-    pub(super) fn first_end(&self) -> Option<UnixTime> {
-        self.validity.first().map(|validity| validity.not_after)
-    }
-
     /// The anchor that is `leaf` itself and may not issue.
     pub(super) fn pinned(&self, leaf: &CertificateDer<'_>) -> Option<&TrustAnchor<'static>> {
         let found = self.pinned.binary_search_by(|(certificate, _)| certificate.as_ref().cmp(leaf.as_ref())).ok()?;

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use evercert_core::clock::expiry;
-use evercert_core::credential::Credential;
-use evercert_core::crypto;
+use evercert_core::loading;
 use evercert_core::path::PathPolicy;
 use evercert_core::snapshot::Snapshot;
-use rustls::InconsistentKeys;
 use rustls::sign::CertifiedKey;
 
 use crate::source::Refusal;
@@ -17,10 +15,6 @@ use crate::tls::trust::Trust;
 
 /// The sequence of an identity's first generation.
 const FIRST: u64 = 1;
-
-/// Why a credential cannot be loaded that has no key.
-const WITHOUT_KEY: &str =
-    "its private key is not in memory; a process that serves or presents it has to open a source that delivers keys";
 
 /// One published generation, loaded: the credential as a key rustls signs with, and whom it trusts. Immutable and built whole; the
 /// rustls configs of servers and channels are built from it.
@@ -37,7 +31,8 @@ impl Generation {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Credential`]: the key is not in memory, of a kind the crypto provider does not know, or not the leaf's.
+    /// [`Refusal::Credential`]: the key is not in memory, of a kind the crypto provider does not know, or not the leaf's; or no
+    /// peer can load the chain.
     /// [`Refusal::Bundle`]: no anchor of the bundle can be used.
     pub fn load(snapshot: Arc<Snapshot>) -> Result<Self, Refusal> {
         Self::following(snapshot, None, PathPolicy::default())
@@ -49,7 +44,8 @@ impl Generation {
         previous: Option<&Self>,
         path_policy: PathPolicy,
     ) -> Result<Self, Refusal> {
-        let certified_key = snapshot.credential().map(|credential| certified_key(credential)).transpose()?;
+        let certified_key = snapshot.credential().map(|credential| loading::certified_key(credential)).transpose();
+        let certified_key = certified_key.map_err(|error| Refusal::Credential(error.to_string()))?;
         let unchanged = previous.and_then(Self::trust).filter(|trust| trust.bundles() == snapshot.bundles());
         let trust = match unchanged {
             Some(trust) => Some(Arc::clone(trust)),
@@ -113,14 +109,27 @@ impl fmt::Debug for Generation {
     }
 }
 
-fn certified_key(credential: &Credential) -> Result<CertifiedKey, Refusal> {
-    let refused = |error: rustls::Error| Refusal::Credential(error.to_string());
-    let key = credential.key().ok_or_else(|| Refusal::Credential(WITHOUT_KEY.to_owned()))?;
-    let key = crypto::signing_key(key).map_err(refused)?;
-    let certified_key = CertifiedKey::new(credential.chain().to_vec(), key);
-    match certified_key.keys_match() {
-        // A provider that cannot tell is no reason to refuse: admission has compared the two already.
-        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified_key),
-        Err(error) => Err(refused(error)),
+#[cfg(test)]
+mod tests {
+    use evercert_core::bundle::Bundles;
+    use evercert_core::credential::{Credential, PrivateKey};
+    use evercert_fixtures::{Authority, Leaf};
+
+    use super::*;
+
+    fn load(filling: usize) -> Result<Generation, Refusal> {
+        let issued = Authority::new("root").issue(Leaf::for_dns("peer.example.org"));
+        let key = PrivateKey::from_pkcs8(issued.key_der.clone().into()).unwrap();
+        let chain = vec![issued.leaf_der.clone().into(), vec![0; filling].into()];
+        let credential = Credential::new(chain, key).unwrap();
+        Generation::load(Arc::new(Snapshot::new(1, Some(Arc::new(credential)), Bundles::default(), None)))
+    }
+
+    #[test]
+    fn a_chain_that_no_peer_can_receive_is_refused_as_admission_refuses_it() {
+        assert!(load(60_000).is_ok());
+        let refused = load(66_000).unwrap_err();
+        assert!(matches!(refused, Refusal::Credential(_)));
+        assert!(refused.to_string().contains("handshake message"), "{refused}");
     }
 }

@@ -1,0 +1,257 @@
+//! What to say of a path that does not hold: which certificate it fails at, and what mends that.
+
+use webpki::{DerTypeId, Error};
+use x509_parser::prelude::AlgorithmIdentifier;
+
+use super::super::lineage::{Lineage, Member, Place};
+use crate::certificate::Name;
+use crate::clock::rfc3339;
+use crate::crypto;
+use crate::digest::Digest;
+use crate::loading;
+use crate::path::{PathError, Role, UnusableAnchor, words};
+use crate::spec::Usage;
+
+/// One sentence about the cause, with the advice that fits it.
+pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) -> String {
+    use PathError as E;
+    let issuer = |is: &dyn Fn(&Member<'_>) -> bool| lineage.issuers().iter().find(|member| is(member));
+    let named = |is: &dyn Fn(&Member<'_>) -> bool| {
+        lineage
+            .members()
+            .iter()
+            .find(|member| is(member))
+            .map_or_else(|| "a certificate of the path".to_owned(), Member::to_string)
+    };
+    match error {
+        E::UnknownIssuer | E::NoAnchor | E::NoUsableAnchor { .. } | E::IssuerUnusable { .. } => {
+            unknown_issuer(lineage, unusable)
+        }
+        E::BadSignature => bad_signature(lineage),
+        E::Expired { not_after, .. } => format!(
+            "{} ended at {}, and the leaf is good only as long as its issuers are; renew that CA and send its new certificate",
+            named(&|member| !member.is_leaf() && member.ends() == *not_after),
+            rfc3339(*not_after)
+        ),
+        E::NotYetValid { not_before, .. } => format!(
+            "{} begins only at {}; wait for that, or set the clock if it is wrong",
+            named(&|member| !member.is_leaf() && member.begins() == *not_before),
+            rfc3339(*not_before)
+        ),
+        E::AnchorNotValid { not_before, not_after, .. } => format!(
+            "{}, which the path ends in, is valid only from {} to {}; renew that CA and put its new certificate into the bundle",
+            named(&|member| {
+                matches!(member.place, Place::Bundle(_))
+                    && (member.begins(), member.ends()) == (*not_before, *not_after)
+            }),
+            rfc3339(*not_before),
+            rfc3339(*not_after)
+        ),
+        E::UnsupportedSignature { algorithm } => format!(
+            "{} is signed with {algorithm}, which peers do not accept; have it issued again with SHA-256",
+            named(&|member| {
+                matches!(member.place, Place::Chain(_))
+                    && !crypto::accepts_signature(&member.certificate.signature_algorithm)
+            })
+        ),
+        E::UnsupportedKey { issuer: name, key } => format!(
+            "{} has a key of a kind or size that peers do not accept, {key}; replace that CA by one with RSA of 2048 bits or more, \
+             or ECDSA with P-256 or P-384",
+            issuer(&|member| Name::of(member.certificate.subject()).text == *name)
+                .map_or_else(|| format!("the issuer {name}"), Member::to_string)
+        ),
+        E::ExtendedKeyUsage { role, .. } => format!(
+            "{} has an extended key usage without {}, which holds for all it issues; have the leaf issued by a CA without that \
+             limit",
+            named(&|member| !member.is_leaf() && !member.allows(*role)),
+            usage(*role)
+        ),
+        E::LeafIsCa | E::LeafMaySign | E::LeafConstrainsNames => {
+            format!("{error}; have one issued that is no authority")
+        }
+        E::IssuerIsNoCa => format!(
+            "{} is no CA certificate, and what it signed is not accepted; have the leaf issued by a CA",
+            named(&|member| !member.is_leaf() && !member.is_ca())
+        ),
+        E::IssuerMayNotSign { issuer: name } => format!(
+            "{} may not sign certificates, since its key usage lacks \"cert sign\"; have that CA's certificate issued again with it",
+            issuer(&|member| Name::of(member.certificate.subject()).text == *name)
+                .map_or_else(|| format!("the issuer {name}"), Member::to_string)
+        ),
+        E::TooLong => too_long(lineage),
+        E::NameConstraint => format!(
+            "a name of the leaf is outside of what {} allows by its name constraints; have the leaf issued for names inside of \
+             them, or by another CA",
+            named(&|member| !member.is_leaf() && member.constrains_names())
+        ),
+        E::UnsupportedNameConstraint { kind } => format!(
+            "{} constrains {kind}, and constraints of that kind are not supported: whether the leaf is inside of them cannot be told; \
+             use constraints on DNS names, or another CA",
+            named(&|member| !member.is_leaf() && member.constrains_names())
+        ),
+        E::CriticalExtension => {
+            let member = issuer(&|member| loading::unknown_critical(member.certificate).is_some());
+            let oid = member.and_then(|member| loading::unknown_critical(member.certificate));
+            format!(
+                "the extension {} of {} is critical and not understood, so no peer may pass over it; have that CA's certificate issued \
+                 again without it, or with it not marked critical",
+                oid.unwrap_or_default(),
+                member.map_or_else(|| "an issuer".to_owned(), Member::to_string)
+            )
+        }
+        E::Malformed(why) => {
+            let member = issuer(&|member| loading::issuer(&member.certificate.as_raw().into()).is_err());
+            format!(
+                "{} cannot be read by peers, since {}; have it issued again",
+                member.map_or_else(|| "an issuer of the leaf".to_owned(), Member::to_string),
+                why_malformed(why)
+            )
+        }
+        E::Crl(why) => format!("a CRL that covers the path {why}; replace it"),
+        E::TooComplex => {
+            "the chain needs more work to validate than peers spend on one; leave out of it what did not issue the leaf"
+                .to_owned()
+        }
+        other => format!("{other}; have the leaf issued again"),
+    }
+}
+
+/// The usual name of a signature algorithm.
+pub(super) fn algorithm(identifier: &AlgorithmIdentifier<'_>) -> String {
+    let oid = identifier.algorithm.as_bytes();
+    words::algorithm(&[&[OBJECT_IDENTIFIER, u8::try_from(oid.len()).unwrap_or(u8::MAX)], oid].concat())
+}
+
+/// The tag of an object identifier in DER.
+const OBJECT_IDENTIFIER: u8 = 6;
+
+pub(in super::super) fn why_malformed(why: &Error) -> &'static str {
+    match why {
+        Error::BadDerTime | Error::TrailingData(DerTypeId::Time) => words::of(&Error::BadDerTime),
+        other => words::of(other),
+    }
+}
+
+/// The issuer that is looked for is nowhere, or it is in the bundle and of no use there.
+fn unknown_issuer(lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) -> String {
+    let anchor = lineage.issuers().iter().find_map(|member| match member.place {
+        Place::Bundle(_) => {
+            let fingerprint = Digest::fingerprint(member.certificate.as_raw());
+            unusable.iter().find(|(anchor, _)| *anchor == fingerprint).map(|(_, reason)| (member, reason))
+        }
+        Place::Chain(_) => None,
+    });
+    if let Some((anchor, reason)) = anchor {
+        return format!("{anchor} issued it, but can be nobody's anchor: {reason}; {}", mend(reason));
+    }
+    let last = lineage.last();
+    let name = last.certificate.issuer();
+    if last.certificate.subject().as_raw() == name.as_raw() {
+        return format!(
+            "{last} is self-signed and not in the bundle; add it to the bundle if its owner is to be trusted"
+        );
+    }
+    format!(
+        "the issuer of {last}, {name}, is neither in the bundle nor in the chain; add that CA to the bundle, or send the missing \
+         intermediates"
+    )
+}
+
+/// What makes an anchor one.
+pub(in super::super) fn mend(reason: &UnusableAnchor) -> &'static str {
+    match reason {
+        UnusableAnchor::CriticalExtension(_) => {
+            "have that CA's certificate issued again without it, or with it not marked critical"
+        }
+        UnusableAnchor::Key(_) => "replace that CA by one with RSA of 2048 bits or more, or ECDSA with P-256 or P-384",
+        UnusableAnchor::EmptySubject => "have that CA's certificate issued again with a subject",
+        UnusableAnchor::NotCa => "put the certificate of the issuing CA in its place",
+        _ => "put another certificate of that CA in its place",
+    }
+}
+
+fn bad_signature(lineage: &Lineage<'_>) -> String {
+    match lineage.not_signed().next() {
+        Some((issued, issuer)) if matches!(issuer.place, Place::Bundle(_)) => format!(
+            "{issued} is not signed with the key of {issuer}, which has its issuer's name: that CA has another key by now; have the \
+             leaf issued again, or add the CA's certificate for the other key to the bundle"
+        ),
+        Some((issued, issuer)) => format!(
+            "{issued} is not signed with the key of {issuer}, which has its issuer's name; send the certificate of the CA that \
+             did sign it"
+        ),
+        None => "a signature of the path is not its issuer's; have the leaf issued again".to_owned(),
+    }
+}
+
+fn too_long(lineage: &Lineage<'_>) -> String {
+    let over = lineage.issuers().iter().find_map(|member| {
+        let limit = member.path_length()?;
+        let below = member.height.saturating_sub(1);
+        (below > usize::try_from(limit).ok()?).then_some((member, limit, below))
+    });
+    match over {
+        Some((issuer, limit, below)) => format!(
+            "{issuer} allows {limit} intermediate{} below it (pathLenConstraint), and there {}; have the leaf issued by it directly, or \
+             that CA's certificate issued again with another limit",
+            plural(usize::try_from(limit).unwrap_or(usize::MAX)),
+            if below == 1 { "is 1".to_owned() } else { format!("are {below}") }
+        ),
+        None => "there are more intermediates between the leaf and its anchor than are followed; have the leaf issued by a CA nearer to \
+                 the anchor"
+            .to_owned(),
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// The word of configuration for the usage that a role needs.
+pub(in super::super) fn usage(role: Role) -> &'static str {
+    match role {
+        Role::Server => Usage::ServerAuth.as_str(),
+        Role::Client => Usage::ClientAuth.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rustls_pki_types::CertificateDer;
+
+    use super::super::super::lineage::Source;
+    use super::*;
+    use crate::certificate;
+    use crate::path::CrlProblem;
+    use crate::test_pki::Entity;
+
+    /// What is said of an error of the path from a leaf over `sub` to `root`.
+    fn told(error: &PathError) -> String {
+        let root = Entity::root("root");
+        let sub = root.sub_ca("sub", |_| {});
+        let ders: Vec<CertificateDer<'_>> = vec![sub.leaf().der(), sub.der(), root.der()];
+        let parsed: Vec<_> = ders.iter().map(|der| certificate::parse(der).unwrap()).collect();
+        let issuers = Source { certificates: &parsed[1..2], file: Path::new("/tls/tls.crt") };
+        let anchors = Source { certificates: &parsed[2..], file: Path::new("/tls/ca.crt") };
+        of(error, &Lineage::of(&parsed[0], issuers, Some(anchors)), &[])
+    }
+
+    #[test]
+    fn each_cause_is_told_with_its_certificate_and_its_own_advice() {
+        let (issuer, key) = ("CN=root".to_owned(), "RSA of 1024 bits".to_owned());
+        let weak = told(&PathError::UnsupportedKey { issuer, key });
+        assert!(weak.starts_with("the anchor CN=root of ca.crt has a key") && weak.contains("1024"), "{weak}");
+        let silent = told(&PathError::IssuerMayNotSign { issuer: "CN=sub".to_owned() });
+        assert!(silent.starts_with("certificate 2 of tls.crt (CN=sub) may not sign"), "{silent}");
+        let elsewhere = told(&PathError::IssuerMayNotSign { issuer: "CN=other".to_owned() });
+        assert!(elsewhere.starts_with("the issuer CN=other may not sign"), "{elsewhere}");
+        let constraint = told(&PathError::UnsupportedNameConstraint { kind: "URIs" });
+        assert!(constraint.contains("constrains URIs") && constraint.contains("not supported"), "{constraint}");
+        let busy = told(&PathError::TooComplex);
+        assert!(busy.contains("leave out"), "{busy}");
+        let crl = told(&PathError::Crl(CrlProblem::Unusable));
+        assert_eq!(crl, "a CRL that covers the path cannot be used; replace it");
+    }
+}

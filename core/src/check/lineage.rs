@@ -1,0 +1,232 @@
+//! Who issued whom, by name and signature: to say which certificate of which file a path fails at, and which a path needs. What a path
+//! is worth is for the validator to say.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use x509_parser::prelude::X509Certificate;
+
+use crate::certificate::system_time;
+use crate::crypto;
+use crate::path::Role;
+
+/// How many signatures are verified to tell certificates of one name apart, as in path validation. Beyond it the name alone decides.
+const MAX_SIGNATURES: usize = 100;
+
+/// The leaf and all that may have issued it, directly or not, the nearest first.
+pub(super) struct Lineage<'a> {
+    members: Vec<Member<'a>>,
+    links: Vec<Link>,
+}
+
+/// A certificate of the lineage. It is displayed by its place and subject, as a sentence names it.
+#[derive(Clone, Copy)]
+pub(super) struct Member<'a> {
+    pub(super) certificate: &'a X509Certificate<'a>,
+    pub(super) place: Place,
+    /// How many steps it is above the leaf, by the shortest way.
+    pub(super) height: usize,
+    file: &'a Path,
+}
+
+/// Where a certificate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the chain, counted from 1: the leaf.
+    Chain(usize),
+    /// In the bundle.
+    Bundle(usize),
+}
+
+/// That one member has the name of the other's issuer.
+struct Link {
+    issued: usize,
+    issuer: usize,
+    /// Whether it signed it, where anybody can tell.
+    signed: Option<bool>,
+}
+
+/// The certificates of one file.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) certificates: &'a [X509Certificate<'a>],
+    pub(super) file: &'a Path,
+}
+
+impl<'a> Lineage<'a> {
+    /// The lineage of a leaf within the certificates after it in its chain and, where there is one, a bundle.
+    pub(super) fn of(leaf: &'a X509Certificate<'a>, issuers: Source<'a>, bundle: Option<Source<'a>>) -> Self {
+        let numbered = issuers
+            .certificates
+            .iter()
+            .zip(2..)
+            .map(|(certificate, number)| (certificate, Place::Chain(number), issuers.file));
+        let anchors = bundle.into_iter().flat_map(|source| {
+            source.certificates.iter().enumerate().map(move |(i, anchor)| (anchor, Place::Bundle(i), source.file))
+        });
+        let candidates: Vec<_> = numbered.chain(anchors).collect();
+        let leaf = Member { certificate: leaf, place: Place::Chain(1), height: 0, file: issuers.file };
+        let mut lineage = Self { members: vec![leaf], links: Vec::new() };
+        let mut signatures = MAX_SIGNATURES;
+        let mut to_visit = VecDeque::from([0]);
+        while let Some(visited) = to_visit.pop_front() {
+            let issued = lineage.members[visited];
+            let (name, key) = (issued.certificate.issuer().as_raw(), issued.certificate.public_key());
+            // A certificate of the same CA under the same key is the same issuer once more, not one above it.
+            let is_own_name = issued.certificate.subject().as_raw() == name;
+            let named = candidates.iter().filter(|(candidate, place, _)| {
+                candidate.subject().as_raw() == name
+                    && *place != issued.place
+                    && !(is_own_name && !issued.is_leaf() && candidate.public_key() == key)
+            });
+            let mut found = Vec::new();
+            for (candidate, place, file) in named {
+                let signed = signatures.checked_sub(1).and_then(|left| {
+                    signatures = left;
+                    crypto::is_signed_with(issued.certificate, candidate.public_key())
+                });
+                let height = issued.height + 1;
+                found.push((Member { certificate: candidate, place: *place, height, file }, signed));
+            }
+            // A namesake under another key is of interest where there is nothing better; in the bundle always, as it may be what was to be
+            // the issuer. Who signs for itself needs none.
+            let is_issued = is_own_name || found.iter().any(|(_, signed)| *signed != Some(false));
+            found.retain(|(member, signed)| {
+                *signed != Some(false) || !is_issued || matches!(member.place, Place::Bundle(_))
+            });
+            for (member, signed) in found {
+                let known = lineage.members.iter().position(|known| known.place == member.place);
+                let issuer = known.unwrap_or_else(|| {
+                    lineage.members.push(member);
+                    lineage.members.len() - 1
+                });
+                // Above an anchor, or a namesake, there is nothing to look for.
+                let is_new = !lineage.links.iter().any(|link| link.issuer == issuer && link.signed != Some(false));
+                if signed != Some(false) && is_new && matches!(member.place, Place::Chain(_)) {
+                    to_visit.push_back(issuer);
+                }
+                lineage.links.push(Link { issued: visited, issuer, signed });
+            }
+        }
+        lineage
+    }
+
+    /// The leaf.
+    pub(super) fn leaf(&self) -> &Member<'a> {
+        &self.members[0]
+    }
+
+    /// All but the leaf.
+    pub(super) fn issuers(&self) -> &[Member<'a>] {
+        &self.members[1..]
+    }
+
+    /// All of them.
+    pub(super) fn members(&self) -> &[Member<'a>] {
+        &self.members
+    }
+
+    /// Those of the bundle that issued the leaf, or one of those that did.
+    pub(super) fn anchors(&self) -> impl Iterator<Item = &Member<'a>> {
+        let is_issuer = |place: usize| self.links.iter().any(|link| link.issuer == place && link.signed != Some(false));
+        let anchors = self.members.iter().enumerate().filter(move |(place, _)| is_issuer(*place));
+        anchors.map(|(_, anchor)| anchor).filter(|anchor| matches!(anchor.place, Place::Bundle(_)))
+    }
+
+    /// The members that another with their issuer's name did not sign, and those.
+    pub(super) fn not_signed(&self) -> impl Iterator<Item = (&Member<'a>, &Member<'a>)> {
+        let links = self.links.iter().filter(|link| link.signed == Some(false));
+        links.map(|link| (&self.members[link.issued], &self.members[link.issuer]))
+    }
+
+    /// Those of the chain, but for the leaf, whose issuer is not there.
+    pub(super) fn tops(&self) -> impl Iterator<Item = &Member<'a>> {
+        let tops = self.members.iter().enumerate().filter(|(place, _)| self.issuers_of(*place).next().is_none());
+        tops.map(|(_, top)| top).filter(|top| matches!(top.place, Place::Chain(number) if number > 1))
+    }
+
+    /// Those directly under a top.
+    pub(super) fn under_tops(&self) -> impl Iterator<Item = &Member<'a>> {
+        let under = self.members.iter().enumerate().skip(1).filter(|(place, _)| {
+            let mut issuers = self.issuers_of(*place).peekable();
+            issuers.peek().is_some() && issuers.all(|issuer| self.issuers_of(issuer).next().is_none())
+        });
+        under.map(|(_, member)| member)
+    }
+
+    fn issuers_of(&self, member: usize) -> impl Iterator<Item = usize> {
+        let links = self.links.iter().filter(move |link| link.issued == member && link.signed != Some(false));
+        links.map(|link| link.issuer)
+    }
+
+    /// The last that was found on the way up: the one whose issuer is looked for, where there is none.
+    pub(super) fn last(&self) -> &Member<'a> {
+        self.tops().last().unwrap_or_else(|| self.leaf())
+    }
+}
+
+impl Member<'_> {
+    pub(super) fn is_leaf(&self) -> bool {
+        self.place == Place::Chain(1)
+    }
+
+    pub(super) fn begins(&self) -> SystemTime {
+        system_time(self.certificate.validity().not_before)
+    }
+
+    pub(super) fn ends(&self) -> SystemTime {
+        system_time(self.certificate.validity().not_after)
+    }
+
+    pub(super) fn is_ca(&self) -> bool {
+        self.certificate.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca)
+    }
+
+    /// How many intermediates it allows below it (RFC 5280 §4.2.1.9), where it limits them.
+    pub(super) fn path_length(&self) -> Option<u32> {
+        self.certificate
+            .basic_constraints()
+            .ok()
+            .flatten()
+            .and_then(|constraints| constraints.value.path_len_constraint)
+    }
+
+    /// Whether its extended key usage, if it has one, is for the role.
+    pub(super) fn allows(&self, role: Role) -> bool {
+        self.certificate.extended_key_usage().ok().flatten().is_none_or(|usage| match role {
+            Role::Server => usage.value.server_auth,
+            Role::Client => usage.value.client_auth,
+        })
+    }
+
+    pub(super) fn constrains_names(&self) -> bool {
+        !matches!(self.certificate.name_constraints(), Ok(None))
+    }
+
+    /// The file it is in.
+    pub(super) fn file(&self) -> &Path {
+        self.file
+    }
+}
+
+impl fmt::Display for Member<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Place::Chain(1) => f.write_str("the leaf"),
+            Place::Chain(number) => f.write_str(&name_in_chain(self.certificate, number, self.file)),
+            Place::Bundle(_) => write!(f, "the anchor {} of {}", self.certificate.subject(), file_name(self.file)),
+        }
+    }
+}
+
+/// How a sentence names a certificate of a chain, counted from 1.
+pub(super) fn name_in_chain(certificate: &X509Certificate<'_>, number: usize, file: &Path) -> String {
+    format!("certificate {number} of {} ({})", file_name(file), certificate.subject())
+}
+
+fn file_name(file: &Path) -> Cow<'_, str> {
+    file.file_name().unwrap_or(file.as_os_str()).to_string_lossy()
+}

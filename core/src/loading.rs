@@ -1,0 +1,170 @@
+//! A credential as the TLS stack of this process loads it, and as that of a peer does when it is presented: admission and the SDK ask
+//! the same functions, so nothing is published that no handshake can use.
+
+use std::time::{Duration, SystemTime};
+
+use rustls::InconsistentKeys;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+use x509_parser::prelude::X509Certificate;
+
+use crate::certificate::{self, system_time};
+use crate::credential::Credential;
+use crate::crypto;
+use crate::path::words;
+
+/// The most octets that the body of a Certificate message may have: rustls keeps an incomplete message in a buffer of 65,535 octets,
+/// with its header, those of the records it came in and what follows it in the last of them; 1 KiB is left for these.
+pub const MAX_CERTIFICATE_MESSAGE: usize = 0xffff - 1024;
+
+/// What a TLS 1.3 Certificate message has beside its certificates: the length of its context and that of the list (RFC 8446 §4.4.2).
+/// TLS 1.2 has less (RFC 5246 §7.4.2).
+const MESSAGE_FRAME: usize = 1 + 3;
+
+/// What each certificate adds to its own length: the length of it, and that of its extensions.
+const ENTRY_FRAME: usize = 3 + 2;
+
+/// Loads a credential: its key as rustls signs with it, beside the chain.
+///
+/// # Errors
+///
+/// The key is not in memory, cannot be used, or is not the leaf's; or no peer can load the chain, as [`chain`] says.
+pub fn certified_key(credential: &Credential) -> Result<CertifiedKey, LoadError> {
+    let key = credential.key().ok_or(LoadError::WithoutKey)?;
+    let key = crypto::signing_key(key).map_err(|_| LoadError::UnsupportedKey)?;
+    chain(credential.chain())?;
+    let certified_key = CertifiedKey::new(credential.chain().to_vec(), key);
+    match certified_key.keys_match() {
+        // A provider that cannot tell is no reason to refuse: admission has compared the two already.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified_key),
+        Err(_) => Err(LoadError::KeyMismatch),
+    }
+}
+
+/// Whether a peer can load this chain: the message that carries it is not too long, and the leaf by itself, whoever issued it, is a
+/// certificate that some peer accepts.
+///
+/// # Errors
+///
+/// Why no peer can.
+pub fn chain(chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
+    message(chain)?;
+    leaf(chain.first().ok_or(LoadError::EmptyChain)?)
+}
+
+/// Whether the message that carries this chain is short enough to be received.
+pub(crate) fn message(chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
+    let length = MESSAGE_FRAME + chain.iter().map(|der| ENTRY_FRAME + der.len()).sum::<usize>();
+    if length > MAX_CERTIFICATE_MESSAGE { Err(LoadError::TooLong { length }) } else { Ok(()) }
+}
+
+/// What webpki, and with it every peer that uses rustls, asks of a leaf before it looks for an issuer: the structure (version 3, no
+/// critical extension that is not understood), how times are written, the extended key usage. Whether the leaf is a CA, and whether it is
+/// valid by now, is for others to say.
+pub(crate) fn leaf(der: &CertificateDer<'_>) -> Result<(), LoadError> {
+    let parsed = certificate::parse(der).map_err(|_| LoadError::Leaf(webpki::Error::BadDer))?;
+    if let Some(oid) = doubled_extension(&parsed) {
+        return Err(LoadError::DoubledExtension { oid });
+    }
+    let end_entity = EndEntityCert::try_from(der).map_err(|error| match unknown_critical(&parsed) {
+        Some(oid) if error == webpki::Error::UnsupportedCriticalExtension => LoadError::CriticalExtension { oid },
+        _ => LoadError::Leaf(error),
+    })?;
+    let at = unix_time(system_time(parsed.validity().not_before));
+    let without_issuer = |usage: KeyUsage| {
+        use webpki::Error as E;
+        // Without an anchor all that is said first is said of the leaf itself; then, that its issuer is not known.
+        match end_entity.verify_for_usage(&[], &[], &[], at, usage, None, None).map(|_| ()) {
+            Ok(()) | Err(E::UnknownIssuer | E::CaUsedAsEndEntity) => Ok(()),
+            Err(E::CertExpired { .. } | E::CertNotValidYet { .. } | E::InvalidCertValidity) => Ok(()),
+            Err(error) => Err(error),
+        }
+    };
+    match without_issuer(KeyUsage::server_auth()).or_else(|_| without_issuer(KeyUsage::client_auth())) {
+        Ok(()) => Ok(()),
+        Err(webpki::Error::RequiredEkuNotFoundContext(_)) => Err(LoadError::NoRole),
+        Err(error) => Err(LoadError::Leaf(error)),
+    }
+}
+
+/// The same of a certificate after the leaf, which plays no role in a handshake.
+pub(crate) fn issuer(der: &CertificateDer<'_>) -> Result<(), LoadError> {
+    match leaf(der) {
+        Err(LoadError::NoRole | LoadError::Leaf(webpki::Error::EmptyEkuExtension)) => Ok(()),
+        other => other,
+    }
+}
+
+/// A system time as webpki counts; it takes no time before 1970 for one.
+fn unix_time(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO))
+}
+
+/// An extension that a certificate has more than once (RFC 5280 §4.2), as a dotted object identifier.
+pub(crate) fn doubled_extension(certificate: &X509Certificate<'_>) -> Option<String> {
+    let extensions = certificate.extensions();
+    let mut later = extensions.iter().enumerate().skip(1);
+    let twice = later.find(|(i, extension)| extensions[..*i].iter().any(|before| before.oid == extension.oid));
+    twice.map(|(_, extension)| extension.oid.to_id_string())
+}
+
+/// The extensions that webpki understands, or passes over with good reason, though they are critical: key usage, alternative names, basic
+/// and name constraints, distribution points, extended key usage and SCTs.
+const UNDERSTOOD: [&str; 7] =
+    ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.37", "1.3.6.1.4.1.11129.2.4.2"];
+
+/// The first extension that is critical and that webpki does not understand, as a dotted object identifier.
+pub(crate) fn unknown_critical(certificate: &X509Certificate<'_>) -> Option<String> {
+    let critical = certificate.extensions().iter().filter(|extension| extension.critical);
+    critical.map(|extension| extension.oid.to_id_string()).find(|oid| !UNDERSTOOD.contains(&oid.as_str()))
+}
+
+/// Why a credential can be loaded by nobody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The private key is not in memory.
+    #[error(
+        "its private key is not in memory; a process that serves or presents it has to open a source that delivers keys"
+    )]
+    WithoutKey,
+    /// The crypto provider cannot sign with the key.
+    #[error("its private key is of a kind or size that the crypto provider cannot use")]
+    UnsupportedKey,
+    /// The private key is another's.
+    #[error("its private key is not the leaf's")]
+    KeyMismatch,
+    /// There is no certificate.
+    #[error("its chain holds no certificate")]
+    EmptyChain,
+    /// The message that carries the chain is longer than rustls receives.
+    #[error(
+        "the chain makes a handshake message of {length} octets, and of more than {MAX_CERTIFICATE_MESSAGE} none is sure to be received"
+    )]
+    TooLong {
+        /// The octets of the message.
+        length: usize,
+    },
+    /// The leaf breaks a rule by itself, whoever issued it.
+    #[error("no peer can use the leaf: {}", words::of(.0))]
+    Leaf(webpki::Error),
+    /// The leaf has an extension twice (RFC 5280 §4.2).
+    #[error("the leaf has the extension {oid} more than once")]
+    DoubledExtension {
+        /// Which, as a dotted object identifier.
+        oid: String,
+    },
+    /// An extension of the leaf is critical and not understood (RFC 5280 §4.2).
+    #[error("the leaf's extension {oid} is critical and not understood")]
+    CriticalExtension {
+        /// Which, as a dotted object identifier.
+        oid: String,
+    },
+    /// The leaf's extended key usage allows neither of the roles in a handshake.
+    #[error("the leaf's extended key usage allows neither server authentication nor client authentication")]
+    NoRole,
+}
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ pub mod material;
 pub mod mount;
 mod overlap;
 pub mod path;
-pub mod pem;
+mod pem;
 pub mod snapshot;
 pub mod spec;
 mod watch;

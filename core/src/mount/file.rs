@@ -25,6 +25,9 @@ pub enum ReadError {
     /// There is none of this name.
     #[error("there is no such file")]
     Missing,
+    /// What should be its directory is a file.
+    #[error("what should be its directory is a file")]
+    NotADirectory,
     /// A directory, FIFO, socket or device.
     #[error("not a regular file")]
     NotRegular,
@@ -53,7 +56,8 @@ pub enum ReadError {
 impl From<Errno> for ReadError {
     fn from(errno: Errno) -> Self {
         match errno {
-            Errno::NOENT | Errno::NOTDIR => Self::Missing,
+            Errno::NOENT => Self::Missing,
+            Errno::NOTDIR => Self::NotADirectory,
             // What opening a socket, or a device that has no driver, answers.
             Errno::NXIO | Errno::NODEV => Self::NotRegular,
             errno => Self::Io(errno.into()),

@@ -36,7 +36,7 @@ pub(super) fn parse(
         && are_swapped(chain, key)
     {
         let sentence = format!(
-            "{} holds the private key and {} the certificate: the two files are swapped; exchange them",
+            "{} holds a private key instead of a certificate, and {} a certificate instead of a key: the two are swapped; exchange them",
             chain_path.display(),
             key_path.display()
         );
@@ -187,7 +187,7 @@ impl Curve {
 
 fn explicit_leaf(path: &Path) -> Finding {
     let sentence = format!(
-        "the leaf, the first certificate of {}, has a public key with explicit curve parameters instead of a named curve; have a          certificate issued for a key that names its curve: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
+        "the leaf, the first certificate of {}, has a public key with explicit curve parameters instead of a named curve; have a certificate issued for a key that names its curve: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
         path.display()
     );
     Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(path)

@@ -56,8 +56,7 @@ pub enum ReadError {
 impl From<Errno> for ReadError {
     fn from(errno: Errno) -> Self {
         match errno {
-            Errno::NOENT => Self::Missing,
-            Errno::NOTDIR => Self::NotADirectory,
+            Errno::NOENT | Errno::NOTDIR => Self::Missing,
             // What opening a socket, or a device that has no driver, answers.
             Errno::NXIO | Errno::NODEV => Self::NotRegular,
             errno => Self::Io(errno.into()),

@@ -57,7 +57,7 @@ pub(super) enum Fault {
 impl Contents {
     /// Reads PEM or DER, also in UTF-16, and in base64 once more. White space alone is a file without content.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, ContentError> {
-        if let Some(text) = utf_16(bytes) {
+        if let Some(text) = utf_16(bytes)? {
             return Self::parse_once(&text);
         }
         match Self::parse_once(bytes) {
@@ -118,6 +118,11 @@ impl Contents {
 
     fn take(&mut self, Block { label, mut der, .. }: Block) -> Result<(), Fault> {
         match label {
+            // One under the label of the other would be missing without a word where the other is not looked for.
+            "CERTIFICATE" | "X509 CERTIFICATE" if CertificateRevocationList::from_der(&der).is_ok() => {
+                return Err(Fault::Mislabelled(Kind::Crl));
+            }
+            "X509 CRL" if X509Certificate::from_der(&der).is_ok() => return Err(Fault::Mislabelled(Kind::Certificate)),
             "CERTIFICATE" | "X509 CERTIFICATE" => {
                 self.certificates.push(std::mem::take(&mut *der).into());
                 return Ok(());
@@ -219,26 +224,36 @@ fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// A text in UTF-16, as PowerShell writes it, in UTF-8: by its byte order mark, or where every second byte of its beginning is NUL.
-fn utf_16(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+/// A text in UTF-16, as PowerShell writes it, in ASCII: by its byte order mark, or where every second byte of its beginning is NUL.
+///
+/// # Errors
+///
+/// It is not in ASCII throughout: what follows in another encoding would be taken for foreign letters.
+fn utf_16(bytes: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, ContentError> {
     let is_little = match bytes {
         [0xff, 0xfe, ..] => true,
         [0xfe, 0xff, ..] => false,
         [a, 0, b, 0, c, 0, ..] if ![*a, *b, *c].contains(&0) => true,
         [0, a, 0, b, 0, c, ..] if ![*a, *b, *c].contains(&0) => false,
-        _ => return None,
+        _ => return Ok(None),
     };
-    let units = bytes.chunks_exact(2).map(|pair| match pair {
+    let mut units = bytes.chunks(2).map(|unit| match unit {
         [low, high] if is_little => u16::from_le_bytes([*low, *high]),
         [high, low] => u16::from_be_bytes([*high, *low]),
-        _ => 0,
+        // Half of one.
+        _ => u16::MAX,
     });
-    // Room for all of it from the start: no character of two bytes needs more than three.
-    let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() / 2 * 3));
-    let mut buffer = Zeroizing::new([0; 4]);
-    for char in char::decode_utf16(units) {
-        let char = char.unwrap_or(char::REPLACEMENT_CHARACTER);
-        text.extend_from_slice(char.encode_utf8(&mut *buffer).as_bytes());
-    }
-    Some(text)
+    // Room for all of it from the start: a buffer that grows would leave copies behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() / 2));
+    let in_ascii = units.try_for_each(|unit| match u8::try_from(unit) {
+        Ok(byte) if byte.is_ascii() => {
+            text.push(byte);
+            Some(())
+        }
+        _ => (unit == MARK).then_some(()),
+    });
+    in_ascii.map(|()| Some(text)).ok_or(ContentError::Foreign(Kind::Utf16))
 }
+
+/// The byte order mark as a unit of UTF-16.
+const MARK: u16 = 0xfeff;

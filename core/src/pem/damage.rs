@@ -11,8 +11,8 @@ const START: usize = 16;
 /// The shortest line of base64 that is taken for a line of a block: RFC 7468 §2 has lines of 64.
 const LINE: usize = 60;
 
-/// What a structure of 256 bytes or more begins with in base64, and what PEM does.
-const STARTS: [&[u8]; 2] = [b"MII", b"LS0tLS1C"];
+/// What a structure of 128 bytes or more begins with in base64, and what PEM does.
+const STARTS: [&[u8]; 4] = [b"MII", b"MIG", b"MIH", b"LS0tLS1C"];
 
 /// How many characters at the front of a line are looked at for the remains of a boundary.
 const LINE_LIMIT: usize = 4096;
@@ -105,9 +105,9 @@ pub(crate) fn outside(text: &[u8]) -> Option<(usize, Damage)> {
     of_line(&line).map(|damage| (start, damage))
 }
 
-/// A SEQUENCE of a SEQUENCE, both of 256 bytes or more.
+/// A SEQUENCE of 128 bytes or more that begins with another.
 fn is_der(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x30, 0x82, _, _, 0x30, 0x82])
+    matches!(bytes, [0x30, 0x81, _, 0x30, ..] | [0x30, 0x82, _, _, 0x30, _])
 }
 
 /// A character as ASCII; none where it is not seen. Every dash that is no hyphen becomes `~`.
@@ -194,15 +194,15 @@ fn is_misspelt(line: &[u8]) -> bool {
 
 fn has_base64(line: &[u8]) -> bool {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    let begins = |run: &[u8]| run.len() >= START && STARTS.iter().any(|start| run.starts_with(start));
+    // Words are not mixed like this.
+    let is_mixed = |run: &[u8]| {
+        let has = |kind: fn(&u8) -> bool| run.iter().any(kind);
+        has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
+    };
+    let begins = |run: &[u8]| run.len() >= START && STARTS.iter().any(|start| run.starts_with(start)) && is_mixed(run);
     if line.split(|byte| !is_base64(byte)).any(begins) {
         return true;
     }
     let line = line.trim_ascii();
-    let has = |kind: fn(&u8) -> bool| line.iter().any(kind);
-    line.len() >= LINE
-        && line.iter().all(|byte| is_base64(byte) || *byte == b'=')
-        && has(u8::is_ascii_uppercase)
-        && has(u8::is_ascii_lowercase)
-        && has(u8::is_ascii_digit)
+    line.len() >= LINE && line.iter().all(|byte| is_base64(byte) || *byte == b'=') && is_mixed(line)
 }

@@ -121,7 +121,8 @@ fn headers(content: &[u8]) -> Headers<'_> {
     let mut rest = content;
     loop {
         let line = rest.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
-        if !is_header(line) && !(line.trim_ascii().is_empty() && line.len() < rest.len()) {
+        let is_blank = line.trim_ascii().is_empty() && line.len() < rest.len();
+        if !is_header(line) && !is_blank {
             return Headers::End(rest);
         }
         rest = rest.get(line.len() + 1..).unwrap_or_default();

@@ -18,16 +18,16 @@ const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unwrappable {
     #[error("is no certificates in PKCS#7 as DER; write them as PEM: openssl pkcs7 -print_certs")]
-    NotSignedData,
+    Malformed,
     #[error("holds what is neither a certificate nor a CRL; write its certificates as PEM: openssl pkcs7 -print_certs")]
-    NotCertificates,
+    Foreign,
     #[error("is no certificate with trust settings; write the certificate alone: openssl x509")]
-    NotTrusted,
+    Settings,
     #[error(
         "holds a certificate whose trust settings do not allow it for TLS; use a bundle that is meant for TLS, or write the \
          certificate alone: openssl x509"
     )]
-    NotForTls,
+    Usage,
 }
 
 /// What a PKCS#7 structure holds.
@@ -38,17 +38,17 @@ pub(super) struct Collection {
 
 /// The certificates and CRLs of a `SignedData` (RFC 5652 §5.1, RFC 2315 §9.1). Whatever else it holds is not looked at.
 pub(super) fn collection(der: &[u8]) -> Result<Collection, Unwrappable> {
-    let sets = signed_data(der).map_err(|_| Unwrappable::NotSignedData)?;
+    let sets = signed_data(der).map_err(|_| Unwrappable::Malformed)?;
     let mut collection = Collection { certificates: Vec::new(), crls: Vec::new() };
     for field in sets {
         let Tag::ContextSpecific { constructed: true, number: number @ (TagNumber(0) | TagNumber(1)) } = field.tag()
         else {
             continue;
         };
-        for element in all(field.value()).map_err(|_| Unwrappable::NotSignedData)? {
+        for element in all(field.value()).map_err(|_| Unwrappable::Malformed)? {
             // Attribute certificates and other formats have tags of their own.
             let der = element.to_der().ok().filter(|_| element.tag() == Tag::Sequence);
-            let der = der.ok_or(Unwrappable::NotCertificates)?;
+            let der = der.ok_or(Unwrappable::Foreign)?;
             match number {
                 TagNumber(0) => collection.certificates.push(der.into()),
                 _ => collection.crls.push(der.into()),
@@ -69,16 +69,12 @@ fn signed_data(der: &[u8]) -> der::Result<Vec<AnyRef<'_>>> {
 
 /// The certificate of an OpenSSL `TRUSTED CERTIFICATE`, which has settings after it of what to trust it for (`X509_CERT_AUX`).
 pub(super) fn trusted(der: &[u8]) -> Result<CertificateDer<'static>, Unwrappable> {
-    let (settings, _) = X509Certificate::from_der(der).map_err(|_| Unwrappable::NotTrusted)?;
+    let (settings, _) = X509Certificate::from_der(der).map_err(|_| Unwrappable::Settings)?;
     let certificate = der[..der.len() - settings.len()].to_vec().into();
     if settings.is_empty() {
         return Ok(certificate);
     }
-    if is_for_tls(settings).map_err(|_| Unwrappable::NotTrusted)? {
-        Ok(certificate)
-    } else {
-        Err(Unwrappable::NotForTls)
-    }
+    if is_for_tls(settings).map_err(|_| Unwrappable::Settings)? { Ok(certificate) } else { Err(Unwrappable::Usage) }
 }
 
 /// What it is trusted for, `[0]` what it is rejected for, and what does not matter here.

@@ -27,7 +27,7 @@ pub(crate) struct Block {
 
 /// A text that is no PEM, or not only. Carries nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("in line {line} {damage}")]
+#[error("in line {line}, {damage}")]
 pub(crate) struct PemError {
     /// The line, counted from 1.
     pub(crate) line: usize,

@@ -1,4 +1,5 @@
-//! Whatever an identity's files hold: parsing and assessing them never panics, and what is admitted can be published.
+//! Whatever an identity's files hold: parsing and assessing them never panics, what is admitted can be published, and a bundle never
+//! shrinks in silence.
 #![no_main]
 
 use std::path::{Path, PathBuf};

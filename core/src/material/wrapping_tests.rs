@@ -1,10 +1,11 @@
-//! Certificates in other wrappings than their own, and files that are something else than was expected.
+//! Certificates and keys in other shapes than the usual ones, and files that are something else than was expected.
 
 use base64ct::{Base64, Encoding as _};
 
-use super::tests::broken;
+use super::tests::{broken, sec1};
 use super::{Material, Part};
 use crate::check::{Check, Trusted, assess};
+use crate::spec::FileSet;
 use crate::test_pki::{Entity, Files, now, pem, spec};
 
 /// id-kp-serverAuth.
@@ -224,4 +225,53 @@ fn a_certificate_that_cannot_be_read_is_named_by_its_place() {
     let key = pem("CERTIFICATE", root.key.serialized_der());
     let material = files.with_bundle(key).read(&spec());
     assert!(sentence(&material.bundle).contains("its certificate is a private key under the label of a certificate"));
+}
+
+/// The curve P-256 by its name, and a structure of the same length in its place.
+const CURVES: [&[u8]; 2] = [&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7], &[0x30, 8, 2, 1, 1, 4, 3, 0, 0, 0]];
+
+fn explicit(der: &[u8]) -> Vec<u8> {
+    let place = der.windows(CURVES[0].len()).position(|window| window == CURVES[0]).unwrap();
+    [&der[..place], CURVES[1], &der[place + CURVES[0].len()..]].concat()
+}
+
+#[test]
+fn a_curve_with_parameters_instead_of_a_name_is_told_as_one_cause() {
+    let root = Entity::root("root");
+    let leaf = root.leaf();
+    let pkcs8 = leaf.key.serialized_der();
+    let files = Files::of(&leaf, &[], &[]);
+    let keys = [pem("PRIVATE KEY", &explicit(pkcs8)), pem("EC PRIVATE KEY", &explicit(&sec1(pkcs8)))];
+    for key in &keys {
+        let material = files.clone().with_key(key.as_str()).read(&spec());
+        assert_eq!(broken(&material.credential), [(Check::KeyUnsupported, "/tls/tls.key")]);
+        let sentence = sentence(&material.credential);
+        assert!(sentence.contains("explicit curve parameters instead of a named curve"), "{sentence}");
+        assert!(sentence.contains("openssl ec -param_enc named_curve"), "{sentence}");
+    }
+    let chain = pem("CERTIFICATE", &explicit(&leaf.der()));
+    for key in keys.into_iter().chain([leaf.key.serialize_pem()]) {
+        let material = files.clone().with_chain(chain.as_str()).with_key(key).read(&spec());
+        assert_eq!(broken(&material.credential), [(Check::KeyUnsupported, "/tls/tls.crt")]);
+        assert!(sentence(&material.credential).contains("the leaf"), "{}", sentence(&material.credential));
+    }
+}
+
+#[test]
+fn a_file_where_a_directory_was_meant_is_told_once_also_if_it_comes_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("server.cert");
+    let mut spec = spec();
+    spec.files = FileSet::cert_manager(&file);
+    let read = || Material::parse(&spec, crate::mount::read(&spec.files));
+    let before = crate::mount::stamp(&spec.files);
+    assert_eq!(broken(&read().credential).len(), 2);
+    std::fs::write(&file, "").unwrap();
+    assert_ne!(crate::mount::stamp(&spec.files), before);
+    let material = read();
+    let [(check, _)] = broken(&material.credential)[..] else { panic!("{:?}", material.credential) };
+    assert_eq!(check, Check::NotADirectory);
+    let told = sentence(&material.credential);
+    assert!(told.starts_with(&format!("{} is a file and not a directory", file.display())), "{told}");
+    assert!(matches!((&material.bundle, &material.crls[..]), (Part::Missing, [Part::Missing])));
 }

@@ -21,10 +21,10 @@ const LINE_LIMIT: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Damage {
     /// A block that does not end.
-    #[error("a {0} begins that has no END line: the file is cut off; copy it again as a whole")]
+    #[error("the {0} has no END line: the file is cut off; copy it again as a whole")]
     Unterminated(Label),
     /// A block that ends under another label.
-    #[error("a {begin} begins that ends as a {end}: a part between is missing; copy the file again as a whole")]
+    #[error("the {begin} ends as a {end}: a part between them is missing; copy the file again as a whole")]
     Mismatched {
         /// The label of its BEGIN line.
         begin: Label,
@@ -32,31 +32,32 @@ pub(crate) enum Damage {
         end: Label,
     },
     /// A block whose content is no base64.
-    #[error("a {0} begins that does not hold base64 alone; copy the file again as it was written")]
+    #[error("the {0} does not hold base64 alone; copy the file again as it was written")]
     NotBase64(Label),
     /// A block that is encrypted as RFC 1421 does it.
-    #[error("a {0} begins that is encrypted; decrypt it")]
+    #[error("the {0} is encrypted; decrypt it")]
     Encrypted(Label),
     /// A block under a label that nothing here comes under.
     #[error(
-        "a PEM block of an unknown kind begins; remove it, or correct its label, as in -----BEGIN CERTIFICATE-----"
+        "there is a PEM block of an unknown kind; remove it, or correct its label, as in -----BEGIN CERTIFICATE-----"
     )]
     UnknownLabel,
     /// An END without its BEGIN.
-    #[error("a {0} ends that never began: its BEGIN line is missing; copy the file again as a whole")]
+    #[error("there is the END line of a {0} without its BEGIN line; copy the file again as a whole")]
     StrayEnd(Label),
     /// The remains of a boundary.
     #[error(
-        "stands what is almost a BEGIN or END line; write it with five hyphens on both sides, as in -----BEGIN CERTIFICATE-----"
+        "there is almost a BEGIN or END line; write it with five hyphens on both sides, as in -----BEGIN CERTIFICATE-----"
     )]
     Boundary,
     /// Base64 in no block.
     #[error(
-        "stands base64 outside of any PEM block, as of a certificate without its BEGIN line; put it between BEGIN and END lines, or remove it"
+        "there is base64 outside of any PEM block, as of a certificate that lost its BEGIN line; put it between BEGIN and END lines, or \
+         remove it"
     )]
     Base64,
     /// DER in a PEM text.
-    #[error("stands a binary certificate among PEM blocks; write it as PEM: openssl x509 -inform DER")]
+    #[error("there is a binary certificate among PEM blocks; write it as PEM: openssl x509 -inform DER")]
     Der,
 }
 

@@ -104,9 +104,9 @@ fn a_label_that_is_not_known_is_damage_and_is_not_shown() {
         assert_eq!(read(&text), Err(Damage::UnknownLabel), "{label}");
         let ends = format!("-----END {label}-----");
         let shown = blocks(ends.as_bytes()).find_map(Result::err).unwrap().to_string();
-        assert_eq!(
-            shown,
-            "in line 1 a PEM block of an unknown kind ends that never began: its BEGIN line is missing; copy the file again as a whole"
+        assert!(
+            shown.starts_with("in line 1, there is the END line of a PEM block of an unknown kind without"),
+            "{shown}"
         );
     }
     for label in ["EC PRIVATE KEYMHcCAQ", "", "certificate"] {

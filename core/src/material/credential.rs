@@ -11,6 +11,7 @@ use x509_parser::asn1_rs::Tag;
 use super::bundle::facts;
 use super::contents::{Contents, Key};
 use super::finding::{misplaced_key, unreadable};
+use super::kind::Kind;
 use super::{CertificateOnDisk, KeyedCredential, MAX_CHAIN, Part, contents, too_many, unparsable};
 use crate::certificate;
 use crate::check::{Check, Finding, Severity};
@@ -49,11 +50,11 @@ pub(super) fn parse(
         notes.push(misplaced_key(&chain_path));
     }
     let (mut chain, mut separate) = (chain, separate);
-    let keys = match &mut separate {
-        Some(key) => key.as_mut(),
-        None => chain.as_mut(),
+    let (keys, is_combined) = match &mut separate {
+        Some(key) => (key.as_mut(), false),
+        None => (chain.as_mut(), true),
     };
-    let key = keys.map(|contents| (std::mem::take(&mut contents.keys), no_key(contents)));
+    let key = keys.map(|contents| (std::mem::take(&mut contents.keys), no_key(contents, is_combined)));
     let certificates = chain.and_then(|chain| check_chain(chain, &chain_path, on_disk, &mut findings));
     let curve = certificates.as_ref().map(|certificates| Curve::of(&certificates[0]));
     if let Some(Curve::Explicit) = curve {
@@ -114,8 +115,11 @@ fn check_chain(
 }
 
 /// What a file holds that holds no key.
-fn no_key(contents: &Contents) -> String {
+fn no_key(contents: &Contents, is_combined: bool) -> String {
     match contents.kind() {
+        Some(Kind::Certificate) if is_combined => {
+            "it holds certificates and no private key, where one file with both is expected; add the key that belongs to the leaf".to_owned()
+        }
         Some(kind) => format!("it holds {kind} instead of a private key; {}", kind.advice()),
         None => "it is empty, and holds no private key; write the key that belongs to the leaf into it".to_owned(),
     }

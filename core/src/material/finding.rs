@@ -26,8 +26,8 @@ pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
 fn not_a_directory(path: &Path) -> Finding {
     let directory = path.parent().unwrap_or(path).display();
     let sentence = format!(
-        "{directory} is a file and not a directory: if it holds both key and chain, write it as `chain` and as `key` instead of `path`, \
-         else write the directory that holds them as `path`"
+        "{directory} is a file and not a directory: if it holds both key and chain, write it as `chain` and as `key` instead of `path` \
+         (and the bundle, if any, as `bundle`), else write the directory that holds them as `path`"
     );
     Finding::new(Check::NotADirectory, Severity::Reject, sentence).in_file(path)
 }

@@ -252,6 +252,8 @@ fn what_is_said_of_pods_makes_sense_or_is_refused_with_what_to_write() {
     assert_eq!(config.kubelet, Kubelet { directory: PathBuf::new(), ..Kubelet::default() });
     assert!(config.pods[0].means("tls", Some("server")) && !config.pods[0].means("tls", None));
     assert_eq!(config.pods[0].settings(), None);
+    let config = parse("[[pods]]\nbundle = \"none\"\n").unwrap();
+    assert_eq!(config.pods[0].settings().unwrap().bundle, Some(PodBundle::Nobody));
 }
 
 /// Pieces of a key that a configuration might hold in some place.

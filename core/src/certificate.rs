@@ -1,15 +1,19 @@
 //! What people and checks want to know of one certificate, read once.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use der::Encode;
 use der::asn1::AnyRef;
-use der::{Encode, Tag};
-use x509_parser::asn1_rs::Any;
+use x509_parser::asn1_rs::{Any, BmpString, Tag};
+use x509_parser::error::X509Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::num_bigint::BigUint;
+use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer, Validity, X509Certificate, X509Name};
 use x509_parser::time::ASN1Time;
+use x509_parser::x509::AttributeTypeAndValue;
 
 use crate::digest::Digest;
 
@@ -55,7 +59,7 @@ impl SubjectAltNames {
 /// that occurs more than once, the first is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Name {
-    /// The whole name, as RFC 4514 writes it.
+    /// The whole name on one line, with the escapes of RFC 4514 §2.4; its parts in the order of the certificate.
     pub text: String,
     /// Country.
     pub country: String,
@@ -111,7 +115,27 @@ pub fn parse(der: &[u8]) -> Result<X509Certificate<'_>, NotACertificate> {
     match X509Certificate::from_der(der) {
         Ok(([], certificate)) => Ok(certificate),
         Ok((rest, _)) => Err(NotACertificate::TrailingBytes(rest.len())),
-        Err(error) => Err(NotACertificate::Malformed(error.to_string())),
+        Err(error) => Err(NotACertificate::Malformed(malformed(&error.into()))),
+    }
+}
+
+/// Where the parser of certificates and CRLs came to a halt, in words that carry nothing of what it read.
+pub(crate) fn malformed(error: &X509Error) -> &'static str {
+    use X509Error as E;
+    match error {
+        E::InvalidVersion => "its version",
+        E::InvalidSerial => "its serial number",
+        E::InvalidAlgorithmIdentifier => "the algorithm of its signature",
+        E::InvalidX509Name => "the name of its subject or issuer",
+        E::InvalidDate => "its dates",
+        E::InvalidSPKI => "its public key",
+        E::InvalidSubjectUID | E::InvalidIssuerUID => "its unique identifiers",
+        E::InvalidExtensions | E::DuplicateExtensions => "its extensions",
+        E::InvalidAttributes | E::DuplicateAttributes => "its attributes",
+        E::InvalidSignatureValue => "its signature",
+        E::InvalidUserCertificate => "what it revokes",
+        E::InvalidNumber => "its number",
+        _ => "its structure",
     }
 }
 
@@ -122,8 +146,7 @@ pub fn parse(der: &[u8]) -> Result<X509Certificate<'_>, NotACertificate> {
 ///
 /// What is read is not of an X.509 certificate.
 pub fn not_after(der: &[u8]) -> Result<SystemTime, NotACertificate> {
-    let malformed = |error: &dyn std::error::Error| NotACertificate::Malformed(error.to_string());
-    let element = |der| Any::from_der(der).map_err(|error| malformed(&error));
+    let element = |der| Any::from_der(der).map_err(|_| NotACertificate::Malformed("its structure"));
     let (_, certificate) = element(der)?;
     let (_, tbs) = element(certificate.data)?;
     let (mut rest, first) = element(tbs.data)?;
@@ -131,18 +154,19 @@ pub fn not_after(der: &[u8]) -> Result<SystemTime, NotACertificate> {
     for _ in 0..if first.header.is_contextspecific() { 3 } else { 2 } {
         (rest, _) = element(rest)?;
     }
-    let (_, validity) = Validity::from_der(rest).map_err(|error| malformed(&error))?;
+    let (_, validity) =
+        Validity::from_der(rest).map_err(|error| NotACertificate::Malformed(malformed(&error.into())))?;
     Ok(system_time(validity.not_after))
 }
 
 /// DER that is no certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotACertificate {
-    /// The structure is not RFC 5280's.
-    #[error("not an X.509 certificate: {0}")]
-    Malformed(String),
+    /// The structure is not RFC 5280's; where it departs from it.
+    #[error("not an X.509 certificate: {0} cannot be read")]
+    Malformed(&'static str),
     /// A certificate, and then something else.
-    #[error("{0} bytes follow the certificate")]
+    #[error("followed by {0} bytes of something else")]
     TrailingBytes(usize),
 }
 
@@ -166,6 +190,12 @@ impl SubjectAltNames {
     }
 }
 
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// A big-endian number in decimal.
 pub(crate) fn decimal(number: &[u8]) -> String {
     BigUint::from_bytes_be(number).to_string()
@@ -174,16 +204,16 @@ pub(crate) fn decimal(number: &[u8]) -> String {
 impl Name {
     /// Of a name without the header of its sequence; one that cannot be read is empty.
     pub(crate) fn from_der(name: &[u8]) -> Self {
-        let name = AnyRef::new(Tag::Sequence, name).and_then(|name| name.to_der()).unwrap_or_default();
+        let name = AnyRef::new(der::Tag::Sequence, name).and_then(|name| name.to_der()).unwrap_or_default();
         X509Name::from_der(&name).map(|(_, name)| Self::of(&name)).unwrap_or_default()
     }
 
     pub(crate) fn of(name: &X509Name<'_>) -> Self {
-        let first = |mut values: Box<dyn Iterator<Item = &x509_parser::x509::AttributeTypeAndValue<'_>> + '_>| {
+        let first = |mut values: Box<dyn Iterator<Item = &AttributeTypeAndValue<'_>> + '_>| {
             values.next().and_then(|value| value.as_str().ok()).unwrap_or_default().to_owned()
         };
         Self {
-            text: name.to_string(),
+            text: text(name),
             country: first(Box::new(name.iter_country())),
             state: first(Box::new(name.iter_state_or_province())),
             locality: first(Box::new(name.iter_locality())),
@@ -192,6 +222,66 @@ impl Name {
             common_name: first(Box::new(name.iter_common_name())),
         }
     }
+}
+
+/// A name on one line: whoever writes a certificate must not be able to write lines into logs.
+fn text(name: &X509Name<'_>) -> String {
+    let attribute = |attribute: &AttributeTypeAndValue<'_>| {
+        let kind = oid2abbrev(attribute.attr_type(), oid_registry());
+        let kind = kind.map_or_else(|_| attribute.attr_type().to_id_string(), str::to_owned);
+        format!("{kind}={}", escaped_value(attribute))
+    };
+    let parts = name.iter_rdn().map(|part| part.iter().map(attribute).collect::<Vec<_>>().join(" + "));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn escaped_value(attribute: &AttributeTypeAndValue<'_>) -> String {
+    let value = attribute.attr_value();
+    let text = match value.tag() {
+        Tag::BmpString => BmpString::try_from(value.clone()).ok().map(|text| text.string()),
+        tag if TEXTS.contains(&tag) => std::str::from_utf8(value.data).ok().map(str::to_owned),
+        _ => None,
+    };
+    match text {
+        Some(text) => escaped(&text),
+        // RFC 4514 §2.4: what is no string is told in hexadecimal.
+        None => value.data.iter().fold("#".to_owned(), |hex, byte| format!("{hex}{byte:02X}")),
+    }
+}
+
+/// The types whose octets are text.
+const TEXTS: [Tag; 8] = [
+    Tag::Utf8String,
+    Tag::PrintableString,
+    Tag::Ia5String,
+    Tag::T61String,
+    Tag::NumericString,
+    Tag::VisibleString,
+    Tag::GeneralString,
+    Tag::GraphicString,
+];
+
+/// A value with the escapes of RFC 4514 §2.4, also for what is not seen and what turns the direction of a line.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for (i, char) in text.char_indices() {
+        let is_last = i + char.len_utf8() == text.len();
+        match char {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => escaped.extend(['\\', char]),
+            '#' | ' ' if i == 0 => escaped.extend(['\\', char]),
+            ' ' if is_last => escaped.extend(['\\', char]),
+            char if is_unseen(char) => {
+                char.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| escaped.push_str(&format!("\\{byte:02X}")));
+            }
+            char => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+fn is_unseen(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// An X.509 time as a system time; times before 1970 are before the epoch, not clamped.
@@ -219,6 +309,31 @@ mod tests {
             for length in 0..der.len() {
                 assert!(not_after(&der[..length]).is_err());
             }
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_line_whatever_is_in_it() {
+        for (value, expected) in [
+            ("Example, Inc.", "Example\\, Inc."),
+            ("a\nb\r\0\u{7f}", "a\\0Ab\\0D\\00\\7F"),
+            ("#1 \"x\" + <y>; \\", "\\#1 \\\"x\\\" \\+ \\<y\\>\\; \\\\"),
+            (" a ", "\\ a\\ "),
+            ("\u{202e}\u{e9}", "\\E2\\80\\AE\u{e9}"),
+        ] {
+            assert_eq!(escaped(value), expected);
+            let der = Authority::new(value).ca_der().to_vec();
+            assert_eq!(CertificateFacts::from_der(&der).unwrap().subject.text, format!("CN={expected}"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_told_in_words() {
+        let der = Authority::new("root").ca_der().to_vec();
+        for length in 0..der.len() {
+            let error = parse(&der[..length]).unwrap_err().to_string();
+            let words = error.strip_prefix("not an X.509 certificate: ").unwrap();
+            assert!(words.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b' '), "{error}");
         }
     }
 

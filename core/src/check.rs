@@ -196,6 +196,7 @@ pub(crate) fn assess_beside(
             verdict
         }
     };
+    findings.extend_from_slice(material.notes());
     Assessment { credential, bundle, trusted, rejects_trust, lacks_trust, findings, next_change }
 }
 

@@ -26,7 +26,7 @@ pub mod material;
 pub mod mount;
 mod overlap;
 pub mod path;
-pub mod pem;
+mod pem;
 pub mod snapshot;
 pub mod spec;
 mod watch;

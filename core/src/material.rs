@@ -1,9 +1,13 @@
 //! What the files of one reading parse to: pure, without a clock, and small enough to be kept for every identity.
 
+mod bundle;
 mod contents;
+mod credential;
 mod crls;
+mod finding;
+mod kind;
+mod pkcs7;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,17 +15,17 @@ use std::time::SystemTime;
 use rustls_pki_types::CertificateDer;
 
 use crate::bundle::Bundle;
-use crate::certificate::{self, CertificateFacts, Name, NotACertificate};
-use crate::check::{Check, Finding, Severity, Trusted};
-use crate::credential::{Credential, CredentialError, PrivateKey, PrivateKeyError};
-use crate::crypto;
+use crate::certificate::{CertificateFacts, Name};
+use crate::check::{Finding, Trusted};
+use crate::credential::Credential;
 use crate::digest::Digest;
 use crate::intern::Interner;
 use crate::mount::{FileRead, KeyAccess, ReadError, Reading};
-use crate::spec::{BundleFile, IdentitySpec};
-use contents::{ContentError, Contents};
+use crate::spec::{BundleFile, CrlFile, IdentitySpec};
+use contents::Contents;
 pub use crls::MAX_CRLS;
 pub(crate) use crls::{Crls, gone, which_crl};
+use finding::{too_many, unparsable, unreadable};
 
 /// The most certificates a chain may have.
 pub const MAX_CHAIN: usize = 100;
@@ -42,6 +46,7 @@ pub struct Material {
     on_disk: Arc<[CertificateOnDisk]>,
     crls_on_disk: Arc<[CrlOnDisk]>,
     key_access: Option<Arc<KeyAccess>>,
+    notes: Vec<Finding>,
 }
 
 /// One certificate in one file.
@@ -102,25 +107,35 @@ impl Material {
             None => reading.bundle.as_ref(),
         };
         let key_access = guarded.and_then(|file| file.access.clone());
-        let mut on_disk = Vec::new();
+        let (mut on_disk, mut crls_on_disk, mut notes) = (Vec::new(), Vec::new(), Vec::new());
         let credential = match (&spec.files.credential, reading.chain) {
-            (Some(_), Some(chain)) => credential(chain, reading.key, &mut on_disk),
+            (Some(_), Some(chain)) => credential::parse(chain, reading.key, &mut on_disk, &mut notes),
             _ => Part::NotWanted,
         };
-        let mut crls_on_disk = Vec::new();
         let own = match (&spec.files.bundle, reading.bundle) {
-            (Some(wanted), Some(file)) => bundle(wanted, file, &mut on_disk, &mut crls_on_disk),
+            (Some(wanted @ BundleFile::OfCredential(_)), Some(file)) => {
+                bundle::parse(wanted, beside(file), &mut on_disk, &mut crls_on_disk, &mut notes)
+            }
+            (Some(wanted), Some(file)) => bundle::parse(wanted, file, &mut on_disk, &mut crls_on_disk, &mut notes),
             _ => Part::NotWanted,
         };
-        let crls = spec.files.crls.iter().zip(reading.crls);
-        let crls = crls.map(|(wanted, file)| crls::parse(wanted, file, &mut crls_on_disk)).collect();
+        let crls = spec.files.crls.iter().zip(reading.crls).map(|(wanted, file)| match wanted {
+            CrlFile::OfCredential(_) => crls::parse(wanted, beside(file), &mut crls_on_disk),
+            CrlFile::Dedicated(_) => crls::parse(wanted, file, &mut crls_on_disk),
+        });
+        let crls = crls.collect();
         let federated = reading.federated.into_iter().map(|file| {
             let wanted = BundleFile::Dedicated(file.path.clone());
-            bundle(&wanted, file, &mut on_disk, &mut crls_on_disk)
+            bundle::parse(&wanted, file, &mut on_disk, &mut crls_on_disk, &mut notes)
         });
         let federated = federated.collect();
         let (on_disk, crls_on_disk) = (on_disk.into(), crls_on_disk.into());
-        Self { credential, bundle: own, crls, federated, on_disk, crls_on_disk, key_access }
+        Self { credential, bundle: own, crls, federated, on_disk, crls_on_disk, key_access, notes }
+    }
+
+    /// What there is to say of the files besides what keeps them from being used.
+    pub(crate) fn notes(&self) -> &[Finding] {
+        &self.notes
     }
 
     /// The certificates in the files, whatever they are worth.
@@ -222,121 +237,19 @@ impl<T: PartialEq + ?Sized> Part<Arc<T>> {
     }
 }
 
-fn credential(chain: FileRead, key: Option<FileRead>, on_disk: &mut Vec<CertificateOnDisk>) -> Part<KeyedCredential> {
-    let mut findings = Vec::new();
-    let key_path = key.as_ref().unwrap_or(&chain).path.clone();
-    let separate = key.map(|file| contents(file, &mut findings));
-    let chain_path = chain.path.clone();
-    let chain = contents(chain, &mut findings);
-    let (certificates, keys) = match (chain, separate) {
-        (Some(chain), None) => (Some(chain.certificates), Some(chain.keys)),
-        (chain, Some(key)) => (chain.map(|chain| chain.certificates), key.map(|key| key.keys)),
-        (None, None) => (None, None),
-    };
-    let certificates =
-        certificates.and_then(|certificates| check_chain(certificates, &chain_path, on_disk, &mut findings));
-    let key = keys.and_then(|keys| first_key(keys, &key_path, &mut findings));
-    match (certificates, key) {
-        (Some(certificates), Some(key)) => match KeyedCredential::new(certificates, key) {
-            Ok(credential) => Part::Whole(credential),
-            Err(error) => {
-                findings.push(unparsable(&chain_path, error));
-                Part::Broken(findings)
-            }
-        },
-        _ => Part::Broken(findings),
+/// A file beside the credential: where that has no directory, what is wrong is said of the credential.
+fn beside(mut file: FileRead) -> FileRead {
+    if let Err(error @ ReadError::NotADirectory) = &mut file.outcome {
+        *error = ReadError::Missing;
     }
-}
-
-fn check_chain(
-    certificates: Vec<CertificateDer<'static>>,
-    path: &Path,
-    on_disk: &mut Vec<CertificateOnDisk>,
-    findings: &mut Vec<Finding>,
-) -> Option<Vec<CertificateDer<'static>>> {
-    if certificates.is_empty() {
-        findings.push(unparsable(path, "it holds no certificate; the leaf is expected first, then the intermediates"));
-        return None;
-    }
-    if certificates.len() > MAX_CHAIN {
-        findings.push(too_many(path, "the chain", certificates.len(), MAX_CHAIN));
-        return None;
-    }
-    match facts(&certificates, path, on_disk) {
-        Ok(()) => Some(certificates),
-        Err(finding) => {
-            findings.push(finding);
-            None
-        }
-    }
-}
-
-fn first_key(
-    keys: Vec<Result<PrivateKey, PrivateKeyError>>,
-    path: &Path,
-    findings: &mut Vec<Finding>,
-) -> Option<PrivateKey> {
-    use PrivateKeyError as E;
-    match keys.into_iter().next() {
-        Some(Ok(key)) => return Some(key),
-        Some(Err(error @ E::Malformed(_))) => findings.push(unparsable(path, error)),
-        Some(Err(error @ (E::NoCurve | E::Encrypted | E::Unsupported))) => {
-            let sentence = format!("the private key cannot be used: {error}");
-            findings.push(Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(path));
-        }
-        None => findings.push(unparsable(path, "it holds no private key")),
-    }
-    None
-}
-
-fn bundle(
-    wanted: &BundleFile,
-    file: FileRead,
-    on_disk: &mut Vec<CertificateOnDisk>,
-    crls_on_disk: &mut Vec<CrlOnDisk>,
-) -> Part<Arc<Bundle>> {
-    if matches!((wanted, &file.outcome), (BundleFile::OfCredential(_), Err(ReadError::Missing))) {
-        return Part::Missing;
-    }
-    let path = file.path.clone();
-    let mut findings = Vec::new();
-    let Some(contents) = contents(file, &mut findings) else { return Part::Broken(findings) };
-    let anchors = contents.certificates;
-    if anchors.is_empty() {
-        let sentence =
-            "the bundle holds no certificate; an identity that should trust nobody has no bundle file at all";
-        return Part::Broken(vec![Finding::new(Check::BundleEmpty, Severity::Reject, sentence).in_file(&path)]);
-    }
-    if anchors.len() > MAX_ANCHORS {
-        return Part::Broken(vec![too_many(&path, "the bundle", anchors.len(), MAX_ANCHORS)]);
-    }
-    match facts(&anchors, &path, on_disk).and_then(|()| crls::facts(&contents.crls, &path, crls_on_disk)) {
-        Ok(()) => Part::Whole(Arc::new(Bundle::new(anchors, contents.crls))),
-        Err(finding) => Part::Broken(vec![finding]),
-    }
-}
-
-/// Notes the certificates as being on disk; the first that cannot be parsed is a finding about all of them.
-fn facts(
-    certificates: &[CertificateDer<'static>],
-    path: &Path,
-    on_disk: &mut Vec<CertificateOnDisk>,
-) -> Result<(), Finding> {
-    let file: Arc<Path> = path.into();
-    for (i, der) in certificates.iter().enumerate() {
-        let facts = CertificateFacts::from_der(der).map_err(|error: NotACertificate| {
-            unparsable(path, format_args!("certificate {} of {}: {error}", i + 1, certificates.len()))
-        })?;
-        on_disk.push(CertificateOnDisk { file: Arc::clone(&file), facts: Arc::new(facts) });
-    }
-    Ok(())
+    file
 }
 
 fn contents(file: FileRead, findings: &mut Vec<Finding>) -> Option<Contents> {
     let finding = match file.outcome {
         Ok(bytes) => match Contents::parse(&bytes) {
             Ok(contents) => return Some(contents),
-            Err(error @ (ContentError::Pem(_) | ContentError::Unknown)) => unparsable(&file.path, error),
+            Err(error) => unparsable(&file.path, error),
         },
         Err(error) => unreadable(&file.path, &error),
     };
@@ -344,53 +257,11 @@ fn contents(file: FileRead, findings: &mut Vec<Finding>) -> Option<Contents> {
     None
 }
 
-fn unreadable(path: &Path, error: &ReadError) -> Finding {
-    let (check, advice) = match error {
-        ReadError::Missing => (Check::FileMissing, "it is read as soon as it appears"),
-        ReadError::NotRegular => (Check::NotRegular, "put a file in its place"),
-        ReadError::OutsideVolume => {
-            (Check::OutsideVolume, "put the file itself into the volume: no link or mount is followed out of it")
-        }
-        ReadError::NotConfinable => (Check::FileUnreadable, "run a newer kernel: it is not read unconfined"),
-        ReadError::TooLarge { .. } => (Check::TooLarge, "certificates and keys are far smaller: is it the right file?"),
-        ReadError::Torn => (Check::TornRead, "replace files by a rename, all of a directory at once"),
-        _ => (Check::FileUnreadable, "check that this process may read it"),
-    };
-    Finding::new(check, Severity::Reject, format!("{}: {error}; {advice}", path.display())).in_file(path)
-}
-
-fn unparsable(path: &Path, why: impl fmt::Display) -> Finding {
-    Finding::new(Check::Unparsable, Severity::Reject, format!("{} cannot be used: {why}", path.display())).in_file(path)
-}
-
-fn too_many(path: &Path, what: &str, found: usize, limit: usize) -> Finding {
-    Finding::new(
-        Check::TooLarge,
-        Severity::Reject,
-        format!("{what} holds more certificates than the {limit} that are read"),
-    )
-    .in_file(path)
-    .found(found)
-    .expected(format_args!("at most {limit}"))
-}
-
-impl KeyedCredential {
-    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKey) -> Result<Self, CredentialError> {
-        let public_key = crypto::signing_key(&key)
-            .ok()
-            .and_then(|key| key.public_key().map(|public_key| Digest::fingerprint(&public_key)));
-        let credential = Credential::new(chain, key)?;
-        let leaf = certificate::parse(&credential.chain()[0])?;
-        let leaf_public_key = Digest::fingerprint(leaf.public_key().raw);
-        Ok(Self { credential: Arc::new(credential), public_key, leaf_public_key })
-    }
-}
-
-impl fmt::Debug for KeyedCredential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.credential, f)
-    }
-}
-
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod secrecy_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wrapping_tests;

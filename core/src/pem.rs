@@ -1,161 +1,171 @@
 //! PEM (RFC 7468), read so that no byte of a key is left behind: every buffer that may hold one is wiped.
+//!
+//! A boundary is found wherever it stands, in a line of its own or not: what lost its line breaks on the way is read all the same.
+//! What looks like a part of a block and is none is damage: a certificate that is not recognised must not be missing in silence.
+//! Nothing of a text is ever quoted but labels that are known.
+
+mod boundary;
+mod damage;
+
+use std::fmt;
 
 use base64ct::{Base64, Encoding as _};
 use zeroize::Zeroizing;
 
-/// The longest label that is quoted in an error.
-const LABEL_LIMIT: usize = 64;
+use boundary::{Boundary, Side};
+
+pub(crate) use damage::{Damage, outside};
 
 /// One block.
 pub(crate) struct Block {
-    pub(crate) label: String,
+    /// One of the labels that are known.
+    pub(crate) label: &'static str,
     pub(crate) der: Zeroizing<Vec<u8>>,
+    /// Where its BEGIN is, as an offset.
+    pub(crate) start: usize,
 }
 
-/// Why a text is no PEM. Carries nothing of a block's content.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PemError {
-    /// A block that does not end.
-    #[error("the PEM block {0:?} has no END line: the file is cut off")]
-    Unterminated(String),
-    /// A block that ends under another label.
-    #[error("the PEM block {begin:?} ends as {end:?}")]
-    Mismatched {
-        /// The label of its BEGIN line.
-        begin: String,
-        /// The label of its END line.
-        end: String,
-    },
-    /// A block whose content is no base64.
-    #[error("the PEM block {0:?} does not hold base64")]
-    NotBase64(String),
-    /// A block that is encrypted as RFC 1421 does it.
-    #[error("the PEM block {0:?} is encrypted")]
-    Encrypted(String),
+/// A text that is no PEM, or not only. Carries nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("in line {line}, {damage}")]
+pub(crate) struct PemError {
+    /// The line, counted from 1.
+    pub(crate) line: usize,
+    /// What is wrong with it.
+    pub(crate) damage: Damage,
 }
 
-/// Whether there is a block at all; without one the bytes may be DER.
+/// A label as it may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Label(pub(crate) Option<&'static str>);
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(label) => write!(f, "PEM block \"{label}\""),
+            None => f.write_str("PEM block of an unknown kind"),
+        }
+    }
+}
+
+/// Whether there is a boundary at all.
 pub(crate) fn is_pem(bytes: &[u8]) -> bool {
-    lines(bytes).any(|line| line.starts_with(BEGIN))
+    boundary::find(bytes, 0).is_some()
 }
 
-/// The blocks, in their order. Text around and between them is passed over.
+/// The blocks, in their order. Text around and between them is passed over unless it looks like the remains of another one.
 pub(crate) fn blocks(bytes: &[u8]) -> impl Iterator<Item = Result<Block, PemError>> {
-    let mut lines = lines(bytes);
-    // Room for the longest possible content from the start: a buffer that grows would leave copies behind.
-    let mut content = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    let mut offset = Some(0);
     std::iter::from_fn(move || {
-        let begin = lines.find(|line| line.starts_with(BEGIN))?;
-        content.clear();
-        Some(match boundary(begin, BEGIN) {
-            Some(label) => block(label, &mut lines, &mut content),
-            None => Err(PemError::Unterminated(label(&begin[BEGIN.len()..]))),
-        })
+        let start = offset?;
+        let at = |place: usize, damage| PemError { line: line(bytes, place), damage };
+        let begin = boundary::find(bytes, start);
+        let end = begin.as_ref().map_or(bytes.len(), |begin| begin.start);
+        // Nothing after damage is worth its own word.
+        offset = None;
+        if let Some((place, damage)) = outside(&bytes[start..end]) {
+            return Some(Err(at(start + place, damage)));
+        }
+        let begin = begin?;
+        if begin.side == Side::End {
+            return Some(Err(at(begin.start, Damage::StrayEnd(Label(begin.label)))));
+        }
+        match block(bytes, &begin) {
+            Ok((label, der, end)) => {
+                offset = Some(end);
+                Some(Ok(Block { label, der, start: begin.start }))
+            }
+            Err((damage, end)) => {
+                if let Damage::Encrypted(_) = damage {
+                    offset = Some(end);
+                }
+                Some(Err(at(begin.start, damage)))
+            }
+        }
     })
 }
 
-const BEGIN: &[u8] = b"-----BEGIN";
-const END: &[u8] = b"-----END";
+/// What is between a BEGIN and its END, and where the block ends.
+type Content = (&'static str, Zeroizing<Vec<u8>>, usize);
 
-fn block<'a>(
-    label: String,
-    lines: &mut impl Iterator<Item = &'a [u8]>,
-    content: &mut Vec<u8>,
-) -> Result<Block, PemError> {
-    let mut encrypted = false;
-    for line in lines {
-        if let Some(end) = boundary(line, END) {
-            if end != label {
-                return Err(PemError::Mismatched { begin: label, end });
-            }
-            if encrypted {
-                return Err(PemError::Encrypted(label));
-            }
-            let der = decode(content).ok_or_else(|| PemError::NotBase64(label.clone()))?;
-            return Ok(Block { label, der });
-        }
-        if line.starts_with(BEGIN) {
-            return Err(PemError::Unterminated(label));
-        }
-        if line.contains(&b':') {
-            encrypted |= line.starts_with(b"Proc-Type:") && line.ends_with(b"ENCRYPTED");
-        } else {
-            content.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
-        }
+fn block(bytes: &[u8], begin: &Boundary<'_>) -> Result<Content, (Damage, usize)> {
+    let label = Label(begin.label);
+    let end = boundary::find(bytes, begin.end).filter(|end| end.side == Side::End);
+    let end = end.ok_or((Damage::Unterminated(label), bytes.len()))?;
+    if end.raw != begin.raw {
+        return Err((Damage::Mismatched { begin: label, end: Label(end.label) }, end.end));
     }
-    Err(PemError::Unterminated(label))
+    let known = begin.label.ok_or((Damage::UnknownLabel, end.end))?;
+    let content = match headers(boundary::without_dashes(&bytes[begin.end..end.start])) {
+        Headers::Encrypted => return Err((Damage::Encrypted(label), end.end)),
+        Headers::End(content) => content,
+    };
+    let der = base64(content).ok_or((Damage::NotBase64(label), end.end))?;
+    Ok((known, der, end.end))
 }
 
-fn decode(base64: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+/// What precedes the base64 of a block (RFC 1421 §4.4).
+enum Headers<'a> {
+    /// They say that the content is encrypted.
+    Encrypted,
+    /// The content after them.
+    End(&'a [u8]),
+}
+
+fn headers(content: &[u8]) -> Headers<'_> {
+    let contains = |part: &[u8]| content.windows(part.len()).any(|window| window == part);
+    // Also where the line breaks are lost, and with them the ends of the headers.
+    if contains(b"Proc-Type:") && contains(b"ENCRYPTED") {
+        return Headers::Encrypted;
+    }
+    let mut rest = content;
+    loop {
+        let line = rest.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+        let is_blank = line.trim_ascii().is_empty() && line.len() < rest.len();
+        if !is_header(line) && !is_blank {
+            return Headers::End(rest);
+        }
+        rest = rest.get(line.len() + 1..).unwrap_or_default();
+    }
+}
+
+/// A name of letters, digits and hyphens, and a colon.
+fn is_header(line: &[u8]) -> bool {
+    let colon = line.iter().position(|byte| *byte == b':').unwrap_or_default();
+    let name = &line[..colon];
+    name.first().is_some_and(u8::is_ascii_alphabetic) && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+}
+
+/// Decodes base64 among white space, and among line breaks that were written as `\n`. Nothing else may be between.
+pub(crate) fn base64(content: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    // Room for all of it from the start: a buffer that grows would leave copies behind.
+    let mut base64 = Zeroizing::new(Vec::with_capacity(content.len()));
+    let mut rest = content;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match byte {
+            b'\\' => {
+                let slashes = rest.iter().take_while(|byte| **byte == b'\\').count();
+                match rest.get(slashes)? {
+                    b'n' | b'r' | b't' => rest = &rest[slashes + 1..],
+                    _ => return None,
+                }
+            }
+            byte if byte.is_ascii_whitespace() || *byte == b'\x0b' => {}
+            byte => base64.push(*byte),
+        }
+    }
     let mut der = Zeroizing::new(vec![0; base64.len() / 4 * 3]);
-    let length = Base64::decode(base64, &mut der).ok()?.len();
+    let length = Base64::decode(&*base64, &mut der).ok()?.len();
     der.truncate(length);
     Some(der)
 }
 
-/// The label of a boundary line.
-fn boundary(line: &[u8], start: &[u8]) -> Option<String> {
-    line.strip_prefix(start)?.strip_prefix(b" ")?.strip_suffix(b"-----").map(label)
-}
-
-fn label(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(LABEL_LIMIT)]).trim().to_owned()
-}
-
-/// The lines, whatever ends them, without white space at their end; a byte order mark at the front is passed over.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    text.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii_end)
+/// The line of an offset, counted from 1, whatever ends lines.
+pub(crate) fn line(bytes: &[u8], offset: usize) -> usize {
+    let ends = if bytes.contains(&b'\n') { b'\n' } else { b'\r' };
+    1 + bytes[..offset].iter().filter(|byte| **byte == ends).count()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Vec<(String, Vec<u8>)>, PemError> {
-        blocks(text.as_bytes()).map(|block| block.map(|block| (block.label, block.der.to_vec()))).collect()
-    }
-
-    #[test]
-    fn blocks_are_found_among_other_text() {
-        let text = "subject=/CN=x\n-----BEGIN A-----\nAQID\n-----END A-----\nand\n-----BEGIN B C-----\nBA==\n-----END B C-----\n.";
-        let expected = vec![("A".to_owned(), vec![1, 2, 3]), ("B C".to_owned(), vec![4])];
-        assert_eq!(read(text), Ok(expected.clone()));
-        assert_eq!(read(&text.replace('\n', "\r\n")), Ok(expected.clone()));
-        assert_eq!(read(&text.replace('\n', " \t\n")), Ok(expected.clone()));
-        assert_eq!(read(&format!("\u{feff}{}", &text[14..])), Ok(expected));
-        assert_eq!(read("no block here: -----BEGIN A-----\n"), Ok(Vec::new()));
-    }
-
-    #[test]
-    fn a_block_may_be_empty_or_have_headers() {
-        assert_eq!(read("-----BEGIN A-----\n-----END A-----"), Ok(vec![("A".to_owned(), Vec::new())]));
-        assert_eq!(read("-----BEGIN A-----\nX: y\n\nAQID\n-----END A-----"), Ok(vec![("A".to_owned(), vec![1, 2, 3])]));
-    }
-
-    #[test]
-    fn a_block_that_is_cut_off_is_an_error() {
-        let cut = Err(PemError::Unterminated("A".to_owned()));
-        for text in ["-----BEGIN A-----\nAQID\n", "-----BEGIN A-----\nAQID\n-----END A--", "-----BEGIN A-----\nAQ"] {
-            assert_eq!(read(text), cut, "{text}");
-        }
-        assert_eq!(read("-----BEGIN A"), cut);
-        assert_eq!(read("-----BEGIN A-----\nAQID\n-----BEGIN A-----\nAQID\n-----END A-----\n"), cut);
-    }
-
-    #[test]
-    fn a_block_that_is_damaged_is_an_error() {
-        let damaged = Err(PemError::NotBase64("A".to_owned()));
-        for content in ["AQI", "AQ!D", "AQID=", "=", "AQIDBA="] {
-            assert_eq!(read(&format!("-----BEGIN A-----\n{content}\n-----END A-----\n")), damaged, "{content}");
-        }
-        let error = read("-----BEGIN A-----\nAQID\n-----END B-----\n");
-        assert_eq!(error, Err(PemError::Mismatched { begin: "A".to_owned(), end: "B".to_owned() }));
-    }
-
-    #[test]
-    fn an_encrypted_block_says_so() {
-        let text = "-----BEGIN A-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAQID\n-----END A-----\n";
-        assert_eq!(read(text), Err(PemError::Encrypted("A".to_owned())));
-    }
-}
+mod tests;

@@ -278,18 +278,14 @@ impl std::str::FromStr for Usage {
     type Err = UnknownUsage;
 
     fn from_str(word: &str) -> Result<Self, UnknownUsage> {
-        Self::WORDS
-            .iter()
-            .find(|(_, words)| words.contains(&word))
-            .map(|(usage, _)| *usage)
-            .ok_or_else(|| UnknownUsage(word.to_owned()))
+        Self::WORDS.iter().find(|(_, words)| words.contains(&word)).map(|(usage, _)| *usage).ok_or(UnknownUsage)
     }
 }
 
-/// A word that is no usage of cert-manager's that can be checked here.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// A word that is no usage of cert-manager's that can be checked here. Carries nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown usage {0:?}; usages are cert-manager's words: {known}",
+    "unknown usage; usages are cert-manager's words: {known}",
     known = Usage::WORDS.map(|(_, words)| format!("{:?}", words[0])).join(", ")
 )]
-pub struct UnknownUsage(pub String);
+pub struct UnknownUsage;

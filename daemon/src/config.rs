@@ -171,8 +171,8 @@ fn identities(entries: &[file::Identity]) -> Result<Identities, Spanned<Problem>
     for entry in entries {
         let spec = identity::spec(entry)?;
         let name = spec.id.name.clone();
-        if let Some(first) = first.insert(name.clone(), entry.name.span().start) {
-            return Err(at(&entry.name, Problem::NameTwice { name, first }));
+        if let Some(first) = first.insert(name, entry.name.span().start) {
+            return Err(at(&entry.name, Problem::NameTwice { first }));
         }
         policies.insert(spec.id.clone(), allow::policy(entry)?);
         specs.push(spec);
@@ -187,7 +187,7 @@ fn pattern(text: &Spanned<String>) -> Result<Pattern, Spanned<Problem>> {
 fn listen(text: &Spanned<String>) -> Result<Option<SocketAddr>, Spanned<Problem>> {
     match text.get_ref().as_str() {
         "off" => Ok(None),
-        address => address.parse().map(Some).map_err(|_| at(text, Problem::Listen(address.to_owned()))),
+        address => address.parse().map(Some).map_err(|_| at(text, Problem::Listen)),
     }
 }
 
@@ -199,11 +199,7 @@ fn socket(path: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Spanned
 }
 
 fn absolute(path: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Spanned<Problem>> {
-    if path.get_ref().is_absolute() {
-        Ok(path.get_ref().clone())
-    } else {
-        Err(at(path, Problem::RelativePath { key, path: path.get_ref().clone() }))
-    }
+    if path.get_ref().is_absolute() { Ok(path.get_ref().clone()) } else { Err(at(path, Problem::RelativePath { key })) }
 }
 
 /// `problem` where `value` is written.

@@ -1,10 +1,11 @@
-//! Whatever an identity's files hold: parsing and assessing them never panics, and what is admitted can be published.
+//! Whatever an identity's files hold: parsing and assessing them never panics, what is admitted can be published, and a bundle never
+//! shrinks in silence.
 #![no_main]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use evercert_core::check::{Trusted, assess};
+use evercert_core::check::{Finding, Severity, Trusted, assess};
 use evercert_core::identity::IdentityId;
 use evercert_core::material::Material;
 use evercert_core::mount::{self, FileRead, Reading};
@@ -14,6 +15,12 @@ use zeroize::Zeroizing;
 
 /// Between the files of one input.
 const SEPARATOR: u8 = 0x1e;
+
+/// What the file of the bundle is called.
+const BUNDLE: &str = "ca.crt";
+
+/// What begins a certificate in PEM.
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 fuzz_target!(|input: &[u8]| {
     let mut parts = input.splitn(4, |byte| *byte == SEPARATOR);
@@ -27,6 +34,12 @@ fuzz_target!(|input: &[u8]| {
         },
         overlap: IdentitySpec::OVERLAP,
     };
+    let bundle = input.split(|byte| *byte == SEPARATOR).nth(2).unwrap_or_default();
+    // In DER the same bytes may be the content of a name.
+    let certificates = match bundle {
+        [0x30, ..] => 0,
+        text => text.windows(BEGIN.len()).filter(|window| *window == BEGIN).count(),
+    };
     let mut file = |name: &str| {
         parts.next().map(|part| FileRead {
             path: PathBuf::from(name),
@@ -37,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
     let reading = Reading {
         chain: file("tls.crt"),
         key: file("tls.key"),
-        bundle: file("ca.crt"),
+        bundle: file(BUNDLE),
         crls: file("ca.crl").into_iter().collect(),
         federated: Vec::new(),
         stamp: mount::stamp(&spec.files),
@@ -47,5 +60,14 @@ fuzz_target!(|input: &[u8]| {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let assessment = assess(&spec, &material, &Trusted::default(), now);
         assert!(assessment.next_change.is_none_or(|next| next > now));
+        let is_of_bundle = |file: &Path| file.file_name() == Some(BUNDLE.as_ref());
+        let rejects = |finding: &Finding| {
+            finding.severity == Severity::Reject && finding.file.as_deref().is_some_and(is_of_bundle)
+        };
+        let read = material.on_disk().iter().filter(|certificate| is_of_bundle(&certificate.file)).count();
+        assert!(
+            read >= certificates || assessment.findings.iter().any(rejects),
+            "{read} of {certificates} certificates"
+        );
     }
 });

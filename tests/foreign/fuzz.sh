@@ -13,6 +13,16 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 9999 
     -addext subjectAltName=DNS:a.example.org -keyout "$seeds/key" -out "$seeds/crt" 2>/dev/null
 { cat "$seeds/crt"; printf '\036'; cat "$seeds/key"; printf '\036'; cat "$seeds/crt"; } >"$seeds/files/pair"
 { openssl x509 -in "$seeds/crt" -outform DER; printf '\036'; openssl ec -in "$seeds/key" -outform DER 2>/dev/null; } >"$seeds/files/der"
+# A bundle in every shape in which certificates come, after a pair.
+bundle() { { cat "$seeds/crt"; printf '\036'; cat "$seeds/key"; printf '\036'; cat; } >"$seeds/files/bundle-$1"; }
+{ cat "$seeds/crt"; openssl x509 -in "$seeds/crt" -trustout -addtrust serverAuth -addreject emailProtection; } | bundle trusted
+{ cat "$seeds/crt"; openssl crl2pkcs7 -nocrl -certfile "$seeds/crt"; } | bundle pkcs7
+openssl crl2pkcs7 -nocrl -certfile "$seeds/crt" -outform DER | bundle pkcs7-der
+openssl x509 -in "$seeds/crt" -outform DER | bundle der
+base64 -w0 "$seeds/crt" | bundle base64
+iconv -f ASCII -t UTF-16 "$seeds/crt" | bundle utf-16
+tr -d '\n' <"$seeds/crt" | bundle one-line
+sed 's/-----/=====/' "$seeds/crt" | bundle damaged
 openssl x509 -in "$seeds/crt" -outform DER >"$seeds/update/certificate"
 printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s/index\ncrlnumber=%s/number\ndefault_md=sha256\ndefault_crl_days=9999\ncrl_extensions=e\n[e]\nissuingDistributionPoint=critical,@p\n[p]\nfullname=URI:http://crl.example.org/x\n' \
     "$seeds" "$seeds" >"$seeds/config"

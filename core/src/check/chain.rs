@@ -18,7 +18,7 @@ use super::lineage::{Lineage, Source};
 use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity, Trust, is_dedicated};
 use crate::bundle::Bundle;
-use crate::certificate::{self, CertificateFacts, system_time};
+use crate::certificate::{self, CertificateFacts, Name, system_time};
 use crate::clock::expiry;
 use crate::credential::Credential;
 use crate::path::{PathError, PathValidator, Role};
@@ -49,7 +49,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     validator.changes_after(case.now).into_iter().for_each(|change| report.changes_at(change));
     let outcome = path(case, validator);
     if outcome == Err(PathError::Revoked) {
-        return report.add(revoked(case.leaf.issuer().to_string()).in_file(file));
+        return report.add(revoked(Name::of(case.leaf.issuer()).text).in_file(file));
     }
     let anchors = named(case.certificates, bundle);
     let unreadable = itself::unreadable(case);
@@ -105,7 +105,7 @@ fn untrusted(case: &Case<'_>, validator: &PathValidator, lineage: &Lineage<'_>, 
     let cause = words::of(&error, lineage, validator.unusable_anchors());
     let sentence = format!("the credential does not chain to the bundle it is served with: {cause}");
     let finding = Finding::new(Check::ChainUntrusted, severity, sentence).in_file(case.files.chain());
-    finding.found(format!("issued by {}", case.leaf.issuer())).expected("a path to an anchor")
+    finding.found(format!("issued by {}", Name::of(case.leaf.issuer()))).expected("a path to an anchor")
 }
 
 /// The path for whatever role the leaf is wanted in. What other families tell of the leaf itself is not told again.

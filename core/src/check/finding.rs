@@ -102,6 +102,8 @@ checks! {
     FileUnreadable = "file-unreadable",
     /// In place of a file is something else: a FIFO, a device, a directory.
     NotRegular = "not-a-regular-file",
+    /// What should be the directory of a file is a file itself.
+    NotADirectory = "not-a-directory",
     /// A file of a volume is a symbolic link, or its path leads out of the volume.
     OutsideVolume = "outside-volume",
     /// A file, chain or bundle is over its limit.
@@ -120,6 +122,8 @@ checks! {
     KeyNotInMemory = "key-not-in-memory",
     /// The key is of a kind or size that no handshake here can use.
     KeyUnsupported = "key-unsupported",
+    /// A file of certificates holds a private key.
+    KeyMisplaced = "key-misplaced",
     /// The leaf is not the first certificate of the chain.
     LeafNotFirst = "leaf-not-first",
     /// The certificates after the leaf are not in issuing order.

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use x509_parser::prelude::X509Certificate;
 
-use crate::certificate::system_time;
+use crate::certificate::{Name, system_time};
 use crate::crypto;
 use crate::path::Role;
 
@@ -217,14 +217,16 @@ impl fmt::Display for Member<'_> {
         match self.place {
             Place::Chain(1) => f.write_str("the leaf"),
             Place::Chain(number) => f.write_str(&name_in_chain(self.certificate, number, self.file)),
-            Place::Bundle(_) => write!(f, "the anchor {} of {}", self.certificate.subject(), file_name(self.file)),
+            Place::Bundle(_) => {
+                write!(f, "the anchor {} of {}", Name::of(self.certificate.subject()), file_name(self.file))
+            }
         }
     }
 }
 
 /// How a sentence names a certificate of a chain, counted from 1.
 pub(super) fn name_in_chain(certificate: &X509Certificate<'_>, number: usize, file: &Path) -> String {
-    format!("certificate {number} of {} ({})", file_name(file), certificate.subject())
+    format!("certificate {number} of {} ({})", file_name(file), Name::of(certificate.subject()))
 }
 
 fn file_name(file: &Path) -> Cow<'_, str> {

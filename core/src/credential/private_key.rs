@@ -9,7 +9,7 @@ use std::fmt;
 
 use const_oid::ObjectIdentifier;
 use der::asn1::{AnyRef, OctetStringRef, SequenceRef, UintRef};
-use der::{Decode, Encode, Reader, SliceReader};
+use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use pkcs8::PrivateKeyInfoRef;
 use pkcs8::spki::AlgorithmIdentifierRef;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -17,7 +17,7 @@ use sec1::EcPrivateKey;
 use zeroize::Zeroizing;
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+pub(crate) const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// A private key. Its bytes are wiped when it is dropped and never shown.
 #[non_exhaustive]
@@ -31,10 +31,16 @@ impl PrivateKey {
     ///
     /// # Errors
     ///
-    /// The DER is no PKCS#8 structure.
+    /// The DER is no PKCS#8 structure, or its curve has parameters instead of a name.
     pub fn from_pkcs8(der: Zeroizing<Vec<u8>>) -> Result<Self, PrivateKeyError> {
-        PrivateKeyInfoRef::from_der(&der).map_err(|_| PrivateKeyError::Malformed("PKCS#8"))?;
-        Ok(Self::Pkcs8(der))
+        let info = PrivateKeyInfoRef::from_der(&der).map_err(|_| PrivateKeyError::Malformed("PKCS#8"))?;
+        let algorithm = info.algorithm;
+        match algorithm.parameters {
+            Some(parameters) if algorithm.oid == EC_PUBLIC_KEY && parameters.tag() == Tag::Sequence => {
+                Err(PrivateKeyError::ExplicitCurve)
+            }
+            _ => Ok(Self::Pkcs8(der)),
+        }
     }
 
     /// A PKCS#1 `RSAPrivateKey` (RFC 8017 A.1.2), wrapped into PKCS#8.
@@ -53,9 +59,24 @@ impl PrivateKey {
     ///
     /// The DER is no SEC1 structure, or names no curve.
     pub(crate) fn from_sec1(der: &[u8]) -> Result<Self, PrivateKeyError> {
-        let key = EcPrivateKey::from_der(der).map_err(|_| PrivateKeyError::Malformed("SEC1"))?;
-        let curve = key.parameters.and_then(|p| p.named_curve()).ok_or(PrivateKeyError::NoCurve)?;
+        let curve = named_curve(der)?.ok_or(PrivateKeyError::NoCurve)?;
+        Self::from_sec1_on(der, curve)
+    }
+
+    /// A SEC1 `ECPrivateKey` that names no curve, which is one of `curve`, wrapped into PKCS#8.
+    ///
+    /// # Errors
+    ///
+    /// The DER is no SEC1 structure.
+    pub(crate) fn from_sec1_on(der: &[u8], curve: ObjectIdentifier) -> Result<Self, PrivateKeyError> {
         Self::wrap(AlgorithmIdentifierRef { oid: EC_PUBLIC_KEY, parameters: Some(AnyRef::from(&curve)) }, der, "SEC1")
+    }
+
+    /// Whether DER has the structure of a private key, in whatever encoding.
+    pub(crate) fn is_der(der: &[u8]) -> bool {
+        PrivateKeyInfoRef::from_der(der).is_ok()
+            || !matches!(named_curve(der), Err(PrivateKeyError::Malformed(_)))
+            || check_pkcs1(der).is_ok()
     }
 
     fn wrap(
@@ -88,6 +109,25 @@ impl PrivateKey {
     }
 }
 
+/// The curve that a SEC1 structure names, where it names one.
+fn named_curve(der: &[u8]) -> Result<Option<ObjectIdentifier>, PrivateKeyError> {
+    match EcPrivateKey::from_der(der) {
+        Ok(key) => Ok(key.parameters.and_then(|parameters| parameters.named_curve())),
+        Err(_) if has_explicit_curve(der).unwrap_or(false) => Err(PrivateKeyError::ExplicitCurve),
+        Err(_) => Err(PrivateKeyError::Malformed("SEC1")),
+    }
+}
+
+/// Whether a SEC1 structure has the parameters of its curve where the name should be (`SpecifiedECDomain`, SEC1 C.2).
+fn has_explicit_curve(der: &[u8]) -> der::Result<bool> {
+    let mut fields = SliceReader::new(<&SequenceRef>::from_der(der)?.as_bytes())?;
+    u8::decode(&mut fields)?;
+    <&OctetStringRef>::decode(&mut fields)?;
+    let parameters = AnyRef::decode(&mut fields)?;
+    let is_parameters = parameters.tag() == (Tag::ContextSpecific { constructed: true, number: TagNumber(0) });
+    Ok(is_parameters && AnyRef::from_der(parameters.value())?.tag() == Tag::Sequence)
+}
+
 /// Version 0 (two primes), then modulus, exponents, primes and what is precomputed of them.
 fn check_pkcs1(der: &[u8]) -> der::Result<()> {
     let mut fields = SliceReader::new(<&SequenceRef>::from_der(der)?.as_bytes())?;
@@ -113,11 +153,19 @@ pub enum PrivateKeyError {
     #[error("not a private key in {0}")]
     Malformed(&'static str),
     /// A SEC1 key without curve parameters.
-    #[error("an EC key that names no curve; write it as PKCS#8: openssl pkcs8 -topk8 -nocrypt")]
+    #[error("an EC key that names no curve, and the leaf's key is on none; write the key that belongs to the leaf")]
     NoCurve,
+    /// An EC key with the parameters of its curve instead of a name.
+    #[error(
+        "an EC key with explicit curve parameters instead of a named curve; write it with the name: openssl ec -param_enc named_curve"
+    )]
+    ExplicitCurve,
     /// An encrypted key.
     #[error("an encrypted private key; decrypt it: openssl pkcs8 -topk8 -nocrypt")]
     Encrypted,
+    /// A key as OpenSSH or PuTTY writes it.
+    #[error("a key of SSH; make one for TLS, in PKCS#8: openssl genpkey -algorithm ED25519")]
+    Ssh,
     /// A PEM block of a kind that no TLS key comes in.
     #[error("a private key of a kind that TLS does not know; make an RSA, ECDSA or Ed25519 key in PKCS#8")]
     Unsupported,

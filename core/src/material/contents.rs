@@ -5,60 +5,166 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 use zeroize::Zeroizing;
 
+use super::kind::{Kind, is_surely_der, length_of_der};
+use super::pkcs7::{self, Unwrappable};
 use crate::credential::{PrivateKey, PrivateKeyError};
-use crate::pem::{self, Block, PemError};
+use crate::pem::{self, Block, Damage, Label, PemError};
 
 /// The certificates, CRLs and keys of one file, each in its order.
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
-    pub(super) keys: Vec<Result<PrivateKey, PrivateKeyError>>,
+    pub(super) keys: Vec<Key>,
+    /// What else is there: lawful company, unless it is there alone.
+    company: Option<Kind>,
 }
 
-/// Why a file's content means nothing.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+/// A private key as it was read.
+pub(super) enum Key {
+    /// It is whole.
+    Whole(PrivateKey),
+    /// A SEC1 structure that names no curve: that of its leaf.
+    NoCurve(Zeroizing<Vec<u8>>),
+    /// It cannot be used.
+    Unusable(PrivateKeyError),
+}
+
+/// Why a file's content means nothing. Carries nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ContentError {
     #[error(transparent)]
     Pem(#[from] PemError),
-    #[error("it is neither PEM nor DER")]
-    Unknown,
+    #[error("the {label} that begins in line {line} {fault}")]
+    Block { label: Label, line: usize, fault: Fault },
+    #[error("it {0}")]
+    UnwrappableDer(Unwrappable),
+    #[error("{0} bytes of something else follow its DER; remove them, or write all of it as PEM")]
+    Trailing(usize),
+    #[error("it is {0}; {advice}", advice = .0.advice())]
+    Foreign(Kind),
+}
+
+/// Why the content of one block means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("holds {0}; give it its own label, or remove it")]
+    Mislabelled(Kind),
+    #[error(transparent)]
+    Unwrappable(#[from] Unwrappable),
 }
 
 impl Contents {
-    /// Reads PEM or, where there is no PEM block, DER. White space alone is a file without content.
+    /// Reads PEM or DER, also in UTF-16, and in base64 once more. White space alone is a file without content.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, ContentError> {
+        if let Some(text) = utf_16(bytes)? {
+            return Self::parse_once(&text);
+        }
+        match Self::parse_once(bytes) {
+            Err(error) => match pem::base64(without_mark(bytes)).filter(|decoded| !decoded.is_empty()) {
+                // Only what is base64 as a whole decodes, and no PEM does.
+                Some(decoded) => match Self::parse_once(&decoded) {
+                    Err(ContentError::Foreign(Kind::Text | Kind::Binary | Kind::OtherDer)) => Err(error),
+                    other => other,
+                },
+                None => Err(error),
+            },
+            whole => whole,
+        }
+    }
+
+    fn parse_once(bytes: &[u8]) -> Result<Self, ContentError> {
         let mut contents = Self::default();
-        if pem::is_pem(bytes) {
-            for block in pem::blocks(bytes) {
-                match block {
-                    Ok(block) => contents.take(block),
-                    Err(PemError::Encrypted(_)) => contents.keys.push(Err(PrivateKeyError::Encrypted)),
-                    Err(error) => return Err(error.into()),
-                }
+        if without_mark(bytes).trim_ascii().is_empty() {
+            return Ok(contents);
+        }
+        // DER may hold anything, also what looks like PEM, and no text begins like it.
+        if is_surely_der(bytes) || !pem::is_pem(bytes) {
+            if contents.take_der(bytes)? {
+                return Ok(contents);
             }
-        } else if !bytes.trim_ascii().is_empty() {
-            contents.take_der(bytes)?;
+            if let Some((place, damage)) = pem::outside(bytes).filter(|(_, damage)| *damage != Damage::Der) {
+                return Err(PemError { line: pem::line(bytes, place), damage }.into());
+            }
+            return Err(ContentError::Foreign(Kind::of_file(bytes)));
+        }
+        for block in pem::blocks(bytes) {
+            match block {
+                Ok(block) => {
+                    let (start, label) = (block.start, Label(Some(block.label)));
+                    let place = |fault| ContentError::Block { label, line: pem::line(bytes, start), fault };
+                    contents.take(block).map_err(place)?;
+                }
+                Err(PemError { damage: Damage::Encrypted(Label(Some(label))), .. })
+                    if label.ends_with("PRIVATE KEY") =>
+                {
+                    contents.keys.push(Key::Unusable(PrivateKeyError::Encrypted));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(contents)
     }
 
-    fn take(&mut self, Block { label, mut der }: Block) {
-        match label.as_str() {
-            "CERTIFICATE" | "X509 CERTIFICATE" => self.certificates.push(std::mem::take(&mut *der).into()),
-            "X509 CRL" => self.crls.push(std::mem::take(&mut *der).into()),
-            "PRIVATE KEY" => self.keys.push(PrivateKey::from_pkcs8(der)),
-            "RSA PRIVATE KEY" => self.keys.push(PrivateKey::from_pkcs1(&der)),
-            "EC PRIVATE KEY" => self.keys.push(PrivateKey::from_sec1(&der)),
-            "ENCRYPTED PRIVATE KEY" => self.keys.push(Err(PrivateKeyError::Encrypted)),
-            label if label.ends_with("PRIVATE KEY") => self.keys.push(Err(PrivateKeyError::Unsupported)),
-            // EC PARAMETERS, DH PARAMETERS, requests: lawful company of what is wanted.
-            _ => {}
-        }
+    /// What is there besides white space, in a word: a key before anything else.
+    pub(super) fn kind(&self) -> Option<Kind> {
+        let read = [
+            (!self.keys.is_empty(), Kind::PrivateKey),
+            (!self.certificates.is_empty(), Kind::Certificate),
+            (!self.crls.is_empty(), Kind::Crl),
+        ];
+        read.iter().find(|(is_there, _)| *is_there).map(|(_, kind)| *kind).or(self.company)
     }
 
-    /// One certificate after the other, one CRL after the other, or one key.
-    fn take_der(&mut self, bytes: &[u8]) -> Result<(), ContentError> {
+    fn take(&mut self, Block { label, mut der, .. }: Block) -> Result<(), Fault> {
+        match label {
+            // One under the label of the other would be missing without a word where the other is not looked for.
+            "CERTIFICATE" | "X509 CERTIFICATE" if CertificateRevocationList::from_der(&der).is_ok() => {
+                return Err(Fault::Mislabelled(Kind::Crl));
+            }
+            "X509 CRL" if X509Certificate::from_der(&der).is_ok() => return Err(Fault::Mislabelled(Kind::Certificate)),
+            "CERTIFICATE" | "X509 CERTIFICATE" => {
+                self.certificates.push(std::mem::take(&mut *der).into());
+                return Ok(());
+            }
+            "TRUSTED CERTIFICATE" => {
+                self.certificates.push(pkcs7::trusted(&der)?);
+                return Ok(());
+            }
+            "X509 CRL" => {
+                self.crls.push(std::mem::take(&mut *der).into());
+                return Ok(());
+            }
+            "PKCS7" | "PKCS #7 SIGNED DATA" | "CMS" => return Ok(self.take_collection(&der)?),
+            _ => {}
+        }
+        // A certificate under the label of something else would be missing without a word.
+        if let Some(kind @ (Kind::Certificate | Kind::Crl | Kind::Pkcs7)) = Kind::of_der(&der) {
+            return Err(Fault::Mislabelled(kind));
+        }
+        match label {
+            "PRIVATE KEY" => self.keys.push(PrivateKey::from_pkcs8(der).into()),
+            "RSA PRIVATE KEY" => self.keys.push(PrivateKey::from_pkcs1(&der).into()),
+            "EC PRIVATE KEY" => self.keys.push(sec1(der)),
+            "ENCRYPTED PRIVATE KEY" => self.keys.push(Key::Unusable(PrivateKeyError::Encrypted)),
+            "OPENSSH PRIVATE KEY" | "SSH2 ENCRYPTED PRIVATE KEY" => self.keys.push(Key::Unusable(PrivateKeyError::Ssh)),
+            label if label.ends_with("PRIVATE KEY") => self.keys.push(Key::Unusable(PrivateKeyError::Unsupported)),
+            // EC PARAMETERS, DH PARAMETERS, requests: lawful company of what is wanted.
+            label => self.company = self.company.or(Some(Kind::of_label(label))),
+        }
+        Ok(())
+    }
+
+    fn take_collection(&mut self, der: &[u8]) -> Result<(), Unwrappable> {
+        let collection = pkcs7::collection(der)?;
+        self.certificates.extend(collection.certificates);
+        self.crls.extend(collection.crls);
+        Ok(())
+    }
+
+    /// One certificate after the other, one CRL after the other, a collection of both, or one key; white space may follow. Answers
+    /// whether it is one of these.
+    fn take_der(&mut self, bytes: &[u8]) -> Result<bool, ContentError> {
         let mut rest = bytes;
         while let Ok((after, _)) = X509Certificate::from_der(rest) {
             self.certificates.push(rest[..rest.len() - after.len()].to_vec().into());
@@ -68,19 +174,86 @@ impl Contents {
             self.crls.push(rest[..rest.len() - after.len()].to_vec().into());
             rest = after;
         }
-        if rest.is_empty() {
-            return Ok(());
+        if rest.len() < bytes.len() {
+            return match rest.trim_ascii() {
+                [] => Ok(true),
+                rest => Err(ContentError::Trailing(rest.len())),
+            };
         }
-        let key = PrivateKey::from_pkcs8(Zeroizing::new(bytes.to_vec()))
-            .or_else(|_| PrivateKey::from_sec1(bytes))
-            .or_else(|error| match error {
-                PrivateKeyError::NoCurve => Err(error),
-                _ => PrivateKey::from_pkcs1(bytes),
-            });
-        match key {
-            Ok(_) | Err(PrivateKeyError::NoCurve) => self.keys.push(key),
-            Err(_) => return Err(ContentError::Unknown),
+        let whole = &bytes[..length_of_der(bytes).unwrap_or(bytes.len()).min(bytes.len())];
+        let whole = if bytes[whole.len()..].trim_ascii().is_empty() { whole } else { bytes };
+        if let Some(kind) = Kind::of_der(whole) {
+            match kind {
+                Kind::Pkcs7 => self.take_collection(whole).map_err(ContentError::UnwrappableDer)?,
+                Kind::PrivateKey => self.keys.push(key(whole)),
+                Kind::EncryptedKey => self.keys.push(Key::Unusable(PrivateKeyError::Encrypted)),
+                Kind::Pkcs12 => return Err(ContentError::Foreign(kind)),
+                other => self.company = Some(other),
+            }
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 }
+
+fn key(der: &[u8]) -> Key {
+    match PrivateKey::from_pkcs8(Zeroizing::new(der.to_vec())) {
+        Err(PrivateKeyError::Malformed(_)) => {}
+        key => return key.into(),
+    }
+    match sec1(Zeroizing::new(der.to_vec())) {
+        Key::Unusable(PrivateKeyError::Malformed(_)) => PrivateKey::from_pkcs1(der).into(),
+        key => key,
+    }
+}
+
+fn sec1(der: Zeroizing<Vec<u8>>) -> Key {
+    match PrivateKey::from_sec1(&der) {
+        Err(PrivateKeyError::NoCurve) => Key::NoCurve(der),
+        key => key.into(),
+    }
+}
+
+impl From<Result<PrivateKey, PrivateKeyError>> for Key {
+    fn from(key: Result<PrivateKey, PrivateKeyError>) -> Self {
+        key.map_or_else(Self::Unusable, Self::Whole)
+    }
+}
+
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// A text in UTF-16, as PowerShell writes it, in ASCII: by its byte order mark, or where every second byte of its beginning is NUL.
+///
+/// # Errors
+///
+/// It is not in ASCII throughout: what follows in another encoding would be taken for foreign letters.
+fn utf_16(bytes: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, ContentError> {
+    let is_little = match bytes {
+        [0xff, 0xfe, ..] => true,
+        [0xfe, 0xff, ..] => false,
+        [a, 0, b, 0, c, 0, ..] if ![*a, *b, *c].contains(&0) => true,
+        [0, a, 0, b, 0, c, ..] if ![*a, *b, *c].contains(&0) => false,
+        _ => return Ok(None),
+    };
+    let mut units = bytes.chunks(2).map(|unit| match unit {
+        [low, high] if is_little => u16::from_le_bytes([*low, *high]),
+        [high, low] => u16::from_be_bytes([*high, *low]),
+        // Half of one.
+        _ => u16::MAX,
+    });
+    // Room for all of it from the start: a buffer that grows would leave copies behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() / 2));
+    let in_ascii = units.try_for_each(|unit| match u8::try_from(unit) {
+        Ok(byte) if byte.is_ascii() => {
+            text.push(byte);
+            Some(())
+        }
+        _ => (unit == MARK).then_some(()),
+    });
+    in_ascii.map(|()| Some(text)).ok_or(ContentError::Foreign(Kind::Utf16))
+}
+
+/// The byte order mark as a unit of UTF-16.
+const MARK: u16 = 0xfeff;

@@ -3,11 +3,12 @@ use pkcs8::PrivateKeyInfoRef;
 use rcgen::KeyPair;
 
 use super::*;
+use crate::check::Check;
 use crate::spec::{BundleFile, CredentialFiles, CrlFile};
 use crate::test_pki::{DAY, Entity, Files, key, now, pem, spec};
 
 /// The findings that keep a credential or bundle from being whole.
-fn broken<T>(part: &Part<T>) -> Vec<(Check, &str)> {
+pub(super) fn broken<T>(part: &Part<T>) -> Vec<(Check, &str)> {
     match part {
         Part::Broken(findings) => {
             findings.iter().map(|f| (f.check, f.file.as_deref().unwrap().to_str().unwrap())).collect()
@@ -31,14 +32,14 @@ fn anchors(material: &Material) -> usize {
 }
 
 /// The inner key of a PKCS#8 structure.
-fn inner(pkcs8: &[u8]) -> (PrivateKeyInfoRef<'_>, &[u8]) {
+pub(super) fn inner(pkcs8: &[u8]) -> (PrivateKeyInfoRef<'_>, &[u8]) {
     let info = PrivateKeyInfoRef::try_from(pkcs8).unwrap();
     let key = info.private_key.as_bytes();
     (info, key)
 }
 
 /// A SEC1 structure that names its curve, as `openssl ecparam -genkey` writes it.
-fn sec1(pkcs8: &[u8]) -> Vec<u8> {
+pub(super) fn sec1(pkcs8: &[u8]) -> Vec<u8> {
     let (info, key) = inner(pkcs8);
     let mut key: sec1::EcPrivateKey<'_> = der::Decode::from_der(key).unwrap();
     key.parameters = Some(sec1::EcParameters::NamedCurve(info.algorithm.parameters_oid().unwrap()));
@@ -81,6 +82,23 @@ fn ecdsa_keys_come_in_pkcs8_and_sec1() {
 }
 
 #[test]
+fn a_sec1_key_that_names_no_curve_is_on_that_of_its_leaf() {
+    let without_curve = |pkcs8: &[u8]| {
+        sec1::EcPrivateKey { parameters: None, ..der::Decode::from_der(inner(pkcs8).1).unwrap() }.to_der().unwrap()
+    };
+    for curve in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
+        let leaf = Entity::root("root").leaf_of(KeyPair::generate_for(curve).unwrap(), |_| {});
+        let sec1 = without_curve(leaf.key.serialized_der());
+        belongs(pem("EC PRIVATE KEY", &sec1), &leaf);
+        belongs(sec1, &leaf);
+    }
+    let ed25519 = Entity::root("root").leaf_of(KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap(), |_| {});
+    let sec1 = pem("EC PRIVATE KEY", &without_curve(key().serialized_der()));
+    let material = Files::of(&ed25519, &[], &[]).with_key(sec1).read(&spec());
+    assert_eq!(broken(&material.credential), [(Check::KeyUnsupported, "/tls/tls.key")]);
+}
+
+#[test]
 fn ed25519_keys_come_with_and_without_their_public_key() {
     let leaf = Entity::root("root").leaf_of(KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap(), |_| {});
     let (info, key) = inner(leaf.key.serialized_der());
@@ -96,17 +114,20 @@ fn ed25519_keys_come_with_and_without_their_public_key() {
 fn a_key_that_cannot_be_used_says_what_to_do() {
     let leaf = Entity::root("root").leaf();
     let pkcs8 = leaf.key.serialized_der();
-    let no_curve = sec1::EcPrivateKey { parameters: None, ..der::Decode::from_der(inner(pkcs8).1).unwrap() }.to_der();
     let legacy = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0\n\nAQID\n-----END RSA PRIVATE KEY-----\n";
     for (key, check, word) in [
-        (pem("EC PRIVATE KEY", &no_curve.unwrap()), Check::KeyUnsupported, "no curve"),
         (pem("ENCRYPTED PRIVATE KEY", pkcs8), Check::KeyUnsupported, "encrypted"),
         (legacy.to_owned(), Check::KeyUnsupported, "encrypted"),
-        (pem("OPENSSH PRIVATE KEY", pkcs8), Check::KeyUnsupported, "kind"),
+        (pem("OPENSSH PRIVATE KEY", pkcs8), Check::KeyUnsupported, "a key of SSH"),
+        (pem("DSA PRIVATE KEY", pkcs8), Check::KeyUnsupported, "kind"),
         (pem("PRIVATE KEY", &pkcs8[..40]), Check::Unparsable, "PKCS#8"),
         (pem("RSA PRIVATE KEY", &[1, 2]), Check::Unparsable, "PKCS#1"),
         (pem("EC PRIVATE KEY", &pkcs8[..40]), Check::Unparsable, "SEC1"),
-        (pem("EC PARAMETERS", &[6, 0]), Check::Unparsable, "no private key"),
+        (
+            pem("EC PARAMETERS", &[6, 0]),
+            Check::Unparsable,
+            "parameters of a key exchange or curve instead of a private key",
+        ),
         ("hello".to_owned(), Check::Unparsable, "neither PEM nor DER"),
         (String::new(), Check::Unparsable, "no private key"),
     ] {

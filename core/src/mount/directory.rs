@@ -172,6 +172,9 @@ impl Entrance for Directory<'_> {
     }
 
     fn refusal(errno: Errno) -> ReadError {
-        errno.into()
+        match errno {
+            Errno::NOTDIR => ReadError::NotADirectory,
+            errno => errno.into(),
+        }
     }
 }

@@ -25,6 +25,9 @@ pub enum ReadError {
     /// There is none of this name.
     #[error("there is no such file")]
     Missing,
+    /// What should be its directory is a file.
+    #[error("what should be its directory is a file")]
+    NotADirectory,
     /// A directory, FIFO, socket or device.
     #[error("not a regular file")]
     NotRegular,

@@ -60,12 +60,13 @@ enum Unusable {
     OthersMayWrite,
     #[error("it is larger than {FILE_LIMIT} bytes")]
     TooLarge,
-    #[error(transparent)]
-    Malformed(#[from] serde_json::Error),
+    /// What the parser says is not passed on: it quotes what it read.
+    #[error("it is not what was written there, in line {line}, column {column}")]
+    Malformed { line: usize, column: usize },
     #[error("its version is {0}, not {VERSION}")]
     Version(u32),
-    #[error("it is about {0}")]
-    OfAnother(String),
+    #[error("it is about another identity")]
+    OfAnother,
     #[error("it holds what is no certificate or CRL")]
     NoCertificate,
 }
@@ -99,7 +100,7 @@ impl OverlapStore {
         let path = self.path(&spec.id);
         let Some(BundleFile::OfCredential(bundle)) = &spec.files.bundle else { return self.forget(&path) };
         let overlap = match read(&path) {
-            Ok(Some(state)) if state.identity != spec.id.to_string() => Err(Unusable::OfAnother(state.identity)),
+            Ok(Some(state)) if state.identity != spec.id.to_string() => Err(Unusable::OfAnother),
             Ok(Some(state)) if state.bundle != *bundle => Ok(self.forget(&path)),
             Ok(Some(state)) => state.overlap(),
             Ok(None) => Ok(Overlap::default()),
@@ -212,7 +213,8 @@ fn read(path: &Path) -> Result<Option<StateFile>, Unusable> {
     if bytes.len() as u64 > FILE_LIMIT {
         return Err(Unusable::TooLarge);
     }
-    let state: StateFile = serde_json::from_slice(&bytes)?;
+    let malformed = |error: serde_json::Error| Unusable::Malformed { line: error.line(), column: error.column() };
+    let state: StateFile = serde_json::from_slice(&bytes).map_err(malformed)?;
     if state.version == VERSION { Ok(Some(state)) } else { Err(Unusable::Version(state.version)) }
 }
 

@@ -40,51 +40,45 @@ impl Default for Policy {
     }
 }
 
-/// A text that is no rule.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// A text that is no rule. Carries nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RuleError {
     /// It begins with nothing that is known.
     #[error(
-        "{0:?} is no rule; there are \"readers\", \"uid:NUMBER\", \"user:NAME\", \"gid:NUMBER\", \"group:NAME\", \"unit:NAME.service\" \
-         and \"pod:NAMESPACE/NAME\""
+        "this is no rule; there are \"readers\", \"uid:NUMBER\", \"user:NAME\", \"gid:NUMBER\", \"group:NAME\", \
+         \"unit:NAME.service\" and \"pod:NAMESPACE/NAME\""
     )]
-    Unknown(String),
+    Unknown,
     /// Nothing here stands for several.
-    #[error("{0:?} holds a wildcard; a rule names one user, group, unit or pod: write one rule for each")]
-    Wildcard(String),
+    #[error("this rule holds a wildcard; a rule names one user, group, unit or pod: write one rule for each")]
+    Wildcard,
     /// No number of a user or group.
     #[error(
-        "{0:?} names no number; write one from 0 to 4294967294, such as \"uid:1001\", or a name, such as \"user:payments\""
+        "this rule names no number; write one from 0 to 4294967294, such as \"uid:1001\", or a name, such as \"user:payments\""
     )]
-    Number(String),
+    Number,
     /// No name of a user or group.
     #[error(
-        "{rule:?} names nobody; write a name without blanks and without {forbidden}, or the number: \"{number}:1001\""
+        "this rule names nobody; write a name without blanks and without {forbidden}, or the number: \"{number}:1001\""
     )]
     Name {
-        /// The whole rule.
-        rule: String,
         /// What no name holds.
         forbidden: &'static str,
         /// The word for a rule with a number.
         number: &'static str,
     },
     /// A number where a name belongs.
-    #[error("{rule:?} names a number; write \"{number}:{value}\"")]
+    #[error("this rule names a number; write it as \"{number}:NUMBER\"")]
     NumberAsName {
-        /// The whole rule.
-        rule: String,
         /// The word for a rule with a number.
         number: &'static str,
-        /// The number.
-        value: String,
     },
     /// No name of a service.
-    #[error("{0:?} names no service; write the unit's whole name, such as \"unit:payments.service\"")]
-    Unit(String),
+    #[error("this rule names no service; write the unit's whole name, such as \"unit:payments.service\"")]
+    Unit,
     /// No name of a pod.
-    #[error("{0:?} names no pod; write its namespace and its name, such as \"pod:shop/payments-0\"")]
-    Pod(String),
+    #[error("this rule names no pod; write its namespace and its name, such as \"pod:shop/payments-0\"")]
+    Pod,
 }
 
 impl Rule {
@@ -133,25 +127,24 @@ impl FromStr for Rule {
         if rule == "readers" {
             return Ok(Self::Readers);
         }
-        let unknown = || RuleError::Unknown(rule.to_owned());
-        let (kind, value) = rule.split_once(':').ok_or_else(unknown)?;
+        let (kind, value) = rule.split_once(':').ok_or(RuleError::Unknown)?;
         let known = ["uid", "user", "gid", "group", "unit", "pod"];
         if !known.contains(&kind) {
-            return Err(unknown());
+            return Err(RuleError::Unknown);
         }
         if value.contains(['*', '?', '[']) {
-            return Err(RuleError::Wildcard(rule.to_owned()));
+            return Err(RuleError::Wildcard);
         }
         match kind {
-            "uid" => Ok(Self::User { name: None, uid: Some(number(rule, value)?) }),
-            "user" => Ok(Self::User { name: Some(account(rule, value, "uid")?), uid: None }),
-            "gid" => Ok(Self::Group { name: None, gid: Some(number(rule, value)?) }),
-            "group" => Ok(Self::Group { name: Some(account(rule, value, "gid")?), gid: None }),
+            "uid" => Ok(Self::User { name: None, uid: Some(number(value)?) }),
+            "user" => Ok(Self::User { name: Some(account(value, "uid")?), uid: None }),
+            "gid" => Ok(Self::Group { name: None, gid: Some(number(value)?) }),
+            "group" => Ok(Self::Group { name: Some(account(value, "gid")?), gid: None }),
             "unit" if is_service(value) => Ok(Self::Unit(value.into())),
-            "unit" => Err(RuleError::Unit(rule.to_owned())),
+            "unit" => Err(RuleError::Unit),
             _ => match value.split_once('/').and_then(|(namespace, name)| PodName::new(namespace, name)) {
                 Some(PodName { namespace, name }) => Ok(Self::Pod { namespace, name }),
-                None => Err(RuleError::Pod(rule.to_owned())),
+                None => Err(RuleError::Pod),
             },
         }
     }
@@ -171,20 +164,18 @@ impl fmt::Display for Rule {
     }
 }
 
-fn number(rule: &str, value: &str) -> Result<u32, RuleError> {
+fn number(value: &str) -> Result<u32, RuleError> {
     let is_plain = value.bytes().all(|b| b.is_ascii_digit());
-    let number = value.parse().ok().filter(|number| is_plain && *number != NOBODY);
-    number.ok_or_else(|| RuleError::Number(rule.to_owned()))
+    value.parse().ok().filter(|number| is_plain && *number != NOBODY).ok_or(RuleError::Number)
 }
 
 /// The name of a user or group, of whatever shape the databases of the node allow.
-fn account(rule: &str, value: &str, number: &'static str) -> Result<Arc<str>, RuleError> {
-    let rule = || rule.to_owned();
+fn account(value: &str, number: &'static str) -> Result<Arc<str>, RuleError> {
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(RuleError::NumberAsName { rule: rule(), number, value: value.to_owned() });
+        return Err(RuleError::NumberAsName { number });
     }
     if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '/')) {
-        return Err(RuleError::Name { rule: rule(), forbidden: "':' and '/'", number });
+        return Err(RuleError::Name { forbidden: "':' and '/'", number });
     }
     Ok(value.into())
 }
@@ -233,8 +224,8 @@ mod tests {
             ("gid:4294967295", "from 0 to 4294967294"),
             ("user:", "names nobody"),
             ("group:a b", "names nobody"),
-            ("user:1000", "names a number; write \"uid:1000\""),
-            ("group:5", "write \"gid:5\""),
+            ("user:1000", "names a number; write it as \"uid:NUMBER\""),
+            ("group:5", "write it as \"gid:NUMBER\""),
             ("unit:payments", "the unit's whole name, such as \"unit:payments.service\""),
             ("unit:.service", "names no service"),
             ("unit:user.slice", "names no service"),

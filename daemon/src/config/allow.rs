@@ -18,7 +18,7 @@ pub(super) fn policy(entry: &file::Identity) -> Result<Policy, Spanned<Problem>>
     for text in texts {
         let rule = Rule::from_str(text.get_ref()).map_err(|error| at(text, error.into()))?;
         if rules.contains(&rule) {
-            return Err(at(text, Problem::RuleTwice(rule.to_string())));
+            return Err(at(text, Problem::RuleTwice));
         }
         rules.push(rule);
     }

@@ -1,18 +1,37 @@
 //! What is wrong with a configuration: where, and what to write instead.
+//!
+//! Nothing that is written in a configuration is ever quoted but names of settings, known ones and what is almost one: it may be a file
+//! with a key, or hold one where none belongs. The place says enough.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use evercert_core::identity::{IdentityName, InvalidName};
+use evercert_core::identity::NAME_LIMIT;
 use evercert_core::spec::UnknownUsage;
 use toml::Spanned;
 
+use super::DEFAULT;
 use super::pattern::PatternError;
 use crate::attest::RuleError;
 
 /// How like a known key an unknown one has to be to be taken for it, of 1.
 const LIKENESS: f64 = 0.7;
+
+/// The longest name of a setting that is shown where there is none of this name.
+const KEY_LIMIT: usize = 32;
+
+/// The longest word that is too short to tell anything of a key.
+const SYLLABLE: usize = 5;
+
+/// How serde begins to say that a value is not what was expected, after which it quotes the value.
+const VALUES: [&str; 4] = ["invalid type: ", "invalid value: ", "unknown variant ", "unexpected keys "];
+
+/// How it goes on.
+const EXPECTED: &str = ", expected ";
+
+/// What is said of a line of which nothing may be quoted.
+const NOT_HERE: &str = "this is not what belongs here; `evercertd config` prints a configuration to start from";
 
 /// A configuration that is not used.
 #[derive(Debug, thiserror::Error)]
@@ -51,13 +70,13 @@ impl fmt::Display for Place {
 }
 
 /// What is wrong with a setting.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     /// A key that there is not.
-    #[error("unknown key `{key}`; {}", advice(nearest.as_deref(), known))]
+    #[error("{}; {}", unknown(key.as_deref()), advice(nearest.as_deref(), known))]
     UnknownKey {
-        /// The key.
-        key: String,
+        /// The key, where it is fit to be shown.
+        key: Option<String>,
         /// The known key it looks like.
         nearest: Option<String>,
         /// What is known there.
@@ -66,62 +85,51 @@ pub(crate) enum Problem {
     /// Anything that TOML or the type of a setting does not allow.
     #[error("{}{message}", key.iter().map(|key| format!("`{key}`: ")).collect::<String>())]
     Toml {
-        /// The key, where the error is in a line that sets one.
+        /// The key, where the error is in a line that sets a known one.
         key: Option<String>,
         /// What the parser says.
         message: String,
     },
     /// A path that depends on where the daemon was started.
-    #[error("`{key}` is the relative path {path:?}; write an absolute one, starting with /")]
+    #[error("`{key}` is a relative path; write an absolute one, starting with /")]
     RelativePath {
         /// The key.
         key: &'static str,
-        /// The path.
-        path: PathBuf,
     },
     /// A relative name with nothing to be relative to.
-    #[error(
-        "`{key}` is the relative name {path:?}, but there is no `path` it could be in; write an absolute path, or add `path`"
-    )]
+    #[error("`{key}` is a relative name, but there is no `path` it could be in; write an absolute path, or add `path`")]
     NoDirectory {
         /// The key.
         key: &'static str,
-        /// The name.
-        path: PathBuf,
     },
     /// A relative name that leads out of its directory.
     #[error(
-        "`{key}` is {path:?}; beside `path` write the name of one file in it, such as {example:?}, or an absolute path without `path`"
+        "`{key}` is no name of a file; beside `path` write the name of one file in it, such as {example:?}, or an absolute path without \
+         `path`"
     )]
     NotAFileName {
         /// The key.
         key: &'static str,
-        /// What was written.
-        path: PathBuf,
         /// A name that would do.
         example: &'static str,
     },
     /// Two ways to say where a file is.
     #[error(
-        "`path` is {path:?} and `{key}` is absolute: they contradict each other; keep `path` and write `{key}` as a file name \
+        "`path` is set and `{key}` is absolute: they contradict each other; keep `path` and write `{key}` as a file name \
          in it, or remove `path`"
     )]
     PathAndAbsolute {
         /// The key.
         key: &'static str,
-        /// The value of `path`.
-        path: PathBuf,
     },
     /// A file with key and chain, and files of their own besides.
     #[error(
-        "`path` is {path:?}, one file with key and chain, and `{key}` names another: they contradict each other; remove \
+        "`path` is one file with key and chain, and `{key}` names another: they contradict each other; remove \
          `{key}`, or let `path` be the directory of both"
     )]
     FileAndKey {
         /// The key.
         key: &'static str,
-        /// The value of `path`.
-        path: PathBuf,
     },
     /// Half a credential.
     #[error(
@@ -135,8 +143,8 @@ pub(crate) enum Problem {
         absent: &'static str,
     },
     /// Neither credential nor bundle.
-    #[error("the identity {0:?} names no file; set `path` to the directory of its tls.crt, tls.key and ca.crt")]
-    NoFiles(String),
+    #[error("the identity names no file; set `path` to the directory of its tls.crt, tls.key and ca.crt")]
+    NoFiles,
     /// Demands on a leaf that there is not.
     #[error("`{0}` is a demand on a leaf, but this identity only has a `bundle`; remove `{0}`, or set `path`")]
     NoLeaf(&'static str),
@@ -144,48 +152,42 @@ pub(crate) enum Problem {
     #[error("`{0}` is about peers, but this identity trusts nobody; add a `bundle`, or remove `{0}`")]
     NobodyTrusted(&'static str),
     /// One file in a list twice.
-    #[error("`{key}` holds {path:?} twice; remove one")]
+    #[error("`{key}` holds this file twice; remove one")]
     FileTwice {
         /// The key.
         key: &'static str,
-        /// The file.
-        path: PathBuf,
     },
     /// No name of a trust domain.
     #[error(
-        "`federated` names {0:?}, which is no trust domain: write lowercase letters, digits, '.', '-' and '_', without spiffe:// \
+        "`federated` holds a name that is no trust domain: write lowercase letters, digits, '.', '-' and '_', without spiffe:// \
          and path, such as \"partner.example.org\""
     )]
-    TrustDomain(String),
+    TrustDomain,
     /// The own trust domain as a foreign one.
-    #[error(
-        "`federated` names {0:?}, which by `uris` is this identity's own trust domain; whom that trusts is in `bundle`"
-    )]
-    OwnTrustDomain(String),
+    #[error("`federated` names what by `uris` is this identity's own trust domain; whom that trusts is in `bundle`")]
+    OwnTrustDomain,
     /// Two identities of one name.
-    #[error("the name {name:?} is used twice, first on line {first}; names are unique on a node: rename or remove one")]
+    #[error("the name is used twice, first on line {first}; names are unique on a node: rename or remove one")]
     NameTwice {
-        /// The name.
-        name: IdentityName,
         /// Where it was used first: a byte offset until the place is known, then a line.
         first: usize,
     },
     /// No identity name.
-    #[error("`name`: {0}")]
-    Name(#[from] InvalidName),
+    #[error(
+        "`name` is no identity name: use 1 to {NAME_LIMIT} ASCII letters, digits, '.', '_' or '-', starting with a letter or digit"
+    )]
+    Name,
     /// No usage.
     #[error("`usages`: {0}")]
     Usage(#[from] UnknownUsage),
     /// No IP address.
-    #[error("`ip_addresses` holds {0:?}, which is no IP address; write one such as \"192.0.2.1\" or \"2001:db8::1\"")]
-    IpAddress(String),
+    #[error("`ip_addresses` holds what is no IP address; write one such as \"192.0.2.1\" or \"2001:db8::1\"")]
+    IpAddress,
     /// An empty or padded name.
-    #[error("`{key}` holds {value:?}; write a name without blanks, or remove it")]
+    #[error("`{key}` holds a name that is empty or has blanks; write one without, or remove it")]
     Blank {
         /// The key.
         key: &'static str,
-        /// The value.
-        value: String,
     },
     /// A number or span outside of its bounds.
     #[error("`{key}` is out of range; write a value from {least} to {most}")]
@@ -198,23 +200,28 @@ pub(crate) enum Problem {
         most: &'static str,
     },
     /// A name that only a volume of a pod can have.
-    #[error("`name` is \"{0}\"; only the names of directories in volumes of pods hold a '/': write another character")]
-    SlashInName(IdentityName),
+    #[error("`name` holds a '/', as only the names of directories in volumes of pods do; write another character")]
+    SlashInName,
     /// No rule of access that is understood.
     #[error("`allow`: {0}")]
     Rule(#[from] RuleError),
     /// One rule of access twice.
-    #[error("`allow` holds \"{0}\" twice; remove one")]
-    RuleTwice(String),
+    #[error("`allow` holds this rule twice; remove one")]
+    RuleTwice,
     /// No one allowed.
     #[error("`allow` is empty: nobody could use the identity; write allow = [\"readers\"], or remove the key")]
     AllowNobody,
     /// No address.
-    #[error("`listen` is {0:?}; write an IP address and a port, such as \"127.0.0.1:9793\", or \"off\"")]
-    Listen(String),
+    #[error("`listen` is no address; write an IP address and a port, such as \"127.0.0.1:9793\", or \"off\"")]
+    Listen,
     /// No level, nor directives.
-    #[error("`level` is {0}")]
-    Level(String),
+    #[error(
+        "`level` is no log level; write error, warn, info, debug, trace, or directives such as \"info,evercertd=debug\""
+    )]
+    Level,
+    /// A file of another kind.
+    #[error("this is a certificate or key and not a configuration; `evercertd config` prints one to start from")]
+    NoConfiguration,
     /// A table where a list of tables is meant.
     #[error("`[identity]` is one of a list; write [[identity]]")]
     NotAList,
@@ -228,9 +235,9 @@ pub(crate) enum Problem {
     },
     /// Neither a file of a volume nor one of the node.
     #[error(
-        "`bundle` is {0:?}; write a file of another volume of the same pod, such as \"trust/ca.crt\", or an absolute path of the node"
+        "`bundle` is no file of a volume; write a file of another volume of the same pod, such as \"trust/ca.crt\", or an absolute path of the node"
     )]
-    PodBundle(PathBuf),
+    PodBundle,
     /// Demands on what is ignored.
     #[error("`ignore = true` and `{0}` contradict each other; remove one")]
     IgnoreAnd(&'static str),
@@ -265,7 +272,7 @@ impl Document<'_> {
     pub(super) fn problem(&self, problem: Spanned<Problem>) -> ConfigError {
         let place = self.place(problem.span().start);
         let problem = match problem.into_inner() {
-            Problem::NameTwice { name, first } => Problem::NameTwice { name, first: self.place(first).line },
+            Problem::NameTwice { first } => Problem::NameTwice { first: self.place(first).line },
             other => other,
         };
         ConfigError::Invalid { file: self.path.to_owned(), place, problem: Box::new(problem) }
@@ -274,13 +281,14 @@ impl Document<'_> {
     /// The error of the parser.
     pub(super) fn toml(&self, error: &toml::de::Error) -> ConfigError {
         let start = error.span().map_or(0, |span| span.start);
-        self.problem(Spanned::new(
-            start..start,
-            unknown_key(error.message()).unwrap_or_else(|| self.foreign(start, error)),
-        ))
+        let problem = unknown_key(error.message()).unwrap_or_else(|| self.foreign(start, error.message()));
+        self.problem(Spanned::new(start..start, problem))
     }
 
-    fn foreign(&self, offset: usize, error: &toml::de::Error) -> Problem {
+    fn foreign(&self, offset: usize, message: &str) -> Problem {
+        if self.text.trim_start().starts_with("-----") {
+            return Problem::NoConfiguration;
+        }
         let start = before(self.text, offset).rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[start..].lines().next().unwrap_or_default();
         if line.trim_start().starts_with("[identity]") {
@@ -288,8 +296,27 @@ impl Document<'_> {
         }
         // Only where the error lies in the value: before the `=` the key itself may be what is wrong.
         let key = line.split_once('=').filter(|(key, _)| start + key.len() < offset).map(|(key, _)| key.trim());
-        let key = key.filter(|key| !key.is_empty() && !key.starts_with('#')).map(str::to_owned);
-        Problem::Toml { key, message: error.message().to_owned() }
+        let key = key.filter(|key| is_known(key)).map(str::to_owned);
+        Problem::Toml { key, message: self.harmless(message) }
+    }
+
+    /// What the parser says, without what it quotes: of a value of the wrong type only what was expected.
+    fn harmless(&self, message: &str) -> String {
+        let is_of_value = VALUES.iter().any(|start| message.starts_with(start));
+        match message.rsplit_once(EXPECTED) {
+            Some((_, expected)) if is_of_value => format!("expected {expected}"),
+            _ if is_of_value || self.is_quoted_in(message) => NOT_HERE.to_owned(),
+            _ => message.to_owned(),
+        }
+    }
+
+    /// Whether a word of a message, other than a plain one, stands in the configuration.
+    fn is_quoted_in(&self, message: &str) -> bool {
+        let mut words = message.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '/'));
+        words.any(|word| {
+            let is_plain = word.bytes().all(|byte| byte.is_ascii_lowercase());
+            word.len() > SYLLABLE && !is_plain && self.text.contains(word)
+        })
     }
 
     fn place(&self, offset: usize) -> Place {
@@ -312,7 +339,27 @@ fn unknown_key(message: &str) -> Option<Problem> {
     let likeness = |known: &str| strsim::jaro_winkler(known, &key.to_lowercase().replace('-', "_"));
     let nearest = known.iter().map(|known| (likeness(known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
     let nearest = nearest.filter(|(likeness, _)| *likeness >= LIKENESS).map(|(_, known)| known.clone());
-    Some(Problem::UnknownKey { key, nearest, known })
+    let is_shown = is_plausible(&key, nearest.is_some());
+    Some(Problem::UnknownKey { key: Some(key).filter(|_| is_shown), nearest, known })
+}
+
+/// Whether a key is a setting, of whatever section: the default configuration documents every one.
+fn is_known(key: &str) -> bool {
+    let documented =
+        |line: &str| line.trim_start_matches('#').split_once('=').is_some_and(|(known, _)| known.trim() == key);
+    DEFAULT.lines().any(documented)
+}
+
+/// Whether a key can be nothing but the name of a setting that somebody thought of: like a known one, or of short words.
+fn is_plausible(key: &str, is_near: bool) -> bool {
+    let is_word = |word: &str| word.len() <= SYLLABLE || is_near;
+    key.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'))
+        && key.len() <= KEY_LIMIT
+        && key.split(['_', '-']).all(is_word)
+}
+
+fn unknown(key: Option<&str>) -> String {
+    key.map_or_else(|| "an unknown key".to_owned(), |key| format!("unknown key `{key}`"))
 }
 
 fn advice(nearest: Option<&str>, known: &[String]) -> String {

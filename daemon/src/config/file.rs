@@ -239,7 +239,7 @@ impl Log {
     pub(super) fn check(&self) -> Result<Self, Spanned<Problem>> {
         match logging::filter(self.level()) {
             Ok(_) => Ok(self.clone()),
-            Err(error) => Err(super::at(&self.level, Problem::Level(error.to_string()))),
+            Err(_) => Err(super::at(&self.level, Problem::Level)),
         }
     }
 }

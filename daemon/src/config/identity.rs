@@ -14,18 +14,21 @@ use toml::Spanned;
 use super::error::Problem;
 use super::{at, file, trust};
 
-/// Names of files that hold certificates end in one of these; a directory's do not. Decided by name alone, so that a
+/// Names of files that hold certificates end in one of these, in whatever case; a directory's do not. Decided by name alone, so that a
 /// configuration means the same whether or not the path is there, and a hung mount cannot stall its reading.
 const FILE_EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "key"];
+
+/// What is written for `bundle` where nobody is to be trusted, not even by a `ca.crt` beside the credential.
+const NOBODY: &str = "none";
 
 /// The longest skew between this clock and an issuer's that can be set.
 const CLOCK_SKEW_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// What the keeper is to do for one `[[identity]]`.
 pub(super) fn spec(entry: &file::Identity) -> Result<IdentitySpec, Spanned<Problem>> {
-    let name = IdentityName::from_str(entry.name.get_ref()).map_err(|error| at(&entry.name, error.into()))?;
+    let name = IdentityName::from_str(entry.name.get_ref()).map_err(|_| at(&entry.name, Problem::Name))?;
     if name.as_str().contains('/') {
-        return Err(at(&entry.name, Problem::SlashInName(name)));
+        return Err(at(&entry.name, Problem::SlashInName));
     }
     let mut files = files(entry)?;
     if files.credential.is_none() {
@@ -43,7 +46,8 @@ fn files(entry: &file::Identity) -> Result<FileSet, Spanned<Problem>> {
         (None, Some(chain), Some(key)) => {
             let chain = anywhere(chain, "chain")?;
             let key = anywhere(key, "key")?;
-            let bundle = entry.bundle.as_ref().map(|bundle| anywhere(bundle, "bundle")).transpose()?;
+            let bundle = entry.bundle.as_ref().filter(|bundle| !is_nobody(bundle));
+            let bundle = bundle.map(|bundle| anywhere(bundle, "bundle")).transpose()?;
             Ok(FileSet {
                 credential: Some(credential(chain, key)),
                 bundle: bundle.map(BundleFile::Dedicated),
@@ -53,10 +57,10 @@ fn files(entry: &file::Identity) -> Result<FileSet, Spanned<Problem>> {
         (None, Some(chain), None) => Err(at(chain, Problem::HalfACredential { present: "chain", absent: "key" })),
         (None, None, Some(key)) => Err(at(key, Problem::HalfACredential { present: "key", absent: "chain" })),
         (None, None, None) => match &entry.bundle {
-            Some(bundle) => {
+            Some(bundle) if !is_nobody(bundle) => {
                 Ok(FileSet { bundle: Some(BundleFile::Dedicated(anywhere(bundle, "bundle")?)), ..FileSet::default() })
             }
-            None => Err(at(&entry.name, Problem::NoFiles(entry.name.get_ref().clone()))),
+            _ => Err(at(&entry.name, Problem::NoFiles)),
         },
     }
 }
@@ -71,7 +75,7 @@ fn in_path(
     let (directory, credential) = if is_file_name(&directory) {
         for (name, value) in [("chain", chain), ("key", key)] {
             if let Some(value) = value {
-                return Err(at(value, Problem::FileAndKey { key: name, path: directory }));
+                return Err(at(value, Problem::FileAndKey { key: name }));
             }
         }
         (directory.parent().unwrap_or(Path::new("/")).to_owned(), CredentialFiles::Combined(directory))
@@ -79,8 +83,8 @@ fn in_path(
         let credential = match (chain, key) {
             (None, None) => credential(directory.join(file_name::CHAIN), directory.join(file_name::KEY)),
             (Some(chain), Some(key)) => credential(
-                directory.join(beside(chain, "chain", &directory, "fullchain.pem")?),
-                directory.join(beside(key, "key", &directory, "privkey.pem")?),
+                directory.join(beside(chain, "chain", "fullchain.pem")?),
+                directory.join(beside(key, "key", "privkey.pem")?),
             ),
             (Some(chain), None) => {
                 return Err(at(chain, Problem::HalfACredential { present: "chain", absent: "key" }));
@@ -92,13 +96,17 @@ fn in_path(
         (directory, credential)
     };
     let bundle = match &entry.bundle {
-        None => BundleFile::OfCredential(directory.join(file_name::BUNDLE)),
-        Some(bundle) if bundle.get_ref().is_absolute() => BundleFile::Dedicated(bundle.get_ref().clone()),
-        Some(bundle) => {
-            BundleFile::OfCredential(directory.join(beside(bundle, "bundle", &directory, file_name::BUNDLE)?))
-        }
+        None => Some(BundleFile::OfCredential(directory.join(file_name::BUNDLE))),
+        Some(bundle) if is_nobody(bundle) => None,
+        Some(bundle) if bundle.get_ref().is_absolute() => Some(BundleFile::Dedicated(bundle.get_ref().clone())),
+        Some(bundle) => Some(BundleFile::OfCredential(directory.join(beside(bundle, "bundle", file_name::BUNDLE)?))),
     };
-    Ok(FileSet { credential: Some(credential), bundle: Some(bundle), ..FileSet::default() })
+    Ok(FileSet { credential: Some(credential), bundle, ..FileSet::default() })
+}
+
+/// Whether a `bundle` says that nobody is trusted.
+pub(super) fn is_nobody(bundle: &Spanned<PathBuf>) -> bool {
+    bundle.get_ref() == Path::new(NOBODY)
 }
 
 /// One file for both is a file that holds both.
@@ -109,30 +117,32 @@ fn credential(chain: PathBuf, key: PathBuf) -> CredentialFiles {
 /// An absolute path, where no `path` is given.
 fn anywhere(value: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Spanned<Problem>> {
     let path = value.get_ref();
-    if path.is_absolute() { Ok(path.clone()) } else { Err(at(value, Problem::NoDirectory { key, path: path.clone() })) }
+    if path.is_absolute() { Ok(path.clone()) } else { Err(at(value, Problem::NoDirectory { key })) }
 }
 
 /// The name of one file, where `path` says in which directory.
 pub(super) fn beside<'a>(
     value: &'a Spanned<PathBuf>,
     key: &'static str,
-    directory: &Path,
     example: &'static str,
 ) -> Result<&'a Path, Spanned<Problem>> {
     let path = value.get_ref();
     if path.is_absolute() {
-        return Err(at(value, Problem::PathAndAbsolute { key, path: directory.to_owned() }));
+        return Err(at(value, Problem::PathAndAbsolute { key }));
     }
     let mut components = path.components();
     match (components.next(), components.next()) {
         (Some(Component::Normal(_)), None) => Ok(path),
-        _ => Err(at(value, Problem::NotAFileName { key, path: path.clone(), example })),
+        _ => Err(at(value, Problem::NotAFileName { key, example })),
     }
 }
 
 fn is_file_name(path: &Path) -> bool {
     let slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-    !slash && path.extension().is_some_and(|extension| FILE_EXTENSIONS.iter().any(|known| extension == *known))
+    !slash
+        && path
+            .extension()
+            .is_some_and(|extension| FILE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 /// What is demanded of a credential.
@@ -142,7 +152,7 @@ pub(super) fn expectations(demands: &file::Demands<'_>) -> Result<Expectations, 
     let ip_addresses = demands
         .ip_addresses
         .iter()
-        .map(|text| IpAddr::from_str(text.get_ref()).map_err(|_| at(text, Problem::IpAddress(text.get_ref().clone()))));
+        .map(|text| IpAddr::from_str(text.get_ref()).map_err(|_| at(text, Problem::IpAddress)));
     Ok(Expectations {
         usages: usages.collect::<Result<_, _>>()?,
         dns_names: names(demands.dns_names, "dns_names")?,
@@ -177,7 +187,7 @@ fn names(values: &[Spanned<String>], key: &'static str) -> Result<Vec<String>, S
     values
         .iter()
         .map(|value| match value.get_ref() {
-            text if blank(text) => Err(at(value, Problem::Blank { key, value: text.clone() })),
+            text if blank(text) => Err(at(value, Problem::Blank { key })),
             text => Ok(text.clone()),
         })
         .collect()

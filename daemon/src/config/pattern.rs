@@ -14,21 +14,21 @@ pub(crate) struct Pattern {
     last: Glob,
 }
 
-/// A text that is no such pattern.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// A text that is no such pattern. Carries nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PatternError {
     /// It does not start at the root.
-    #[error("directories holds the relative path {0:?}; write an absolute one, such as \"/etc/evercert/certs/*\"")]
-    Relative(String),
+    #[error("`directories` holds a relative path; write an absolute one, such as \"/etc/evercert/certs/*\"")]
+    Relative,
     /// It ends in the root, `.` or `..`.
-    #[error("directories holds {0:?}, which names no directory; write one such as \"/etc/evercert/certs/*\"")]
-    NoName(String),
+    #[error("`directories` holds a path that names no directory; write one such as \"/etc/evercert/certs/*\"")]
+    NoName,
     /// A wildcard stands elsewhere than in the last component.
     #[error(
-        "directories holds {0:?}, with a wildcard before its last part; write one entry for each parent, such as \
+        "`directories` holds a path with a wildcard before its last part; write one entry for each parent, such as \
          \"/etc/evercert/certs/*\""
     )]
-    WildcardInParent(String),
+    WildcardInParent,
 }
 
 impl Pattern {
@@ -40,13 +40,13 @@ impl Pattern {
     pub(super) fn new(text: &str) -> Result<Self, PatternError> {
         let path = Path::new(text);
         if !path.is_absolute() {
-            return Err(PatternError::Relative(text.to_owned()));
+            return Err(PatternError::Relative);
         }
         let (Some(parent), Some(Component::Normal(last))) = (path.parent(), path.components().next_back()) else {
-            return Err(PatternError::NoName(text.to_owned()));
+            return Err(PatternError::NoName);
         };
         if Glob::new(parent.to_string_lossy()).is_wild() {
-            return Err(PatternError::WildcardInParent(text.to_owned()));
+            return Err(PatternError::WildcardInParent);
         }
         Ok(Self { parent: parent.to_owned(), last: Glob::new(last.to_string_lossy()) })
     }

@@ -94,6 +94,8 @@ pub(crate) struct PodSettings {
 /// A bundle of its own for an identity of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PodBundle {
+    /// Nobody is trusted.
+    Nobody,
     /// A file in a volume of the same pod.
     OfPod {
         /// The volume.
@@ -109,7 +111,7 @@ pub(crate) enum PodBundle {
 pub(super) fn kubelet(entry: &file::Kubelet) -> Result<Kubelet, Spanned<Problem>> {
     let driver = |name: &Spanned<String>| match name.get_ref() {
         text if text.is_empty() || text.contains(char::is_whitespace) => {
-            Err(at(name, Problem::Blank { key: "csi_drivers", value: text.clone() }))
+            Err(at(name, Problem::Blank { key: "csi_drivers" }))
         }
         text => Ok(text.clone()),
     };
@@ -129,7 +131,7 @@ fn absolute_or_off(path: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf
 pub(super) fn rule(entry: &file::PodRule) -> Result<PodRule, Spanned<Problem>> {
     let filter = |text: &Option<Spanned<String>>, key| match text {
         Some(text) if text.get_ref().is_empty() || text.get_ref().contains(char::is_whitespace) => {
-            Err(at(text, Problem::Blank { key, value: text.get_ref().clone() }))
+            Err(at(text, Problem::Blank { key }))
         }
         text => Ok(text.as_ref().map(|text| text.get_ref().clone())),
     };
@@ -154,7 +156,10 @@ pub(super) fn rule(entry: &file::PodRule) -> Result<PodRule, Spanned<Problem>> {
 }
 
 fn bundle(path: &Spanned<PathBuf>) -> Result<PodBundle, Spanned<Problem>> {
-    let invalid = || at(path, Problem::PodBundle(path.get_ref().clone()));
+    if identity::is_nobody(path) {
+        return Ok(PodBundle::Nobody);
+    }
+    let invalid = || at(path, Problem::PodBundle);
     let written: &Path = path.get_ref();
     if written.is_absolute() {
         return Ok(PodBundle::OfNode(written.to_owned()));

@@ -90,52 +90,50 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         ("chain = \"/x/c\"", "3:9", "`chain` is set without `key`"),
         ("path = \"/x\"\nchain = \"/y/c\"\nkey = \"k\"", "4:9", "they contradict each other; keep `path`"),
         ("path = \"/x\"\nchain = \"../c\"\nkey = \"k\"", "4:9", "write the name of one file in it"),
-        ("path = \"x\"", "3:8", "`path` is the relative path \"x\"; write an absolute one"),
+        ("path = \"x\"", "3:8", "`path` is a relative path; write an absolute one"),
         ("bundle = \"ca.crt\"", "3:10", "there is no `path` it could be in"),
         ("", "2:8", "names no file; set `path`"),
         ("bundle = \"/x/ca\"\nusages = [\"server auth\"]", "4:11", "only has a `bundle`"),
-        ("path = \"/x\"\nusages = [\"serve\"]", "4:11", "unknown usage \"serve\"; usages are cert-manager's words"),
+        ("path = \"/x\"\nusages = [\"serve\"]", "4:11", "unknown usage; usages are cert-manager's words"),
         ("path = \"/x\"\nip_addresses = [\"1.2.3\"]", "4:17", "no IP address"),
-        ("path = \"/x\"\ndns_names = [\"\"]", "4:14", "`dns_names` holds \"\""),
-        ("path = \"/x\"\nallow = [\"readers\", \"uid:x\"]", "4:21", "`allow`: \"uid:x\" names no number"),
-        ("path = \"/x\"\nallow = [\"all\"]", "4:10", "`allow`: \"all\" is no rule; there are \"readers\""),
-        ("path = \"/x\"\nallow = [\"uid:1\", \"uid:01\"]", "4:19", "`allow` holds \"uid:1\" twice; remove one"),
+        ("path = \"/x\"\ndns_names = [\"\"]", "4:14", "`dns_names` holds a name that is empty"),
+        ("path = \"/x\"\nallow = [\"readers\", \"uid:x\"]", "4:21", "`allow`: this rule names no number"),
+        ("path = \"/x\"\nallow = [\"all\"]", "4:10", "`allow`: this is no rule; there are \"readers\""),
+        ("path = \"/x\"\nallow = [\"uid:1\", \"uid:01\"]", "4:19", "`allow` holds this rule twice; remove one"),
         ("path = \"/x\"\nallow = []", "2:8", "nobody could use"),
         ("path = \"/x\"\nclock_skew = \"25h\"", "4:14", "from 0s to 24h"),
         ("path = \"/x\"\noverlap = \"25h\"", "4:11", "`overlap` is out of range; write a value from 0s to 24h"),
         ("path = \"/x\"\ncrls = [\"a\", \"../a\"]", "4:14", "write the name of one file in it, such as \"ca.crl\""),
-        ("path = \"/x\"\ncrls = [\"a\", \"/x/a\"]", "4:14", "`crls` holds \"/x/a\" twice"),
+        ("path = \"/x\"\ncrls = [\"a\", \"/x/a\"]", "4:14", "`crls` holds this file twice"),
+        ("bundle = \"none\"", "2:8", "names no file; set `path`"),
+        ("path = \"/x\"\nbundle = \"none\"\ncrls = [\"a\"]", "5:9", "this identity trusts nobody; add a `bundle`"),
         ("bundle = \"/x/ca\"\ncrls = [\"a\"]", "4:9", "there is no `path` it could be in"),
         ("chain = \"/x/c\"\nkey = \"/x/k\"\ncrls = [\"/x/a\"]", "5:9", "this identity trusts nobody; add a `bundle`"),
-        ("path = \"/x\"\nfederated = { \"A.org\" = \"/y\" }", "4:15", "\"A.org\", which is no trust domain"),
+        (
+            "path = \"/x\"\nfederated = { \"A.org\" = \"/y\" }",
+            "4:15",
+            "`federated` holds a name that is no trust domain",
+        ),
         ("path = \"/x\"\nfederated = { \"spiffe://a.org\" = \"/y\" }", "4:15", "no trust domain"),
-        ("path = \"/x\"\nfederated = { \"a.org\" = \"y\" }", "4:25", "`federated` is the relative path \"y\""),
+        ("path = \"/x\"\nfederated = { \"a.org\" = \"y\" }", "4:25", "`federated` is a relative path"),
         (
             "path = \"/x\"\nuris = [\"spiffe://a.org/x\"]\nfederated = { \"a.org\" = \"/y\" }",
             "5:15",
             "this identity's own trust domain",
         ),
-        ("path = \"/x\"\n\n[state]\ndirectory = \"state\"", "6:13", "`directory` is the relative path"),
-        ("path = \"/x\"\nrenew_before = \"soon\"", "4:16", "`renew_before`: \"soon\" is no span of time"),
-        (
-            "path = \"/x\"\nadmission = \"lax\"",
-            "4:13",
-            "`admission`: unknown variant `lax`, expected `enforce` or `observe`",
-        ),
-        (
-            "path = \"/x\"\nrequire_chain = \"yes\"",
-            "4:17",
-            "`require_chain`: invalid type: string \"yes\", expected a boolean",
-        ),
+        ("path = \"/x\"\n\n[state]\ndirectory = \"state\"", "6:13", "`directory` is a relative path"),
+        ("path = \"/x\"\nrenew_before = \"soon\"", "4:16", "`renew_before`: this is no span of time"),
+        ("path = \"/x\"\nadmission = \"lax\"", "4:13", "`admission`: expected `enforce` or `observe`"),
+        ("path = \"/x\"\nrequire_chain = \"yes\"", "4:17", "`require_chain`: expected a boolean"),
         ("path = \"/x\"\n\n[[identity]]\nname = \"a\"\npath = \"/y\"", "6:8", "used twice, first on line 2"),
         ("path = \"/x\"\n\n[watch]\ntick = \"1ms\"", "6:8", "`tick` is out of range; write a value from 100ms to 1h"),
         ("path = \"/x\"\n\n[watch]\ndirectories = [\"/x/*/y\"]", "6:16", "one entry for each parent"),
-        ("path = \"/x\"\n\n[sockets]\nagent = \"a.sock\"", "6:9", "`agent` is the relative path"),
+        ("path = \"/x\"\n\n[sockets]\nagent = \"a.sock\"", "6:9", "`agent` is a relative path"),
         ("path = \"/x\"\n\n[http]\nlisten = \":9793\"", "6:10", "an IP address and a port"),
-        ("path = \"/x\"\n\n[watch]\ntick = 30", "6:8", "`tick`: 30 is no span of time; write one such as \"30s\""),
+        ("path = \"/x\"\n\n[watch]\ntick = 30", "6:8", "`tick`: this is no span of time; write one such as \"30s\""),
         ("path = \"/x\"\n\n[log]\nlevel = \"info,a=b=c\"", "6:9", "write error, warn, info, debug, trace"),
         // To the log's filter, a word that is no level is the name of a module: nothing would be logged but what it says.
-        ("path = \"/x\"\n\n[log]\nlevel = \"verbose\"", "6:9", "`level` is \"verbose\", no log level"),
+        ("path = \"/x\"\n\n[log]\nlevel = \"verbose\"", "6:9", "`level` is no log level"),
         (
             "path = \"/x\"\n\n[limits]\nconnections = 5",
             "6:15",
@@ -152,10 +150,10 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         assert!(error.starts_with(&format!("/etc/evercert/evercertd.toml:{place}: ")), "{text}: {error}");
         assert!(error.contains(sentence), "{text}: {error}");
     }
-    assert!(error("[[identity]]\nname = \"a b\"\n").contains("`name`: \"a b\" is not an identity name"));
+    assert!(error("[[identity]]\nname = \"a b\"\n").contains("`name` is no identity name"));
     assert!(
         error("[[identity]]\nname = \"a/b\"\n")
-            .contains("2:8: `name` is \"a/b\"; only the names of directories in volumes")
+            .contains("2:8: `name` holds a '/', as only the names of directories in volumes")
     );
     assert!(error("[[identity]]\npath = \"/x\"\n").contains("missing field `name`"));
     assert!(error("[identity]\nname = \"a\"\n").ends_with("1:1: `[identity]` is one of a list; write [[identity]]"));
@@ -181,6 +179,9 @@ fn an_identity_says_where_its_files_are() {
     for (text, expected) in [
         ("path = \"/x\"", "Some(\"/x/tls.crt /x/tls.key\") Some(OfCredential(\"/x/ca.crt\"))"),
         ("path = \"/x/a.pem\"", "Some(\"/x/a.pem\") Some(OfCredential(\"/x/ca.crt\"))"),
+        ("path = \"/x/a.CRT\"", "Some(\"/x/a.CRT\") Some(OfCredential(\"/x/ca.crt\"))"),
+        ("path = \"/x\"\nbundle = \"none\"", "Some(\"/x/tls.crt /x/tls.key\") None"),
+        ("chain = \"/x/c\"\nkey = \"/x/c\"\nbundle = \"none\"", "Some(\"/x/c\") None"),
         ("path = \"/x/a.pem/\"", "Some(\"/x/a.pem/tls.crt /x/a.pem/tls.key\") Some(OfCredential(\"/x/a.pem/ca.crt\"))"),
         ("path = \"/x\"\nbundle = \"/y/ca\"", "Some(\"/x/tls.crt /x/tls.key\") Some(Dedicated(\"/y/ca\"))"),
         (
@@ -202,6 +203,7 @@ fn an_identity_says_who_is_revoked_whom_it_trusts_besides_and_for_how_long() {
         ("path = \"/x\"", "[OfCredential(\"/x/ca.crl\")]"),
         ("path = \"/x/a.pem\"", "[OfCredential(\"/x/ca.crl\")]"),
         ("path = \"/x\"\ncrls = []", "[]"),
+        ("path = \"/x\"\nbundle = \"none\"", "[]"),
         ("path = \"/x\"\ncrls = [\"/y/b\"]", "[Dedicated(\"/y/b\"), OfCredential(\"/x/ca.crl\")]"),
         ("path = \"/x\"\ncrls = [\"/x/ca.crl\"]", "[Dedicated(\"/x/ca.crl\")]"),
         ("path = \"/x\"\ncrls = [\"ca.crl\", \"/y/b\"]", "[OfCredential(\"/x/ca.crl\"), Dedicated(\"/y/b\")]"),
@@ -232,15 +234,15 @@ fn an_identity_says_who_may_have_it_and_is_for_readers_where_it_does_not() {
 #[test]
 fn what_is_said_of_pods_makes_sense_or_is_refused_with_what_to_write() {
     for (text, place, sentence) in [
-        ("[kubelet]\ndirectory = \"pods\"", "2:13", "`directory` is the relative path \"pods\""),
-        ("[kubelet]\nlogs = \"logs\"", "2:8", "`logs` is the relative path \"logs\""),
-        ("[kubelet]\ncsi_drivers = [\"\"]", "2:16", "`csi_drivers` holds \"\""),
-        ("[[pods]]\nbundle = \"ca.crt\"", "2:10", "`bundle` is \"ca.crt\"; write a file of another volume"),
+        ("[kubelet]\ndirectory = \"pods\"", "2:13", "`directory` is a relative path"),
+        ("[kubelet]\nlogs = \"logs\"", "2:8", "`logs` is a relative path"),
+        ("[kubelet]\ncsi_drivers = [\"\"]", "2:16", "`csi_drivers` holds a name that is empty"),
+        ("[[pods]]\nbundle = \"ca.crt\"", "2:10", "`bundle` is no file of a volume; write a file of another volume"),
         ("[[pods]]\nbundle = \"trust/../ca.crt\"", "2:10", "such as \"trust/ca.crt\""),
         ("[[pods]]\nbundle = \"../ca.crt\"", "2:10", "such as \"trust/ca.crt\""),
-        ("[[pods]]\nusages = [\"sing\"]", "2:11", "`usages`: unknown usage \"sing\""),
+        ("[[pods]]\nusages = [\"sing\"]", "2:11", "`usages`: unknown usage"),
         ("[[pods]]\noverlap = \"2d\"", "2:11", "`overlap` is out of range"),
-        ("[[pods]]\nnamespace = \"\"", "2:13", "`namespace` holds \"\""),
+        ("[[pods]]\nnamespace = \"\"", "2:13", "`namespace` holds a name that is empty"),
         ("[[pods]]\nignore = true\nusages = [\"server auth\"]", "2:10", "`ignore = true` and `usages` contradict"),
         ("[[pods]]\nvolumes = \"a\"", "2:1", "did you mean `volume`?"),
     ] {
@@ -252,4 +254,69 @@ fn what_is_said_of_pods_makes_sense_or_is_refused_with_what_to_write() {
     assert_eq!(config.kubelet, Kubelet { directory: PathBuf::new(), ..Kubelet::default() });
     assert!(config.pods[0].means("tls", Some("server")) && !config.pods[0].means("tls", None));
     assert_eq!(config.pods[0].settings(), None);
+    let config = parse("[[pods]]\nbundle = \"none\"\n").unwrap();
+    assert_eq!(config.pods[0].settings().unwrap().bundle, Some(PodBundle::Nobody));
+}
+
+/// Pieces of a key that a configuration might hold in some place.
+const PIECES: [&str; 6] = [
+    "MHcCAQEEIBxHIkuw8nHbhHvyX9sPq0uKzXQpZgIuCkR1sYw3vOoAoGCCqGSM49",
+    "AwEHoUQDQgAE7Zq0bT+PfP/Lq8e9xUv2yWk3nTjRrM6cVdXhYb5QaNsZgIuCkR",
+    "abcdefghijklmnop",
+    "ABCDEFGHIJKLMNOP",
+    "1234567890123456",
+    "xHIkuw8nHb==",
+];
+
+#[test]
+fn nothing_of_what_a_configuration_holds_is_quoted() {
+    // Every value and every name of the default configuration is a place in which a piece of a key may stand.
+    let text = uncommented();
+    let places: Vec<_> = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.starts_with('#') && line.contains('='))
+        .flat_map(|(number, line)| {
+            let (key, value) = line.split_once('=').unwrap();
+            [(number, format!("{key}= \"@\"")), (number, format!("{key}= [\"@\"]")), (number, format!("@ ={value}"))]
+                .into_iter()
+                .chain([
+                    (number, "@".to_owned()),
+                    (number, format!("{key}= @")),
+                    (number, format!("{key}= {{ @ = 1 }}")),
+                ])
+                .chain([
+                    (number, format!("{line}\n@")),
+                    (number, format!("[@]\n{line}")),
+                    (number, format!("{line} # @")),
+                ])
+                .chain([
+                    (number, format!("{key}= \"\"\"\n-----BEGIN EC PRIVATE KEY-----\n@\n\"\"\"")),
+                    (number, format!("{line}@")),
+                ])
+        })
+        .collect();
+    assert!(places.len() > 300, "{}", places.len());
+    for (number, with) in places {
+        for piece in PIECES {
+            let line = |(i, line): (usize, &str)| if i == number { with.replace('@', piece) } else { line.to_owned() };
+            let text = text.lines().enumerate().map(line).fold(String::new(), |all, line| all + &line + "\n");
+            let Err(error) = parse(&text) else { continue };
+            let said = format!("{error} {error:?}");
+            let shown = piece.as_bytes().windows(6).map(|window| std::str::from_utf8(window).unwrap());
+            for shown in shown {
+                assert!(!said.contains(shown), "{with}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_file_is_no_configuration_and_is_told_so() {
+    let key = format!("-----BEGIN EC PRIVATE KEY-----\n{}\n{}\n-----END EC PRIVATE KEY-----\n", PIECES[0], PIECES[1]);
+    let sentence = "this is a certificate or key and not a configuration; `evercertd config` prints one to start from";
+    assert!(error(&key).ends_with(sentence), "{}", error(&key));
+    for lost in [key.replace('\n', ""), key.replace('\n', " "), key.replace('\n', "\\n")] {
+        assert!(error(&lost).ends_with("prints one to start from"), "{}", error(&lost));
+    }
 }

@@ -20,7 +20,9 @@ const SCHEME: &str = "spiffe://";
 /// The certificate revocation lists: those that are named, and a `ca.crl` beside the credential; an empty list names none at all.
 pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFile>, Spanned<Problem>> {
     let directory = entry.path.as_ref().and(files.credential.as_ref()).and_then(|files| files.chain().parent());
-    let beside = directory.map(|directory| CrlFile::OfCredential(directory.join(file_name::CRL)));
+    // Of peers that nobody vouches for nobody is revoked.
+    let beside = directory.filter(|_| files.bundle.is_some());
+    let beside = beside.map(|directory| CrlFile::OfCredential(directory.join(file_name::CRL)));
     let Some(written) = &entry.crls else { return Ok(beside.into_iter().collect()) };
     let mut crls: Vec<CrlFile> = Vec::new();
     for value in written {
@@ -29,7 +31,7 @@ pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFil
         }
         let crl = crl(value, directory)?;
         if crls.iter().any(|other| other.path() == crl.path()) {
-            return Err(at(value, Problem::FileTwice { key: "crls", path: crl.path().to_owned() }));
+            return Err(at(value, Problem::FileTwice { key: "crls" }));
         }
         crls.push(crl);
     }
@@ -43,10 +45,10 @@ fn crl(value: &Spanned<PathBuf>, directory: Option<&Path>) -> Result<CrlFile, Sp
     match directory {
         _ if path.is_absolute() => Ok(CrlFile::Dedicated(path.clone())),
         Some(directory) => {
-            let name = identity::beside(value, "crls", directory, file_name::CRL)?;
+            let name = identity::beside(value, "crls", file_name::CRL)?;
             Ok(CrlFile::OfCredential(directory.join(name)))
         }
-        None => Err(at(value, Problem::NoDirectory { key: "crls", path: path.clone() })),
+        None => Err(at(value, Problem::NoDirectory { key: "crls" })),
     }
 }
 
@@ -64,10 +66,10 @@ pub(super) fn federated(entry: &file::Identity) -> Result<BTreeMap<String, PathB
         .map(|(name, file)| {
             let trust_domain = name.get_ref();
             if !is_trust_domain(trust_domain) {
-                return Err(at(name, Problem::TrustDomain(trust_domain.clone())));
+                return Err(at(name, Problem::TrustDomain));
             }
             if own.contains(&trust_domain.as_str()) {
-                return Err(at(name, Problem::OwnTrustDomain(trust_domain.clone())));
+                return Err(at(name, Problem::OwnTrustDomain));
             }
             Ok((trust_domain.clone(), absolute(file, "federated")?))
         })

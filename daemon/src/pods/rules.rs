@@ -103,6 +103,7 @@ impl Pods<'_> {
         let mut files = FileSet { volumes: vec![volume.root.clone()], ..credential.files(&at) };
         match settings.and_then(|settings| settings.bundle.as_ref()) {
             None => {}
+            Some(PodBundle::Nobody) => (files.bundle, files.crls) = (None, Vec::new()),
             Some(PodBundle::OfNode(path)) => files.bundle = Some(BundleFile::Dedicated(path.clone())),
             Some(PodBundle::OfPod { volume: name, file }) => {
                 let root = self.root(volume, name);

@@ -100,7 +100,7 @@ fn a_log_level_that_is_none_is_refused() {
     let home = Home::new("[log]\nlevel = \"evercertd=loud\"\n");
     let output = home.command().output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("`level` is \"evercertd=loud\", no log level"), "{error}");
+    assert!(error.contains("`level` is no log level"), "{error}");
     assert_eq!(output.status.code(), Some(78));
 
     let output = Home::new("").command().env("EVERCERT_LOG", "verbose").output().unwrap();

@@ -145,8 +145,8 @@ fn unknown_issuer(lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) 
         return format!("{anchor} issued it, but can be nobody's anchor: {reason}; {}", mend(reason));
     }
     let last = lineage.last();
-    let name = last.certificate.issuer();
-    if last.certificate.subject().as_raw() == name.as_raw() {
+    let name = Name::of(last.certificate.issuer());
+    if last.certificate.subject().as_raw() == last.certificate.issuer().as_raw() {
         return format!(
             "{last} is self-signed and not in the bundle; add it to the bundle if its owner is to be trusted"
         );

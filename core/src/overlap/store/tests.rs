@@ -100,3 +100,35 @@ fn a_directory_that_cannot_be_written_is_an_error_that_names_the_file() {
     store.sweep(now());
     assert!(store.load(&spec()).is_empty());
 }
+
+#[test]
+fn nothing_of_a_state_file_is_quoted() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = OverlapStore::new(directory.path().to_owned());
+    store.save(&spec(), &overlap(&Entity::root("old"), now() + DAY)).unwrap();
+    let path = files(directory.path()).remove(0);
+    let good = fs::read_to_string(&path).unwrap();
+    let key = crate::test_pki::key();
+    let base64 = Base64::encode_string(key.serialized_der());
+    let contents = [
+        key.serialize_pem(),
+        format!("\"{base64}\""),
+        good.replace("\"version\":1", &format!("\"version\":\"{base64}\"")),
+        good.replace("\"version\":1", &format!("\"version\":1,\"version\":\"{base64}\"")),
+        good.replace("\"anchors\":[", &format!("\"anchors\":[\"{base64}\",")),
+        good.replace("\"certificate\":\"", &format!("\"certificate\":\"{base64}")),
+        good.replace("\"identity\":\"id", &format!("\"identity\":\"{base64}")),
+        good.replace("\"crls\":[", &format!("\"crls\":[\"{base64}\"")),
+    ];
+    for content in contents {
+        fs::write(&path, &content).unwrap();
+        let error = match read(&path) {
+            Ok(Some(state)) if state.identity == spec().id.to_string() => state.overlap().unwrap_err(),
+            Ok(_) => Unusable::OfAnother,
+            Err(error) => error,
+        };
+        let said = format!("{error} {error:?}");
+        let pieces = base64.as_bytes().windows(6).map(|piece| std::str::from_utf8(piece).unwrap());
+        pieces.for_each(|piece| assert!(!said.contains(piece), "{said}"));
+    }
+}

@@ -1,0 +1,216 @@
+//! Chain and key, from two files or one.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use const_oid::ObjectIdentifier;
+use rustls_pki_types::CertificateDer;
+use x509_parser::asn1_rs::Tag;
+
+use super::bundle::facts;
+use super::contents::{Contents, Key};
+use super::finding::{misplaced_key, unreadable};
+use super::kind::Kind;
+use super::{CertificateOnDisk, KeyedCredential, MAX_CHAIN, Part, contents, too_many, unparsable};
+use crate::certificate;
+use crate::check::{Check, Finding, Severity};
+use crate::credential::{Credential, CredentialError, EC_PUBLIC_KEY, PrivateKey, PrivateKeyError};
+use crate::crypto;
+use crate::digest::Digest;
+use crate::mount::{FileRead, ReadError};
+
+pub(super) fn parse(
+    chain: FileRead,
+    key: Option<FileRead>,
+    on_disk: &mut Vec<CertificateOnDisk>,
+    notes: &mut Vec<Finding>,
+) -> Part<KeyedCredential> {
+    let mut findings = Vec::new();
+    if let (Err(error @ ReadError::NotADirectory), true) = (&chain.outcome, share_a_directory(&chain, key.as_ref())) {
+        return Part::Broken(vec![unreadable(&chain.path, error)]);
+    }
+    let (chain_path, key_path) = (chain.path.clone(), key.as_ref().unwrap_or(&chain).path.clone());
+    let separate = key.map(|file| contents(file, &mut findings));
+    let chain = contents(chain, &mut findings);
+    if let (Some(chain), Some(Some(key))) = (&chain, &separate)
+        && are_swapped(chain, key)
+    {
+        let sentence = format!(
+            "{} holds a private key instead of a certificate, and {} a certificate instead of a key: the two are swapped; exchange them",
+            chain_path.display(),
+            key_path.display()
+        );
+        return Part::Broken(vec![Finding::new(Check::Unparsable, Severity::Reject, sentence).in_file(&chain_path)]);
+    }
+    if let (Some(chain), true) = (&chain, separate.is_some())
+        && !chain.certificates.is_empty()
+        && !chain.keys.is_empty()
+    {
+        notes.push(misplaced_key(&chain_path));
+    }
+    let (mut chain, mut separate) = (chain, separate);
+    let (keys, is_combined) = match &mut separate {
+        Some(key) => (key.as_mut(), false),
+        None => (chain.as_mut(), true),
+    };
+    let key = keys.map(|contents| (std::mem::take(&mut contents.keys), no_key(contents, is_combined)));
+    let certificates = chain.and_then(|chain| check_chain(chain, &chain_path, on_disk, &mut findings));
+    let curve = certificates.as_ref().map(|certificates| Curve::of(&certificates[0]));
+    if let Some(Curve::Explicit) = curve {
+        findings.push(explicit_leaf(&chain_path));
+        return Part::Broken(findings);
+    }
+    let key = key.and_then(|(keys, no_key)| {
+        usable(keys.into_iter().next(), curve).map_err(|fault| findings.extend(fault.finding(&key_path, &no_key))).ok()
+    });
+    match (certificates, key) {
+        (Some(certificates), Some(key)) => match KeyedCredential::new(certificates, key) {
+            Ok(credential) => Part::Whole(credential),
+            Err(error) => {
+                findings.push(unparsable(&chain_path, error));
+                Part::Broken(findings)
+            }
+        },
+        _ => Part::Broken(findings),
+    }
+}
+
+/// Whether neither file is there for the same reason, which is to be told once.
+fn share_a_directory(chain: &FileRead, key: Option<&FileRead>) -> bool {
+    key.is_none_or(|key| {
+        matches!(key.outcome, Err(ReadError::NotADirectory)) && key.path.parent() == chain.path.parent()
+    })
+}
+
+fn are_swapped(chain: &Contents, key: &Contents) -> bool {
+    chain.certificates.is_empty() && !chain.keys.is_empty() && key.keys.is_empty() && !key.certificates.is_empty()
+}
+
+fn check_chain(
+    chain: Contents,
+    path: &Path,
+    on_disk: &mut Vec<CertificateOnDisk>,
+    findings: &mut Vec<Finding>,
+) -> Option<Vec<CertificateDer<'static>>> {
+    if chain.certificates.is_empty() {
+        let expected = "the leaf is expected first, then the intermediates";
+        findings.push(match chain.kind() {
+            Some(kind) => unparsable(path, format_args!("it holds {kind} instead of a certificate; {}", kind.advice())),
+            None => unparsable(path, format_args!("it holds no certificate; {expected}")),
+        });
+        return None;
+    }
+    if chain.certificates.len() > MAX_CHAIN {
+        findings.push(too_many(path, "the chain", chain.certificates.len(), MAX_CHAIN));
+        return None;
+    }
+    match facts(&chain.certificates, path, on_disk) {
+        Ok(()) => Some(chain.certificates),
+        Err(finding) => {
+            findings.push(finding);
+            None
+        }
+    }
+}
+
+/// What a file holds that holds no key.
+fn no_key(contents: &Contents, is_combined: bool) -> String {
+    match contents.kind() {
+        Some(Kind::Certificate) if is_combined => {
+            "it holds certificates and no private key, where one file with both is expected; add the key that belongs to the leaf".to_owned()
+        }
+        Some(kind) => format!("it holds {kind} instead of a private key; {}", kind.advice()),
+        None => "it is empty, and holds no private key; write the key that belongs to the leaf into it".to_owned(),
+    }
+}
+
+/// Why there is no key to use.
+enum Fault {
+    /// There is none.
+    Absent,
+    /// It cannot be used.
+    Key(PrivateKeyError),
+    /// That depends on the leaf, and there is none.
+    Unknown,
+}
+
+impl Fault {
+    fn finding(self, path: &Path, no_key: &str) -> Option<Finding> {
+        match self {
+            Self::Absent => Some(unparsable(path, no_key)),
+            Self::Key(error @ PrivateKeyError::Malformed(_)) => {
+                Some(unparsable(path, format_args!("it is {error}; copy the file again as it was written")))
+            }
+            Self::Key(error) => {
+                let sentence = format!("the private key in {} cannot be used: {error}", path.display());
+                Some(Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(path))
+            }
+            // What is wrong with the chain says enough.
+            Self::Unknown => None,
+        }
+    }
+}
+
+fn usable(key: Option<Key>, leaf: Option<Curve>) -> Result<PrivateKey, Fault> {
+    match (key, leaf) {
+        (None, _) => Err(Fault::Absent),
+        (Some(Key::Whole(key)), _) => Ok(key),
+        (Some(Key::Unusable(error)), _) => Err(Fault::Key(error)),
+        (Some(Key::NoCurve(der)), Some(Curve::Named(curve))) => {
+            PrivateKey::from_sec1_on(&der, curve).map_err(Fault::Key)
+        }
+        (Some(Key::NoCurve(_)), Some(Curve::Explicit | Curve::None)) => Err(Fault::Key(PrivateKeyError::NoCurve)),
+        (Some(Key::NoCurve(_)), None) => Err(Fault::Unknown),
+    }
+}
+
+/// The curve of a certificate's public key (RFC 5480 §2.1.1).
+#[derive(Clone, Copy)]
+enum Curve {
+    /// It is no EC key.
+    None,
+    Named(ObjectIdentifier),
+    /// Its parameters are there instead of its name, which RFC 5480 forbids.
+    Explicit,
+}
+
+impl Curve {
+    fn of(der: &CertificateDer<'_>) -> Self {
+        let Ok(certificate) = certificate::parse(der) else { return Self::None };
+        let algorithm = &certificate.public_key().algorithm;
+        match &algorithm.parameters {
+            Some(parameters) if algorithm.algorithm.as_bytes() == EC_PUBLIC_KEY.as_bytes() => match parameters.tag() {
+                Tag::Sequence => Self::Explicit,
+                _ => ObjectIdentifier::from_bytes(parameters.data).map_or(Self::None, Self::Named),
+            },
+            _ => Self::None,
+        }
+    }
+}
+
+fn explicit_leaf(path: &Path) -> Finding {
+    let sentence = format!(
+        "the leaf, the first certificate of {}, has a public key with explicit curve parameters instead of a named curve; have a certificate issued for a key that names its curve: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
+        path.display()
+    );
+    Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(path)
+}
+
+impl KeyedCredential {
+    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKey) -> Result<Self, CredentialError> {
+        let public_key = crypto::signing_key(&key)
+            .ok()
+            .and_then(|key| key.public_key().map(|public_key| Digest::fingerprint(&public_key)));
+        let credential = Credential::new(chain, key)?;
+        let leaf = certificate::parse(&credential.chain()[0])?;
+        let leaf_public_key = Digest::fingerprint(leaf.public_key().raw);
+        Ok(Self { credential: Arc::new(credential), public_key, leaf_public_key })
+    }
+}
+
+impl fmt::Debug for KeyedCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.credential, f)
+    }
+}

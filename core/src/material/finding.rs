@@ -1,0 +1,58 @@
+//! What there is to say of a file that cannot be used.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::check::{Check, Finding, Severity};
+use crate::mount::ReadError;
+
+pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
+    let (check, advice) = match error {
+        ReadError::Missing => (Check::FileMissing, "it is read as soon as it appears"),
+        ReadError::NotADirectory => return not_a_directory(path),
+        ReadError::NotRegular => (Check::NotRegular, "put a file in its place"),
+        ReadError::OutsideVolume => {
+            (Check::OutsideVolume, "put the file itself into the volume: no link or mount is followed out of it")
+        }
+        ReadError::NotConfinable => (Check::FileUnreadable, "run a newer kernel: it is not read unconfined"),
+        ReadError::TooLarge { .. } => (Check::TooLarge, "certificates and keys are far smaller: is it the right file?"),
+        ReadError::Torn => (Check::TornRead, "replace files by a rename, all of a directory at once"),
+        _ => (Check::FileUnreadable, "check that this process may read it"),
+    };
+    Finding::new(check, Severity::Reject, format!("{}: {error}; {advice}", path.display())).in_file(path)
+}
+
+/// What should be the directory of a file is one itself.
+fn not_a_directory(path: &Path) -> Finding {
+    let directory = path.parent().unwrap_or(path).display();
+    let sentence = format!(
+        "{directory} is a file and not a directory: if it holds both key and chain, write it as `chain` and as `key` instead of `path` \
+         (and the bundle, if any, as `bundle`), else write the directory that holds them as `path`"
+    );
+    Finding::new(Check::NotADirectory, Severity::Reject, sentence).in_file(path)
+}
+
+pub(super) fn unparsable(path: &Path, why: impl fmt::Display) -> Finding {
+    Finding::new(Check::Unparsable, Severity::Reject, format!("{} cannot be used: {why}", path.display())).in_file(path)
+}
+
+pub(super) fn too_many(path: &Path, what: &str, found: usize, limit: usize) -> Finding {
+    Finding::new(
+        Check::TooLarge,
+        Severity::Reject,
+        format!("{what} holds more certificates than the {limit} that are read"),
+    )
+    .in_file(path)
+    .found(found)
+    .expected(format_args!("at most {limit}"))
+}
+
+/// A private key among certificates, which more people may read than may read a key.
+pub(super) fn misplaced_key(path: &Path) -> Finding {
+    let sentence = format!(
+        "{} holds a private key beside its certificates, where all who may read certificates read it: remove it, and replace the key if \
+         others could have read it",
+        path.display()
+    );
+    Finding::new(Check::KeyMisplaced, Severity::Warn, sentence).in_file(path)
+}

@@ -24,6 +24,7 @@ mod trusted;
 mod usage;
 mod validity;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -182,7 +183,17 @@ pub(crate) fn assess_beside(
             verdict
         }
     };
+    findings.extend(material.stale_mounts.iter().map(|file| stale_mount(file)));
     Assessment { credential, bundle, trusted, rejects_trust, lacks_trust, findings, next_change }
+}
+
+fn stale_mount(file: &Path) -> Finding {
+    let sentence = format!(
+        "{} is mounted as a single file (as subPath does) and was replaced where it comes from: what replaced it is never seen here; \
+         mount the directory that it is in instead",
+        file.display()
+    );
+    Finding::new(Check::StaleFileMount, Severity::Warn, sentence).in_file(file)
 }
 
 /// Whether what was read may be a set that is only half written: worth another look before anybody is alarmed.

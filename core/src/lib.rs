@@ -22,6 +22,7 @@ pub mod keeper;
 pub mod lifecycle;
 pub mod material;
 pub mod mount;
+pub mod mounts;
 mod overlap;
 pub mod path;
 pub mod pem;

@@ -42,6 +42,8 @@ pub struct Material {
     on_disk: Arc<[CertificateOnDisk]>,
     crls_on_disk: Arc<[CrlOnDisk]>,
     key_access: Option<Arc<KeyAccess>>,
+    /// The files of which a mount shows what is no more.
+    pub(crate) stale_mounts: Box<[PathBuf]>,
 }
 
 /// One certificate in one file.
@@ -102,6 +104,7 @@ impl Material {
             None => reading.bundle.as_ref(),
         };
         let key_access = guarded.and_then(|file| file.access.clone());
+        let stale_mounts = reading.stale_mounts().map(Path::to_owned).collect();
         let mut on_disk = Vec::new();
         let credential = match (&spec.files.credential, reading.chain) {
             (Some(_), Some(chain)) => credential(chain, reading.key, &mut on_disk),
@@ -120,7 +123,7 @@ impl Material {
         });
         let federated = federated.collect();
         let (on_disk, crls_on_disk) = (on_disk.into(), crls_on_disk.into());
-        Self { credential, bundle: own, crls, federated, on_disk, crls_on_disk, key_access }
+        Self { credential, bundle: own, crls, federated, on_disk, crls_on_disk, key_access, stale_mounts }
     }
 
     /// The certificates in the files, whatever they are worth.

@@ -1,6 +1,5 @@
 //! What the keeper holds of one identity.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,12 +12,12 @@ use super::jobs::JobNumber;
 use super::pace::Pace;
 use crate::check::{Check, Finding, Severity};
 use crate::lifecycle::Lifecycle;
-use crate::mount::{self, DATA, Stamp};
+use crate::mount::{self, Stamp};
 use crate::spec::IdentitySpec;
-use crate::watch::{Inotify, Watch};
+use crate::watch::{Inotify, Interest};
 
 /// The number of a slot, never used twice: what a job brings back for a slot that is gone finds none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SlotKey(pub(super) u64);
 
 /// What the keeper holds of one identity.
@@ -35,7 +34,8 @@ pub(super) struct Slot {
     pub(super) again_at: Option<Instant>,
     /// When time alone will change the outcome.
     pub(super) wake_at: Option<SystemTime>,
-    pub(super) watches: Vec<Watch>,
+    /// What is heard for it.
+    pub(super) interests: Vec<Interest>,
     /// The job whose mount does not answer.
     pub(super) unresponsive: Option<JobNumber>,
     pub(super) shown: Shown,
@@ -97,7 +97,7 @@ impl Slot {
             tries: 0,
             again_at: None,
             wake_at: None,
-            watches: Vec::new(),
+            interests: Vec::new(),
             unresponsive: None,
             shown: Shown::Nothing,
             queued: false,
@@ -106,12 +106,6 @@ impl Slot {
             keeps_keys,
             unshown: false,
         }
-    }
-
-    /// Whether an event of this name, in a directory that is watched for it, may be about its files: the name is `..data`,
-    /// or part of one of their paths (a directory on the way to them that was missing).
-    pub(super) fn is_concerned_by(&self, name: &OsStr) -> bool {
-        name == DATA || self.spec.files.paths().any(|path| path.iter().any(|component| component == name))
     }
 
     /// Its files may have changed.
@@ -297,7 +291,7 @@ impl Slot {
     }
 
     fn mount_unresponsive(&self) -> Finding {
-        let directory = mount::places(&self.spec.files).next().map(|place| place.path().to_owned());
+        let directory = mount::by_place(&self.spec.files).first().map(|(place, _)| place.path().to_owned());
         Finding {
             check: Check::MountUnresponsive,
             severity: Severity::Warn,

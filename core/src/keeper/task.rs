@@ -15,6 +15,7 @@ use super::demand::{Demand, KeyRetention};
 use super::ending::{Ended, Endings, Request};
 use super::job::{Done, Shared};
 use super::jobs::Jobs;
+use super::mounting::Mounting;
 use super::pace::Pace;
 use super::slot::{Slot, SlotKey};
 use super::sweep::{Sweep, Work};
@@ -61,6 +62,7 @@ pub(super) struct Task {
     workers: Workers,
     timers: Timers,
     watching: Watching,
+    mounting: Mounting,
     sweep: Option<Sweep>,
     next_tick: Instant,
     next_state_sweep: Instant,
@@ -103,6 +105,7 @@ impl Task {
             workers: Workers::default(),
             timers: Timers::default(),
             watching: Watching::new(),
+            mounting: Mounting::new(clock.monotonic),
             sweep: None,
             next_tick: clock.monotonic + settings.tick,
             next_state_sweep: clock.monotonic,
@@ -113,6 +116,7 @@ impl Task {
     /// Runs until the handle is dropped.
     pub(super) async fn run(mut self) {
         self.watching.open(&*self.system, &*self.observer);
+        self.mounting.open(&*self.system);
         self.sweep_store(self.system.now());
         let demand = Arc::clone(&self.demand);
         loop {
@@ -126,6 +130,7 @@ impl Task {
                 Some(request) = self.requests.recv() => self.end_overlap(request),
                 () = demand.heard() => self.hear_demand(),
                 ready = self.watching.readable() => self.hear(ready),
+                () = self.mounting.heard() => self.mounting.note(),
                 Some(report) = self.reports.1.recv() => self.receive(report),
                 () = tokio::time::sleep(pause) => {}
             }
@@ -164,9 +169,12 @@ impl Task {
     fn pause(&self) -> Duration {
         let now = self.system.now();
         let deadlines = [
-            Some(self.next_tick),
+            self.may_tick().then_some(self.next_tick),
             self.jobs.next_deadline(&self.pace),
-            self.sweep.as_ref().map(|sweep| sweep.next_check(&self.pace)),
+            match &self.sweep {
+                Some(sweep) => Some(sweep.next_check(&self.pace)),
+                None => self.mounting.next(),
+            },
         ];
         let deadlines = deadlines.into_iter().flatten().map(|at| at.saturating_duration_since(now.monotonic));
         deadlines.chain(self.timers.next(now)).min().unwrap_or_default()
@@ -221,7 +229,7 @@ impl Task {
         };
         self.timers.again(key, &mut slot.again_at, None);
         self.timers.wake(key, &mut slot.wake_at, None);
-        self.watching.release(key, &slot.watches);
+        self.watching.release(key, &slot.interests);
         slot.take_ends().into_iter().for_each(|end| self.endings.note(end, id, Ended::NotRetained(None)));
         self.observer.removed(id);
     }
@@ -250,10 +258,10 @@ impl Task {
 
     fn hear(&mut self, ready: std::io::Result<()>) {
         let now = self.system.now().monotonic;
-        let slots = &self.slots;
-        let Heard { everyone, concerned } = self
-            .watching
-            .hear(ready, &*self.observer, |key, name| slots.get(&key).is_some_and(|slot| slot.is_concerned_by(name)));
+        let Heard { everyone, concerned } = self.watching.hear(ready, &*self.observer);
+        if self.jobs.is_idle() {
+            self.watching.settle();
+        }
         concerned.into_iter().for_each(|key| self.hint(key, now));
         if everyone {
             self.hint_everyone(now);
@@ -266,8 +274,8 @@ impl Task {
             Report::Sweep(work, changed) => {
                 let now = self.system.now();
                 changed.into_iter().for_each(|key| self.hint(key, now.monotonic));
-                if self.sweep.take_if(|sweep| sweep.is_of(&work)).is_some() {
-                    self.observer.scanned(now.wall);
+                if let Some(sweep) = self.sweep.take_if(|sweep| sweep.is_of(&work)) {
+                    self.swept(&sweep);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -19,6 +20,7 @@ use crate::clock::Now;
 use crate::digest::Digest;
 use crate::identity::IdentityId;
 use crate::mount::{Reading, Stamp};
+use crate::mounts::MountChanges;
 use crate::spec::{BundleFile, Expectations, FileSet, IdentitySpec};
 use crate::watch::{Inotify, Placed};
 
@@ -40,6 +42,8 @@ struct Rigged {
     no_watch: AtomicBool,
     /// How many looks waited for a dead directory.
     waiting: AtomicUsize,
+    /// Where the list of mounts changes at a test's word; absent: it never does.
+    mounts: Mutex<Option<OwnedFd>>,
 }
 
 impl Rigged {
@@ -72,10 +76,15 @@ impl System for Rigged {
         if self.no_instance.load(Ordering::SeqCst) { Err(Errno::MFILE.into()) } else { Machine.inotify() }
     }
 
+    fn mounts(&self) -> io::Result<MountChanges> {
+        let mounts = self.mounts.lock().unwrap().take();
+        mounts.map_or_else(|| Err(Errno::NOENT.into()), MountChanges::of)
+    }
+
     fn place(&self, inotify: &Inotify, files: &FileSet) -> Placed {
         self.answer(files);
         if self.no_watch.load(Ordering::SeqCst) {
-            return Placed { watches: Vec::new(), problem: Some(WatchProblem::Exhausted) };
+            return Placed { interests: Vec::new(), problem: Some(WatchProblem::Exhausted) };
         }
         Machine.place(inotify, files)
     }
@@ -493,3 +502,6 @@ mod overlap_tests;
 
 #[path = "keys_tests.rs"]
 mod keys_tests;
+
+#[path = "mounting_tests.rs"]
+mod mounting_tests;

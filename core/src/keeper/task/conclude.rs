@@ -24,7 +24,7 @@ impl Task {
         };
         match placed {
             Some(placed) if spec.files == slot.spec.files => {
-                if self.watching.claim(key, &mut slot.watches, placed, &*self.observer) {
+                if self.watching.claim(key, &mut slot.interests, placed, &*self.observer) {
                     slot.hint(now.monotonic);
                 }
             }

@@ -48,6 +48,15 @@ const FILES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF);
 
+/// What is heard of the directory behind `..data` in a volume, and of those in it: what is not a kubelet's. Not that a kubelet
+/// empties the former one, which has nobody look: whoever is in a mount may fail its unmount.
+const WITHIN: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::ONLYDIR)
+    .union(WatchFlags::MASK_ADD);
+
 /// What a directory is watched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
@@ -148,11 +157,8 @@ impl Route<'_> {
     /// Names of an open directory of a volume.
     fn within(&mut self, directory: BorrowedFd<'_>, names: &[&OsStr]) {
         let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
-        match self.inotify.add(Path::new(&path), FILES) {
-            Ok(watch) => {
-                self.directory_itself(watch);
-                names.iter().for_each(|name| self.name(watch, name));
-            }
+        match self.inotify.add(Path::new(&path), WITHIN) {
+            Ok(watch) => names.iter().for_each(|name| self.name(watch, name)),
             Err(errno) => self.fail(Role::Files, errno),
         }
     }

@@ -164,6 +164,23 @@ fn nothing_but_the_names_on_the_way_is_of_concern() {
 }
 
 #[test]
+fn of_a_volumes_swap_nothing_but_the_rename_is_of_concern() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("volume");
+    let _ = KubeletVolume::at(&root, &Files::new().with("tls.key", "x"));
+    let files = confined(root.clone(), "");
+    let old = fs::canonicalize(root.join("..data")).unwrap();
+    fs::create_dir(root.join("..next")).unwrap();
+    fs::write(root.join("..next/tls.key"), "x").unwrap();
+    symlink("..next", root.join("..data_tmp")).unwrap();
+    assert!(hears(&files, || fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap()));
+    assert!(hears(&files, || fs::write(root.join("..data/tls.key"), "y").unwrap()));
+    assert!(!hears(&files, || fs::remove_dir_all(&old).unwrap()));
+    let next = root.join("..next");
+    assert!(!hears(&files, || fs::remove_dir_all(&next).unwrap()), "a kubelet removes it once nothing leads to it");
+}
+
+#[test]
 fn what_is_heard_before_it_is_known_whom_it_concerns_has_them_look_again_once() {
     let (inotify, mut table) = (Inotify::open().unwrap(), Table::new());
     let interest = |watch, name: &str| inotify.name(watch, OsStr::new(name));
@@ -175,7 +192,9 @@ fn what_is_heard_before_it_is_known_whom_it_concerns_has_them_look_again_once() 
     assert!(!table.claim(&inotify, 2, &[tls], &[tls]));
     assert!(!table.claim(&inotify, 3, &[], &[interest(8, "tls")]));
     assert_eq!(table.heard(tls).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(table.ended(7), [1, 2]);
+    let itself = Interest { watch: 7, subject: Subject::Directory };
+    assert!(!table.claim(&inotify, 2, &[tls], &[itself, tls]));
+    assert_eq!(table.ended(7), [2], "1 hears of it elsewhere");
     assert!(table.claim(&inotify, 1, &[tls], &[tls]), "its watch ended before it was claimed");
     table.settle();
     assert!(!table.claim(&inotify, 4, &[], &[tls, other]));

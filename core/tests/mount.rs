@@ -232,6 +232,42 @@ fn a_stamp_changes_with_every_swap_even_back_to_the_same_content() {
 }
 
 #[test]
+fn a_stamp_tells_of_what_was_changed_in_place_behind_data_and_when() {
+    let volume = KubeletVolume::new(&set("a"));
+    let files = FileSet::cert_manager(volume.path());
+    let first = mount::read(&files).stamp;
+    let before = SystemTime::now() - Duration::from_millis(20);
+    fs::write(volume.file("..data/tls.key"), "b").unwrap();
+    let written = mount::stamp(&files);
+    assert_ne!(first, written);
+    assert_eq!((written.last_change(None), written.last_change(Some(&written))), (None, None));
+    assert!(written.last_change(Some(&first)).unwrap() >= before);
+    fs::set_permissions(volume.file("..data/tls.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let narrowed = mount::read(&files).stamp;
+    assert_ne!(written, narrowed);
+    fs::remove_file(volume.file("..data/ca.crt")).unwrap();
+    assert_ne!(narrowed, mount::stamp(&files));
+    volume.swap(&set("c"));
+    let swapped = mount::stamp(&files);
+    assert_eq!(swapped.last_change(Some(&narrowed)), None, "a kubelet's files need not come to rest");
+}
+
+#[test]
+fn a_stamp_tells_an_empty_directory_from_another() {
+    let root = tempfile::tempdir().unwrap();
+    let (tls, other) = (root.path().join("tls"), root.path().join("other"));
+    fs::create_dir(&tls).unwrap();
+    fs::create_dir(&other).unwrap();
+    let files = FileSet::cert_manager(&tls);
+    let first = mount::read(&files).stamp;
+    assert_eq!(first, mount::stamp(&files));
+    fs::rename(&tls, root.path().join("gone")).unwrap();
+    assert_ne!(first, mount::stamp(&files));
+    fs::rename(&other, &tls).unwrap();
+    assert_ne!(first, mount::stamp(&files));
+}
+
+#[test]
 fn a_stamp_of_plain_files_tells_when_the_last_one_changed() {
     let before = SystemTime::now() - Duration::from_millis(20);
     let directory = PlainDirectory::new(&set("a"));

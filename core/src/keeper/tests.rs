@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::pace::Pace;
 use super::system::{Machine, System};
 use super::{IdentityState, Keeper, KeeperSettings, Observer, Reload, WatchProblem};
-use crate::check::Check;
+use crate::check::{Check, Severity};
 use crate::clock::Now;
 use crate::digest::Digest;
 use crate::identity::IdentityId;
@@ -42,6 +42,8 @@ struct Rigged {
     no_watch: AtomicBool,
     /// How many looks waited for a dead directory.
     waiting: AtomicUsize,
+    /// The key is mounted by itself, and was deleted where it is mounted from.
+    stale: AtomicBool,
     /// Where the list of mounts changes at a test's word; absent: it never does.
     mounts: Mutex<Option<OwnedFd>>,
 }
@@ -96,7 +98,9 @@ impl System for Rigged {
 
     fn read(&self, files: &FileSet) -> Reading {
         self.answer(files);
-        Machine.read(files)
+        let mut reading = Machine.read(files);
+        reading.key.iter_mut().for_each(|key| key.is_stale_mount = self.stale.load(Ordering::SeqCst));
+        reading
     }
 }
 
@@ -409,6 +413,22 @@ async fn plain_files_that_never_come_to_rest_are_a_finding() {
     writer.await.unwrap();
     recorder.until_serves("a", &second).await;
     recorder.until("the end of the finding", || !recorder.finds("a", Check::TornRead)).await;
+}
+
+#[tokio::test]
+async fn a_file_whose_mount_is_stale_is_a_warning_until_it_is_not() {
+    let first = leaf(&Authority::new("root"));
+    let directory = PlainDirectory::new(&first.files());
+    let system = Arc::new(Rigged { stale: AtomicBool::new(true), ..Rigged::default() });
+    let (keeper, recorder) = start(&system, HOUR, vec![spec("a", directory.path())]);
+    recorder.until_serves("a", &first).await;
+    let state = recorder.latest("a").unwrap();
+    let [finding] = &*state.findings else { panic!("{:?}", state.findings) };
+    assert_eq!((finding.check, finding.severity), (Check::StaleFileMount, Severity::Warn));
+    assert_eq!(finding.file.as_deref(), Some(&*directory.path().join("tls.key")));
+    system.stale.store(false, Ordering::SeqCst);
+    keeper.rescan();
+    recorder.until("the end of the finding", || !recorder.finds("a", Check::StaleFileMount)).await;
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ async fn a_directory_is_mounted_over_and_unmounted_again() {
     let room = Room::enter();
     let [first, second, third] = issued();
     let tls = room.directory("srv/tls");
-    PlainDirectory::at(&tls, &first.files());
+    _ = PlainDirectory::at(&tls, &first.files());
     let home = home(&room);
     home.configure(&format!("tick = \"1h\"\n\n{}", daemon::identity("a", &tls)));
     let running = home.start().await;
@@ -52,7 +52,7 @@ async fn a_directory_is_mounted_over_and_unmounted_again() {
     running.until("the files are gone", "a", |status| !status.findings.is_empty()).await;
     assert!(start.elapsed() < SEEN, "the mount was seen after {:?}", start.elapsed());
     let start = Instant::now();
-    PlainDirectory::at(&tls, &second.files());
+    _ = PlainDirectory::at(&tls, &second.files());
     running.until("what is written there is published", "a", |status| status.generation == 2).await;
     assert!(start.elapsed() < SEEN, "the files were seen after {:?}", start.elapsed());
 
@@ -60,7 +60,7 @@ async fn a_directory_is_mounted_over_and_unmounted_again() {
     unmount(&tls, UnmountFlags::empty()).unwrap();
     running.until("what was there before is back", "a", |status| status.generation == 3).await;
     assert!(start.elapsed() < SEEN, "the unmount was seen after {:?}", start.elapsed());
-    PlainDirectory::at(&tls, &third.files());
+    _ = PlainDirectory::at(&tls, &third.files());
     running.until("and is watched", "a", |status| status.generation == 4).await;
 }
 
@@ -79,7 +79,7 @@ async fn an_ancestor_of_a_missing_directory_is_mounted_over() {
     until_within(SEEN, "the mount is watched", is_watched).await;
     let start = Instant::now();
     fs::create_dir_all(ancestor.join("web")).unwrap();
-    KubeletVolume::at(&ancestor.join("web/tls"), &first.files());
+    _ = KubeletVolume::at(&ancestor.join("web/tls"), &first.files());
     running.until("it appears in the mount", "a", |status| status.generation == 1).await;
     assert!(start.elapsed() < SEEN, "the files were seen after {:?}", start.elapsed());
 }

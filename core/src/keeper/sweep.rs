@@ -109,14 +109,13 @@ impl Item {
 }
 
 impl Work {
-    /// Goes through the identities that no other thread has taken; gives those whose files do not look as they did.
-    pub(super) fn run(&self, system: &dyn System) -> Vec<SlotKey> {
-        let mut changed = Vec::new();
+    /// Goes through the identities that no other thread has taken, and tells at once of each whose files do not look as they did:
+    /// the next one's mount may not answer.
+    pub(super) fn run(&self, system: &dyn System, changed: impl Fn(SlotKey)) {
         while let Some(item) = self.items.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             if item.stamp.as_ref() != Some(&system.stamp(&item.spec.files)) {
-                changed.push(item.key);
+                changed(item.key);
             }
         }
-        changed
     }
 }

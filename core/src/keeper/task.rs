@@ -36,7 +36,10 @@ const REPORTS: usize = 256;
 /// What a thread has to report.
 enum Report {
     Job(Box<Done>),
-    Sweep(Arc<Work>, Vec<SlotKey>),
+    /// A sweep found files that do not look as they did.
+    Changed(SlotKey),
+    /// A thread of a sweep has nothing left to go through.
+    Swept(Arc<Work>),
 }
 
 /// The keeper's one task: it owns every slot.
@@ -271,9 +274,8 @@ impl Task {
     fn receive(&mut self, report: Report) {
         match report {
             Report::Job(done) => self.finish(*done),
-            Report::Sweep(work, changed) => {
-                let now = self.system.now();
-                changed.into_iter().for_each(|key| self.hint(key, now.monotonic));
+            Report::Changed(key) => self.hint(key, self.system.now().monotonic),
+            Report::Swept(work) => {
                 if let Some(sweep) = self.sweep.take_if(|sweep| sweep.is_of(&work)) {
                     self.swept(&sweep);
                 }

@@ -112,8 +112,10 @@ impl Task {
     fn spawn_sweep(&self, work: Arc<Work>) {
         let (system, reports) = (Arc::clone(&self.system), self.reports.0.clone());
         self.workers.run(move || {
-            let changed = work.run(&*system);
-            let _ = reports.blocking_send(Report::Sweep(work, changed));
+            // It fails when the keeper is gone, and nobody wants to know.
+            let report = |report| drop(reports.blocking_send(report));
+            work.run(&*system, |key| report(Report::Changed(key)));
+            report(Report::Swept(work));
         });
     }
 

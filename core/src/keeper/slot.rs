@@ -1,5 +1,6 @@
 //! What the keeper holds of one identity.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -36,6 +37,10 @@ pub(super) struct Slot {
     pub(super) wake_at: Option<SystemTime>,
     /// What is heard for it.
     pub(super) interests: Vec<Interest>,
+    /// A job looks at its files.
+    looking: bool,
+    /// What was heard meanwhile, and since when.
+    deferred: Option<(Instant, BTreeSet<Interest>)>,
     /// The job whose mount does not answer.
     pub(super) unresponsive: Option<JobNumber>,
     pub(super) shown: Shown,
@@ -98,6 +103,8 @@ impl Slot {
             again_at: None,
             wake_at: None,
             interests: Vec::new(),
+            looking: false,
+            deferred: None,
             unresponsive: None,
             shown: Shown::Nothing,
             queued: false,
@@ -113,6 +120,24 @@ impl Slot {
         self.wants.since.get_or_insert(now);
         // Files that keep changing are looked at when their pause is over, however many hints come.
         self.wants.look |= self.restless.is_none() || self.again_at.is_none();
+    }
+
+    /// Something was heard. If a job looks just now, it may know better whether that is still on the way to the files: after a
+    /// kubelet's swap its former directory is emptied.
+    pub(super) fn defer(&mut self, interest: Interest, now: Instant) -> bool {
+        if self.looking {
+            self.deferred.get_or_insert_with(|| (now, BTreeSet::new())).1.insert(interest);
+        }
+        self.looking
+    }
+
+    /// A job has looked, and this is on the way to the files; absent: it is not known. What was heard meanwhile, and is, is a hint.
+    pub(super) fn looked(&mut self, interests: Option<&[Interest]>) {
+        self.looking = false;
+        let Some((since, heard)) = self.deferred.take() else { return };
+        if interests.is_none_or(|interests| interests.iter().any(|interest| heard.contains(interest))) {
+            self.hint(since);
+        }
     }
 
     /// Its files are to be read, whatever they look like.
@@ -228,6 +253,7 @@ impl Slot {
             restless: self.restless.clone(),
             final_try: self.tries >= pace.again.len(),
         });
+        self.looking = look.is_some();
         let since = self.wants.since.unwrap_or(now);
         let time_passed = self.wants.time;
         let postponed = Wants { look: self.wants.look && look.is_none(), read: self.wants.read, ..Wants::default() };
@@ -247,6 +273,8 @@ impl Slot {
         // Whoever takes it back shows its state.
         let _ = self.give_back(lifecycle);
         self.apply_spec();
+        // Nobody waits for what it will find.
+        self.looked(None);
         // The job may have been to tell it so.
         self.wants.time = true;
         // If other files are wanted by now, nothing is known against their mount.

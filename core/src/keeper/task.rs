@@ -265,7 +265,11 @@ impl Task {
         if self.jobs.is_idle() {
             self.watching.settle();
         }
-        concerned.into_iter().for_each(|key| self.hint(key, now));
+        for (key, interest) in concerned {
+            if !self.slots.get_mut(&key).is_some_and(|slot| slot.defer(interest, now)) {
+                self.hint(key, now);
+            }
+        }
         if everyone {
             self.hint_everyone(now);
         }

@@ -525,3 +525,6 @@ mod keys_tests;
 
 #[path = "mounting_tests.rs"]
 mod mounting_tests;
+
+#[path = "slot_tests.rs"]
+mod slot_tests;

@@ -24,8 +24,8 @@ pub(super) struct Watching {
 pub(super) struct Heard {
     /// Everyone may be concerned.
     pub(super) everyone: bool,
-    /// These may be.
-    pub(super) concerned: Vec<SlotKey>,
+    /// These may be, by this.
+    pub(super) concerned: Vec<(SlotKey, Interest)>,
 }
 
 impl Watching {
@@ -62,14 +62,18 @@ impl Watching {
         let mut heard = Heard::default();
         let Self { events: Some(events), table, .. } = self else { return heard };
         let inotify = events.inotify().clone();
+        let directory = |watch| Interest { watch, subject: Subject::Directory };
         let drained = ready.and_then(|()| {
-            events.drain(|event| match event {
-                Event::Overflow => heard.everyone = true,
-                Event::Ended(watch) => heard.concerned.extend(table.ended(watch)),
-                Event::Directory(watch) => {
-                    heard.concerned.extend(table.heard(Interest { watch, subject: Subject::Directory }));
-                }
-                Event::Name(watch, name) => heard.concerned.extend(table.heard(inotify.name(watch, name))),
+            events.drain(|event| {
+                let interest = match event {
+                    Event::Overflow => return heard.everyone = true,
+                    Event::Ended(watch) => {
+                        return heard.concerned.extend(table.ended(watch).map(|key| (key, directory(watch))));
+                    }
+                    Event::Directory(watch) => directory(watch),
+                    Event::Name(watch, name) => inotify.name(watch, name),
+                };
+                heard.concerned.extend(table.heard(interest).map(|key| (key, interest)));
             })
         });
         if heard.everyone {

@@ -6,10 +6,12 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::CWD;
 use rustix::fs::inotify::WatchFlags;
 use rustix::io::Errno;
 
@@ -19,6 +21,9 @@ use crate::spec::FileSet;
 
 /// How many links the way to one file may lead through: as many as the kernel follows.
 const LINKS: usize = 40;
+
+/// The longest target that a link can have, in bytes (PATH_MAX).
+const TARGET: usize = 4096;
 
 /// How many directories are watched for one identity. A change beyond is found at the tick.
 const DIRECTORIES: usize = 256;
@@ -115,11 +120,12 @@ impl Route<'_> {
                     let role = if ahead.is_empty() { last } else { Role::Way };
                     self.listen(&at, &name, role);
                     at.push(&name);
-                    match rustix::fs::readlink(&at, Vec::new()) {
-                        Ok(target) if links < LINKS => {
+                    let mut buffer = [MaybeUninit::uninit(); TARGET];
+                    match rustix::fs::readlinkat_raw(CWD, &at, &mut buffer) {
+                        Ok((target, _)) if links < LINKS => {
                             links += 1;
                             at.pop();
-                            push(&mut ahead, &PathBuf::from(OsString::from_vec(target.into_bytes())));
+                            push(&mut ahead, Path::new(OsStr::from_bytes(target)));
                         }
                         // It is no link.
                         Err(Errno::INVAL) => {}

@@ -35,12 +35,12 @@ impl<K: Copy + Ord + Default> Table<K> {
 
     /// Takes a watch that ended out, and tells whom the directory itself concerned. All others hear of its end elsewhere: in its
     /// parent, or by the swap of what led to it.
-    pub(crate) fn ended(&mut self, watch: Watch) -> Vec<K> {
+    pub(crate) fn ended(&mut self, watch: Watch) -> impl Iterator<Item = K> {
         self.keep(Interest { watch, subject: Subject::Directory });
         let ended: Vec<_> = self.of(watch).collect();
         ended.iter().for_each(|entry| _ = self.concerned.remove(entry));
-        let itself = ended.iter().take_while(|(interest, _)| interest.subject == Subject::Directory);
-        itself.map(|(_, who)| *who).collect()
+        let itself = ended.into_iter().take_while(|(interest, _)| interest.subject == Subject::Directory);
+        itself.map(|(_, who)| who)
     }
 
     /// `who` has `new` interests in place of `old` ones; watches that nobody needs any more are removed. Tells whether something

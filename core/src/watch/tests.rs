@@ -194,7 +194,7 @@ fn what_is_heard_before_it_is_known_whom_it_concerns_has_them_look_again_once() 
     assert_eq!(table.heard(tls).collect::<Vec<_>>(), [1, 2]);
     let itself = Interest { watch: 7, subject: Subject::Directory };
     assert!(!table.claim(&inotify, 2, &[tls], &[itself, tls]));
-    assert_eq!(table.ended(7), [2], "1 hears of it elsewhere");
+    assert_eq!(table.ended(7).collect::<Vec<_>>(), [2], "1 hears of it elsewhere");
     assert!(table.claim(&inotify, 1, &[tls], &[tls]), "its watch ended before it was claimed");
     table.settle();
     assert!(!table.claim(&inotify, 4, &[], &[tls, other]));

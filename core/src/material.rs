@@ -342,6 +342,7 @@ fn contents(file: FileRead, findings: &mut Vec<Finding>) -> Option<Contents> {
 fn unreadable(path: &Path, error: &ReadError) -> Finding {
     let (check, advice) = match error {
         ReadError::Missing => (Check::FileMissing, "it is read as soon as it appears"),
+        ReadError::StaleMount => (Check::StaleFileMount, "mount the directory that it is in (not a subPath of it)"),
         ReadError::NotRegular => (Check::NotRegular, "put a file in its place"),
         ReadError::OutsideVolume => {
             (Check::OutsideVolume, "put the file itself into the volume: no link or mount is followed out of it")

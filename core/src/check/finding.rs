@@ -104,7 +104,7 @@ checks! {
     NotRegular = "not-a-regular-file",
     /// A file of a volume is a symbolic link, or its path leads out of the volume.
     OutsideVolume = "outside-volume",
-    /// A single file is mounted, and was deleted where it is mounted from.
+    /// A file, or its directory, is mounted by itself, and was deleted where it is mounted from.
     StaleFileMount = "stale-file-mount",
     /// A file, chain or bundle is over its limit.
     TooLarge = "too-large",

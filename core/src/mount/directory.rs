@@ -159,10 +159,12 @@ fn kubelet(entrance: &impl Entrance, data: &OwnedFd, stamp: FileStamp, files: &[
 
 fn plain(entrance: &impl Entrance, directory: &OwnedFd, files: &[&Path]) -> Attempt {
     let read: Vec<_> = files.iter().map(|file| read_in(entrance, directory, file)).collect();
+    let is_stale = rustix::fs::fstat(directory).is_ok_and(|stat| file::is_stale_mount(directory.as_fd(), &stat));
     let (directory, looks) = plain_looks(entrance, files);
     let unchanged = |read: Result<Content, ReadError>, now: &Result<FileStamp, Errno>| match (read, now) {
         (Ok(content), Ok(now)) if content.stamp == *now => Ok(content),
         (Ok(_), _) | (Err(ReadError::Missing), Ok(_)) => Err(ReadError::Torn),
+        (Err(ReadError::Missing), Err(_)) if is_stale => Err(ReadError::StaleMount),
         (Err(error), _) => Err(error),
     };
     let outcomes = read.into_iter().zip(&looks).map(|(read, now)| unchanged(read, now)).collect();

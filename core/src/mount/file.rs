@@ -25,6 +25,9 @@ pub enum ReadError {
     /// There is none of this name.
     #[error("there is no such file")]
     Missing,
+    /// Its directory is mounted by itself, and was deleted where it is mounted from: no file will ever appear in it.
+    #[error("its directory is mounted, and was deleted where it is mounted from")]
+    StaleMount,
     /// A directory, FIFO, socket or device.
     #[error("not a regular file")]
     NotRegular,
@@ -83,16 +86,16 @@ pub(super) fn read(file: &File) -> Result<Content, ReadError> {
     if stamp != FileStamp::of(&before) {
         return Err(ReadError::Torn);
     }
-    let is_stale_mount = after.st_nlink == 0 && is_mounted(file.as_fd());
+    let is_stale_mount = is_stale_mount(file.as_fd(), &after);
     Ok(Content { bytes, access, stamp, is_stale_mount })
 }
 
-/// Whether an open file is one that something was mounted on, and not only a name in a directory. That it has no link says
-/// nothing otherwise: it may have been replaced after it was opened, and some FUSE file systems count no links. Kernels before Linux
-/// 5.8 do not tell.
-fn is_mounted(file: BorrowedFd<'_>) -> bool {
-    let told = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
-    told.is_ok_and(|told| told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+/// Whether an open file or directory is mounted by itself, and not only a name in a directory, and has no name any more where it is
+/// mounted from. That it has no link says nothing otherwise: it may have been replaced after it was opened, and some FUSE file
+/// systems count no links. Kernels before Linux 5.8 do not tell.
+pub(super) fn is_stale_mount(file: BorrowedFd<'_>, stat: &Stat) -> bool {
+    let told = || rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
+    stat.st_nlink == 0 && told().is_ok_and(|told| told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// The size in bytes of what may be read.

@@ -53,9 +53,10 @@ const FILES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF);
 
-/// What is heard of the directory behind `..data` in a volume, and of those in it: what is not a kubelet's. Not that a kubelet
-/// empties the former one, which has nobody look: whoever is in a mount may fail its unmount.
-const WITHIN: WatchFlags = WatchFlags::CREATE
+/// What is heard of the directory behind `..data`, and in a volume of those in it: what is not a kubelet's doing. Not that a kubelet
+/// empties the former one, which would wake this process at every rotation for nothing; that somebody else removes a file there is
+/// found at the tick.
+const BEHIND_DATA: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::ATTRIB)
@@ -69,6 +70,18 @@ enum Role {
     Way,
     /// A file is looked up in it.
     Files,
+    /// The same, and a kubelet replaces it as a whole.
+    BehindData,
+}
+
+impl Role {
+    fn heard(self) -> WatchFlags {
+        match self {
+            Self::Way => WAY,
+            Self::Files => FILES,
+            Self::BehindData => BEHIND_DATA,
+        }
+    }
 }
 
 /// Has the way to these files heard.
@@ -98,7 +111,7 @@ impl Route<'_> {
     fn directory(&mut self, directory: &Path, files: &[&Path]) {
         let Some(directory) = self.follow(PathBuf::from("."), directory, Role::Way) else { return };
         let data = self.follow(directory.clone(), Path::new(DATA), Role::Files);
-        let data = data.filter(|data| !matches!(self.watch(data, Role::Files), Err(Errno::NOTDIR | Errno::NOENT)));
+        let data = data.filter(|data| !matches!(self.watch(data, Role::BehindData), Err(Errno::NOTDIR | Errno::NOENT)));
         let directory = data.unwrap_or(directory);
         for name in files.iter().filter_map(|file| file.file_name()) {
             self.follow(directory.clone(), Path::new(name), Role::Files);
@@ -163,7 +176,7 @@ impl Route<'_> {
     /// Names of an open directory of a volume.
     fn within(&mut self, directory: BorrowedFd<'_>, names: &[&OsStr]) {
         let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
-        match self.inotify.add(Path::new(&path), WITHIN) {
+        match self.inotify.add(Path::new(&path), BEHIND_DATA) {
             Ok(watch) => names.iter().for_each(|name| self.name(watch, name)),
             Err(errno) => self.fail(Role::Files, errno),
         }
@@ -185,7 +198,7 @@ impl Route<'_> {
             self.placed.problem.get_or_insert(WatchProblem::Other);
             return Err(Errno::NOSPC);
         }
-        let result = self.inotify.add(directory, if role == Role::Way { WAY } else { FILES });
+        let result = self.inotify.add(directory, role.heard());
         match result {
             Ok(watch) if role == Role::Files => self.directory_itself(watch),
             Ok(_) => {}

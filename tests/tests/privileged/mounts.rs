@@ -119,3 +119,26 @@ async fn files_that_are_mounted_one_by_one_are_told_to_be_stale_once_they_are_re
     let mended = running.until("they are mounted anew", "a", |status| status.generation == 2).await;
     assert!(mended.findings.is_empty(), "{:?}", mended.findings);
 }
+
+#[tokio::test]
+async fn a_directory_that_is_mounted_from_behind_data_is_told_to_be_stale_once_it_is_replaced() {
+    let room = Room::enter();
+    let [first, second] = issued();
+    let volume = KubeletVolume::at(&room.directory("volume"), &first.files());
+    let tls = room.directory("tls");
+    mount_bind(volume.file("..data"), &tls).unwrap();
+    let home = home(&room);
+    home.configure(&format!("tick = \"1h\"\n\n{}", daemon::identity("a", &tls)));
+    let running = home.start().await;
+    running.until("it is published", "a", |status| status.generation == 1).await;
+    volume.swap(&second.files());
+    let stale = running.until("it is stale", "a", |status| !status.findings.is_empty()).await;
+    let told: Vec<_> =
+        stale.findings.iter().map(|finding| (finding.check.as_str(), finding.sentence.as_str())).collect();
+    let sentence = format!(
+        "{}: its directory is mounted, and was deleted where it is mounted from; mount the directory that it is in (not a subPath of \
+         it)",
+        tls.join("tls.key").display()
+    );
+    assert!(told.contains(&("stale-file-mount", &sentence)), "{told:?}");
+}

@@ -9,7 +9,8 @@
 //!
 //! ```text
 //! inotify ─┐                                    ┌ stamp unchanged: nothing to do
-//! tick ────┼→ slot wants a look → Job ──────────┼ plain files that changed just now: look again when they are at rest
+//! mounts ──┤
+//! tick ────┼→ slot wants a look → Job ──────────┼ files that changed in place just now: look again when they are at rest
 //! retry ───┘                                    └ read → parse → lifecycle.handle → Done → Observer, in order
 //! wake_at, clock was set → Job without a look ──────────────────────┘
 //! ```
@@ -18,6 +19,7 @@ mod demand;
 mod ending;
 mod job;
 mod jobs;
+mod mounting;
 mod pace;
 mod slot;
 mod sweep;

@@ -24,6 +24,7 @@ pub mod lifecycle;
 pub mod loading;
 pub mod material;
 pub mod mount;
+pub mod mounts;
 mod overlap;
 pub mod path;
 mod pem;

@@ -107,7 +107,8 @@ impl Material {
             None => reading.bundle.as_ref(),
         };
         let key_access = guarded.and_then(|file| file.access.clone());
-        let (mut on_disk, mut crls_on_disk, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut on_disk, mut crls_on_disk) = (Vec::new(), Vec::new());
+        let mut notes: Vec<_> = reading.stale_mounts().map(finding::stale_mount).collect();
         let credential = match (&spec.files.credential, reading.chain) {
             (Some(_), Some(chain)) => credential::parse(chain, reading.key, &mut on_disk, &mut notes),
             _ => Part::NotWanted,

@@ -3,7 +3,8 @@
 //! A mounted Secret changes by one rename: the kubelet writes a new directory and swaps the symlink `..data` to it. So `..data`
 //! is resolved once, and every file is opened relative to that one directory; whoever opens by path may get the chain of one
 //! generation and the key of the next. A plain directory has no such moment: there a set counts as read if nothing about its
-//! files changed meanwhile, and the [keeper](crate::keeper) reads it only once it has been left alone for a while.
+//! files changed meanwhile, and the [keeper](crate::keeper) reads it only once it has been left alone for a while. So it does with
+//! what somebody other than a kubelet changes in place in the directory that `..data` leads to.
 //!
 //! Beneath [`FileSet::volumes`] is what somebody else may have written. There a read never leaves the volume, whose files are one
 //! set, also in subdirectories: a kubelet swaps them through the one `..data` at its root.
@@ -36,7 +37,8 @@ pub use file::{FILE_LIMIT, ReadError};
 pub use place::DATA;
 pub use stamp::Stamp;
 
-pub(crate) use place::{Place, places};
+pub(crate) use place::{Place, by_place, is_on_the_node};
+pub(crate) use volume::lookups;
 
 use crate::spec::FileSet;
 use file::Content;
@@ -66,6 +68,8 @@ pub struct FileRead {
     pub outcome: Result<Zeroizing<Vec<u8>>, ReadError>,
     /// Who could read it then; absent without a content.
     pub access: Option<Arc<KeyAccess>>,
+    /// It is mounted by itself, and was deleted where it is mounted from: whatever took its place there is not seen here.
+    pub is_stale_mount: bool,
 }
 
 /// Reads the files. Blocks for as long as the file system takes to answer, and never on a FIFO.
@@ -92,9 +96,7 @@ pub fn read(files: &FileSet) -> Reading {
 /// Looks at the files without reading them: equal stamps mean that nothing changed. Blocks as [`read`] does.
 #[must_use]
 pub fn stamp(files: &FileSet) -> Stamp {
-    let paths: Vec<&Path> = files.paths().collect();
-    let groups = place::groups(files, &paths);
-    Stamp::new(groups.iter().map(|group| directory::stamp(group.place, &group.paths(&paths))).collect())
+    Stamp::new(by_place(files).into_iter().map(|(place, files)| directory::stamp(place, &files)).collect())
 }
 
 impl Reading {
@@ -115,18 +117,26 @@ impl Reading {
     /// Whether a file could not be read for a reason that may pass without its stamp changing: it is to be tried again.
     #[must_use]
     pub fn is_partial(&self) -> bool {
+        self.files().any(|file| matches!(file.outcome, Err(ReadError::Torn | ReadError::Io(_))))
+    }
+
+    /// The files of which a mount shows what is no more.
+    pub(crate) fn stale_mounts(&self) -> impl Iterator<Item = &Path> {
+        self.files().filter(|file| file.is_stale_mount).map(|file| file.path.as_path())
+    }
+
+    fn files(&self) -> impl Iterator<Item = &FileRead> {
         let single = [&self.chain, &self.key, &self.bundle].into_iter().flatten();
-        single
-            .chain(&self.crls)
-            .chain(&self.federated)
-            .any(|file| matches!(file.outcome, Err(ReadError::Torn | ReadError::Io(_))))
+        single.chain(&self.crls).chain(&self.federated)
     }
 }
 
 impl FileRead {
     fn of(path: &Path, outcome: Result<Content, ReadError>) -> Self {
-        let access = outcome.as_ref().ok().map(|content| Arc::clone(&content.access));
-        Self { path: path.to_owned(), outcome: outcome.map(|content| content.bytes), access }
+        let content = outcome.as_ref().ok();
+        let access = content.map(|content| Arc::clone(&content.access));
+        let is_stale_mount = content.is_some_and(|content| content.is_stale_mount);
+        Self { path: path.to_owned(), outcome: outcome.map(|content| content.bytes), access, is_stale_mount }
     }
 }
 
@@ -136,6 +146,7 @@ impl fmt::Debug for FileRead {
             .field("path", &self.path)
             .field("outcome", &self.outcome.as_ref().map(|content| content.len()))
             .field("access", &self.access)
+            .field("is_stale_mount", &self.is_stale_mount)
             .finish()
     }
 }

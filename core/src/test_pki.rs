@@ -248,7 +248,7 @@ impl Files {
         let file = |path: &Path, content: &Option<Vec<u8>>| {
             let outcome = content.clone().map(Zeroizing::new).ok_or(ReadError::Missing);
             let access = outcome.as_ref().ok().and_then(|_| self.access.clone()).map(Arc::new);
-            Some(FileRead { path: path.to_owned(), outcome, access })
+            Some(FileRead { path: path.to_owned(), outcome, access, is_stale_mount: false })
         };
         let stamp = crate::mount::stamp(&FileSet::default());
         let mut reading =

@@ -1,15 +1,19 @@
 //! Hints that files may have changed.
 //!
-//! One inotify instance watches the *directories* of all identities, not recursively: a watch on a file, or on `..data`, dies
-//! at the first swap. An event is a hint and never data: it only says which identity to look at. The kernel's queue is the one
+//! One inotify instance watches *directories*, not recursively: a watch on a file, or on `..data`, dies at the first swap. Of an
+//! identity's files every directory is watched in which a name on the way to them is looked up ([`route`]): those of links and of
+//! what they lead to, and the ancestors of each. An event is a hint and never data: it only says which identity to look at. It
+//! concerns those whose way goes through that name, so what else happens in `/tmp` concerns nobody. The kernel's queue is the one
 //! buffer, bounded and merging equal events; when it overflows, everything is looked at.
 //!
 //! Adding a watch looks a path up and so blocks on a dead mount. It is therefore done by the job that reads the same files
 //! ([`Inotify::place`]), before it reads them, so that a change in between is not missed.
 
+mod route;
 mod table;
 
 use std::ffi::OsStr;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -19,28 +23,12 @@ use std::sync::Arc;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
-use tokio::io::Interest;
+use tokio::io::Interest as Readiness;
 use tokio::io::unix::AsyncFd;
 
 pub(crate) use table::Table;
 
-use crate::mount::{Place, places};
 use crate::spec::FileSet;
-
-/// What of a directory is heard: names that come, go, are written or get other permissions, and its own end. Not that files
-/// are opened or read: every look would cause the next.
-const HEARD: WatchFlags = WatchFlags::CREATE
-    .union(WatchFlags::MOVED_TO)
-    .union(WatchFlags::MOVED_FROM)
-    .union(WatchFlags::CLOSE_WRITE)
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::ATTRIB)
-    .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::MOVE_SELF)
-    .union(WatchFlags::ONLYDIR);
-
-/// How often a directory that appears while its ancestors are looked for is looked for again.
-const ROUNDS: usize = 5;
 
 /// The size of the buffer that events are read into, in bytes: some 400 events.
 const BUFFER: usize = 16 * 1024;
@@ -51,16 +39,39 @@ const BATCH: usize = 16;
 /// The kernel's number of a watch.
 pub(crate) type Watch = i32;
 
+/// What may happen to a watched directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Subject {
+    /// Something to the directory itself.
+    Directory,
+    /// Something to a name in it, of which this is the hash: two names that share one cost a look that finds nothing.
+    Name(u32),
+}
+
+/// What is to be heard of one watched directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Interest {
+    pub(crate) watch: Watch,
+    pub(crate) subject: Subject,
+}
+
 /// An inotify instance. A cheap clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Inotify(Arc<OwnedFd>);
+pub(crate) struct Inotify(Arc<Instance>);
+
+#[derive(Debug)]
+struct Instance {
+    descriptor: OwnedFd,
+    /// Of names. Nobody else can tell which two share a hash.
+    names: RandomState,
+}
 
 /// The watches that were placed for one identity.
 #[derive(Debug, Default)]
 pub(crate) struct Placed {
-    /// They are on its directories, or on what is nearest to them.
-    pub(crate) watches: Vec<Watch>,
-    /// Why some directory is not watched.
+    /// What is heard for it, each once.
+    pub(crate) interests: Vec<Interest>,
+    /// Why something is not heard.
     pub(crate) problem: Option<WatchProblem>,
 }
 
@@ -96,97 +107,52 @@ impl Inotify {
     ///
     /// The user has as many instances (`fs.inotify.max_user_instances`), or the process as many descriptors, as it may.
     pub(crate) fn open() -> io::Result<Self> {
-        Ok(Self(Arc::new(inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?)))
+        let descriptor = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        Ok(Self(Arc::new(Instance { descriptor, names: RandomState::new() })))
     }
 
-    /// Watches the directories of these files. One that is not there is waited for in its nearest ancestor. Blocks as long as
-    /// the file system takes to answer. Placing again what is in place changes nothing.
+    /// Has everything heard that may change what a read of these files gives. Blocks as long as the file system takes to answer.
+    /// Placing again what is in place changes nothing.
     ///
-    /// Of a volume the root is watched and nothing that a link in it, or the root itself, leads to. What a kubelet swaps is heard
-    /// there; what is written in place further down is left to the tick.
+    /// Of a volume the root is watched, and the directories in it that no link out of it leads to.
     pub(crate) fn place(&self, files: &FileSet) -> Placed {
-        let mut placed = Placed::default();
-        for place in places(files) {
-            self.place_directory(place, &mut placed);
-        }
-        placed
+        route::place(self, files)
+    }
+
+    /// Something that happens to this name in a watched directory.
+    pub(crate) fn name(&self, watch: Watch, name: &OsStr) -> Interest {
+        let hash = self.0.names.hash_one(name.as_bytes());
+        #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
+        let subject = Subject::Name(hash as u32);
+        Interest { watch, subject }
+    }
+
+    /// Watches a directory.
+    fn add(&self, directory: &Path, what: WatchFlags) -> Result<Watch, Errno> {
+        inotify::add_watch(self, directory, what)
     }
 
     /// Ends a watch.
     pub(crate) fn remove(&self, watch: Watch) {
         // It may have ended by itself.
-        let _ = inotify::remove_watch(&*self.0, watch);
+        let _ = inotify::remove_watch(self, watch);
     }
 
     /// Whether both are the same instance.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
-
-    fn place_directory(&self, place: Place<'_>, placed: &mut Placed) {
-        for _ in 0..ROUNDS {
-            let mut below = None;
-            for ancestor in place.path().ancestors() {
-                let is_root = below.is_none() && matches!(place, Place::Volume(_));
-                let heard = if is_root { HEARD | WatchFlags::DONT_FOLLOW } else { HEARD };
-                match inotify::add_watch(&*self.0, ancestor, heard) {
-                    Ok(watch) => {
-                        placed.push(watch);
-                        break;
-                    }
-                    Err(Errno::NOENT | Errno::NOTDIR) => below = Some(ancestor),
-                    Err(errno) => return placed.fail(errno),
-                }
-            }
-            match below {
-                None => {
-                    if let Place::Directory(directory) = place {
-                        self.place_beside_symlink(directory, placed);
-                    }
-                    return;
-                }
-                // What is missing may have come before its ancestor was watched.
-                Some(missing) if rustix::fs::lstat(missing).is_err() => return,
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// A watch follows symlinks, and hears nothing when one is replaced; its directory does.
-    fn place_beside_symlink(&self, directory: &Path, placed: &mut Placed) {
-        if let (Ok(_), Some(parent)) = (rustix::fs::readlink(directory, Vec::new()), directory.parent()) {
-            match inotify::add_watch(&*self.0, parent, HEARD) {
-                Ok(watch) => placed.push(watch),
-                Err(errno) => placed.fail(errno),
-            }
-        }
-    }
-}
-
-impl Placed {
-    fn push(&mut self, watch: Watch) {
-        if !self.watches.contains(&watch) {
-            self.watches.push(watch);
-        }
-    }
-
-    fn fail(&mut self, errno: Errno) {
-        self.problem = Some(match errno {
-            Errno::NOSPC | Errno::NOMEM => WatchProblem::Exhausted,
-            _ => WatchProblem::Other,
-        });
-    }
 }
 
 impl AsFd for Inotify {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0.descriptor.as_fd()
     }
 }
 
 impl AsRawFd for Inotify {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.0.descriptor.as_raw_fd()
     }
 }
 
@@ -208,7 +174,7 @@ impl Events {
             deprecated,
             reason = "its successor is unsafe, and asks for what holds here: the descriptor is owned, and stays the same"
         )]
-        let inotify = AsyncFd::with_interest(inotify, Interest::READABLE)?;
+        let inotify = AsyncFd::with_interest(inotify, Readiness::READABLE)?;
         Ok(Self { inotify, buffer: vec![MaybeUninit::uninit(); BUFFER].into() })
     }
 
@@ -234,7 +200,7 @@ impl Events {
     pub(crate) fn drain(&mut self, mut hear: impl FnMut(Event<'_>)) -> io::Result<()> {
         for _ in 0..BATCH {
             let buffer = &mut self.buffer;
-            match self.inotify.try_io(Interest::READABLE, |inotify| read(inotify, buffer, &mut hear)) {
+            match self.inotify.try_io(Readiness::READABLE, |inotify| read(inotify, buffer, &mut hear)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => result?,

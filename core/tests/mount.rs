@@ -94,7 +94,7 @@ fn files_are_read_through_data_and_not_through_the_symlinks_that_users_see() {
         fs::remove_file(volume.file(name)).unwrap();
     }
     let reading = mount::read(&FileSet::cert_manager(volume.path()));
-    assert_eq!(reading.stamp.last_change(), None);
+    assert_eq!(reading.stamp.last_change(None), None);
     assert_eq!(content(&reading.chain), b"new");
 }
 
@@ -105,7 +105,7 @@ fn a_path_through_data_follows_the_swaps_like_any_other() {
     let before = mount::read(&files);
     volume.swap(&set("two"));
     let after = mount::read(&files);
-    assert_eq!((before.stamp.last_change(), after.stamp.last_change()), (None, None));
+    assert_eq!((before.stamp.last_change(None), after.stamp.last_change(None)), (None, None));
     assert_eq!((content(&before.chain), content(&after.chain)), (b"one".as_slice(), b"two".as_slice()));
 }
 
@@ -119,7 +119,7 @@ fn a_bundle_in_a_volume_of_its_own_is_read_there() {
     let reading = mount::read(&files);
     assert_eq!(content(&reading.key), b"secret");
     assert_eq!(content(&reading.bundle), b"config map");
-    assert_eq!(reading.stamp.last_change(), None);
+    assert_eq!(reading.stamp.last_change(None), None);
     config_map.swap(&set("another"));
     assert_ne!(mount::stamp(&files), reading.stamp);
     assert_eq!(content(&mount::read(&files).bundle), b"another");
@@ -145,7 +145,7 @@ fn certbots_symlinks_are_followed() {
         symlink(Path::new("../archive").join(name), live.join(name)).unwrap();
     }
     let reading = mount::read(&FileSet::cert_manager(&live));
-    assert!(reading.stamp.last_change().is_some());
+    assert!(reading.stamp.last_change(None).is_some());
     assert_eq!(content(&reading.key), b"one");
     archive.write(&set("three"));
     assert_eq!(content(&mount::read(&FileSet::cert_manager(&live)).key), b"three");
@@ -223,12 +223,48 @@ fn a_stamp_changes_with_every_swap_even_back_to_the_same_content() {
     let first = mount::stamp(&files);
     assert_eq!(first, mount::stamp(&files));
     assert_eq!(first, mount::read(&files).stamp);
-    assert_eq!(first.last_change(), None, "a kubelet's files need not come to rest");
+    assert_eq!(first.last_change(None), None, "a kubelet's files need not come to rest");
     volume.swap(&set("b"));
     let second = mount::stamp(&files);
     volume.swap(&set("a"));
     let third = mount::stamp(&files);
     assert!(first != second && second != third && first != third);
+}
+
+#[test]
+fn a_stamp_tells_of_what_was_changed_in_place_behind_data_and_when() {
+    let volume = KubeletVolume::new(&set("a"));
+    let files = FileSet::cert_manager(volume.path());
+    let first = mount::read(&files).stamp;
+    let before = SystemTime::now() - Duration::from_millis(20);
+    fs::write(volume.file("..data/tls.key"), "b").unwrap();
+    let written = mount::stamp(&files);
+    assert_ne!(first, written);
+    assert_eq!((written.last_change(None), written.last_change(Some(&written))), (None, None));
+    assert!(written.last_change(Some(&first)).unwrap() >= before);
+    fs::set_permissions(volume.file("..data/tls.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let narrowed = mount::read(&files).stamp;
+    assert_ne!(written, narrowed);
+    fs::remove_file(volume.file("..data/ca.crt")).unwrap();
+    assert_ne!(narrowed, mount::stamp(&files));
+    volume.swap(&set("c"));
+    let swapped = mount::stamp(&files);
+    assert_eq!(swapped.last_change(Some(&narrowed)), None, "a kubelet's files need not come to rest");
+}
+
+#[test]
+fn a_stamp_tells_an_empty_directory_from_another() {
+    let root = tempfile::tempdir().unwrap();
+    let (tls, other) = (root.path().join("tls"), root.path().join("other"));
+    fs::create_dir(&tls).unwrap();
+    fs::create_dir(&other).unwrap();
+    let files = FileSet::cert_manager(&tls);
+    let first = mount::read(&files).stamp;
+    assert_eq!(first, mount::stamp(&files));
+    fs::rename(&tls, root.path().join("gone")).unwrap();
+    assert_ne!(first, mount::stamp(&files));
+    fs::rename(&other, &tls).unwrap();
+    assert_ne!(first, mount::stamp(&files));
 }
 
 #[test]
@@ -238,7 +274,7 @@ fn a_stamp_of_plain_files_tells_when_the_last_one_changed() {
     let files = FileSet::cert_manager(directory.path());
     let stamp = mount::stamp(&files);
     assert_eq!(stamp, mount::read(&files).stamp);
-    let changed = stamp.last_change().unwrap();
+    let changed = stamp.last_change(None).unwrap();
     assert!(before <= changed && changed <= SystemTime::now());
     directory.replace(&Files::new().with("ca.crt", "a"));
     assert_ne!(stamp, mount::stamp(&files));

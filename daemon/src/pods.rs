@@ -24,7 +24,6 @@ use std::path::{Path, PathBuf};
 use evercert_core::spec::IdentitySpec;
 
 pub(crate) use discovery::Discovery;
-pub(crate) use mounts::MOUNTINFO;
 pub(crate) use names::{PodName, PodNames};
 pub(crate) use uid::is_uid;
 

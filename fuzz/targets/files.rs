@@ -45,6 +45,7 @@ fuzz_target!(|input: &[u8]| {
             path: PathBuf::from(name),
             outcome: Ok(Zeroizing::new(part.to_vec())),
             access: None,
+            is_stale_mount: false,
         })
     };
     let reading = Reading {

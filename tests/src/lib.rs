@@ -1,6 +1,7 @@
 //! What the scenarios and the benchmarks share: a real daemon as a child process, and waiting for a state with a deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a scenario that cannot go on has failed")]
 
+pub mod connections;
 pub mod daemon;
 pub mod load;
 pub mod service;

@@ -106,6 +106,8 @@ checks! {
     NotADirectory = "not-a-directory",
     /// A file of a volume is a symbolic link, or its path leads out of the volume.
     OutsideVolume = "outside-volume",
+    /// A file, or its directory, is mounted by itself, and was deleted where it is mounted from.
+    StaleFileMount = "stale-file-mount",
     /// A file, chain or bundle is over its limit.
     TooLarge = "too-large",
     /// The files kept changing while they were read.

@@ -53,7 +53,7 @@ pub(super) struct Look {
     pub(super) final_try: bool,
 }
 
-/// Plain files that are not at rest.
+/// Files that are not at rest.
 #[derive(Debug, Clone)]
 pub(super) struct Restless {
     /// What they look like.
@@ -196,8 +196,9 @@ impl Look {
 
     /// None if files with this stamp are at rest; else since when they are not, and how long they should be left alone.
     fn unrest(&self, stamp: &Stamp, now: Now, pace: &Pace) -> Option<(Restless, Duration)> {
-        let age = now.wall.duration_since(stamp.last_change()?).unwrap_or_default();
         let before = self.restless.as_ref();
+        let was = self.known.as_ref().or(before.map(|before| &before.stamp));
+        let age = now.wall.duration_since(stamp.last_change(was)?).unwrap_or_default();
         let unchanged_since =
             before.filter(|before| before.stamp == *stamp).map_or(now.monotonic, |before| before.unchanged_since);
         let rested = age.max(now.monotonic.saturating_duration_since(unchanged_since));

@@ -18,6 +18,8 @@ pub(crate) struct Pace {
     pub(super) again: [Duration; 3],
     /// How often a sweep must have got on before it is taken to be stuck at one mount and goes on beyond it.
     pub(super) sweep_stuck: Duration,
+    /// How often at most everyone is looked at because the list of mounts changed.
+    pub(super) mounts: Duration,
     /// How far the wall clock may get away from the monotonic one between two looks before it counts as set.
     pub(super) clock_jump: Duration,
     /// How often the state of identities that are gone is looked through for what has ended. At a tick: no sooner than the next one.
@@ -33,6 +35,7 @@ impl Default for Pace {
             restless: Duration::from_secs(5),
             again: [25, 100, 250].map(Duration::from_millis),
             sweep_stuck: Duration::from_secs(1),
+            mounts: Duration::from_secs(1),
             clock_jump: Duration::from_secs(1),
             state_sweep: Duration::from_secs(3600),
         }

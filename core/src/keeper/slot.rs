@@ -1,6 +1,6 @@
 //! What the keeper holds of one identity.
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,12 +13,12 @@ use super::jobs::JobNumber;
 use super::pace::Pace;
 use crate::check::{Check, Finding, Severity};
 use crate::lifecycle::Lifecycle;
-use crate::mount::{self, DATA, Stamp};
+use crate::mount::{self, Stamp};
 use crate::spec::IdentitySpec;
-use crate::watch::{Inotify, Watch};
+use crate::watch::{Inotify, Interest};
 
 /// The number of a slot, never used twice: what a job brings back for a slot that is gone finds none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SlotKey(pub(super) u64);
 
 /// What the keeper holds of one identity.
@@ -35,7 +35,12 @@ pub(super) struct Slot {
     pub(super) again_at: Option<Instant>,
     /// When time alone will change the outcome.
     pub(super) wake_at: Option<SystemTime>,
-    pub(super) watches: Vec<Watch>,
+    /// What is heard for it.
+    pub(super) interests: Vec<Interest>,
+    /// A job looks at its files.
+    looking: bool,
+    /// What was heard meanwhile, and since when.
+    deferred: Option<(Instant, BTreeSet<Interest>)>,
     /// The job whose mount does not answer.
     pub(super) unresponsive: Option<JobNumber>,
     pub(super) shown: Shown,
@@ -97,7 +102,9 @@ impl Slot {
             tries: 0,
             again_at: None,
             wake_at: None,
-            watches: Vec::new(),
+            interests: Vec::new(),
+            looking: false,
+            deferred: None,
             unresponsive: None,
             shown: Shown::Nothing,
             queued: false,
@@ -108,17 +115,29 @@ impl Slot {
         }
     }
 
-    /// Whether an event of this name, in a directory that is watched for it, may be about its files: the name is `..data`,
-    /// or part of one of their paths (a directory on the way to them that was missing).
-    pub(super) fn is_concerned_by(&self, name: &OsStr) -> bool {
-        name == DATA || self.spec.files.paths().any(|path| path.iter().any(|component| component == name))
-    }
-
     /// Its files may have changed.
     pub(super) fn hint(&mut self, now: Instant) {
         self.wants.since.get_or_insert(now);
         // Files that keep changing are looked at when their pause is over, however many hints come.
         self.wants.look |= self.restless.is_none() || self.again_at.is_none();
+    }
+
+    /// Something was heard. If a job looks just now, it may know better whether that is still on the way to the files: after a
+    /// kubelet's swap its former directory is emptied.
+    pub(super) fn defer(&mut self, interest: Interest, now: Instant) -> bool {
+        if self.looking {
+            self.deferred.get_or_insert_with(|| (now, BTreeSet::new())).1.insert(interest);
+        }
+        self.looking
+    }
+
+    /// A job has looked, and this is on the way to the files; absent: it is not known. What was heard meanwhile, and is, is a hint.
+    pub(super) fn looked(&mut self, interests: Option<&[Interest]>) {
+        self.looking = false;
+        let Some((since, heard)) = self.deferred.take() else { return };
+        if interests.is_none_or(|interests| interests.iter().any(|interest| heard.contains(interest))) {
+            self.hint(since);
+        }
     }
 
     /// Its files are to be read, whatever they look like.
@@ -234,6 +253,7 @@ impl Slot {
             restless: self.restless.clone(),
             final_try: self.tries >= pace.again.len(),
         });
+        self.looking = look.is_some();
         let since = self.wants.since.unwrap_or(now);
         let time_passed = self.wants.time;
         let postponed = Wants { look: self.wants.look && look.is_none(), read: self.wants.read, ..Wants::default() };
@@ -253,6 +273,8 @@ impl Slot {
         // Whoever takes it back shows its state.
         let _ = self.give_back(lifecycle);
         self.apply_spec();
+        // Nobody waits for what it will find.
+        self.looked(None);
         // The job may have been to tell it so.
         self.wants.time = true;
         // If other files are wanted by now, nothing is known against their mount.
@@ -297,7 +319,7 @@ impl Slot {
     }
 
     fn mount_unresponsive(&self) -> Finding {
-        let directory = mount::places(&self.spec.files).next().map(|place| place.path().to_owned());
+        let directory = mount::by_place(&self.spec.files).first().map(|(place, _)| place.path().to_owned());
         Finding {
             check: Check::MountUnresponsive,
             severity: Severity::Warn,

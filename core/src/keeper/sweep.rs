@@ -1,11 +1,11 @@
-//! The periodic look at every identity's files.
+//! A look at many identities' files: the periodic one at all, and that behind what was mounted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::pace::Pace;
-use super::slot::SlotKey;
+use super::slot::{Slot, SlotKey};
 use super::system::System;
 use crate::mount::Stamp;
 use crate::spec::IdentitySpec;
@@ -17,10 +17,21 @@ const THREADS: usize = 16;
 /// One sweep: a thread compares the stamps of all identities, one after the other. At a mount that does not answer it is
 /// left behind, and another goes on with the next identity.
 pub(super) struct Sweep {
+    pub(super) cause: Cause,
+    began: Instant,
     work: Arc<Work>,
     threads: usize,
     /// How far it had got at the last check.
     checked: (Instant, usize),
+}
+
+/// Why there is a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The tick: it goes through everyone.
+    Tick,
+    /// The list of mounts changed.
+    Mounts,
 }
 
 /// What the threads of a sweep share.
@@ -47,12 +58,23 @@ pub(super) enum Progress {
 }
 
 impl Sweep {
-    pub(super) fn new(items: Vec<Item>, now: Instant) -> Self {
-        Self { work: Arc::new(Work { items, next: AtomicUsize::new(0) }), threads: 1, checked: (now, 0) }
+    pub(super) fn new(cause: Cause, items: Vec<Item>, now: Instant) -> Self {
+        Self {
+            cause,
+            began: now,
+            work: Arc::new(Work { items, next: AtomicUsize::new(0) }),
+            threads: 1,
+            checked: (now, 0),
+        }
     }
 
     pub(super) fn work(&self) -> Arc<Work> {
         Arc::clone(&self.work)
+    }
+
+    /// How long it has been.
+    pub(super) fn took(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
     }
 
     /// Whether these are this sweep's threads.
@@ -80,15 +102,20 @@ impl Sweep {
     }
 }
 
+impl Item {
+    pub(super) fn new(key: SlotKey, slot: &Slot) -> Self {
+        Self { key, spec: Arc::clone(&slot.spec), stamp: slot.stamp.clone() }
+    }
+}
+
 impl Work {
-    /// Goes through the identities that no other thread has taken; gives those whose files do not look as they did.
-    pub(super) fn run(&self, system: &dyn System) -> Vec<SlotKey> {
-        let mut changed = Vec::new();
+    /// Goes through the identities that no other thread has taken, and tells at once of each whose files do not look as they did:
+    /// the next one's mount may not answer.
+    pub(super) fn run(&self, system: &dyn System, changed: impl Fn(SlotKey)) {
         while let Some(item) = self.items.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             if item.stamp.as_ref() != Some(&system.stamp(&item.spec.files)) {
-                changed.push(item.key);
+                changed(item.key);
             }
         }
-        changed
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::clock::Now;
 use crate::mount::{self, Reading, Stamp};
+use crate::mounts::MountChanges;
 use crate::spec::FileSet;
 use crate::watch::{Inotify, Placed};
 
@@ -15,6 +16,9 @@ pub(crate) trait System: Send + Sync + 'static {
 
     /// A new inotify instance.
     fn inotify(&self) -> io::Result<Inotify>;
+
+    /// Hears of changes of the list of mounts.
+    fn mounts(&self) -> io::Result<MountChanges>;
 
     /// [`Inotify::place`]. Blocks.
     fn place(&self, inotify: &Inotify, files: &FileSet) -> Placed;
@@ -37,6 +41,10 @@ impl System for Machine {
 
     fn inotify(&self) -> io::Result<Inotify> {
         Inotify::open()
+    }
+
+    fn mounts(&self) -> io::Result<MountChanges> {
+        MountChanges::open()
     }
 
     fn place(&self, inotify: &Inotify, files: &FileSet) -> Placed {

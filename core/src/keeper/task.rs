@@ -15,6 +15,7 @@ use super::demand::{Demand, KeyRetention};
 use super::ending::{Ended, Endings, Request};
 use super::job::{Done, Shared};
 use super::jobs::Jobs;
+use super::mounting::Mounting;
 use super::pace::Pace;
 use super::slot::{Slot, SlotKey};
 use super::sweep::{Sweep, Work};
@@ -35,7 +36,10 @@ const REPORTS: usize = 256;
 /// What a thread has to report.
 enum Report {
     Job(Box<Done>),
-    Sweep(Arc<Work>, Vec<SlotKey>),
+    /// A sweep found files that do not look as they did.
+    Changed(SlotKey),
+    /// A thread of a sweep has nothing left to go through.
+    Swept(Arc<Work>),
 }
 
 /// The keeper's one task: it owns every slot.
@@ -61,6 +65,7 @@ pub(super) struct Task {
     workers: Workers,
     timers: Timers,
     watching: Watching,
+    mounting: Mounting,
     sweep: Option<Sweep>,
     next_tick: Instant,
     next_state_sweep: Instant,
@@ -103,6 +108,7 @@ impl Task {
             workers: Workers::default(),
             timers: Timers::default(),
             watching: Watching::new(),
+            mounting: Mounting::new(clock.monotonic),
             sweep: None,
             next_tick: clock.monotonic + settings.tick,
             next_state_sweep: clock.monotonic,
@@ -113,6 +119,7 @@ impl Task {
     /// Runs until the handle is dropped.
     pub(super) async fn run(mut self) {
         self.watching.open(&*self.system, &*self.observer);
+        self.mounting.open(&*self.system);
         self.sweep_store(self.system.now());
         let demand = Arc::clone(&self.demand);
         loop {
@@ -126,6 +133,7 @@ impl Task {
                 Some(request) = self.requests.recv() => self.end_overlap(request),
                 () = demand.heard() => self.hear_demand(),
                 ready = self.watching.readable() => self.hear(ready),
+                () = self.mounting.heard() => self.mounting.note(),
                 Some(report) = self.reports.1.recv() => self.receive(report),
                 () = tokio::time::sleep(pause) => {}
             }
@@ -164,9 +172,12 @@ impl Task {
     fn pause(&self) -> Duration {
         let now = self.system.now();
         let deadlines = [
-            Some(self.next_tick),
+            self.may_tick().then_some(self.next_tick),
             self.jobs.next_deadline(&self.pace),
-            self.sweep.as_ref().map(|sweep| sweep.next_check(&self.pace)),
+            match &self.sweep {
+                Some(sweep) => Some(sweep.next_check(&self.pace)),
+                None => self.mounting.next(),
+            },
         ];
         let deadlines = deadlines.into_iter().flatten().map(|at| at.saturating_duration_since(now.monotonic));
         deadlines.chain(self.timers.next(now)).min().unwrap_or_default()
@@ -221,7 +232,7 @@ impl Task {
         };
         self.timers.again(key, &mut slot.again_at, None);
         self.timers.wake(key, &mut slot.wake_at, None);
-        self.watching.release(key, &slot.watches);
+        self.watching.release(key, &slot.interests);
         slot.take_ends().into_iter().for_each(|end| self.endings.note(end, id, Ended::NotRetained(None)));
         self.observer.removed(id);
     }
@@ -250,11 +261,15 @@ impl Task {
 
     fn hear(&mut self, ready: std::io::Result<()>) {
         let now = self.system.now().monotonic;
-        let slots = &self.slots;
-        let Heard { everyone, concerned } = self
-            .watching
-            .hear(ready, &*self.observer, |key, name| slots.get(&key).is_some_and(|slot| slot.is_concerned_by(name)));
-        concerned.into_iter().for_each(|key| self.hint(key, now));
+        let Heard { everyone, concerned } = self.watching.hear(ready, &*self.observer);
+        if self.jobs.is_idle() {
+            self.watching.settle();
+        }
+        for (key, interest) in concerned {
+            if !self.slots.get_mut(&key).is_some_and(|slot| slot.defer(interest, now)) {
+                self.hint(key, now);
+            }
+        }
         if everyone {
             self.hint_everyone(now);
         }
@@ -263,11 +278,10 @@ impl Task {
     fn receive(&mut self, report: Report) {
         match report {
             Report::Job(done) => self.finish(*done),
-            Report::Sweep(work, changed) => {
-                let now = self.system.now();
-                changed.into_iter().for_each(|key| self.hint(key, now.monotonic));
-                if self.sweep.take_if(|sweep| sweep.is_of(&work)).is_some() {
-                    self.observer.scanned(now.wall);
+            Report::Changed(key) => self.hint(key, self.system.now().monotonic),
+            Report::Swept(work) => {
+                if let Some(sweep) = self.sweep.take_if(|sweep| sweep.is_of(&work)) {
+                    self.swept(&sweep);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -14,11 +15,12 @@ use tokio::sync::watch;
 use super::pace::Pace;
 use super::system::{Machine, System};
 use super::{IdentityState, Keeper, KeeperSettings, Observer, Reload, WatchProblem};
-use crate::check::Check;
+use crate::check::{Check, Severity};
 use crate::clock::Now;
 use crate::digest::Digest;
 use crate::identity::IdentityId;
 use crate::mount::{Reading, Stamp};
+use crate::mounts::MountChanges;
 use crate::spec::{BundleFile, Expectations, FileSet, IdentitySpec};
 use crate::watch::{Inotify, Placed};
 
@@ -40,6 +42,10 @@ struct Rigged {
     no_watch: AtomicBool,
     /// How many looks waited for a dead directory.
     waiting: AtomicUsize,
+    /// The key is mounted by itself, and was deleted where it is mounted from.
+    stale: AtomicBool,
+    /// Where the list of mounts changes at a test's word; absent: it never does.
+    mounts: Mutex<Option<OwnedFd>>,
 }
 
 impl Rigged {
@@ -72,10 +78,15 @@ impl System for Rigged {
         if self.no_instance.load(Ordering::SeqCst) { Err(Errno::MFILE.into()) } else { Machine.inotify() }
     }
 
+    fn mounts(&self) -> io::Result<MountChanges> {
+        let mounts = self.mounts.lock().unwrap().take();
+        mounts.map_or_else(|| Err(Errno::NOENT.into()), MountChanges::of)
+    }
+
     fn place(&self, inotify: &Inotify, files: &FileSet) -> Placed {
         self.answer(files);
         if self.no_watch.load(Ordering::SeqCst) {
-            return Placed { watches: Vec::new(), problem: Some(WatchProblem::Exhausted) };
+            return Placed { interests: Vec::new(), problem: Some(WatchProblem::Exhausted) };
         }
         Machine.place(inotify, files)
     }
@@ -87,7 +98,9 @@ impl System for Rigged {
 
     fn read(&self, files: &FileSet) -> Reading {
         self.answer(files);
-        Machine.read(files)
+        let mut reading = Machine.read(files);
+        reading.key.iter_mut().for_each(|key| key.is_stale_mount = self.stale.load(Ordering::SeqCst));
+        reading
     }
 }
 
@@ -403,6 +416,22 @@ async fn plain_files_that_never_come_to_rest_are_a_finding() {
 }
 
 #[tokio::test]
+async fn a_file_whose_mount_is_stale_is_a_warning_until_it_is_not() {
+    let first = leaf(&Authority::new("root"));
+    let directory = PlainDirectory::new(&first.files());
+    let system = Arc::new(Rigged { stale: AtomicBool::new(true), ..Rigged::default() });
+    let (keeper, recorder) = start(&system, HOUR, vec![spec("a", directory.path())]);
+    recorder.until_serves("a", &first).await;
+    let state = recorder.latest("a").unwrap();
+    let [finding] = &*state.findings else { panic!("{:?}", state.findings) };
+    assert_eq!((finding.check, finding.severity), (Check::StaleFileMount, Severity::Warn));
+    assert_eq!(finding.file.as_deref(), Some(&*directory.path().join("tls.key")));
+    system.stale.store(false, Ordering::SeqCst);
+    keeper.rescan();
+    recorder.until("the end of the finding", || !recorder.finds("a", Check::StaleFileMount)).await;
+}
+
+#[tokio::test]
 async fn what_a_job_brings_for_an_identity_that_is_gone_is_dropped() {
     let authority = Authority::new("root");
     let first = leaf(&authority);
@@ -493,3 +522,9 @@ mod overlap_tests;
 
 #[path = "keys_tests.rs"]
 mod keys_tests;
+
+#[path = "mounting_tests.rs"]
+mod mounting_tests;
+
+#[path = "slot_tests.rs"]
+mod slot_tests;

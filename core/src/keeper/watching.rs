@@ -1,7 +1,6 @@
 //! The keeper's inotify instance, and who is not watched.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::io;
 
 use rustix::io::Errno;
@@ -9,7 +8,7 @@ use rustix::io::Errno;
 use super::slot::SlotKey;
 use super::system::System;
 use super::{Observer, WatchProblem};
-use crate::watch::{Event, Events, Inotify, Placed, Table, Watch};
+use crate::watch::{Event, Events, Inotify, Interest, Placed, Subject, Table};
 
 /// The keeper's inotify instance, if it could have one, and who is not watched. The tick carries those.
 pub(super) struct Watching {
@@ -25,8 +24,8 @@ pub(super) struct Watching {
 pub(super) struct Heard {
     /// Everyone may be concerned.
     pub(super) everyone: bool,
-    /// These may be.
-    pub(super) concerned: Vec<SlotKey>,
+    /// These may be, by this.
+    pub(super) concerned: Vec<(SlotKey, Interest)>,
 }
 
 impl Watching {
@@ -58,23 +57,23 @@ impl Watching {
         }
     }
 
-    /// Takes the events that there are; `is_concerned` tells whether a name is one that somebody waits for.
-    pub(super) fn hear(
-        &mut self,
-        ready: io::Result<()>,
-        observer: &dyn Observer,
-        is_concerned: impl Fn(SlotKey, &OsStr) -> bool,
-    ) -> Heard {
+    /// Takes the events that there are.
+    pub(super) fn hear(&mut self, ready: io::Result<()>, observer: &dyn Observer) -> Heard {
         let mut heard = Heard::default();
         let Self { events: Some(events), table, .. } = self else { return heard };
+        let inotify = events.inotify().clone();
+        let directory = |watch| Interest { watch, subject: Subject::Directory };
         let drained = ready.and_then(|()| {
-            events.drain(|event| match event {
-                Event::Overflow => heard.everyone = true,
-                Event::Ended(watch) => heard.concerned.extend(table.ended(watch)),
-                Event::Directory(watch) => heard.concerned.extend(table.heard(watch)),
-                Event::Name(watch, name) => {
-                    heard.concerned.extend(table.heard(watch).iter().filter(|key| is_concerned(**key, name)));
-                }
+            events.drain(|event| {
+                let interest = match event {
+                    Event::Overflow => return heard.everyone = true,
+                    Event::Ended(watch) => {
+                        return heard.concerned.extend(table.ended(watch).map(|key| (key, directory(watch))));
+                    }
+                    Event::Directory(watch) => directory(watch),
+                    Event::Name(watch, name) => inotify.name(watch, name),
+                };
+                heard.concerned.extend(table.heard(interest).map(|key| (key, interest)));
             })
         });
         if heard.everyone {
@@ -93,13 +92,13 @@ impl Watching {
     pub(super) fn claim(
         &mut self,
         key: SlotKey,
-        held: &mut Vec<Watch>,
+        held: &mut Vec<Interest>,
         (inotify, placed): (Inotify, Placed),
         observer: &dyn Observer,
     ) -> bool {
         let Some(current) = self.inotify().filter(|current| current.is(&inotify)) else { return true };
-        let again = self.table.claim(&current, key, held, &placed.watches);
-        *held = placed.watches;
+        let again = self.table.claim(&current, key, held, &placed.interests);
+        *held = placed.interests;
         match placed.problem {
             Some(problem) => {
                 if self.unwatched.insert(key) || problem == WatchProblem::Exhausted {
@@ -115,7 +114,7 @@ impl Watching {
     }
 
     /// An identity is no longer kept.
-    pub(super) fn release(&mut self, key: SlotKey, held: &[Watch]) {
+    pub(super) fn release(&mut self, key: SlotKey, held: &[Interest]) {
         if let Some(inotify) = self.inotify() {
             self.table.claim(&inotify, key, held, &[]);
         }
@@ -124,7 +123,7 @@ impl Watching {
 
     /// What a job placed is for an identity that is no longer kept.
     pub(super) fn abandon(&self, (inotify, placed): (Inotify, Placed)) {
-        placed.watches.into_iter().for_each(|watch| self.table.abandon(&inotify, watch));
+        placed.interests.into_iter().for_each(|interest| self.table.abandon(&inotify, interest.watch));
     }
 
     /// No job is under way that placed watches.

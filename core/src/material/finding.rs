@@ -9,6 +9,7 @@ use crate::mount::ReadError;
 pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
     let (check, advice) = match error {
         ReadError::Missing => (Check::FileMissing, "it is read as soon as it appears"),
+        ReadError::StaleMount => (Check::StaleFileMount, "mount the directory that it is in (not a subPath of it)"),
         ReadError::NotADirectory => return not_a_directory(path),
         ReadError::NotRegular => (Check::NotRegular, "put a file in its place"),
         ReadError::OutsideVolume => {
@@ -55,4 +56,14 @@ pub(super) fn misplaced_key(path: &Path) -> Finding {
         path.display()
     );
     Finding::new(Check::KeyMisplaced, Severity::Warn, sentence).in_file(path)
+}
+
+/// A mount shows a file that was replaced where it comes from.
+pub(super) fn stale_mount(file: &Path) -> Finding {
+    let sentence = format!(
+        "{} is mounted as a single file (as subPath does) and was replaced where it comes from: what replaced it is never seen here; \
+         mount the directory that it is in instead",
+        file.display()
+    );
+    Finding::new(Check::StaleFileMount, Severity::Warn, sentence).in_file(file)
 }

@@ -3,12 +3,12 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::file::{self, Content, ReadError};
 use super::place::{DATA, Place};
-use super::stamp::{DirectoryStamp, FileStamp};
+use super::stamp::{DirectoryId, DirectoryStamp, FileStamp};
 use super::volume::Volume;
 
 /// How often a directory is opened for one read before its files are given up as torn.
@@ -34,8 +34,8 @@ pub(super) trait Entrance {
     /// Opens a file for reading in one of the two.
     fn file(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<OwnedFd, ReadError>;
 
-    /// What a file of the directory itself looks like.
-    fn stamp(&self, file: &Path) -> Result<FileStamp, Errno>;
+    /// What a file looks like in one of the two.
+    fn stamp(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<FileStamp, Errno>;
 
     /// Why there is no file in a directory that cannot be opened.
     fn refusal(errno: Errno) -> ReadError;
@@ -99,11 +99,28 @@ fn attempt_through<E: Entrance>(entrance: &E, files: &[&Path]) -> Attempt {
 
 fn stamp_through(entrance: &impl Entrance, files: &[&Path]) -> DirectoryStamp {
     match opened(entrance.data()) {
-        Ok((_, stamp)) => DirectoryStamp::Kubelet(stamp),
+        Ok((data, stamp)) => {
+            let files = files.iter().map(|file| entrance.stamp(data.as_fd(), file)).collect();
+            DirectoryStamp::Kubelet(stamp, files)
+        }
         Err(Errno::NOENT | Errno::NOTDIR) => {
-            DirectoryStamp::Plain(files.iter().map(|file| entrance.stamp(file)).collect())
+            let (directory, files) = plain_looks(entrance, files);
+            DirectoryStamp::Plain(directory, files)
         }
         Err(errno) => same(errno, files),
+    }
+}
+
+/// Which directory it is itself, and what its files look like.
+type Looks = (Result<DirectoryId, Errno>, Box<[Result<FileStamp, Errno>]>);
+
+/// What the files of the directory itself look like now.
+fn plain_looks(entrance: &impl Entrance, files: &[&Path]) -> Looks {
+    match opened(entrance.directory()) {
+        Ok((directory, stamp)) => {
+            (Ok(stamp.id()), files.iter().map(|file| entrance.stamp(directory.as_fd(), file)).collect())
+        }
+        Err(errno) => (Err(errno), files.iter().map(|_| Err(errno)).collect()),
     }
 }
 
@@ -120,7 +137,7 @@ fn refused<E: Entrance>(errno: Errno, files: &[&Path]) -> Attempt {
 
 /// The stamp of files that cannot be come by, all for the same reason.
 fn same(errno: Errno, files: &[&Path]) -> DirectoryStamp {
-    DirectoryStamp::Plain(files.iter().map(|_| Err(errno)).collect())
+    DirectoryStamp::Plain(Err(errno), files.iter().map(|_| Err(errno)).collect())
 }
 
 fn kubelet(entrance: &impl Entrance, data: &OwnedFd, stamp: FileStamp, files: &[&Path]) -> Attempt {
@@ -128,22 +145,30 @@ fn kubelet(entrance: &impl Entrance, data: &OwnedFd, stamp: FileStamp, files: &[
     let missing = |outcome: &Result<_, _>| matches!(outcome, Err(ReadError::Missing));
     // After a swap the old directory is emptied file by file. A file that is missing while `..data` still leads here is
     // missing in this set.
-    if outcomes.iter().any(missing) && !opened(entrance.data()).is_ok_and(|(_, current)| current.is_same(&stamp)) {
+    if outcomes.iter().any(missing) && !opened(entrance.data()).is_ok_and(|(_, current)| current.id() == stamp.id()) {
         outcomes.iter_mut().filter(|outcome| missing(outcome)).for_each(|outcome| *outcome = Err(ReadError::Torn));
     }
-    Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Kubelet(stamp) })
+    let look = |(file, outcome): (&&Path, &Result<Content, _>)| match outcome {
+        // If it changed since, the next look will tell.
+        Ok(content) => Ok(content.stamp),
+        Err(_) => entrance.stamp(data.as_fd(), file),
+    };
+    let looks = files.iter().zip(&outcomes).map(look).collect();
+    Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Kubelet(stamp, looks) })
 }
 
 fn plain(entrance: &impl Entrance, directory: &OwnedFd, files: &[&Path]) -> Attempt {
     let read: Vec<_> = files.iter().map(|file| read_in(entrance, directory, file)).collect();
-    let stamps: Vec<_> = files.iter().map(|file| entrance.stamp(file)).collect();
+    let is_stale = rustix::fs::fstat(directory).is_ok_and(|stat| file::is_stale_mount(directory.as_fd(), &stat));
+    let (directory, looks) = plain_looks(entrance, files);
     let unchanged = |read: Result<Content, ReadError>, now: &Result<FileStamp, Errno>| match (read, now) {
         (Ok(content), Ok(now)) if content.stamp == *now => Ok(content),
         (Ok(_), _) | (Err(ReadError::Missing), Ok(_)) => Err(ReadError::Torn),
+        (Err(ReadError::Missing), Err(_)) if is_stale => Err(ReadError::StaleMount),
         (Err(error), _) => Err(error),
     };
-    let outcomes = read.into_iter().zip(&stamps).map(|(read, now)| unchanged(read, now)).collect();
-    Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Plain(stamps) })
+    let outcomes = read.into_iter().zip(&looks).map(|(read, now)| unchanged(read, now)).collect();
+    Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Plain(directory, looks) })
 }
 
 fn read_in(entrance: &impl Entrance, directory: &OwnedFd, file: &Path) -> Result<Content, ReadError> {
@@ -167,8 +192,9 @@ impl Entrance for Directory<'_> {
         Ok(rustix::fs::openat(directory, name, file::READ, Mode::empty())?)
     }
 
-    fn stamp(&self, file: &Path) -> Result<FileStamp, Errno> {
-        rustix::fs::stat(file).map(|stat| FileStamp::of(&stat))
+    fn stamp(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<FileStamp, Errno> {
+        let name = file.file_name().ok_or(Errno::ISDIR)?;
+        rustix::fs::statat(directory, name, AtFlags::empty()).map(|stat| FileStamp::of(&stat))
     }
 
     fn refusal(errno: Errno) -> ReadError {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::fs::{FileType, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, OFlags, Stat, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -28,6 +28,9 @@ pub enum ReadError {
     /// What should be its directory is a file.
     #[error("what should be its directory is a file")]
     NotADirectory,
+    /// Its directory is mounted by itself, and was deleted where it is mounted from: no file will ever appear in it.
+    #[error("its directory is mounted, and was deleted where it is mounted from")]
+    StaleMount,
     /// A directory, FIFO, socket or device.
     #[error("not a regular file")]
     NotRegular,
@@ -71,6 +74,8 @@ pub(super) struct Content {
     pub(super) access: Arc<KeyAccess>,
     /// What it looked like.
     pub(super) stamp: FileStamp,
+    /// It is mounted by itself, and was deleted where it is mounted from.
+    pub(super) is_stale_mount: bool,
 }
 
 /// Reads a file.
@@ -79,8 +84,21 @@ pub(super) fn read(file: &File) -> Result<Content, ReadError> {
     let bytes = content(file.as_fd(), size(&before)?)?;
     let access = KeyAccess::of(file).map_err(ReadError::Io)?.into();
     // A change of owner, mode or ACL is a change of the file.
-    let stamp = FileStamp::of(&rustix::fs::fstat(file)?);
-    if stamp == FileStamp::of(&before) { Ok(Content { bytes, access, stamp }) } else { Err(ReadError::Torn) }
+    let after = rustix::fs::fstat(file)?;
+    let stamp = FileStamp::of(&after);
+    if stamp != FileStamp::of(&before) {
+        return Err(ReadError::Torn);
+    }
+    let is_stale_mount = is_stale_mount(file.as_fd(), &after);
+    Ok(Content { bytes, access, stamp, is_stale_mount })
+}
+
+/// Whether an open file or directory is mounted by itself, and not only a name in a directory, and has no name any more where it is
+/// mounted from. That it has no link says nothing otherwise: it may have been replaced after it was opened, and some FUSE file
+/// systems count no links. Kernels before Linux 5.8 do not tell.
+pub(super) fn is_stale_mount(file: BorrowedFd<'_>, stat: &Stat) -> bool {
+    let told = || rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
+    stat.st_nlink == 0 && told().is_ok_and(|told| told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// The size in bytes of what may be read.

@@ -36,10 +36,15 @@ pub(super) fn groups<'a>(files: &'a FileSet, paths: &[&'a Path]) -> Vec<Group<'a
     groups
 }
 
-/// Every place of these files, once.
-pub(crate) fn places(files: &FileSet) -> impl Iterator<Item = Place<'_>> {
+/// The files, by place.
+pub(crate) fn by_place(files: &FileSet) -> Vec<(Place<'_>, Vec<&Path>)> {
     let paths: Vec<&Path> = files.paths().collect();
-    groups(files, &paths).into_iter().map(|group| group.place)
+    groups(files, &paths).into_iter().map(|group| (group.place, group.paths(&paths))).collect()
+}
+
+/// Whether some of the files are not in a volume.
+pub(crate) fn is_on_the_node(files: &FileSet) -> bool {
+    files.paths().any(|path| matches!(Place::of(path, &files.volumes), Place::Directory(_)))
 }
 
 impl<'a> Place<'a> {

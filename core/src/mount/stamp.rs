@@ -13,10 +13,17 @@ pub struct Stamp(Arc<[DirectoryStamp]>);
 /// What the files of one directory look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DirectoryStamp {
-    /// The directory that `..data` leads to. A kubelet never changes a file in it.
-    Kubelet(FileStamp),
-    /// Each file.
-    Plain(Vec<Result<FileStamp, Errno>>),
+    /// The directory that `..data` leads to, and each file in it. A kubelet never changes one; others do.
+    Kubelet(FileStamp, Box<[Result<FileStamp, Errno>]>),
+    /// Each file of the directory, and which one that is.
+    Plain(Result<DirectoryId, Errno>, Box<[Result<FileStamp, Errno>]>),
+}
+
+/// Which directory it is, whatever became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DirectoryId {
+    device: u64,
+    inode: u64,
 }
 
 /// One file or directory.
@@ -34,15 +41,29 @@ impl Stamp {
         Self(directories.into())
     }
 
-    /// When a file of a plain directory last changed, by its ctime: content, permissions or, by most file systems, name. None
+    /// When a file last changed that may still be written, by its ctime: content, permissions or, by most file systems, name. None
     /// where there is no such file.
+    ///
+    /// Those of a plain directory may be, and those behind `..data` where `before` has other files in the same directory: they are
+    /// not a kubelet's, whose every swap brings a whole directory.
     #[must_use]
-    pub fn last_change(&self) -> Option<SystemTime> {
-        let files = self.0.iter().flat_map(|directory| match directory {
-            DirectoryStamp::Kubelet(_) => [].as_slice(),
-            DirectoryStamp::Plain(files) => files.as_slice(),
+    pub fn last_change(&self, before: Option<&Self>) -> Option<SystemTime> {
+        let changing = self.0.iter().enumerate().flat_map(|(i, directory)| match directory {
+            DirectoryStamp::Plain(_, files) => &files[..],
+            DirectoryStamp::Kubelet(data, files) => match before.and_then(|before| before.0.get(i)) {
+                Some(DirectoryStamp::Kubelet(was, former)) if was.id() == data.id() && former != files => &files[..],
+                _ => &[],
+            },
         });
-        files.filter_map(|file| file.as_ref().ok()).map(FileStamp::changed_at).max()
+        changing.filter_map(|file| file.as_ref().ok()).map(FileStamp::changed_at).max()
+    }
+
+    /// Whether a plain file, or a directory, is missing. What is mounted in its place may look the same for the time being.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.iter().any(|directory| match directory {
+            DirectoryStamp::Kubelet(..) => false,
+            DirectoryStamp::Plain(_, files) => files.iter().any(Result::is_err),
+        })
     }
 }
 
@@ -62,9 +83,9 @@ impl FileStamp {
         }
     }
 
-    /// Whether both are the same directory, whatever became of it.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
+    /// Which directory it is.
+    pub(super) fn id(&self) -> DirectoryId {
+        DirectoryId { device: self.device, inode: self.inode }
     }
 
     fn changed_at(&self) -> SystemTime {

@@ -4,6 +4,7 @@
 //! every name beneath it (`openat2`). No link, no `..` and no mount leads out, and the last component is no link at all. What a
 //! name leads to is looked at before it is opened for reading, so that no device and no FIFO ever is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
@@ -77,8 +78,8 @@ impl Entrance for Volume<'_> {
         rustix::fs::openat(CWD, path, file::READ, Mode::empty()).map_err(|errno| ReadError::Io(errno.into()))
     }
 
-    fn stamp(&self, file: &Path) -> Result<FileStamp, Errno> {
-        Ok(FileStamp::of(&rustix::fs::fstat(self.look(self.root.as_fd(), file)?)?))
+    fn stamp(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<FileStamp, Errno> {
+        Ok(FileStamp::of(&rustix::fs::fstat(self.look(directory, file)?)?))
     }
 
     fn refusal(errno: Errno) -> ReadError {
@@ -87,6 +88,28 @@ impl Entrance for Volume<'_> {
             Errno::NOSYS => ReadError::NotConfinable,
             Errno::AGAIN => ReadError::Torn,
             errno => errno.into(),
+        }
+    }
+}
+
+/// Tells of every directory in a volume that a name on the way to one of its files is looked up in, and of the names. It is open
+/// for as long as it is told of, and none is told of that is not in the volume.
+pub(crate) fn lookups(root: &Path, files: &[&Path], mut found: impl FnMut(BorrowedFd<'_>, &[&OsStr])) {
+    let Ok(volume) = Volume::enter(root) else { return };
+    let Ok(directory) = volume.data().or_else(|_| volume.directory()) else { return };
+    let mut names: BTreeMap<&Path, BTreeSet<&OsStr>> = BTreeMap::new();
+    for file in files.iter().filter_map(|file| volume.relative(file).ok()) {
+        for step in file.ancestors() {
+            if let (Some(parent), Some(name)) = (step.parent(), step.file_name()) {
+                names.entry(parent).or_default().insert(name);
+            }
+        }
+    }
+    for (parent, names) in names {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        // A directory that is missing is waited for in its parent.
+        if let Ok(parent) = beneath(directory.as_fd(), parent, DIRECTORY) {
+            found(parent.as_fd(), &Vec::from_iter(names));
         }
     }
 }

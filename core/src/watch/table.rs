@@ -1,61 +1,68 @@
-//! Who is concerned by which watch.
+//! Who is concerned by what.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
-use super::{Inotify, Watch};
+use super::{Inotify, Interest, Subject, Watch};
 
-/// Who is concerned by which watch of one instance. A directory that several share is watched once, until the last one lets
-/// go of it. `K` names who.
+/// How much of what was heard while jobs place watches is kept until they are done. Beyond that, everyone who gets a further
+/// watch looks again.
+const EARLY: usize = 4096;
+
+/// Who is concerned by what, of one instance. A directory that several share is watched once, until the last one lets go of it.
+/// `K` names who; its default is the least of all.
 ///
-/// Watches are placed by jobs and claimed here afterwards, so an event may come before its watch is known: it is kept until
-/// the claim.
+/// Watches are placed by jobs and claimed here afterwards, so an event may come before it is known whom it concerns: it is kept
+/// until the claim.
 #[derive(Debug)]
 pub(crate) struct Table<K> {
-    concerned: HashMap<Watch, Vec<K>>,
-    /// Watches that spoke, or ended, before they were claimed.
-    early: HashSet<Watch>,
+    concerned: BTreeSet<(Interest, K)>,
+    early: HashSet<Interest>,
+    /// More was heard than is kept.
+    overflowed: bool,
 }
 
-impl<K: Copy + Eq> Table<K> {
+impl<K: Copy + Ord + Default> Table<K> {
     pub(crate) fn new() -> Self {
-        Self { concerned: HashMap::new(), early: HashSet::new() }
+        Self { concerned: BTreeSet::new(), early: HashSet::new(), overflowed: false }
     }
 
-    /// Who is concerned by an event of this watch. If that is nobody yet, the event is kept.
-    pub(crate) fn heard(&mut self, watch: Watch) -> &[K] {
-        match self.concerned.get(&watch) {
-            Some(concerned) => concerned,
-            None => {
-                self.early.insert(watch);
-                &[]
+    /// Who is concerned by an event.
+    pub(crate) fn heard(&mut self, interest: Interest) -> impl Iterator<Item = K> {
+        self.keep(interest);
+        let from = (interest, K::default());
+        self.concerned.range(from..).take_while(move |(other, _)| *other == interest).map(|(_, who)| *who)
+    }
+
+    /// Takes a watch that ended out, and tells whom the directory itself concerned. All others hear of its end elsewhere: in its
+    /// parent, or by the swap of what led to it.
+    pub(crate) fn ended(&mut self, watch: Watch) -> impl Iterator<Item = K> {
+        self.keep(Interest { watch, subject: Subject::Directory });
+        let ended: Vec<_> = self.of(watch).collect();
+        ended.iter().for_each(|entry| _ = self.concerned.remove(entry));
+        let itself = ended.into_iter().take_while(|(interest, _)| interest.subject == Subject::Directory);
+        itself.map(|(_, who)| who)
+    }
+
+    /// `who` has `new` interests in place of `old` ones; watches that nobody needs any more are removed. Tells whether something
+    /// was heard about a new one before: then `who` has to look again.
+    pub(crate) fn claim(&mut self, inotify: &Inotify, who: K, old: &[Interest], new: &[Interest]) -> bool {
+        let mut again = false;
+        for interest in new {
+            let is_new = self.concerned.insert((*interest, who));
+            again |= is_new && self.was_heard(*interest);
+        }
+        let kept: HashSet<_> = new.iter().collect();
+        for interest in old.iter().filter(|interest| !kept.contains(interest)) {
+            if self.concerned.remove(&(*interest, who)) {
+                self.abandon(inotify, interest.watch);
             }
         }
+        again
     }
 
-    /// Takes a watch that ended out, and tells whom it concerned.
-    pub(crate) fn ended(&mut self, watch: Watch) -> Vec<K> {
-        self.early.insert(watch);
-        self.concerned.remove(&watch).unwrap_or_default()
-    }
-
-    /// `who` has `new` watches in place of `old` ones; those that nobody has any more are removed. Tells whether one of the new
-    /// ones spoke before: then `who` has to look again.
-    pub(crate) fn claim(&mut self, inotify: &Inotify, who: K, old: &[Watch], new: &[Watch]) -> bool {
-        for watch in new {
-            let concerned = self.concerned.entry(*watch).or_default();
-            if !concerned.contains(&who) {
-                concerned.push(who);
-            }
-        }
-        for watch in old.iter().filter(|watch| !new.contains(watch)) {
-            self.release(inotify, who, *watch);
-        }
-        new.iter().any(|watch| self.early.contains(watch))
-    }
-
-    /// Removes a watch that nobody came to claim.
+    /// Removes a watch if nobody needs it.
     pub(crate) fn abandon(&self, inotify: &Inotify, watch: Watch) {
-        if !self.concerned.contains_key(&watch) {
+        if self.of(watch).next().is_none() {
             inotify.remove(watch);
         }
     }
@@ -63,15 +70,25 @@ impl<K: Copy + Eq> Table<K> {
     /// Forgets what was heard early: no job is under way that could still claim it.
     pub(crate) fn settle(&mut self) {
         self.early.clear();
+        self.overflowed = false;
     }
 
-    fn release(&mut self, inotify: &Inotify, who: K, watch: Watch) {
-        if let Some(concerned) = self.concerned.get_mut(&watch) {
-            concerned.retain(|other| *other != who);
-            if concerned.is_empty() {
-                self.concerned.remove(&watch);
-                inotify.remove(watch);
-            }
+    fn of(&self, watch: Watch) -> impl Iterator<Item = (Interest, K)> {
+        let from = (Interest { watch, subject: Subject::Directory }, K::default());
+        self.concerned.range(from..).take_while(move |(interest, _)| interest.watch == watch).copied()
+    }
+
+    fn keep(&mut self, interest: Interest) {
+        if self.early.len() < EARLY {
+            self.early.insert(interest);
+        } else {
+            self.overflowed = true;
         }
+    }
+
+    /// Whether this was heard, or the end of its watch.
+    fn was_heard(&self, interest: Interest) -> bool {
+        let end = Interest { subject: Subject::Directory, ..interest };
+        self.overflowed || self.early.contains(&interest) || self.early.contains(&end)
     }
 }

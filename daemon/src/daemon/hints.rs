@@ -5,19 +5,19 @@
 //! no event of a directory; the kernel tells it of the list of mounts as a whole.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use evercert_core::mounts::MountChanges;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::warn;
 
-use crate::pods::{Again, Listen, MOUNTINFO};
+use crate::pods::{Again, Listen};
 
 /// Directories that come and go, by creation, renaming or removal.
 const HEARD: WatchFlags = WatchFlags::CREATE
@@ -36,7 +36,7 @@ const BUFFER: usize = 8 * 1024;
 #[derive(Debug)]
 pub(super) struct Hints {
     instance: Option<AsyncFd<Arc<OwnedFd>>>,
-    mounts: Option<AsyncFd<File>>,
+    mounts: Option<MountChanges>,
     volumes: Arc<Mutex<Volumes>>,
 }
 
@@ -61,11 +61,10 @@ impl Hints {
             let instance = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
             AsyncFd::with_interest(Arc::new(instance), Interest::READABLE)
         };
-        #[expect(deprecated, reason = "as above")]
-        let mounts = || AsyncFd::with_interest(File::open(MOUNTINFO)?, Interest::PRIORITY);
+        let mounts = MountChanges::open();
         Self {
             instance: instance().inspect_err(|error| warn!(%error, "new directories are only found at the tick")).ok(),
-            mounts: mounts().inspect_err(|error| warn!(%error, "new mounts are only found at the tick")).ok(),
+            mounts: mounts.inspect_err(|error| warn!(%error, "new mounts are only found at the tick")).ok(),
             volumes: Arc::default(),
         }
     }
@@ -99,10 +98,9 @@ impl Hints {
     }
 
     async fn mounts(&self) {
-        let Some(mounts) = &self.mounts else { return std::future::pending().await };
-        match mounts.ready(Interest::PRIORITY).await {
-            Ok(mut ready) => ready.clear_ready(),
-            Err(_) => std::future::pending().await,
+        match &self.mounts {
+            Some(mounts) => mounts.changed().await,
+            None => std::future::pending().await,
         }
     }
 }

@@ -6,8 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// Where the kernel tells of this process' mounts.
-pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
+use evercert_core::mounts::MOUNTINFO;
 
 /// One mount for as long as it lasts: its number, that of what it is mounted on, and its device. Numbers are used again, but not all
 /// of them for the same place in the moment between two looks.

@@ -11,6 +11,7 @@ mod room;
 
 mod canary;
 mod lifecycle;
+mod mounts;
 mod observers;
 mod processes;
 mod sockets;

@@ -22,9 +22,12 @@ impl Task {
             self.note(key, &spec, ended);
             return;
         };
+        let whole = placed.as_ref().map(|(_, placed)| placed).filter(|placed| placed.problem.is_none());
+        let on_the_way = whole.filter(|_| spec.files == slot.spec.files);
+        slot.looked(on_the_way.map(|placed| &placed.interests[..]));
         match placed {
             Some(placed) if spec.files == slot.spec.files => {
-                if self.watching.claim(key, &mut slot.watches, placed, &*self.observer) {
+                if self.watching.claim(key, &mut slot.interests, placed, &*self.observer) {
                     slot.hint(now.monotonic);
                 }
             }

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::{Report, Task};
 use crate::clock::Now;
-use crate::keeper::sweep::{Item, Progress, Sweep, Work};
+use crate::keeper::sweep::{Cause, Item, Progress, Sweep, Work};
 use crate::keeper::timers::Due;
+use crate::mount::{self, Stamp};
 
 impl Task {
     /// Does what has become due.
@@ -31,7 +32,10 @@ impl Task {
             }
         }
         self.check_sweep(now.monotonic);
-        if self.next_tick <= now.monotonic {
+        if self.sweep.is_none() && self.mounting.is_due(now.monotonic, &self.pace) {
+            self.look_behind_mounts(now.monotonic);
+        }
+        if self.may_tick() && self.next_tick <= now.monotonic {
             self.next_tick = now.monotonic + self.tick;
             self.start_sweep(now.monotonic);
             // Identities of pods come and go for as long as this runs.
@@ -62,19 +66,56 @@ impl Task {
             return;
         }
         let idle = self.slots.iter().filter(|(_, slot)| slot.is_at_rest());
-        let items = idle
-            .map(|(key, slot)| Item { key: *key, spec: Arc::clone(&slot.spec), stamp: slot.stamp.clone() })
-            .collect();
-        let sweep = Sweep::new(items, now);
+        let items = idle.map(|(key, slot)| Item::new(*key, slot)).collect();
+        self.sweep(Sweep::new(Cause::Tick, items, now));
+    }
+
+    /// A sweep that is not the tick's is waited for.
+    pub(super) fn may_tick(&self) -> bool {
+        self.sweep.as_ref().is_none_or(|sweep| sweep.cause == Cause::Tick)
+    }
+
+    /// Looks at those whose directories something may have been mounted on or unmounted from.
+    fn look_behind_mounts(&mut self, now: Instant) {
+        let (mut items, mut looks) = (Vec::new(), Vec::new());
+        for (key, slot) in &self.slots {
+            if !mount::is_on_the_node(&slot.spec.files) {
+                continue;
+            }
+            // Where files are missing another directory may look the same, and has to be watched all the same.
+            if slot.is_at_rest() && !slot.stamp.as_ref().is_some_and(Stamp::is_waiting) {
+                items.push(Item::new(*key, slot));
+            } else {
+                looks.push(*key);
+            }
+        }
+        looks.into_iter().for_each(|key| self.hint(key, now));
+        if !items.is_empty() {
+            self.sweep(Sweep::new(Cause::Mounts, items, now));
+        }
+    }
+
+    fn sweep(&mut self, sweep: Sweep) {
         self.spawn_sweep(sweep.work());
         self.sweep = Some(sweep);
+    }
+
+    /// A sweep is over.
+    pub(super) fn swept(&mut self, sweep: &Sweep) {
+        let now = self.system.now();
+        match sweep.cause {
+            Cause::Tick => self.observer.scanned(now.wall),
+            Cause::Mounts => self.mounting.looked(now.monotonic, sweep.took(now.monotonic)),
+        }
     }
 
     fn spawn_sweep(&self, work: Arc<Work>) {
         let (system, reports) = (Arc::clone(&self.system), self.reports.0.clone());
         self.workers.run(move || {
-            let changed = work.run(&*system);
-            let _ = reports.blocking_send(Report::Sweep(work, changed));
+            // It fails when the keeper is gone, and nobody wants to know.
+            let report = |report| drop(reports.blocking_send(report));
+            work.run(&*system, |key| report(Report::Changed(key)));
+            report(Report::Swept(work));
         });
     }
 
@@ -87,8 +128,9 @@ impl Task {
                 key
             }
             Progress::GivenUp(key) => {
-                self.sweep = None;
-                self.observer.scanned(self.system.now().wall);
+                if let Some(sweep) = self.sweep.take() {
+                    self.swept(&sweep);
+                }
                 key
             }
         };

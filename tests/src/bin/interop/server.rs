@@ -1,6 +1,5 @@
 //! Our server under a foreign client.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use evercert::{ClientCertificates, Identity, Server};
 use evercert_examples::GreeterService;
 use evercert_examples::v1::greeter_server::GreeterServer;
 use evercert_fixtures::Authority;
+use evercert_tests::connections::Connections;
 use evercert_tests::side::Side;
 use evercert_tests::wait;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ const DRAIN_OVER: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 struct Seen {
     calls: u64,
-    connections: HashSet<SocketAddr>,
+    connections: Connections,
 }
 
 pub(crate) async fn run(settings: Settings) -> Value {
@@ -42,11 +42,11 @@ pub(crate) async fn run(settings: Settings) -> Value {
     calls(&seen, settings.calls).await;
 
     for _ in 0..settings.rotations {
-        let connections = seen.lock().unwrap().connections.len();
+        let connections = seen.lock().unwrap().connections.count();
         ours.mount(&authority, &[&authority]);
         ours.until_served_by(&identity).await;
         // The drained client comes back.
-        let back = || async { (seen.lock().unwrap().connections.len() > connections).then_some(()) };
+        let back = || async { (seen.lock().unwrap().connections.count() > connections).then_some(()) };
         wait::until("the client makes a new connection", back).await;
         calls(&seen, settings.calls).await;
     }
@@ -76,7 +76,7 @@ pub(crate) async fn run(settings: Settings) -> Value {
         "failed": outcome["failed"],
         "client": outcome,
         "calls": calls,
-        "connections": connections.len(),
+        "connections": connections.count(),
         "generation": identity.status().generation,
     })
 }
@@ -87,7 +87,7 @@ async fn serve(identity: &Identity, seen: Arc<Mutex<Seen>>) -> SocketAddr {
     let greeter = GreeterServer::with_interceptor(GreeterService, move |call: Request<()>| {
         let mut seen = seen.lock().unwrap();
         seen.calls += 1;
-        seen.connections.extend(call.remote_addr());
+        seen.connections.note(&call);
         Ok(call)
     });
     let policy = DrainPolicy { superseded: Superseded::Drain { over: DRAIN_OVER }, ..DrainPolicy::default() };

@@ -143,9 +143,9 @@ impl Contents {
             return Err(Fault::Mislabelled(kind));
         }
         match label {
-            "PRIVATE KEY" => self.keys.push(PrivateKey::from_pkcs8(der).into()),
-            "RSA PRIVATE KEY" => self.keys.push(PrivateKey::from_pkcs1(&der).into()),
-            "EC PRIVATE KEY" => self.keys.push(sec1(der)),
+            "PRIVATE KEY" => self.keys.push(key(&der, "PKCS#8")),
+            "RSA PRIVATE KEY" => self.keys.push(key(&der, "PKCS#1")),
+            "EC PRIVATE KEY" => self.keys.push(key(&der, "SEC1")),
             "ENCRYPTED PRIVATE KEY" => self.keys.push(Key::Unusable(PrivateKeyError::Encrypted)),
             "OPENSSH PRIVATE KEY" | "SSH2 ENCRYPTED PRIVATE KEY" => self.keys.push(Key::Unusable(PrivateKeyError::Ssh)),
             label if label.ends_with("PRIVATE KEY") => self.keys.push(Key::Unusable(PrivateKeyError::Unsupported)),
@@ -185,7 +185,7 @@ impl Contents {
         if let Some(kind) = Kind::of_der(whole) {
             match kind {
                 Kind::Pkcs7 => self.take_collection(whole).map_err(ContentError::UnwrappableDer)?,
-                Kind::PrivateKey => self.keys.push(key(whole)),
+                Kind::PrivateKey => self.keys.push(key(whole, "DER")),
                 Kind::EncryptedKey => self.keys.push(Key::Unusable(PrivateKeyError::Encrypted)),
                 Kind::Pkcs12 => return Err(ContentError::Foreign(kind)),
                 other => self.company = Some(other),
@@ -196,7 +196,18 @@ impl Contents {
     }
 }
 
-fn key(der: &[u8]) -> Key {
+/// A key in whatever encoding it is: what its label says is often another one.
+fn key(der: &[u8], expected: &'static str) -> Key {
+    match in_any_encoding(der) {
+        Key::Unusable(PrivateKeyError::Malformed(_)) => Key::Unusable(match Kind::of_der(der) {
+            Some(Kind::EncryptedKey) => PrivateKeyError::Encrypted,
+            _ => PrivateKeyError::Malformed(expected),
+        }),
+        key => key,
+    }
+}
+
+fn in_any_encoding(der: &[u8]) -> Key {
     match PrivateKey::from_pkcs8(Zeroizing::new(der.to_vec())) {
         Err(PrivateKeyError::Malformed(_)) => {}
         key => return key.into(),

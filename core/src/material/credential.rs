@@ -31,17 +31,12 @@ pub(super) fn parse(
         return Part::Broken(vec![unreadable(&chain.path, error)]);
     }
     let (chain_path, key_path) = (chain.path.clone(), key.as_ref().unwrap_or(&chain).path.clone());
-    let separate = key.map(|file| contents(file, &mut findings));
-    let chain = contents(chain, &mut findings);
+    let mut separate = key.map(|file| contents(file, &mut findings));
+    let mut chain = contents(chain, &mut findings);
     if let (Some(chain), Some(Some(key))) = (&chain, &separate)
         && are_swapped(chain, key)
     {
-        let sentence = format!(
-            "{} holds a private key instead of a certificate, and {} a certificate instead of a key: the two are swapped; exchange them",
-            chain_path.display(),
-            key_path.display()
-        );
-        return Part::Broken(vec![Finding::new(Check::Unparsable, Severity::Reject, sentence).in_file(&chain_path)]);
+        return Part::Broken(vec![swapped(&chain_path, &key_path)]);
     }
     if let (Some(chain), true) = (&chain, separate.is_some())
         && !chain.certificates.is_empty()
@@ -49,7 +44,6 @@ pub(super) fn parse(
     {
         notes.push(misplaced_key(&chain_path));
     }
-    let (mut chain, mut separate) = (chain, separate);
     let (keys, is_combined) = match &mut separate {
         Some(key) => (key.as_mut(), false),
         None => (chain.as_mut(), true),
@@ -85,6 +79,15 @@ fn share_a_directory(chain: &FileRead, key: Option<&FileRead>) -> bool {
 
 fn are_swapped(chain: &Contents, key: &Contents) -> bool {
     chain.certificates.is_empty() && !chain.keys.is_empty() && key.keys.is_empty() && !key.certificates.is_empty()
+}
+
+fn swapped(chain: &Path, key: &Path) -> Finding {
+    let sentence = format!(
+        "{} holds a private key instead of a certificate, and {} a certificate instead of a key: the two are swapped; exchange them",
+        chain.display(),
+        key.display()
+    );
+    Finding::new(Check::Unparsable, Severity::Reject, sentence).in_file(chain)
 }
 
 fn check_chain(

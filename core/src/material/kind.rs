@@ -87,9 +87,6 @@ impl Kind {
                 "convert it: keytool -importkeystore -deststoretype PKCS12, and then openssl pkcs12 -nodes"
             }
             Self::SshKey => "make a key for TLS, in PKCS#8: openssl genpkey -algorithm ED25519",
-            Self::SshPublicKey | Self::PgpKey | Self::PublicKey | Self::Parameters | Self::AttributeCertificate => {
-                "put what was expected in its place"
-            }
             Self::Request => "have it signed, and put the certificate that was issued in its place",
             Self::EncryptedKey => "decrypt it: openssl pkcs8 -topk8 -nocrypt",
             Self::Markup => "fetch the file again: this is what a server answered instead of it",
@@ -97,7 +94,14 @@ impl Kind {
             Self::Archive => "unpack it",
             Self::Utf16 => "write all of it in ASCII or UTF-8",
             Self::CutOffDer | Self::Nuls => "copy the file again as a whole",
-            Self::Certificate | Self::Crl | Self::PrivateKey => "look which file belongs where",
+            Self::Certificate
+            | Self::Crl
+            | Self::PrivateKey
+            | Self::SshPublicKey
+            | Self::PgpKey
+            | Self::PublicKey
+            | Self::Parameters
+            | Self::AttributeCertificate => "put what was expected in its place",
             Self::OtherDer | Self::Text | Self::Binary => "write certificates and keys as PEM or DER",
         }
     }

@@ -62,6 +62,8 @@ fn rsa_keys_come_in_pkcs8_and_pkcs1() {
     let pkcs1 = inner(pkcs8).1;
     belongs(pem("PRIVATE KEY", pkcs8), &leaf);
     belongs(pem("RSA PRIVATE KEY", pkcs1), &leaf);
+    belongs(pem("RSA PRIVATE KEY", pkcs8), &leaf);
+    belongs(pem("PRIVATE KEY", pkcs1), &leaf);
     belongs(pkcs8, &leaf);
     belongs(pkcs1, &leaf);
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use rustls_pki_types::UnixTime;
 use x509_parser::time::ASN1Time;
 
 /// One reading of both clocks, taken together.
@@ -30,6 +31,11 @@ impl Now {
 #[must_use]
 pub fn expiry(not_after: SystemTime) -> SystemTime {
     not_after + Duration::from_secs(1)
+}
+
+/// An instant as webpki counts it; those before 1970 are 1970, when nothing was valid.
+pub(crate) fn unix_time(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
 /// An instant as RFC 3339 writes it in UTC, to the second: how times appear in findings and errors.

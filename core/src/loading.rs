@@ -1,15 +1,14 @@
 //! A credential as the TLS stack of this process loads it, and as that of a peer does when it is presented: admission and the SDK ask
 //! the same functions, so nothing is published that no handshake can use.
 
-use std::time::{Duration, SystemTime};
-
 use rustls::InconsistentKeys;
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::CertificateDer;
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::prelude::X509Certificate;
 
 use crate::certificate::{self, system_time};
+use crate::clock::unix_time;
 use crate::credential::Credential;
 use crate::crypto;
 use crate::path::words;
@@ -94,11 +93,6 @@ pub(crate) fn issuer(der: &CertificateDer<'_>) -> Result<(), LoadError> {
         Err(LoadError::NoRole | LoadError::Leaf(webpki::Error::EmptyEkuExtension)) => Ok(()),
         other => other,
     }
-}
-
-/// A system time as webpki counts; it takes no time before 1970 for one.
-fn unix_time(time: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO))
 }
 
 /// An extension that a certificate has more than once (RFC 5280 §4.2), as a dotted object identifier.

@@ -23,10 +23,10 @@ pub use error::{CrlProblem, PathError, UnusableAnchor};
 pub use policy::{PathPolicy, SigningLeaves, StaleCrls};
 
 use crate::bundle::Bundle;
+use crate::clock::unix_time;
 use crate::crypto;
 use crate::digest::Digest;
 use anchors::Anchors;
-use error::unix_time;
 use extensions::{Extensions, KeyUsage};
 use revocation::{Refused, Revocation};
 use uris::WithoutUris;

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose as Eku};
 use rustls::server::WebPkiClientVerifier;

@@ -8,9 +8,10 @@ use webpki::anchor_from_trusted_cert;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{X509Certificate, X509Version};
 
-use super::error::{PathError, UnusableAnchor, unix_time};
+use super::error::{PathError, UnusableAnchor};
 use super::{keys, words};
 use crate::certificate::{parse, system_time};
+use crate::clock::unix_time;
 use crate::digest::Digest;
 
 /// The anchors of one bundle.

@@ -2,8 +2,6 @@
 
 use std::time::SystemTime;
 
-use rustls_pki_types::UnixTime;
-
 use super::{Role, system_time, words};
 use crate::clock::rfc3339;
 
@@ -257,9 +255,4 @@ pub enum UnusableAnchor {
 
 fn dotted(oid: &[usize]) -> String {
     oid.iter().map(usize::to_string).collect::<Vec<_>>().join(".")
-}
-
-/// A system time as webpki counts; times before 1970 are 1970, when nothing was valid.
-pub(super) fn unix_time(time: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }

@@ -284,6 +284,21 @@ fn is_unseen(char: char) -> bool {
         || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// Whether a certificate names its subject as its issuer (RFC 5280 §3.2): that it signed itself is not looked at.
+pub(crate) fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
+    certificate.subject().as_raw() == certificate.issuer().as_raw()
+}
+
+/// Whether its basic constraints say that it is a CA's (RFC 5280 §4.2.1.9).
+pub(crate) fn is_ca(certificate: &X509Certificate<'_>) -> bool {
+    certificate.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca)
+}
+
+/// Whether its key usage lets it sign CRLs (RFC 5280 §4.2.1.3).
+pub(crate) fn may_sign_crls(certificate: &X509Certificate<'_>) -> bool {
+    certificate.key_usage().ok().flatten().is_none_or(|usage| usage.value.crl_sign())
+}
+
 /// An X.509 time as a system time; times before 1970 are before the epoch, not clamped.
 pub(crate) fn system_time(time: ASN1Time) -> SystemTime {
     let seconds = time.timestamp();

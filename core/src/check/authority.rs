@@ -3,13 +3,14 @@
 
 use super::report::Report;
 use super::{Case, Check, Finding, Severity};
+use crate::certificate::is_ca;
 
 /// What begins every SPIFFE ID (SPIFFE-ID §2).
 const SPIFFE: &str = "spiffe://";
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
-    if case.leaf.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca) {
+    if is_ca(case.leaf) {
         let sentence = "the leaf is a CA certificate, which peers refuse; issue one without isCA for this identity";
         return report.reject(Check::LeafIsCa, file, sentence);
     }

@@ -14,7 +14,7 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::asn1_rs::Any;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::lineage::{Lineage, Source};
+use super::lineage::{Lineage, Source, is_for};
 use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity, Trust, is_dedicated};
 use crate::bundle::Bundle;
@@ -189,12 +189,5 @@ fn roles(spec: &IdentitySpec) -> impl Iterator<Item = Role> {
         Usage::ServerAuth => Some(Role::Server),
         Usage::ClientAuth => Some(Role::Client),
         _ => None,
-    })
-}
-
-fn is_for(leaf: &X509Certificate<'_>, role: Role) -> bool {
-    leaf.extended_key_usage().ok().flatten().is_none_or(|usage| match role {
-        Role::Server => usage.value.server_auth,
-        Role::Client => usage.value.client_auth,
     })
 }

@@ -7,7 +7,7 @@ use x509_parser::prelude::X509Certificate;
 
 use super::report::Report;
 use super::{Check, Finding, Severity, Verdict};
-use crate::certificate::{Name, parse};
+use crate::certificate::{Name, may_sign_crls, parse};
 use crate::clock::{expiry, rfc3339};
 use crate::crl::{Crl, NormalName, Signature};
 use crate::material::{self, CrlOnDisk, Crls, Part};
@@ -76,7 +76,7 @@ fn signature(file: &Path, which: &str, crl: &Crl, signers: &Signers<'_>, report:
     for signer in signers.named(crl.normal_issuer()) {
         known += 1;
         match crl.signature_by(signer.public_key().raw) {
-            Signature::Valid if may_sign(signer) => return,
+            Signature::Valid if may_sign_crls(signer) => return,
             Signature::Valid => silent = true,
             Signature::Invalid => {}
             Signature::Unsupported { algorithm } => unsupported = Some(algorithm),
@@ -152,11 +152,6 @@ pub(super) fn age(on_disk: &[CrlOnDisk], report: &mut Report) {
             report.add(finding.found(format!("next update {}", rfc3339(next_update))).expected("still to come"));
         }
     }
-}
-
-/// RFC 5280 §4.2.1.3.
-fn may_sign(signer: &X509Certificate<'_>) -> bool {
-    signer.key_usage().ok().flatten().is_none_or(|usage| usage.value.crl_sign())
 }
 
 fn issuer(crl: &Crl) -> String {

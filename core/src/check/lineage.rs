@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use x509_parser::prelude::X509Certificate;
 
-use crate::certificate::{Name, system_time};
+use crate::certificate::{Name, is_self_issued, system_time};
 use crate::crypto;
 use crate::path::Role;
 
@@ -76,7 +76,7 @@ impl<'a> Lineage<'a> {
             let issued = lineage.members[visited];
             let (name, key) = (issued.certificate.issuer().as_raw(), issued.certificate.public_key());
             // A certificate of the same CA under the same key is the same issuer once more, not one above it.
-            let is_own_name = issued.certificate.subject().as_raw() == name;
+            let is_own_name = is_self_issued(issued.certificate);
             let named = candidates.iter().filter(|(candidate, place, _)| {
                 candidate.subject().as_raw() == name
                     && *place != issued.place
@@ -181,25 +181,14 @@ impl Member<'_> {
         system_time(self.certificate.validity().not_after)
     }
 
-    pub(super) fn is_ca(&self) -> bool {
-        self.certificate.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca)
-    }
-
     /// How many intermediates it allows below it (RFC 5280 §4.2.1.9), where it limits them.
     pub(super) fn path_length(&self) -> Option<u32> {
-        self.certificate
-            .basic_constraints()
-            .ok()
-            .flatten()
-            .and_then(|constraints| constraints.value.path_len_constraint)
+        path_length(self.certificate)
     }
 
     /// Whether its extended key usage, if it has one, is for the role.
     pub(super) fn allows(&self, role: Role) -> bool {
-        self.certificate.extended_key_usage().ok().flatten().is_none_or(|usage| match role {
-            Role::Server => usage.value.server_auth,
-            Role::Client => usage.value.client_auth,
-        })
+        is_for(self.certificate, role)
     }
 
     pub(super) fn constrains_names(&self) -> bool {
@@ -222,6 +211,19 @@ impl fmt::Display for Member<'_> {
             }
         }
     }
+}
+
+/// How many intermediates a certificate allows below it (RFC 5280 §4.2.1.9), where it limits them.
+pub(super) fn path_length(certificate: &X509Certificate<'_>) -> Option<u32> {
+    certificate.basic_constraints().ok().flatten().and_then(|constraints| constraints.value.path_len_constraint)
+}
+
+/// Whether the extended key usage of a certificate, if it has one, is for a role.
+pub(super) fn is_for(certificate: &X509Certificate<'_>, role: Role) -> bool {
+    certificate.extended_key_usage().ok().flatten().is_none_or(|usage| match role {
+        Role::Server => usage.value.server_auth,
+        Role::Client => usage.value.client_auth,
+    })
 }
 
 /// How a sentence names a certificate of a chain, counted from 1.

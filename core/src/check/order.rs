@@ -5,7 +5,7 @@ use x509_parser::prelude::X509Certificate;
 use super::lineage::name_in_chain;
 use super::report::Report;
 use super::{Case, Check, Finding, Severity};
-use crate::certificate::Name;
+use crate::certificate::{Name, is_self_issued};
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
@@ -26,7 +26,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         let finding = Finding::new(Check::ChainOrder, Severity::Warn, sentence).in_file(file);
         report.add(finding.found(Name::of(stray.subject())).expected(Name::of(case.certificates[i - 1].issuer())));
     }
-    if let Some(root) = case.issuers.iter().find(|issuer| issuer.subject().as_raw() == issuer.issuer().as_raw()) {
+    if let Some(root) = case.issuers.iter().find(|issuer| is_self_issued(issuer)) {
         let sentence = "a self-signed root travels in the chain, and peers have it or do not trust it; leave it out";
         report.add(
             Finding::new(Check::RootInChain, Severity::Info, sentence).in_file(file).found(Name::of(root.subject())),

@@ -10,7 +10,7 @@ use x509_parser::prelude::{X509Certificate, X509Version};
 
 use super::error::{PathError, UnusableAnchor};
 use super::{keys, words};
-use crate::certificate::{parse, system_time};
+use crate::certificate::{is_self_issued, parse, system_time};
 use crate::clock::unix_time;
 use crate::digest::Digest;
 
@@ -149,7 +149,7 @@ fn prepare(der: &CertificateDer<'static>) -> Result<(Part, Validity, TrustAnchor
     }
     let part = if may_issue(&certificate)? {
         Part::Issues
-    } else if certificate.subject().as_raw() == certificate.issuer().as_raw() {
+    } else if is_self_issued(&certificate) {
         Part::VouchesForItself
     } else {
         return Err(UnusableAnchor::NotCa);

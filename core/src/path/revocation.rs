@@ -18,7 +18,7 @@ use super::StaleCrls;
 use super::error::CrlProblem;
 use super::extensions::{Extensions, KeyUsage};
 use crate::bundle::Bundle;
-use crate::certificate::parse;
+use crate::certificate::{may_sign_crls, parse};
 use crate::crl::{Crl, NormalName, Scope, Signature};
 
 /// How many more signatures of lists that turn out to be by another key are verified for one peer than there are lists: one path takes no
@@ -68,7 +68,7 @@ impl Revocation {
         let mut keys: HashMap<NormalName, Vec<&[u8]>> = HashMap::new();
         for anchor in &anchors {
             let key = anchor.public_key().raw;
-            if anchor.key_usage().ok().flatten().is_none_or(|usage| usage.value.crl_sign()) {
+            if may_sign_crls(anchor) {
                 keys.entry(NormalName::of_sequence(anchor.subject().as_raw())).or_default().push(key);
             } else {
                 revocation.silent.push(key.to_vec());
@@ -127,7 +127,7 @@ impl Revocation {
         let mut certificate: &Cert<'_> = path.end_entity();
         let mut is_authority = false;
         for issuer in path.intermediate_certificates() {
-            let key = || (issuer.subject_public_key_info(), may_sign_crls(issuer));
+            let key = || (issuer.subject_public_key_info(), signs_crls(issuer));
             self.check_one(certificate, is_authority, key, stale, now, budget)?;
             (certificate, is_authority) = (issuer, true);
         }
@@ -203,8 +203,8 @@ impl List {
     }
 }
 
-/// RFC 5280 §4.2.1.3.
-fn may_sign_crls(issuer: &Cert<'_>) -> bool {
+/// The same as [`may_sign_crls`], of an issuer in a handshake: nothing but its extensions is parsed.
+fn signs_crls(issuer: &Cert<'_>) -> bool {
     Extensions::of(&issuer.der()).is_ok_and(|extensions| extensions.key_usage.is_none_or(KeyUsage::signs_crls))
 }
 

@@ -3,10 +3,10 @@
 
 use x509_parser::prelude::X509Certificate;
 
-use super::super::lineage::{Lineage, Member};
+use super::super::lineage::{Lineage, Member, is_for, path_length};
 use super::super::report::Report;
 use super::super::{Case, Check, Finding, Severity};
-use super::{is_for, roles, words};
+use super::{roles, words};
 use crate::path::Role;
 
 pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, report: &mut Report) {
@@ -23,9 +23,7 @@ pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, report: &mut Report)
 
 /// Whether a certificate limits what is below it by what rustls does not look at in an anchor.
 pub(super) fn constrains(anchor: &X509Certificate<'_>) -> bool {
-    let constraints = anchor.basic_constraints().ok().flatten();
-    constraints.is_some_and(|constraints| constraints.value.path_len_constraint.is_some())
-        || matches!(anchor.extended_key_usage(), Ok(Some(_)))
+    path_length(anchor).is_some() || matches!(anchor.extended_key_usage(), Ok(Some(_)))
 }
 
 fn against(case: &Case<'_>, anchor: &Member<'_>) -> Option<Finding> {

@@ -7,6 +7,7 @@ use super::super::report::{Consequences, Report};
 use super::super::{Case, Check, Finding, Severity};
 use super::{chain, ends, told, within, words};
 use crate::bundle::Bundle;
+use crate::certificate::is_self_issued;
 use crate::crypto;
 use crate::loading::{self, LoadError};
 use crate::path::{PathError, PathValidator, UnusableAnchor};
@@ -71,11 +72,9 @@ fn needs(lineage: &Lineage<'_>, member: &Member<'_>) -> bool {
     let readable = |other: &Member<'_>| loading::issuer(&other.certificate.as_raw().into()).is_ok();
     let mut others = lineage.issuers().iter().filter(|other| other.place != member.place);
     let is_alone = !others.any(|other| other.certificate.subject().as_raw() == name && readable(other));
-    is_alone && (member.height == 1 || !lineage.tops().any(|top| top.place == member.place)) && !is_self_signed(member)
-}
-
-fn is_self_signed(member: &Member<'_>) -> bool {
-    member.certificate.subject().as_raw() == member.certificate.issuer().as_raw()
+    is_alone
+        && (member.height == 1 || !lineage.tops().any(|top| top.place == member.place))
+        && !is_self_issued(member.certificate)
 }
 
 /// What is the matter with a path that the identity's own bundle does not have to hold: nothing but that the issuer is not in it, which is

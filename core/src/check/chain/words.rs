@@ -4,7 +4,7 @@ use webpki::{DerTypeId, Error};
 use x509_parser::prelude::AlgorithmIdentifier;
 
 use super::super::lineage::{Lineage, Member, Place};
-use crate::certificate::Name;
+use crate::certificate::{Name, is_ca, is_self_issued};
 use crate::clock::rfc3339;
 use crate::crypto;
 use crate::digest::Digest;
@@ -71,7 +71,7 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
         }
         E::IssuerIsNoCa => format!(
             "{} is no CA certificate, and what it signed is not accepted; have the leaf issued by a CA",
-            named(&|member| !member.is_leaf() && !member.is_ca())
+            named(&|member| !member.is_leaf() && !is_ca(member.certificate))
         ),
         E::IssuerMayNotSign { issuer: name } => format!(
             "{} may not sign certificates, since its key usage lacks \"cert sign\"; have that CA's certificate issued again with it",
@@ -146,7 +146,7 @@ fn unknown_issuer(lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) 
     }
     let last = lineage.last();
     let name = Name::of(last.certificate.issuer());
-    if last.certificate.subject().as_raw() == last.certificate.issuer().as_raw() {
+    if is_self_issued(last.certificate) {
         return format!(
             "{last} is self-signed and not in the bundle; add it to the bundle if its owner is to be trusted"
         );

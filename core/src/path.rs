@@ -66,7 +66,8 @@ impl fmt::Display for Role {
 ///
 /// Beyond webpki: an anchor counts only within its validity; one with a critical extension that is not understood, a key that is not
 /// accepted, or that may not issue, vouches for nobody (a self-signed certificate that is no CA vouches for itself); an intermediate
-/// whose key usage does not let it sign certificates issues none; every list by the key of an issuer revokes what it lists.
+/// whose key usage does not let it sign certificates issues none; name constraints on URIs are evaluated; every list by the key of an
+/// issuer revokes what it lists.
 ///
 /// Not looked at, as by rustls: the path length and the extended key usages of an anchor, which Go and OpenSSL heed.
 pub struct PathValidator {

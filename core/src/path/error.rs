@@ -109,7 +109,7 @@ pub enum PathError {
     /// constraint is not known, so it is refused (RFC 5280 §4.2.1.10).
     #[error("an issuer of the path constrains {kind}, and constraints of that kind are not supported")]
     UnsupportedNameConstraint {
-        /// The kind of name: `URIs`, `e-mail addresses`, `directory names` and so on.
+        /// The kind of name: `e-mail addresses`, `directory names` and so on.
         kind: &'static str,
     },
     /// An extension is marked critical and not understood (RFC 5280 §4.2).

@@ -10,6 +10,7 @@ use crate::bundle::Bundle;
 use crate::certificate::is_self_issued;
 use crate::crypto;
 use crate::loading::{self, LoadError};
+use crate::path::words::algorithm_of;
 use crate::path::{PathError, PathValidator, UnusableAnchor};
 
 /// What there is to say of a chain that there is no bundle for.
@@ -116,7 +117,7 @@ fn holds_by_itself(case: &Case<'_>) -> Result<(), PathError> {
     }
     let signature = &case.leaf.signature_algorithm;
     if !crypto::accepts_signature(signature) {
-        return Err(PathError::UnsupportedSignature { algorithm: words::algorithm(signature) });
+        return Err(PathError::UnsupportedSignature { algorithm: algorithm_of(&signature.algorithm.to_id_string()) });
     }
     let heads = heads(&alone);
     if heads.is_empty() {

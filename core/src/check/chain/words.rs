@@ -1,7 +1,6 @@
 //! What to say of a path that does not hold: which certificate it fails at, and what mends that.
 
 use webpki::{DerTypeId, Error};
-use x509_parser::prelude::AlgorithmIdentifier;
 
 use super::super::lineage::{Lineage, Member, Place};
 use crate::certificate::{Name, is_ca, is_self_issued};
@@ -11,6 +10,12 @@ use crate::digest::Digest;
 use crate::loading;
 use crate::path::{PathError, Role, UnusableAnchor, words};
 use crate::spec::Usage;
+
+/// The advice for a CA whose key is not accepted.
+const ANOTHER_KEY: &str = "replace that CA by one with RSA of 2048 bits or more, or ECDSA with P-256 or P-384";
+
+/// The advice for a CA's certificate with a critical extension that is not understood.
+const NOT_CRITICAL: &str = "have that CA's certificate issued again without it, or with it not marked critical";
 
 /// One sentence about the cause, with the advice that fits it.
 pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) -> String {
@@ -22,6 +27,10 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
             .iter()
             .find(|member| is(member))
             .map_or_else(|| "a certificate of the path".to_owned(), Member::to_string)
+    };
+    let with_subject = |name: &str| {
+        issuer(&|member| Name::of(member.certificate.subject()).text == name)
+            .map_or_else(|| format!("the issuer {name}"), Member::to_string)
     };
     match error {
         E::UnknownIssuer | E::NoAnchor | E::NoUsableAnchor { .. } | E::IssuerUnusable { .. } => {
@@ -54,12 +63,9 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
                     && !crypto::accepts_signature(&member.certificate.signature_algorithm)
             })
         ),
-        E::UnsupportedKey { issuer: name, key } => format!(
-            "{} has a key of a kind or size that peers do not accept, {key}; replace that CA by one with RSA of 2048 bits or more, \
-             or ECDSA with P-256 or P-384",
-            issuer(&|member| Name::of(member.certificate.subject()).text == *name)
-                .map_or_else(|| format!("the issuer {name}"), Member::to_string)
-        ),
+        E::UnsupportedKey { issuer: name, key } => {
+            format!("{} has a key of a kind or size that peers do not accept, {key}; {ANOTHER_KEY}", with_subject(name))
+        }
         E::ExtendedKeyUsage { role, .. } => format!(
             "{} has an extended key usage without {}, which holds for all it issues; have the leaf issued by a CA without that \
              limit",
@@ -75,8 +81,7 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
         ),
         E::IssuerMayNotSign { issuer: name } => format!(
             "{} may not sign certificates, since its key usage lacks \"cert sign\"; have that CA's certificate issued again with it",
-            issuer(&|member| Name::of(member.certificate.subject()).text == *name)
-                .map_or_else(|| format!("the issuer {name}"), Member::to_string)
+            with_subject(name)
         ),
         E::TooLong => too_long(lineage),
         E::NameConstraint => format!(
@@ -93,8 +98,7 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
             let member = issuer(&|member| loading::unknown_critical(member.certificate).is_some());
             let oid = member.and_then(|member| loading::unknown_critical(member.certificate));
             format!(
-                "the extension {} of {} is critical and not understood, so no peer may pass over it; have that CA's certificate issued \
-                 again without it, or with it not marked critical",
+                "the extension {} of {} is critical and not understood, so no peer may pass over it; {NOT_CRITICAL}",
                 oid.unwrap_or_default(),
                 member.map_or_else(|| "an issuer".to_owned(), Member::to_string)
             )
@@ -116,16 +120,7 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
     }
 }
 
-/// The usual name of a signature algorithm.
-pub(super) fn algorithm(identifier: &AlgorithmIdentifier<'_>) -> String {
-    let oid = identifier.algorithm.as_bytes();
-    words::algorithm(&[&[OBJECT_IDENTIFIER, u8::try_from(oid.len()).unwrap_or(u8::MAX)], oid].concat())
-}
-
-/// The tag of an object identifier in DER.
-const OBJECT_IDENTIFIER: u8 = 6;
-
-pub(in super::super) fn why_malformed(why: &Error) -> &'static str {
+pub(super) fn why_malformed(why: &Error) -> &'static str {
     match why {
         Error::BadDerTime | Error::TrailingData(DerTypeId::Time) => words::of(&Error::BadDerTime),
         other => words::of(other),
@@ -157,13 +152,11 @@ fn unknown_issuer(lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) 
     )
 }
 
-/// What makes an anchor one.
+/// The advice for a certificate of a bundle that can be nobody's anchor.
 pub(in super::super) fn mend(reason: &UnusableAnchor) -> &'static str {
     match reason {
-        UnusableAnchor::CriticalExtension(_) => {
-            "have that CA's certificate issued again without it, or with it not marked critical"
-        }
-        UnusableAnchor::Key(_) => "replace that CA by one with RSA of 2048 bits or more, or ECDSA with P-256 or P-384",
+        UnusableAnchor::CriticalExtension(_) => NOT_CRITICAL,
+        UnusableAnchor::Key(_) => ANOTHER_KEY,
         UnusableAnchor::EmptySubject => "have that CA's certificate issued again with a subject",
         UnusableAnchor::NotCa => "put the certificate of the issuing CA in its place",
         _ => "put another certificate of that CA in its place",
@@ -208,7 +201,7 @@ fn plural(count: usize) -> &'static str {
 }
 
 /// The word of configuration for the usage that a role needs.
-pub(in super::super) fn usage(role: Role) -> &'static str {
+pub(super) fn usage(role: Role) -> &'static str {
     match role {
         Role::Server => Usage::ServerAuth.as_str(),
         Role::Client => Usage::ClientAuth.as_str(),
@@ -247,8 +240,11 @@ mod tests {
         assert!(silent.starts_with("certificate 2 of tls.crt (CN=sub) may not sign"), "{silent}");
         let elsewhere = told(&PathError::IssuerMayNotSign { issuer: "CN=other".to_owned() });
         assert!(elsewhere.starts_with("the issuer CN=other may not sign"), "{elsewhere}");
-        let constraint = told(&PathError::UnsupportedNameConstraint { kind: "URIs" });
-        assert!(constraint.contains("constrains URIs") && constraint.contains("not supported"), "{constraint}");
+        let constraint = told(&PathError::UnsupportedNameConstraint { kind: "e-mail addresses" });
+        assert!(
+            constraint.contains("constrains e-mail addresses") && constraint.contains("not supported"),
+            "{constraint}"
+        );
         let busy = told(&PathError::TooComplex);
         assert!(busy.contains("leave out"), "{busy}");
         let crl = told(&PathError::Crl(CrlProblem::Unusable));

@@ -18,6 +18,7 @@ use rustls_pki_types::CertificateRevocationListDer;
 
 pub(crate) use error::CrlError;
 pub(crate) use name::NormalName;
+use parse::Span;
 pub(crate) use signature::Signature;
 
 /// One certificate revocation list.
@@ -37,8 +38,8 @@ pub(crate) struct Crl {
     of_others: usize,
     /// How many entries of a delta take a certificate back that its base lists (RFC 5280 §5.3.1).
     taken_back: usize,
-    /// Where in the DER the serial numbers of the revoked are, sorted by what is there.
-    revoked: Vec<Serial>,
+    /// The serial numbers of the revoked, without leading zeros, sorted by their octets.
+    revoked: Vec<Span>,
     signed: parse::Signed,
 }
 
@@ -63,13 +64,6 @@ pub(crate) enum Subjects {
     Leaves,
     /// CAs.
     Authorities,
-}
-
-/// A serial number without leading zeros: its place in the DER.
-#[derive(Debug, Clone, Copy)]
-struct Serial {
-    start: u32,
-    length: u32,
 }
 
 impl Crl {
@@ -128,7 +122,7 @@ impl Crl {
     /// Whether it lists the certificate of its issuer with this serial number, given as the content of its DER.
     pub(crate) fn revokes(&self, serial: &[u8]) -> bool {
         let serial = without_leading_zeros(serial);
-        self.revoked.binary_search_by(|revoked| self.serial(*revoked).cmp(serial)).is_ok()
+        self.revoked.binary_search_by(|revoked| revoked.of(&self.der).cmp(serial)).is_ok()
     }
 
     /// Whether it may list a CA's certificate, or a leaf's.
@@ -142,18 +136,14 @@ impl Crl {
 
     /// Which of two lists is the newer. Lists of one second are told apart by their numbers, which only grow (RFC 5280 §5.2.3).
     pub(crate) fn age(&self, other: &Self) -> Ordering {
-        let number = |crl: &Self| crl.number.as_ref().map(|number| (number.len(), number.clone()));
-        self.this_update.cmp(&other.this_update).then_with(|| number(self).cmp(&number(other)))
+        let by_size = |crl: &Self| crl.number.as_ref().map(Vec::len);
+        let by_number = || by_size(self).cmp(&by_size(other)).then_with(|| self.number.cmp(&other.number));
+        self.this_update.cmp(&other.this_update).then_with(by_number)
     }
 
     /// What this key, a `SubjectPublicKeyInfo` as DER, has to do with its signature.
     pub(crate) fn signature_by(&self, public_key: &[u8]) -> Signature {
         signature::verify(&self.der, &self.signed, public_key)
-    }
-
-    fn serial(&self, Serial { start, length }: Serial) -> &[u8] {
-        let start = start as usize;
-        self.der.get(start..start + length as usize).unwrap_or_default()
     }
 }
 

@@ -7,7 +7,7 @@ use der::asn1::{AnyRef, GeneralizedTime, OctetStringRef, UtcTime};
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use rustls_pki_types::CertificateRevocationListDer;
 
-use super::{Crl, CrlError, NormalName, Scope, Serial, Subjects, without_leading_zeros};
+use super::{Crl, CrlError, NormalName, Scope, Subjects, without_leading_zeros};
 
 const AUTHORITY_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 const CRL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.20");
@@ -23,41 +23,40 @@ const VERSION_2: &[u8] = &[1];
 /// `removeFromCRL`, by which a delta takes a certificate back.
 const REMOVE_FROM_CRL: u8 = 8;
 
-/// A part of the DER.
+/// Where in the DER of a list a part of it is. Small, since a list may have tens of thousands of entries.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Part {
-    start: usize,
-    length: usize,
+pub(super) struct Span {
+    start: u32,
+    length: u32,
 }
 
-impl Part {
-    /// `part` has to be a part of `whole`; of one that is not, nothing is left.
-    fn within(whole: &[u8], part: &[u8]) -> Self {
+impl Span {
+    /// `part` has to be a part of `whole`.
+    fn within(whole: &[u8], part: &[u8]) -> der::Result<Self> {
         let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
-        Self { start, length: part.len() }
+        let short = |number| u32::try_from(number).map_err(|_| der::Error::from(der::ErrorKind::Overflow));
+        Ok(Self { start: short(start)?, length: short(part.len())? })
     }
 
     pub(super) fn of(self, der: &[u8]) -> &[u8] {
-        self.start.checked_add(self.length).and_then(|end| der.get(self.start..end)).unwrap_or_default()
+        let start = self.start as usize;
+        der.get(start..start + self.length as usize).unwrap_or_default()
     }
 }
 
 /// What is signed, how, and the signature.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Signed {
-    pub(super) message: Part,
+    pub(super) message: Span,
     /// The `AlgorithmIdentifier` without its header.
-    pub(super) algorithm: Part,
-    pub(super) signature: Part,
+    pub(super) algorithm: Span,
+    pub(super) signature: Span,
 }
 
 pub(super) fn parse(der: &CertificateRevocationListDer<'_>) -> Result<Crl, CrlError> {
     let der = CertificateRevocationListDer::from(der.as_ref().to_vec());
-    let whole = at(
-        "outer sequence",
-        SliceReader::new(&der).and_then(|mut all| sequence(&mut all).map(|(_, list)| (all, list))),
-    );
-    let (rest, list) = whole?;
+    let mut rest = at("outer sequence", SliceReader::new(&der))?;
+    let (_, list) = at("outer sequence", sequence(&mut rest))?;
     if !rest.is_finished() {
         return Err(CrlError::TrailingBytes(usize::try_from(rest.remaining_len()).unwrap_or_default()));
     }
@@ -69,8 +68,12 @@ pub(super) fn parse(der: &CertificateRevocationListDer<'_>) -> Result<Crl, CrlEr
     let (Tag::BitString, [0, signature @ ..], true) = (signature.tag(), signature.value(), fields.is_finished()) else {
         return Err(CrlError::Malformed("signature"));
     };
-    let part = |part| Part::within(&der, part);
-    let signed = Signed { message: part(message), algorithm: part(algorithm), signature: part(signature) };
+    let span = |what, part| at(what, Span::within(&der, part));
+    let signed = Signed {
+        message: span("list", message)?,
+        algorithm: span("signature algorithm", algorithm)?,
+        signature: span("signature", signature)?,
+    };
 
     let mut fields = at("list", SliceReader::new(tbs))?;
     if next_is(&fields, |tag| tag == Tag::Integer) && at("version", AnyRef::decode(&mut fields))?.value() != VERSION_2 {
@@ -181,7 +184,7 @@ impl About {
 /// What the entries say.
 #[derive(Default)]
 struct Listed {
-    revoked: Vec<Serial>,
+    revoked: Vec<Span>,
     of_others: usize,
     taken_back: usize,
 }
@@ -227,24 +230,12 @@ impl Listed {
             } else if about.scope.is_delta && reason == Some(REMOVE_FROM_CRL) {
                 listed.taken_back += 1;
             } else {
-                listed.revoked.push(at(WHAT, Serial::within(der, serial))?);
+                listed.revoked.push(at(WHAT, Span::within(der, serial))?);
             }
         }
         listed.revoked.sort_by(|a, b| a.of(der).cmp(b.of(der)));
         listed.revoked.shrink_to_fit();
         Ok(listed)
-    }
-}
-
-impl Serial {
-    fn within(der: &[u8], serial: &[u8]) -> der::Result<Self> {
-        let Part { start, length } = Part::within(der, serial);
-        let short = |number| u32::try_from(number).map_err(|_| der::Error::from(der::ErrorKind::Overflow));
-        Ok(Self { start: short(start)?, length: short(length)? })
-    }
-
-    fn of(self, der: &[u8]) -> &[u8] {
-        Part { start: self.start as usize, length: self.length as usize }.of(der)
     }
 }
 

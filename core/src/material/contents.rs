@@ -5,7 +5,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 use zeroize::Zeroizing;
 
-use super::kind::{Kind, is_surely_der, length_of_der};
+use super::kind::{Kind, is_surely_der, length_of_der, without_mark};
 use super::pkcs7::{self, Unwrappable};
 use crate::credential::{PrivateKey, PrivateKeyError};
 use crate::pem::{self, Block, Damage, Label, PemError};
@@ -229,10 +229,6 @@ impl From<Result<PrivateKey, PrivateKeyError>> for Key {
     fn from(key: Result<PrivateKey, PrivateKeyError>) -> Self {
         key.map_or_else(Self::Unusable, Self::Whole)
     }
-}
-
-fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// A text in UTF-16, as PowerShell writes it, in ASCII: by its byte order mark, or where every second byte of its beginning is NUL.

@@ -151,7 +151,7 @@ impl Kind {
 
     /// What a file is that is neither PEM nor what is read of DER.
     pub(super) fn of_file(bytes: &[u8]) -> Self {
-        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
+        let text = without_mark(bytes).trim_ascii();
         let begins =
             |start: &str| text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start.as_bytes()));
         if bytes.iter().all(|byte| *byte == 0) {
@@ -209,6 +209,11 @@ pub(super) fn fields(der: &[u8]) -> der::Result<Vec<AnyRef<'_>>> {
     let sequence = AnyRef::from_der(der)?;
     sequence.tag().assert_eq(Tag::Sequence)?;
     all(sequence.value())
+}
+
+/// A text without the byte order mark that UTF-8 may begin with.
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// One structure after the other.

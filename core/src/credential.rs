@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 
-pub(crate) use private_key::EC_PUBLIC_KEY;
+pub(crate) use private_key::{EC_PUBLIC_KEY, RSA_ENCRYPTION};
 pub use private_key::{PrivateKey, PrivateKeyError};
 
 use crate::certificate::{CertificateFacts, NotACertificate};

@@ -2,15 +2,15 @@
 
 use std::ops::RangeInclusive;
 
+use const_oid::ObjectIdentifier;
 use x509_parser::asn1_rs::Tag;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+use crate::credential::{EC_PUBLIC_KEY, RSA_ENCRYPTION};
+
 /// The lengths of the moduli of RSA keys that both crypto providers accept, in octets: 2048 to 8192 bits.
 const RSA_OCTETS: RangeInclusive<usize> = 256..=1024;
-
-const RSA_ENCRYPTION: &str = "1.2.840.113549.1.1.1";
-const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
 
 /// The kinds of keys with a name that people know, by the object identifier.
 const KINDS: [(&str, &str); 6] = [
@@ -27,8 +27,7 @@ const CURVES: [&str; 3] = ["1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"
 
 /// What kind of key it is, if no signature by it is accepted by any build of this crate.
 pub(super) fn unsupported(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
-    let algorithm = key.algorithm.algorithm.to_id_string();
-    match algorithm.as_str() {
+    match ObjectIdentifier::from_bytes(key.algorithm.algorithm.as_bytes()).ok()? {
         RSA_ENCRYPTION => match key.parsed() {
             Ok(PublicKey::RSA(rsa)) => {
                 let zeros = rsa.modulus.iter().take_while(|octet| **octet == 0).count();
@@ -48,7 +47,10 @@ pub(super) fn unsupported(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
                 None => Some("an EC key with explicit curve parameters".to_owned()),
             }
         }
-        other => KINDS.iter().find(|(known, _)| *known == other).map(|(_, name)| (*name).to_owned()),
+        other => {
+            let other = other.to_string();
+            KINDS.iter().find(|(known, _)| *known == other).map(|(_, name)| (*name).to_owned())
+        }
     }
 }
 

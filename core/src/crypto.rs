@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
 use rustls::sign::{SigningKey, public_key_to_spki};
+use rustls_pki_types::SignatureVerificationAlgorithm;
 use x509_parser::prelude::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Certificate};
 
 use crate::credential::PrivateKey;
@@ -25,6 +26,11 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
 }
 
+/// The algorithms that signatures are verified with; one signature algorithm comes once for each kind of key.
+pub(crate) fn verification_algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
+    provider().signature_verification_algorithms.all
+}
+
 /// The key as rustls signs with it. Unlike the provider's own loader this borrows: no copy of the key is left behind.
 ///
 /// # Errors
@@ -42,8 +48,7 @@ pub fn signing_key(key: &PrivateKey) -> Result<Arc<dyn SigningKey>, rustls::Erro
 pub(crate) fn is_signed_with(certificate: &X509Certificate<'_>, issuer: &SubjectPublicKeyInfo<'_>) -> Option<bool> {
     let signature = certificate.signature_algorithm.algorithm.as_bytes();
     let key = issuer.algorithm.algorithm.as_bytes();
-    let algorithms = provider().signature_verification_algorithms.all;
-    let mut fitting = algorithms.iter().filter(|algorithm| {
+    let mut fitting = verification_algorithms().iter().filter(|algorithm| {
         object_identifier(&algorithm.signature_alg_id()) == Some(signature)
             && object_identifier(&algorithm.public_key_alg_id()) == Some(key)
     });
@@ -58,16 +63,14 @@ pub(crate) fn is_signed_with(certificate: &X509Certificate<'_>, issuer: &Subject
 
 /// Whether certificates signed with this algorithm are accepted, whatever the key.
 pub(crate) fn accepts_signature(algorithm: &AlgorithmIdentifier<'_>) -> bool {
-    let algorithms = provider().signature_verification_algorithms.all;
     let algorithm = Some(algorithm.algorithm.as_bytes());
-    algorithms.iter().any(|known| object_identifier(&known.signature_alg_id()) == algorithm)
+    verification_algorithms().iter().any(|known| object_identifier(&known.signature_alg_id()) == algorithm)
 }
 
 /// Whether a key, written for one of the algorithms here in the one way that is taken, is what `is_it` looks for. `key` may write it another
 /// way, as with a curve that is spelled out.
 pub(crate) fn writes_key_of(key: &SubjectPublicKeyInfo<'_>, is_it: impl Fn(&[u8]) -> bool) -> bool {
-    let algorithms = provider().signature_verification_algorithms.all;
-    let mut written = algorithms
+    let mut written = verification_algorithms()
         .iter()
         .map(|algorithm| public_key_to_spki(&algorithm.public_key_alg_id(), &key.subject_public_key.data));
     written.any(|written| is_it(&written))

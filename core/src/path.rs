@@ -15,7 +15,6 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::time::SystemTime;
 
-use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, VerifiedPath};
 
@@ -74,7 +73,7 @@ pub struct PathValidator {
     anchors: Anchors,
     revocation: Revocation,
     policy: PathPolicy,
-    algorithms: WebPkiSupportedAlgorithms,
+    algorithms: &'static [&'static dyn SignatureVerificationAlgorithm],
 }
 
 impl PathValidator {
@@ -93,7 +92,7 @@ impl PathValidator {
             anchors,
             revocation: Revocation::new(bundle),
             policy: PathPolicy::default(),
-            algorithms: crypto::provider().signature_verification_algorithms,
+            algorithms: crypto::verification_algorithms(),
         })
     }
 
@@ -168,12 +167,12 @@ impl PathValidator {
 
     /// The anchor that the path ends in.
     fn reach<'p>(&self, path: &'p Path<'p>, anchors: &'p [TrustAnchor<'p>]) -> Result<&'p TrustAnchor<'p>, PathError> {
-        path.search(self.algorithms.all, anchors, path.intermediates, &|candidate| self.judge(candidate, path))
+        path.search(self.algorithms, anchors, path.intermediates, &|candidate| self.judge(candidate, path))
     }
 
     /// Whether there is a path that keeps the constraints on URIs.
     fn reach_without_uris(&self, path: &Path<'_>, without: &WithoutUris<'_>) -> Result<(), PathError> {
-        let restoring = without.restoring(self.algorithms.all);
+        let restoring = without.restoring(self.algorithms);
         let algorithms: Vec<_> =
             restoring.iter().map(|algorithm| algorithm as &dyn SignatureVerificationAlgorithm).collect();
         let judge = |candidate: &VerifiedPath<'_>| {
@@ -189,7 +188,7 @@ impl PathValidator {
     fn judge(&self, candidate: &VerifiedPath<'_>, path: &Path<'_>) -> Result<(), PathError> {
         for issuer in candidate.intermediate_certificates() {
             let der = issuer.der();
-            let extensions = Extensions::of(&der).map_err(|_| PathError::Malformed(webpki::Error::BadDer))?;
+            let extensions = extensions(&der)?;
             if !extensions.key_usage.is_none_or(KeyUsage::signs_certificates) {
                 return Err(PathError::IssuerMayNotSign { issuer: explain::subject(&der) });
             }
@@ -253,7 +252,7 @@ impl<'p> Path<'p> {
 
 /// Refuses a leaf that may sign certificates or CRLs, or that constrains names.
 fn no_authority(leaf: &[u8]) -> Result<(), PathError> {
-    let extensions = Extensions::of(leaf).map_err(|_| PathError::Malformed(webpki::Error::BadDer))?;
+    let extensions = extensions(leaf)?;
     if extensions.constrains_names {
         return Err(PathError::LeafConstrainsNames);
     }
@@ -261,6 +260,10 @@ fn no_authority(leaf: &[u8]) -> Result<(), PathError> {
         Some(usage) if usage.signs_certificates() || usage.signs_crls() => Err(PathError::LeafMaySign),
         _ => Ok(()),
     }
+}
+
+fn extensions(certificate: &[u8]) -> Result<Extensions<'_>, PathError> {
+    Extensions::of(certificate).map_err(|_| PathError::Malformed(webpki::Error::BadDer))
 }
 
 /// The extended key usage that a role needs. webpki asks for it at every certificate of every path it tries, and at no other point does it

@@ -24,14 +24,13 @@ pub(crate) enum Signature {
 /// Whether the key with this `SubjectPublicKeyInfo` signed what is at `signed` in `der`.
 pub(super) fn verify(der: &[u8], signed: &Signed, public_key: &[u8]) -> Signature {
     let (message, algorithm) = (signed.message.of(der), signed.algorithm.of(der));
-    let algorithms = crypto::provider().signature_verification_algorithms.all;
+    let algorithms = crypto::verification_algorithms();
     let mut of_kind = algorithms.iter().filter(|known| known.signature_alg_id().as_ref() == algorithm).peekable();
     if of_kind.peek().is_none() {
         return Signature::Unsupported { algorithm: words::algorithm(algorithm) };
     }
     let public_key = SubjectPublicKeyInfoDer::from(public_key);
     let Ok(key) = RawPublicKeyEntity::try_from(&public_key) else { return Signature::Invalid };
-    // One signature algorithm comes once for each kind of key.
     let valid = of_kind.any(|known| key.verify_signature(*known, message, signed.signature.of(der)).is_ok());
     if valid { Signature::Valid } else { Signature::Invalid }
 }

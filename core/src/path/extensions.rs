@@ -8,6 +8,9 @@ const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 pub(super) const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
 
+/// The field of a certificate that holds its extensions (RFC 5280 §4.1).
+pub(super) const EXTENSIONS: Tag = Tag::ContextSpecific { constructed: true, number: TagNumber(3) };
+
 /// The extensions that matter beyond what webpki looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Extensions<'a> {
@@ -39,7 +42,7 @@ impl<'a> Extensions<'a> {
         let mut fields = SliceReader::new(AnyRef::decode(&mut certificate)?.value())?;
         while !fields.is_finished() {
             let field = AnyRef::decode(&mut fields)?;
-            if field.tag() != (Tag::ContextSpecific { constructed: true, number: TagNumber(3) }) {
+            if field.tag() != EXTENSIONS {
                 continue;
             }
             let mut extensions = SliceReader::new(AnyRef::from_der(field.value())?.value())?;

@@ -13,7 +13,7 @@ use rustls_pki_types::{
 use webpki::{Cert, VerifiedPath};
 
 use super::constraints::{Constraints, URI, content, names_of};
-use super::extensions::NAME_CONSTRAINTS;
+use super::extensions::{EXTENSIONS, NAME_CONSTRAINTS};
 
 /// The certificates of a path without their constraints on URIs, and those constraints.
 pub(super) struct WithoutUris<'p> {
@@ -121,7 +121,7 @@ impl<'a> Shown<'a> {
         let (mut message, mut constraints) = (Vec::with_capacity(signed.len()), None);
         while !fields.is_finished() {
             let field = fields.tlv_bytes()?;
-            if AnyRef::from_der(field)?.tag() != (Tag::ContextSpecific { constructed: true, number: TagNumber(3) }) {
+            if AnyRef::from_der(field)?.tag() != EXTENSIONS {
                 message.extend_from_slice(field);
                 continue;
             }

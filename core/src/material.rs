@@ -259,10 +259,4 @@ fn contents(file: FileRead, findings: &mut Vec<Finding>) -> Option<Contents> {
 }
 
 #[cfg(test)]
-mod damage_tests;
-#[cfg(test)]
-mod secrecy_tests;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod wrapping_tests;

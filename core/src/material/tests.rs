@@ -1,3 +1,7 @@
+mod damage;
+mod secrecy;
+mod wrapping;
+
 use der::Encode as _;
 use pkcs8::PrivateKeyInfoRef;
 use rcgen::KeyPair;
@@ -8,7 +12,7 @@ use crate::spec::{BundleFile, CredentialFiles, CrlFile};
 use crate::test_pki::{DAY, Entity, Files, key, now, pem, spec};
 
 /// The findings that keep a credential or bundle from being whole.
-pub(super) fn broken<T>(part: &Part<T>) -> Vec<(Check, &str)> {
+fn broken<T>(part: &Part<T>) -> Vec<(Check, &str)> {
     match part {
         Part::Broken(findings) => {
             findings.iter().map(|f| (f.check, f.file.as_deref().unwrap().to_str().unwrap())).collect()
@@ -32,14 +36,14 @@ fn anchors(material: &Material) -> usize {
 }
 
 /// The inner key of a PKCS#8 structure.
-pub(super) fn inner(pkcs8: &[u8]) -> (PrivateKeyInfoRef<'_>, &[u8]) {
+fn inner(pkcs8: &[u8]) -> (PrivateKeyInfoRef<'_>, &[u8]) {
     let info = PrivateKeyInfoRef::try_from(pkcs8).unwrap();
     let key = info.private_key.as_bytes();
     (info, key)
 }
 
 /// A SEC1 structure that names its curve, as `openssl ecparam -genkey` writes it.
-pub(super) fn sec1(pkcs8: &[u8]) -> Vec<u8> {
+fn sec1(pkcs8: &[u8]) -> Vec<u8> {
     let (info, key) = inner(pkcs8);
     let mut key: sec1::EcPrivateKey<'_> = der::Decode::from_der(key).unwrap();
     key.parameters = Some(sec1::EcParameters::NamedCurve(info.algorithm.parameters_oid().unwrap()));

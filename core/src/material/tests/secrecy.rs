@@ -8,8 +8,8 @@ use base64ct::{Base64, Encoding as _};
 use proptest::prelude::*;
 use rcgen::KeyPair;
 
-use super::contents::Contents;
-use super::tests::{inner, sec1};
+use super::super::contents::Contents;
+use super::{inner, sec1};
 use crate::check::{Trusted, assess};
 use crate::spec::{CredentialFiles, FileSet, IdentitySpec};
 use crate::test_pki::{Entity, Files, key, now, pem, spec};

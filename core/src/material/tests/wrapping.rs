@@ -2,8 +2,8 @@
 
 use base64ct::{Base64, Encoding as _};
 
-use super::tests::{broken, sec1};
-use super::{Material, Part};
+use super::super::{Material, Part};
+use super::{broken, sec1};
 use crate::check::{Check, Trusted, assess};
 use crate::spec::FileSet;
 use crate::test_pki::{Entity, Files, now, pem, spec};

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use base64ct::{Base64, Encoding as _};
 use proptest::prelude::*;
 
-use super::tests::broken;
-use super::wrapping_tests::{SERVER_AUTH, aux, pkcs7};
-use super::{Material, Part};
+use super::super::{Material, Part};
+use super::broken;
+use super::wrapping::{SERVER_AUTH, aux, pkcs7};
 use crate::test_pki::{Entity, Files, now, pem, spec};
 
 /// Certificates of a chain, leaf first, which are as good as anchors; a file holds as many of them as are asked for.

@@ -103,10 +103,24 @@ pub(crate) fn doubled_extension(certificate: &X509Certificate<'_>) -> Option<Str
     twice.map(|(_, extension)| extension.oid.to_id_string())
 }
 
-/// The extensions that webpki understands, or passes over with good reason, though they are critical: key usage, alternative names, basic
-/// and name constraints, distribution points, extended key usage and SCTs.
-const UNDERSTOOD: [&str; 7] =
-    ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.37", "1.3.6.1.4.1.11129.2.4.2"];
+pub(crate) const KEY_USAGE: &str = "2.5.29.15";
+pub(crate) const SUBJECT_ALT_NAME: &str = "2.5.29.17";
+pub(crate) const BASIC_CONSTRAINTS: &str = "2.5.29.19";
+const NAME_CONSTRAINTS: &str = "2.5.29.30";
+const CRL_DISTRIBUTION_POINTS: &str = "2.5.29.31";
+pub(crate) const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
+const SIGNED_CERTIFICATE_TIMESTAMPS: &str = "1.3.6.1.4.1.11129.2.4.2";
+
+/// The extensions that webpki understands, or passes over with good reason, though they are critical.
+const UNDERSTOOD: [&str; 7] = [
+    KEY_USAGE,
+    SUBJECT_ALT_NAME,
+    BASIC_CONSTRAINTS,
+    NAME_CONSTRAINTS,
+    CRL_DISTRIBUTION_POINTS,
+    EXTENDED_KEY_USAGE,
+    SIGNED_CERTIFICATE_TIMESTAMPS,
+];
 
 /// The first extension that is critical and that webpki does not understand, as a dotted object identifier.
 pub(crate) fn unknown_critical(certificate: &X509Certificate<'_>) -> Option<String> {

@@ -1,6 +1,9 @@
 //! What nobody can load is not published: neither the TLS stack that would present the chain nor one that would receive it.
 
+use std::borrow::Cow;
+
 use webpki::{DerTypeId, Error};
+use x509_parser::prelude::X509Certificate;
 
 use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity};
@@ -15,81 +18,71 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         report.add_fatal(finding, Consequences::Of(&[]));
     }
     let Some(Err(error)) = case.chain().first().map(loading::leaf) else { return };
-    let (check, sentence, consequences) = match &error {
-        LoadError::NoRole => (
-            Check::ExtendedKeyUsage,
-            "the leaf's extended key usage allows neither server auth nor client auth, and no peer takes it for either; have it \
-             issued with one of them"
-                .into(),
-            Consequences::Of(&[Check::ExtendedKeyUsage, Check::ChainUntrusted]),
-        ),
-        LoadError::Leaf(Error::EmptyEkuExtension) => (
-            Check::ExtendedKeyUsage,
-            "the leaf's extended key usage lists nothing, and no peer takes it for any role; have it issued with server auth or \
-             client auth"
-                .into(),
-            Consequences::Of(&[Check::ExtendedKeyUsage, Check::ChainUntrusted]),
-        ),
-        LoadError::DoubledExtension { oid } => (
-            Check::Unloadable,
-            format!(
-                "the leaf has the extension {oid} more than once, which no certificate may; have it issued with each extension once"
-            ),
-            of_extension(oid),
-        ),
-        LoadError::CriticalExtension { oid } => (
-            Check::Unloadable,
-            format!(
-                "the leaf's extension {oid} is critical and not understood, so no peer may pass over it; have the leaf issued \
-                 without it, or with it not marked critical"
-            ),
-            Consequences::Of(OF_PATH),
-        ),
-        // It has no extension at all.
-        LoadError::Leaf(Error::UnsupportedCertVersion) => (
-            Check::Unloadable,
-            "the leaf is not of X.509 version 3, and peers take no other; have it issued as version 3, with its names".into(),
-            Consequences::Of(OF_VERSION),
-        ),
-        LoadError::Leaf(Error::BadDerTime | Error::TrailingData(DerTypeId::Time)) => (
-            Check::Unloadable,
-            "a time of the leaf's validity is not written as RFC 5280 §4.1.2.5 demands, to the second and in UTC, and peers \
-             cannot read it; have it issued again"
-                .into(),
-            Consequences::Of(OF_PATH),
-        ),
-        LoadError::Leaf(_) if case.leaf.issuer_uid.is_some() || case.leaf.subject_uid.is_some() => (
-            Check::Unloadable,
-            "the leaf has a unique identifier of its issuer or subject, and peers with rustls cannot read it; have it issued without"
-                .into(),
-            Consequences::Of(OF_PATH),
-        ),
-        LoadError::Leaf(why) => (
-            Check::Unloadable,
-            format!("no peer can use the leaf, since {}; have it issued again", words::of(why)),
-            Consequences::Of(OF_PATH),
-        ),
-        // Nothing else is of the leaf alone.
-        _ => return,
+    let Some(sentence) = sentence(&error, case.leaf) else { return };
+    let (check, consequences) = match &error {
+        LoadError::NoRole | LoadError::Leaf(Error::EmptyEkuExtension) => (Check::ExtendedKeyUsage, OF_USAGES),
+        LoadError::Leaf(Error::UnsupportedCertVersion) => (Check::Unloadable, OF_VERSION),
+        LoadError::DoubledExtension { oid } => (Check::Unloadable, of_extension(oid)),
+        _ => (Check::Unloadable, OF_PATH),
     };
     let finding = Finding::new(check, Severity::Reject, sentence).in_file(case.files.chain());
-    report.add_fatal(finding, consequences);
+    report.add_fatal(finding, Consequences::Of(consequences));
+}
+
+/// The cause and the advice; none for an error that is not of the leaf alone.
+fn sentence(error: &LoadError, leaf: &X509Certificate<'_>) -> Option<Cow<'static, str>> {
+    Some(match error {
+        LoadError::NoRole => "the leaf's extended key usage allows neither server auth nor client auth, and no peer takes it for either; \
+                              have it issued with one of them"
+            .into(),
+        LoadError::Leaf(Error::EmptyEkuExtension) => {
+            "the leaf's extended key usage lists nothing, and no peer takes it for any role; have it issued with server auth or client auth"
+                .into()
+        }
+        LoadError::DoubledExtension { oid } => format!(
+            "the leaf has the extension {oid} more than once, which no certificate may; have it issued with each extension once"
+        )
+        .into(),
+        LoadError::CriticalExtension { oid } => format!(
+            "the leaf's extension {oid} is critical and not understood, so no peer may pass over it; have the leaf issued without it, or \
+             with it not marked critical"
+        )
+        .into(),
+        LoadError::Leaf(Error::UnsupportedCertVersion) => {
+            "the leaf is not of X.509 version 3, and peers take no other; have it issued as version 3, with its names".into()
+        }
+        LoadError::Leaf(Error::BadDerTime | Error::TrailingData(DerTypeId::Time)) => {
+            "a time of the leaf's validity is not written as RFC 5280 §4.1.2.5 demands, to the second and in UTC, and peers cannot read it; \
+             have it issued again"
+                .into()
+        }
+        LoadError::Leaf(_) if leaf.issuer_uid.is_some() || leaf.subject_uid.is_some() => {
+            "the leaf has a unique identifier of its issuer or subject, and peers with rustls cannot read it; have it issued without".into()
+        }
+        LoadError::Leaf(why) => {
+            format!("no peer can use the leaf, since {}; have it issued again", words::of(why)).into()
+        }
+        _ => return None,
+    })
 }
 
 /// The path breaks where the leaf does.
 const OF_PATH: &[Check] = &[Check::ChainUntrusted];
 
-/// A leaf without extensions has no names and no usages.
+/// A leaf that is for neither role is for none that is wanted.
+const OF_USAGES: &[Check] = &[Check::ExtendedKeyUsage, Check::ChainUntrusted];
+
+/// A leaf of another version has no extensions, and so no names and no usages.
 const OF_VERSION: &[Check] =
     &[Check::NoSan, Check::NameMissing, Check::KeyUsage, Check::ExtendedKeyUsage, Check::ChainUntrusted];
 
-/// What an extension that is there twice, and so cannot be read, is missed by.
-fn of_extension(oid: &str) -> Consequences {
-    Consequences::Of(match oid {
-        "2.5.29.15" => &[Check::KeyUsage, Check::LeafAuthority, Check::ChainUntrusted],
-        "2.5.29.17" => &[Check::NoSan, Check::NameMissing, Check::NameUnusable, Check::ChainUntrusted],
-        "2.5.29.19" => &[Check::LeafIsCa, Check::ChainUntrusted],
-        "2.5.29.37" => &[Check::ExtendedKeyUsage, Check::ChainUntrusted],
+/// The checks that miss what an extension says that is there twice, and so cannot be read.
+fn of_extension(oid: &str) -> &'static [Check] {
+    match oid {
+        loading::KEY_USAGE => &[Check::KeyUsage, Check::LeafAuthority, Check::ChainUntrusted],
+        loading::SUBJECT_ALT_NAME => &[Check::NoSan, Check::NameMissing, Check::NameUnusable, Check::ChainUntrusted],
+        loading::BASIC_CONSTRAINTS => &[Check::LeafIsCa, Check::ChainUntrusted],
+        loading::EXTENDED_KEY_USAGE => OF_USAGES,
         _ => OF_PATH,
-    })
+    }
 }

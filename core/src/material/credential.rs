@@ -121,7 +121,8 @@ fn check_chain(
 fn no_key(contents: &Contents, is_combined: bool) -> String {
     match contents.kind() {
         Some(Kind::Certificate) if is_combined => {
-            "it holds certificates and no private key, where one file with both is expected; add the key that belongs to the leaf".to_owned()
+            "it holds certificates and no private key, where one file with both is expected; add the key that belongs to the leaf"
+                .to_owned()
         }
         Some(kind) => format!("it holds {kind} instead of a private key; {}", kind.advice()),
         None => "it is empty, and holds no private key; write the key that belongs to the leaf into it".to_owned(),
@@ -194,7 +195,8 @@ impl Curve {
 
 fn explicit_leaf(path: &Path) -> Finding {
     let sentence = format!(
-        "the leaf, the first certificate of {}, has a public key with explicit curve parameters instead of a named curve; have a certificate issued for a key that names its curve: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
+        "the leaf, the first certificate of {}, has a public key with explicit curve parameters instead of a named curve; have a \
+         certificate issued for a key that names its curve: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
         path.display()
     );
     Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(path)

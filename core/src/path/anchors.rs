@@ -50,8 +50,8 @@ impl Anchors {
         let (mut unusable, mut unusable_subjects) = (Vec::new(), Vec::new());
         for certificate in certificates {
             match prepare(certificate) {
-                Ok((Part::Issues, validity, anchor)) => issuing.push((validity, anchor)),
-                Ok((Part::VouchesForItself, _, anchor)) => pinned.push((certificate.clone(), anchor)),
+                Ok((Vouches::ForOthers, validity, anchor)) => issuing.push((validity, anchor)),
+                Ok((Vouches::ForItself, _, anchor)) => pinned.push((certificate.clone(), anchor)),
                 Err(reason) => {
                     unusable.push((Digest::fingerprint(certificate), reason));
                     let subject = parse(certificate).map(|parsed| parsed.subject().as_raw().to_vec());
@@ -124,12 +124,14 @@ impl Anchors {
     }
 }
 
-enum Part {
-    Issues,
-    VouchesForItself,
+/// Whom an anchor vouches for.
+enum Vouches {
+    /// For what it issues.
+    ForOthers,
+    ForItself,
 }
 
-fn prepare(der: &CertificateDer<'static>) -> Result<(Part, Validity, TrustAnchor<'static>), UnusableAnchor> {
+fn prepare(der: &CertificateDer<'static>) -> Result<(Vouches, Validity, TrustAnchor<'static>), UnusableAnchor> {
     let certificate = parse(der).map_err(|error| UnusableAnchor::Malformed(error.to_string()))?;
     for extension in certificate.extensions().iter().filter(|extension| extension.critical) {
         if matches!(
@@ -147,10 +149,10 @@ fn prepare(der: &CertificateDer<'static>) -> Result<(Part, Validity, TrustAnchor
     if let Some(key) = keys::unsupported(certificate.public_key()) {
         return Err(UnusableAnchor::Key(key));
     }
-    let part = if may_issue(&certificate)? {
-        Part::Issues
+    let vouches = if may_issue(&certificate)? {
+        Vouches::ForOthers
     } else if is_self_issued(&certificate) {
-        Part::VouchesForItself
+        Vouches::ForItself
     } else {
         return Err(UnusableAnchor::NotCa);
     };
@@ -160,7 +162,7 @@ fn prepare(der: &CertificateDer<'static>) -> Result<(Part, Validity, TrustAnchor
         not_before: unix_time(system_time(certificate.validity().not_before)),
         not_after: unix_time(system_time(certificate.validity().not_after)),
     };
-    Ok((part, validity, anchor.to_owned()))
+    Ok((vouches, validity, anchor.to_owned()))
 }
 
 /// Whether a certificate may issue others: a version 1 certificate, which cannot say, or a CA whose key usage allows it.

@@ -65,7 +65,7 @@ const BEHIND_DATA: WatchFlags = WatchFlags::CREATE
 
 /// What a directory is watched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Role {
+enum Purpose {
     /// A name in it is on the way to further names.
     Way,
     /// A file is looked up in it.
@@ -74,7 +74,7 @@ enum Role {
     BehindData,
 }
 
-impl Role {
+impl Purpose {
     fn heard(self) -> WatchFlags {
         match self {
             Self::Way => WAY,
@@ -103,24 +103,25 @@ struct Route<'a> {
     inotify: &'a Inotify,
     placed: Placed,
     /// The directories that were met, free of links; with what each is watched for, or why it is not.
-    watched: HashMap<PathBuf, (Role, Result<Watch, Errno>)>,
+    watched: HashMap<PathBuf, (Purpose, Result<Watch, Errno>)>,
 }
 
 impl Route<'_> {
     /// The way to files of one directory, through `..data` where there is one.
     fn directory(&mut self, directory: &Path, files: &[&Path]) {
-        let Some(directory) = self.follow(PathBuf::from("."), directory, Role::Way) else { return };
-        let data = self.follow(directory.clone(), Path::new(DATA), Role::Files);
-        let data = data.filter(|data| !matches!(self.watch(data, Role::BehindData), Err(Errno::NOTDIR | Errno::NOENT)));
+        let Some(directory) = self.follow(PathBuf::from("."), directory, Purpose::Way) else { return };
+        let data = self.follow(directory.clone(), Path::new(DATA), Purpose::Files);
+        let data =
+            data.filter(|data| !matches!(self.watch(data, Purpose::BehindData), Err(Errno::NOTDIR | Errno::NOENT)));
         let directory = data.unwrap_or(directory);
         for name in files.iter().filter_map(|file| file.file_name()) {
-            self.follow(directory.clone(), Path::new(name), Role::Files);
+            self.follow(directory.clone(), Path::new(name), Purpose::Files);
         }
     }
 
     /// What a path leads to from a directory that is free of links, free of links itself; nothing where a name is missing. What its
     /// last name, or a link in its place, is looked up in is watched as `last` says.
-    fn follow(&mut self, from: PathBuf, path: &Path, last: Role) -> Option<PathBuf> {
+    fn follow(&mut self, from: PathBuf, path: &Path, last: Purpose) -> Option<PathBuf> {
         let (mut at, mut links) = (from, 0);
         let mut ahead: Vec<OsString> = Vec::new();
         push(&mut ahead, path);
@@ -130,8 +131,8 @@ impl Route<'_> {
                 b"." => {}
                 b".." => leave(&mut at),
                 _ => {
-                    let role = if ahead.is_empty() { last } else { Role::Way };
-                    self.listen(&at, &name, role);
+                    let purpose = if ahead.is_empty() { last } else { Purpose::Way };
+                    self.listen(&at, &name, purpose);
                     at.push(&name);
                     let mut buffer = [MaybeUninit::uninit(); TARGET];
                     match rustix::fs::readlinkat_raw(CWD, &at, &mut buffer) {
@@ -161,11 +162,11 @@ impl Route<'_> {
                     return mount::lookups(root, files, |directory, names| self.within(directory, names));
                 }
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(errno) => return self.fail(Role::Files, errno),
+                Err(errno) => return self.fail(Purpose::Files, errno),
             }
             let (Some(parent), Some(name)) = (root.parent(), root.file_name()) else { return };
-            let Some(parent) = self.follow(PathBuf::from("."), parent, Role::Way) else { return };
-            self.listen(&parent, name, Role::Way);
+            let Some(parent) = self.follow(PathBuf::from("."), parent, Purpose::Way) else { return };
+            self.listen(&parent, name, Purpose::Way);
             // It may have come before its parent was watched.
             if !rustix::fs::lstat(root).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir()) {
                 return;
@@ -178,33 +179,33 @@ impl Route<'_> {
         let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
         match self.inotify.add(Path::new(&path), BEHIND_DATA) {
             Ok(watch) => names.iter().for_each(|name| self.name(watch, name)),
-            Err(errno) => self.fail(Role::Files, errno),
+            Err(errno) => self.fail(Purpose::Files, errno),
         }
     }
 
     /// Has a name heard in a directory that is free of links.
-    fn listen(&mut self, directory: &Path, name: &OsStr, role: Role) {
-        if let Ok(watch) = self.watch(directory, role) {
+    fn listen(&mut self, directory: &Path, name: &OsStr, purpose: Purpose) {
+        if let Ok(watch) = self.watch(directory, purpose) {
             self.name(watch, name);
         }
     }
 
-    fn watch(&mut self, directory: &Path, role: Role) -> Result<Watch, Errno> {
+    fn watch(&mut self, directory: &Path, purpose: Purpose) -> Result<Watch, Errno> {
         let known = self.watched.get(directory).copied();
-        if let Some((_, result)) = known.filter(|(known, _)| *known >= role) {
+        if let Some((_, result)) = known.filter(|(known, _)| *known >= purpose) {
             return result;
         }
         if known.is_none() && self.watched.len() == DIRECTORIES {
             self.placed.problem.get_or_insert(WatchProblem::Other);
             return Err(Errno::NOSPC);
         }
-        let result = self.inotify.add(directory, role.heard());
+        let result = self.inotify.add(directory, purpose.heard());
         match result {
-            Ok(watch) if role == Role::Files => self.directory_itself(watch),
+            Ok(watch) if purpose == Purpose::Files => self.directory_itself(watch),
             Ok(_) => {}
-            Err(errno) => self.fail(role, errno),
+            Err(errno) => self.fail(purpose, errno),
         }
-        self.watched.insert(directory.to_owned(), (role, result));
+        self.watched.insert(directory.to_owned(), (purpose, result));
         result
     }
 
@@ -216,12 +217,12 @@ impl Route<'_> {
         self.placed.interests.push(self.inotify.name(watch, name));
     }
 
-    fn fail(&mut self, role: Role, errno: Errno) {
+    fn fail(&mut self, purpose: Purpose, errno: Errno) {
         let problem = match errno {
             // It was removed meanwhile, which is heard in its parent.
             Errno::NOENT | Errno::NOTDIR => return,
             // Passing through a directory takes no permission to list it, watching it does.
-            Errno::ACCESS if role == Role::Way => return,
+            Errno::ACCESS if purpose == Purpose::Way => return,
             Errno::NOSPC | Errno::NOMEM => WatchProblem::Exhausted,
             _ => WatchProblem::Other,
         };

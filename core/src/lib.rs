@@ -17,6 +17,7 @@ pub mod credential;
 mod crl;
 pub mod crypto;
 pub mod digest;
+mod elements;
 pub mod identity;
 mod intern;
 pub mod keeper;

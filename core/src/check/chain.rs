@@ -11,8 +11,7 @@ mod words;
 use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
-use x509_parser::asn1_rs::Any;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::X509Certificate;
 
 use super::lineage::{Lineage, Source, is_for};
 use super::report::{Consequences, Report};
@@ -21,6 +20,7 @@ use crate::bundle::Bundle;
 use crate::certificate::{self, CertificateFacts, Name, system_time};
 use crate::clock::expiry;
 use crate::credential::Credential;
+use crate::elements::content;
 use crate::path::{PathError, PathValidator, Role};
 use crate::spec::{IdentitySpec, RequireChain, Usage};
 pub(super) use words::mend;
@@ -82,12 +82,9 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
 /// The anchors with the name of a certificate's issuer. To parse every anchor of a large bundle in full would take longer than all else.
 fn named<'b>(chain: &[X509Certificate<'_>], bundle: &'b Bundle) -> Vec<X509Certificate<'b>> {
     // webpki's names are without the header of their structure.
-    let content =
-        |issued: &X509Certificate<'_>| Any::from_der(issued.issuer().as_raw()).map(|(_, name)| name.data.to_vec());
-    let issuers: Vec<_> = chain.iter().filter_map(|issued| content(issued).ok()).collect();
+    let issuers: Vec<_> = chain.iter().map(|issued| content(issued.issuer().as_raw())).collect();
     let named = |anchor: &&CertificateDer<'_>| {
-        webpki::anchor_from_trusted_cert(anchor)
-            .is_ok_and(|anchor| issuers.iter().any(|issuer| issuer.as_slice() == anchor.subject.as_ref()))
+        webpki::anchor_from_trusted_cert(anchor).is_ok_and(|anchor| issuers.contains(&anchor.subject.as_ref()))
     };
     bundle.anchors().iter().filter(named).filter_map(|anchor| certificate::parse(anchor).ok()).collect()
 }

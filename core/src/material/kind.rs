@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use der::asn1::{AnyRef, ObjectIdentifier};
-use der::{Decode, Reader, SliceReader, Tag, Tagged};
+use der::asn1::ObjectIdentifier;
+use der::{Tag, Tagged};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::pkcs7;
 use crate::credential::PrivateKey;
+use crate::elements::fields;
 
 /// PKCS#12's version (RFC 7292 §4).
 const PFX: u8 = 3;
@@ -204,24 +205,7 @@ pub(super) fn is_surely_der(bytes: &[u8]) -> bool {
     matches!(bytes, [0x30, 0x81..=0x84, ..])
 }
 
-/// The fields of a SEQUENCE.
-pub(super) fn fields(der: &[u8]) -> der::Result<Vec<AnyRef<'_>>> {
-    let sequence = AnyRef::from_der(der)?;
-    sequence.tag().assert_eq(Tag::Sequence)?;
-    all(sequence.value())
-}
-
 /// A text without the byte order mark that UTF-8 may begin with.
 pub(super) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
-}
-
-/// One structure after the other.
-pub(super) fn all(der: &[u8]) -> der::Result<Vec<AnyRef<'_>>> {
-    let mut reader = SliceReader::new(der)?;
-    let mut all = Vec::new();
-    while !reader.is_finished() {
-        all.push(AnyRef::decode(&mut reader)?);
-    }
-    Ok(all)
 }

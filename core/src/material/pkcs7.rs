@@ -6,7 +6,7 @@ use der::{Encode, Tag, TagNumber, Tagged};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::kind::{all, fields};
+use crate::elements::{all, fields};
 
 pub(super) const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 

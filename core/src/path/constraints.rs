@@ -4,13 +4,14 @@
 //! and says that the name is outside. That is not known, and it is mended in another way than a name that is.
 
 use der::asn1::AnyRef;
-use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use der::{Decode, SliceReader, Tag, TagNumber, Tagged};
 use x509_parser::oid_registry::OID_X509_EXT_NAME_CONSTRAINTS;
 use x509_parser::prelude::X509Certificate;
 
 use super::PathError;
 use super::anchors::Anchors;
 use super::extensions::Extensions;
+use crate::elements::{all, content};
 
 /// The kinds of `GeneralName` (RFC 5280 §4.2.1.6) by the numbers of their tags, in words; `None` where they are compared.
 const KINDS: [Option<&str>; 9] = [
@@ -71,14 +72,11 @@ pub(super) fn unsupported(
 impl<'a> Constraints<'a> {
     /// Of a `NameConstraints` without its header.
     pub(super) fn of(constraints: &'a [u8]) -> der::Result<Self> {
-        let mut fields = SliceReader::new(constraints)?;
         let mut found = Self { permitted: Vec::new(), excluded: Vec::new() };
-        while !fields.is_finished() {
-            let field = AnyRef::decode(&mut fields)?;
-            let mut subtrees = SliceReader::new(field.value())?;
-            while !subtrees.is_finished() {
-                let mut subtree = SliceReader::new(AnyRef::decode(&mut subtrees)?.value())?;
-                let base = name(AnyRef::decode(&mut subtree)?);
+        for field in all(constraints)? {
+            for subtree in all(field.value())? {
+                // RFC 5280 allows nothing after a base.
+                let base = name(AnyRef::decode(&mut SliceReader::new(subtree.value())?)?);
                 match field.tag() {
                     Tag::ContextSpecific { number: TagNumber(0), .. } => found.permitted.extend(base),
                     _ => found.excluded.extend(base),
@@ -148,12 +146,7 @@ fn is_host_within(host: &[u8], base: &[u8]) -> bool {
 /// The subject alternative names of a DER certificate, none if it has no such extension.
 pub(super) fn names_of(certificate: &[u8]) -> Option<Vec<Name<'_>>> {
     let Some(value) = Extensions::of(certificate).ok()?.subject_alt_names else { return Some(Vec::new()) };
-    let mut names = SliceReader::new(content(value)).ok()?;
-    let mut found = Vec::new();
-    while !names.is_finished() {
-        found.extend(name(AnyRef::decode(&mut names).ok()?));
-    }
-    Some(found)
+    Some(all(content(value)).ok()?.into_iter().filter_map(name).collect())
 }
 
 fn name(name: AnyRef<'_>) -> Option<Name<'_>> {
@@ -166,11 +159,6 @@ fn name(name: AnyRef<'_>) -> Option<Name<'_>> {
 /// What kind of name webpki does not compare.
 fn word(kind: u32) -> Option<&'static str> {
     KINDS.get(usize::try_from(kind).ok()?).copied().flatten()
-}
-
-/// The content of an element; nothing of one that cannot be read.
-pub(super) fn content(element: &[u8]) -> &[u8] {
-    AnyRef::from_der(element).map(|element| element.value()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -12,8 +12,9 @@ use rustls_pki_types::{
 };
 use webpki::{Cert, VerifiedPath};
 
-use super::constraints::{Constraints, URI, content, names_of};
+use super::constraints::{Constraints, URI, names_of};
 use super::extensions::{EXTENSIONS, NAME_CONSTRAINTS};
+use crate::elements::content;
 
 /// The certificates of a path without their constraints on URIs, and those constraints.
 pub(super) struct WithoutUris<'p> {

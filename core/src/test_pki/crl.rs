@@ -106,6 +106,7 @@ pub(crate) fn delta() -> Vec<u8> {
     extension(&[0x55, 0x1d, 27], true, &[2, 1, 1])
 }
 
+/// An element of DER.
 pub(crate) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();
     let header = match (u8::try_from(length), u16::try_from(length)) {

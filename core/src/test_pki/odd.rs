@@ -4,6 +4,7 @@ use rcgen::SigningKey as _;
 use rustls_pki_types::CertificateDer;
 
 use super::Entity;
+use super::crl::element;
 
 /// One element of DER: its tag and its content.
 #[derive(Clone)]
@@ -17,13 +18,7 @@ const EXTENSIONS: u8 = 0xa3;
 
 impl Element {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let length = self.1.len();
-        let octets: Vec<u8> = length.to_be_bytes().into_iter().skip_while(|octet| *octet == 0).collect();
-        let length = match length {
-            0..=127 => vec![u8::try_from(length).unwrap()],
-            _ => [&[0x80 | u8::try_from(octets.len()).unwrap()], octets.as_slice()].concat(),
-        };
-        [&[self.0], length.as_slice(), &self.1].concat()
+        element(self.0, &self.1)
     }
 }
 

@@ -6,6 +6,7 @@ use super::super::{Material, Part};
 use super::{broken, sec1};
 use crate::check::{Check, Trusted, assess};
 use crate::spec::FileSet;
+use crate::test_pki::crl::element;
 use crate::test_pki::{Entity, Files, now, pem, spec};
 
 /// id-kp-serverAuth.
@@ -20,31 +21,21 @@ const SIGNED_DATA: &[u8] = &[0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 
 /// id-data.
 const DATA: &[u8] = &[0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
 
-/// A structure in DER.
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = match content.len() {
-        length @ 0..=0x7f => vec![length.try_into().unwrap()],
-        length @ 0x80..=0xff => vec![0x81, length.try_into().unwrap()],
-        length => [&[0x82], u16::try_from(length).unwrap().to_be_bytes().as_slice()].concat(),
-    };
-    [&[tag], length.as_slice(), content].concat()
-}
-
 /// The trust settings of OpenSSL, with one usage that is trusted (`0x30`) or rejected (`0xa0`), and an alias.
 pub(super) fn aux(tag: u8, usage: &[u8]) -> Vec<u8> {
-    tlv(0x30, &[tlv(tag, usage), tlv(0x0c, b"alias")].concat())
+    element(0x30, &[element(tag, usage), element(0x0c, b"alias")].concat())
 }
 
 /// A `SignedData` without signatures, as `openssl crl2pkcs7` writes it.
 pub(super) fn pkcs7(certificates: &[&[u8]], crls: &[&[u8]]) -> Vec<u8> {
-    let mut fields = vec![vec![0x02, 1, 1], tlv(0x31, &[]), tlv(0x30, DATA)];
+    let mut fields = vec![vec![0x02, 1, 1], element(0x31, &[]), element(0x30, DATA)];
     for (tag, set) in [(0xa0, certificates), (0xa1, crls)] {
         if !set.is_empty() {
-            fields.push(tlv(tag, &set.concat()));
+            fields.push(element(tag, &set.concat()));
         }
     }
-    fields.push(tlv(0x31, &[]));
-    tlv(0x30, &[SIGNED_DATA, &tlv(0xa0, &tlv(0x30, &fields.concat()))].concat())
+    fields.push(element(0x31, &[]));
+    element(0x30, &[SIGNED_DATA, &element(0xa0, &element(0x30, &fields.concat()))].concat())
 }
 
 fn utf_16(text: &str, with_mark: bool, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
@@ -78,7 +69,7 @@ fn trusted_certificates_are_read_unless_they_are_not_trusted_for_tls() {
         let trusted = pem("TRUSTED CERTIFICATE", &[other.der().as_ref(), settings].concat());
         files.clone().with_bundle(root.pem() + &trusted).read(&spec())
     };
-    for settings in [Vec::new(), aux(0x30, SERVER_AUTH), aux(0xa0, EMAIL), tlv(0x30, &[])] {
+    for settings in [Vec::new(), aux(0x30, SERVER_AUTH), aux(0xa0, EMAIL), element(0x30, &[])] {
         assert_eq!(anchors(&with(&settings)), 2, "{settings:?}");
     }
     for settings in [aux(0xa0, SERVER_AUTH), aux(0x30, EMAIL)] {
@@ -102,7 +93,7 @@ fn collections_in_pkcs7_are_read_from_pem_and_der() {
         assert_eq!((bundle.anchors().len(), bundle.crls().len()), (2, 1));
         assert!(matches!(&material.crls[0], Part::Whole(crls) if crls.len() == 1));
     }
-    let attribute = pkcs7(&[root.der().as_ref(), &tlv(0xa1, &[])], &[]);
+    let attribute = pkcs7(&[root.der().as_ref(), &element(0xa1, &[])], &[]);
     let material = files.clone().with_bundle(pem("PKCS7", &attribute)).read(&spec());
     assert!(sentence(&material.bundle).contains("neither a certificate nor a CRL"));
     let material = files.with_bundle(root.pem() + &pem("PKCS7", &collection[..40])).read(&spec());
@@ -146,8 +137,8 @@ fn what_was_encoded_once_more_is_read() {
 fn a_file_that_is_something_else_is_named_with_what_to_do() {
     let root = Entity::root("root");
     let files = Files::of(&root.leaf(), &[], &[&root]);
-    let pfx = tlv(0x30, &[vec![0x02, 1, 3], tlv(0x30, &[DATA, &tlv(0xa0, &[0; 200])].concat())].concat());
-    let spki = tlv(0x30, &[tlv(0x30, SERVER_AUTH), tlv(0x03, &[0; 160])].concat());
+    let pfx = element(0x30, &[vec![0x02, 1, 3], element(0x30, &[DATA, &element(0xa0, &[0; 200])].concat())].concat());
+    let spki = element(0x30, &[element(0x30, SERVER_AUTH), element(0x03, &[0; 160])].concat());
     for (content, named, advice) in [
         (pfx, "a PKCS#12 keystore", "openssl pkcs12"),
         (vec![0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2], "a Java keystore", "keytool"),

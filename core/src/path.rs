@@ -127,18 +127,18 @@ impl PathValidator {
         now: SystemTime,
     ) -> Result<(), PathError> {
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| PathError::of(error, role))?;
-        let path = Path::new(&end_entity, intermediates, role, now, self.revocation.budget());
-        let anchors = self.anchors.valid_at(path.now);
-        let mut reached = self.reach(&path, &anchors).map(drop);
+        let search = Search::new(&end_entity, intermediates, role, now, self.revocation.budget());
+        let anchors = self.anchors.valid_at(search.now);
+        let mut reached = self.reach(&search, &anchors).map(drop);
         if reached == Err(PathError::NameConstraint)
             && let Some(without) = WithoutUris::of(intermediates, &anchors)
         {
-            reached = self.reach_without_uris(&path, &without);
+            reached = self.reach_without_uris(&search, &without);
         }
         if let Err(error) = reached {
             match self.anchors.pinned(leaf) {
-                Some(anchor) => self.reach(&path, std::slice::from_ref(anchor)).map(drop)?,
-                None => return Err(self.explain(error, &path)),
+                Some(anchor) => self.reach(&search, std::slice::from_ref(anchor)).map(drop)?,
+                None => return Err(self.explain(error, &search)),
             }
         }
         match self.policy.signing_leaves {
@@ -166,12 +166,16 @@ impl PathValidator {
     }
 
     /// The anchor that the path ends in.
-    fn reach<'p>(&self, path: &'p Path<'p>, anchors: &'p [TrustAnchor<'p>]) -> Result<&'p TrustAnchor<'p>, PathError> {
-        path.search(self.algorithms, anchors, path.intermediates, &|candidate| self.judge(candidate, path))
+    fn reach<'p>(
+        &self,
+        search: &'p Search<'p>,
+        anchors: &'p [TrustAnchor<'p>],
+    ) -> Result<&'p TrustAnchor<'p>, PathError> {
+        search.run(self.algorithms, anchors, search.intermediates, &|candidate| self.judge(candidate, search))
     }
 
     /// Whether there is a path that keeps the constraints on URIs.
-    fn reach_without_uris(&self, path: &Path<'_>, without: &WithoutUris<'_>) -> Result<(), PathError> {
+    fn reach_without_uris(&self, search: &Search<'_>, without: &WithoutUris<'_>) -> Result<(), PathError> {
         let restoring = without.restoring(self.algorithms);
         let algorithms: Vec<_> =
             restoring.iter().map(|algorithm| algorithm as &dyn SignatureVerificationAlgorithm).collect();
@@ -179,13 +183,13 @@ impl PathValidator {
             if !without.hold(candidate) {
                 return Err(PathError::NameConstraint);
             }
-            self.judge(candidate, path)
+            self.judge(candidate, search)
         };
-        path.search(&algorithms, &without.anchors, &without.intermediates, &judge).map(drop)
+        search.run(&algorithms, &without.anchors, &without.intermediates, &judge).map(drop)
     }
 
     /// What webpki leaves to its callers, of a path that holds by its signatures, names and constraints.
-    fn judge(&self, candidate: &VerifiedPath<'_>, path: &Path<'_>) -> Result<(), PathError> {
+    fn judge(&self, candidate: &VerifiedPath<'_>, search: &Search<'_>) -> Result<(), PathError> {
         for issuer in candidate.intermediate_certificates() {
             let der = issuer.der();
             let extensions = extensions(&der)?;
@@ -193,7 +197,7 @@ impl PathValidator {
                 return Err(PathError::IssuerMayNotSign { issuer: explain::subject(&der) });
             }
         }
-        let checked = self.revocation.check(candidate, self.policy.stale_crls, system_time(path.now), &path.lists);
+        let checked = self.revocation.check(candidate, self.policy.stale_crls, system_time(search.now), &search.lists);
         checked.map_err(|refused| match refused {
             Refused::Revoked => PathError::Revoked,
             Refused::Crl(problem) => PathError::Crl(problem),
@@ -202,8 +206,8 @@ impl PathValidator {
     }
 }
 
-/// A path to validate, and what may still be spent on it.
-struct Path<'p> {
+/// A search for a path, and what may still be spent on it.
+struct Search<'p> {
     leaf: &'p EndEntityCert<'p>,
     intermediates: &'p [CertificateDer<'p>],
     role: Option<Role>,
@@ -214,7 +218,7 @@ struct Path<'p> {
     refused: RefCell<Option<PathError>>,
 }
 
-impl<'p> Path<'p> {
+impl<'p> Search<'p> {
     fn new(
         leaf: &'p EndEntityCert<'p>,
         intermediates: &'p [CertificateDer<'p>],
@@ -226,8 +230,8 @@ impl<'p> Path<'p> {
         Self { leaf, intermediates, role, now: unix_time(now), steps, lists, refused: RefCell::default() }
     }
 
-    /// Lets webpki search for a path that `judge` has nothing against, and gives the anchor that it ends in.
-    fn search<'s>(
+    /// Lets webpki look for a path that `judge` has nothing against, and gives the anchor that it ends in.
+    fn run<'s>(
         &'s self,
         algorithms: &[&dyn SignatureVerificationAlgorithm],
         anchors: &'s [TrustAnchor<'s>],
@@ -268,14 +272,14 @@ fn extensions(certificate: &[u8]) -> Result<Extensions<'_>, PathError> {
 
 /// The extended key usage that a role needs. webpki asks for it at every certificate of every path it tries, and at no other point does it
 /// ask anything: so this is where its steps are counted.
-struct Demand<'p>(&'p Path<'p>);
+struct Demand<'p>(&'p Search<'p>);
 
 impl ExtendedKeyUsageValidator for Demand<'_> {
     fn validate(&self, found: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
-        let Self(path) = self;
-        let left = path.steps.get().checked_sub(1).ok_or(webpki::Error::MaximumPathBuildCallsExceeded)?;
-        path.steps.set(left);
-        match path.role {
+        let Self(search) = self;
+        let left = search.steps.get().checked_sub(1).ok_or(webpki::Error::MaximumPathBuildCallsExceeded)?;
+        search.steps.set(left);
+        match search.role {
             Some(Role::Server) => webpki::KeyUsage::server_auth().validate(found),
             Some(Role::Client) => webpki::KeyUsage::client_auth().validate(found),
             None => Ok(()),

@@ -3,20 +3,20 @@
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::X509Certificate;
 
-use super::{Path, PathError, PathValidator, constraints, keys, system_time};
+use super::{PathError, PathValidator, Search, constraints, keys, system_time};
 use crate::certificate::{Name, parse};
 
 impl PathValidator {
     /// Tells an anchor that has expired, or that cannot be used, from one that is not there; a key that is not accepted from a signature
     /// by another key; a constraint that cannot be evaluated from one that is broken. Each is mended in another way.
-    pub(super) fn explain(&self, error: PathError, path: &Path<'_>) -> PathError {
+    pub(super) fn explain(&self, error: PathError, search: &Search<'_>) -> PathError {
         let explained = match error {
-            PathError::UnknownIssuer => self.expired(path).or_else(|| self.unusable(path)),
-            PathError::BadSignature => self.expired(path).or_else(|| self.weak_key(path)),
-            PathError::UnsupportedSignature { .. } => self.weak_key(path),
+            PathError::UnknownIssuer => self.expired(search).or_else(|| self.unusable(search)),
+            PathError::BadSignature => self.expired(search).or_else(|| self.weak_key(search)),
+            PathError::UnsupportedSignature { .. } => self.weak_key(search),
             PathError::NameConstraint => {
-                let issuers = path.intermediates.iter().filter_map(|der| parse(der).ok());
-                let certificate = path.leaf.der();
+                let issuers = search.intermediates.iter().filter_map(|der| parse(der).ok());
+                let certificate = search.leaf.der();
                 let leaf = parse(&certificate).ok();
                 leaf.and_then(|leaf| {
                     constraints::unsupported(&certificate, &leaf, &issuers.collect::<Vec<_>>(), &self.anchors)
@@ -28,21 +28,21 @@ impl PathValidator {
     }
 
     /// The path leads to an anchor that is not valid.
-    fn expired(&self, path: &Path<'_>) -> Option<PathError> {
-        let (anchors, validity) = self.anchors.invalid_at(path.now);
-        let reached = self.reach(path, &anchors).ok()?;
+    fn expired(&self, search: &Search<'_>) -> Option<PathError> {
+        let (anchors, validity) = self.anchors.invalid_at(search.now);
+        let reached = self.reach(search, &anchors).ok()?;
         let place = anchors.iter().position(|anchor| std::ptr::eq(anchor, reached))?;
         Some(PathError::AnchorNotValid {
-            now: system_time(path.now),
+            now: system_time(search.now),
             not_before: system_time(validity[place].not_before),
             not_after: system_time(validity[place].not_after),
         })
     }
 
     /// An issuer of the path is in the bundle and cannot be used.
-    fn unusable(&self, path: &Path<'_>) -> Option<PathError> {
-        let certificate = path.leaf.der();
-        let of_path = std::iter::once(&certificate).chain(path.intermediates);
+    fn unusable(&self, search: &Search<'_>) -> Option<PathError> {
+        let certificate = search.leaf.der();
+        let of_path = std::iter::once(&certificate).chain(search.intermediates);
         let issuers: Vec<_> =
             of_path.filter_map(|der| parse(der).ok().map(|found| found.issuer().as_raw().to_vec())).collect();
         let (_, unusable) = self.anchors.unusable_with_subjects().find(|(subject, _)| issuers.contains(subject))?;
@@ -50,10 +50,10 @@ impl PathValidator {
     }
 
     /// The key of an issuer of the path is of a kind or size that is not accepted.
-    fn weak_key(&self, path: &Path<'_>) -> Option<PathError> {
-        let certificate = path.leaf.der();
+    fn weak_key(&self, search: &Search<'_>) -> Option<PathError> {
+        let certificate = search.leaf.der();
         let parsed: Vec<X509Certificate<'_>> =
-            std::iter::once(&certificate).chain(path.intermediates).filter_map(|der| parse(der).ok()).collect();
+            std::iter::once(&certificate).chain(search.intermediates).filter_map(|der| parse(der).ok()).collect();
         let issued = |issuer: &&X509Certificate<'_>| parsed.iter().any(|other| other.issuer() == issuer.subject());
         parsed.iter().skip(1).filter(issued).find_map(|issuer| {
             let key = keys::unsupported(issuer.public_key())?;

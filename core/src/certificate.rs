@@ -119,7 +119,7 @@ pub fn parse(der: &[u8]) -> Result<X509Certificate<'_>, NotACertificate> {
     }
 }
 
-/// Where the parser of certificates and CRLs came to a halt, in words that carry nothing of what it read.
+/// The part of a certificate at which its parser came to a halt, in words that carry nothing of what it read.
 pub(crate) fn malformed(error: &X509Error) -> &'static str {
     use X509Error as E;
     match error {

@@ -128,7 +128,7 @@ enum Trust<'a> {
     Anchors {
         /// Validates against them.
         validator: &'a PathValidator,
-        /// What they are made of.
+        /// The bundle that they are of.
         bundle: &'a Bundle,
     },
     /// A bundle that was rejected, and no last good one: the findings about it say enough.

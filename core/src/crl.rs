@@ -43,10 +43,10 @@ pub(crate) struct Crl {
     signed: parse::Signed,
 }
 
-/// What a list is a list of (RFC 5280 §5.2.4, §5.2.5). Of two lists by one key with an equal scope the newer replaces the older.
+/// The scope of a list (RFC 5280 §5.2.4, §5.2.5). Of two lists by one key with an equal scope the newer replaces the older.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Scope {
-    /// Whose certificates it lists.
+    /// The kind of certificates that it lists.
     pub(crate) subjects: Subjects,
     /// It only tells what changed since another one.
     pub(crate) is_delta: bool,
@@ -54,10 +54,10 @@ pub(crate) struct Scope {
     distribution_point: Option<Vec<u8>>,
 }
 
-/// Whose certificates a list lists.
+/// The kind of certificates that a list lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Subjects {
-    /// Everybody's.
+    /// All.
     #[default]
     All,
     /// Leaves.
@@ -89,7 +89,7 @@ impl Crl {
         self.this_update
     }
 
-    /// By when the next one was promised; absent if that was left open, and it is never stale.
+    /// The time by which the next one was promised; absent if that was left open, and it is never stale.
     pub(crate) fn next_update(&self) -> Option<SystemTime> {
         self.next_update
     }
@@ -134,14 +134,15 @@ impl Crl {
         }
     }
 
-    /// Which of two lists is the newer. Lists of one second are told apart by their numbers, which only grow (RFC 5280 §5.2.3).
+    /// Compares the ages of two lists: the newer is the greater. Lists of one second are told apart by their numbers, which only
+    /// grow (RFC 5280 §5.2.3).
     pub(crate) fn age(&self, other: &Self) -> Ordering {
         let by_size = |crl: &Self| crl.number.as_ref().map(Vec::len);
         let by_number = || by_size(self).cmp(&by_size(other)).then_with(|| self.number.cmp(&other.number));
         self.this_update.cmp(&other.this_update).then_with(by_number)
     }
 
-    /// What this key, a `SubjectPublicKeyInfo` as DER, has to do with its signature.
+    /// Verifies its signature with this key, a `SubjectPublicKeyInfo` as DER.
     pub(crate) fn signature_by(&self, public_key: &[u8]) -> Signature {
         signature::verify(&self.der, &self.signed, public_key)
     }

@@ -17,11 +17,11 @@ use crate::path::words;
 /// with its header, those of the records it came in and what follows it in the last of them; 1 KiB is left for these.
 pub const MAX_CERTIFICATE_MESSAGE: usize = 0xffff - 1024;
 
-/// What a TLS 1.3 Certificate message has beside its certificates: the length of its context and that of the list (RFC 8446 §4.4.2).
+/// The octets of a TLS 1.3 Certificate message beside its certificates: the length of its context and that of the list (RFC 8446 §4.4.2).
 /// TLS 1.2 has less (RFC 5246 §7.4.2).
 const MESSAGE_FRAME: usize = 1 + 3;
 
-/// What each certificate adds to its own length: the length of it, and that of its extensions.
+/// The octets that each certificate adds to its own: the length of it, and that of its extensions.
 const ENTRY_FRAME: usize = 3 + 2;
 
 /// Loads a credential: its key as rustls signs with it, beside the chain.
@@ -160,13 +160,13 @@ pub enum LoadError {
     /// The leaf has an extension twice (RFC 5280 §4.2).
     #[error("the leaf has the extension {oid} more than once")]
     DoubledExtension {
-        /// Which, as a dotted object identifier.
+        /// The extension, as a dotted object identifier.
         oid: String,
     },
     /// An extension of the leaf is critical and not understood (RFC 5280 §4.2).
     #[error("the leaf's extension {oid} is critical and not understood")]
     CriticalExtension {
-        /// Which, as a dotted object identifier.
+        /// The extension, as a dotted object identifier.
         oid: String,
     },
     /// The leaf's extended key usage allows neither of the roles in a handshake.

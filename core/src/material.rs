@@ -134,7 +134,7 @@ impl Material {
         Self { credential, bundle: own, crls, federated, on_disk, crls_on_disk, key_access, notes }
     }
 
-    /// What there is to say of the files besides what keeps them from being used.
+    /// Findings about files that can be used all the same.
     pub(crate) fn notes(&self) -> &[Finding] {
         &self.notes
     }

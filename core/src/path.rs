@@ -188,7 +188,7 @@ impl PathValidator {
         search.run(&algorithms, &without.anchors, &without.intermediates, &judge).map(drop)
     }
 
-    /// What webpki leaves to its callers, of a path that holds by its signatures, names and constraints.
+    /// Judges what webpki leaves to its callers, of a path that holds by its signatures, names and constraints.
     fn judge(&self, candidate: &VerifiedPath<'_>, search: &Search<'_>) -> Result<(), PathError> {
         for issuer in candidate.intermediate_certificates() {
             let der = issuer.der();

@@ -1,7 +1,7 @@
 //! PEM (RFC 7468), read so that no byte of a key is left behind: every buffer that may hold one is wiped.
 //!
 //! A boundary is found wherever it stands, in a line of its own or not: what lost its line breaks on the way is read all the same.
-//! What looks like a part of a block and is none is damage: a certificate that is not recognised must not be missing in silence.
+//! Text that looks like a part of a block and is none is damage: a certificate that is not recognised must not be missing in silence.
 //! Nothing of a text is ever quoted but labels that are known.
 
 mod boundary;
@@ -21,7 +21,7 @@ pub(crate) struct Block {
     /// One of the labels that are known.
     pub(crate) label: &'static str,
     pub(crate) der: Zeroizing<Vec<u8>>,
-    /// Where its BEGIN is, as an offset.
+    /// The offset of its BEGIN.
     pub(crate) start: usize,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Block {
 pub(crate) struct PemError {
     /// The line, counted from 1.
     pub(crate) line: usize,
-    /// What is wrong with it.
+    /// The damage.
     pub(crate) damage: Damage,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn blocks(bytes: &[u8]) -> impl Iterator<Item = Result<Block, PemErro
     })
 }
 
-/// What is between a BEGIN and its END, and where the block ends.
+/// The label of a block, its decoded content, and the offset of its end.
 type Content = (&'static str, Zeroizing<Vec<u8>>, usize);
 
 fn block(bytes: &[u8], begin: &Boundary<'_>) -> Result<Content, (Damage, usize)> {
@@ -104,7 +104,7 @@ fn block(bytes: &[u8], begin: &Boundary<'_>) -> Result<Content, (Damage, usize)>
     Ok((known, der, end.end))
 }
 
-/// What precedes the base64 of a block (RFC 1421 §4.4).
+/// The headers that may precede the base64 of a block (RFC 1421 §4.4).
 enum Headers<'a> {
     /// They say that the content is encrypted.
     Encrypted,

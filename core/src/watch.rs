@@ -39,16 +39,16 @@ const BATCH: usize = 16;
 /// The kernel's number of a watch.
 pub(crate) type Watch = i32;
 
-/// What may happen to a watched directory.
+/// The part of a watched directory that something happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Subject {
-    /// Something to the directory itself.
+    /// The directory itself.
     Directory,
-    /// Something to a name in it, of which this is the hash: two names that share one cost a look that finds nothing.
+    /// A name in it, of which this is the hash: two names that share one cost a look that finds nothing.
     Name(u32),
 }
 
-/// What is to be heard of one watched directory.
+/// Something that is to be heard of one watched directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Interest {
     pub(crate) watch: Watch,
@@ -62,14 +62,14 @@ pub(crate) struct Inotify(Arc<Instance>);
 #[derive(Debug)]
 struct Instance {
     descriptor: OwnedFd,
-    /// Of names. Nobody else can tell which two share a hash.
+    /// Hashes names. Nobody else can tell which two share a hash.
     names: RandomState,
 }
 
 /// The watches that were placed for one identity.
 #[derive(Debug, Default)]
 pub(crate) struct Placed {
-    /// What is heard for it, each once.
+    /// The events that are heard for it, each once.
     pub(crate) interests: Vec<Interest>,
     /// Why something is not heard.
     pub(crate) problem: Option<WatchProblem>,

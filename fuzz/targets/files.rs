@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 /// Between the files of one input.
 const SEPARATOR: u8 = 0x1e;
 
-/// What the file of the bundle is called.
+/// The name of the bundle's file.
 const BUNDLE: &str = "ca.crt";
 
-/// What begins a certificate in PEM.
+/// The BEGIN line of a certificate in PEM.
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 fuzz_target!(|input: &[u8]| {

@@ -5,7 +5,7 @@ use super::report::Report;
 use super::{Case, Check, Finding, Severity};
 use crate::certificate::is_ca;
 
-/// What begins every SPIFFE ID (SPIFFE-ID §2).
+/// The scheme of every SPIFFE ID (SPIFFE-ID §2).
 const SPIFFE: &str = "spiffe://";
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {

@@ -113,7 +113,7 @@ fn usability(bundle: &Bundle, file: &Path, report: &mut Report) -> Option<PathVa
     }
 }
 
-/// What there is to say of certificates that can be nobody's anchor.
+/// The finding about certificates that can be nobody's anchor; none if there are none.
 fn unusable(bundle: &Bundle, unusable: &[(Digest, UnusableAnchor)], severity: Severity) -> Option<Finding> {
     let (fingerprint, reason) = unusable.first()?;
     let der = bundle.anchors().iter().find(|anchor| Digest::fingerprint(anchor) == *fingerprint);

@@ -1,7 +1,7 @@
 //! The path from the leaf to the bundle it would be served with (RFC 5280 §6.1).
 //!
-//! What no peer accepts is rejected. That no CA of the bundle issued the leaf is another matter where the bundle is not the issuer's own:
-//! the peers' bundles may hold that CA.
+//! A chain that no peer accepts is rejected. A leaf that no CA of the bundle issued is another matter where the bundle is not the
+//! issuer's own: the peers' bundles may hold that CA.
 
 mod anchor;
 mod ends;
@@ -119,7 +119,7 @@ fn path(case: &Case<'_>, validator: &PathValidator) -> Result<(), PathError> {
     Ok(())
 }
 
-/// What the family of authorities tells of the leaf is not told again.
+/// Leaves out the errors that the family of authorities tells of the leaf.
 fn told(outcome: Result<(), PathError>) -> Result<(), PathError> {
     match outcome {
         Err(PathError::LeafIsCa | PathError::LeafMaySign | PathError::LeafConstrainsNames) => Ok(()),

@@ -61,7 +61,7 @@ pub(super) fn examine(
     report: &mut Report,
 ) {
     for (place, der) in crls.iter().enumerate() {
-        // What cannot be read was told of when it was read.
+        // A list that cannot be read was told of when its file was.
         let Ok(crl) = Crl::from_der(der) else { continue };
         let which = material::which_crl(place, crls.len());
         signature(file, &format!("{which} ({})", issuer(&crl)), &crl, signers, report);
@@ -100,7 +100,7 @@ fn signature(file: &Path, which: &str, crl: &Crl, signers: &Signers<'_>, report:
     }
 }
 
-/// What is in a list and not applied.
+/// Warns of entries of a list that are not applied.
 fn scope(file: &Path, which: &str, crl: &Crl, report: &mut Report) {
     if crl.of_others() > 0 {
         let sentence = format!(

@@ -102,7 +102,7 @@ checks! {
     FileUnreadable = "file-unreadable",
     /// In place of a file is something else: a FIFO, a device, a directory.
     NotRegular = "not-a-regular-file",
-    /// What should be the directory of a file is a file itself.
+    /// A file is in the place where the directory of another should be.
     NotADirectory = "not-a-directory",
     /// A file of a volume is a symbolic link, or its path leads out of the volume.
     OutsideVolume = "outside-volume",

@@ -32,7 +32,7 @@ pub(super) struct Member<'a> {
     file: &'a Path,
 }
 
-/// Where a certificate is.
+/// The place of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// In the chain, counted from 1: the leaf.
@@ -41,7 +41,7 @@ pub(super) enum Place {
     Bundle(usize),
 }
 
-/// That one member has the name of the other's issuer.
+/// A pair of members, one of which has the name of the other's issuer.
 struct Link {
     issued: usize,
     issuer: usize,

@@ -1,4 +1,4 @@
-//! What nobody can load is not published: neither the TLS stack that would present the chain nor one that would receive it.
+//! A credential that cannot be loaded is not published, be it the TLS stack that would present it or one that would receive it.
 
 use std::borrow::Cow;
 

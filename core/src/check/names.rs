@@ -29,7 +29,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             report.add(finding);
         }
     }
-    // What cannot be parsed is for no name at all, and told as such.
+    // A leaf that cannot be parsed is for no name at all, and told of as such.
     let Some(Ok(leaf)) = credential.chain().first().map(ParsedCertificate::try_from) else { return };
     let is_for = |name: ServerName<'_>| verify_server_name(&leaf, &name).is_ok();
     let mut missing = |kind: &str, name: &dyn Display, found: &dyn Display| {

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use super::{Check, Finding, Severity, Verdict};
 use crate::spec::Admission;
 
-/// What else would be said only because of one finding: whoever mends that one mends these too.
+/// The findings that there are only because of another: whoever mends that one mends these too.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Consequences {
-    /// What these checks say.
+    /// Those of these checks.
     Of(&'static [Check]),
-    /// All that is said beside it.
+    /// All others.
     Rest,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Report {
     now: SystemTime,
     admission: Admission,
     findings: Vec<Finding>,
-    /// What some of them explain, by their place.
+    /// The findings that explain others, by their place, and which.
     explained: Vec<(usize, Consequences)>,
     held_until: Option<SystemTime>,
     next_change: Option<SystemTime>,

@@ -15,7 +15,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         let sentence = "this is cert-manager's temporary certificate, which nobody trusts; the issuer has not answered yet: \
                         look at the CertificateRequest";
         let finding = Finding::new(Check::TemporaryCertificate, Severity::Reject, sentence).in_file(file);
-        // What else is wrong with it goes with it.
+        // All else that is wrong with it goes with it.
         report.add_cause(finding, Consequences::Rest);
     }
 }

@@ -23,7 +23,7 @@ const VERSION_2: &[u8] = &[1];
 /// `removeFromCRL`, by which a delta takes a certificate back.
 const REMOVE_FROM_CRL: u8 = 8;
 
-/// Where in the DER of a list a part of it is. Small, since a list may have tens of thousands of entries.
+/// The place of a part in the DER of a list. It is small, since a list may have tens of thousands of entries.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     start: u32,
@@ -44,7 +44,7 @@ impl Span {
     }
 }
 
-/// What is signed, how, and the signature.
+/// The part that is signed, the algorithm, and the signature.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Signed {
     pub(super) message: Span,
@@ -109,7 +109,7 @@ pub(super) fn parse(der: &CertificateRevocationListDer<'_>) -> Result<Crl, CrlEr
     })
 }
 
-/// What the extensions say of the list.
+/// The facts that a list's extensions tell of it.
 #[derive(Default)]
 struct About {
     number: Option<Vec<u8>>,
@@ -181,7 +181,7 @@ impl About {
     }
 }
 
-/// What the entries say.
+/// The entries of a list, by what is made of them.
 #[derive(Default)]
 struct Listed {
     revoked: Vec<Span>,

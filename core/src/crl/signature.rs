@@ -1,4 +1,4 @@
-//! Whether a key signed a list.
+//! Signatures of lists.
 
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use webpki::RawPublicKeyEntity;
@@ -7,14 +7,14 @@ use super::parse::Signed;
 use crate::crypto;
 use crate::path::words;
 
-/// What a key has to do with a list's signature.
+/// The outcome of verifying a list's signature with a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Signature {
-    /// It signed the list.
+    /// The key signed the list.
     Valid,
     /// It did not, or the list is damaged.
     Invalid,
-    /// That cannot be told: the signature's algorithm is not accepted.
+    /// Nobody can tell: the signature's algorithm is not accepted.
     Unsupported {
         /// Its usual name.
         algorithm: String,

@@ -35,11 +35,11 @@ pub(super) struct Slot {
     pub(super) again_at: Option<Instant>,
     /// When time alone will change the outcome.
     pub(super) wake_at: Option<SystemTime>,
-    /// What is heard for it.
+    /// The events that are heard for it.
     pub(super) interests: Vec<Interest>,
     /// A job looks at its files.
     looking: bool,
-    /// What was heard meanwhile, and since when.
+    /// The events that were heard meanwhile, and the time of the first.
     deferred: Option<(Instant, BTreeSet<Interest>)>,
     /// The job whose mount does not answer.
     pub(super) unresponsive: Option<JobNumber>,

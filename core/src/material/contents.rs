@@ -16,7 +16,7 @@ pub(super) struct Contents {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
     pub(super) keys: Vec<Key>,
-    /// What else is there: lawful company, unless it is there alone.
+    /// Something else, which is lawful company unless it is there alone.
     company: Option<Kind>,
 }
 
@@ -106,7 +106,7 @@ impl Contents {
         Ok(contents)
     }
 
-    /// What is there besides white space, in a word: a key before anything else.
+    /// The kind of what the file holds, a key before anything else; absent for white space alone.
     pub(super) fn kind(&self) -> Option<Kind> {
         let read = [
             (!self.keys.is_empty(), Kind::PrivateKey),

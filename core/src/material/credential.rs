@@ -117,7 +117,7 @@ fn check_chain(
     }
 }
 
-/// What a file holds that holds no key.
+/// The words about a file that holds no key.
 fn no_key(contents: &Contents, is_combined: bool) -> String {
     match contents.kind() {
         Some(Kind::Certificate) if is_combined => {
@@ -135,7 +135,7 @@ enum Fault {
     Absent,
     /// It cannot be used.
     Key(PrivateKeyError),
-    /// That depends on the leaf, and there is none.
+    /// Nobody can tell without a leaf, and there is none.
     Unknown,
 }
 
@@ -150,7 +150,7 @@ impl Fault {
                 let sentence = format!("the private key in {} cannot be used: {error}", path.display());
                 Some(Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(path))
             }
-            // What is wrong with the chain says enough.
+            // The finding about the chain says enough.
             Self::Unknown => None,
         }
     }

@@ -57,7 +57,7 @@ pub(super) fn facts(
     Ok(())
 }
 
-/// Which list of a file it is, counted from nought, in words.
+/// The words for a list of a file, by its place counted from nought.
 pub(crate) fn which_crl(place: usize, count: usize) -> String {
     if count == 1 { "the CRL".to_owned() } else { format!("CRL {} of {count}", place + 1) }
 }

@@ -1,4 +1,4 @@
-//! What there is to say of a file that cannot be used.
+//! Findings about single files.
 
 use std::fmt;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
     Finding::new(check, Severity::Reject, format!("{}: {error}; {advice}", path.display())).in_file(path)
 }
 
-/// What should be the directory of a file is one itself.
+/// A file is in the place where the directory of another should be.
 fn not_a_directory(path: &Path) -> Finding {
     let directory = path.parent().unwrap_or(path).display();
     let sentence = format!(

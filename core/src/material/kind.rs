@@ -1,4 +1,4 @@
-//! What a file or a block is, in the words of whoever put it there: to be told where something else was expected.
+//! Kinds of files and blocks, in the words of whoever put them there: they are told where something else was expected.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::elements::fields;
 /// PKCS#12's version (RFC 7292 §4).
 const PFX: u8 = 3;
 
-/// What Java writes at the front of its two kinds of keystores.
+/// The first bytes of Java's two kinds of keystores.
 const JAVA: [[u8; 4]; 2] = [[0xfe, 0xed, 0xfe, 0xed], [0xce, 0xce, 0xce, 0xce]];
 
 /// A thing that is no part of an identity, or not of this file.
@@ -79,7 +79,7 @@ impl fmt::Display for Kind {
 }
 
 impl Kind {
-    /// What to do where this is there instead of what was expected.
+    /// The advice where this is there instead of what was expected.
     pub(super) fn advice(self) -> &'static str {
         match self {
             Self::Pkcs12 => "take out key and certificates as PEM: openssl pkcs12 -nodes",
@@ -107,7 +107,7 @@ impl Kind {
         }
     }
 
-    /// What comes under a PEM label besides certificates, CRLs and keys that are read.
+    /// The kind of a block by its PEM label, besides certificates, CRLs and keys that are read.
     pub(super) fn of_label(label: &str) -> Self {
         match label {
             "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Self::Request,
@@ -119,7 +119,7 @@ impl Kind {
         }
     }
 
-    /// What DER is. Looks at its structure, and copies nothing of it.
+    /// The kind of what is in DER. Looks at its structure, and copies nothing of it.
     pub(super) fn of_der(der: &[u8]) -> Option<Self> {
         if X509Certificate::from_der(der).is_ok() {
             return Some(Self::Certificate);
@@ -150,7 +150,7 @@ impl Kind {
         }
     }
 
-    /// What a file is that is neither PEM nor what is read of DER.
+    /// The kind of a file that is neither PEM nor DER that is read.
     pub(super) fn of_file(bytes: &[u8]) -> Self {
         let text = without_mark(bytes).trim_ascii();
         let begins =

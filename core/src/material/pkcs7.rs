@@ -30,7 +30,7 @@ pub(super) enum Unwrappable {
     Usage,
 }
 
-/// What a PKCS#7 structure holds.
+/// The content of a PKCS#7 structure.
 pub(super) struct Collection {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
@@ -77,7 +77,7 @@ pub(super) fn trusted(der: &[u8]) -> Result<CertificateDer<'static>, Unwrappable
     if is_for_tls(settings).map_err(|_| Unwrappable::Settings)? { Ok(certificate) } else { Err(Unwrappable::Usage) }
 }
 
-/// What it is trusted for, `[0]` what it is rejected for, and what does not matter here.
+/// Whether trust settings allow TLS: they list usages to trust a certificate for, under `[0]` usages to reject it for, and more.
 fn is_for_tls(settings: &[u8]) -> der::Result<bool> {
     let mut is_for_tls = true;
     for field in fields(settings)? {

@@ -111,10 +111,10 @@ fn stamp_through(entrance: &impl Entrance, files: &[&Path]) -> DirectoryStamp {
     }
 }
 
-/// Which directory it is itself, and what its files look like.
+/// The directory itself, and the stamps of its files.
 type Looks = (Result<DirectoryId, Errno>, Box<[Result<FileStamp, Errno>]>);
 
-/// What the files of the directory itself look like now.
+/// The stamps of the files of the directory itself, as of now.
 fn plain_looks(entrance: &impl Entrance, files: &[&Path]) -> Looks {
     match opened(entrance.directory()) {
         Ok((directory, stamp)) => {

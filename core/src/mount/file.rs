@@ -25,7 +25,7 @@ pub enum ReadError {
     /// There is none of this name.
     #[error("there is no such file")]
     Missing,
-    /// What should be its directory is a file.
+    /// A file is in the place of its directory.
     #[error("what should be its directory is a file")]
     NotADirectory,
     /// Its directory is mounted by itself, and was deleted where it is mounted from: no file will ever appear in it.

@@ -19,7 +19,7 @@ pub(super) enum DirectoryStamp {
     Plain(Result<DirectoryId, Errno>, Box<[Result<FileStamp, Errno>]>),
 }
 
-/// Which directory it is, whatever became of it.
+/// The identity of a directory, whatever became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DirectoryId {
     device: u64,
@@ -83,7 +83,7 @@ impl FileStamp {
         }
     }
 
-    /// Which directory it is.
+    /// The identity of the directory.
     pub(super) fn id(&self) -> DirectoryId {
         DirectoryId { device: self.device, inode: self.inode }
     }

@@ -11,7 +11,7 @@ const MAX_RETAINED_CRLS: usize = 1_000;
 
 /// One list for each signer, the latest, as a list by a known key takes the place of an earlier one; sorted.
 pub(super) fn latest(crls: Vec<CertificateRevocationListDer<'static>>) -> Vec<CertificateRevocationListDer<'static>> {
-    // What was admitted can be read.
+    // A list that was admitted can be read.
     let mut read: Vec<_> = crls.into_iter().filter_map(|der| Some((Crl::from_der(&der).ok()?, der))).collect();
     read.sort_by(|(a, _), (b, _)| b.age(a));
     let mut signers = HashSet::new();

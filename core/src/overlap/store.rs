@@ -60,7 +60,7 @@ enum Unusable {
     OthersMayWrite,
     #[error("it is larger than {FILE_LIMIT} bytes")]
     TooLarge,
-    /// What the parser says is not passed on: it quotes what it read.
+    /// The parser's own message is not passed on: it quotes what it read.
     #[error("it is not what was written there, in line {line}, column {column}")]
     Malformed { line: usize, column: usize },
     #[error("its version is {0}, not {VERSION}")]

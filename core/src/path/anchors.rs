@@ -124,9 +124,9 @@ impl Anchors {
     }
 }
 
-/// Whom an anchor vouches for.
+/// The certificates that an anchor vouches for.
 enum Vouches {
-    /// For what it issues.
+    /// Those that it issues.
     ForOthers,
     ForItself,
 }

@@ -156,7 +156,7 @@ fn name(name: AnyRef<'_>) -> Option<Name<'_>> {
     }
 }
 
-/// What kind of name webpki does not compare.
+/// The words for a kind of name, if it is one that is not compared.
 fn word(kind: u32) -> Option<&'static str> {
     KINDS.get(usize::try_from(kind).ok()?).copied().flatten()
 }

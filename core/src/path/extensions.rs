@@ -1,4 +1,4 @@
-//! What webpki does not tell of a certificate's extensions. A lean pass over them: this runs in every handshake.
+//! The extensions of a certificate that webpki does not tell of. A lean pass over them: this runs in every handshake.
 
 use const_oid::ObjectIdentifier;
 use der::asn1::{AnyRef, BitStringRef, OctetStringRef};

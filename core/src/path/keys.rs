@@ -1,4 +1,4 @@
-//! Which keys sign what is accepted.
+//! Keys by which no signature is accepted.
 
 use std::ops::RangeInclusive;
 
@@ -25,7 +25,7 @@ const KINDS: [(&str, &str); 6] = [
 /// The curves that are accepted, by their object identifiers.
 const CURVES: [&str; 3] = ["1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"];
 
-/// What kind of key it is, if no signature by it is accepted by any build of this crate.
+/// The kind of a key, if no signature by it is accepted by any build of this crate.
 pub(super) fn unsupported(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
     match ObjectIdentifier::from_bytes(key.algorithm.algorithm.as_bytes()).ok()? {
         RSA_ENCRYPTION => match key.parsed() {

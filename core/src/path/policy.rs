@@ -1,15 +1,15 @@
-//! What validation does where more than one answer is sensible.
+//! Answers of path validation where more than one is sensible.
 
-/// What validation does where more than one answer is sensible.
+/// The answers of path validation where more than one is sensible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PathPolicy {
-    /// What becomes of peers whose issuer's CRL is stale.
+    /// The answer to peers whose issuer's CRL is stale.
     pub stale_crls: StaleCrls,
-    /// What becomes of peers whose leaf claims what only a CA may do.
+    /// The answer to peers whose leaf claims what only a CA may do.
     pub signing_leaves: SigningLeaves,
 }
 
-/// What becomes of peers whose issuer's CRL should have been replaced by a newer one (RFC 5280 §5.1.2.5), or cannot be used.
+/// The answer to peers whose issuer's CRL should have been replaced by a newer one (RFC 5280 §5.1.2.5), or cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StaleCrls {
     /// The list holds on: whoever it revokes is refused, everybody else accepted. Losing the distribution of CRLs is no outage.
@@ -19,7 +19,7 @@ pub enum StaleCrls {
     Reject,
 }
 
-/// What becomes of peers whose leaf may sign certificates or CRLs by its key usage, or carries name constraints (RFC 5280 §4.2.1.3,
+/// The answer to peers whose leaf may sign certificates or CRLs by its key usage, or carries name constraints (RFC 5280 §4.2.1.3,
 /// §4.2.1.10). It is no CA for all that: what it signed is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SigningLeaves {

@@ -1,4 +1,4 @@
-//! Whom the CRLs of a bundle revoke (RFC 5280 §6.3).
+//! Revocation by the CRLs of a bundle (RFC 5280 §6.3).
 //!
 //! A list speaks for the key that signed it. For anchors that is established once, when the validator is built; for an intermediate,
 //! which only the peer shows, when a path over it is first validated, and then it is known. A list that cannot be used, or by
@@ -97,7 +97,7 @@ impl Revocation {
         self.by_issuer.values().map(Vec::len).sum()
     }
 
-    /// What may be spent on one peer.
+    /// A budget for one peer.
     pub(super) fn budget(&self) -> Budget {
         Budget(Cell::new(self.len() + SPARE_SIGNATURES))
     }

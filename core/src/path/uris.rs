@@ -20,7 +20,7 @@ use crate::elements::content;
 pub(super) struct WithoutUris<'p> {
     pub(super) intermediates: Vec<CertificateDer<'p>>,
     pub(super) anchors: Vec<TrustAnchor<'p>>,
-    /// What was signed, by what is shown of it.
+    /// The messages that were signed, each beside the one that is shown in its place.
     signed: Vec<(Vec<u8>, &'p [u8])>,
     /// The content of the constraints of each intermediate that has any on URIs, by the certificate as it is shown.
     of_intermediates: Vec<(CertificateDer<'static>, &'p [u8])>,
@@ -106,9 +106,9 @@ fn inside(certificates: &[CertificateDer<'_>], constraints: &[u8]) -> bool {
 /// A certificate without its constraints on URIs.
 struct Shown<'a> {
     certificate: Vec<u8>,
-    /// The part of it that webpki takes for what was signed.
+    /// The part of what is shown that webpki takes for the one that was signed.
     message: Vec<u8>,
-    /// What was signed.
+    /// The part of it that was signed.
     signed: &'a [u8],
     /// The content of its name constraints, all of them.
     constraints: &'a [u8],

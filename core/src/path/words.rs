@@ -6,7 +6,7 @@ use der::{Decode, SliceReader};
 /// An algorithm that webpki did not name.
 pub(super) const UNKNOWN_ALGORITHM: &str = "an unknown algorithm";
 
-/// What is wrong, as the end of a sentence about a certificate or a list.
+/// The words for an error, as the end of a sentence about a certificate.
 pub(crate) fn of(error: &webpki::Error) -> &'static str {
     use webpki::Error as E;
     match error {

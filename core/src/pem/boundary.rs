@@ -48,9 +48,9 @@ pub(super) enum Side {
 /// A boundary that is whole: `-----BEGIN label-----` or `-----END label-----`.
 pub(super) struct Boundary<'a> {
     pub(super) side: Side,
-    /// Where its dashes begin.
+    /// The offset of its first dash.
     pub(super) start: usize,
-    /// Where its dashes end; more than five of them are not its own.
+    /// The offset after its last dash; more than five of them are not its own.
     pub(super) end: usize,
     pub(super) raw: &'a [u8],
     pub(super) label: Option<&'static str>,

@@ -1,4 +1,4 @@
-//! What may be wrong with a PEM text, and what the remains of a block look like.
+//! Damage of PEM texts, and how the remains of a block are told.
 
 use zeroize::Zeroizing;
 
@@ -11,13 +11,13 @@ const START: usize = 16;
 /// The shortest line of base64 that is taken for a line of a block: RFC 7468 §2 has lines of 64.
 const LINE: usize = 60;
 
-/// What a structure of 128 bytes or more begins with in base64, and what PEM does.
+/// The beginnings in base64 of a structure of 128 bytes or more, and of a PEM text.
 const STARTS: [&[u8]; 4] = [b"MII", b"MIG", b"MIH", b"LS0tLS1C"];
 
 /// How many characters at the front of a line are looked at for the remains of a boundary.
 const LINE_LIMIT: usize = 4096;
 
-/// What is wrong with a PEM text.
+/// Damage of a PEM text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Damage {
     /// A block that does not end.
@@ -171,7 +171,7 @@ fn is_boundary(before: &[u8], keyword: &[u8], after: &[u8]) -> bool {
     (has_dashes_before || has_dashes_after || is_upper) && is_alone
 }
 
-/// What follows a label, whatever its case and its blanks.
+/// The text after a label, whatever its case and its blanks.
 fn after_label<'a>(text: &'a [u8], label: &str) -> Option<&'a [u8]> {
     let mut rest = text;
     for byte in label.bytes().filter(|byte| *byte != b' ') {

@@ -31,7 +31,7 @@ const DIRECTORIES: usize = 256;
 /// How often a volume that appears while its ancestors are looked for is looked for again.
 const ROUNDS: usize = 5;
 
-/// What is heard of a directory on the way: names that come, go or get other permissions. In `/tmp` and the like it must not
+/// The events of a directory on the way: names that come, go or get other permissions. In `/tmp` and the like it must not
 /// wake anybody for each file that is written. One that is watched for files besides keeps what is heard for them.
 const WAY: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
@@ -41,7 +41,7 @@ const WAY: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::ONLYDIR)
     .union(WatchFlags::MASK_ADD);
 
-/// What is heard of a directory of files: also that they were written, and its own end. Not that files are opened or read: every
+/// The events of a directory of files: also that they were written, and its own end; not that files are opened or read: every
 /// look would cause the next.
 const FILES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
@@ -63,7 +63,7 @@ const BEHIND_DATA: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::ONLYDIR)
     .union(WatchFlags::MASK_ADD);
 
-/// What a directory is watched for.
+/// The purpose that a directory is watched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Purpose {
     /// A name in it is on the way to further names.

@@ -1,4 +1,4 @@
-//! Who is concerned by what.
+//! The identities that an event concerns.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,7 +8,7 @@ use super::{Inotify, Interest, Subject, Watch};
 /// watch looks again.
 const EARLY: usize = 4096;
 
-/// Who is concerned by what, of one instance. A directory that several share is watched once, until the last one lets go of it.
+/// The keys that each event of one instance concerns. A directory that several share is watched once, until the last one lets go of it.
 /// `K` names who; its default is the least of all.
 ///
 /// Watches are placed by jobs and claimed here afterwards, so an event may come before it is known whom it concerns: it is kept
@@ -26,7 +26,7 @@ impl<K: Copy + Ord + Default> Table<K> {
         Self { concerned: BTreeSet::new(), early: HashSet::new(), overflowed: false }
     }
 
-    /// Who is concerned by an event.
+    /// Those that an event concerns.
     pub(crate) fn heard(&mut self, interest: Interest) -> impl Iterator<Item = K> {
         self.keep(interest);
         let from = (interest, K::default());

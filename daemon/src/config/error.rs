@@ -30,7 +30,7 @@ const VALUES: [&str; 4] = ["invalid type: ", "invalid value: ", "unknown variant
 /// How it goes on.
 const EXPECTED: &str = ", expected ";
 
-/// What is said of a line of which nothing may be quoted.
+/// The message about a line of which nothing may be quoted.
 const NOT_HERE: &str = "this is not what belongs here; `evercertd config` prints a configuration to start from";
 
 /// A configuration that is not used.
@@ -300,7 +300,7 @@ impl Document<'_> {
         Problem::Toml { key, message: self.harmless(message) }
     }
 
-    /// What the parser says, without what it quotes: of a value of the wrong type only what was expected.
+    /// The parser's message without what it quotes: of a value of the wrong type only what was expected.
     fn harmless(&self, message: &str) -> String {
         let is_of_value = VALUES.iter().any(|start| message.starts_with(start));
         match message.rsplit_once(EXPECTED) {

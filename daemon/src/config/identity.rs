@@ -18,7 +18,7 @@ use super::{at, file, trust};
 /// configuration means the same whether or not the path is there, and a hung mount cannot stall its reading.
 const FILE_EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "key"];
 
-/// What is written for `bundle` where nobody is to be trusted, not even by a `ca.crt` beside the credential.
+/// The value of `bundle` where nobody is to be trusted, not even by a `ca.crt` beside the credential.
 const NOBODY: &str = "none";
 
 /// The longest skew between this clock and an issuer's that can be set.

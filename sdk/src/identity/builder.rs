@@ -63,7 +63,7 @@ impl IdentityBuilder {
         self
     }
 
-    /// What becomes of peers whose leaf may sign certificates or CRLs by its key usage, or constrains names; [`SigningLeaves::Accept`]
+    /// The answer to peers whose leaf may sign certificates or CRLs by its key usage, or constrains names; [`SigningLeaves::Accept`]
     /// unless set. It holds for handshakes and for connections that exist.
     pub fn signing_leaves(mut self, answer: SigningLeaves) -> Self {
         self.path_policy.signing_leaves = answer;

@@ -1,5 +1,5 @@
-//! What an anchor says against the path that ends in it, and rustls does not look at: RFC 5280 §6.1 takes an anchor's name and key alone,
-//! while Go and OpenSSL hold its certificate against the path like any other.
+//! Limits in an anchor's certificate that the path breaks, and that rustls does not look at: RFC 5280 §6.1 takes an anchor's name and
+//! key alone, while Go and OpenSSL hold its certificate against the path like any other.
 
 use x509_parser::prelude::X509Certificate;
 

@@ -13,7 +13,7 @@ use crate::loading::{self, LoadError};
 use crate::path::words::algorithm_of;
 use crate::path::{PathError, PathValidator, UnusableAnchor};
 
-/// What there is to say of a chain that there is no bundle for.
+/// Checks a chain that there is no bundle for.
 pub(super) fn check_alone(case: &Case<'_>, report: &mut Report) {
     let unreadable = unreadable(case);
     if unreadable.is_empty() && !ends::any_ends_first(case) {

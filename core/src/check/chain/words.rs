@@ -1,4 +1,4 @@
-//! What to say of a path that does not hold: which certificate it fails at, and what mends that.
+//! The words for a path that does not hold: which certificate it fails at, and what mends that.
 
 use webpki::{DerTypeId, Error};
 

@@ -20,6 +20,9 @@ const CERTIFICATE_ISSUER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.2
 /// Version 2 as it is encoded.
 const VERSION_2: &[u8] = &[1];
 
+/// The most octets of a serial number (RFC 5280 §4.1.2.2).
+const SERIAL_LIMIT: usize = 20;
+
 /// `removeFromCRL`, by which a delta takes a certificate back.
 const REMOVE_FROM_CRL: u8 = 8;
 
@@ -311,7 +314,7 @@ fn context(number: u32, constructed: bool) -> Tag {
     Tag::ContextSpecific { constructed, number: TagNumber(number) }
 }
 
-/// Serial numbers have at most 20 octets (RFC 5280 §4.1.2.2); of longer ones the rest is not told.
+/// Of a serial number that is too long the rest is not told.
 fn hexadecimal(serial: &[u8]) -> String {
-    serial.iter().take(20).map(|octet| format!("{octet:02x}")).collect()
+    serial.iter().take(SERIAL_LIMIT).map(|octet| format!("{octet:02x}")).collect()
 }

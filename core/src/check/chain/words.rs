@@ -20,7 +20,6 @@ const NOT_CRITICAL: &str = "have that CA's certificate issued again without it, 
 /// One sentence about the cause, with the advice that fits it.
 pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) -> String {
     use PathError as E;
-    let issuer = |is: &dyn Fn(&Member<'_>) -> bool| lineage.issuers().iter().find(|member| is(member));
     let named = |is: &dyn Fn(&Member<'_>) -> bool| {
         lineage
             .members()
@@ -29,8 +28,8 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
             .map_or_else(|| "a certificate of the path".to_owned(), Member::to_string)
     };
     let with_subject = |name: &str| {
-        issuer(&|member| Name::of(member.certificate.subject()).text == name)
-            .map_or_else(|| format!("the issuer {name}"), Member::to_string)
+        let issuer = lineage.issuers().iter().find(|issuer| Name::of(issuer.certificate.subject()).text == name);
+        issuer.map_or_else(|| format!("the issuer {name}"), Member::to_string)
     };
     match error {
         E::UnknownIssuer | E::NoAnchor | E::NoUsableAnchor { .. } | E::IssuerUnusable { .. } => {
@@ -94,23 +93,8 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
              use constraints on DNS names, or another CA",
             named(&|member| !member.is_leaf() && member.constrains_names())
         ),
-        E::CriticalExtension => {
-            let member = issuer(&|member| loading::unknown_critical(member.certificate).is_some());
-            let oid = member.and_then(|member| loading::unknown_critical(member.certificate));
-            format!(
-                "the extension {} of {} is critical and not understood, so no peer may pass over it; {NOT_CRITICAL}",
-                oid.unwrap_or_default(),
-                member.map_or_else(|| "an issuer".to_owned(), Member::to_string)
-            )
-        }
-        E::Malformed(why) => {
-            let member = issuer(&|member| loading::issuer(&member.certificate.as_raw().into()).is_err());
-            format!(
-                "{} cannot be read by peers, since {}; have it issued again",
-                member.map_or_else(|| "an issuer of the leaf".to_owned(), Member::to_string),
-                why_malformed(why)
-            )
-        }
+        E::CriticalExtension => critical_extension(lineage),
+        E::Malformed(why) => malformed(lineage, why),
         E::Crl(why) => format!("a CRL that covers the path {why}; replace it"),
         E::TooComplex => {
             "the chain needs more work to validate than peers spend on one; leave out of it what did not issue the leaf"
@@ -118,6 +102,22 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
         }
         other => format!("{other}; have the leaf issued again"),
     }
+}
+
+fn critical_extension(lineage: &Lineage<'_>) -> String {
+    let mut issuers = lineage.issuers().iter();
+    let found = issuers.find_map(|issuer| Some((issuer, loading::unknown_critical(issuer.certificate)?)));
+    let extension = match found {
+        Some((issuer, oid)) => format!("the extension {oid} of {issuer}"),
+        None => "an extension of an issuer".to_owned(),
+    };
+    format!("{extension} is critical and not understood, so no peer may pass over it; {NOT_CRITICAL}")
+}
+
+fn malformed(lineage: &Lineage<'_>, why: &Error) -> String {
+    let issuer = lineage.issuers().iter().find(|issuer| loading::issuer(&issuer.certificate.as_raw().into()).is_err());
+    let issuer = issuer.map_or_else(|| "an issuer of the leaf".to_owned(), Member::to_string);
+    format!("{issuer} cannot be read by peers, since {}; have it issued again", why_malformed(why))
 }
 
 pub(super) fn why_malformed(why: &Error) -> &'static str {

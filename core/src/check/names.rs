@@ -60,17 +60,22 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     for uri in expectations.uris.iter().filter(|uri| !names.uris.contains(uri)) {
         missing("URI", uri, &list(&names.uris));
     }
-    let others = !names.ip.is_empty() || !names.uris.is_empty();
-    if let Some((name, why)) = names.dns.first().and_then(|name| Some((name, why_unusable(name)?)))
-        && !others
-        && names.dns.iter().all(|name| why_unusable(name).is_some())
-    {
-        let sentence = format!(
-            "no subject alternative name of the leaf can be asked for: {name:?} is none that rustls, Go or OpenSSL take, since {why}; have it \
-             issued for names that peers ask for"
-        );
+    if let Some(sentence) = unusable(names) {
         report.add(Finding::new(Check::NameUnusable, Severity::Warn, sentence).in_file(file));
     }
+}
+
+/// The sentence about a leaf none of whose names can be asked for.
+fn unusable(names: &SubjectAltNames) -> Option<String> {
+    let name = names.dns.first()?;
+    let why = why_unusable(name)?;
+    let is_alone = names.ip.is_empty() && names.uris.is_empty();
+    (is_alone && names.dns.iter().all(|name| why_unusable(name).is_some())).then(|| {
+        format!(
+            "no subject alternative name of the leaf can be asked for: {name:?} is none that rustls, Go or OpenSSL take, since {why}; have it \
+             issued for names that peers ask for"
+        )
+    })
 }
 
 /// A DNS name of the leaf that was to be this name, and what is odd about it.

@@ -58,13 +58,7 @@ pub(super) fn assess(
     };
     trust.take(report);
     let own = trust.trusted.bundle.clone();
-    let signers = if material.crls.iter().any(|part| matches!(part, Part::Whole(_))) {
-        let retained = [overlap, &before.overlap].into_iter().flat_map(|overlap| overlap.anchors().map(|(der, _)| der));
-        let chain = material.chain().iter().skip(1);
-        Signers::of(own.iter().flat_map(|bundle| bundle.anchors()).chain(retained).chain(chain))
-    } else {
-        Signers::of([])
-    };
+    let signers = signers(material, own.as_deref(), [overlap, &before.overlap]);
     for (file, part) in spec.files.crls.iter().zip(&material.crls) {
         let mut report = fresh();
         let last_good = before.crls.get(file.path());
@@ -92,6 +86,17 @@ pub(super) fn assess(
         trust.take(report);
     }
     trust
+}
+
+/// The certificates whose keys may have signed the lists in files of their own; none where there are no such lists, since to parse every
+/// anchor takes long.
+fn signers<'a>(material: &'a Material, own: Option<&'a Bundle>, overlaps: [&'a Overlap; 2]) -> Signers<'a> {
+    if !material.crls.iter().any(|part| matches!(part, Part::Whole(_))) {
+        return Signers::of([]);
+    }
+    let retained = overlaps.into_iter().flat_map(|overlap| overlap.anchors().map(|(der, _)| der));
+    let chain = material.chain().iter().skip(1);
+    Signers::of(own.into_iter().flat_map(Bundle::anchors).chain(retained).chain(chain))
 }
 
 /// What holds after a verdict: the last good in its own allocation where it is the same.

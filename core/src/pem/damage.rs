@@ -14,6 +14,12 @@ const LINE: usize = 60;
 /// The beginnings in base64 of a structure of 128 bytes or more, and of a PEM text.
 const STARTS: [&[u8]; 4] = [b"MII", b"MIG", b"MIH", b"LS0tLS1C"];
 
+/// The fewest dashes beside a keyword or label that are taken for those of a boundary.
+const DASHES: usize = 2;
+
+/// The fewest dashes at the front of a line that are taken for those of a boundary whose keyword cannot be read.
+const DASHES_ALONE: usize = 4;
+
 /// How many characters at the front of a line are looked at for the remains of a boundary.
 const LINE_LIMIT: usize = 4096;
 
@@ -161,12 +167,11 @@ fn is_boundary(before: &[u8], keyword: &[u8], after: &[u8]) -> bool {
     if is_upper && before.ends_with(b"-----") {
         return true;
     }
-    let dashes = |run: usize| run >= 2;
-    let has_dashes_before = dashes(before.trim_ascii_end().iter().rev().take_while(|byte| is_dash(byte)).count());
+    let has_dashes_before = before.trim_ascii_end().iter().rev().take_while(|byte| is_dash(byte)).count() >= DASHES;
     let label = KNOWN.iter().filter_map(|known| after_label(after, known)).min_by_key(|rest| rest.len());
     let Some(rest) = label else { return false };
     let rest = rest.trim_ascii_start();
-    let has_dashes_after = dashes(rest.iter().take_while(|byte| is_dash(byte)).count());
+    let has_dashes_after = rest.iter().take_while(|byte| is_dash(byte)).count() >= DASHES;
     let is_alone = rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric());
     (has_dashes_before || has_dashes_after || is_upper) && is_alone
 }
@@ -190,7 +195,7 @@ fn is_misspelt(line: &[u8]) -> bool {
     let before = line.iter().take_while(is_dash).count();
     let after = line.iter().rev().take_while(is_dash).count();
     let text = line.get(before..line.len() - after).unwrap_or_default().trim_ascii();
-    before >= 4 && after >= 2 && KNOWN.iter().any(|known| text.ends_with(known.as_bytes()))
+    before >= DASHES_ALONE && after >= DASHES && KNOWN.iter().any(|known| text.ends_with(known.as_bytes()))
 }
 
 fn has_base64(line: &[u8]) -> bool {

@@ -25,7 +25,7 @@ use crate::spec::{BundleFile, CrlFile, IdentitySpec};
 use contents::Contents;
 pub use crls::MAX_CRLS;
 pub(crate) use crls::{Crls, gone, which_crl};
-use finding::{too_many, unparsable, unreadable};
+use finding::{unparsable, unreadable};
 
 /// The most certificates a chain may have.
 pub const MAX_CHAIN: usize = 100;

@@ -10,9 +10,9 @@ use x509_parser::asn1_rs::Tag;
 
 use super::bundle::facts;
 use super::contents::{Contents, Key};
-use super::finding::{misplaced_key, unreadable};
+use super::finding::{misplaced_key, too_many, unparsable, unreadable};
 use super::kind::Kind;
-use super::{CertificateOnDisk, KeyedCredential, MAX_CHAIN, Part, contents, too_many, unparsable};
+use super::{CertificateOnDisk, KeyedCredential, MAX_CHAIN, Part, contents};
 use crate::certificate;
 use crate::check::{Check, Finding, Severity};
 use crate::credential::{Credential, CredentialError, EC_PUBLIC_KEY, PrivateKey, PrivateKeyError};
@@ -105,7 +105,7 @@ fn check_chain(
         return None;
     }
     if chain.certificates.len() > MAX_CHAIN {
-        findings.push(too_many(path, "the chain", chain.certificates.len(), MAX_CHAIN));
+        findings.push(too_many(path, "certificates", chain.certificates.len(), MAX_CHAIN));
         return None;
     }
     match facts(&chain.certificates, path, on_disk) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateRevocationListDer;
 
-use super::{CrlOnDisk, Part, contents, too_many, unparsable};
+use super::finding::{too_many, unparsable};
+use super::{CrlOnDisk, Part, contents};
 use crate::certificate::{Name, decimal};
 use crate::check::{Check, Finding, Severity};
 use crate::crl::Crl;

@@ -37,15 +37,12 @@ pub(super) fn unparsable(path: &Path, why: impl fmt::Display) -> Finding {
     Finding::new(Check::Unparsable, Severity::Reject, format!("{} cannot be used: {why}", path.display())).in_file(path)
 }
 
+/// A file holds more of something, such as certificates, than is read.
 pub(super) fn too_many(path: &Path, what: &str, found: usize, limit: usize) -> Finding {
-    Finding::new(
-        Check::TooLarge,
-        Severity::Reject,
-        format!("{what} holds more certificates than the {limit} that are read"),
-    )
-    .in_file(path)
-    .found(found)
-    .expected(format_args!("at most {limit}"))
+    let sentence =
+        format!("{} holds more {what} than the {limit} that are read; leave out what is not needed", path.display());
+    let finding = Finding::new(Check::TooLarge, Severity::Reject, sentence).in_file(path);
+    finding.found(found).expected(format_args!("at most {limit}"))
 }
 
 /// A private key among certificates, which more people may read than may read a key.

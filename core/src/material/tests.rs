@@ -316,6 +316,20 @@ fn a_bundle_is_read_up_to_its_limit() {
 }
 
 #[test]
+fn a_file_of_crls_is_read_up_to_its_limit_and_told_of_with_what_it_holds_too_much_of() {
+    let root = Entity::root("root");
+    let files = Files::of(&root.leaf(), &[], &[&root]);
+    let mut spec = spec();
+    spec.files.crls = vec![CrlFile::OfCredential("/tls/ca.crl".into())];
+    let material = files.with_crl(pem("X509 CRL", &root.crl(&[7], now())).repeat(MAX_CRLS + 1)).read(&spec);
+    let [Part::Broken(findings)] = material.crls.as_slice() else { panic!("{:?}", material.crls) };
+    assert_eq!(findings[0].check, Check::TooLarge);
+    let sentence =
+        "/tls/ca.crl holds more certificate revocation lists than the 100 that are read; leave out what is not needed";
+    assert_eq!(findings[0].sentence, sentence);
+}
+
+#[test]
 fn the_certificates_on_disk_are_told_whatever_they_are_worth() {
     let root = Entity::root("root");
     let material = Files::of(&root.leaf(), &[], &[&root]).with_key(key().serialize_pem()).read(&spec());

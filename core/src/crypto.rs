@@ -48,17 +48,19 @@ pub fn signing_key(key: &PrivateKey) -> Result<Arc<dyn SigningKey>, rustls::Erro
 pub(crate) fn is_signed_with(certificate: &X509Certificate<'_>, issuer: &SubjectPublicKeyInfo<'_>) -> Option<bool> {
     let signature = certificate.signature_algorithm.algorithm.as_bytes();
     let key = issuer.algorithm.algorithm.as_bytes();
-    let mut fitting = verification_algorithms().iter().filter(|algorithm| {
-        object_identifier(&algorithm.signature_alg_id()) == Some(signature)
-            && object_identifier(&algorithm.public_key_alg_id()) == Some(key)
-    });
-    let mut verdict = None;
-    let is_right = fitting.any(|algorithm| {
-        verdict = Some(false);
-        let (message, signature) = (certificate.tbs_certificate.as_ref(), &certificate.signature_value.data);
-        algorithm.verify_signature(&issuer.subject_public_key.data, message, signature).is_ok()
-    });
-    if is_right { Some(true) } else { verdict }
+    let mut fitting = verification_algorithms()
+        .iter()
+        .filter(|algorithm| {
+            object_identifier(&algorithm.signature_alg_id()) == Some(signature)
+                && object_identifier(&algorithm.public_key_alg_id()) == Some(key)
+        })
+        .peekable();
+    fitting.peek()?;
+    let (message, signature) = (certificate.tbs_certificate.as_ref(), &certificate.signature_value.data);
+    Some(
+        fitting
+            .any(|algorithm| algorithm.verify_signature(&issuer.subject_public_key.data, message, signature).is_ok()),
+    )
 }
 
 /// Whether certificates signed with this algorithm are accepted, whatever the key.

@@ -235,7 +235,8 @@ pub(crate) enum Problem {
     },
     /// Neither a file of a volume nor one of the node.
     #[error(
-        "`bundle` is no file of a volume; write a file of another volume of the same pod, such as \"trust/ca.crt\", or an absolute path of the node"
+        "`bundle` is no file of a volume; write a file of another volume of the same pod, such as \"trust/ca.crt\", an absolute path of \
+         the node, or \"none\" for nobody"
     )]
     PodBundle,
     /// Demands on what is ignored.

@@ -15,7 +15,7 @@ use webpki::{Cert, VerifiedPath, spki_for_anchor};
 use x509_parser::prelude::X509Certificate;
 
 use super::StaleCrls;
-use super::error::CrlProblem;
+use super::error::{CrlProblem, PathError};
 use super::extensions::{Extensions, KeyUsage};
 use crate::bundle::Bundle;
 use crate::certificate::{may_sign_crls, parse};
@@ -48,14 +48,6 @@ struct List {
 
 /// How many signatures that turn out to be by another key are still verified for one peer.
 pub(super) struct Budget(Cell<usize>);
-
-/// Why a path is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refused {
-    Revoked,
-    Crl(CrlProblem),
-    TooComplex,
-}
 
 impl Revocation {
     pub(super) fn new(bundle: &Bundle) -> Self {
@@ -115,9 +107,9 @@ impl Revocation {
         stale: StaleCrls,
         now: SystemTime,
         budget: &Budget,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), PathError> {
         if self.has_unreadable && stale == StaleCrls::Reject {
-            return Err(Refused::Crl(CrlProblem::Unusable));
+            return Err(PathError::Crl(CrlProblem::Unusable));
         }
         let anchor = || {
             let key = spki_for_anchor(path.anchor());
@@ -142,7 +134,7 @@ impl Revocation {
         stale: StaleCrls,
         now: SystemTime,
         budget: &Budget,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), PathError> {
         let Some(lists) = self.by_issuer.get(&NormalName::of(certificate.issuer())) else { return Ok(()) };
         let (key, may_sign) = issuer();
         let mut seen: Vec<&Scope> = Vec::with_capacity(1);
@@ -152,7 +144,7 @@ impl Revocation {
             }
             if !may_sign || !list.is_by(key.as_ref(), budget)? {
                 if stale == StaleCrls::Reject && !list.is_of_another_key(key.as_ref()) {
-                    return Err(Refused::Crl(CrlProblem::Unusable));
+                    return Err(PathError::Crl(CrlProblem::Unusable));
                 }
                 continue;
             }
@@ -160,10 +152,10 @@ impl Revocation {
             if let (StaleCrls::Reject, Some(next_update)) = (stale, list.crl.next_update())
                 && next_update <= now
             {
-                return Err(Refused::Crl(CrlProblem::Stale { next_update }));
+                return Err(PathError::Crl(CrlProblem::Stale { next_update }));
             }
             if list.crl.revokes(certificate.serial()) {
-                return Err(Refused::Revoked);
+                return Err(PathError::Revoked);
             }
         }
         Ok(())
@@ -172,7 +164,7 @@ impl Revocation {
 
 impl List {
     /// Whether the key signed it. Whoever shows one key after the other runs out of budget, and is refused.
-    fn is_by(&self, key: &[u8], budget: &Budget) -> Result<bool, Refused> {
+    fn is_by(&self, key: &[u8], budget: &Budget) -> Result<bool, PathError> {
         if self.signers.iter().any(|signer| signer == key) {
             return Ok(true);
         }
@@ -190,7 +182,7 @@ impl List {
             }
             Signature::Unsupported { .. } => Ok(false),
             Signature::Invalid => {
-                let left = budget.0.get().checked_sub(1).ok_or(Refused::TooComplex)?;
+                let left = budget.0.get().checked_sub(1).ok_or(PathError::TooComplex)?;
                 budget.0.set(left);
                 Ok(false)
             }

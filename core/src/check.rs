@@ -212,6 +212,8 @@ pub(crate) fn may_be_half_written(assessment: &Assessment) -> bool {
                     | Check::Unparsable
                     | Check::KeyMismatch
                     | Check::BundleEmpty
+                    // A CA that was renewed may write its bundle and its lists one after the other.
+                    | Check::CrlSignature
             )
     })
 }

@@ -129,8 +129,10 @@ fn is_useless(check: Check) -> bool {
         check,
         Check::FileMissing
             | Check::FileUnreadable
+            | Check::NotADirectory
             | Check::NotRegular
             | Check::OutsideVolume
+            | Check::StaleFileMount
             | Check::TooLarge
             | Check::TornRead
             | Check::Unparsable

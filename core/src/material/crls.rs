@@ -27,7 +27,13 @@ pub(super) fn parse(wanted: &CrlFile, file: FileRead, on_disk: &mut Vec<CrlOnDis
     let mut findings = Vec::new();
     let Some(contents) = contents(file, &mut findings) else { return Part::Broken(findings) };
     let finding = match contents.crls.len() {
-        0 => unparsable(&path, "it holds no certificate revocation list"),
+        0 => match contents.kind() {
+            Some(kind) => unparsable(
+                &path,
+                format_args!("it holds {kind} instead of certificate revocation lists; {}", kind.advice()),
+            ),
+            None => unparsable(&path, "it holds no certificate revocation list; put one in, or take the file away"),
+        },
         1..=MAX_CRLS => match facts(&contents.crls, &path, on_disk) {
             Ok(()) => return Part::Whole(contents.crls.into()),
             Err(finding) => finding,

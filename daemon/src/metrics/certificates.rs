@@ -145,6 +145,7 @@ fn reason(check: Check) -> Option<&'static str> {
     match check {
         Check::FileMissing => Some(REASONS[0]),
         Check::FileUnreadable
+        | Check::NotADirectory
         | Check::NotRegular
         | Check::OutsideVolume
         | Check::TooLarge

@@ -8,7 +8,7 @@ use rustls_pki_types::CertificateDer;
 use super::contents::Contents;
 use super::finding::{misplaced_key, too_many, unparsable};
 use super::kind::Kind;
-use super::{CertificateOnDisk, CrlOnDisk, MAX_ANCHORS, Part, contents, crls};
+use super::{CertificateOnDisk, CrlOnDisk, MAX_ANCHORS, MAX_CRLS, Part, contents, crls};
 use crate::bundle::Bundle;
 use crate::certificate::{CertificateFacts, NotACertificate};
 use crate::check::{Check, Finding, Severity};
@@ -37,6 +37,9 @@ pub(super) fn parse(
     let anchors = contents.certificates;
     if anchors.len() > MAX_ANCHORS {
         return Part::Broken(vec![too_many(&path, "certificates", anchors.len(), MAX_ANCHORS)]);
+    }
+    if contents.crls.len() > MAX_CRLS {
+        return Part::Broken(vec![too_many(&path, "certificate revocation lists", contents.crls.len(), MAX_CRLS)]);
     }
     match facts(&anchors, &path, on_disk).and_then(|()| crls::facts(&contents.crls, &path, crls_on_disk)) {
         Ok(()) => Part::Whole(Arc::new(Bundle::new(anchors, contents.crls))),

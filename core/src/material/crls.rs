@@ -13,7 +13,7 @@ use crate::crl::Crl;
 use crate::mount::{FileRead, ReadError};
 use crate::spec::CrlFile;
 
-/// The most certificate revocation lists of one file.
+/// The most certificate revocation lists of one file, be it a bundle's or one of their own.
 pub const MAX_CRLS: usize = 100;
 
 /// The lists of one file.

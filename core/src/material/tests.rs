@@ -327,6 +327,12 @@ fn a_file_of_crls_is_read_up_to_its_limit_and_told_of_with_what_it_holds_too_muc
     let sentence =
         "/tls/ca.crl holds more certificate revocation lists than the 100 that are read; leave out what is not needed";
     assert_eq!(findings[0].sentence, sentence);
+
+    let bundle = root.pem() + &pem("X509 CRL", &root.crl(&[7], now())).repeat(MAX_CRLS + 1);
+    let Part::Broken(findings) = Files::of(&root.leaf(), &[], &[]).with_bundle(bundle).read(&spec).bundle else {
+        panic!()
+    };
+    assert_eq!(findings[0].check, Check::TooLarge, "nor does a bundle hold more");
 }
 
 #[test]

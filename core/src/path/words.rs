@@ -2,6 +2,7 @@
 
 use const_oid::ObjectIdentifier;
 use der::{Decode, SliceReader};
+use webpki::DerTypeId;
 
 /// An algorithm that webpki did not name.
 pub(super) const UNKNOWN_ALGORITHM: &str = "an unknown algorithm";
@@ -11,7 +12,7 @@ pub(crate) fn of(error: &webpki::Error) -> &'static str {
     use webpki::Error as E;
     match error {
         E::BadDer => "its DER is damaged",
-        E::BadDerTime => "a time in it is not written as RFC 5280 demands",
+        E::BadDerTime | E::TrailingData(DerTypeId::Time) => "a time in it is not written as RFC 5280 demands",
         E::TrailingData(_) => "there is more in one of its fields than belongs there",
         E::EmptyEkuExtension => "its extended key usage is empty",
         E::ExtensionValueInvalid => "the value of an extension is not what it has to be",

@@ -5,12 +5,12 @@ use rustls_pki_types::CertificateDer;
 use super::super::lineage::{Lineage, Member, Place};
 use super::super::report::{Consequences, Report};
 use super::super::{Case, Check, Finding, Severity};
-use super::{chain, ends, told, within, words};
+use super::{chain, ends, told, within};
 use crate::bundle::Bundle;
 use crate::certificate::is_self_issued;
 use crate::crypto;
 use crate::loading::{self, LoadError};
-use crate::path::words::algorithm_of;
+use crate::path::words::{self, algorithm_of};
 use crate::path::{PathError, PathValidator, UnusableAnchor};
 
 /// Checks a chain that there is no bundle for.
@@ -32,7 +32,7 @@ pub(super) fn unreadable(case: &Case<'_>) -> Vec<(usize, String)> {
         let why = match error {
             LoadError::DoubledExtension { oid } => format!("it has the extension {oid} more than once"),
             LoadError::CriticalExtension { oid } => format!("its extension {oid} is critical and not understood"),
-            LoadError::Leaf(error) => words::why_malformed(&error).to_owned(),
+            LoadError::Leaf(error) => words::of(&error).to_owned(),
             _ => return None,
         };
         Some((number, why))

@@ -1,6 +1,6 @@
 //! The words for a path that does not hold: which certificate it fails at, and what mends that.
 
-use webpki::{DerTypeId, Error};
+use webpki::Error;
 
 use super::super::lineage::{Lineage, Member, Place};
 use crate::certificate::{Name, is_ca, is_self_issued};
@@ -117,14 +117,7 @@ fn critical_extension(lineage: &Lineage<'_>) -> String {
 fn malformed(lineage: &Lineage<'_>, why: &Error) -> String {
     let issuer = lineage.issuers().iter().find(|issuer| loading::issuer(&issuer.certificate.as_raw().into()).is_err());
     let issuer = issuer.map_or_else(|| "an issuer of the leaf".to_owned(), Member::to_string);
-    format!("{issuer} cannot be read by peers, since {}; have it issued again", why_malformed(why))
-}
-
-pub(super) fn why_malformed(why: &Error) -> &'static str {
-    match why {
-        Error::BadDerTime | Error::TrailingData(DerTypeId::Time) => words::of(&Error::BadDerTime),
-        other => words::of(other),
-    }
+    format!("{issuer} cannot be read by peers, since {}; have it issued again", words::of(why))
 }
 
 /// The issuer that is looked for is nowhere, or it is in the bundle and of no use there.

@@ -10,7 +10,7 @@ use crate::bundle::Bundle;
 use crate::material::{Material, Part};
 use crate::overlap::Overlap;
 use crate::path::PathValidator;
-use crate::spec::{Admission, BundleFile, IdentitySpec};
+use crate::spec::{Admission, BundleFile, CrlFile, IdentitySpec};
 
 /// What the files say of whom to trust.
 pub(super) struct AssessedTrust {
@@ -66,7 +66,9 @@ pub(super) fn assess(
         let kept = settled(&verdict, last_good);
         let rejected = matches!(verdict, Verdict::Rejected);
         trust.rejects_trust |= rejected;
-        trust.lacks_trust |= rejected && kept.is_none();
+        // What was not asked for, and may be missing, holds nothing back for being damaged.
+        let is_asked_for = matches!(file, CrlFile::Dedicated(_));
+        trust.lacks_trust |= rejected && kept.is_none() && is_asked_for;
         trust.trusted.crls.extend(kept.map(|crls| (file.path().to_owned(), crls)));
         trust.take(report);
     }

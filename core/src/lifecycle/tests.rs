@@ -116,6 +116,20 @@ fn nothing_is_published_before_a_crl_that_was_asked_for_was_there() {
 }
 
 #[test]
+fn a_damaged_list_holds_the_first_publication_back_only_where_it_was_asked_for() {
+    let root = Entity::root("root");
+    for (crl, generation) in
+        [(CrlFile::OfCredential("/tls/ca.crl".into()), 1), (CrlFile::Dedicated("/trust/ca.crl".into()), 0)]
+    {
+        let mut spec = spec();
+        spec.files.crls = vec![crl];
+        let mut kept = Kept::new(spec);
+        let _ = kept.read(&Files::of(&root.leaf(), &[], &[&root]).with_crl("nonsense"));
+        assert_eq!((kept.generation(), kept.told()), (generation, vec![(Check::Unparsable, REJECT)]));
+    }
+}
+
+#[test]
 fn a_crl_that_revokes_the_served_leaf_is_published_all_the_same_and_a_revoked_leaf_is_not() {
     let (mut kept, root) = (Kept::new(spec()), Entity::root("root"));
     let served = root.leaf_number(7);

@@ -19,7 +19,7 @@ use super::error::{CrlProblem, PathError};
 use super::extensions::{Extensions, KeyUsage};
 use crate::bundle::Bundle;
 use crate::certificate::{may_sign_crls, parse};
-use crate::crl::{Crl, NormalName, Scope, Signature};
+use crate::crl::{Crl, NormalName, Signature};
 
 /// How many more signatures of lists that turn out to be by another key are verified for one peer than there are lists: one path takes no
 /// more than there are, but a peer may show several, and a list may be a megabyte long.
@@ -137,9 +137,11 @@ impl Revocation {
     ) -> Result<(), PathError> {
         let Some(lists) = self.by_issuer.get(&NormalName::of(certificate.issuer())) else { return Ok(()) };
         let (key, may_sign) = issuer();
-        let mut seen: Vec<&Scope> = Vec::with_capacity(1);
+        let mut newest: Vec<&Crl> = Vec::with_capacity(1);
         for list in lists.iter().filter(|list| list.crl.covers(is_authority)) {
-            if seen.contains(&list.crl.scope()) {
+            // Of two of one age nobody can tell which replaces the other: both count.
+            let replaces = |newer: &&Crl| newer.scope() == list.crl.scope() && newer.age(&list.crl).is_gt();
+            if newest.iter().any(replaces) {
                 continue;
             }
             if !may_sign || !list.is_by(key.as_ref(), budget)? {
@@ -148,7 +150,7 @@ impl Revocation {
                 }
                 continue;
             }
-            seen.push(list.crl.scope());
+            newest.push(&list.crl);
             if let (StaleCrls::Reject, Some(next_update)) = (stale, list.crl.next_update())
                 && next_update <= now
             {

@@ -107,6 +107,16 @@ fn a_delta_adds_to_its_base_and_a_newer_list_of_one_kind_replaces_the_older() {
 }
 
 #[test]
+fn of_two_lists_of_one_age_both_count() {
+    let root = Entity::root("root");
+    let lists = [CrlParts::revoking(&[6]), CrlParts::revoking(&[7])].map(|parts| parts.signed_by(&root));
+    let door = Door::new(&[&root], &lists);
+    for (serial, outcome) in [(6, REVOKED), (7, REVOKED), (8, OK)] {
+        assert_eq!(door.admits(&root.leaf_number(serial), &[])[0], outcome, "{serial}");
+    }
+}
+
+#[test]
 fn an_issuer_that_writes_its_name_in_another_way_in_its_lists_revokes_all_the_same() {
     let name = |value| {
         let mut name = DistinguishedName::new();

@@ -146,6 +146,11 @@ impl Crl {
     pub(crate) fn signature_by(&self, public_key: &[u8]) -> Signature {
         signature::verify(&self.der, &self.signed, public_key)
     }
+
+    /// The name of the algorithm of its signature, if no signature by that is accepted.
+    pub(crate) fn unsupported_algorithm(&self) -> Option<String> {
+        signature::unsupported(&self.der, &self.signed)
+    }
 }
 
 impl fmt::Debug for Crl {

@@ -38,7 +38,7 @@ pub(super) fn assess(
         }
         Part::Whole(bundle) => {
             validity(bundle, file, report);
-            crls::examine(file, bundle.crls(), &Signers::of(bundle.anchors()), report);
+            crls::examine(file, bundle.crls(), &Signers::anchors(bundle.anchors()), report);
             let validator = usability(bundle, file, report);
             (report.verdict(bundle), validator)
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::X509Certificate;
 
 use super::report::Report;
@@ -13,17 +14,54 @@ use crate::crl::{Crl, NormalName, Signature};
 use crate::material::{self, CrlOnDisk, Crls, Part};
 use crate::spec::CrlFile;
 
-/// The certificates whose keys may have signed lists: anchors, and the chain that the identity itself presents.
-pub(super) struct Signers<'a>(Vec<(NormalName, X509Certificate<'a>)>);
+/// The certificates whose keys may have signed lists.
+#[derive(Default)]
+pub(super) struct Signers<'a>(Vec<Signer<'a>>);
+
+struct Signer<'a> {
+    subject: NormalName,
+    certificate: X509Certificate<'a>,
+    is_anchor: bool,
+}
 
 impl<'a> Signers<'a> {
-    pub(super) fn of(certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>) -> Self {
-        let parsed = certificates.into_iter().filter_map(|der| parse(der).ok());
-        Self(parsed.map(|signer| (NormalName::of_sequence(signer.subject().as_raw()), signer)).collect())
+    pub(super) fn anchors(certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>) -> Self {
+        Self::default().and(certificates, true)
     }
 
-    fn named<'s>(&'s self, name: &'s NormalName) -> impl Iterator<Item = &'s X509Certificate<'a>> {
-        self.0.iter().filter(move |(subject, _)| subject == name).map(|(_, signer)| signer)
+    /// The same, and the issuers in the chain that the identity presents.
+    pub(super) fn and_chain(self, certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>) -> Self {
+        self.and(certificates, false)
+    }
+
+    fn and(mut self, certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>, is_anchor: bool) -> Self {
+        let parsed = certificates.into_iter().filter_map(|der| parse(der).ok());
+        self.0.extend(parsed.map(|certificate| Signer {
+            subject: NormalName::of_sequence(certificate.subject().as_raw()),
+            certificate,
+            is_anchor,
+        }));
+        self
+    }
+
+    fn named<'s>(&'s self, name: &'s NormalName) -> impl Iterator<Item = &'s Signer<'a>> {
+        self.0.iter().filter(move |signer| signer.subject == *name)
+    }
+}
+
+impl Signer<'_> {
+    fn key(&self) -> &[u8] {
+        self.certificate.public_key().raw
+    }
+
+    /// Whether a list may be by this key, going by the key identifiers (RFC 5280 §5.2.1).
+    fn may_have_key(&self, crl: &Crl) -> bool {
+        let mut extensions = self.certificate.extensions().iter();
+        let identifier = extensions.find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
+            _ => None,
+        });
+        identifier.is_none() || identifier == crl.authority_key()
     }
 }
 
@@ -60,43 +98,52 @@ pub(super) fn examine(
     signers: &Signers<'_>,
     report: &mut Report,
 ) {
-    for (place, der) in crls.iter().enumerate() {
-        // A list that cannot be read was told of when its file was.
-        let Ok(crl) = Crl::from_der(der) else { continue };
-        let which = material::which_crl(place, crls.len());
-        signature(file, &format!("{which} ({})", issuer(&crl)), &crl, signers, report);
-        scope(file, &which, &crl, report);
+    // A list that cannot be read was told of when its file was.
+    let read: Vec<_> = crls.iter().filter_map(|der| Crl::from_der(der).ok()).collect();
+    for (place, crl) in read.iter().enumerate() {
+        let which = material::which_crl(place, read.len());
+        signature(file, &format!("{which} ({})", issuer(crl)), crl, signers, &read, report);
+        scope(file, &which, crl, report);
     }
 }
 
-/// A list whose issuer is known has to be signed by it. One of an issuer that only peers show is held against what they show.
-fn signature(file: &Path, which: &str, crl: &Crl, signers: &Signers<'_>, report: &mut Report) {
-    let mut unsupported = None;
-    let (mut known, mut silent) = (0, false);
-    for signer in signers.named(crl.normal_issuer()) {
-        known += 1;
-        match crl.signature_by(signer.public_key().raw) {
-            Signature::Valid if may_sign_crls(signer) => return,
-            Signature::Valid => silent = true,
-            Signature::Invalid => {}
-            Signature::Unsupported { algorithm } => unsupported = Some(algorithm),
-        }
+/// A list whose issuer is an anchor has to be signed by it; one of a CA of the own chain, if it says that it is by that key. One by another
+/// key, or of an issuer that only peers show, is held against what they show.
+fn signature(file: &Path, which: &str, crl: &Crl, signers: &Signers<'_>, others: &[Crl], report: &mut Report) {
+    if let Some(algorithm) = crl.unsupported_algorithm() {
+        let sentence =
+            format!("{which} is signed with {algorithm}, which is not accepted; have it signed with SHA-256");
+        return report.reject(Check::CrlSignature, file, sentence);
     }
-    if silent {
+    let named: Vec<_> = signers.named(crl.normal_issuer()).collect();
+    let signs = |crl: &Crl, signer: &Signer<'_>| crl.signature_by(signer.key()) == Signature::Valid;
+    let by: Vec<_> = named.iter().filter(|signer| signs(crl, signer)).collect();
+    if by.iter().any(|signer| may_sign_crls(&signer.certificate)) {
+        return;
+    }
+    let is_by_another_key = crl.authority_key().is_some() && named.iter().all(|signer| !signer.may_have_key(crl));
+    let is_of_anchor = named.iter().any(|signer| signer.is_anchor);
+    let finding = |check, severity, sentence| Finding::new(check, severity, sentence).in_file(file);
+    if !by.is_empty() {
         let sentence = format!(
             "{which} revokes nobody, since its issuer may not sign CRLs (key usage cRLSign); have the CA's certificate issued with it"
         );
-        report.add(Finding::new(Check::CrlIssuer, Severity::Warn, sentence).in_file(file));
-    } else if let Some(algorithm) = unsupported {
-        let sentence =
-            format!("{which} is signed with {algorithm}, which is not accepted; have it signed with SHA-256");
-        report.reject(Check::CrlSignature, file, sentence);
-    } else if known > 0 {
+        report.add(finding(Check::CrlIssuer, Severity::Warn, sentence));
+    } else if named.is_empty() || (is_by_another_key && !is_of_anchor) {
         let sentence = format!(
-            "{which} is not signed by the CA of this name: it is damaged, or by another key of the same name; fetch it again, or put \
-             the CA that signed it into the bundle"
+            "{which} is by a CA that is neither in the bundle nor in the chain: its signature is verified when a peer shows that CA, and it              revokes nobody before; nothing is to be done if peers are under that CA"
         );
-        report.reject(Check::CrlSignature, file, sentence);
+        report.add(finding(Check::CrlIssuer, Severity::Info, sentence));
+    } else if is_by_another_key && others.iter().any(|other| named.iter().any(|signer| signs(other, signer))) {
+        let sentence = format!(
+            "{which} is by another key of that CA than the bundle has, and revokes nobody under it; take it out, or put the CA's              certificate for that key into the bundle"
+        );
+        report.add(finding(Check::CrlIssuer, Severity::Warn, sentence));
+    } else {
+        let sentence = format!(
+            "{which} is not signed by the CA of this name: it is damaged, or by another key of the same name; fetch it again, or put              the CA that signed it into the bundle"
+        );
+        report.add(finding(Check::CrlSignature, Severity::Reject, sentence));
     }
 }
 
@@ -107,7 +154,7 @@ fn scope(file: &Path, which: &str, crl: &Crl, report: &mut Report) {
             "{which} is indirect, and what it says of certificates of other issuers is not applied: add the lists of those issuers"
         );
         let finding = Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(file);
-        report.add(finding.found(format!("{} such entries", crl.of_others())).expected("none"));
+        report.add(finding.found(format!("entries: {}", crl.of_others())).expected("none"));
     }
     if crl.taken_back() > 0 {
         let sentence = format!(
@@ -115,7 +162,7 @@ fn scope(file: &Path, which: &str, crl: &Crl, report: &mut Report) {
              complete list"
         );
         let finding = Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(file);
-        report.add(finding.found(format!("{} taken back", crl.taken_back())).expected("none"));
+        report.add(finding.found(format!("taken back: {}", crl.taken_back())).expected("none"));
     }
 }
 

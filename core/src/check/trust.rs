@@ -94,11 +94,11 @@ pub(super) fn assess(
 /// anchor takes long.
 fn signers<'a>(material: &'a Material, own: Option<&'a Bundle>, overlaps: [&'a Overlap; 2]) -> Signers<'a> {
     if !material.crls.iter().any(|part| matches!(part, Part::Whole(_))) {
-        return Signers::of([]);
+        return Signers::default();
     }
     let retained = overlaps.into_iter().flat_map(|overlap| overlap.anchors().map(|(der, _)| der));
     let chain = material.chain().iter().skip(1);
-    Signers::of(own.into_iter().flat_map(Bundle::anchors).chain(retained).chain(chain))
+    Signers::anchors(own.into_iter().flat_map(Bundle::anchors).chain(retained)).and_chain(chain)
 }
 
 /// What holds after a verdict: the last good in its own allocation where it is the same.

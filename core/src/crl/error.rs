@@ -7,8 +7,11 @@ pub(crate) enum CrlError {
     #[error("it is damaged: it breaks off, or is no certificate revocation list, at its {0}; fetch it again")]
     Malformed(&'static str),
     /// A list, and then something else.
-    #[error("{0} bytes follow it; take them out")]
-    TrailingBytes(usize),
+    #[error("something that is no list follows it; take that out")]
+    SomethingFollows,
+    /// RFC 5280 §4.2, §5.2.
+    #[error("it has the extension {0} twice; have it issued again")]
+    DoubledExtension(String),
     /// RFC 5280 §5.1.2.1.
     #[error("it is of a version that RFC 5280 does not know; have it issued as version 2")]
     Version,

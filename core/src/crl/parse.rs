@@ -1,5 +1,6 @@
 //! The structure of a list (RFC 5280 §5.1), read strictly and to its end.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use const_oid::ObjectIdentifier;
@@ -8,6 +9,7 @@ use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use rustls_pki_types::CertificateRevocationListDer;
 
 use super::{Crl, CrlError, NormalName, Scope, Subjects, without_leading_zeros};
+use crate::elements;
 
 const AUTHORITY_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 const CRL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.20");
@@ -22,6 +24,9 @@ const VERSION_2: &[u8] = &[1];
 
 /// The most octets of a serial number (RFC 5280 §4.1.2.2).
 const SERIAL_LIMIT: usize = 20;
+
+/// The tag of a `GeneralName` that is a directory name.
+const DIRECTORY_NAME: u32 = 4;
 
 /// `removeFromCRL`, by which a delta takes a certificate back.
 const REMOVE_FROM_CRL: u8 = 8;
@@ -61,7 +66,7 @@ pub(super) fn parse(der: &CertificateRevocationListDer<'_>) -> Result<Crl, CrlEr
     let mut rest = at("outer sequence", SliceReader::new(&der))?;
     let (_, list) = at("outer sequence", sequence(&mut rest))?;
     if !rest.is_finished() {
-        return Err(CrlError::TrailingBytes(usize::try_from(rest.remaining_len()).unwrap_or_default()));
+        return Err(CrlError::SomethingFollows);
     }
     let mut fields = at("outer sequence", SliceReader::new(list))?;
     let (message, tbs) = at("list", sequence(&mut fields))?;
@@ -95,10 +100,11 @@ pub(super) fn parse(der: &CertificateRevocationListDer<'_>) -> Result<Crl, CrlEr
         return Err(CrlError::Malformed("end"));
     }
     let about = extensions.map_or_else(|| Ok(About::default()), About::read)?;
-    let listed = Listed::read(&der, entries, &about)?;
+    let normal_issuer = NormalName::of(issuer);
+    let listed = Listed::read(&der, entries, &about, &normal_issuer)?;
     Ok(Crl {
         issuer: issuer.to_vec(),
-        normal_issuer: NormalName::of(issuer),
+        normal_issuer,
         this_update,
         next_update,
         number: about.number,
@@ -127,13 +133,12 @@ impl About {
             return Err(CrlError::Malformed("extensions"));
         }
         let mut about = Self::default();
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         let mut tagged = at("extensions", SliceReader::new(tagged.value()))?;
         each_extension(at("extensions", sequence(&mut tagged))?.1, "extensions", |oid, critical, value| {
-            if seen.contains(&oid) {
-                return Err(CrlError::Malformed("extensions, one of which is there twice"));
+            if !seen.insert(oid) {
+                return Err(CrlError::DoubledExtension(oid.to_string()));
             }
-            seen.push(oid);
             match oid {
                 CRL_NUMBER => about.number = number(value),
                 AUTHORITY_KEY_IDENTIFIER => about.authority_key = authority_key(value),
@@ -193,7 +198,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn read(der: &[u8], entries: &[u8], about: &About) -> Result<Self, CrlError> {
+    fn read(der: &[u8], entries: &[u8], about: &About, issuer: &NormalName) -> Result<Self, CrlError> {
         const WHAT: &str = "entries";
         let mut listed = Self::default();
         let mut entries = at(WHAT, SliceReader::new(entries))?;
@@ -207,14 +212,19 @@ impl Listed {
                 return Err(CrlError::Malformed(WHAT));
             }
             let serial = without_leading_zeros(serial.value());
-            at(WHAT, time(&mut fields))?;
+            // When it was revoked makes no difference; some write dates there that mean nothing.
+            if !is_time(at(WHAT, AnyRef::decode(&mut fields))?.tag()) {
+                return Err(CrlError::Malformed(WHAT));
+            }
             let mut reason = None;
             if !fields.is_finished() {
                 let (_, extensions) = at(WHAT, sequence(&mut fields))?;
                 each_extension(extensions, WHAT, |oid, critical, value| {
                     match oid {
                         REASON_CODE => reason = Some(reason_code(serial, value)?),
-                        CERTIFICATE_ISSUER if about.is_indirect => of_another = true,
+                        CERTIFICATE_ISSUER if about.is_indirect => {
+                            of_another = certificate_issuer(value).as_ref() != Some(issuer)
+                        }
                         INVALIDITY_DATE => {}
                         _ if critical => {
                             let (serial, oid) = (hexadecimal(serial), oid.to_string());
@@ -299,6 +309,13 @@ fn authority_key(value: &[u8]) -> Option<Vec<u8>> {
     let mut fields = SliceReader::new(AnyRef::from_der(value).ok()?.value()).ok()?;
     let first = AnyRef::decode(&mut fields).ok()?;
     (first.tag() == context(0, false)).then(|| first.value().to_vec())
+}
+
+/// RFC 5280 §5.3.3: the directory name among the names of whoever issued the certificate of an entry.
+fn certificate_issuer(value: &[u8]) -> Option<NormalName> {
+    let names = elements::fields(value).ok()?;
+    let directory = names.into_iter().find(|name| name.tag() == context(DIRECTORY_NAME, true))?;
+    Some(NormalName::of_sequence(directory.value()))
 }
 
 fn reason_code(serial: &[u8], value: &[u8]) -> Result<u8, CrlError> {

@@ -55,7 +55,7 @@ fn a_list_is_read_to_its_last_entry_or_not_at_all() {
         assert!(Crl::from_der(&der[..length].to_vec().into()).is_err());
     }
     let trailing = [&der, &b"\n\n"[..]].concat().into();
-    assert_eq!(Crl::from_der(&trailing).unwrap_err(), CrlError::TrailingBytes(2));
+    assert_eq!(Crl::from_der(&trailing).unwrap_err(), CrlError::SomethingFollows);
 }
 
 #[test]
@@ -88,6 +88,35 @@ fn an_indirect_list_revokes_its_own_issuers_certificates_alone() {
     let crl = read(&CrlParts { entries, ..CrlParts::default() }.with(indirect)).unwrap();
     assert!(crl.revokes(&[6]) && !crl.revokes(&[7]) && !crl.revokes(&[8]), "8 is of the issuer that 7 names");
     assert_eq!((crl.revoked(), crl.of_others()), (1, 2));
+}
+
+#[test]
+fn an_entry_of_an_indirect_list_that_names_the_lists_own_issuer_is_about_it() {
+    let root = Entity::root("root");
+    let (der, other) = (root.der(), Entity::root("other").der());
+    let names = |der: &[u8]| {
+        let subject = crate::certificate::parse(der).unwrap().subject().as_raw().to_vec();
+        extension(&[0x55, 0x1d, 29], true, &element(0x30, &element(0xa4, &subject)))
+    };
+    let entries = vec![entry(5, &[names(&other)]), entry(6, &[]), entry(7, &[names(&der)]), entry(8, &[])];
+    let indirect = distribution_point(&[full_name("http://crl.example.org/x"), element(0x84, &[0xff])]);
+    let crl = Crl::from_der(&CrlParts { entries, ..CrlParts::default() }.with(indirect).signed_by(&root)).unwrap();
+    let revoked = [5, 6, 7, 8].map(|serial| crl.revokes(&[serial]));
+    assert_eq!((revoked, crl.of_others()), ([false, false, true, true], 2));
+}
+
+#[test]
+fn a_date_that_says_nothing_of_who_is_revoked_is_no_reason_to_refuse_a_list() {
+    let date = element(0x17, b"500101000000Z");
+    let entries = vec![element(0x30, &[element(2, &[7]), date].concat())];
+    assert!(read(&CrlParts { entries, ..CrlParts::default() }).unwrap().revokes(&[7]));
+}
+
+#[test]
+fn an_extension_that_is_there_twice_is_named() {
+    let number = extension(&[0x55, 0x1d, 20], false, &[2, 1, 9]);
+    let doubled = read(&CrlParts::revoking(&[7]).with(number.clone()).with(number)).unwrap_err();
+    assert_eq!(doubled, CrlError::DoubledExtension("2.5.29.20".to_owned()));
 }
 
 #[test]

@@ -122,20 +122,39 @@ impl Name<'_> {
     }
 }
 
-/// The host of a URI, which has to be a name: a URI without one, or with an address, is outside of every constraint.
+/// The host of a URI (RFC 3986 §3), which has to be a name. A URI without one, with an address, or that is not written as that demands, is
+/// outside of every constraint: readers that are laxer than this one may find another host in it.
 fn host(uri: &[u8]) -> Option<&[u8]> {
-    let authority = uri.windows(3).position(|at| at == b"://").map(|at| &uri[at + 3..])?;
-    let end = authority.iter().position(|octet| matches!(octet, b'/' | b'?' | b'#')).unwrap_or(authority.len());
-    let authority = &authority[..end];
-    let host = authority.iter().rposition(|octet| *octet == b'@').map_or(authority, |at| &authority[at + 1..]);
-    let host = host.iter().position(|octet| *octet == b':').map_or(host, |at| &host[..at]);
-    let is_name = host.iter().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_'));
-    let is_address = host.iter().all(|octet| octet.is_ascii_digit() || *octet == b'.');
-    (is_name && !is_address).then_some(host)
+    let colon = uri.iter().position(|octet| *octet == b':')?;
+    let (scheme, rest) = (&uri[..colon], uri[colon + 1..].strip_prefix(b"//")?);
+    let of_scheme = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.');
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scheme.iter().all(of_scheme) {
+        return None;
+    }
+    let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let authority = &rest[..end];
+    let (user, host) = match authority.iter().position(|octet| *octet == b'@') {
+        Some(at) => (&authority[..at], &authority[at + 1..]),
+        None => (&[][..], authority),
+    };
+    let of_user = |octet: &u8| octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:".contains(octet);
+    let (host, port) = match host.iter().position(|octet| *octet == b':') {
+        Some(at) => (&host[..at], &host[at + 1..]),
+        None => (host, &[][..]),
+    };
+    let is_written_well = user.iter().all(of_user) && port.iter().all(u8::is_ascii_digit);
+    let mut labels = host.split(|octet| *octet == b'.');
+    let of_label = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+    let is_name = labels.all(|label| !label.is_empty() && label.iter().all(of_label));
+    let is_address = host.rsplit(|octet| *octet == b'.').next().is_some_and(|last| last.iter().all(u8::is_ascii_digit));
+    (is_written_well && is_name && !is_address).then_some(host)
 }
 
-/// A base that begins with a dot stands for the hosts below it, any other for the one host.
+/// A base that begins with a dot stands for the hosts below it, an empty one for all, any other for the one host.
 fn is_host_within(host: &[u8], base: &[u8]) -> bool {
+    if base.is_empty() {
+        return true;
+    }
     match (base, host.len().checked_sub(base.len())) {
         ([b'.', ..], Some(labels @ 1..)) => host[labels..].eq_ignore_ascii_case(base),
         ([b'.', ..], _) => false,
@@ -175,6 +194,17 @@ mod tests {
             ("https://[2001:db8::1]/", None),
             ("spiffe:///path", None),
             ("urn:example:a", None),
+            ("urn:x://example.org/", None),
+            ("mailto:a@example.com?u=://example.org/", None),
+            ("https://example.com\\@example.org/", None),
+            ("https://example.com @example.org/", None),
+            ("https://a@b@example.org/", None),
+            ("x:/example.com/?u=://example.org/", None),
+            ("1x://example.org/", None),
+            ("://example.org/", None),
+            ("spiffe://example.org./x", None),
+            ("spiffe://example..org/x", None),
+            ("https://example.org:8a/", None),
             ("", None),
         ] {
             assert_eq!(host(uri.as_bytes()), expected.map(str::as_bytes), "{uri}");

@@ -182,7 +182,7 @@ impl List {
                 let _ = self.learned.set(key.to_vec());
                 Ok(true)
             }
-            Signature::Unsupported { .. } => Ok(false),
+            Signature::Unsupported => Ok(false),
             Signature::Invalid => {
                 let left = budget.0.get().checked_sub(1).ok_or(PathError::TooComplex)?;
                 budget.0.set(left);

@@ -40,7 +40,6 @@ fn a_list_that_its_issuer_did_not_sign_is_rejected_with_its_file_and_the_last_go
     let sha1 = CrlParts { algorithm: ECDSA_SHA1, ..CrlParts::revoking(&[8]) }.signed_by(&root);
     for (list, words) in [
         (damaged.into(), "is not signed by the CA of this name"),
-        (Entity::root("root").crl(&[8], now()), "is not signed by the CA of this name"),
         (sha1, "is signed with SHA-1 with ECDSA, which is not accepted"),
     ] {
         let files = Files::of(&root.leaf(), &[], &[&root]).with_crl(in_pem(&[root.crl(&[9], now()), list]));
@@ -55,6 +54,26 @@ fn a_list_that_its_issuer_did_not_sign_is_rejected_with_its_file_and_the_last_go
         assert_eq!(assessment.trusted.crls.values().collect::<Vec<_>>(), [&last_good]);
         assert!(matches!(assessment.credential, Verdict::Admitted(_)), "it holds nothing else back");
     }
+}
+
+#[test]
+fn a_list_by_another_key_of_a_ca_is_rejected_alone_and_told_of_beside_one_by_its_own() {
+    let (root, other) = (Entity::root("root"), Entity::root("root"));
+    let judge = |lists: &[List]| {
+        let files = Files::of(&root.leaf(), &[], &[&root]).with_crl(in_pem(lists));
+        told(&judge(&files, &Trusted::default()))
+    };
+    let (by_own, by_other) = (root.crl(&[7], now()), other.crl(&[7], now()));
+    assert_eq!(judge(std::slice::from_ref(&by_other)), [(Check::CrlSignature, Severity::Reject)]);
+    assert_eq!(judge(&[by_own, by_other]), [(Check::CrlIssuer, Severity::Warn)], "a CA that was given another key");
+}
+
+#[test]
+fn a_signature_algorithm_is_judged_whoever_the_issuer_is() {
+    let (root, stranger) = (Entity::root("root"), Entity::root("stranger"));
+    let sha1 = CrlParts { algorithm: ECDSA_SHA1, ..CrlParts::revoking(&[8]) }.signed_by(&stranger);
+    let assessment = judge(&Files::of(&root.leaf(), &[], &[&root]).with_crl(&*sha1), &Trusted::default());
+    assert_eq!(told(&assessment), [(Check::CrlSignature, Severity::Reject)]);
 }
 
 #[test]
@@ -81,7 +100,7 @@ fn a_list_that_validation_cannot_use_is_rejected_and_says_which_entry_or_extensi
 }
 
 #[test]
-fn a_list_by_an_intermediate_of_the_own_chain_is_held_against_it_and_one_by_a_stranger_against_nobody() {
+fn a_list_by_an_intermediate_of_the_own_chain_is_held_against_it_and_one_by_a_stranger_against_peers() {
     let root = Entity::root("root");
     let sub = root.sub_ca("sub", |_| {});
     let judge = |list: List| {
@@ -89,8 +108,12 @@ fn a_list_by_an_intermediate_of_the_own_chain_is_held_against_it_and_one_by_a_st
         told(&judge(&files, &Trusted::default()))
     };
     assert_eq!(judge(sub.crl(&[7], now())), []);
-    assert_eq!(judge(root.sub_ca("sub", |_| {}).crl(&[7], now())), [(Check::CrlSignature, Severity::Reject)]);
-    assert_eq!(judge(root.sub_ca("other", |_| {}).crl(&[7], now())), [], "peers under it show whose it is");
+    let mut damaged = sub.crl(&[7], now()).to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert_eq!(judge(damaged.into()), [(Check::CrlSignature, Severity::Reject)]);
+    let waits = [(Check::CrlIssuer, Severity::Info)];
+    assert_eq!(judge(root.sub_ca("sub", |_| {}).crl(&[7], now())), waits, "peers may show the CA's other certificate");
+    assert_eq!(judge(root.sub_ca("other", |_| {}).crl(&[7], now())), waits, "peers under it show whose it is");
 }
 
 #[test]

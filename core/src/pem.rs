@@ -6,6 +6,7 @@
 
 mod boundary;
 mod damage;
+mod remains;
 
 use std::fmt;
 

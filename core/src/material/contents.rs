@@ -83,7 +83,8 @@ impl Contents {
             if contents.take_der(bytes)? {
                 return Ok(contents);
             }
-            if let Some((place, damage)) = pem::outside(bytes).filter(|(_, damage)| *damage != Damage::Der) {
+            let outside = pem::outside(bytes).filter(|(_, damage)| !matches!(damage, Damage::Der | Damage::Binary));
+            if let Some((place, damage)) = outside {
                 return Err(PemError { line: pem::line(bytes, place), damage }.into());
             }
             return Err(ContentError::Foreign(Kind::of_file(bytes)));

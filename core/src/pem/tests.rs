@@ -98,6 +98,18 @@ fn an_encrypted_block_says_so_and_the_next_is_read() {
 }
 
 #[test]
+fn ten_thousand_encrypted_blocks_are_told_with_their_lines_in_no_time() {
+    let block = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n-----END RSA PRIVATE KEY-----\n";
+    for text in [block.repeat(10_000), block.repeat(10_000).replace('\n', "\r")] {
+        let start = std::time::Instant::now();
+        let lines: Vec<_> = blocks(text.as_bytes()).map(|block| block.err().unwrap().line).collect();
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+        assert_eq!(lines.len(), 10_000);
+        assert!(lines.iter().enumerate().all(|(i, line)| *line == 3 * i + 1));
+    }
+}
+
+#[test]
 fn a_label_that_is_not_known_is_damage_and_is_not_shown() {
     for label in ["CERTIFCATE", "EC PRIVATE KEYMHCCAQEEI", "A"] {
         let text = format!("-----BEGIN {label}-----\nAQID\n-----END {label}-----\n");

@@ -121,8 +121,8 @@ impl Material {
             _ => Part::NotWanted,
         };
         let crls = spec.files.crls.iter().zip(reading.crls).map(|(wanted, file)| match wanted {
-            CrlFile::OfCredential(_) => crls::parse(wanted, beside(file), &mut crls_on_disk),
-            CrlFile::Dedicated(_) => crls::parse(wanted, file, &mut crls_on_disk),
+            CrlFile::OfCredential(_) => crls::parse(wanted, beside(file), &mut crls_on_disk, &mut notes),
+            CrlFile::Dedicated(_) => crls::parse(wanted, file, &mut crls_on_disk, &mut notes),
         });
         let crls = crls.collect();
         let federated = reading.federated.into_iter().map(|file| {

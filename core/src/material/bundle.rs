@@ -32,7 +32,7 @@ pub(super) fn parse(
         return Part::Broken(vec![empty(wanted, &contents)]);
     }
     if !contents.keys.is_empty() {
-        notes.push(misplaced_key(&path));
+        notes.push(misplaced_key(&path, "certificates"));
     }
     let anchors = contents.certificates;
     if anchors.len() > MAX_ANCHORS {

@@ -10,7 +10,7 @@ use x509_parser::asn1_rs::Tag;
 
 use super::bundle::facts;
 use super::contents::{Contents, Key};
-use super::finding::{misplaced_key, too_many, unparsable, unreadable};
+use super::finding::{misplaced_crl, misplaced_key, too_many, unparsable, unreadable};
 use super::kind::Kind;
 use super::{CertificateOnDisk, KeyedCredential, MAX_CHAIN, Part, contents};
 use crate::certificate;
@@ -42,7 +42,13 @@ pub(super) fn parse(
         && !chain.certificates.is_empty()
         && !chain.keys.is_empty()
     {
-        notes.push(misplaced_key(&chain_path));
+        notes.push(misplaced_key(&chain_path, "certificates"));
+    }
+    if let Some(chain) = &chain
+        && !chain.certificates.is_empty()
+        && !chain.crls.is_empty()
+    {
+        notes.push(misplaced_crl(&chain_path));
     }
     let (keys, is_combined) = match &mut separate {
         Some(key) => (key.as_mut(), false),

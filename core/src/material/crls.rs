@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateRevocationListDer;
 
-use super::finding::{too_many, unparsable};
+use super::finding::{misplaced_certificate, misplaced_key, too_many, unparsable};
 use super::{CrlOnDisk, Part, contents};
 use crate::certificate::{Name, decimal};
 use crate::check::{Check, Finding, Severity};
@@ -19,13 +19,24 @@ pub const MAX_CRLS: usize = 100;
 /// The lists of one file.
 pub(crate) type Crls = Arc<[CertificateRevocationListDer<'static>]>;
 
-pub(super) fn parse(wanted: &CrlFile, file: FileRead, on_disk: &mut Vec<CrlOnDisk>) -> Part<Crls> {
+pub(super) fn parse(
+    wanted: &CrlFile,
+    file: FileRead,
+    on_disk: &mut Vec<CrlOnDisk>,
+    notes: &mut Vec<Finding>,
+) -> Part<Crls> {
     if matches!((wanted, &file.outcome), (CrlFile::OfCredential(_), Err(ReadError::Missing))) {
         return Part::Missing;
     }
     let path = file.path.clone();
     let mut findings = Vec::new();
     let Some(contents) = contents(file, &mut findings) else { return Part::Broken(findings) };
+    if !contents.crls.is_empty() && !contents.keys.is_empty() {
+        notes.push(misplaced_key(&path, "certificate revocation lists"));
+    }
+    if !contents.crls.is_empty() && !contents.certificates.is_empty() {
+        notes.push(misplaced_certificate(&path));
+    }
     let finding = match contents.crls.len() {
         0 => match contents.kind() {
             Some(kind) => unparsable(

@@ -45,14 +45,34 @@ pub(super) fn too_many(path: &Path, what: &str, found: usize, limit: usize) -> F
     finding.found(found).expected(format_args!("at most {limit}"))
 }
 
-/// A private key among certificates, which more people may read than may read a key.
-pub(super) fn misplaced_key(path: &Path) -> Finding {
+/// A private key among `others`, which more people may read than may read a key.
+pub(super) fn misplaced_key(path: &Path, others: &str) -> Finding {
     let sentence = format!(
-        "{} holds a private key beside its certificates, where all who may read certificates read it: remove it, and replace the key if \
-         others could have read it",
+        "{} holds a private key beside its {others}, where all who may read {others} read it: remove it, and replace the key if others \
+         could have read it",
         path.display()
     );
     Finding::new(Check::KeyMisplaced, Severity::Warn, sentence).in_file(path)
+}
+
+/// A certificate among lists.
+pub(super) fn misplaced_certificate(path: &Path) -> Finding {
+    let sentence = format!(
+        "{} holds a certificate beside its certificate revocation lists, where it is not trusted: put it into the bundle if it is an \
+         anchor, or remove it",
+        path.display()
+    );
+    Finding::new(Check::AnchorUnusable, Severity::Warn, sentence).in_file(path)
+}
+
+/// A list among the certificates of a chain.
+pub(super) fn misplaced_crl(path: &Path) -> Finding {
+    let sentence = format!(
+        "{} holds a certificate revocation list beside its chain, which revokes nobody there: put it into ca.crl or the bundle, or \
+         remove it",
+        path.display()
+    );
+    Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(path)
 }
 
 /// A mount shows a file that was replaced where it comes from.

@@ -199,6 +199,32 @@ fn a_private_key_among_certificates_is_a_warning_and_what_is_read_is_published()
 }
 
 #[test]
+fn what_is_beside_lists_and_a_list_beside_a_chain_is_a_warning_that_says_where_it_belongs() {
+    let root = Entity::root("root");
+    let files = Files::of(&root.leaf(), &[], &[&root]);
+    let list = pem("X509 CRL", &root.crl(&[7], now()));
+    let chain = String::from_utf8(files.chain.clone().unwrap()).unwrap();
+    let key = String::from_utf8(files.key.clone().unwrap()).unwrap();
+    let note = |files: Files| {
+        let material = files.read(&spec());
+        assert!(matches!(material.credential, Part::Whole(_)));
+        let [note] = material.notes() else { panic!("{:?}", material.notes()) };
+        assert_eq!(note.severity, crate::check::Severity::Warn);
+        (note.check, note.file.as_deref().unwrap().to_str().unwrap().to_owned(), note.sentence.clone())
+    };
+    let (check, file, sentence) = note(files.clone().with_crl(list.clone() + &key));
+    assert_eq!((check, file.as_str()), (Check::KeyMisplaced, "/tls/ca.crl"));
+    assert!(sentence.contains("holds a private key beside its certificate revocation lists"), "{sentence}");
+    let (check, file, sentence) = note(files.clone().with_crl(list.clone() + &root.pem()));
+    assert_eq!((check, file.as_str()), (Check::AnchorUnusable, "/tls/ca.crl"));
+    assert!(sentence.contains("holds a certificate beside its certificate revocation lists"), "{sentence}");
+    assert!(sentence.contains("not trusted") && sentence.contains("into the bundle"), "{sentence}");
+    let (check, file, sentence) = note(files.with_chain(chain + &list));
+    assert_eq!((check, file.as_str()), (Check::CrlScope, "/tls/tls.crt"));
+    assert!(sentence.contains("revokes nobody there") && sentence.contains("ca.crl"), "{sentence}");
+}
+
+#[test]
 fn an_empty_bundle_beside_a_credential_names_what_to_write() {
     let files = Files::of(&Entity::root("root").leaf(), &[], &[]).with_bundle("");
     let material = files.read(&spec());

@@ -22,7 +22,7 @@ use crate::digest::Digest;
 use crate::intern::Interner;
 use crate::mount::{FileRead, KeyAccess, ReadError, Reading};
 use crate::spec::{BundleFile, CrlFile, IdentitySpec};
-use contents::Contents;
+use contents::{Contents, Expected};
 pub use crls::MAX_CRLS;
 pub(crate) use crls::{Crls, gone, which_crl};
 use finding::{unparsable, unreadable};
@@ -246,11 +246,11 @@ fn beside(mut file: FileRead) -> FileRead {
     file
 }
 
-fn contents(file: FileRead, findings: &mut Vec<Finding>) -> Option<Contents> {
+fn contents(file: FileRead, expected: Expected, findings: &mut Vec<Finding>) -> Option<Contents> {
     let finding = match file.outcome {
         Ok(bytes) => match Contents::parse(&bytes) {
             Ok(contents) => return Some(contents),
-            Err(error) => unparsable(&file.path, error),
+            Err(error) => unparsable(&file.path, format_args!("{error}{}", error.example(expected))),
         },
         Err(error) => unreadable(&file.path, &error),
     };

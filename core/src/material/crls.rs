@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateRevocationListDer;
 
+use super::contents::Expected;
 use super::finding::{misplaced_certificate, misplaced_key, too_many, unparsable};
 use super::{CrlOnDisk, Part, contents};
 use crate::certificate::{Name, decimal};
@@ -30,7 +31,7 @@ pub(super) fn parse(
     }
     let path = file.path.clone();
     let mut findings = Vec::new();
-    let Some(contents) = contents(file, &mut findings) else { return Part::Broken(findings) };
+    let Some(contents) = contents(file, Expected::Crls, &mut findings) else { return Part::Broken(findings) };
     if !contents.crls.is_empty() && !contents.keys.is_empty() {
         notes.push(misplaced_key(&path, "certificate revocation lists"));
     }
@@ -43,7 +44,10 @@ pub(super) fn parse(
                 &path,
                 format_args!("it holds {kind} instead of certificate revocation lists; {}", kind.advice()),
             ),
-            None => unparsable(&path, "it holds no certificate revocation list; put one in, or take the file away"),
+            None => unparsable(
+                &path,
+                "it is empty, and holds no certificate revocation list; put one in, or take the file away",
+            ),
         },
         1..=MAX_CRLS => match facts(&contents.crls, &path, on_disk) {
             Ok(()) => return Part::Whole(contents.crls.into()),

@@ -12,6 +12,9 @@ pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
         ReadError::StaleMount => (Check::StaleFileMount, "mount the directory that it is in (not a subPath of it)"),
         ReadError::NotADirectory => return not_a_directory(path),
         ReadError::NotRegular => (Check::NotRegular, "put a file in its place"),
+        // Of these the path is the subject.
+        ReadError::IsADirectory => return no_file(path, Check::NotRegular, error, "put the file itself in its place"),
+        ReadError::LinkLoop => return no_file(path, Check::FileUnreadable, error, "let it lead to the file itself"),
         ReadError::OutsideVolume => {
             (Check::OutsideVolume, "put the file itself into the volume: no link or mount is followed out of it")
         }
@@ -21,6 +24,10 @@ pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
         _ => (Check::FileUnreadable, "check that this process may read it"),
     };
     Finding::new(check, Severity::Reject, format!("{}: {error}; {advice}", path.display())).in_file(path)
+}
+
+fn no_file(path: &Path, check: Check, error: &ReadError, advice: &str) -> Finding {
+    Finding::new(check, Severity::Reject, format!("{} {error}; {advice}", path.display())).in_file(path)
 }
 
 /// A file is in the place where the directory of another should be.

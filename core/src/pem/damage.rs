@@ -36,32 +36,28 @@ pub(crate) enum Damage {
     #[error("the {0} is encrypted; decrypt it")]
     Encrypted(Label),
     /// A block under a label that nothing here comes under.
-    #[error(
-        "there is a PEM block of an unknown kind; remove it, or correct its label, as in -----BEGIN CERTIFICATE-----"
-    )]
+    #[error("there is a PEM block of an unknown kind; remove it, or correct its label")]
     UnknownLabel,
     /// An END without its BEGIN.
     #[error("there is the END line of a {0} without its BEGIN line; copy the file again as a whole")]
     StrayEnd(Label),
     /// The remains of a boundary.
-    #[error(
-        "there is almost a BEGIN or END line; write it with five hyphens on both sides, as in -----BEGIN CERTIFICATE-----"
-    )]
+    #[error("there is almost a BEGIN or END line; write it with five hyphens on both sides")]
     Boundary,
     /// Base64 in no block.
     #[error(
-        "there is base64 outside of any PEM block, as of a certificate that lost its BEGIN line; put it between BEGIN and END lines, or \
-         remove it"
+        "there is base64 outside of any PEM block, as of a block that lost its BEGIN line; remove it, or put it between BEGIN and END \
+         lines"
     )]
     Base64,
     /// DER in hexadecimal in no block.
-    #[error("there is DER in hexadecimal outside of any PEM block; write it as PEM, or remove it")]
+    #[error("there is DER in hexadecimal outside of any PEM block; remove it, or write it as PEM")]
     Hex,
     /// Bytes that no text has.
-    #[error("there is binary data outside of any PEM block; write it as PEM, or remove it")]
+    #[error("there is binary data outside of any PEM block; remove it, or write it as PEM")]
     Binary,
     /// DER in a PEM text.
-    #[error("there is a binary certificate among PEM blocks; write it as PEM: openssl x509 -inform DER")]
+    #[error("there is binary DER among PEM blocks; remove it, or write it as PEM")]
     Der,
 }
 

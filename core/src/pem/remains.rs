@@ -103,7 +103,7 @@ impl Lines {
         if line.len() < self.width || padding > 0 {
             self.width = 0;
         }
-        let is_whole = if padding > 0 { line.len() % 4 == 0 } else { line.len() % 4 != 1 };
+        let is_whole = if padding > 0 { line.len().is_multiple_of(4) } else { line.len() % 4 != 1 };
         // One line alone may as well be a path, or a name of several words.
         let is_name = content.starts_with(b"/") || content.iter().any(|byte| matches!(byte, b'-' | b'_'));
         let is_plausible = follows || (is_whole && !is_name);

@@ -22,7 +22,7 @@ use crate::digest::Digest;
 use crate::intern::Interner;
 use crate::mount::{FileRead, KeyAccess, ReadError, Reading};
 use crate::spec::{BundleFile, CrlFile, IdentitySpec};
-use contents::Contents;
+use contents::{Contents, Expected};
 pub use crls::MAX_CRLS;
 pub(crate) use crls::{Crls, gone, which_crl};
 use finding::{unparsable, unreadable};
@@ -121,8 +121,8 @@ impl Material {
             _ => Part::NotWanted,
         };
         let crls = spec.files.crls.iter().zip(reading.crls).map(|(wanted, file)| match wanted {
-            CrlFile::OfCredential(_) => crls::parse(wanted, beside(file), &mut crls_on_disk),
-            CrlFile::Dedicated(_) => crls::parse(wanted, file, &mut crls_on_disk),
+            CrlFile::OfCredential(_) => crls::parse(wanted, beside(file), &mut crls_on_disk, &mut notes),
+            CrlFile::Dedicated(_) => crls::parse(wanted, file, &mut crls_on_disk, &mut notes),
         });
         let crls = crls.collect();
         let federated = reading.federated.into_iter().map(|file| {
@@ -246,11 +246,11 @@ fn beside(mut file: FileRead) -> FileRead {
     file
 }
 
-fn contents(file: FileRead, findings: &mut Vec<Finding>) -> Option<Contents> {
+fn contents(file: FileRead, expected: Expected, findings: &mut Vec<Finding>) -> Option<Contents> {
     let finding = match file.outcome {
         Ok(bytes) => match Contents::parse(&bytes) {
             Ok(contents) => return Some(contents),
-            Err(error) => unparsable(&file.path, error),
+            Err(error) => unparsable(&file.path, format_args!("{error}{}", error.example(expected))),
         },
         Err(error) => unreadable(&file.path, &error),
     };

@@ -6,6 +6,7 @@
 
 mod boundary;
 mod damage;
+mod remains;
 
 use std::fmt;
 
@@ -56,9 +57,11 @@ pub(crate) fn is_pem(bytes: &[u8]) -> bool {
 /// The blocks, in their order. Text around and between them is passed over unless it looks like the remains of another one.
 pub(crate) fn blocks(bytes: &[u8]) -> impl Iterator<Item = Result<Block, PemError>> {
     let mut offset = Some(0);
+    // Counted on from the last error: there may be as many as there are blocks.
+    let mut lines = Lines::of(bytes);
     std::iter::from_fn(move || {
         let start = offset?;
-        let at = |place: usize, damage| PemError { line: line(bytes, place), damage };
+        let mut at = |place: usize, damage| PemError { line: lines.at(place), damage };
         let begin = boundary::find(bytes, start);
         let end = begin.as_ref().map_or(bytes.len(), |begin| begin.start);
         // Nothing after damage is worth its own word.
@@ -100,6 +103,10 @@ fn block(bytes: &[u8], begin: &Boundary<'_>) -> Result<Content, (Damage, usize)>
         Headers::Encrypted => return Err((Damage::Encrypted(label), end.end)),
         Headers::End(content) => content,
     };
+    if known.starts_with("PGP ") {
+        // Its base64 ends with a checksum (RFC 9580 §6.1), and nothing here reads it.
+        return Ok((known, Zeroizing::default(), end.end));
+    }
     let der = base64(content).ok_or((Damage::NotBase64(label), end.end))?;
     Ok((known, der, end.end))
 }
@@ -163,8 +170,30 @@ pub(crate) fn base64(content: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 
 /// The line of an offset, counted from 1, whatever ends lines.
 pub(crate) fn line(bytes: &[u8], offset: usize) -> usize {
-    let ends = if bytes.contains(&b'\n') { b'\n' } else { b'\r' };
-    1 + bytes[..offset].iter().filter(|byte| **byte == ends).count()
+    Lines::of(bytes).at(offset)
+}
+
+/// Counts the lines of a text once.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    ends: u8,
+    /// The offset up to which they are counted, and the line there.
+    counted: (usize, usize),
+}
+
+impl<'a> Lines<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        let ends = if bytes.contains(&b'\n') { b'\n' } else { b'\r' };
+        Self { bytes, ends, counted: (0, 1) }
+    }
+
+    /// The line of an offset, which is none before the last that was asked for.
+    fn at(&mut self, offset: usize) -> usize {
+        let (from, line) = self.counted;
+        let ends = self.bytes[from..offset].iter().filter(|byte| **byte == self.ends).count();
+        self.counted = (offset, line + ends);
+        line + ends
+    }
 }
 
 #[cfg(test)]

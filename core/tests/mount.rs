@@ -179,9 +179,18 @@ fn what_is_no_regular_file_is_refused_without_blocking() {
     let _listener = UnixListener::bind(directory.path().join("tls.key")).unwrap();
     fs::create_dir(directory.path().join("ca.crt")).unwrap();
     let reading = mount::read(&FileSet::cert_manager(directory.path()));
-    for file in [&reading.chain, &reading.key, &reading.bundle] {
+    for file in [&reading.chain, &reading.key] {
         assert!(matches!(error(file), ReadError::NotRegular), "{file:?}");
     }
+    assert!(matches!(error(&reading.bundle), ReadError::IsADirectory), "{:?}", reading.bundle);
+}
+
+#[test]
+fn a_link_in_a_circle_is_told_as_one() {
+    let directory = PlainDirectory::new(&set("x").without("tls.key"));
+    std::os::unix::fs::symlink("tls.key", directory.path().join("tls.key")).unwrap();
+    let reading = mount::read(&FileSet::cert_manager(directory.path()));
+    assert!(matches!(error(&reading.key), ReadError::LinkLoop), "{:?}", reading.key);
 }
 
 #[test]

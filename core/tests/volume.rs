@@ -155,9 +155,10 @@ fn what_would_block_or_never_end_is_refused_without_being_opened() {
     let _listener = UnixListener::bind(volume.join("tls.crt")).unwrap();
     fs::create_dir(volume.join("ca.crt")).unwrap();
     let reading = read_key(volume, "");
-    for file in [reading.chain, reading.key, reading.bundle] {
+    for file in [reading.chain, reading.key] {
         assert!(matches!(file.unwrap().outcome, Err(ReadError::NotRegular)));
     }
+    assert!(matches!(reading.bundle.unwrap().outcome, Err(ReadError::IsADirectory)));
 }
 
 #[test]

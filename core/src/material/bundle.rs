@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 
-use super::contents::Contents;
+use super::contents::{Contents, Expected};
 use super::finding::{misplaced_key, too_many, unparsable};
 use super::kind::Kind;
 use super::{CertificateOnDisk, CrlOnDisk, MAX_ANCHORS, MAX_CRLS, Part, contents, crls};
@@ -27,12 +27,12 @@ pub(super) fn parse(
     }
     let path = file.path.clone();
     let mut findings = Vec::new();
-    let Some(contents) = contents(file, &mut findings) else { return Part::Broken(findings) };
+    let Some(contents) = contents(file, Expected::Certificates, &mut findings) else { return Part::Broken(findings) };
     if contents.certificates.is_empty() {
         return Part::Broken(vec![empty(wanted, &contents)]);
     }
     if !contents.keys.is_empty() {
-        notes.push(misplaced_key(&path));
+        notes.push(misplaced_key(&path, "certificates"));
     }
     let anchors = contents.certificates;
     if anchors.len() > MAX_ANCHORS {

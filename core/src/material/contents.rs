@@ -45,6 +45,32 @@ pub(super) enum ContentError {
     Foreign(Kind),
 }
 
+/// What a file should hold, for the advice about one that does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    Certificates,
+    Key,
+    Crls,
+}
+
+impl ContentError {
+    /// What the advice ends with: how what was expected is written.
+    pub(super) fn example(self, expected: Expected) -> &'static str {
+        let Self::Pem(PemError { damage, .. }) = self else { return "" };
+        match (damage, expected) {
+            (Damage::UnknownLabel | Damage::Boundary | Damage::Base64, expected) => match expected {
+                Expected::Certificates => ", as in -----BEGIN CERTIFICATE-----",
+                Expected::Key => ", as in -----BEGIN PRIVATE KEY-----",
+                Expected::Crls => ", as in -----BEGIN X509 CRL-----",
+            },
+            (Damage::Der, Expected::Certificates) => ": openssl x509 -inform DER",
+            (Damage::Der, Expected::Key) => ": openssl pkey -inform DER",
+            (Damage::Der, Expected::Crls) => ": openssl crl -inform DER",
+            _ => "",
+        }
+    }
+}
+
 /// Why the content of one block means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
@@ -83,7 +109,8 @@ impl Contents {
             if contents.take_der(bytes)? {
                 return Ok(contents);
             }
-            if let Some((place, damage)) = pem::outside(bytes).filter(|(_, damage)| *damage != Damage::Der) {
+            let outside = pem::outside(bytes).filter(|(_, damage)| !matches!(damage, Damage::Der | Damage::Binary));
+            if let Some((place, damage)) = outside {
                 return Err(PemError { line: pem::line(bytes, place), damage }.into());
             }
             return Err(ContentError::Foreign(Kind::of_file(bytes)));

@@ -9,8 +9,8 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::asn1_rs::Tag;
 
 use super::bundle::facts;
-use super::contents::{Contents, Key};
-use super::finding::{misplaced_key, too_many, unparsable, unreadable};
+use super::contents::{Contents, Expected, Key};
+use super::finding::{misplaced_crl, misplaced_key, too_many, unparsable, unreadable};
 use super::kind::Kind;
 use super::{CertificateOnDisk, KeyedCredential, MAX_CHAIN, Part, contents};
 use crate::certificate;
@@ -31,8 +31,8 @@ pub(super) fn parse(
         return Part::Broken(vec![unreadable(&chain.path, error)]);
     }
     let (chain_path, key_path) = (chain.path.clone(), key.as_ref().unwrap_or(&chain).path.clone());
-    let mut separate = key.map(|file| contents(file, &mut findings));
-    let mut chain = contents(chain, &mut findings);
+    let mut separate = key.map(|file| contents(file, Expected::Key, &mut findings));
+    let mut chain = contents(chain, Expected::Certificates, &mut findings);
     if let (Some(chain), Some(Some(key))) = (&chain, &separate)
         && are_swapped(chain, key)
     {
@@ -42,7 +42,13 @@ pub(super) fn parse(
         && !chain.certificates.is_empty()
         && !chain.keys.is_empty()
     {
-        notes.push(misplaced_key(&chain_path));
+        notes.push(misplaced_key(&chain_path, "certificates"));
+    }
+    if let Some(chain) = &chain
+        && !chain.certificates.is_empty()
+        && !chain.crls.is_empty()
+    {
+        notes.push(misplaced_crl(&chain_path));
     }
     let (keys, is_combined) = match &mut separate {
         Some(key) => (key.as_mut(), false),
@@ -100,7 +106,7 @@ fn check_chain(
         let expected = "the leaf is expected first, then the intermediates";
         findings.push(match chain.kind() {
             Some(kind) => unparsable(path, format_args!("it holds {kind} instead of a certificate; {}", kind.advice())),
-            None => unparsable(path, format_args!("it holds no certificate; {expected}")),
+            None => unparsable(path, format_args!("it is empty, and holds no certificate; {expected}")),
         });
         return None;
     }

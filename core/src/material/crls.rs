@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateRevocationListDer;
 
-use super::finding::{too_many, unparsable};
+use super::contents::Expected;
+use super::finding::{misplaced_certificate, misplaced_key, too_many, unparsable};
 use super::{CrlOnDisk, Part, contents};
 use crate::certificate::{Name, decimal};
 use crate::check::{Check, Finding, Severity};
@@ -19,20 +20,34 @@ pub const MAX_CRLS: usize = 100;
 /// The lists of one file.
 pub(crate) type Crls = Arc<[CertificateRevocationListDer<'static>]>;
 
-pub(super) fn parse(wanted: &CrlFile, file: FileRead, on_disk: &mut Vec<CrlOnDisk>) -> Part<Crls> {
+pub(super) fn parse(
+    wanted: &CrlFile,
+    file: FileRead,
+    on_disk: &mut Vec<CrlOnDisk>,
+    notes: &mut Vec<Finding>,
+) -> Part<Crls> {
     if matches!((wanted, &file.outcome), (CrlFile::OfCredential(_), Err(ReadError::Missing))) {
         return Part::Missing;
     }
     let path = file.path.clone();
     let mut findings = Vec::new();
-    let Some(contents) = contents(file, &mut findings) else { return Part::Broken(findings) };
+    let Some(contents) = contents(file, Expected::Crls, &mut findings) else { return Part::Broken(findings) };
+    if !contents.crls.is_empty() && !contents.keys.is_empty() {
+        notes.push(misplaced_key(&path, "certificate revocation lists"));
+    }
+    if !contents.crls.is_empty() && !contents.certificates.is_empty() {
+        notes.push(misplaced_certificate(&path));
+    }
     let finding = match contents.crls.len() {
         0 => match contents.kind() {
             Some(kind) => unparsable(
                 &path,
                 format_args!("it holds {kind} instead of certificate revocation lists; {}", kind.advice()),
             ),
-            None => unparsable(&path, "it holds no certificate revocation list; put one in, or take the file away"),
+            None => unparsable(
+                &path,
+                "it is empty, and holds no certificate revocation list; put one in, or take the file away",
+            ),
         },
         1..=MAX_CRLS => match facts(&contents.crls, &path, on_disk) {
             Ok(()) => return Part::Whole(contents.crls.into()),

@@ -12,6 +12,9 @@ pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
         ReadError::StaleMount => (Check::StaleFileMount, "mount the directory that it is in (not a subPath of it)"),
         ReadError::NotADirectory => return not_a_directory(path),
         ReadError::NotRegular => (Check::NotRegular, "put a file in its place"),
+        // Of these the path is the subject.
+        ReadError::IsADirectory => return no_file(path, Check::NotRegular, error, "put the file itself in its place"),
+        ReadError::LinkLoop => return no_file(path, Check::FileUnreadable, error, "let it lead to the file itself"),
         ReadError::OutsideVolume => {
             (Check::OutsideVolume, "put the file itself into the volume: no link or mount is followed out of it")
         }
@@ -21,6 +24,10 @@ pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
         _ => (Check::FileUnreadable, "check that this process may read it"),
     };
     Finding::new(check, Severity::Reject, format!("{}: {error}; {advice}", path.display())).in_file(path)
+}
+
+fn no_file(path: &Path, check: Check, error: &ReadError, advice: &str) -> Finding {
+    Finding::new(check, Severity::Reject, format!("{} {error}; {advice}", path.display())).in_file(path)
 }
 
 /// A file is in the place where the directory of another should be.
@@ -45,14 +52,34 @@ pub(super) fn too_many(path: &Path, what: &str, found: usize, limit: usize) -> F
     finding.found(found).expected(format_args!("at most {limit}"))
 }
 
-/// A private key among certificates, which more people may read than may read a key.
-pub(super) fn misplaced_key(path: &Path) -> Finding {
+/// A private key among `others`, which more people may read than may read a key.
+pub(super) fn misplaced_key(path: &Path, others: &str) -> Finding {
     let sentence = format!(
-        "{} holds a private key beside its certificates, where all who may read certificates read it: remove it, and replace the key if \
-         others could have read it",
+        "{} holds a private key beside its {others}, where all who may read {others} read it: remove it, and replace the key if others \
+         could have read it",
         path.display()
     );
     Finding::new(Check::KeyMisplaced, Severity::Warn, sentence).in_file(path)
+}
+
+/// A certificate among lists.
+pub(super) fn misplaced_certificate(path: &Path) -> Finding {
+    let sentence = format!(
+        "{} holds a certificate beside its certificate revocation lists, where it is not trusted: put it into the bundle if it is an \
+         anchor, or remove it",
+        path.display()
+    );
+    Finding::new(Check::AnchorUnusable, Severity::Warn, sentence).in_file(path)
+}
+
+/// A list among the certificates of a chain.
+pub(super) fn misplaced_crl(path: &Path) -> Finding {
+    let sentence = format!(
+        "{} holds a certificate revocation list beside its chain, which revokes nobody there: put it into ca.crl or the bundle, or \
+         remove it",
+        path.display()
+    );
+    Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(path)
 }
 
 /// A mount shows a file that was replaced where it comes from.

@@ -103,7 +103,7 @@ impl Kind {
             | Self::PublicKey
             | Self::Parameters
             | Self::AttributeCertificate => "put what was expected in its place",
-            Self::OtherDer | Self::Text | Self::Binary => "write certificates and keys as PEM or DER",
+            Self::OtherDer | Self::Text | Self::Binary => "write what was expected as PEM or DER",
         }
     }
 

@@ -31,7 +31,13 @@ pub enum ReadError {
     /// Its directory is mounted by itself, and was deleted where it is mounted from: no file will ever appear in it.
     #[error("its directory is mounted, and was deleted where it is mounted from")]
     StaleMount,
-    /// A directory, FIFO, socket or device.
+    /// A directory.
+    #[error("is a directory and not a file")]
+    IsADirectory,
+    /// A symbolic link that leads back to itself.
+    #[error("is a symbolic link that leads in a circle")]
+    LinkLoop,
+    /// A FIFO, socket or device.
     #[error("not a regular file")]
     NotRegular,
     /// Larger than [`FILE_LIMIT`].
@@ -62,6 +68,7 @@ impl From<Errno> for ReadError {
             Errno::NOENT | Errno::NOTDIR => Self::Missing,
             // What opening a socket, or a device that has no driver, answers.
             Errno::NXIO | Errno::NODEV => Self::NotRegular,
+            Errno::LOOP => Self::LinkLoop,
             errno => Self::Io(errno.into()),
         }
     }
@@ -103,8 +110,10 @@ pub(super) fn is_stale_mount(file: BorrowedFd<'_>, stat: &Stat) -> bool {
 
 /// The size in bytes of what may be read.
 pub(super) fn size(stat: &Stat) -> Result<u64, ReadError> {
-    if !FileType::from_raw_mode(stat.st_mode).is_file() {
-        return Err(ReadError::NotRegular);
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(ReadError::IsADirectory),
+        _ => return Err(ReadError::NotRegular),
     }
     let size = u64::try_from(stat.st_size).unwrap_or_default();
     if size > FILE_LIMIT { Err(ReadError::TooLarge { size, limit: FILE_LIMIT }) } else { Ok(size) }

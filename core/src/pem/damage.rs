@@ -4,15 +4,7 @@ use zeroize::Zeroizing;
 
 use super::Label;
 use super::boundary::KNOWN;
-
-/// The shortest run of base64 that is taken for the beginning of a structure in DER.
-const START: usize = 16;
-
-/// The shortest line of base64 that is taken for a line of a block: RFC 7468 §2 has lines of 64.
-const LINE: usize = 60;
-
-/// The beginnings in base64 of a structure of 128 bytes or more, and of a PEM text.
-const STARTS: [&[u8]; 4] = [b"MII", b"MIG", b"MIH", b"LS0tLS1C"];
+use super::remains::{self, Lines};
 
 /// The fewest dashes beside a keyword or label that are taken for those of a boundary.
 const DASHES: usize = 2;
@@ -44,26 +36,28 @@ pub(crate) enum Damage {
     #[error("the {0} is encrypted; decrypt it")]
     Encrypted(Label),
     /// A block under a label that nothing here comes under.
-    #[error(
-        "there is a PEM block of an unknown kind; remove it, or correct its label, as in -----BEGIN CERTIFICATE-----"
-    )]
+    #[error("there is a PEM block of an unknown kind; remove it, or correct its label")]
     UnknownLabel,
     /// An END without its BEGIN.
     #[error("there is the END line of a {0} without its BEGIN line; copy the file again as a whole")]
     StrayEnd(Label),
     /// The remains of a boundary.
-    #[error(
-        "there is almost a BEGIN or END line; write it with five hyphens on both sides, as in -----BEGIN CERTIFICATE-----"
-    )]
+    #[error("there is almost a BEGIN or END line; write it with five hyphens on both sides")]
     Boundary,
     /// Base64 in no block.
     #[error(
-        "there is base64 outside of any PEM block, as of a certificate that lost its BEGIN line; put it between BEGIN and END lines, or \
-         remove it"
+        "there is base64 outside of any PEM block, as of a block that lost its BEGIN line; remove it, or put it between BEGIN and END \
+         lines"
     )]
     Base64,
+    /// DER in hexadecimal in no block.
+    #[error("there is DER in hexadecimal outside of any PEM block; remove it, or write it as PEM")]
+    Hex,
+    /// Bytes that no text has.
+    #[error("there is binary data outside of any PEM block; remove it, or write it as PEM")]
+    Binary,
     /// DER in a PEM text.
-    #[error("there is a binary certificate among PEM blocks; write it as PEM: openssl x509 -inform DER")]
+    #[error("there is binary DER among PEM blocks; remove it, or write it as PEM")]
     Der,
 }
 
@@ -77,6 +71,7 @@ pub(crate) fn outside(text: &[u8]) -> Option<(usize, Damage)> {
     }
     // It may hold a part of a key.
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_LIMIT));
+    let mut lines = Lines::default();
     let (mut start, mut offset) = (0, 0);
     let mut slashes = false;
     for chunk in text.utf8_chunks() {
@@ -91,25 +86,31 @@ pub(crate) fn outside(text: &[u8]) -> Option<(usize, Damage)> {
             }
             slashes = byte == b'\\';
             if matches!(byte, b'\n' | b'\r') {
-                if let Some(damage) = of_line(&line) {
-                    return Some((start, damage));
+                if let Some(damage) = of_line(&line, start, &mut lines) {
+                    return Some(damage);
                 }
                 line.clear();
                 start = offset + place + 1;
             } else if line.len() < LINE_LIMIT {
                 line.push(byte);
-            } else if let Some(damage) = of_line(&line) {
-                return Some((start, damage));
+            } else if let Some(damage) = of_line(&line, start, &mut lines) {
+                return Some(damage);
             } else {
                 // A boundary or a run of base64 that begins before the limit goes on after it.
-                let rest = line.len() - LINE;
+                let rest = line.len() - remains::LEAST;
                 line.drain(..rest);
                 line.push(byte);
             }
         }
         offset += chunk.valid().len() + chunk.invalid().len();
     }
-    of_line(&line).map(|damage| (start, damage))
+    let last = of_line(&line, start, &mut lines);
+    last.or_else(|| text.iter().position(is_binary).map(|place| (place, Damage::Binary)))
+}
+
+/// A control character that no text has. Padding of NUL and the end of a text in DOS are lawful; so is any letter of another encoding.
+fn is_binary(byte: &u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\0' | b'\t'..=b'\r' | 0x1a)
 }
 
 /// A SEQUENCE of 128 bytes or more that begins with another.
@@ -134,13 +135,16 @@ fn plain_byte(byte: u8) -> Option<u8> {
     Some(if matches!(byte, 0x96 | 0x97) { b'~' } else { b'?' })
 }
 
-fn of_line(line: &[u8]) -> Option<Damage> {
+fn of_line(line: &[u8], start: usize, lines: &mut Lines) -> Option<(usize, Damage)> {
+    let base64 = lines.take(line, start);
     if has_boundary(line) || is_misspelt(line) {
-        Some(Damage::Boundary)
-    } else if has_base64(line) {
-        Some(Damage::Base64)
+        Some((start, Damage::Boundary))
+    } else if remains::has_start(line) {
+        Some((start, Damage::Base64))
+    } else if remains::is_hex_of_der(line) {
+        Some((start, Damage::Hex))
     } else {
-        None
+        base64.map(|start| (start, Damage::Base64))
     }
 }
 
@@ -196,19 +200,4 @@ fn is_misspelt(line: &[u8]) -> bool {
     let after = line.iter().rev().take_while(is_dash).count();
     let text = line.get(before..line.len() - after).unwrap_or_default().trim_ascii();
     before >= DASHES_ALONE && after >= DASHES && KNOWN.iter().any(|known| text.ends_with(known.as_bytes()))
-}
-
-fn has_base64(line: &[u8]) -> bool {
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    // Words are not mixed like this.
-    let is_mixed = |run: &[u8]| {
-        let has = |kind: fn(&u8) -> bool| run.iter().any(kind);
-        has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
-    };
-    let begins = |run: &[u8]| run.len() >= START && STARTS.iter().any(|start| run.starts_with(start)) && is_mixed(run);
-    if line.split(|byte| !is_base64(byte)).any(begins) {
-        return true;
-    }
-    let line = line.trim_ascii();
-    line.len() >= LINE && line.iter().all(|byte| is_base64(byte) || *byte == b'=') && is_mixed(line)
 }

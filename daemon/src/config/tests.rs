@@ -108,6 +108,11 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         ("bundle = \"none\"", "2:8", "names no file; set `path`"),
         ("path = \"/x\"\nbundle = \"none\"\ncrls = [\"a\"]", "5:9", "this identity trusts nobody; add a `bundle`"),
         ("bundle = \"/x/ca\"\ncrls = [\"a\"]", "4:9", "there is no `path` it could be in"),
+        (
+            "chain = \"/x/c\"\nkey = \"/x/k\"\nbundle = \"/x/b\"\ncrls = [\"a\"]",
+            "6:9",
+            "there is no `path` it could be in",
+        ),
         ("chain = \"/x/c\"\nkey = \"/x/k\"\ncrls = [\"/x/a\"]", "5:9", "this identity trusts nobody; add a `bundle`"),
         (
             "path = \"/x\"\nfederated = { \"A.org\" = \"/y\" }",
@@ -207,6 +212,13 @@ fn an_identity_says_who_is_revoked_whom_it_trusts_besides_and_for_how_long() {
         ("path = \"/x\"\ncrls = [\"/y/b\"]", "[Dedicated(\"/y/b\"), OfCredential(\"/x/ca.crl\")]"),
         ("path = \"/x\"\ncrls = [\"/x/ca.crl\"]", "[Dedicated(\"/x/ca.crl\")]"),
         ("path = \"/x\"\ncrls = [\"ca.crl\", \"/y/b\"]", "[OfCredential(\"/x/ca.crl\"), Dedicated(\"/y/b\")]"),
+        ("chain = \"/x/c\"\nkey = \"/y/k\"\nbundle = \"/z/b\"", "[OfCredential(\"/x/ca.crl\")]"),
+        ("chain = \"/x/c\"\nkey = \"/y/k\"\nbundle = \"/z/b\"\ncrls = []", "[]"),
+        (
+            "chain = \"/x/c\"\nkey = \"/y/k\"\nbundle = \"/z/b\"\ncrls = [\"/y/b\"]",
+            "[Dedicated(\"/y/b\"), OfCredential(\"/x/ca.crl\")]",
+        ),
+        ("chain = \"/x/c\"\nkey = \"/y/k\"", "[]"),
         ("bundle = \"/x/ca.crt\"", "[]"),
         ("bundle = \"/x/ca.crt\"\ncrls = [\"/x/ca.crl\"]", "[Dedicated(\"/x/ca.crl\")]"),
     ] {

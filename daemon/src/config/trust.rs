@@ -19,9 +19,11 @@ const SCHEME: &str = "spiffe://";
 
 /// The certificate revocation lists: those that are named, and a `ca.crl` beside the credential; an empty list names none at all.
 pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFile>, Spanned<Problem>> {
-    let directory = entry.path.as_ref().and(files.credential.as_ref()).and_then(|files| files.chain().parent());
+    let of_chain = files.credential.as_ref().and_then(|files| files.chain().parent());
+    // What is named alone is a file of the `path`.
+    let directory = of_chain.filter(|_| entry.path.is_some());
     // Of peers that nobody vouches for nobody is revoked.
-    let beside = directory.filter(|_| files.bundle.is_some());
+    let beside = of_chain.filter(|_| files.bundle.is_some());
     let beside = beside.map(|directory| CrlFile::OfCredential(directory.join(file_name::CRL)));
     let Some(written) = &entry.crls else { return Ok(beside.into_iter().collect()) };
     let mut crls: Vec<CrlFile> = Vec::new();

@@ -5,6 +5,7 @@ use base64ct::{Base64, Encoding as _};
 use super::super::{Material, Part};
 use super::{broken, sec1};
 use crate::check::{Check, Trusted, assess};
+use crate::mount::ReadError;
 use crate::spec::FileSet;
 use crate::test_pki::crl::element;
 use crate::test_pki::{Entity, Files, now, pem, spec};
@@ -149,7 +150,7 @@ fn a_file_that_is_something_else_is_named_with_what_to_do() {
         (b"\x1f\x8b\x08\0".to_vec(), "a compressed archive", "unpack it"),
         (vec![0; 100], "nothing but NUL bytes", "copy the file again"),
         (root.der()[..100].to_vec(), "DER that is cut off", "copy the file again"),
-        (b"hello".to_vec(), "a text without a PEM block", "write certificates and keys as PEM or DER"),
+        (b"hello".to_vec(), "a text without a PEM block", "as PEM or DER"),
         (b"\x01\x02\x03".to_vec(), "binary data", ""),
         (pem("CERTIFICATE REQUEST", &[0x30, 0]).into_bytes(), "a certificate signing request", "have it signed"),
         (spki.clone(), "a public key", ""),
@@ -166,6 +167,57 @@ fn a_file_that_is_something_else_is_named_with_what_to_do() {
         let sentence = sentence(&material.credential);
         assert!(sentence.contains(named), "{sentence}");
     }
+}
+
+#[test]
+fn the_advice_about_a_damaged_file_is_about_what_it_should_hold() {
+    let root = Entity::root("root");
+    let files = Files::of(&root.leaf(), &[], &[&root]);
+    let binary = [pem("PUBLIC KEY", &[0x30, 0]).as_bytes(), &root.der()].concat();
+    let unknown = pem("A", &[0x30, 0]).into_bytes();
+    let pgp = "-----BEGIN PGP PUBLIC KEY BLOCK-----\nVersion: 1\n\nmDMEY\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n";
+    for (content, of_chain, of_key, of_crl) in [
+        (
+            b"----BEGIN X509 CRL----".to_vec(),
+            "-----BEGIN CERTIFICATE-----",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----BEGIN X509 CRL-----",
+        ),
+        (unknown, "-----BEGIN CERTIFICATE-----", "-----BEGIN PRIVATE KEY-----", "-----BEGIN X509 CRL-----"),
+        (binary, "openssl x509 -inform DER", "openssl pkey -inform DER", "openssl crl -inform DER"),
+        (
+            b" \n".to_vec(),
+            "is empty, and holds no certificate;",
+            "is empty, and holds no",
+            "is empty, and holds no certificate rev",
+        ),
+        (
+            pgp.into(),
+            "a key of PGP instead of a cert",
+            "a key of PGP instead of a private",
+            "a key of PGP instead of cert",
+        ),
+    ] {
+        let chain = files.clone().with_chain(content.clone()).read(&spec());
+        assert!(sentence(&chain.credential).contains(of_chain), "{}", sentence(&chain.credential));
+        let key = files.clone().with_key(content.clone()).read(&spec());
+        assert!(sentence(&key.credential).contains(of_key), "{}", sentence(&key.credential));
+        let crl = files.clone().with_crl(content).read(&spec());
+        assert!(sentence(&crl.crls[0]).contains(of_crl), "{}", sentence(&crl.crls[0]));
+    }
+}
+
+#[test]
+fn what_is_no_file_is_named() {
+    let sentence = |error| super::super::finding::unreadable(std::path::Path::new("/tls/tls.crt"), &error).sentence;
+    assert_eq!(
+        sentence(ReadError::IsADirectory),
+        "/tls/tls.crt is a directory and not a file; put the file itself in its place"
+    );
+    assert_eq!(
+        sentence(ReadError::LinkLoop),
+        "/tls/tls.crt is a symbolic link that leads in a circle; let it lead to the file itself"
+    );
 }
 
 #[test]
@@ -196,6 +248,32 @@ fn a_private_key_among_certificates_is_a_warning_and_what_is_read_is_published()
     assert!(matches!(assessment.credential, crate::check::Verdict::Admitted(_)));
     let alone = files.clone().with_bundle(files.key.clone().unwrap()).read(&spec());
     assert!(sentence(&alone.bundle).contains("holds a private key instead of the certificates of a bundle"));
+}
+
+#[test]
+fn what_is_beside_lists_and_a_list_beside_a_chain_is_a_warning_that_says_where_it_belongs() {
+    let root = Entity::root("root");
+    let files = Files::of(&root.leaf(), &[], &[&root]);
+    let list = pem("X509 CRL", &root.crl(&[7], now()));
+    let chain = String::from_utf8(files.chain.clone().unwrap()).unwrap();
+    let key = String::from_utf8(files.key.clone().unwrap()).unwrap();
+    let note = |files: Files| {
+        let material = files.read(&spec());
+        assert!(matches!(material.credential, Part::Whole(_)));
+        let [note] = material.notes() else { panic!("{:?}", material.notes()) };
+        assert_eq!(note.severity, crate::check::Severity::Warn);
+        (note.check, note.file.as_deref().unwrap().to_str().unwrap().to_owned(), note.sentence.clone())
+    };
+    let (check, file, sentence) = note(files.clone().with_crl(list.clone() + &key));
+    assert_eq!((check, file.as_str()), (Check::KeyMisplaced, "/tls/ca.crl"));
+    assert!(sentence.contains("holds a private key beside its certificate revocation lists"), "{sentence}");
+    let (check, file, sentence) = note(files.clone().with_crl(list.clone() + &root.pem()));
+    assert_eq!((check, file.as_str()), (Check::AnchorUnusable, "/tls/ca.crl"));
+    assert!(sentence.contains("holds a certificate beside its certificate revocation lists"), "{sentence}");
+    assert!(sentence.contains("not trusted") && sentence.contains("into the bundle"), "{sentence}");
+    let (check, file, sentence) = note(files.with_chain(chain + &list));
+    assert_eq!((check, file.as_str()), (Check::CrlScope, "/tls/tls.crt"));
+    assert!(sentence.contains("revokes nobody there") && sentence.contains("ca.crl"), "{sentence}");
 }
 
 #[test]

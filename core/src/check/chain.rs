@@ -55,7 +55,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let unreadable = itself::unreadable(case);
     // Signatures are verified for it, so it is made only where something may be said.
     let not_after = case.keyed.credential.leaf().not_after;
-    let is_worth_a_look = outcome.is_err()
+    let is_worth_a_look = !matches!(outcome, Ok(None))
         || !unreadable.is_empty()
         || ends::any_ends_first(case)
         || anchors.iter().any(|anchor| system_time(anchor.validity().not_after) < not_after)
@@ -67,7 +67,10 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let lineage = Lineage::of(case.leaf, chain(case), source);
     itself::check(case, &lineage, &unreadable, outcome.is_ok(), report);
     match outcome {
-        Ok(()) => {
+        Ok(lost) => {
+            if let Some((role, error)) = lost {
+                report.add(unfit(case, validator, &lineage, role, &error));
+            }
             ends::check(case, &lineage, validator, report);
             anchor::check(case, &lineage, report);
         }
@@ -105,18 +108,36 @@ fn untrusted(case: &Case<'_>, validator: &PathValidator, lineage: &Lineage<'_>, 
     finding.found(format!("issued by {}", Name::of(case.leaf.issuer()))).expected("a path to an anchor")
 }
 
-/// The path for whatever role the leaf is wanted in. What other families tell of the leaf itself is not told again.
-fn path(case: &Case<'_>, validator: &PathValidator) -> Result<(), PathError> {
-    let Some((leaf, intermediates)) = case.chain().split_first() else { return Ok(()) };
+/// The finding about a path that does not hold for a role that the leaf itself allows.
+fn unfit(case: &Case<'_>, validator: &PathValidator, lineage: &Lineage<'_>, role: Role, error: &PathError) -> Finding {
+    let cause = words::of(error, lineage, validator.unusable_anchors());
+    let sentence =
+        format!("peers do not take the leaf for {}, though it allows that itself: {cause}", words::usage(role));
+    Finding::new(Check::ExtendedKeyUsage, Severity::Warn, sentence).in_file(case.files.chain())
+}
+
+/// The path for every role that the leaf is wanted in or, where none is configured, for some role that it allows itself: returned is the
+/// other of these, if the path does not hold for it, and why. What other families tell of the leaf itself is not told again.
+fn path(case: &Case<'_>, validator: &PathValidator) -> Result<Option<(Role, PathError)>, PathError> {
+    let Some((leaf, intermediates)) = case.chain().split_first() else { return Ok(None) };
     let at = within(case.keyed.credential.leaf(), case.now);
     told(validator.validate_for(leaf, intermediates, None, at))?;
     // Most issuers leave usages to the leaf: then the path is the same for every role.
-    if case.issuers.iter().any(|issuer| matches!(issuer.extended_key_usage(), Ok(Some(_)))) {
-        for role in roles(case.spec).filter(|role| is_for(case.leaf, *role)) {
-            told(validator.validate(leaf, intermediates, role, at))?;
-        }
+    if !case.issuers.iter().any(|issuer| matches!(issuer.extended_key_usage(), Ok(Some(_)))) {
+        return Ok(None);
     }
-    Ok(())
+    let holds = |role: Role| told(validator.validate(leaf, intermediates, role, at));
+    let mut wanted = roles(case.spec).peekable();
+    if wanted.peek().is_some() {
+        return wanted.filter(|role| is_for(case.leaf, *role)).try_for_each(holds).map(|()| None);
+    }
+    let allowed = || [Role::Server, Role::Client].into_iter().filter(|role| is_for(case.leaf, *role));
+    let lost: Vec<_> = allowed().filter_map(|role| Some((role, holds(role).err()?))).collect();
+    let is_lost_for_all = lost.len() == allowed().count();
+    match lost.into_iter().next() {
+        Some((_, error)) if is_lost_for_all => Err(error),
+        lost => Ok(lost),
+    }
 }
 
 /// Leaves out the errors that the family of authorities tells of the leaf.

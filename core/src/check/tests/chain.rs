@@ -128,6 +128,24 @@ fn an_issuer_for_another_role_is_told_with_the_role() {
 }
 
 #[test]
+fn an_issuer_that_is_for_no_role_of_the_leaf_is_refused_where_no_usage_is_configured() {
+    let root = Entity::root("root");
+    let under = |usages: &[Eku]| root.sub_ca("sub", |sub| sub.extended_key_usages = usages.to_vec());
+    let code = under(&[Eku::CodeSigning]);
+    let words = ["certificate 2 of tls.crt (CN=sub) has an extended key usage without"];
+    every_peer_refuses(&code.leaf(), &[&code], &[&root], &words);
+
+    let clients = under(&[Eku::ClientAuth]);
+    let both = judge_files(&spec(), &Files::of(&clients.leaf(), &[&clients], &[&root]));
+    both.admits_with(Check::ExtendedKeyUsage, Severity::Warn);
+    let sentence = &both.findings[0].sentence;
+    assert!(sentence.contains("(CN=sub) has an extended key usage without server auth"), "{sentence}");
+    let only = |usage: Eku| clients.leaf_with(|leaf| leaf.extended_key_usages = vec![usage]);
+    assert_eq!(judge_files(&spec(), &Files::of(&only(Eku::ClientAuth), &[&clients], &[&root])).told(), []);
+    every_peer_refuses(&only(Eku::ServerAuth), &[&clients], &[&root], &words);
+}
+
+#[test]
 fn an_issuer_in_the_chain_that_is_no_ca_is_told() {
     let root = Entity::root("root");
     let no_ca = root.sub_ca("no ca", |ca| ca.is_ca = IsCa::ExplicitNoCa);

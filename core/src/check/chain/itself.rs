@@ -32,6 +32,11 @@ pub(super) fn unreadable(case: &Case<'_>) -> Vec<(usize, String)> {
         let why = match error {
             LoadError::DoubledExtension { oid } => format!("it has the extension {oid} more than once"),
             LoadError::CriticalExtension { oid } => format!("its extension {oid} is critical and not understood"),
+            LoadError::SerialNumber => {
+                "its serial number is empty, or padded with octets that it does not need".to_owned()
+            }
+            LoadError::KeyUsage => "its key usage is no bit string".to_owned(),
+            LoadError::Names => "its subject alternative names cannot be read to their end".to_owned(),
             LoadError::Leaf(error) => words::of(&error).to_owned(),
             _ => return None,
         };

@@ -28,6 +28,10 @@ pub(super) use words::mend;
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
     let required = case.spec.expectations.require_chain;
+    for issuer in case.issuers {
+        report.changes_at(system_time(issuer.validity().not_before));
+        report.changes_at(expiry(system_time(issuer.validity().not_after)));
+    }
     let (validator, bundle) = match &case.trust {
         Trust::Anchors { validator, bundle } => (validator, bundle),
         Trust::Unknown => return,
@@ -42,10 +46,6 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             return itself::check_alone(case, report);
         }
     };
-    for issuer in case.issuers {
-        report.changes_at(system_time(issuer.validity().not_before));
-        report.changes_at(expiry(system_time(issuer.validity().not_after)));
-    }
     validator.changes_after(case.now).into_iter().for_each(|change| report.changes_at(change));
     let outcome = path(case, validator);
     if outcome == Err(PathError::Revoked) {

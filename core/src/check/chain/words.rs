@@ -8,7 +8,7 @@ use crate::clock::rfc3339;
 use crate::crypto;
 use crate::digest::Digest;
 use crate::loading;
-use crate::path::{PathError, Role, UnusableAnchor, words};
+use crate::path::{PathError, Role, UnusableAnchor, outside_of, words};
 use crate::spec::Usage;
 
 /// The advice for a CA whose key is not accepted.
@@ -83,11 +83,7 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
             with_subject(name)
         ),
         E::TooLong => too_long(lineage),
-        E::NameConstraint => format!(
-            "a name of the leaf is outside of what {} allows by its name constraints; have the leaf issued for names inside of \
-             them, or by another CA",
-            named(&|member| !member.is_leaf() && member.constrains_names())
-        ),
+        E::NameConstraint => name_constraint(lineage),
         E::UnsupportedNameConstraint { kind } => format!(
             "{} constrains {kind}, and constraints of that kind are not supported: whether the leaf is inside of them cannot be told; \
              use constraints on DNS names, or another CA",
@@ -102,6 +98,21 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
         }
         other => format!("{other}; have the leaf issued again"),
     }
+}
+
+fn name_constraint(lineage: &Lineage<'_>) -> String {
+    let leaf = lineage.leaf().certificate;
+    let broken = lineage.issuers().iter().find_map(|issuer| Some((issuer, outside_of(issuer.certificate, leaf)?)));
+    let (name, issuer) = match broken {
+        Some((issuer, name)) => (format!("the name {name} of the leaf"), issuer.to_string()),
+        None => {
+            let constrains = lineage.issuers().iter().find(|issuer| issuer.constrains_names());
+            ("a name of the leaf".to_owned(), constrains.map_or_else(|| "an issuer".to_owned(), Member::to_string))
+        }
+    };
+    format!(
+        "{name} is outside of what {issuer} allows by its name constraints; have the leaf issued for names inside of them, or by another CA"
+    )
 }
 
 fn critical_extension(lineage: &Lineage<'_>) -> String {

@@ -23,6 +23,7 @@ use crate::credential::Credential;
 use crate::elements::content;
 use crate::path::{PathError, PathValidator, Role};
 use crate::spec::{IdentitySpec, RequireChain, Usage};
+use words::AtHand;
 pub(super) use words::mend;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
@@ -66,17 +67,18 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let source = case.spec.files.bundle.as_ref().map(|file| Source { certificates: &anchors, file: file.path() });
     let lineage = Lineage::of(case.leaf, chain(case), source);
     itself::check(case, &lineage, &unreadable, outcome.is_ok(), report);
+    let at_hand = AtHand { issuers: case.issuers, bundle: Some(bundle), unusable: validator.unusable_anchors() };
     match outcome {
         Ok(lost) => {
             if let Some((role, error)) = lost {
-                report.add(unfit(case, validator, &lineage, role, &error));
+                report.add(unfit(case, at_hand, &lineage, role, &error));
             }
             ends::check(case, &lineage, validator, report);
             anchor::check(case, &lineage, report);
         }
         Err(error) => {
             // A root that belongs into the bundle first is not told to be left out.
-            let finding = untrusted(case, validator, &lineage, error);
+            let finding = untrusted(case, at_hand, &lineage, error);
             report.add_cause(finding, Consequences::Of(&[Check::RootInChain]));
         }
     }
@@ -93,7 +95,7 @@ fn named<'b>(chain: &[X509Certificate<'_>], bundle: &'b Bundle) -> Vec<X509Certi
 }
 
 /// The finding about a path that does not hold.
-fn untrusted(case: &Case<'_>, validator: &PathValidator, lineage: &Lineage<'_>, error: PathError) -> Finding {
+fn untrusted(case: &Case<'_>, at_hand: AtHand<'_>, lineage: &Lineage<'_>, error: PathError) -> Finding {
     let (severity, error) = match case.spec.expectations.require_chain {
         RequireChain::Always => (Severity::Reject, error),
         RequireChain::Auto if !is_dedicated(case.spec) => (Severity::Reject, error),
@@ -102,15 +104,17 @@ fn untrusted(case: &Case<'_>, validator: &PathValidator, lineage: &Lineage<'_>, 
             Err(error) => (Severity::Reject, error),
         },
     };
-    let cause = words::of(&error, lineage, validator.unusable_anchors());
+    let cause = words::of(&error, lineage, at_hand);
     let sentence = format!("the credential does not chain to the bundle it is served with: {cause}");
     let finding = Finding::new(Check::ChainUntrusted, severity, sentence).in_file(case.files.chain());
-    finding.found(format!("issued by {}", Name::of(case.leaf.issuer()))).expected("a path to an anchor")
+    let issuer = Name::of(case.leaf.issuer()).text;
+    let found = if issuer.is_empty() { "an empty issuer".to_owned() } else { format!("issued by {issuer}") };
+    finding.found(found).expected("a path to an anchor")
 }
 
 /// The finding about a path that does not hold for a role that the leaf itself allows.
-fn unfit(case: &Case<'_>, validator: &PathValidator, lineage: &Lineage<'_>, role: Role, error: &PathError) -> Finding {
-    let cause = words::of(error, lineage, validator.unusable_anchors());
+fn unfit(case: &Case<'_>, at_hand: AtHand<'_>, lineage: &Lineage<'_>, role: Role, error: &PathError) -> Finding {
+    let cause = words::of(error, lineage, at_hand);
     let sentence =
         format!("peers do not take the leaf for {}, though it allows that itself: {cause}", words::usage(role));
     Finding::new(Check::ExtendedKeyUsage, Severity::Warn, sentence).in_file(case.files.chain())
@@ -174,7 +178,8 @@ pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bund
             let anchors = named(chain, bundle);
             let anchors = spec.files.bundle.as_ref().map(|file| Source { certificates: &anchors, file: file.path() });
             let lineage = Lineage::of(leaf, Source { certificates: issuers, file: files.chain() }, anchors);
-            words::of(&error, &lineage, validator.as_ref().map_or(&[], PathValidator::unusable_anchors))
+            let unusable = validator.as_ref().map_or(&[][..], PathValidator::unusable_anchors);
+            words::of(&error, &lineage, AtHand { issuers, bundle: Some(bundle), unusable })
         }
         _ => format!("{error}; have it issued by a CA of the bundle"),
     };

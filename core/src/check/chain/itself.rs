@@ -5,6 +5,7 @@ use rustls_pki_types::CertificateDer;
 use super::super::lineage::{Lineage, Member, Place};
 use super::super::report::{Consequences, Report};
 use super::super::{Case, Check, Finding, Severity};
+use super::words::AtHand;
 use super::{chain, ends, path};
 use crate::bundle::Bundle;
 use crate::certificate::{Name, is_ca, is_self_issued};
@@ -24,7 +25,8 @@ pub(super) fn check_alone(case: &Case<'_>, report: &mut Report) {
     check(case, &lineage, &unreadable, false, report);
     match broken {
         Some(error) => {
-            let cause = super::words::of(&error, &lineage, &[]);
+            let cause =
+                super::words::of(&error, &lineage, AtHand { issuers: case.issuers, bundle: None, unusable: &[] });
             let sentence = format!("no peer accepts the chain, whomever it trusts: {cause}");
             report.add(Finding::new(Check::ChainUntrusted, Severity::Reject, sentence).in_file(case.files.chain()));
         }

@@ -12,7 +12,7 @@ fn never() -> IdentitySpec {
     spec
 }
 
-fn told_of(assessment: &Assessment, check: Check) -> Option<(Severity, &str)> {
+pub(super) fn told_of(assessment: &Assessment, check: Check) -> Option<(Severity, &str)> {
     let finding = assessment.findings.iter().find(|finding| finding.check == check)?;
     Some((finding.severity, &finding.sentence))
 }
@@ -165,54 +165,6 @@ fn an_issuer_that_is_for_no_role_of_the_leaf_is_refused_where_no_usage_is_config
     let only = |usage: Eku| clients.leaf_with(|leaf| leaf.extended_key_usages = vec![usage]);
     assert_eq!(judge_files(&spec(), &Files::of(&only(Eku::ClientAuth), &[&clients], &[&root])).told(), []);
     every_peer_refuses(&only(Eku::ServerAuth), &[&clients], &[&root], &words);
-}
-
-#[test]
-fn what_the_chain_itself_shows_to_be_broken_is_refused_without_a_bundle() {
-    let root = Entity::root("root");
-    let mut alone = spec();
-    alone.files.bundle = None;
-    let no_bundle = (Check::NoBundle, Severity::Info);
-    let refused = |files: &Files, word: &str| {
-        let assessment = judge_files(&alone, files);
-        let told: Vec<_> = assessment.told().into_iter().filter(|(check, _)| *check != Check::RootInChain).collect();
-        assert_eq!(told, [no_bundle, (Check::ChainUntrusted, Severity::Reject)], "{word}");
-        assert!(matches!(assessment.credential, Verdict::Rejected));
-        let (_, sentence) = told_of(&assessment, Check::ChainUntrusted).unwrap();
-        assert!(sentence.contains(word), "{word}: {sentence}");
-    };
-    let leaf = root.leaf();
-    let sha_1 = pem("CERTIFICATE", &odd::signed_with(&leaf, &root, odd::ECDSA_WITH_SHA_1));
-    refused(&Files::of(&leaf, &[], &[]).with_chain(sha_1), "the leaf is signed with SHA-1");
-    let changes: [(fn(&mut CertificateParams), &str); 4] = [
-        (|sub| sub.is_ca = IsCa::ExplicitNoCa, "is no CA certificate"),
-        (|sub| sub.key_usages = vec![Ku::DigitalSignature], "may not sign certificates"),
-        (|sub| sub.not_after = (now() - DAY).into(), "ended at 2025-12-31T00:00:00Z"),
-        (|sub| sub.not_before = (now() + DAY).into(), "begins only at"),
-    ];
-    for (change, word) in changes {
-        let sub = root.sub_ca("sub", change);
-        for issuers in [&[&sub][..], &[&sub, &root]] {
-            refused(&Files::of(&sub.leaf(), issuers, &[]), word);
-            refused(&Files::of(&sub.leaf(), issuers, &[]), "certificate 2 of tls.crt (CN=sub)");
-        }
-    }
-    let [sub, namesake] = [(); 2].map(|()| root.sub_ca("sub", |_| {}));
-    refused(&Files::of(&sub.leaf(), &[&namesake], &[]), "is not signed with the key of certificate 2");
-    // Peers may have a root by another certificate than that in the chain.
-    let ended = root.again_with(&root, |ca| ca.not_after = (now() - DAY).into());
-    let may_not_sign = Entity::root_with("other", |ca| ca.key_usages = vec![Ku::DigitalSignature]);
-    for files in [
-        Files::of(&sub.leaf(), &[&sub, &ended], &[]),
-        Files::of(&may_not_sign.leaf(), &[&may_not_sign], &[]),
-        Files::of(&sub.leaf(), &[], &[]),
-    ] {
-        assert!(judge_files(&alone, &files).admits());
-    }
-    // And the end of an intermediate is waited for.
-    let brief = root.sub_ca("sub", |sub| sub.not_after = (now() + DAY).into());
-    let assessment = judge_files(&alone, &Files::of(&brief.leaf(), &[&brief], &[]));
-    assert_eq!(assessment.next_change, Some(now() + DAY + SECOND));
 }
 
 #[test]
@@ -425,33 +377,4 @@ fn without_a_bundle_there_is_nothing_to_chain_to() {
 fn a_self_signed_leaf_that_is_its_own_bundle_is_admitted() {
     let leaf = self_signed(|_| {});
     assert!(judge_files(&spec(), &Files::of(&leaf, &[], &[&leaf])).admits());
-}
-
-#[test]
-fn a_ca_that_writes_its_name_in_another_way_is_told_to_be_there() {
-    let root = Entity::root("Root");
-    let [lower, upper] = ["root", "ROOT"].map(|name| root.sub_ca(name, |_| {}));
-    let told = |files: &Files| {
-        let assessment = judge_files(&spec(), files);
-        let (severity, sentence) = told_of(&assessment, Check::ChainUntrusted).unwrap();
-        assert_eq!(severity, Severity::Reject);
-        sentence.to_owned()
-    };
-    let sentence = told(&Files::of(&lower.leaf(), &[], &[&root]));
-    assert!(sentence.contains("the issuer of the leaf, CN=root, is in the bundle, but writes its name"), "{sentence}");
-    let sentence = told(&Files::of(&lower.leaf(), &[&upper], &[&Entity::root("other")]));
-    assert!(sentence.contains("the issuer of the leaf, CN=root, is in the chain, but writes its name"), "{sentence}");
-}
-
-#[test]
-fn a_leaf_with_an_empty_issuer_is_told_as_such() {
-    let root = Entity::root("root");
-    let leaf = root.leaf();
-    let der = odd::altered(&leaf, &root, |fields| fields[3].1.clear());
-    let files = Files::of(&leaf, &[], &[&root]).with_chain(pem("CERTIFICATE", &der));
-    let assessment = judge_files(&spec(), &files);
-    let (severity, sentence) = told_of(&assessment, Check::ChainUntrusted).unwrap();
-    assert_eq!(severity, Severity::Reject);
-    assert!(sentence.contains("the leaf has an empty issuer"), "{sentence}");
-    assert_eq!(assessment.findings[0].found.as_deref(), Some("an empty issuer"));
 }

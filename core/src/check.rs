@@ -26,6 +26,7 @@ mod trusted;
 mod usage;
 mod validity;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -111,6 +112,8 @@ pub(crate) struct Case<'a> {
     /// The certificates after the leaf.
     issuers: &'a [X509Certificate<'a>],
     trust: Trust<'a>,
+    /// The file of the bundle, if that holds the leaf and the chain a CA in its place.
+    swapped_with: Option<&'a Path>,
     now: SystemTime,
 }
 
@@ -188,7 +191,13 @@ pub(crate) fn assess_beside(
         }
         (Some(files), Part::Whole(keyed)) => {
             let mut report = Report::new(now, spec.expectations.admission);
-            examine(spec, files, keyed, trust, &mut report);
+            let swapped_with = match (&spec.files.bundle, &material.bundle) {
+                (Some(file), Part::Whole(bundle)) if key::is_swapped(keyed, bundle) => Some(file.path()),
+                _ => None,
+            };
+            // What is said of the bundle is said of the leaf, which is in its place.
+            findings.retain(|finding| swapped_with.is_none() || finding.file.as_deref() != swapped_with);
+            examine(spec, files, keyed, trust, swapped_with, &mut report);
             let verdict = report.verdict(&keyed.credential);
             let (more, change) = report.into_parts();
             findings.extend(more);
@@ -248,12 +257,13 @@ fn examine(
     files: &CredentialFiles,
     keyed: &KeyedCredential,
     trust: Trust<'_>,
+    swapped_with: Option<&Path>,
     report: &mut Report,
 ) {
     let chain: Result<Vec<_>, _> = keyed.credential.chain().iter().map(|der| certificate::parse(der)).collect();
     match chain.as_deref() {
         Ok(certificates @ [leaf, issuers @ ..]) => {
-            let case = Case { spec, files, keyed, certificates, leaf, issuers, trust, now: report.now() };
+            let case = Case { spec, files, keyed, certificates, leaf, issuers, trust, swapped_with, now: report.now() };
             FAMILIES.iter().for_each(|family| family(&case, report));
         }
         // Material is parsed when it is made; this says so again rather than admit what was not examined.

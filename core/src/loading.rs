@@ -1,11 +1,13 @@
 //! A credential as the TLS stack of this process loads it, and as that of a peer does when it is presented: admission and the SDK ask
 //! the same functions, so nothing is published that no handshake can use.
 
+use der::Decode;
+use der::asn1::BitStringRef;
 use rustls::InconsistentKeys;
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, DnsName, ServerName};
 use webpki::{EndEntityCert, KeyUsage};
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::{X509Certificate, X509Extension};
 
 use crate::certificate::{self, system_time};
 use crate::clock::unix_time;
@@ -70,6 +72,18 @@ pub(crate) fn leaf(der: &CertificateDer<'_>) -> Result<(), LoadError> {
         Some(oid) if error == webpki::Error::UnsupportedCriticalExtension => LoadError::CriticalExtension { oid },
         _ => LoadError::Leaf(error),
     })?;
+    if !is_minimal(parsed.tbs_certificate.raw_serial()) {
+        return Err(LoadError::SerialNumber);
+    }
+    if extension(&parsed, KEY_USAGE).is_some_and(|usage| BitStringRef::from_der(usage.value).is_err()) {
+        return Err(LoadError::KeyUsage);
+    }
+    // webpki reads names when it is asked for one, up to that one: it reads all of them for one that is not there.
+    let nobody = DnsName::try_from_str(NOBODY).map(ServerName::DnsName);
+    match nobody.map(|nobody| end_entity.verify_is_valid_for_subject_name(&nobody)) {
+        Ok(Ok(()) | Err(webpki::Error::CertNotValidForName(_))) | Err(_) => {}
+        Ok(Err(_)) => return Err(LoadError::Names),
+    }
     let at = unix_time(system_time(parsed.validity().not_before));
     let without_issuer = |usage: KeyUsage| {
         use webpki::Error as E;
@@ -93,6 +107,24 @@ pub(crate) fn issuer(der: &CertificateDer<'_>) -> Result<(), LoadError> {
         Err(LoadError::NoRole | LoadError::Leaf(webpki::Error::EmptyEkuExtension)) => Ok(()),
         other => other,
     }
+}
+
+/// A name that is nobody's (RFC 6761 §6.4).
+const NOBODY: &str = "nobody.invalid";
+
+/// Whether the content of an INTEGER is as short as it has to be (X.690 §8.3.2): OpenSSL, Go and others read no other.
+pub(crate) fn is_minimal(integer: &[u8]) -> bool {
+    match integer {
+        [] => false,
+        [0x00, second, ..] => *second >= 0x80,
+        [0xff, second, ..] => *second < 0x80,
+        _ => true,
+    }
+}
+
+/// The extension with this dotted object identifier.
+fn extension<'a, 'c>(certificate: &'a X509Certificate<'c>, oid: &str) -> Option<&'a X509Extension<'c>> {
+    certificate.extensions().iter().find(|extension| extension.oid.to_id_string() == oid)
 }
 
 /// An extension that a certificate has more than once (RFC 5280 §4.2), as a dotted object identifier.
@@ -169,6 +201,15 @@ pub enum LoadError {
         /// The extension, as a dotted object identifier.
         oid: String,
     },
+    /// The leaf's serial number is no INTEGER of DER (X.690 §8.3.2).
+    #[error("the leaf's serial number is empty, or padded with octets that it does not need")]
+    SerialNumber,
+    /// The leaf's key usage is no BIT STRING (RFC 5280 §4.2.1.3).
+    #[error("the leaf's key usage is no bit string")]
+    KeyUsage,
+    /// The leaf's subject alternative names cannot be read to their end (RFC 5280 §4.2.1.6).
+    #[error("the leaf's subject alternative names cannot be read to their end")]
+    Names,
     /// The leaf's extended key usage allows neither of the roles in a handshake.
     #[error("the leaf's extended key usage allows neither server authentication nor client authentication")]
     NoRole,

@@ -19,6 +19,7 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnch
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, VerifiedPath};
 
 pub use error::{CrlProblem, PathError, UnusableAnchor};
+pub(crate) use explain::outside_of;
 pub use policy::{PathPolicy, SigningLeaves, StaleCrls};
 
 use crate::bundle::Bundle;

@@ -23,11 +23,16 @@ use crate::credential::Credential;
 use crate::elements::content;
 use crate::path::{PathError, PathValidator, Role};
 use crate::spec::{IdentitySpec, RequireChain, Usage};
+use words::AtHand;
 pub(super) use words::mend;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
     let required = case.spec.expectations.require_chain;
+    for issuer in case.issuers {
+        report.changes_at(system_time(issuer.validity().not_before));
+        report.changes_at(expiry(system_time(issuer.validity().not_after)));
+    }
     let (validator, bundle) = match &case.trust {
         Trust::Anchors { validator, bundle } => (validator, bundle),
         Trust::Unknown => return,
@@ -42,10 +47,6 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             return itself::check_alone(case, report);
         }
     };
-    for issuer in case.issuers {
-        report.changes_at(system_time(issuer.validity().not_before));
-        report.changes_at(expiry(system_time(issuer.validity().not_after)));
-    }
     validator.changes_after(case.now).into_iter().for_each(|change| report.changes_at(change));
     let outcome = path(case, validator);
     if outcome == Err(PathError::Revoked) {
@@ -55,7 +56,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let unreadable = itself::unreadable(case);
     // Signatures are verified for it, so it is made only where something may be said.
     let not_after = case.keyed.credential.leaf().not_after;
-    let is_worth_a_look = outcome.is_err()
+    let is_worth_a_look = !matches!(outcome, Ok(None))
         || !unreadable.is_empty()
         || ends::any_ends_first(case)
         || anchors.iter().any(|anchor| system_time(anchor.validity().not_after) < not_after)
@@ -66,14 +67,18 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let source = case.spec.files.bundle.as_ref().map(|file| Source { certificates: &anchors, file: file.path() });
     let lineage = Lineage::of(case.leaf, chain(case), source);
     itself::check(case, &lineage, &unreadable, outcome.is_ok(), report);
+    let at_hand = AtHand { issuers: case.issuers, bundle: Some(bundle), unusable: validator.unusable_anchors() };
     match outcome {
-        Ok(()) => {
+        Ok(lost) => {
+            if let Some((role, error)) = lost {
+                report.add(unfit(case, at_hand, &lineage, role, &error));
+            }
             ends::check(case, &lineage, validator, report);
             anchor::check(case, &lineage, report);
         }
         Err(error) => {
             // A root that belongs into the bundle first is not told to be left out.
-            let finding = untrusted(case, validator, &lineage, error);
+            let finding = untrusted(case, at_hand, &lineage, error);
             report.add_cause(finding, Consequences::Of(&[Check::RootInChain]));
         }
     }
@@ -90,7 +95,7 @@ fn named<'b>(chain: &[X509Certificate<'_>], bundle: &'b Bundle) -> Vec<X509Certi
 }
 
 /// The finding about a path that does not hold.
-fn untrusted(case: &Case<'_>, validator: &PathValidator, lineage: &Lineage<'_>, error: PathError) -> Finding {
+fn untrusted(case: &Case<'_>, at_hand: AtHand<'_>, lineage: &Lineage<'_>, error: PathError) -> Finding {
     let (severity, error) = match case.spec.expectations.require_chain {
         RequireChain::Always => (Severity::Reject, error),
         RequireChain::Auto if !is_dedicated(case.spec) => (Severity::Reject, error),
@@ -99,24 +104,44 @@ fn untrusted(case: &Case<'_>, validator: &PathValidator, lineage: &Lineage<'_>, 
             Err(error) => (Severity::Reject, error),
         },
     };
-    let cause = words::of(&error, lineage, validator.unusable_anchors());
+    let cause = words::of(&error, lineage, at_hand);
     let sentence = format!("the credential does not chain to the bundle it is served with: {cause}");
     let finding = Finding::new(Check::ChainUntrusted, severity, sentence).in_file(case.files.chain());
-    finding.found(format!("issued by {}", Name::of(case.leaf.issuer()))).expected("a path to an anchor")
+    let issuer = Name::of(case.leaf.issuer()).text;
+    let found = if issuer.is_empty() { "an empty issuer".to_owned() } else { format!("issued by {issuer}") };
+    finding.found(found).expected("a path to an anchor")
 }
 
-/// The path for whatever role the leaf is wanted in. What other families tell of the leaf itself is not told again.
-fn path(case: &Case<'_>, validator: &PathValidator) -> Result<(), PathError> {
-    let Some((leaf, intermediates)) = case.chain().split_first() else { return Ok(()) };
+/// The finding about a path that does not hold for a role that the leaf itself allows.
+fn unfit(case: &Case<'_>, at_hand: AtHand<'_>, lineage: &Lineage<'_>, role: Role, error: &PathError) -> Finding {
+    let cause = words::of(error, lineage, at_hand);
+    let sentence =
+        format!("peers do not take the leaf for {}, though it allows that itself: {cause}", words::usage(role));
+    Finding::new(Check::ExtendedKeyUsage, Severity::Warn, sentence).in_file(case.files.chain())
+}
+
+/// The path for every role that the leaf is wanted in or, where none is configured, for some role that it allows itself: returned is the
+/// other of these, if the path does not hold for it, and why. What other families tell of the leaf itself is not told again.
+fn path(case: &Case<'_>, validator: &PathValidator) -> Result<Option<(Role, PathError)>, PathError> {
+    let Some((leaf, intermediates)) = case.chain().split_first() else { return Ok(None) };
     let at = within(case.keyed.credential.leaf(), case.now);
     told(validator.validate_for(leaf, intermediates, None, at))?;
     // Most issuers leave usages to the leaf: then the path is the same for every role.
-    if case.issuers.iter().any(|issuer| matches!(issuer.extended_key_usage(), Ok(Some(_)))) {
-        for role in roles(case.spec).filter(|role| is_for(case.leaf, *role)) {
-            told(validator.validate(leaf, intermediates, role, at))?;
-        }
+    if !case.issuers.iter().any(|issuer| matches!(issuer.extended_key_usage(), Ok(Some(_)))) {
+        return Ok(None);
     }
-    Ok(())
+    let holds = |role: Role| told(validator.validate(leaf, intermediates, role, at));
+    let mut wanted = roles(case.spec).peekable();
+    if wanted.peek().is_some() {
+        return wanted.filter(|role| is_for(case.leaf, *role)).try_for_each(holds).map(|()| None);
+    }
+    let allowed = || [Role::Server, Role::Client].into_iter().filter(|role| is_for(case.leaf, *role));
+    let lost: Vec<_> = allowed().filter_map(|role| Some((role, holds(role).err()?))).collect();
+    let is_lost_for_all = lost.len() == allowed().count();
+    match lost.into_iter().next() {
+        Some((_, error)) if is_lost_for_all => Err(error),
+        lost => Ok(lost),
+    }
 }
 
 /// Leaves out the errors that the family of authorities tells of the leaf.
@@ -153,7 +178,8 @@ pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bund
             let anchors = named(chain, bundle);
             let anchors = spec.files.bundle.as_ref().map(|file| Source { certificates: &anchors, file: file.path() });
             let lineage = Lineage::of(leaf, Source { certificates: issuers, file: files.chain() }, anchors);
-            words::of(&error, &lineage, validator.as_ref().map_or(&[], PathValidator::unusable_anchors))
+            let unusable = validator.as_ref().map_or(&[][..], PathValidator::unusable_anchors);
+            words::of(&error, &lineage, AtHand { issuers, bundle: Some(bundle), unusable })
         }
         _ => format!("{error}; have it issued by a CA of the bundle"),
     };

@@ -176,7 +176,7 @@ checks! {
     LeafAuthority = "leaf-authority",
     /// The leaf has no subject alternative name.
     NoSan = "no-san",
-    /// No name of the leaf is one that a peer can be asked for.
+    /// No name of the leaf is one that a peer can be asked for, or some peers refuse it for one of them.
     NameUnusable = "name-unusable",
     /// A configured name is not among the leaf's subject alternative names.
     NameMissing = "name-missing",

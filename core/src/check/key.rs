@@ -1,10 +1,24 @@
 //! Private key and leaf belong together (RFC 8446 §4.4.3).
 
-use super::lineage::name_in_chain;
+use x509_parser::prelude::X509Certificate;
+
+use super::lineage::{file_name, name_in_chain};
 use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity, public_key};
+use crate::bundle::Bundle;
+use crate::certificate::{self, is_ca};
 use crate::crypto;
 use crate::digest::Digest;
+use crate::material::KeyedCredential;
+
+/// Whether the leaf that the private key belongs to is in the bundle, and a CA in its place.
+pub(super) fn is_swapped(keyed: &KeyedCredential, bundle: &Bundle) -> bool {
+    let of_key = keyed.public_key.filter(|of_key| *of_key != keyed.leaf_public_key);
+    let (Some(of_key), Some(first)) = (of_key, keyed.credential.chain().first()) else { return false };
+    let is_leaf = |certificate: &X509Certificate<'_>| public_key(certificate) == of_key && !is_ca(certificate);
+    certificate::parse(first).is_ok_and(|first| is_ca(&first))
+        && bundle.anchors().iter().any(|der| certificate::parse(der).is_ok_and(|certificate| is_leaf(&certificate)))
+}
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let files = case.files;
@@ -16,6 +30,15 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let of_leaf = case.keyed.leaf_public_key;
     if of_key == of_leaf {
         return;
+    }
+    if let Some(bundle) = case.swapped_with {
+        let sentence = format!(
+            "{} holds a CA certificate, and {} the leaf that the private key belongs to: the two are swapped; exchange them",
+            file_name(files.chain()),
+            file_name(bundle)
+        );
+        let finding = Finding::new(Check::KeyMismatch, Severity::Reject, sentence).in_file(files.chain());
+        return report.add_cause(finding.found(of_leaf).expected(of_key), Consequences::Rest);
     }
     let leaf = case.issuers.iter().zip(2..).find(|(issuer, _)| public_key(issuer) == of_key);
     match leaf {

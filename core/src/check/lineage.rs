@@ -231,6 +231,7 @@ pub(super) fn name_in_chain(certificate: &X509Certificate<'_>, number: usize, fi
     format!("certificate {number} of {} ({})", file_name(file), Name::of(certificate.subject()))
 }
 
-fn file_name(file: &Path) -> Cow<'_, str> {
+/// How a sentence names a file.
+pub(super) fn file_name(file: &Path) -> Cow<'_, str> {
     file.file_name().unwrap_or(file.as_os_str()).to_string_lossy()
 }

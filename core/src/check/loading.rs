@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use webpki::{DerTypeId, Error};
 use x509_parser::prelude::X509Certificate;
 
+use super::lineage::name_in_chain;
 use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity};
 use crate::loading::{self, LoadError, MAX_CERTIFICATE_MESSAGE};
@@ -17,16 +18,35 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         let finding = finding.found(format!("{length} octets")).expected(format!("at most {MAX_CERTIFICATE_MESSAGE}"));
         report.add_fatal(finding, Consequences::Of(&[]));
     }
+    negative_serial(case, report);
     let Some(Err(error)) = case.chain().first().map(loading::leaf) else { return };
     let Some(sentence) = sentence(&error, case.leaf) else { return };
     let (check, consequences) = match &error {
         LoadError::NoRole | LoadError::Leaf(Error::EmptyEkuExtension) => (Check::ExtendedKeyUsage, OF_USAGES),
         LoadError::Leaf(Error::UnsupportedCertVersion) => (Check::Unloadable, OF_VERSION),
         LoadError::DoubledExtension { oid } => (Check::Unloadable, of_extension(oid)),
+        LoadError::KeyUsage => (Check::Unloadable, of_extension(loading::KEY_USAGE)),
+        LoadError::Names => (Check::Unloadable, of_extension(loading::SUBJECT_ALT_NAME)),
         _ => (Check::Unloadable, OF_PATH),
     };
     let finding = Finding::new(check, Severity::Reject, sentence).in_file(case.files.chain());
     report.add_fatal(finding, Consequences::Of(consequences));
+}
+
+/// Go reads no certificate with a negative serial number, and so no chain with one.
+fn negative_serial(case: &Case<'_>, report: &mut Report) {
+    let is_negative = |serial: &[u8]| matches!(serial, [0x80..=0xff, ..]) && loading::is_minimal(serial);
+    let mut numbered = case.certificates.iter().zip(1..);
+    let found = numbered.find(|(certificate, _)| is_negative(certificate.tbs_certificate.raw_serial()));
+    let Some((certificate, number)) = found else { return };
+    let whose = match number {
+        1 => "the leaf".to_owned(),
+        _ => name_in_chain(certificate, number, case.files.chain()),
+    };
+    let sentence = format!(
+        "the serial number of {whose} is negative, and peers written in Go refuse a chain with such a certificate; have it issued again"
+    );
+    report.add(Finding::new(Check::Unloadable, Severity::Warn, sentence).in_file(case.files.chain()));
 }
 
 /// The cause and the advice; none for an error that is not of the leaf alone.
@@ -54,6 +74,18 @@ fn sentence(error: &LoadError, leaf: &X509Certificate<'_>) -> Option<Cow<'static
         LoadError::Leaf(Error::BadDerTime | Error::TrailingData(DerTypeId::Time)) => {
             "a time of the leaf's validity is not written as RFC 5280 §4.1.2.5 demands, to the second and in UTC, and peers cannot read it; \
              have it issued again"
+                .into()
+        }
+        LoadError::SerialNumber => {
+            "the leaf's serial number is empty, or padded with octets that it does not need, and peers cannot read it; have it issued again"
+                .into()
+        }
+        LoadError::KeyUsage => {
+            "the leaf's key usage is no bit string, as RFC 5280 §4.2.1.3 demands, and peers cannot read it; have it issued again".into()
+        }
+        LoadError::Names => {
+            "the leaf's subject alternative names cannot be read to their end, since one is of no kind that there is or is cut off; have it \
+             issued again"
                 .into()
         }
         LoadError::Leaf(_) if leaf.issuer_uid.is_some() || leaf.subject_uid.is_some() => {

@@ -6,6 +6,8 @@ use std::fmt::Display;
 use rustls::client::verify_server_name;
 use rustls::server::ParsedCertificate;
 use rustls_pki_types::{DnsName, ServerName};
+use x509_parser::asn1_rs::Tag;
+use x509_parser::prelude::{GeneralName, X509Certificate};
 
 use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity};
@@ -60,8 +62,40 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     for uri in expectations.uris.iter().filter(|uri| !names.uris.contains(uri)) {
         missing("URI", uri, &list(&names.uris));
     }
-    if let Some(sentence) = unusable(names) {
+    if let Some(sentence) = unread(case.leaf).or_else(|| unusable(names)) {
         report.add(Finding::new(Check::NameUnusable, Severity::Warn, sentence).in_file(file));
+    }
+}
+
+/// The sentence about names for which Go refuses the whole certificate, though rustls passes over them.
+fn unread(leaf: &X509Certificate<'_>) -> Option<String> {
+    let extension = leaf.subject_alternative_name().ok().flatten()?;
+    let names = &extension.value.general_names;
+    let is_known = |name: &GeneralName<'_>| {
+        use GeneralName as N;
+        matches!(name, N::DNSName(_) | N::IPAddress(_) | N::URI(_) | N::RFC822Name(_))
+    };
+    let cause = names.iter().find_map(|name| match name {
+        GeneralName::IPAddress(octets) if !matches!(octets.len(), 4 | 16) => {
+            Some(format!("an IP address of {} octets, where 4 or 16 belong", octets.len()))
+        }
+        GeneralName::DNSName(text) | GeneralName::URI(text) | GeneralName::RFC822Name(text) if !text.is_ascii() => {
+            Some(format!("{text:?}, which is not in ASCII"))
+        }
+        GeneralName::Invalid(Tag(1 | 2 | 6), _) => Some("a name that is not in ASCII".to_owned()),
+        _ => None,
+    });
+    match cause {
+        Some(cause) => Some(format!(
+            "among the subject alternative names of the leaf is {cause}, and peers written in Go refuse the leaf for it; have it issued \
+             without"
+        )),
+        None if extension.critical && !names.iter().any(is_known) => Some(
+            "the leaf's subject alternative names are critical and hold none of a kind that peers written in Go understand, which refuse it \
+             for that; have it issued with a DNS name, an IP address or a URI"
+                .to_owned(),
+        ),
+        None => None,
     }
 }
 

@@ -1,6 +1,8 @@
+mod alone;
 mod bundle;
 mod chain;
 mod ends;
+mod issuers;
 mod key;
 mod loading;
 mod names;

@@ -29,7 +29,7 @@ const KINDS: [Option<&str>; 9] = [
 const DNS: u32 = 2;
 const DIRECTORY: u32 = 4;
 pub(super) const URI: u32 = 6;
-const IP: u32 = 7;
+pub(super) const IP: u32 = 7;
 
 /// A name of one kind: of the leaf, or a base that one is compared with.
 pub(super) struct Name<'a> {

@@ -1,10 +1,15 @@
 //! Why a path does not hold, where webpki's word for it would lead to the wrong remedy.
 
+use std::net::IpAddr;
+
 use rustls_pki_types::CertificateDer;
+use x509_parser::oid_registry::OID_X509_EXT_NAME_CONSTRAINTS;
 use x509_parser::prelude::X509Certificate;
 
+use super::constraints::Constraints;
 use super::{PathError, PathValidator, Search, constraints, keys, system_time};
 use crate::certificate::{Name, parse};
+use crate::elements::content;
 
 impl PathValidator {
     /// Tells an anchor that has expired, or that cannot be used, from one that is not there; a key that is not accepted from a signature
@@ -60,6 +65,21 @@ impl PathValidator {
             Some(PathError::UnsupportedKey { issuer: Name::of(issuer.subject()).text, key })
         })
     }
+}
+
+/// The name of a leaf that is outside of an issuer's name constraints (RFC 5280 §4.2.1.10), for people; only where these are of a kind that
+/// is compared.
+pub(crate) fn outside_of(issuer: &X509Certificate<'_>, leaf: &X509Certificate<'_>) -> Option<String> {
+    let extension = issuer.get_extension_unique(&OID_X509_EXT_NAME_CONSTRAINTS).ok().flatten()?;
+    let constraints = Constraints::of(content(extension.value)).ok()?;
+    let names = constraints::names_of(leaf.as_raw())?;
+    let outside = names.into_iter().find(|name| constraints.are_broken_by(std::slice::from_ref(name)))?;
+    let (v4, v6) = (<[u8; 4]>::try_from(outside.value), <[u8; 16]>::try_from(outside.value));
+    Some(match (outside.kind, v4, v6) {
+        (constraints::IP, Ok(octets), _) => IpAddr::from(octets).to_string(),
+        (constraints::IP, _, Ok(octets)) => IpAddr::from(octets).to_string(),
+        _ => format!("{:?}", String::from_utf8_lossy(outside.value)),
+    })
 }
 
 /// The subject of a certificate, for people.

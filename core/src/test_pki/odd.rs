@@ -94,6 +94,24 @@ pub(crate) fn extension(der: &[u8]) -> impl FnOnce(&mut Vec<Element>) {
     }
 }
 
+/// With another value of the extension with this object identifier, as DER.
+pub(crate) fn value_of(oid: &'static [u8], critical: bool, value: &[u8]) -> impl Fn(&mut Vec<Element>) {
+    let changed = Element(SEQUENCE, super::crl::extension(oid, critical, value));
+    let changed = elements(&changed.1).remove(0);
+    move |fields| {
+        let extensions = fields.last_mut().filter(|field| field.0 == EXTENSIONS).unwrap();
+        let mut list = elements(&elements(&extensions.1)[0].1);
+        list.retain(|extension| elements(&extension.1)[0].1 != elements(&changed.1)[0].1);
+        list.push(changed.clone());
+        extensions.1 = Element(SEQUENCE, encode(&list)).encode();
+    }
+}
+
+/// With another serial number.
+pub(crate) fn serial(octets: &'static [u8]) -> impl Fn(&mut Vec<Element>) {
+    |fields| fields[1].1 = octets.to_vec()
+}
+
 /// With the first of its extensions a second time.
 pub(crate) fn first_extension_again(fields: &mut Vec<Element>) {
     let extensions = elements(&elements(&fields.last().unwrap().1)[0].1);
@@ -118,3 +136,7 @@ pub(crate) const UNKNOWN: &[u8] = &[6, 4, 0x2a, 3, 4, 5, 4, 2, 5, 0];
 pub(crate) const EMPTY_EXTENDED_KEY_USAGE: &[u8] = &[6, 3, 0x55, 0x1d, 0x25, 4, 2, 0x30, 0];
 /// The algorithm of ECDSA signatures over SHA-1.
 pub(crate) const ECDSA_WITH_SHA_1: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1];
+/// The object identifier of the key usage, without its header.
+pub(crate) const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
+/// The object identifier of the subject alternative names, without its header.
+pub(crate) const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];

@@ -5,23 +5,33 @@ use rustls_pki_types::CertificateDer;
 use super::super::lineage::{Lineage, Member, Place};
 use super::super::report::{Consequences, Report};
 use super::super::{Case, Check, Finding, Severity};
-use super::{chain, ends, told, within};
+use super::words::AtHand;
+use super::{chain, ends, path};
 use crate::bundle::Bundle;
-use crate::certificate::is_self_issued;
+use crate::certificate::{Name, is_ca, is_self_issued};
 use crate::crypto;
 use crate::loading::{self, LoadError};
 use crate::path::words::{self, algorithm_of};
 use crate::path::{PathError, PathValidator, UnusableAnchor};
 
-/// Checks a chain that there is no bundle for.
+/// Checks a chain that there is no bundle for: it is refused for what every peer refuses, whomever it trusts.
 pub(super) fn check_alone(case: &Case<'_>, report: &mut Report) {
     let unreadable = unreadable(case);
-    if unreadable.is_empty() && !ends::any_ends_first(case) {
+    let broken = holds_by_itself(case).err().filter(|error| *error != PathError::UnknownIssuer);
+    if unreadable.is_empty() && broken.is_none() && !ends::any_ends_first(case) {
         return;
     }
     let lineage = Lineage::of(case.leaf, chain(case), None);
     check(case, &lineage, &unreadable, false, report);
-    ends::check_itself(case, &lineage, report);
+    match broken {
+        Some(error) => {
+            let cause =
+                super::words::of(&error, &lineage, AtHand { issuers: case.issuers, bundle: None, unusable: &[] });
+            let sentence = format!("no peer accepts the chain, whomever it trusts: {cause}");
+            report.add(Finding::new(Check::ChainUntrusted, Severity::Reject, sentence).in_file(case.files.chain()));
+        }
+        None => ends::check_itself(case, &lineage, report),
+    }
 }
 
 /// The certificates after the leaf that no peer can read, by their number in the chain, and why.
@@ -32,6 +42,11 @@ pub(super) fn unreadable(case: &Case<'_>) -> Vec<(usize, String)> {
         let why = match error {
             LoadError::DoubledExtension { oid } => format!("it has the extension {oid} more than once"),
             LoadError::CriticalExtension { oid } => format!("its extension {oid} is critical and not understood"),
+            LoadError::SerialNumber => {
+                "its serial number is empty, or padded with octets that it does not need".to_owned()
+            }
+            LoadError::KeyUsage => "its key usage is no bit string".to_owned(),
+            LoadError::Names => "its subject alternative names cannot be read to their end".to_owned(),
             LoadError::Leaf(error) => words::of(&error).to_owned(),
             _ => return None,
         };
@@ -111,7 +126,6 @@ pub(super) fn excuse(case: &Case<'_>, lineage: &Lineage<'_>, error: PathError) -
 /// certificate, the one before it. A chain without issuers holds for whoever trusts the leaf's.
 fn holds_by_itself(case: &Case<'_>) -> Result<(), PathError> {
     let alone = Lineage::of(case.leaf, chain(case), None);
-    let Some((leaf, rest)) = case.chain().split_first() else { return Ok(()) };
     if alone.not_signed().next().is_some() {
         return Err(PathError::BadSignature);
     }
@@ -123,9 +137,8 @@ fn holds_by_itself(case: &Case<'_>) -> Result<(), PathError> {
     if heads.is_empty() {
         return Ok(());
     }
-    let at = within(case.keyed.credential.leaf(), case.now);
     match PathValidator::new(&Bundle::new(heads.clone(), Vec::new())) {
-        Ok(validator) => match told(validator.validate_for(leaf, rest, None, at)) {
+        Ok(validator) => match path(case, &validator).map(drop) {
             Err(PathError::AnchorNotValid { now, not_before, .. }) if now < not_before => {
                 Err(PathError::NotYetValid { now, not_before })
             }
@@ -134,10 +147,19 @@ fn holds_by_itself(case: &Case<'_>) -> Result<(), PathError> {
         },
         Err(PathError::NoUsableAnchor { first }) => Err(match first {
             UnusableAnchor::CriticalExtension(_) => PathError::CriticalExtension,
-            UnusableAnchor::NotCa => PathError::IssuerIsNoCa,
+            UnusableAnchor::NotCa => not_issuing(&alone),
             _ => PathError::UnknownIssuer,
         }),
         Err(error) => Err(error),
+    }
+}
+
+/// Why none of the certificates that a peer may trust can issue: one is no CA's, or its key usage does not let it.
+fn not_issuing(alone: &Lineage<'_>) -> PathError {
+    let heads = || alone.tops().chain(alone.under_tops()).map(|head| head.certificate);
+    match heads().find(|head| !is_self_issued(head)) {
+        Some(head) if heads().all(is_ca) => PathError::IssuerMayNotSign { issuer: Name::of(head.subject()).text },
+        _ => PathError::IssuerIsNoCa,
     }
 }
 

@@ -1,14 +1,18 @@
 //! The words for a path that does not hold: which certificate it fails at, and what mends that.
 
+use rustls_pki_types::CertificateDer;
 use webpki::Error;
+use x509_parser::prelude::{X509Certificate, X509Name};
 
 use super::super::lineage::{Lineage, Member, Place};
+use crate::bundle::Bundle;
 use crate::certificate::{Name, is_ca, is_self_issued};
 use crate::clock::rfc3339;
+use crate::crl::NormalName;
 use crate::crypto;
 use crate::digest::Digest;
 use crate::loading;
-use crate::path::{PathError, Role, UnusableAnchor, words};
+use crate::path::{PathError, Role, UnusableAnchor, outside_of, words};
 use crate::spec::Usage;
 
 /// The advice for a CA whose key is not accepted.
@@ -17,8 +21,19 @@ const ANOTHER_KEY: &str = "replace that CA by one with RSA of 2048 bits or more,
 /// The advice for a CA's certificate with a critical extension that is not understood.
 const NOT_CRITICAL: &str = "have that CA's certificate issued again without it, or with it not marked critical";
 
+/// All that an issuer is looked for in, beside the lineage, where names are compared as they are written.
+#[derive(Clone, Copy)]
+pub(super) struct AtHand<'a> {
+    /// The certificates after the leaf.
+    pub(super) issuers: &'a [X509Certificate<'a>],
+    /// The bundle, if there is one.
+    pub(super) bundle: Option<&'a Bundle>,
+    /// What of the bundle can be nobody's anchor.
+    pub(super) unusable: &'a [(Digest, UnusableAnchor)],
+}
+
 /// One sentence about the cause, with the advice that fits it.
-pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) -> String {
+pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, at_hand: AtHand<'_>) -> String {
     use PathError as E;
     let named = |is: &dyn Fn(&Member<'_>) -> bool| {
         lineage
@@ -33,7 +48,7 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
     };
     match error {
         E::UnknownIssuer | E::NoAnchor | E::NoUsableAnchor { .. } | E::IssuerUnusable { .. } => {
-            unknown_issuer(lineage, unusable)
+            unknown_issuer(lineage, at_hand)
         }
         E::BadSignature => bad_signature(lineage),
         E::Expired { not_after, .. } => format!(
@@ -83,11 +98,7 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
             with_subject(name)
         ),
         E::TooLong => too_long(lineage),
-        E::NameConstraint => format!(
-            "a name of the leaf is outside of what {} allows by its name constraints; have the leaf issued for names inside of \
-             them, or by another CA",
-            named(&|member| !member.is_leaf() && member.constrains_names())
-        ),
+        E::NameConstraint => name_constraint(lineage),
         E::UnsupportedNameConstraint { kind } => format!(
             "{} constrains {kind}, and constraints of that kind are not supported: whether the leaf is inside of them cannot be told; \
              use constraints on DNS names, or another CA",
@@ -102,6 +113,21 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, unusable: &[(Digest, 
         }
         other => format!("{other}; have the leaf issued again"),
     }
+}
+
+fn name_constraint(lineage: &Lineage<'_>) -> String {
+    let leaf = lineage.leaf().certificate;
+    let broken = lineage.issuers().iter().find_map(|issuer| Some((issuer, outside_of(issuer.certificate, leaf)?)));
+    let (name, issuer) = match broken {
+        Some((issuer, name)) => (format!("the name {name} of the leaf"), issuer.to_string()),
+        None => {
+            let constrains = lineage.issuers().iter().find(|issuer| issuer.constrains_names());
+            ("a name of the leaf".to_owned(), constrains.map_or_else(|| "an issuer".to_owned(), Member::to_string))
+        }
+    };
+    format!(
+        "{name} is outside of what {issuer} allows by its name constraints; have the leaf issued for names inside of them, or by another CA"
+    )
 }
 
 fn critical_extension(lineage: &Lineage<'_>) -> String {
@@ -121,11 +147,11 @@ fn malformed(lineage: &Lineage<'_>, why: &Error) -> String {
 }
 
 /// The issuer that is looked for is nowhere, or it is in the bundle and of no use there.
-fn unknown_issuer(lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) -> String {
+fn unknown_issuer(lineage: &Lineage<'_>, at_hand: AtHand<'_>) -> String {
     let anchor = lineage.issuers().iter().find_map(|member| match member.place {
         Place::Bundle(_) => {
             let fingerprint = Digest::fingerprint(member.certificate.as_raw());
-            unusable.iter().find(|(anchor, _)| *anchor == fingerprint).map(|(_, reason)| (member, reason))
+            at_hand.unusable.iter().find(|(anchor, _)| *anchor == fingerprint).map(|(_, reason)| (member, reason))
         }
         Place::Chain(_) => None,
     });
@@ -134,15 +160,42 @@ fn unknown_issuer(lineage: &Lineage<'_>, unusable: &[(Digest, UnusableAnchor)]) 
     }
     let last = lineage.last();
     let name = Name::of(last.certificate.issuer());
+    if last.certificate.issuer().iter().next().is_none() {
+        return format!(
+            "{last} has an empty issuer, and no CA is found by that; have it issued by a CA that has a name"
+        );
+    }
     if is_self_issued(last.certificate) {
         return format!(
             "{last} is self-signed and not in the bundle; add it to the bundle if its owner is to be trusted"
+        );
+    }
+    if let Some(place) = at_hand.namesake_of(last.certificate.issuer()) {
+        return format!(
+            "the issuer of {last}, {name}, is in {place}, but writes its name in another string type, case or spacing there, and most TLS \
+             stacks take the two for different; have {last} issued again by that CA, with the name as its own certificate has it"
         );
     }
     format!(
         "the issuer of {last}, {name}, is neither in the bundle nor in the chain; add that CA to the bundle, or send the missing \
          intermediates"
     )
+}
+
+impl AtHand<'_> {
+    /// The place of a certificate with this subject, compared as RFC 5280 §7.1 has it.
+    fn namesake_of(&self, issuer: &X509Name<'_>) -> Option<&'static str> {
+        let wanted = NormalName::of_sequence(issuer.as_raw());
+        let is_named = |issuer: &X509Certificate<'_>| NormalName::of_sequence(issuer.subject().as_raw()) == wanted;
+        if self.issuers.iter().any(is_named) {
+            return Some("the chain");
+        }
+        let mut anchors = self.bundle.into_iter().flat_map(Bundle::anchors);
+        let is_anchor = |anchor: &CertificateDer<'_>| {
+            webpki::anchor_from_trusted_cert(anchor).is_ok_and(|anchor| NormalName::of(&anchor.subject) == wanted)
+        };
+        anchors.any(is_anchor).then_some("the bundle")
+    }
 }
 
 /// The advice for a certificate of a bundle that can be nobody's anchor.
@@ -205,8 +258,6 @@ pub(super) fn usage(role: Role) -> &'static str {
 mod tests {
     use std::path::Path;
 
-    use rustls_pki_types::CertificateDer;
-
     use super::super::super::lineage::Source;
     use super::*;
     use crate::certificate;
@@ -221,7 +272,11 @@ mod tests {
         let parsed: Vec<_> = ders.iter().map(|der| certificate::parse(der).unwrap()).collect();
         let issuers = Source { certificates: &parsed[1..2], file: Path::new("/tls/tls.crt") };
         let anchors = Source { certificates: &parsed[2..], file: Path::new("/tls/ca.crt") };
-        of(error, &Lineage::of(&parsed[0], issuers, Some(anchors)), &[])
+        of(
+            error,
+            &Lineage::of(&parsed[0], issuers, Some(anchors)),
+            AtHand { issuers: &[], bundle: None, unusable: &[] },
+        )
     }
 
     #[test]

@@ -12,7 +12,7 @@ fn never() -> IdentitySpec {
     spec
 }
 
-fn told_of(assessment: &Assessment, check: Check) -> Option<(Severity, &str)> {
+pub(super) fn told_of(assessment: &Assessment, check: Check) -> Option<(Severity, &str)> {
     let finding = assessment.findings.iter().find(|finding| finding.check == check)?;
     Some((finding.severity, &finding.sentence))
 }
@@ -113,6 +113,28 @@ fn a_name_outside_of_the_constraints_is_told_by_whose_they_are() {
 }
 
 #[test]
+fn the_constraints_that_are_broken_are_told_apart_from_those_that_are_kept() {
+    let constrained_to = |name: &str| {
+        let permitted_subtrees = vec![GeneralSubtree::DnsName(name.to_owned())];
+        Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() })
+    };
+    let root = Entity::root("root");
+    let upper = root.sub_ca("upper", |ca| ca.name_constraints = constrained_to("example.org"));
+    let lower = upper.sub_ca("lower", |ca| ca.name_constraints = constrained_to("example.net"));
+    let named = |name: &str| {
+        let name = SanType::DnsName(name.try_into().unwrap());
+        lower.leaf_with(|leaf| leaf.subject_alt_names = vec![name])
+    };
+    for (name, whose) in [
+        ("a.example.net", "certificate 3 of tls.crt (CN=upper)"),
+        ("a.example.org", "certificate 2 of tls.crt (CN=lower)"),
+    ] {
+        let words = format!("the name \"{name}\" of the leaf is outside of what {whose} allows");
+        every_peer_refuses(&named(name), &[&lower, &upper], &[&root], &[&words]);
+    }
+}
+
+#[test]
 fn an_issuer_for_another_role_is_told_with_the_role() {
     let root = Entity::root("root");
     let clients = root.sub_ca("sub", |sub| sub.extended_key_usages = vec![Eku::ClientAuth]);
@@ -125,6 +147,24 @@ fn an_issuer_for_another_role_is_told_with_the_role() {
         sentence.contains("certificate 2 of tls.crt (CN=sub) has an extended key usage without server auth"),
         "{sentence}"
     );
+}
+
+#[test]
+fn an_issuer_that_is_for_no_role_of_the_leaf_is_refused_where_no_usage_is_configured() {
+    let root = Entity::root("root");
+    let under = |usages: &[Eku]| root.sub_ca("sub", |sub| sub.extended_key_usages = usages.to_vec());
+    let code = under(&[Eku::CodeSigning]);
+    let words = ["certificate 2 of tls.crt (CN=sub) has an extended key usage without"];
+    every_peer_refuses(&code.leaf(), &[&code], &[&root], &words);
+
+    let clients = under(&[Eku::ClientAuth]);
+    let both = judge_files(&spec(), &Files::of(&clients.leaf(), &[&clients], &[&root]));
+    both.admits_with(Check::ExtendedKeyUsage, Severity::Warn);
+    let sentence = &both.findings[0].sentence;
+    assert!(sentence.contains("(CN=sub) has an extended key usage without server auth"), "{sentence}");
+    let only = |usage: Eku| clients.leaf_with(|leaf| leaf.extended_key_usages = vec![usage]);
+    assert_eq!(judge_files(&spec(), &Files::of(&only(Eku::ClientAuth), &[&clients], &[&root])).told(), []);
+    every_peer_refuses(&only(Eku::ServerAuth), &[&clients], &[&root], &words);
 }
 
 #[test]

@@ -28,6 +28,32 @@ fn a_leaf_that_is_not_first_is_told_apart_from_a_wrong_key() {
 }
 
 #[test]
+fn a_chain_and_a_bundle_that_are_swapped_are_told_as_such_and_nothing_else_is() {
+    let root = Entity::root("root");
+    let sub = root.sub_ca("sub", |_| {});
+    let leaf = sub.leaf();
+    let key = leaf.key.serialize_pem();
+    for (chain, bundle) in [(&root, vec![&leaf]), (&sub, vec![&leaf, &root]), (&root, vec![&leaf, &sub])] {
+        let files = Files::of(chain, &[], &bundle).with_key(key.clone());
+        for spec in [spec(), dedicated(), wanting(&[Usage::ServerAuth])] {
+            let assessment = judge_files(&spec, &files);
+            assessment.rejects_credential_for(Check::KeyMismatch);
+            let sentence = &assessment.findings[0].sentence;
+            assert!(sentence.contains("swapped"), "{sentence}");
+        }
+    }
+    // The key of a CA, or of a self-signed leaf of before, is another matter.
+    let ca_key = Files::of(&leaf, &[&sub], &[&root]).with_key(root.key.serialize_pem());
+    let former = self_signed(|_| {});
+    let renewed = Files::of(&self_signed(|_| {}), &[], &[&former]).with_key(former.key.serialize_pem());
+    for files in [ca_key, renewed] {
+        let assessment = judge_files(&spec(), &files);
+        let mismatch = assessment.findings.iter().find(|finding| finding.check == Check::KeyMismatch).unwrap();
+        assert!(mismatch.sentence.contains("is not the leaf's"), "{}", mismatch.sentence);
+    }
+}
+
+#[test]
 fn a_chain_out_of_order_is_a_warning() {
     let root = Entity::root("root");
     let one = root.sub_ca("one", |_| {});

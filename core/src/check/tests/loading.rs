@@ -44,6 +44,45 @@ fn what_no_peer_can_parse_is_rejected_whatever_the_bundle() {
 }
 
 #[test]
+fn what_some_peers_cannot_read_is_rejected_whatever_the_bundle() {
+    for serial in [&[][..], &[0, 1], &[0xff, 0xff]] {
+        rejects_by_itself(odd::serial(serial), Check::Unloadable, "serial number");
+    }
+    rejects_by_itself(odd::value_of(odd::KEY_USAGE, true, &[5, 0]), Check::Unloadable, "key usage");
+    let names = [0x30, 6, 0x89, 1, b'x', 0x82, 1, b'a'];
+    rejects_by_itself(odd::value_of(odd::SUBJECT_ALT_NAME, false, &names), Check::Unloadable, "alternative names");
+    let cut_off = [0x30, 3, 0x82, 9, b'a'];
+    rejects_by_itself(odd::value_of(odd::SUBJECT_ALT_NAME, false, &cut_off), Check::Unloadable, "");
+}
+
+#[test]
+fn a_serial_number_that_begins_with_a_zero_for_its_sign_or_is_zero_is_read_by_all() {
+    let root = Entity::root("root");
+    let leaf = root.leaf();
+    for serial in [&[0, 0x80][..], &[0], &[0x7f; 20]] {
+        let der = odd::altered(&leaf, &root, odd::serial(serial));
+        assert_eq!(judge_der(&spec(), &root, &leaf, &der).told(), []);
+    }
+}
+
+#[test]
+fn a_negative_serial_number_is_a_warning_for_go_wherever_in_the_chain() {
+    let root = Entity::root("root");
+    let sub = root.sub_ca("sub", |_| {});
+    let leaf = sub.leaf();
+    let negative = |entity: &Entity, issuer: &Entity| {
+        pem("CERTIFICATE", &odd::altered(entity, issuer, odd::serial(&[0xee, 0x2b])))
+    };
+    let files = |chain: String| Files::of(&leaf, &[], &[&root]).with_chain(chain);
+    let assessment = judge_files(&spec(), &files(negative(&leaf, &sub) + &sub.pem()));
+    assessment.admits_with(Check::Unloadable, Severity::Warn);
+    assert!(assessment.findings[0].sentence.contains("of the leaf is negative"));
+    let assessment = judge_files(&spec(), &files(leaf.pem() + &negative(&sub, &root)));
+    assessment.admits_with(Check::Unloadable, Severity::Warn);
+    assert!(assessment.findings[0].sentence.contains("of certificate 2 of tls.crt (CN=sub) is negative"));
+}
+
+#[test]
 fn a_leaf_for_no_role_is_rejected_whatever_the_bundle() {
     let root = Entity::root("root");
     for usage in [Eku::Any, Eku::CodeSigning] {

@@ -1,6 +1,7 @@
 //! Whose the leaf is, and that it is no authority.
 
 use super::*;
+use crate::test_pki::{odd, pem};
 
 fn named(names: &[&str]) -> impl Fn(&mut CertificateParams) {
     let names: Vec<_> = names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect();
@@ -135,4 +136,30 @@ fn a_leaf_without_names_is_told_once_where_names_are_configured() {
     };
     judge(&wanted(Usage::ServerAuth), nameless).rejects_credential_for(Check::NoSan);
     judge(&wanted(Usage::ClientAuth), nameless).rejects_credential_for(Check::NameMissing);
+}
+
+#[test]
+fn names_that_go_refuses_a_leaf_for_are_a_warning() {
+    let root = Entity::root("root");
+    let leaf = root.leaf();
+    let judge = |critical: bool, names: &[u8]| {
+        let value = [&[0x30, u8::try_from(names.len()).unwrap()], names].concat();
+        let der = odd::altered(&leaf, &root, odd::value_of(odd::SUBJECT_ALT_NAME, critical, &value));
+        judge_files(&spec(), &Files::of(&leaf, &[], &[&root]).with_chain(pem("CERTIFICATE", &der)))
+    };
+    let good = [0x82, 1, b'a'];
+    for (odd, word) in [
+        (&[0x87, 5, 1, 2, 3, 4, 5][..], "an IP address of 5 octets"),
+        (&[0x82, 3, b'e', 0xc3, 0xa9], "which is not in ASCII"),
+        (&[0x82, 2, b'e', 0xe9], "a name that is not in ASCII"),
+        (&[0x86, 5, b'x', b':', b'/', 0xc3, 0xa9], "which is not in ASCII"),
+    ] {
+        let assessment = judge(false, &[odd, &good].concat());
+        assessment.admits_with(Check::NameUnusable, Severity::Warn);
+        assert!(assessment.findings[0].sentence.contains(word), "{}", assessment.findings[0].sentence);
+    }
+    assert_eq!(judge(true, &good).told(), []);
+    let nameless = (Check::NoSan, Severity::Warn);
+    assert_eq!(judge(true, &[]).told(), [nameless, (Check::NameUnusable, Severity::Warn)]);
+    assert_eq!(judge(false, &[]).told(), [nameless]);
 }

@@ -19,7 +19,10 @@ pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
             (Check::OutsideVolume, "put the file itself into the volume: no link or mount is followed out of it")
         }
         ReadError::NotConfinable => (Check::FileUnreadable, "run a newer kernel: it is not read unconfined"),
-        ReadError::TooLarge { .. } => (Check::TooLarge, "what belongs here is far smaller: is it the right file? (a list of that size is to be issued in parts)"),
+        ReadError::TooLarge { .. } => (
+            Check::TooLarge,
+            "what belongs here is far smaller: is it the right file? (a list of that size is to be issued in parts)",
+        ),
         ReadError::Torn => (Check::TornRead, "replace files by a rename, all of a directory at once"),
         _ => (Check::FileUnreadable, "check that this process may read it"),
     };

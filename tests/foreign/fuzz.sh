@@ -5,6 +5,13 @@ cd "$(dirname "$0")/../.."
 
 command -v openssl >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends openssl; }
 cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+# Sanitizers are unstable: a nightly toolchain has them, and a stable one where it is told to be a nightly.
+if rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal >/dev/null 2>&1; then
+    fuzz=(cargo +nightly fuzz)
+else
+    export RUSTC_BOOTSTRAP=1
+    fuzz=(cargo fuzz)
+fi
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
@@ -42,7 +49,7 @@ printf '1:name=systemd:/system.slice/payments.service\n' >"$seeds/cgroup/unit"
 
 passed=0
 for target in cgroup files trust update; do
-    cargo +nightly fuzz run --fuzz-dir fuzz "$target" "$seeds/$target" -- -max_total_time="${SECONDS_EACH:-30}" -max_len=16384 \
+    "${fuzz[@]}" run --fuzz-dir fuzz "$target" "$seeds/$target" -- -max_total_time="${SECONDS_EACH:-30}" -max_len=16384 \
         -timeout=10 -verbosity=0
     passed=$((passed + 1))
 done

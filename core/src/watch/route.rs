@@ -31,27 +31,22 @@ const DIRECTORIES: usize = 256;
 /// How often a volume that appears while its ancestors are looked for is looked for again.
 const ROUNDS: usize = 5;
 
-/// The events of a directory on the way: names that come, go or get other permissions. In `/tmp` and the like it must not
-/// wake anybody for each file that is written. One that is watched for files besides keeps what is heard for them.
-const WAY: WatchFlags = WatchFlags::CREATE
+/// The events of every directory on the way: names that come, go or get other permissions.
+const NAMES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::DELETE)
     .union(WatchFlags::ATTRIB)
-    .union(WatchFlags::ONLYDIR)
-    .union(WatchFlags::MASK_ADD);
+    .union(WatchFlags::ONLYDIR);
+
+/// The events of a directory that holds none of the files: in `/tmp` and the like it must not wake anybody for each file that is written.
+/// One that is watched for files besides keeps what is heard for them.
+const WAY: WatchFlags = NAMES.union(WatchFlags::MASK_ADD);
 
 /// The events of a directory of files: also that they were written, and its own end; not that files are opened or read: every
 /// look would cause the next.
-const FILES: WatchFlags = WatchFlags::CREATE
-    .union(WatchFlags::MOVED_TO)
-    .union(WatchFlags::MOVED_FROM)
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::ATTRIB)
-    .union(WatchFlags::ONLYDIR)
-    .union(WatchFlags::CLOSE_WRITE)
-    .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::MOVE_SELF);
+const FILES: WatchFlags =
+    NAMES.union(WatchFlags::CLOSE_WRITE).union(WatchFlags::DELETE_SELF).union(WatchFlags::MOVE_SELF);
 
 /// What is heard of the directory behind `..data`, and in a volume of those in it: what is not a kubelet's doing. Not that a kubelet
 /// empties the former one, which would wake this process at every rotation for nothing; that somebody else removes a file there is

@@ -131,10 +131,16 @@ impl PathValidator {
         let search = Search::new(&end_entity, intermediates, role, now, self.revocation.budget());
         let anchors = self.anchors.valid_at(search.now);
         let mut reached = self.reach(&search, &anchors).map(drop);
-        if reached == Err(PathError::NameConstraint)
+        // Of several paths webpki tells what is wrong with one: a path that it refused for a URI may be behind any error but the end of
+        // what is spent.
+        if let Err(error) = &reached
+            && *error != PathError::TooComplex
             && let Some(without) = WithoutUris::of(intermediates, &anchors)
         {
-            reached = self.reach_without_uris(&search, &without);
+            match self.reach_without_uris(&search, &without) {
+                Err(_) if *error != PathError::NameConstraint => {}
+                again => reached = again,
+            }
         }
         if let Err(error) = reached {
             match self.anchors.pinned(leaf) {

@@ -10,7 +10,7 @@ use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use rustls_pki_types::{
     AlgorithmIdentifier, CertificateDer, Der, InvalidSignature, SignatureVerificationAlgorithm, TrustAnchor,
 };
-use webpki::{Cert, VerifiedPath};
+use webpki::{Cert, EndEntityCert, VerifiedPath};
 
 use super::constraints::{Constraints, URI, names_of};
 use super::extensions::{EXTENSIONS, NAME_CONSTRAINTS};
@@ -31,6 +31,15 @@ pub(super) struct WithoutUris<'p> {
 impl<'p> WithoutUris<'p> {
     /// Nothing, if none of them has a constraint on URIs.
     pub(super) fn of(intermediates: &'p [CertificateDer<'p>], anchors: &'p [TrustAnchor<'p>]) -> Option<Self> {
+        let shown: Vec<_> = intermediates.iter().map(|der| Shown::of(der)).collect();
+        let of_anchor = |anchor: &'p TrustAnchor<'p>| {
+            let constraints: &'p [u8] = anchor.name_constraints.as_ref()?;
+            Some((constraints, reduced(constraints).ok()??))
+        };
+        let constrains = |anchor: &'p TrustAnchor<'p>| of_anchor(anchor).is_some();
+        if shown.iter().all(Option::is_none) && !anchors.iter().any(constrains) {
+            return None;
+        }
         let mut without = Self {
             intermediates: Vec::with_capacity(intermediates.len()),
             anchors: Vec::with_capacity(anchors.len()),
@@ -38,9 +47,8 @@ impl<'p> WithoutUris<'p> {
             of_intermediates: Vec::new(),
             of_anchors: Vec::with_capacity(anchors.len()),
         };
-        for der in intermediates {
-            // One that cannot be read is no issuer to webpki either.
-            without.intermediates.push(match Shown::of(der).ok().flatten() {
+        for (der, shown) in intermediates.iter().zip(shown) {
+            without.intermediates.push(match shown {
                 Some(Shown { certificate, message, signed, constraints }) => {
                     let certificate = CertificateDer::from(certificate);
                     without.signed.push((message, signed));
@@ -51,13 +59,12 @@ impl<'p> WithoutUris<'p> {
             });
         }
         for anchor in anchors {
-            let constraints = anchor.name_constraints.as_ref().map(AsRef::as_ref);
-            let left = constraints.and_then(|constraints| reduced(constraints).ok().flatten());
-            without.of_anchors.push(left.as_ref().and(constraints));
+            let (constraints, left) = of_anchor(anchor).unzip();
+            without.of_anchors.push(constraints);
             let name_constraints = match left {
                 Some(left) if left.is_empty() => None,
                 Some(left) => Some(Der::from(left)),
-                None => constraints.map(Der::from_slice),
+                None => anchor.name_constraints.as_ref().map(|constraints| Der::from_slice(constraints)),
             };
             without.anchors.push(TrustAnchor {
                 subject: Der::from_slice(&anchor.subject),
@@ -65,8 +72,7 @@ impl<'p> WithoutUris<'p> {
                 name_constraints,
             });
         }
-        let any = !without.of_intermediates.is_empty() || without.of_anchors.iter().any(Option::is_some);
-        any.then_some(without)
+        Some(without)
     }
 
     /// The algorithms, each verifying what was signed where it is given what is shown.
@@ -115,7 +121,13 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn of(der: &'a [u8]) -> der::Result<Option<Self>> {
+    /// Nothing of one without constraints on URIs, or that webpki does not take for a certificate: written anew, it might.
+    fn of(der: &'a CertificateDer<'_>) -> Option<Self> {
+        EndEntityCert::try_from(der).ok()?;
+        Self::rewrite(der).ok().flatten()
+    }
+
+    fn rewrite(der: &'a [u8]) -> der::Result<Option<Self>> {
         let mut parts = SliceReader::new(AnyRef::from_der(der)?.value())?;
         let signed = parts.tlv_bytes()?;
         let mut fields = SliceReader::new(content(signed))?;

@@ -65,6 +65,21 @@ fn an_anchor_constrains_uris_too_and_so_does_every_issuer_above() {
 }
 
 #[test]
+fn a_path_that_keeps_its_constraints_is_found_whatever_is_wrong_with_another() {
+    let root = Entity::root("root");
+    let sub = root.sub_ca("sub", |ca| constrain(ca, &[base(0x86, "example.org")], &[]));
+    let leaf = sub.leaf_with(uri("spiffe://example.org/payments"));
+    let again = |change: &dyn Fn(&mut CertificateParams)| sub.again_with(&root, change);
+    let ended = again(&|ca| ca.not_after = (now() - crate::test_pki::DAY).into());
+    let silent = again(&|ca| ca.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign]);
+    for other in [ended, silent] {
+        for over in [[&sub, &other], [&other, &sub]] {
+            assert_eq!(validate(&root, &leaf, &over), Ok(()));
+        }
+    }
+}
+
+#[test]
 fn what_is_shown_without_its_constraints_is_verified_as_it_was_signed() {
     let root = Entity::root("root");
     let sub = root.sub_ca("sub", |ca| constrain(ca, &[base(0x86, "example.org")], &[]));
@@ -78,7 +93,7 @@ fn what_is_shown_without_its_constraints_is_verified_as_it_was_signed() {
         assert!(outcome.is_err(), "octet {at}");
     }
     // Somebody else's certificate with the same constraints, and the one above without its signature's constraints.
-    let shown = super::Shown::of(&der).unwrap().unwrap().certificate;
+    let shown = super::Shown::of(&der).unwrap().certificate;
     let outcome = validator.validate(&leaf.der(), &[shown.into()], Role::Client, now());
     assert_eq!(outcome, Err(PathError::BadSignature), "what is shown to webpki is never accepted from a peer");
     let stranger = Entity::root("root").sub_ca("sub", |ca| constrain(ca, &[base(0x86, "example.org")], &[]));

@@ -8,7 +8,6 @@
 mod error;
 mod name;
 mod parse;
-mod signature;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -18,8 +17,10 @@ use rustls_pki_types::CertificateRevocationListDer;
 
 pub(crate) use error::CrlError;
 pub(crate) use name::NormalName;
-use parse::Span;
-pub(crate) use signature::Signature;
+use parse::{Signed, Span};
+
+use crate::crypto::{self, Signature};
+use crate::path::words;
 
 /// One certificate revocation list.
 pub(crate) struct Crl {
@@ -40,7 +41,7 @@ pub(crate) struct Crl {
     taken_back: usize,
     /// The serial numbers of the revoked, without leading zeros, sorted by their octets.
     revoked: Vec<Span>,
-    signed: parse::Signed,
+    signed: Signed,
 }
 
 /// The scope of a list (RFC 5280 §5.2.4, §5.2.5). Of two lists by one key with an equal scope the newer replaces the older.
@@ -144,12 +145,14 @@ impl Crl {
 
     /// Verifies its signature with this key, a `SubjectPublicKeyInfo` as DER.
     pub(crate) fn signature_by(&self, public_key: &[u8]) -> Signature {
-        signature::verify(&self.der, &self.signed, public_key)
+        let Signed { message, algorithm, signature } = self.signed;
+        crypto::verify(public_key, algorithm.of(&self.der), message.of(&self.der), signature.of(&self.der))
     }
 
     /// The name of the algorithm of its signature, if no signature by that is accepted.
     pub(crate) fn unsupported_algorithm(&self) -> Option<String> {
-        signature::unsupported(&self.der, &self.signed)
+        let algorithm = self.signed.algorithm.of(&self.der);
+        (!crypto::accepts_signature(algorithm)).then(|| words::algorithm(algorithm))
     }
 }
 

@@ -10,7 +10,8 @@ use super::report::Report;
 use super::{Check, Finding, Severity, Verdict};
 use crate::certificate::{Name, may_sign_crls, parse};
 use crate::clock::{expiry, rfc3339};
-use crate::crl::{Crl, NormalName, Signature};
+use crate::crl::{Crl, NormalName};
+use crate::crypto::Signature;
 use crate::material::{self, CrlOnDisk, Crls, Part};
 use crate::spec::CrlFile;
 

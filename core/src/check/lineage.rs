@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use x509_parser::prelude::X509Certificate;
 
 use crate::certificate::{Name, is_self_issued, system_time};
-use crate::crypto;
+use crate::crypto::{self, Signature};
 use crate::path::Role;
 
 /// How many signatures are verified to tell certificates of one name apart, as in path validation. Beyond it the name alone decides.
@@ -45,8 +45,8 @@ pub(super) enum Place {
 struct Link {
     issued: usize,
     issuer: usize,
-    /// Whether it signed it, where anybody can tell.
-    signed: Option<bool>,
+    /// Whether the issuer signed it.
+    signature: Signature,
 }
 
 /// The certificates of one file.
@@ -84,31 +84,32 @@ impl<'a> Lineage<'a> {
             });
             let mut found = Vec::new();
             for (candidate, place, file) in named {
-                let signed = signatures.checked_sub(1).and_then(|left| {
+                let signature = signatures.checked_sub(1).map_or(Signature::Unsupported, |left| {
                     signatures = left;
-                    crypto::is_signed_with(issued.certificate, candidate.public_key())
+                    crypto::verify_certificate(issued.certificate, candidate.public_key())
                 });
                 let height = issued.height + 1;
-                found.push((Member { certificate: candidate, place: *place, height, file }, signed));
+                found.push((Member { certificate: candidate, place: *place, height, file }, signature));
             }
             // A namesake under another key is of interest where there is nothing better; in the bundle always, as it may be what was to be
             // the issuer. Who signs for itself needs none.
-            let is_issued = is_own_name || found.iter().any(|(_, signed)| *signed != Some(false));
-            found.retain(|(member, signed)| {
-                *signed != Some(false) || !is_issued || matches!(member.place, Place::Bundle(_))
+            let is_issued = is_own_name || found.iter().any(|(_, signature)| *signature != Signature::Invalid);
+            found.retain(|(member, signature)| {
+                *signature != Signature::Invalid || !is_issued || matches!(member.place, Place::Bundle(_))
             });
-            for (member, signed) in found {
+            for (member, signature) in found {
                 let known = lineage.members.iter().position(|known| known.place == member.place);
                 let issuer = known.unwrap_or_else(|| {
                     lineage.members.push(member);
                     lineage.members.len() - 1
                 });
                 // Above an anchor, or a namesake, there is nothing to look for.
-                let is_new = !lineage.links.iter().any(|link| link.issuer == issuer && link.signed != Some(false));
-                if signed != Some(false) && is_new && matches!(member.place, Place::Chain(_)) {
+                let is_new =
+                    !lineage.links.iter().any(|link| link.issuer == issuer && link.signature != Signature::Invalid);
+                if signature != Signature::Invalid && is_new && matches!(member.place, Place::Chain(_)) {
                     to_visit.push_back(issuer);
                 }
-                lineage.links.push(Link { issued: visited, issuer, signed });
+                lineage.links.push(Link { issued: visited, issuer, signature });
             }
         }
         lineage
@@ -131,14 +132,15 @@ impl<'a> Lineage<'a> {
 
     /// Those of the bundle that issued the leaf, or one of those that did.
     pub(super) fn anchors(&self) -> impl Iterator<Item = &Member<'a>> {
-        let is_issuer = |place: usize| self.links.iter().any(|link| link.issuer == place && link.signed != Some(false));
+        let is_issuer =
+            |place: usize| self.links.iter().any(|link| link.issuer == place && link.signature != Signature::Invalid);
         let anchors = self.members.iter().enumerate().filter(move |(place, _)| is_issuer(*place));
         anchors.map(|(_, anchor)| anchor).filter(|anchor| matches!(anchor.place, Place::Bundle(_)))
     }
 
     /// The members that another with their issuer's name did not sign, and those.
     pub(super) fn not_signed(&self) -> impl Iterator<Item = (&Member<'a>, &Member<'a>)> {
-        let links = self.links.iter().filter(|link| link.signed == Some(false));
+        let links = self.links.iter().filter(|link| link.signature == Signature::Invalid);
         links.map(|link| (&self.members[link.issued], &self.members[link.issuer]))
     }
 
@@ -158,7 +160,7 @@ impl<'a> Lineage<'a> {
     }
 
     fn issuers_of(&self, member: usize) -> impl Iterator<Item = usize> {
-        let links = self.links.iter().filter(move |link| link.issued == member && link.signed != Some(false));
+        let links = self.links.iter().filter(move |link| link.issued == member && link.signature != Signature::Invalid);
         links.map(|link| link.issuer)
     }
 

@@ -19,7 +19,8 @@ use super::error::{CrlProblem, PathError};
 use super::extensions::{Extensions, KeyUsage};
 use crate::bundle::Bundle;
 use crate::certificate::{may_sign_crls, parse};
-use crate::crl::{Crl, NormalName, Signature};
+use crate::crl::{Crl, NormalName};
+use crate::crypto::Signature;
 
 /// How many more signatures of lists that turn out to be by another key are verified for one peer than there are lists: one path takes no
 /// more than there are, but a peer may show several, and a list may be a megabyte long.

@@ -33,11 +33,7 @@ pub(crate) fn of(error: &webpki::Error) -> &'static str {
 /// The usual name of a signature algorithm, given as an `AlgorithmIdentifier` without its header.
 pub(crate) fn algorithm(identifier: &[u8]) -> String {
     let oid = SliceReader::new(identifier).and_then(|mut fields| <ObjectIdentifier>::decode(&mut fields));
-    oid.map_or_else(|_| UNKNOWN_ALGORITHM.to_owned(), |oid| algorithm_of(&oid.to_string()))
-}
-
-/// The usual name of a signature algorithm, given as a dotted object identifier.
-pub(crate) fn algorithm_of(oid: &str) -> String {
+    let Ok(oid) = oid.map(|oid| oid.to_string()) else { return UNKNOWN_ALGORITHM.to_owned() };
     let known = ALGORITHMS.iter().find(|(known, _)| *known == oid);
     known.map_or_else(|| format!("the algorithm {oid}"), |(_, name)| (*name).to_owned())
 }

@@ -11,7 +11,7 @@ use crate::bundle::Bundle;
 use crate::certificate::{Name, is_ca, is_self_issued};
 use crate::crypto;
 use crate::loading::{self, LoadError};
-use crate::path::words::{self, algorithm_of};
+use crate::path::words;
 use crate::path::{PathError, PathValidator, UnusableAnchor};
 
 /// Checks a chain that there is no bundle for: it is refused for what every peer refuses, whomever it trusts.
@@ -129,9 +129,9 @@ fn holds_by_itself(case: &Case<'_>) -> Result<(), PathError> {
     if alone.not_signed().next().is_some() {
         return Err(PathError::BadSignature);
     }
-    let signature = &case.leaf.signature_algorithm;
-    if !crypto::accepts_signature(signature) {
-        return Err(PathError::UnsupportedSignature { algorithm: algorithm_of(&signature.algorithm.to_id_string()) });
+    let algorithm = crypto::signature_algorithm(case.leaf);
+    if !crypto::accepts_signature(algorithm) {
+        return Err(PathError::UnsupportedSignature { algorithm: words::algorithm(algorithm) });
     }
     let heads = heads(&alone);
     if heads.is_empty() {

@@ -74,7 +74,7 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, at_hand: AtHand<'_>) 
             "{} is signed with {algorithm}, which peers do not accept; have it issued again with SHA-256",
             named(&|member| {
                 matches!(member.place, Place::Chain(_))
-                    && !crypto::accepts_signature(&member.certificate.signature_algorithm)
+                    && !crypto::accepts_signature(crypto::signature_algorithm(member.certificate))
             })
         ),
         E::UnsupportedKey { issuer: name, key } => {

@@ -17,7 +17,7 @@ use crate::path::words;
 
 /// The most octets that the body of a Certificate message may have: rustls keeps an incomplete message in a buffer of 65,535 octets,
 /// with its header, those of the records it came in and what follows it in the last of them; 1 KiB is left for these.
-pub const MAX_CERTIFICATE_MESSAGE: usize = 0xffff - 1024;
+pub(crate) const MAX_CERTIFICATE_MESSAGE: usize = 0xffff - 1024;
 
 /// The octets of a TLS 1.3 Certificate message beside its certificates: the length of its context and that of the list (RFC 8446 §4.4.2).
 /// TLS 1.2 has less (RFC 5246 §7.4.2).
@@ -30,7 +30,8 @@ const ENTRY_FRAME: usize = 3 + 2;
 ///
 /// # Errors
 ///
-/// The key is not in memory, cannot be used, or is not the leaf's; or no peer can load the chain, as [`chain`] says.
+/// The key is not in memory, cannot be used, or is not the leaf's; or no peer can load the chain: the message that carries it is too long,
+/// or its leaf is no certificate that any peer accepts, whoever issued it.
 pub fn certified_key(credential: &Credential) -> Result<CertifiedKey, LoadError> {
     let key = credential.key().ok_or(LoadError::WithoutKey)?;
     let key = crypto::signing_key(key).map_err(|_| LoadError::UnsupportedKey)?;
@@ -43,13 +44,8 @@ pub fn certified_key(credential: &Credential) -> Result<CertifiedKey, LoadError>
     }
 }
 
-/// Whether a peer can load this chain: the message that carries it is not too long, and the leaf by itself, whoever issued it, is a
-/// certificate that some peer accepts.
-///
-/// # Errors
-///
-/// Why no peer can.
-pub fn chain(chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
+/// Whether a peer can load this chain, whoever issued it.
+fn chain(chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
     message(chain)?;
     leaf(chain.first().ok_or(LoadError::EmptyChain)?)
 }

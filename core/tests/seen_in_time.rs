@@ -78,11 +78,11 @@ impl Stage {
 async fn a_file_that_a_link_leads_to_is_replaced_in_its_own_directory() {
     let [a, b] = issued();
     let stage = Stage::new();
-    stage.put("shared", &a);
-    stage.links("../shared", "app");
+    stage.put("common", &a);
+    stage.links("../common", "app");
     let _keeper = stage.keep("app");
     stage.serves(&a).await;
-    stage.put("shared", &b);
+    stage.put("common", &b);
     stage.serves(&b).await;
 }
 

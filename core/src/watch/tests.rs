@@ -73,11 +73,11 @@ fn a_volume_that_is_missing_or_a_link_is_waited_for_beside_it() {
 #[test]
 fn every_directory_on_the_way_is_watched_also_from_a_relative_path_and_by_dots() {
     let directory = tempfile::tempdir().unwrap();
-    let (app, shared) = (directory.path().join("a/app"), directory.path().join("shared"));
+    let (app, common) = (directory.path().join("a/app"), directory.path().join("common"));
     fs::create_dir_all(&app).unwrap();
-    fs::create_dir(&shared).unwrap();
-    symlink("../../shared/./tls.crt", app.join("tls.crt")).unwrap();
-    let way = &way_to(&app) | &inodes([&shared]);
+    fs::create_dir(&common).unwrap();
+    symlink("../../common/./tls.crt", app.join("tls.crt")).unwrap();
+    let way = &way_to(&app) | &inodes([&common]);
     assert_watched(&FileSet::cert_manager(&app), &way);
     assert_watched(&FileSet::cert_manager(&directory.path().join("a/../a/./app")), &way);
     let here = std::env::current_dir().unwrap();

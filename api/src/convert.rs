@@ -11,6 +11,7 @@ use evercert_core::check::{Finding, Severity};
 use evercert_core::credential::{Credential, CredentialError, PrivateKey, PrivateKeyError};
 use evercert_core::digest::{Digest, InvalidDigest};
 use evercert_core::snapshot::Snapshot;
+use evercert_core::text;
 use zeroize::Zeroizing;
 
 use crate::v1;
@@ -154,10 +155,10 @@ impl From<&Finding> for v1::Finding {
         Self {
             check: finding.check.as_str().to_owned(),
             severity: v1::Severity::from(finding.severity).into(),
-            sentence: finding.sentence.clone(),
-            file: finding.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default(),
-            found: finding.found.clone().unwrap_or_default(),
-            expected: finding.expected.clone().unwrap_or_default(),
+            sentence: text::sentence(&finding.sentence),
+            file: finding.file.as_deref().map(text::path).unwrap_or_default(),
+            found: finding.found.as_deref().map(text::sentence).unwrap_or_default(),
+            expected: finding.expected.as_deref().map(text::sentence).unwrap_or_default(),
         }
     }
 }

@@ -16,6 +16,7 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::AttributeTypeAndValue;
 
 use crate::digest::Digest;
+use crate::text;
 
 /// The facts of one certificate (RFC 5280 §4.1), as text and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +60,8 @@ impl SubjectAltNames {
 /// that occurs more than once, the first is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Name {
-    /// The whole name on one line, with the escapes of RFC 4514 §2.4; its parts in the order of the certificate.
+    /// The whole name on one line, with the escapes of RFC 4514 §2.4; its parts in the order of the certificate. Of a value longer than
+    /// 256 bytes the rest is left out, as is what follows the first 1024 bytes of all, with an ellipsis in its place.
     pub text: String,
     /// Country.
     pub country: String,
@@ -213,7 +215,7 @@ impl Name {
             values.next().and_then(|value| value.as_str().ok()).unwrap_or_default().to_owned()
         };
         Self {
-            text: text(name),
+            text: line(name),
             country: first(Box::new(name.iter_country())),
             state: first(Box::new(name.iter_state_or_province())),
             locality: first(Box::new(name.iter_locality())),
@@ -225,14 +227,25 @@ impl Name {
 }
 
 /// A name on one line: whoever writes a certificate must not be able to write lines into logs.
-fn text(name: &X509Name<'_>) -> String {
-    let attribute = |attribute: &AttributeTypeAndValue<'_>| {
+fn line(name: &X509Name<'_>) -> String {
+    let mut line = String::new();
+    for (nth, attribute) in name.iter_rdn().flat_map(|part| part.iter().enumerate()) {
+        let separator = match nth {
+            _ if line.is_empty() => "",
+            0 => ", ",
+            _ => " + ",
+        };
+        line.push_str(separator);
+        if line.len() > text::WORD_LIMIT {
+            line.push('…');
+            break;
+        }
         let kind = oid2abbrev(attribute.attr_type(), oid_registry());
-        let kind = kind.map_or_else(|_| attribute.attr_type().to_id_string(), str::to_owned);
-        format!("{kind}={}", escaped_value(attribute))
-    };
-    let parts = name.iter_rdn().map(|part| part.iter().map(attribute).collect::<Vec<_>>().join(" + "));
-    parts.collect::<Vec<_>>().join(", ")
+        line.push_str(&kind.map_or_else(|_| attribute.attr_type().to_id_string(), str::to_owned));
+        line.push('=');
+        line.push_str(&escaped_value(attribute));
+    }
+    line
 }
 
 fn escaped_value(attribute: &AttributeTypeAndValue<'_>) -> String {
@@ -243,11 +256,19 @@ fn escaped_value(attribute: &AttributeTypeAndValue<'_>) -> String {
         _ => None,
     };
     match text {
-        Some(text) => escaped(&text),
+        // An ellipsis needs no escape, so that a value that was cut is told from one that ends in a backslash.
+        Some(text) => escaped(&text::bounded(text.into(), VALUE_LIMIT)),
         // RFC 4514 §2.4: what is no string is told in hexadecimal.
-        None => value.data.iter().fold("#".to_owned(), |hex, byte| format!("{hex}{byte:02X}")),
+        None => {
+            let shown = &value.data[..value.data.len().min(VALUE_LIMIT)];
+            let hex = shown.iter().fold("#".to_owned(), |hex, byte| hex + &format!("{byte:02X}"));
+            if shown.len() < value.data.len() { hex + "…" } else { hex }
+        }
     }
 }
+
+/// The longest value of an attribute that is told in full, in bytes: RFC 5280's own bounds (appendix A.1) are a quarter of it.
+const VALUE_LIMIT: usize = 256;
 
 /// The types whose octets are text.
 const TEXTS: [Tag; 8] = [
@@ -270,18 +291,13 @@ fn escaped(text: &str) -> String {
             '"' | '+' | ',' | ';' | '<' | '>' | '\\' => escaped.extend(['\\', char]),
             '#' | ' ' if i == 0 => escaped.extend(['\\', char]),
             ' ' if is_last => escaped.extend(['\\', char]),
-            char if is_unseen(char) => {
+            char if text::is_unseen(char) => {
                 char.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| escaped.push_str(&format!("\\{byte:02X}")));
             }
             char => escaped.push(char),
         }
     }
     escaped
-}
-
-fn is_unseen(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Whether a certificate names its subject as its issuer (RFC 5280 §3.2): that it signed itself is not looked at.
@@ -339,6 +355,26 @@ mod tests {
             assert_eq!(escaped(value), expected);
             let der = Authority::new(value).ca_der().to_vec();
             assert_eq!(CertificateFacts::from_der(&der).unwrap().subject.text, format!("CN={expected}"));
+        }
+    }
+
+    #[test]
+    fn a_name_is_told_in_a_bounded_line_however_long_it_is() {
+        let der = Authority::new(&"\u{202e}".repeat(100_000)).ca_der().to_vec();
+        let text = CertificateFacts::from_der(&der).unwrap().subject.text;
+        assert!(text.starts_with("CN=\\E2\\80\\AE") && text.ends_with('…'), "{text}");
+        assert!(text.len() < 4 * text::WORD_LIMIT, "{}", text.len());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_name_leaves_anything_unseen_in_its_text(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64), tag: u8) {
+            // One attribute, a common name, of any type with any octets.
+            let value = [&[tag & 0x1f, octets.len() as u8][..], &octets].concat();
+            let name = [0x06, 3, 0x55, 4, 3].into_iter().chain(value).collect::<Vec<_>>();
+            let within = |tag: u8, content: Vec<u8>| [vec![tag, content.len() as u8], content].concat();
+            let text = Name::from_der(&within(0x31, within(0x30, name))).text;
+            proptest::prop_assert!(!text.contains(text::is_unseen), "{text:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod config;
 mod fingerprint;
+mod json;
 mod moment;
 mod reload;
 mod run;
@@ -14,6 +15,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use evercert_core::text;
 
 /// Runs `evercertd` with the arguments of this process and returns its exit status.
 #[must_use]
@@ -66,7 +68,7 @@ impl From<Status> for ExitCode {
 
 /// Says on stderr why a command ends, and with which status.
 pub(crate) fn report(error: &dyn std::error::Error, status: Status) -> ExitCode {
-    eprintln!("evercertd: {error}");
+    eprintln!("evercertd: {}", text::plain_lines(&error.to_string()));
     status.into()
 }
 

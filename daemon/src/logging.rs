@@ -1,4 +1,6 @@
-//! Where the log goes, and how it looks: stderr, as text or JSON.
+//! Where the log goes, and how it looks: stderr, as text or JSON, one bounded line for each event.
+
+mod lines;
 
 use std::os::linux::fs::MetadataExt;
 
@@ -11,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::lines::Lines;
 use crate::config::{Log, LogFormat};
 
 /// The variables that override the level of the configuration, the first one that is set.
@@ -70,7 +73,7 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
         None => filter(log.level()).unwrap_or_default(),
     };
     let registry = capped(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let layer = tracing_subscriber::fmt::layer().with_writer(Lines::to_stderr(log.format)).with_ansi(false);
     // The journal stamps every line itself.
     let _ = match (log.format, is_journal()) {
         (LogFormat::Text, true) => registry.with(layer.without_time()).try_init(),

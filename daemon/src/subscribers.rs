@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evercert_api::v1;
 use evercert_core::identity::IdentityId;
+use evercert_core::text;
 use tokio::sync::watch;
 
 pub(crate) use standing::SubscriberState;
@@ -20,9 +21,6 @@ pub(crate) use subscription::Subscription;
 
 use crate::demand::Demand;
 use crate::store::{Publication, Store};
-
-/// The longest text of a subscriber's that is kept, in bytes: its version, and the detail of a refusal.
-pub(crate) const TEXT_LIMIT: usize = 1024;
 
 /// Identities that are gone are forgotten when there are so many, or twice as many as were left the last time.
 const SWEEP_AT: usize = 64;
@@ -162,7 +160,8 @@ impl Subscribers {
     /// Registers a subscriber of `identity`, until the returned value is dropped.
     #[must_use]
     pub(crate) fn connect(self: &Arc<Self>, identity: IdentityId, mut subscriber: NewSubscriber) -> Subscription {
-        truncate(&mut subscriber.sdk_version);
+        tell(&mut subscriber.sdk_version);
+        tell(&mut subscriber.command);
         let claim = (subscriber.deliver != v1::Deliver::Digest).then(|| self.demand.claim(identity.clone()));
         let mut registry = self.registry();
         registry.next_id += 1;
@@ -205,7 +204,7 @@ impl Subscribers {
 
     fn report(&self, identity: &IdentityId, id: u64, mut report: v1::Report) {
         if let Some(v1::report::Outcome::Refused(refused)) = &mut report.outcome {
-            truncate(&mut refused.detail);
+            tell(&mut refused.detail);
         }
         let publication = self.store.publication(identity);
         let mut registry = self.registry();
@@ -289,10 +288,9 @@ impl Entry {
     }
 }
 
-/// Cuts a text of a subscriber's to [`TEXT_LIMIT`].
-fn truncate(text: &mut String) {
-    let end = (0..=TEXT_LIMIT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text.truncate(end);
+/// Makes a text of a subscriber's (its version, the detail of a refusal) one that can be told, and bounds what is kept of it.
+fn tell(said: &mut String) {
+    *said = text::word(said);
 }
 
 #[cfg(test)]

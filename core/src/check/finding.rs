@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::text;
+
 /// What a finding means for publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -42,7 +44,8 @@ pub struct Finding {
     pub check: Check,
     /// What it means for publication.
     pub severity: Severity,
-    /// A sentence that names what is wrong and what to do. Never key material.
+    /// A sentence that names what is wrong and what to do. Never key material. What others chose the words of in it, in
+    /// [`found`](Self::found) and in [`expected`](Self::expected) is told as [`text::sentence`] does.
     pub sentence: String,
     /// The file it is about.
     pub file: Option<PathBuf>,
@@ -54,7 +57,8 @@ pub struct Finding {
 
 impl Finding {
     pub(crate) fn new(check: Check, severity: Severity, sentence: impl Into<String>) -> Self {
-        Self { check, severity, sentence: sentence.into(), file: None, found: None, expected: None }
+        let sentence = text::sentence(&sentence.into());
+        Self { check, severity, sentence, file: None, found: None, expected: None }
     }
 
     pub(crate) fn in_file(mut self, file: &Path) -> Self {
@@ -63,12 +67,12 @@ impl Finding {
     }
 
     pub(crate) fn found(mut self, found: impl fmt::Display) -> Self {
-        self.found = Some(found.to_string());
+        self.found = Some(text::sentence(&found.to_string()));
         self
     }
 
     pub(crate) fn expected(mut self, expected: impl fmt::Display) -> Self {
-        self.expected = Some(expected.to_string());
+        self.expected = Some(text::sentence(&expected.to_string()));
         self
     }
 }

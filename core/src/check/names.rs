@@ -13,6 +13,7 @@ use super::report::{Consequences, Report};
 use super::{Case, Check, Finding, Severity};
 use crate::certificate::SubjectAltNames;
 use crate::spec::Usage;
+use crate::text;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
@@ -135,5 +136,5 @@ fn list<T: Display>(names: &[T]) -> String {
     if names.is_empty() {
         return "none".to_owned();
     }
-    names.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+    names.iter().map(|name| text::item(&name.to_string())).collect::<Vec<_>>().join(", ")
 }

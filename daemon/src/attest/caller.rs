@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, LazyLock};
 
+use evercert_core::text;
 use tokio::net::UnixStream;
 
 use super::namespaces::Namespaces;
@@ -186,8 +187,9 @@ impl Caller {
 
     /// The name of the process's command; empty where it cannot be told. For showing only: it is the process's own choice.
     pub(crate) fn command(&self) -> String {
-        let name = std::fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default();
-        name.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+        let name = std::fs::read(format!("/proc/{}/comm", self.pid)).unwrap_or_default();
+        // The kernel ends it with a line break; one before that is the process's own.
+        text::bytes(name.strip_suffix(b"\n").unwrap_or(&name))
     }
 }
 

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use evercert_core::text;
+
 use crate::cli::{Status, report};
 use crate::config::{Config, DEFAULT};
 use crate::{accounts::Accounts, sources};
@@ -34,9 +36,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match sources::resolve(&config, &[], &Accounts::default()) {
         sources if sources.collisions.is_empty() => {
             for account in &sources.unknown_accounts {
-                eprintln!("warning: \"{account}\" of `allow` fits nobody: this node has no such name");
+                eprintln!(
+                    "warning: \"{account}\" of `allow` fits nobody: this node has no such name",
+                    account = text::plain(&account.to_string())
+                );
             }
-            println!("{}: fine, {} identities now", file.display(), sources.specs.len());
+            println!("{}: fine, {} identities now", text::path(file), sources.specs.len());
             Status::Ok.into()
         }
         sources => report(&sources.collisions[0], Status::Config),

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use evercert_api::v1;
+use evercert_core::text::{plain, plain_lines};
 
 use super::admin::{Socket, Unreachable};
-use super::status::text::plain;
 use super::status::{UNREACHABLE, block_on};
 
 /// How long a reload may take: one that runs already, and then this one, each of which has 5 s.
@@ -35,11 +35,14 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(answer) => {
-            eprintln!("evercertd: the configuration was refused, the old one stays: {}", plain(&answer.config_error));
+            eprintln!(
+                "evercertd: the configuration was refused, the old one stays: {}",
+                plain_lines(&answer.config_error)
+            );
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("evercertd: {error}");
+            eprintln!("evercertd: {}", plain(&error.to_string()));
             ExitCode::from(UNREACHABLE)
         }
     }

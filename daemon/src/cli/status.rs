@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use evercert_api::v1;
+use evercert_core::text::plain;
 
 use super::admin::{DEADLINE, Socket, Unreachable};
+use super::json;
 use report::StatusReport;
 
 #[derive(Debug, clap::Args)]
@@ -40,17 +42,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let report = match block_on(fetch(&args.socket)) {
         Ok(report) => report,
         Err(error) => {
-            eprintln!("evercertd: {error}");
+            eprintln!("evercertd: {}", plain(&error.to_string()));
             return ExitCode::from(UNREACHABLE);
         }
     };
     let now = SystemTime::now();
-    let text = if args.json {
-        // The report has no map whose keys could fail.
-        serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
-    } else {
-        text::status(&report, now)
-    };
+    let text = if args.json { json::pretty(&report) } else { text::status(&report, now) };
     // A pipe that was closed early is no error of ours.
     let _ = std::io::stdout().write_all(text.as_bytes());
     if report.is_well(now) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -6,6 +6,7 @@ mod list;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use evercert_core::text::plain;
 
 use super::admin::Unreachable;
 use super::status::UNREACHABLE;
@@ -41,11 +42,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Refused(why)) => {
-            eprintln!("evercertd: {}", super::status::text::plain(&why));
+            eprintln!("evercertd: {}", plain(&why));
             ExitCode::FAILURE
         }
         Err(Failure::Unreachable(error)) => {
-            eprintln!("evercertd: {error}");
+            eprintln!("evercertd: {}", plain(&error.to_string()));
             ExitCode::from(UNREACHABLE)
         }
     }

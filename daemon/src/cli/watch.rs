@@ -8,12 +8,13 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use evercert_api::v1;
+use evercert_core::text::plain;
 use v1::event::Event as Kind;
 
 use super::admin::{Socket, Unreachable};
 use super::status::pod::{Pod, title};
 use super::status::report::Identity;
-use super::status::{UNREACHABLE, block_on, text};
+use super::status::{UNREACHABLE, block_on};
 
 /// How long the first try to reach the daemon again waits after it was lost, and the later ones at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match block_on(follow(&args.socket)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("evercertd: {error}");
+            eprintln!("evercertd: {}", plain(&error.to_string()));
             ExitCode::from(UNREACHABLE)
         }
     }
@@ -55,7 +56,7 @@ async fn follow(socket: &Socket) -> Result<(), Unreachable> {
                 Err(status) => break status.message().to_owned(),
             }
         };
-        if say(&format!("evercertd is lost ({}), trying again", text::plain(&lost))).is_err() {
+        if say(&format!("evercertd is lost ({}), trying again", lost)).is_err() {
             return Ok(());
         }
         let mut pause = RETRY.0;
@@ -118,6 +119,6 @@ fn key(pod: Option<&Pod>, name: &str) -> (Option<String>, String) {
 fn say(line: &str) -> io::Result<()> {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
     let mut out = io::stdout().lock();
-    writeln!(out, "{now} {line}")?;
+    writeln!(out, "{now} {}", plain(line))?;
     out.flush()
 }

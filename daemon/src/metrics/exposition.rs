@@ -1,7 +1,10 @@
 //! Prometheus' text format, version 0.0.4.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use evercert_core::text::{self, WORD_LIMIT};
 
 /// The media type of a page.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -49,15 +52,16 @@ impl Family {
     }
 }
 
-/// A label's value as the format wants it.
+/// A label's value as the format wants it: what is not seen is written out, as in every other text.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|character| match character {
+        let value: Cow<'_, str> =
+            if self.0.len() > WORD_LIMIT { text::word(self.0).into() } else { text::plain(self.0) };
+        value.chars().try_for_each(|character| match character {
             '\\' => f.write_str("\\\\"),
             '"' => f.write_str("\\\""),
-            '\n' => f.write_str("\\n"),
             other => f.write_char(other),
         })
     }
@@ -94,7 +98,7 @@ mod tests {
         family.begin(&mut text);
         family.sample(&mut text, &[("a", "q\"b\\n\nl ä"), ("b", ""), ("c", "1")], 2);
         family.sample(&mut text, &[], -1);
-        assert_eq!(text, "# HELP x Help.\n# TYPE x gauge\nx{a=\"q\\\"b\\\\n\\nl ä\",c=\"1\"} 2\nx -1\n");
+        assert_eq!(text, "# HELP x Help.\n# TYPE x gauge\nx{a=\"q\\\"b\\\\n\\\\nl ä\",c=\"1\"} 2\nx -1\n");
     }
 
     #[test]

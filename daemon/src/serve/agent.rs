@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evercert_api::v1;
-use evercert_core::identity::{IdentityId, IdentityName, Scope};
+use evercert_core::identity::{IdentityId, IdentityName, InvalidName, Scope};
 use evercert_core::keeper::IdentityState;
+use evercert_core::text;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -199,9 +200,9 @@ impl v1::agent_server::Agent for AgentService {
         if self.mode == Mode::Observer && deliver != v1::Deliver::Digest {
             return Err(Status::failed_precondition(NO_KEYS));
         }
-        let name: IdentityName = open.identity.parse().map_err(|error| {
+        let name: IdentityName = open.identity.parse().map_err(|error: InvalidName| {
             self.attestor.unknown(&peer.caller, &open.identity, &self.wanted.borrow().pods);
-            Status::invalid_argument(format!("{error}"))
+            Status::invalid_argument(text::sentence(&error.to_string()))
         })?;
         let id = self.named(&peer, &name);
         let state = self.state(&peer, &id).await?;
@@ -246,7 +247,7 @@ impl v1::agent_server::Agent for AgentService {
 }
 
 fn refusal(id: &IdentityId, denial: &Denial) -> Status {
-    let message = format!("identity {}: {denial}", id.name);
+    let message = text::sentence(&format!("identity {}: {denial}", id.name));
     if denial.is_of_the_dead() {
         Status::unauthenticated(message)
     } else if denial.is_unanswered() {
@@ -258,6 +259,6 @@ fn refusal(id: &IdentityId, denial: &Denial) -> Status {
 
 /// That the caller is no longer who connected, whatever it asks for.
 fn stranger(denial: &Denial) -> Status {
-    let message = denial.to_string();
+    let message = text::sentence(&denial.to_string());
     if denial.is_of_the_dead() { Status::unauthenticated(message) } else { Status::permission_denied(message) }
 }

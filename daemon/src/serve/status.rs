@@ -8,6 +8,7 @@ use evercert_core::check::Finding;
 use evercert_core::credential::Credential;
 use evercert_core::identity::{IdentityId, Scope};
 use evercert_core::keeper::{CrlOnDisk, IdentityState, RetainedAnchor};
+use evercert_core::text;
 
 use super::standstill;
 use crate::pods::PodNames;
@@ -45,14 +46,7 @@ pub(super) fn identity(state: &IdentityState, subscribers: &[SubscriberStatus], 
         renewal_due,
         findings,
         subscribers: subscribers.iter().map(|status| subscriber(status, &mut looks, pods)).collect(),
-        files: state
-            .spec
-            .files
-            .paths()
-            .map(|path| path.display().to_string())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect(),
+        files: state.spec.files.paths().map(text::path).collect::<BTreeSet<_>>().into_iter().collect(),
         retained: state.overlap.iter().map(retained).collect(),
         crls: state.crls.iter().map(crl).collect(),
         federated: snapshot.map(|snapshot| federated(snapshot.bundles())).unwrap_or_default(),
@@ -80,7 +74,7 @@ pub(super) fn retained(anchor: &RetainedAnchor) -> v1::RetainedAnchor {
 
 fn crl(crl: &CrlOnDisk) -> v1::Crl {
     v1::Crl {
-        file: crl.file.display().to_string(),
+        file: text::path(&crl.file),
         issuer: crl.issuer.text.clone(),
         number: crl.number.clone().unwrap_or_default(),
         this_update: Some(crl.this_update.into()),

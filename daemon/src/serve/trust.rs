@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use evercert_api::v1;
 use evercert_core::keeper::{EndOverlapError, IdentityState};
+use evercert_core::text;
 use tonic::Status;
 
 use super::{status, stopping};
@@ -56,9 +57,9 @@ pub(super) fn refusal(error: &EndOverlapError) -> Status {
         EndOverlapError::NotRetained(anchor) => Status::not_found(format!(
             "the anchor {anchor} is not retained; `evercertd trust list` shows those that are"
         )),
-        EndOverlapError::UnknownIdentity(_) => Status::not_found(error.to_string()),
+        EndOverlapError::UnknownIdentity(_) => Status::not_found(text::sentence(&error.to_string())),
         EndOverlapError::Stopped => stopping(),
         // On disk, or not to be remembered: either is for the operator to put right.
-        _ => Status::failed_precondition(error.to_string()),
+        _ => Status::failed_precondition(text::sentence(&error.to_string())),
     }
 }

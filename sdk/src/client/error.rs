@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use evercert_core::clock::rfc3339;
 use evercert_core::path::PathError;
+use evercert_core::text;
 use tonic::{Code, Status};
 
 use super::connection::Origin;
@@ -30,6 +31,11 @@ fn with_generation(generation: Option<u64>) -> String {
     generation.map(|number| format!(" with generation {number}")).unwrap_or_default()
 }
 
+/// An error that may quote the names in the peer's certificate.
+fn told(error: &io::Error) -> String {
+    text::sentence(&error.to_string())
+}
+
 /// The step at which connecting failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,14 +53,14 @@ pub enum ConnectFailure {
     #[error("no connection within {0:?}; the setting is connect_timeout")]
     ConnectTimeout(Duration),
     /// The TLS handshake failed on this side: the server's certificate is not accepted, or the two sides share no parameters.
-    #[error("the TLS handshake failed: {0}")]
+    #[error("the TLS handshake failed: {}", told(.0))]
     Tls(#[source] io::Error),
     /// The server does not speak HTTP/2 over TLS (RFC 9113 §3.2).
     #[error("the server did not agree to HTTP/2 (ALPN \"h2\")")]
     NoHttp2,
     /// The server ended the connection instead of sending its SETTINGS. With TLS 1.3 this is how a server refuses a client
     /// certificate; the alert says why.
-    #[error("the server did not accept the connection: {0}")]
+    #[error("the server did not accept the connection: {}", told(.0))]
     NotAccepted(#[source] io::Error),
     /// The server neither accepted nor refused.
     #[error("the server did not accept the connection within {0:?}; the setting is handshake_timeout")]
@@ -81,14 +87,14 @@ pub enum ChannelError {
         status: Status,
     },
     /// The connection was lost, or the server reset the call. The server may have seen the request.
-    #[error("{}", .status.message())]
+    #[error("{}", text::sentence(.status.message()))]
     Transport {
         /// `UNAVAILABLE` for a lost connection, else what gRPC makes of the HTTP/2 error code.
         #[source]
         status: Status,
     },
     /// The call's deadline passed.
-    #[error("{}", .status.message())]
+    #[error("{}", text::sentence(.status.message()))]
     DeadlineExceeded {
         /// The deadline: the shorter one of the call's `grpc-timeout` and the endpoint's.
         limit: Duration,

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use evercert_core::path::Role;
+use evercert_core::text;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc};
@@ -109,7 +110,8 @@ where
     match handshake.run(io).await {
         // A receiver that is gone wants no more connections.
         Ok(io) => drop(finished.send(io).await),
-        Err(error) => tracing::debug!(%error, "handshake failed"),
+        // It may quote the names in the peer's certificate.
+        Err(error) => tracing::debug!(error = text::sentence(&error.to_string()), "handshake failed"),
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use evercert_api::v1;
 use evercert_api::v1::agent_client::AgentClient;
 use evercert_core::digest::Digest;
+use evercert_core::text;
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
@@ -77,7 +78,7 @@ impl Ended {
 
     /// The whole sentence; `origin` is its subject.
     pub(super) fn trouble(&self, origin: &impl Display) -> String {
-        match self {
+        let sentence = match self {
             Self::Socket(error) => format!("{origin} cannot be reached: {error}"),
             Self::Transport(error) => format!("{origin} cannot be reached: {}", root(error)),
             Self::Status(status) => match (status.code(), status.source()) {
@@ -90,7 +91,8 @@ impl Ended {
             },
             Self::Silent => format!("{origin} did not answer within {ANSWER_TIMEOUT:?}"),
             Self::Closed => format!("{origin} ended the stream"),
-        }
+        };
+        text::sentence(&sentence)
     }
 }
 

@@ -170,3 +170,17 @@ async fn a_process_beside_this_one_shares_the_hosts_namespaces() {
         assert_eq!(door.caller().await.0.unwrap().namespaces(), Namespaces::Host);
     }
 }
+
+#[test]
+fn what_a_process_calls_itself_is_one_line_whatever_bytes_it_is_made_of() {
+    use std::os::unix::ffi::OsStrExt as _;
+    // The kernel names a process after its file.
+    let home = tempfile::tempdir().unwrap();
+    let program = home.path().join(std::ffi::OsStr::from_bytes(b"\xff\n\x1b[2J"));
+    std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
+    let mut child = std::process::Command::new(program).arg("60").spawn().unwrap();
+    let name = Caller::new(child.id(), 0, vec![]).command();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(name, "\\xff\\n\\u{1b}[2J");
+}

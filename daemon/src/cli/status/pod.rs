@@ -3,7 +3,7 @@
 use evercert_api::v1;
 use serde::Serialize;
 
-use super::text::plain;
+use evercert_core::text::plain;
 
 /// A pod on the node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -18,15 +18,15 @@ impl Pod {
     /// `namespace/name`, or `pod/UID` where that is all that is known.
     pub(crate) fn title(&self) -> String {
         match (&self.namespace, &self.name) {
-            (Some(namespace), Some(name)) => plain(&format!("{namespace}/{name}")),
-            _ => plain(&format!("pod/{}", self.uid)),
+            (Some(namespace), Some(name)) => plain(&format!("{namespace}/{name}")).into_owned(),
+            _ => plain(&format!("pod/{}", self.uid)).into_owned(),
         }
     }
 }
 
 /// What people call an identity: its name, behind its pod where it has one.
 pub(crate) fn title(pod: Option<&Pod>, name: &str) -> String {
-    pod.map_or_else(|| plain(name), |pod| format!("{}/{}", pod.title(), plain(name)))
+    pod.map_or_else(|| plain(name).into_owned(), |pod| format!("{}/{}", pod.title(), plain(name)))
 }
 
 impl From<v1::Pod> for Pod {

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
+use evercert_core::text::{item, plain};
+
 use super::report::{Crl, Finding, Identity, Leaf, Moment, StatusReport, Subscriber};
 use crate::cli::moment::{absolute, relative};
 
@@ -19,7 +21,7 @@ pub(crate) fn status(report: &StatusReport, now: SystemTime) -> String {
         &format!("evercertd {} ({}): {ready}, {}{started}", report.version, report.mode, identities(report)),
     );
     if let Some(error) = &report.config_error {
-        line(&mut text, &format!("the configuration was not reloaded: {}", plain(error)));
+        line(&mut text, &format!("the configuration was not reloaded: {error}"));
     }
     for identity in &report.identities {
         text.push('\n');
@@ -48,9 +50,9 @@ fn block(text: &mut String, identity: &Identity, now: SystemTime) {
     };
     field(text, "generation", &generation);
     if let Some(leaf) = &identity.leaf {
-        field(text, "subject", &plain(&leaf.subject));
+        field(text, "subject", &leaf.subject);
         field(text, "names", &names(leaf));
-        field(text, "issuer", &plain(&leaf.issuer));
+        field(text, "issuer", &leaf.issuer);
         field(text, "serial", &leaf.serial);
         let renewal =
             identity.renewal_due.0.map_or_else(String::new, |due| format!("; renewal due {}", relative(due, now)));
@@ -61,11 +63,11 @@ fn block(text: &mut String, identity: &Identity, now: SystemTime) {
         field(text, "trusts", &format!("{} anchor{plural}", identity.anchors));
     }
     for anchor in &identity.retained {
-        field(text, "retains", &format!("{} until {}", plain(&anchor.subject), until(anchor.until, now)));
+        field(text, "retains", &format!("{} until {}", anchor.subject, until(anchor.until, now)));
     }
     for trust_domain in &identity.federated {
         let plural = if trust_domain.anchors == 1 { "" } else { "s" };
-        let trust = format!("{}: {} anchor{plural}", plain(&trust_domain.trust_domain), trust_domain.anchors);
+        let trust = format!("{}: {} anchor{plural}", trust_domain.trust_domain, trust_domain.anchors);
         field(text, "federated", &trust);
     }
     for crl in &identity.crls {
@@ -100,7 +102,7 @@ fn revocations(crl: &Crl, now: SystemTime) -> String {
         Some(at) => format!("next update {}", relative(at, now)),
         None => "no next update".to_owned(),
     };
-    plain(&format!("{}{number}: {} revoked, {update} [{}]", crl.issuer, crl.revoked, crl.file))
+    format!("{}{number}: {} revoked, {update} [{}]", crl.issuer, crl.revoked, crl.file)
 }
 
 /// A finding in one line, with the values it is about.
@@ -112,12 +114,12 @@ pub(crate) fn sentence(finding: &Finding) -> String {
         (None, None) => String::new(),
     };
     let file = finding.file.as_ref().map_or_else(String::new, |file| format!(" [{file}]"));
-    plain(&format!("{}: {}{values}{file}", finding.check, finding.sentence))
+    format!("{}: {}{values}{file}", finding.check, finding.sentence)
 }
 
 /// A subscriber's name in one line.
 pub(crate) fn who(subscriber: &Subscriber) -> String {
-    let command = if subscriber.command.is_empty() { "?".to_owned() } else { plain(&subscriber.command) };
+    let command = if subscriber.command.is_empty() { "?" } else { &subscriber.command };
     let pod = subscriber.pod.as_ref().map_or_else(String::new, |pod| format!(" in {}", pod.title()));
     format!("{command} (pid {}, uid {}){pod}", subscriber.pid, subscriber.uid)
 }
@@ -127,12 +129,12 @@ pub(crate) fn doing(subscriber: &Subscriber, now: SystemTime) -> String {
     let since = subscriber.behind_since.0.map_or_else(String::new, |since| format!(" since {}", relative(since, now)));
     match subscriber.state {
         "behind" => {
-            let why = subscriber.reason.as_ref().map_or_else(String::new, |reason| format!(": {}", plain(reason)));
+            let why = subscriber.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             format!("behind{since}{why}")
         }
         "refused" => {
             let why = subscriber.reason.as_deref().or(subscriber.refused.as_deref());
-            format!("refused{since}: {}", plain(why.unwrap_or("no reason given")))
+            format!("refused{since}: {}", why.unwrap_or("no reason given"))
         }
         "current" if subscriber.connections_on_older > 0 => {
             format!("current, settling: {}", older(subscriber.connections_on_older.into()))
@@ -173,25 +175,21 @@ pub(crate) fn counts(subscribers: &[Subscriber]) -> String {
 }
 
 fn names(leaf: &Leaf) -> String {
-    let dns = leaf.dns_names.iter().map(|name| format!("DNS:{name}"));
+    let dns = leaf.dns_names.iter().map(|name| format!("DNS:{}", item(name)));
     let ip = leaf.ip_addresses.iter().map(|address| format!("IP:{address}"));
-    let uris = leaf.uris.iter().map(|uri| format!("URI:{uri}"));
+    let uris = leaf.uris.iter().map(|uri| format!("URI:{}", item(uri)));
     let names: Vec<_> = dns.chain(ip).chain(uris).collect();
-    if names.is_empty() { "none".to_owned() } else { plain(&names.join(", ")) }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn field(text: &mut String, name: &str, value: &str) {
     line(text, &format!("  {name:<12}{value}"));
 }
 
+/// Adds one line: what of others is in it neither ends it nor acts on the terminal.
 fn line(text: &mut String, line: &str) {
-    text.push_str(line);
+    text.push_str(&plain(line));
     text.push('\n');
-}
-
-/// Text of foreign origin without what a terminal would act on.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

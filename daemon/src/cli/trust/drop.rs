@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use evercert_api::v1;
+use evercert_core::text::plain;
 
 use super::Failure;
 use crate::cli::admin::Socket;
 use crate::cli::fingerprint::Fingerprint;
 use crate::cli::status::block_on;
-use crate::cli::status::text::plain;
 
 /// How long it may take: of an identity whose mount does not answer it begins after 5 s, and many write a state file each.
 const DEADLINE: Duration = Duration::from_secs(15);

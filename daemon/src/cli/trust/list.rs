@@ -5,14 +5,16 @@ use std::io::Write as _;
 use std::time::SystemTime;
 
 use evercert_api::v1;
+use evercert_core::text::plain;
 use serde::Serialize;
 
 use super::Failure;
 use crate::cli::admin::{DEADLINE, Socket};
+use crate::cli::json;
 use crate::cli::status::block_on;
 use crate::cli::status::pod::{Pod, title};
 use crate::cli::status::report::Retained;
-use crate::cli::status::text::{plain, until};
+use crate::cli::status::text::until;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -53,12 +55,7 @@ struct Identity {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let report = Report::from(block_on(fetch(args))?);
-    let text = if args.json {
-        // The report has no map whose keys could fail.
-        serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
-    } else {
-        text(&report, SystemTime::now())
-    };
+    let text = if args.json { json::pretty(&report) } else { text(&report, SystemTime::now()) };
     // A pipe that was closed early is no error of ours.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(())
@@ -84,9 +81,9 @@ fn text(report: &Report, now: SystemTime) -> String {
             let _ = writeln!(
                 text,
                 "  sha256:{}\n    {}, serial {}; trusted until {until}",
-                anchor.sha256,
+                plain(&anchor.sha256),
                 plain(&anchor.subject),
-                anchor.serial
+                plain(&anchor.serial)
             );
         }
     }
@@ -129,7 +126,7 @@ mod tests {
         assert_eq!(
             text(&report, now),
             format!(
-                "x\n  sha256:{}\n    CN=Old CA\u{fffd}, serial 7; trusted until 2027-01-15 11:00 UTC, in 3 hours\n",
+                "x\n  sha256:{}\n    CN=Old CA\\u{{1b}}, serial 7; trusted until 2027-01-15 11:00 UTC, in 3 hours\n",
                 "ab".repeat(32)
             )
         );

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::cli::status::report::{Identity, Subscriber};
-use crate::cli::status::text::{counts, doing, expiry, plain, sentence, who};
+use crate::cli::status::text::{counts, doing, expiry, sentence, who};
 
 /// One line for each change; where nothing was known before, one that sums the state up and one for each finding.
 pub(super) fn between(before: Option<&Identity>, after: &Identity, now: SystemTime) -> Vec<String> {
@@ -42,7 +42,7 @@ fn published(identity: &Identity, now: SystemTime) -> String {
         (None, _) => "nothing is published".to_owned(),
         (Some(generation), None) => format!("generation {generation} of {} anchors", identity.anchors),
         (Some(generation), Some(leaf)) => {
-            let (subject, serial) = (plain(&leaf.subject), &leaf.serial);
+            let (subject, serial) = (&leaf.subject, &leaf.serial);
             format!("generation {generation}: {subject}, serial {serial}, expires {}", expiry(leaf.not_after, now))
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use evercert_api::{snapshot_from_update, v1};
 use evercert_core::digest::Digest;
 use evercert_core::snapshot::Snapshot;
+use evercert_core::text;
 
 use super::AgentSettings;
 use crate::source::Report;
@@ -84,7 +85,8 @@ impl Holding {
             }
             Message::Withdrawn(v1::Withdrawn { reason }) => {
                 self.publication = None;
-                self.trouble = Some(format!("{} withdrew it: {reason}{}", self.origin, self.kept()).into());
+                self.trouble =
+                    Some(format!("{} withdrew it: {}{}", self.origin, text::sentence(&reason), self.kept()).into());
                 None
             }
         }
@@ -177,7 +179,7 @@ fn sentences<'a>(findings: impl Iterator<Item = &'a v1::Finding>) -> String {
         file if finding.sentence.contains(file) => finding.sentence.clone(),
         file => format!("{file}: {}", finding.sentence),
     };
-    findings.map(sentence).collect::<Vec<_>>().join("; ")
+    text::sentence(&findings.map(sentence).collect::<Vec<_>>().join("; "))
 }
 
 #[cfg(test)]

@@ -107,9 +107,9 @@ grpc-server
   expires     in 29 days (2027-02-13 08:00 UTC); renewal due in 9 days
   trusts      1 anchor
   subscribers 3: 1 refused, 1 behind, 1 settled
-    greeter\u{fffd}[2J (pid 7, uid 1000): settled: no connection is older
-    greeter\u{fffd}[2J (pid 7, uid 1000) in shop/cart-0: behind since 5 minutes ago: its process is stopped (SIGSTOP); it still serves 0a1b2c
-    greeter\u{fffd}[2J (pid 7, uid 1000): refused: no key
+    greeter\\u{1b}[2J (pid 7, uid 1000): settled: no connection is older
+    greeter\\u{1b}[2J (pid 7, uid 1000) in shop/cart-0: behind since 5 minutes ago: its process is stopped (SIGSTOP); it still serves 0a1b2c
+    greeter\\u{1b}[2J (pid 7, uid 1000): refused: no key
 ";
     assert_eq!(status(&report(identity), now()), expected);
 }
@@ -246,4 +246,34 @@ fn identities_of_the_node_come_first_and_those_of_pods_by_namespace_and_pod() {
     assert!(status(&report, now()).starts_with("evercertd  (observer): not ready, 4 identities"));
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["mode"], &json["identities"][2]["pod"]["name"]), (&"observer".into(), &"cart-0".into()));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_name_ends_a_line_or_reaches_the_terminal_raw(name in "\\PC*|[\\u{0}-\\u{2100}]*|(?s).{0,40}") {
+        let mut identity = Identity { name: name.clone(), pod: Some(pod(&name, &name)), ..identity() };
+        identity.findings = vec![Finding {
+            check: "x".to_owned(),
+            severity: "warn",
+            sentence: name.clone(),
+            file: Some(name.clone()),
+            found: Some(name.clone()),
+            expected: Some(name.clone()),
+        }];
+        let behind = Subscriber { command: name.clone(), reason: Some(name.clone()), ..subscriber(1, "behind") };
+        identity.subscribers = vec![Subscriber { pod: Some(pod(&name, &name)), ..behind }];
+        if let Some(leaf) = &mut identity.leaf {
+            leaf.dns_names = vec![name.clone()];
+            leaf.uris = vec![name.clone()];
+            (leaf.subject, leaf.issuer) = (name.clone(), name.clone());
+        }
+        let report = StatusReport { config_error: Some(name.clone()), ..report(identity) };
+        let text = status(&report, now());
+        proptest::prop_assert_eq!(text.lines().count(), 14, "{}", text);
+        proptest::prop_assert!(!text.replace('\n', "").contains(evercert_core::text::is_unseen), "{:?}", text);
+        let json = crate::cli::json::pretty(&report);
+        proptest::prop_assert!(!json.replace('\n', "").contains(evercert_core::text::is_unseen), "{:?}", json);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        proptest::prop_assert_eq!(&json["identities"][0]["subscribers"][0]["command"], &name);
+    }
 }

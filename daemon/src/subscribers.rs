@@ -1,9 +1,11 @@
-//! Who is connected: one entry per open `Watch` stream, with the last report of what the workload does with its identity.
+//! Who is connected: one entry per open `Watch` stream, with the last report of what the workload does with its identity. A subscriber whose
+//! stream was ended because it stood still stays as lost while its process lives.
 //!
 //! A report is a state, not an event. What it means is decided when it is looked at, against what is published then: the
 //! publication it names has to be this one, epoch, generation and digest. Numbers of different epochs are never compared. Of a
 //! subscriber that reads its own mount the digest alone is compared: it may have read what it reports before it was published.
 
+mod lost;
 mod standing;
 mod subscription;
 
@@ -15,10 +17,14 @@ use evercert_api::v1;
 use evercert_core::identity::IdentityId;
 use evercert_core::text;
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
 
+use lost::Lost;
 pub(crate) use standing::SubscriberState;
 pub(crate) use subscription::Subscription;
 
+use crate::attest::Life;
 use crate::demand::Demand;
 use crate::store::{Publication, Store};
 
@@ -103,9 +109,13 @@ pub(crate) struct NewSubscriber {
     pub(crate) deliver: v1::Deliver,
     /// The UID of the pod it runs in; absent for a process of the node.
     pub(crate) pod: Option<Arc<str>>,
+    /// The unit it runs in; absent for a process of a pod, and where it is not known.
+    pub(crate) unit: Option<Arc<str>>,
+    /// Whether its process lives; absent where that cannot be seen.
+    pub(crate) life: Option<Life>,
 }
 
-/// One connected subscriber, as it is to be shown.
+/// One subscriber that is connected, or lost, as it is to be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SubscriberStatus {
     /// Unique within the daemon's run.
@@ -122,6 +132,8 @@ pub(crate) struct SubscriberStatus {
     pub(crate) behind_since: Option<SystemTime>,
     /// Why it is behind, as far as its report tells; empty where it is not.
     pub(crate) reason: String,
+    /// When its connection was given up because it stood still; absent where it is connected.
+    pub(crate) lost_since: Option<SystemTime>,
     /// For how long it could have put that generation to use and has not.
     pub(crate) behind_for: Option<Duration>,
 }
@@ -131,6 +143,7 @@ struct Registry {
     next_id: u64,
     identities: HashMap<IdentityId, Group>,
     sweep_at: usize,
+    lost: lost::Places,
 }
 
 /// The subscribers of one identity.
@@ -147,6 +160,8 @@ struct Entry {
     connected_at: Instant,
     report: Option<v1::Report>,
     acknowledged: Option<Publication>,
+    /// Absent while it is connected.
+    lost: Option<Lost>,
 }
 
 impl Subscribers {
@@ -157,7 +172,7 @@ impl Subscribers {
         Arc::new(Self { store, observer, demand, registry: Mutex::default(), changes: watch::Sender::new(0) })
     }
 
-    /// Registers a subscriber of `identity`, until the returned value is dropped.
+    /// Registers a subscriber of `identity`, until the returned value is dropped. If its process was lost, it is no longer.
     #[must_use]
     pub(crate) fn connect(self: &Arc<Self>, identity: IdentityId, mut subscriber: NewSubscriber) -> Subscription {
         tell(&mut subscriber.sdk_version);
@@ -172,8 +187,10 @@ impl Subscribers {
             connected_at: Instant::now(),
             report: None,
             acknowledged: None,
+            lost: None,
         };
         registry.sweep(&self.store);
+        registry.found(&identity, entry.subscriber.life.as_ref());
         let group = registry.identities.entry(identity.clone()).or_default();
         group.subscribers.insert(id, entry);
         group.revision = self.announce();
@@ -181,7 +198,7 @@ impl Subscribers {
         Subscription::new(Arc::clone(self), identity, id, claim)
     }
 
-    /// The connected subscribers of one identity, in the order they came.
+    /// The subscribers of one identity that are connected or lost, in the order they came.
     #[must_use]
     pub(crate) fn of(&self, identity: &IdentityId) -> Vec<SubscriberStatus> {
         let publication = self.store.publication(identity);
@@ -222,17 +239,54 @@ impl Subscribers {
         }
     }
 
-    fn disconnect(&self, identity: &IdentityId, id: u64, reason: Disconnect) {
-        let mut registry = self.registry();
-        if let Some(group) = registry.identities.get_mut(identity) {
-            group.subscribers.remove(&id);
-            group.revision = self.announce();
-            if group.subscribers.is_empty() && self.store.get(identity).is_none() {
-                registry.identities.remove(identity);
-            }
+    fn disconnect(self: &Arc<Self>, identity: &IdentityId, id: u64, reason: Disconnect) {
+        match reason {
+            Disconnect::Timeout => self.lose(identity, id),
+            _ => self.forget(identity, id),
         }
-        drop(registry);
         self.observer.disconnected(identity, reason);
+    }
+
+    /// A subscriber stood still until its connection was given up. It is kept as lost while its process lives, unless that has another
+    /// connection for the identity, which will tell.
+    fn lose(self: &Arc<Self>, identity: &IdentityId, id: u64) {
+        let mut registry = self.registry();
+        let Some((life, watch)) = registry.life_alone(identity, id).zip(tokio::runtime::Handle::try_current().ok())
+        else {
+            drop(registry);
+            return self.forget(identity, id);
+        };
+        let (subscribers, of, party) = (Arc::downgrade(self), identity.clone(), life.party().clone());
+        let watch = watch.spawn(async move {
+            life.ended().await;
+            if let Some(subscribers) = subscribers.upgrade() {
+                subscribers.forget(&of, id);
+            }
+        });
+        let since = SystemTime::now();
+        if let Some((identity, oldest)) = registry.lost.add(identity.clone(), id, party) {
+            registry.remove(&identity, oldest, &self.store);
+        }
+        let Some(group) = registry.identities.get_mut(identity) else { return };
+        let Some(entry) = group.subscribers.get_mut(&id) else { return };
+        entry.lost = Some(Lost { since, _watch: AbortOnDropHandle::new(watch) });
+        let (subscriber, reported) = (entry.subscriber.clone(), entry.report.as_ref().map(|report| report.generation));
+        group.revision = self.announce();
+        drop(registry);
+        let NewSubscriber { pid, uid, command, pod, unit, .. } = &subscriber;
+        warn!(
+            %identity, pid, uid, ?command, pod = pod.as_deref(), unit = unit.as_deref(), reported,
+            "a subscriber does not answer any more, and its connection was closed; while its process lives it is shown as lost, since it may \
+             serve what it had: look whether it is stopped or hangs, and restart it"
+        );
+    }
+
+    /// A subscriber is gone.
+    fn forget(&self, identity: &IdentityId, id: u64) {
+        let mut registry = self.registry();
+        registry.remove(identity, id, &self.store);
+        let revision = self.announce();
+        registry.identities.entry(identity.clone()).and_modify(|group| group.revision = revision);
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -252,9 +306,48 @@ impl Registry {
     /// Forgets identities that are gone, whose subscribers went before them.
     fn sweep(&mut self, store: &Store) {
         if self.identities.len() >= self.sweep_at.max(SWEEP_AT) {
-            self.identities.retain(|id, group| !group.subscribers.is_empty() || store.get(id).is_some());
+            self.identities.retain(|id, group| group.is_connected() || store.get(id).is_some());
             self.sweep_at = self.identities.len() * 2;
+            self.lost.retain(|id| self.identities.contains_key(id));
         }
+    }
+
+    /// Removes a subscriber, and what is known of its identity where that is gone too.
+    fn remove(&mut self, identity: &IdentityId, id: u64, store: &Store) {
+        let Some(group) = self.identities.get_mut(identity) else { return };
+        if group.subscribers.remove(&id).is_some_and(|entry| entry.lost.is_some()) {
+            self.lost.remove(id);
+        }
+        if !group.is_connected() && store.get(identity).is_none() {
+            self.identities.remove(identity);
+            self.lost.retain(|id| id != identity);
+        }
+    }
+
+    /// A process is back that may have been lost.
+    fn found(&mut self, identity: &IdentityId, life: Option<&Life>) {
+        let (Some(group), Some(life)) = (self.identities.get_mut(identity), life) else { return };
+        group.subscribers.retain(|id, entry| {
+            let is_it = entry.lost.is_some() && entry.subscriber.life.as_ref() == Some(life);
+            if is_it {
+                self.lost.remove(*id);
+            }
+            !is_it
+        });
+    }
+
+    /// The life of a subscriber's process, where no other connection of it is for the same identity.
+    fn life_alone(&self, identity: &IdentityId, id: u64) -> Option<Life> {
+        let group = self.identities.get(identity)?;
+        let life = group.subscribers.get(&id)?.subscriber.life.as_ref()?;
+        let mut others = group.subscribers.iter().filter(|(other, _)| **other != id);
+        (!others.any(|(_, entry)| entry.subscriber.life.as_ref() == Some(life))).then(|| life.clone())
+    }
+}
+
+impl Group {
+    fn is_connected(&self) -> bool {
+        self.subscribers.values().any(|entry| entry.lost.is_none())
     }
 }
 
@@ -271,6 +364,7 @@ impl Entry {
             state,
             behind_since: behind.map(|publication| publication.published_at),
             reason: behind.map(|publication| standing::reason(report, publication)).unwrap_or_default(),
+            lost_since: self.lost.as_ref().map(|lost| lost.since),
             behind_for: behind.map(|publication| publication.stored.max(self.connected_at).elapsed()),
         }
     }
@@ -333,6 +427,8 @@ mod tests {
                 sdk_version: String::new(),
                 deliver: v1::Deliver::Full,
                 pod: None,
+                unit: None,
+                life: None,
             };
             drop(subscribers.connect(id.clone(), subscriber));
             store.removed(&id);

@@ -876,6 +876,12 @@ pub struct Subscriber {
     /// Why it is behind; empty where it is not.
     #[prost(string, tag = "12")]
     pub reason: ::prost::alloc::string::String,
+    /// When its connection was closed because it stood still; its process lives, and may serve what it had. Absent: it is connected.
+    #[prost(message, optional, tag = "13")]
+    pub lost_since: ::core::option::Option<::prost_types::Timestamp>,
+    /// The unit it runs in; empty for a process of a pod, and where it is not known.
+    #[prost(string, tag = "14")]
+    pub unit: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EventsRequest {}

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use evercert_core::text;
 use tokio::net::UnixStream;
 
+use super::life::Life;
 use super::namespaces::Namespaces;
 use super::peer_options;
 use super::process::{Gone, Process};
@@ -115,6 +116,11 @@ impl Caller {
     /// Whether the process is known to have ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.process.as_ref().is_some_and(|process| process.ended().is_cancelled())
+    }
+
+    /// Its process's life; absent where it cannot be seen from here.
+    pub(crate) fn life(&self) -> Option<Life> {
+        self.process.as_ref().map(|process| Life::new(Arc::clone(process), self.party()))
     }
 
     /// Whether both are connections of one process that is watched once.

@@ -22,7 +22,8 @@ Examples:
   evercertd status --json | jq '.identities[] | select(.findings != [])'
 
 Something is wrong where an identity has no published generation, its leaf has expired, what is on disk was rejected, \
-a subscriber cannot use the published generation or has not taken it up within a minute, or the last reload of the \
+a subscriber cannot use the published generation, has not taken it up within a minute or is lost (it stopped answering, and its process \
+lives), or the last reload of the \
 configuration failed.
 
 Exit status: 0 all is well, 1 something is wrong, 2 the daemon cannot be reached.")]

@@ -29,6 +29,8 @@ pub(super) struct Row {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SubscriberCounts {
     pub(super) connected: usize,
+    /// Not connected: they stood still, and their process lives. They count as the rest does.
+    pub(super) lost: usize,
     pub(super) behind: usize,
     /// Not settled: behind, or with connections of older generations.
     pub(super) unsettled: usize,
@@ -42,7 +44,7 @@ pub(super) struct SubscriberCounts {
 pub(super) type Metric = (Family, fn(&Family, &Row, &mut String));
 
 /// The families, in their order on the page.
-pub(super) const METRICS: [Metric; 16] = [
+pub(super) const METRICS: [Metric; 17] = [
     (Family::gauge("evercert_identity_published", "Whether a generation is served: 0 or 1."), |family, row, text| {
         family.sample(text, &row.labels(), u8::from(row.snapshot().is_some()));
     }),
@@ -130,6 +132,13 @@ pub(super) const METRICS: [Metric; 16] = [
     (Family::gauge("evercert_subscribers", "Connected subscribers."), |family, row, text| {
         family.sample(text, &row.labels(), row.subscribers.connected);
     }),
+    (
+        Family::gauge(
+            "evercert_subscribers_lost",
+            "Subscribers that stopped answering and whose process lives; they count as behind where their last report is.",
+        ),
+        |family, row, text| family.sample(text, &row.labels(), row.subscribers.lost),
+    ),
     (
         Family::gauge("evercert_subscribers_behind", "Subscribers that have not acknowledged the served generation."),
         |family, row, text| family.sample(text, &row.labels(), row.subscribers.behind),

@@ -94,7 +94,8 @@ impl Iterator for Page {
 impl SubscriberCounts {
     fn of(subscribers: &[SubscriberStatus]) -> Self {
         Self {
-            connected: subscribers.len(),
+            connected: subscribers.iter().filter(|subscriber| subscriber.lost_since.is_none()).count(),
+            lost: subscribers.iter().filter(|subscriber| subscriber.lost_since.is_some()).count(),
             behind: subscribers.iter().filter(|subscriber| subscriber.state.is_behind()).count(),
             unsettled: subscribers.iter().filter(|subscriber| subscriber.state.is_unsettled()).count(),
             connections_on_older: subscribers.iter().map(connections_on_older).sum(),

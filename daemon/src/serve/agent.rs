@@ -224,6 +224,11 @@ impl v1::agent_server::Agent for AgentService {
                 Origin::Pod(uid) => Some(Arc::clone(uid)),
                 Origin::Host { .. } | Origin::Container | Origin::Unclear => None,
             },
+            unit: match peer.caller.origin() {
+                Origin::Host { unit } => unit.clone(),
+                Origin::Pod(_) | Origin::Container | Origin::Unclear => None,
+            },
+            life: peer.caller.life(),
         };
         let follow = Follow {
             epoch: self.store.epoch(),

@@ -11,9 +11,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How many processes are looked at for one identity at a time.
 pub(super) const LOOKED_AT: usize = 256;
 
-/// Why the process of a subscriber that is behind does nothing; absent where it is not held up, or that cannot be told.
+/// Why the process of a subscriber that is behind or lost does nothing; absent where it is not held up, or that cannot be told.
 pub(super) fn of(status: &SubscriberStatus) -> Option<&'static str> {
-    if status.subscriber.pid == 0 || status.behind_for.is_none_or(|behind| behind < PATIENCE) {
+    let is_late = status.lost_since.is_some() || status.behind_for.is_some_and(|behind| behind >= PATIENCE);
+    if status.subscriber.pid == 0 || !is_late {
         return None;
     }
     match Proc(status.subscriber.pid).stat().ok()?.state {

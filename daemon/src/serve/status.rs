@@ -97,10 +97,10 @@ fn chain_length(credential: &Credential) -> usize {
 /// `looks` is how many processes may still be looked at.
 fn subscriber(status: &SubscriberStatus, looks: &mut usize, pods: &PodNames) -> v1::Subscriber {
     let mut reason = status.reason.clone();
-    if status.state.is_behind() && *looks > 0 {
+    if (status.state.is_behind() || status.lost_since.is_some()) && *looks > 0 {
         *looks -= 1;
         if let Some(standstill) = standstill::of(status) {
-            reason = format!("{standstill}; {reason}");
+            reason = if reason.is_empty() { standstill.to_owned() } else { format!("{standstill}; {reason}") };
         }
     }
     v1::Subscriber {
@@ -116,6 +116,8 @@ fn subscriber(status: &SubscriberStatus, looks: &mut usize, pods: &PodNames) -> 
         behind_since: status.behind_since.map(Into::into),
         pod: status.subscriber.pod.as_deref().map(|uid| pod(uid, pods)),
         reason,
+        lost_since: status.lost_since.map(Into::into),
+        unit: status.subscriber.unit.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

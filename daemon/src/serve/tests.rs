@@ -4,6 +4,7 @@ mod agent;
 mod callers;
 mod keys;
 mod limits;
+mod lost;
 mod operators;
 
 use std::fs::Permissions;
@@ -26,6 +27,7 @@ use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 use evercert_fixtures::{Authority, Files, KubeletVolume};
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -196,7 +198,7 @@ impl Node {
     }
 }
 
-async fn channel(stream: UnixStream) -> Channel {
+async fn channel(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Channel {
     let mut stream = Some(stream);
     let connector = tower::service_fn(move |_: http::Uri| {
         let stream = stream.take().map(TokioIo::new);

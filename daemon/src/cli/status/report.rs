@@ -129,7 +129,7 @@ pub(crate) struct Finding {
     pub(crate) expected: Option<String>,
 }
 
-/// A connected workload.
+/// A workload that is connected, or lost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Subscriber {
     pub(crate) id: u64,
@@ -152,6 +152,11 @@ pub(crate) struct Subscriber {
     pub(crate) reason: Option<String>,
     /// The pod it runs in; null for a process of the node.
     pub(crate) pod: Option<Pod>,
+    /// When its connection was closed because it stood still, while its process lives on; null where it is connected. Its state is by
+    /// its last report.
+    pub(crate) lost_since: Moment,
+    /// The unit it runs in; null for a process of a pod, and where it is not known.
+    pub(crate) unit: Option<String>,
     /// How many of its connections are older than what it reported last.
     pub(crate) connections_on_older: u32,
     /// The end of the leaf that its new handshakes use.
@@ -201,10 +206,16 @@ impl Identity {
 }
 
 impl Subscriber {
+    /// Whether its connection was closed because it stood still.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost_since.0.is_some()
+    }
+
     fn is_well(&self, now: SystemTime) -> bool {
         // Who has just connected is told first: its time starts then.
         let since = self.behind_since.0.max(self.connected.0);
         match self.state {
+            _ if self.is_lost() => false,
             "refused" => false,
             "behind" => since.is_none_or(|since| now.duration_since(since).unwrap_or_default() < BEHIND_GRACE),
             _ => true,
@@ -352,6 +363,8 @@ impl From<v1::Subscriber> for Subscriber {
             sdk_version: subscriber.sdk_version,
             connected: Moment::of(subscriber.connected),
             behind_since: Moment::of(subscriber.behind_since),
+            lost_since: Moment::of(subscriber.lost_since),
+            unit: some(subscriber.unit),
         }
     }
 }

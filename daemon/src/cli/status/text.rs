@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use evercert_core::text::{item, plain};
 
+use super::pod::Pod;
 use super::report::{Crl, Finding, Identity, Leaf, Moment, StatusReport, Subscriber};
 use crate::cli::moment::{absolute, relative};
 
@@ -120,12 +121,24 @@ pub(crate) fn sentence(finding: &Finding) -> String {
 /// A subscriber's name in one line.
 pub(crate) fn who(subscriber: &Subscriber) -> String {
     let command = if subscriber.command.is_empty() { "?" } else { &subscriber.command };
-    let pod = subscriber.pod.as_ref().map_or_else(String::new, |pod| format!(" in {}", pod.title()));
+    let pod = subscriber.pod.as_ref().map(Pod::title).or_else(|| subscriber.unit.clone());
+    let pod = pod.map_or_else(String::new, |place| format!(" in {place}"));
     format!("{command} (pid {}, uid {}){pod}", subscriber.pid, subscriber.uid)
 }
 
-/// What a subscriber does with what is published.
+/// What a subscriber does with what is published, or did when it was last heard.
 pub(crate) fn doing(subscriber: &Subscriber, now: SystemTime) -> String {
+    let Some(lost) = subscriber.lost_since.0 else { return serving(subscriber, now) };
+    let reported = match (subscriber.reported_generation, subscriber.deliver) {
+        (None, _) => ", has never reported".to_owned(),
+        // Those that read for themselves know no generation of the daemon's.
+        (Some(_), "digest") => String::new(),
+        (Some(generation), _) => format!(", last reported generation {generation}"),
+    };
+    format!("lost since {}: stopped answering{reported}; {}", relative(lost, now), serving(subscriber, now))
+}
+
+fn serving(subscriber: &Subscriber, now: SystemTime) -> String {
     let since = subscriber.behind_since.0.map_or_else(String::new, |since| format!(" since {}", relative(since, now)));
     match subscriber.state {
         "behind" => {
@@ -164,6 +177,12 @@ pub(crate) fn counts(subscribers: &[Subscriber]) -> String {
     for (i, (count, state)) in counted.into_iter().filter(|(count, _)| *count > 0).enumerate() {
         // Writing to a String cannot fail.
         let _ = write!(text, "{} {count} {state}", if i == 0 { ":" } else { "," });
+    }
+    match subscribers.iter().filter(|subscriber| subscriber.is_lost()).count() {
+        0 => {}
+        lost => {
+            let _ = write!(text, "; {lost} lost");
+        }
     }
     match subscribers.iter().map(|subscriber| u64::from(subscriber.connections_on_older)).sum() {
         0 => {}

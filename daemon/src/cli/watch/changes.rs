@@ -33,8 +33,8 @@ pub(super) fn between(before: Option<&Identity>, after: &Identity, now: SystemTi
 }
 
 fn is_news(before: &Subscriber, after: &Subscriber) -> bool {
-    (before.state, &before.reason, before.connections_on_older)
-        != (after.state, &after.reason, after.connections_on_older)
+    (before.state, &before.reason, before.connections_on_older, before.is_lost())
+        != (after.state, &after.reason, after.connections_on_older, after.is_lost())
 }
 
 fn published(identity: &Identity, now: SystemTime) -> String {
@@ -117,6 +117,17 @@ mod tests {
             ["greeter (pid 7, uid 0) behind: its process is stopped (SIGSTOP)"]
         );
         assert!(between(Some(&stopped), &stopped, SystemTime::UNIX_EPOCH).is_empty());
+    }
+
+    #[test]
+    fn that_a_subscriber_is_lost_is_told_although_it_is_current() {
+        let before = identity(2, &[], &[(1, v1::SubscriberState::Current)]);
+        let mut after = before.clone();
+        after.subscribers[0].lost_since = crate::cli::status::report::Moment(Some(SystemTime::UNIX_EPOCH));
+        assert_eq!(
+            between(Some(&before), &after, SystemTime::UNIX_EPOCH),
+            ["greeter (pid 7, uid 0) lost since in 0 seconds: stopped answering, has never reported; current"]
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::serve::patience::Patience;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-fn impatient() -> Limits {
+pub(super) fn impatient() -> Limits {
     let (preface, silence) = (Duration::from_millis(50), Duration::from_millis(300));
     let mut limits = generous();
     limits.patience = Patience { preface, silence };

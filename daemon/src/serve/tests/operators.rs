@@ -31,6 +31,8 @@ fn subscriber(pid: u32, pod: Option<&str>) -> NewSubscriber {
         sdk_version: "test".to_owned(),
         deliver: v1::Deliver::Digest,
         pod: pod.map(Arc::from),
+        unit: None,
+        life: None,
     }
 }
 

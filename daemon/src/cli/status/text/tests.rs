@@ -33,6 +33,8 @@ pub(crate) fn subscriber(id: u64, state: &'static str) -> Subscriber {
         refused: None,
         reason: None,
         pod: None,
+        lost_since: Moment(None),
+        unit: None,
         connections_on_older: 0,
         not_after: Moment(None),
     }
@@ -201,6 +203,28 @@ fn what_needs_attention_is_not_well() {
     assert!(warned.is_well(now()));
     warned.identities[0].findings.push(finding("reject"));
     assert!(!warned.is_well(now()));
+}
+
+#[test]
+fn a_lost_subscriber_is_told_with_since_when_and_what_it_reported_and_is_not_well() {
+    let lost = Subscriber {
+        lost_since: before(180),
+        reported_generation: Some(2),
+        unit: Some("pay.service".to_owned()),
+        reason: Some("its process is stopped (SIGSTOP); it still serves 0a1b2c".to_owned()),
+        behind_since: before(60),
+        ..subscriber(1, "behind")
+    };
+    assert_eq!(
+        format!("{}: {}", who(&lost), doing(&lost, now())),
+        "greeter\u{1b}[2J (pid 7, uid 1000) in pay.service: lost since 3 minutes ago: stopped answering, last reported generation 2; behind \
+         since 60 seconds ago: its process is stopped (SIGSTOP); it still serves 0a1b2c"
+    );
+    let current = Subscriber { lost_since: before(180), ..subscriber(2, "settled") };
+    assert_eq!(counts(&[lost, current.clone()]), "2: 1 behind, 1 settled; 2 lost");
+    let mut identity = identity();
+    identity.subscribers = vec![current];
+    assert!(!report(identity).is_well(now()));
 }
 
 #[test]

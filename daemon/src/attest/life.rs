@@ -1,0 +1,37 @@
+//! Whether a process lives, for those who only want to know that.
+
+use std::sync::Arc;
+
+use super::caller::Party;
+use super::process::Process;
+
+/// The life of one process, and whom what is kept of it is counted against. Two are equal that are of one process.
+#[derive(Debug, Clone)]
+pub(crate) struct Life {
+    process: Arc<Process>,
+    party: Party,
+}
+
+impl Life {
+    pub(super) fn new(process: Arc<Process>, party: Party) -> Self {
+        Self { process, party }
+    }
+
+    /// Whom what is kept of the process is counted against.
+    pub(crate) fn party(&self) -> &Party {
+        &self.party
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn ended(&self) {
+        self.process.ended().cancelled().await;
+    }
+}
+
+impl PartialEq for Life {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.process, &other.process)
+    }
+}
+
+impl Eq for Life {}

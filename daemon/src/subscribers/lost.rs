@@ -1,0 +1,81 @@
+//! Subscribers that stood still until their connection was given up, and whose process lives.
+//!
+//! A process that is stopped or hangs goes on serving what it has, to peers of its own or as soon as it is continued: to forget it would
+//! have a rotation look finished that is not. So it is remembered for as long as it lives or until it connects again.
+
+use std::collections::VecDeque;
+use std::time::SystemTime;
+
+use evercert_core::identity::IdentityId;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::attest::Party;
+
+/// The most lost subscribers that are remembered, each of which may cost a descriptor; the oldest goes for a new one.
+pub(super) const IN_ALL: usize = 256;
+
+/// The most of one party, a pod or a user of the host; its oldest goes.
+pub(super) const PER_PARTY: usize = 64;
+
+/// That a subscriber is lost.
+pub(super) struct Lost {
+    /// When its connection was given up.
+    pub(super) since: SystemTime,
+    /// What waits for the end of its process.
+    pub(super) _watch: AbortOnDropHandle<()>,
+}
+
+/// Where the lost subscribers are, the oldest first.
+#[derive(Default)]
+pub(super) struct Places(VecDeque<Place>);
+
+struct Place {
+    identity: IdentityId,
+    id: u64,
+    party: Party,
+}
+
+impl Places {
+    /// Adds one; says which one has to go for it, if any.
+    pub(super) fn add(&mut self, identity: IdentityId, id: u64, party: Party) -> Option<(IdentityId, u64)> {
+        let of_party = self.0.iter().filter(|place| place.party == party).count();
+        let oldest = match of_party {
+            PER_PARTY.. => self.0.iter().position(|place| place.party == party),
+            _ => (self.0.len() >= IN_ALL).then_some(0),
+        };
+        let gone = oldest.and_then(|oldest| self.0.remove(oldest));
+        self.0.push_back(Place { identity, id, party });
+        gone.map(|place| (place.identity, place.id))
+    }
+
+    pub(super) fn remove(&mut self, id: u64) {
+        self.0.retain(|place| place.id != id);
+    }
+
+    /// Forgets those whose identity is not kept any more.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&IdentityId) -> bool) {
+        self.0.retain(|place| is_kept(&place.identity));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_cost_their_own_party_its_oldest_and_then_all_parties_theirs() {
+        let mut places = Places::default();
+        let identity = IdentityId::node("x".parse().unwrap());
+        let mut add = |id, uid| places.add(identity.clone(), id, Party::User(uid)).map(|(_, id)| id);
+        assert_eq!(add(0, 7), None);
+        for id in 1..=PER_PARTY as u64 {
+            assert_eq!(add(id, 8), None);
+        }
+        assert_eq!(add(1000, 8), Some(1), "the oldest of that party, not of all");
+        for id in 2000..2000 + (IN_ALL - PER_PARTY - 1) as u64 {
+            assert_eq!(add(id, u32::try_from(id).unwrap()), None);
+        }
+        assert_eq!(add(9000, 9000), Some(0));
+        assert_eq!(places.0.len(), IN_ALL);
+    }
+}

@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
-/// The most that is read of one file, in bytes.
-const FILE_LIMIT: u64 = 128 * 1024;
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
+
+/// The most that is read of one file, in bytes: as many groups as a process can have (NGROUPS_MAX) take 700 KiB.
+const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// When a process started and what it does: the line of `/proc/PID/stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,24 @@ pub(crate) struct Stat {
     /// The letter of its first thread's state (proc(5)).
     pub(crate) state: char,
     threads: u64,
+}
+
+/// Whom a process acts as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    /// The effective user and group. Those for file systems are not told: a process may always go back to these.
+    pub(crate) ids: (u32, u32),
+    /// The supplementary groups, sorted.
+    pub(crate) groups: Vec<u32>,
+}
+
+/// Which directory a process takes for the root of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Root {
+    device: (u32, u32),
+    inode: u64,
+    /// Of what is mounted there; absent where the kernel does not tell (before 5.8).
+    mount: Option<u64>,
 }
 
 /// The directory of one process.
@@ -28,10 +48,9 @@ impl Proc {
         Stat::parse(&text).ok_or_else(|| malformed("stat"))
     }
 
-    /// The effective user and group.
-    pub(crate) fn effective_ids(self) -> io::Result<(u32, u32)> {
-        let text = self.read("status")?;
-        effective(&text, "Uid:").zip(effective(&text, "Gid:")).ok_or_else(|| malformed("status"))
+    /// Those of its first thread.
+    pub(crate) fn credentials(self) -> io::Result<Credentials> {
+        Credentials::parse(&self.read("status")?).ok_or_else(|| malformed("status"))
     }
 
     pub(crate) fn cgroup(self) -> io::Result<String> {
@@ -41,6 +60,25 @@ impl Proc {
     /// Which namespace of this kind it lives in.
     pub(crate) fn namespace(self, kind: &str) -> io::Result<PathBuf> {
         std::fs::read_link(format!("/proc/{}/ns/{kind}", self.0))
+    }
+
+    /// Where its root is, seen from this process's own.
+    pub(crate) fn place_of_root(self) -> io::Result<PathBuf> {
+        std::fs::read_link(format!("/proc/{}/root", self.0))
+    }
+
+    /// Its root. Of a file system that does not answer it may have to be waited for.
+    pub(crate) fn root(self) -> io::Result<Root> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(format!("/proc/{}/root", self.0), flags, Mode::empty())?;
+        let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
+        let stat = rustix::fs::statx(root, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)?;
+        let tells_mount = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID);
+        Ok(Root {
+            device: (stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+            mount: tells_mount.then_some(stat.stx_mnt_id),
+        })
     }
 
     fn read(self, name: &str) -> io::Result<String> {
@@ -68,10 +106,16 @@ impl Stat {
     }
 }
 
-/// The second number: after the real one, before the saved one and that of file systems.
-fn effective(status: &str, label: &str) -> Option<u32> {
-    let line = status.lines().find_map(|line| line.strip_prefix(label))?;
-    line.split_whitespace().nth(1)?.parse().ok()
+impl Credentials {
+    fn parse(status: &str) -> Option<Self> {
+        let line = |label: &str| status.lines().find_map(|line| line.strip_prefix(label));
+        // The second number: after the real one, before the saved one and that of file systems.
+        let effective = |label| line(label)?.split_whitespace().nth(1)?.parse().ok();
+        let groups: Result<Vec<u32>, _> = line("Groups:")?.split_whitespace().map(str::parse).collect();
+        let mut groups = groups.ok()?;
+        groups.sort_unstable();
+        Some(Self { ids: (effective("Uid:")?, effective("Gid:")?), groups })
+    }
 }
 
 fn malformed(name: &str) -> io::Error {
@@ -102,17 +146,23 @@ mod tests {
     }
 
     #[test]
-    fn the_effective_ids_are_the_second_of_four() {
-        let status = "Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
-        assert_eq!((effective(status, "Uid:"), effective(status, "Gid:")), (Some(2), Some(6)));
-        assert_eq!(effective("Uid:\t1\n", "Uid:"), None);
+    fn the_effective_ids_are_the_second_of_four_and_the_groups_all_of_their_line() {
+        let status = "Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nFDSize:\t64\nGroups:\t9 7 8 \n";
+        assert_eq!(Credentials::parse(status), Some(Credentials { ids: (2, 6), groups: vec![7, 8, 9] }));
+        let alone = status.replace("9 7 8 ", " ");
+        assert_eq!(Credentials::parse(&alone), Some(Credentials { ids: (2, 6), groups: vec![] }));
+        for bad in [status.replace("\t2\t3\t4", ""), status.replace("Groups:", "x:"), status.replace("9 7", "9 x")] {
+            assert_eq!(Credentials::parse(&bad), None, "{bad}");
+        }
     }
 
     #[test]
     fn this_process_is_what_it_is() {
         let own = Proc(std::process::id());
         let ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        assert_eq!(own.effective_ids().unwrap(), ids);
+        assert_eq!(own.credentials().unwrap().ids, ids);
+        assert_eq!(own.root().unwrap(), own.root().unwrap());
+        assert_eq!(own.place_of_root().unwrap(), PathBuf::from("/"));
         assert_eq!(own.stat().unwrap(), own.stat().unwrap());
         assert!(!own.stat().unwrap().is_over());
         assert_eq!(own.namespace("mnt").unwrap(), std::fs::read_link("/proc/self/ns/mnt").unwrap());

@@ -13,6 +13,7 @@ use super::peer_options;
 use super::process::{Gone, Process};
 use super::processes::Processes;
 use crate::cgroup::Origin;
+use crate::proc::Credentials;
 
 /// The process that connected: its user and groups as the kernel recorded them at `connect` (SO_PEERCRED, SO_PEERGROUPS), and
 /// the rest as it was when the connection was accepted. [`Caller::verify`] tells whether that is so still.
@@ -86,21 +87,26 @@ impl Caller {
     }
 
     /// Whether the process is still there and what it was when it connected, so that it may be given a key: the same user and
-    /// group, and the same place among control groups and namespaces. Costs a few system calls.
+    /// group, no group less, and the same place among control groups and namespaces, with the same root directory. A group that it
+    /// joined since counts for its next connection. Costs a few system calls.
     ///
     /// # Errors
     ///
     /// It is not, or that cannot be told.
     pub(super) fn verify(&self) -> Result<(), Gone> {
         let now = self.process.as_ref().ok_or(Gone::Hidden)?.standing()?;
-        if now.ids != (self.uid, self.gid) {
+        let Credentials { ids, groups } = now.credentials;
+        if ids != (self.uid, self.gid) {
             return Err(Gone::Changed("user or group"));
+        }
+        if !self.gids.iter().all(|gid| *gid == self.gid || groups.binary_search(gid).is_ok()) {
+            return Err(Gone::Changed("list of supplementary groups"));
         }
         if now.origin != self.origin {
             return Err(Gone::Changed("control group"));
         }
         if now.namespaces != self.namespaces {
-            return Err(Gone::Changed("user or mount namespace"));
+            return Err(Gone::Changed("user or mount namespace, or root directory,"));
         }
         Ok(())
     }
@@ -130,7 +136,7 @@ impl Caller {
         Arc::ptr_eq(own, others)
     }
 
-    /// Whether it lives in the host's user and mount namespace.
+    /// Whether it lives in the host's user and mount namespace, with the host's root directory.
     pub(super) fn namespaces(&self) -> Namespaces {
         self.namespaces
     }

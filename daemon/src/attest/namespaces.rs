@@ -5,17 +5,19 @@ use std::io;
 
 use crate::proc::Proc;
 
-/// A kind of namespace that decides what is meant: by a user's number, or by a path.
+/// What decides what is meant by a user's number, or by a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     User,
     Mount,
+    /// The directory that a path begins at (chroot(2)), which is as good as a namespace.
+    Root,
 }
 
 /// The namespaces of a process, against those of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Namespaces {
-    /// User and mount namespace are the host's.
+    /// User and mount namespace are the host's, and so is the root directory.
     Host,
     /// This one is another.
     Other(Kind),
@@ -26,8 +28,16 @@ pub(crate) enum Namespaces {
 impl Namespaces {
     /// Those of `process`, which has to be proven to be there still.
     pub(super) fn of(process: Proc) -> Self {
-        let kinds = [Kind::User, Kind::Mount].map(|kind| compare(process, kind));
-        kinds.into_iter().find(|one| *one != Self::Host).unwrap_or(Self::Host)
+        let namespaces = |kind, file| compare(kind, process, |process| process.namespace(file));
+        namespaces(Kind::User, "user")
+            .or_else(|| namespaces(Kind::Mount, "mnt"))
+            // Where it is tells nearly everything, and asks no file system; what is mounted over the root has its place too.
+            .or_else(|| compare(Kind::Root, process, Proc::place_of_root))
+            .or_else(|| compare(Kind::Root, process, Proc::root))
+    }
+
+    fn or_else(self, next: impl FnOnce() -> Self) -> Self {
+        if self == Self::Host { next() } else { self }
     }
 
     /// Whether the process is known to be in a user namespace of its own.
@@ -42,6 +52,7 @@ impl fmt::Display for Namespaces {
             Self::Host => f.write_str("the caller is in the host's namespaces"),
             Self::Other(Kind::User) => f.write_str("the caller has a user namespace of its own"),
             Self::Other(Kind::Mount) => f.write_str("the caller has a mount namespace of its own"),
+            Self::Other(Kind::Root) => f.write_str("the caller has a root directory of its own (chroot)"),
             Self::Unknown(io::ErrorKind::PermissionDenied) => {
                 f.write_str("the caller's namespaces cannot be looked at (evercertd needs CAP_SYS_PTRACE for that)")
             }
@@ -51,13 +62,9 @@ impl fmt::Display for Namespaces {
 }
 
 /// The host's are those of its first process; where that cannot be looked at, this process's own.
-fn compare(process: Proc, kind: Kind) -> Namespaces {
-    let file = match kind {
-        Kind::User => "user",
-        Kind::Mount => "mnt",
-    };
-    let host = Proc(1).namespace(file).or_else(|_| std::fs::read_link(format!("/proc/self/ns/{file}")));
-    match (process.namespace(file), host) {
+fn compare<T: PartialEq>(kind: Kind, process: Proc, look: impl Fn(Proc) -> io::Result<T>) -> Namespaces {
+    let host = look(Proc(1)).or_else(|_| look(Proc(std::process::id())));
+    match (look(process), host) {
         (Ok(of_caller), Ok(host)) if of_caller == host => Namespaces::Host,
         (Ok(_), Ok(_)) => Namespaces::Other(kind),
         (Err(error), _) | (_, Err(error)) => Namespaces::Unknown(error.kind()),

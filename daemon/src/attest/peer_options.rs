@@ -60,30 +60,20 @@ fn fill(socket: BorrowedFd<'_>, groups: &mut [u32]) -> io::Result<Filled> {
     }
 }
 
-/// A process as its pidfd tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PidfdInfo {
-    /// 0: it was reaped, or lives in a PID namespace that cannot be seen from here.
-    pub(super) pid: u32,
-    /// The effective user and group; absent where the kernel did not tell.
-    pub(super) ids: Option<(u32, u32)>,
-}
-
-/// What the kernel tells of the process behind `pidfd`.
+/// The number of the process behind `pidfd`; 0 where it was reaped, or lives in a PID namespace that cannot be seen from here.
 ///
 /// # Errors
 ///
 /// `ESRCH`: the process is gone. `ENOTTY` or `EINVAL`: the kernel is older than 6.13.
-pub(super) fn pidfd_info(pidfd: BorrowedFd<'_>) -> io::Result<PidfdInfo> {
+pub(super) fn pid_behind(pidfd: BorrowedFd<'_>) -> io::Result<u32> {
     // SAFETY: every field is an integer, for which zero is a value.
     let mut info: libc::pidfd_info = unsafe { std::mem::zeroed() };
-    info.mask = u64::from(libc::PIDFD_INFO_PID | libc::PIDFD_INFO_CREDS);
+    info.mask = u64::from(libc::PIDFD_INFO_PID);
     // SAFETY: the request carries the size of the structure, so the kernel writes no more than that, and the structure outlives
     // the call. The descriptor is borrowed, hence open; of another kind of descriptor the request is unknown.
     let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut info) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    let tells_ids = info.mask & u64::from(libc::PIDFD_INFO_CREDS) != 0;
-    Ok(PidfdInfo { pid: info.pid, ids: tells_ids.then_some((info.euid, info.egid)) })
+    Ok(info.pid)
 }

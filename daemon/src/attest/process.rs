@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::namespaces::Namespaces;
-use super::peer_options::{PidfdInfo, pidfd_info};
+use super::peer_options;
 use crate::cgroup::{Origin, origin};
-use crate::proc::{self, Proc};
+use crate::proc::{self, Credentials, Proc};
 
 /// How often a process is looked at whose end nothing tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -43,8 +43,8 @@ pub(super) struct Living {
 /// What a process is at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// Its effective user and group.
-    pub(super) ids: (u32, u32),
+    /// As its first thread has them. What another thread has by itself is not looked at: threads keep nothing from one another.
+    pub(super) credentials: Credentials,
     pub(super) origin: Origin,
     pub(super) namespaces: Namespaces,
 }
@@ -114,9 +114,13 @@ impl Living {
     ///
     /// It is not.
     pub(super) fn behind(pidfd: OwnedFd, pid: u32) -> Result<Self, Gone> {
-        let shown = match info(&pidfd)? {
-            Some(info) => Some(info.pid).filter(|pid| *pid > 0),
-            None => proc::pid_behind(pidfd.as_raw_fd())?,
+        let shown = match peer_options::pid_behind(pidfd.as_fd()) {
+            Ok(pid) => Some(pid).filter(|pid| *pid > 0),
+            // The kernel is too old to tell so.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::ENOSYS)) => {
+                proc::pid_behind(pidfd.as_raw_fd())?
+            }
+            Err(error) => return Err(error.into()),
         };
         if shown != Some(pid) {
             return Err(Gone::Ended);
@@ -152,26 +156,12 @@ impl Living {
         self.prove()?;
         let process = Proc(self.pid);
         let standing = Standing {
-            ids: self.ids(process)?,
+            credentials: process.credentials()?,
             origin: origin(&process.cgroup()?, prefixes),
             namespaces: Namespaces::of(process),
         };
         self.prove()?;
         Ok(standing)
-    }
-
-    fn ids(&self, process: Proc) -> Result<(u32, u32), Gone> {
-        if let Some(pidfd) = &self.pidfd
-            && let Some(info) = info(pidfd.get_ref())?
-        {
-            if info.pid != self.pid {
-                return Err(Gone::Ended);
-            }
-            if let Some(ids) = info.ids {
-                return Ok(ids);
-            }
-        }
-        Ok(process.effective_ids()?)
     }
 
     /// That the process has not ended.
@@ -202,14 +192,5 @@ impl Living {
         while !matches!(self.prove(), Err(Gone::Ended)) {
             look.tick().await;
         }
-    }
-}
-
-/// What the pidfd itself tells; nothing on a kernel that is too old.
-fn info(pidfd: &OwnedFd) -> Result<Option<PidfdInfo>, Gone> {
-    match pidfd_info(pidfd.as_fd()) {
-        Ok(info) => Ok(Some(info)),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::ENOSYS)) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }

@@ -53,7 +53,15 @@ enum Action {
     /// The first answer for each of these names; without names: for each line of the standard input, a JSON string
     Ask { names: Vec<String> },
     /// Everything that is sent for this name until the stream ends
-    Follow { name: String },
+    Follow {
+        name: String,
+        /// Give up all supplementary groups after the first answer
+        #[arg(long)]
+        leave_groups: bool,
+        /// Take this directory for the root after the first answer
+        #[arg(long)]
+        enter: Option<PathBuf>,
+    },
     /// Connects and becomes this program, whose standard input is the connection
     Become { program: Vec<String> },
     /// Connects, starts this program, whose standard input is the connection, and ends
@@ -82,7 +90,17 @@ async fn main() -> io::Result<()> {
                 say(&ask(&channel, &name, deliver).await);
             }
         }
-        Action::Follow { name } => follow(&channel(connect()?).await, &name, deliver).await,
+        Action::Follow { name, leave_groups, enter } => {
+            let change = || {
+                if leave_groups {
+                    rustix::thread::set_thread_groups(&[]).unwrap();
+                }
+                if let Some(root) = enter {
+                    rustix::process::chroot(root).unwrap();
+                }
+            };
+            follow(&channel(connect()?).await, &name, deliver, change).await;
+        }
         Action::Become { program } => return Err(handed(connect()?, &program).exec()),
         Action::Bequeath { program } => {
             handed(connect()?, &program).spawn()?;
@@ -135,7 +153,9 @@ async fn ask(channel: &Channel, name: &str, deliver: Deliver) -> Value {
     }
 }
 
-async fn follow(channel: &Channel, name: &str, deliver: Deliver) {
+/// Becomes another one by `change` once it was given something.
+async fn follow(channel: &Channel, name: &str, deliver: Deliver, change: impl FnOnce()) {
+    let mut change = Some(change);
     let (mut responses, requests) = match open(channel, name, deliver).await {
         Ok(open) => open,
         Err(status) => return say(&refused(name, &status)),
@@ -146,7 +166,11 @@ async fn follow(channel: &Channel, name: &str, deliver: Deliver) {
             Ok(None) => return say(&json!({ "name": name, "code": "Ended" })),
             Ok(response) => {
                 let report = response.as_ref().and_then(current);
-                say(&told(name, response));
+                let told = told(name, response);
+                if let Some(change) = change.take_if(|_| told["what"] == "update") {
+                    change();
+                }
+                say(&told);
                 if let Some(report) = report {
                     _ = requests.send(report).await;
                 }

@@ -13,6 +13,8 @@ const JOIN: &str = r#"echo $$ > "$1/cgroup.procs" && shift && exec "$@""#;
 pub(crate) struct Actor {
     uid: u32,
     gid: u32,
+    group: Option<u32>,
+    capabilities: Vec<&'static str>,
     cgroup: Option<PathBuf>,
     after: Vec<String>,
 }
@@ -20,7 +22,18 @@ pub(crate) struct Actor {
 impl Actor {
     /// A user with a group of the same number and no other, in the root's control group and namespaces.
     pub(crate) fn user(uid: u32) -> Self {
-        Self { uid, gid: uid, cgroup: None, after: vec![] }
+        Self { uid, gid: uid, group: None, capabilities: vec![], cgroup: None, after: vec![] }
+    }
+
+    /// In this supplementary group.
+    pub(crate) fn in_group(self, gid: u32) -> Self {
+        Self { group: Some(gid), ..self }
+    }
+
+    /// With this capability, whoever the user is.
+    pub(crate) fn with(mut self, capability: &'static str) -> Self {
+        self.capabilities.push(capability);
+        self
     }
 
     /// In this control group.
@@ -42,12 +55,12 @@ impl Actor {
             words.extend(["sh", "-c", JOIN, "sh"].map(String::from));
             words.push(cgroup.to_str().unwrap().to_owned());
         }
-        words.extend([
-            "setpriv".to_owned(),
-            format!("--reuid={}", self.uid),
-            format!("--regid={}", self.gid),
-            "--clear-groups".to_owned(),
-        ]);
+        words.extend(["setpriv".to_owned(), format!("--reuid={}", self.uid), format!("--regid={}", self.gid)]);
+        words.push(self.group.map_or_else(|| "--clear-groups".to_owned(), |gid| format!("--groups={gid}")));
+        if !self.capabilities.is_empty() {
+            let capabilities = self.capabilities.join(",+");
+            words.extend(["inh", "ambient"].map(|set| format!("--{set}-caps=+{capabilities}")));
+        }
         words.extend(self.after.iter().cloned());
         words.push(program.to_str().unwrap().to_owned());
         words

@@ -1,10 +1,11 @@
 //! Connections that outlive, or change hands from, the process that made them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use evercert_fixtures::{Authority, KubeletVolume, Leaf};
+use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf};
 use evercert_tests::daemon::{Daemon, Home, identity};
+use rustix::mount::mount_bind_recursive;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -17,16 +18,34 @@ use crate::room::Room;
 
 const A: u32 = 70_001;
 const B: u32 = 70_002;
+/// A group.
+const G: u32 = 70_003;
 
 /// A daemon with an identity "b" of the node that only user B may have.
 async fn with_identity_of_b<'home>(room: &Room, home: &'home Home) -> (KubeletVolume, Daemon<'home>) {
-    let issued = Authority::new("root.example.org").issue(Leaf::for_dns("b.example.org"));
-    let volume = KubeletVolume::at(&room.directory("etc/tls/b"), &issued.files());
-    home.configure(&(identity("b", volume.path()) + &format!("allow = [\"uid:{B}\"]\n")));
-    let running = home.start().await;
-    running.until("it is published", "b", |status| status.generation == 1).await;
+    let (volume, running) = with_identity(room, home, &format!("allow = [\"uid:{B}\"]\n")).await;
     assert!(key(&ask_one(room, &Actor::user(B), &home.agent_socket(), "b").await) > 0, "its own");
     (volume, running)
+}
+
+/// A daemon with an identity "b" of the node, of which this is configured besides. Every user of the node may read its files.
+async fn with_identity<'home>(room: &Room, home: &'home Home, configured: &str) -> (KubeletVolume, Daemon<'home>) {
+    let volume = KubeletVolume::at(&room.directory("etc/tls/b"), &files());
+    home.configure(&(identity("b", volume.path()) + configured));
+    let running = home.start().await;
+    running.until("it is published", "b", |status| status.generation == 1).await;
+    (volume, running)
+}
+
+fn files() -> Files {
+    Authority::new("root.example.org").issue(Leaf::for_dns("b.example.org")).files()
+}
+
+/// A place where all of the host is seen as it is at its own root.
+fn jail(room: &Room) -> PathBuf {
+    let jail = room.directory("jail");
+    mount_bind_recursive("/", &jail).unwrap();
+    jail
 }
 
 /// The words by which a caller of this actor's that finds a connection on its standard input asks for `name`.
@@ -75,6 +94,65 @@ async fn a_process_that_connects_as_root_and_becomes_another_user_is_given_nothi
         let (_volume, _running) = with_identity_of_b(&room, &home).await;
         let answers = handed(&room, &home, &Actor::user(0), "become", &heir(&room, &Actor::user(A), "b")).await;
         assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "{attestation:?}: {answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_gives_up_a_group_after_it_connected_has_nothing_by_it() {
+    let room = Room::enter();
+    for attestation in Attestation::BOTH {
+        let home = daemon::home_of(&room, attestation);
+        let (volume, _running) = with_identity(&room, &home, &format!("allow = [\"gid:{G}\"]\n")).await;
+        let member = Actor::user(B).in_group(G).with("setgid");
+        let own = handed(&room, &home, &member, "become", &heir(&room, &Actor::user(B).in_group(G), "b")).await;
+        assert!(own.iter().map(key).sum::<u64>() > 0, "{attestation:?}: a member stays one: {own:?}");
+        let none = handed(&room, &home, &member, "become", &heir(&room, &Actor::user(B), "b")).await;
+        assert_eq!(none.iter().map(key).collect::<Vec<_>>(), [0], "{attestation:?}: {none:?}");
+
+        let socket = home.agent_socket();
+        let arguments = ["--socket", socket.to_str().unwrap(), "follow", "--leave-groups", "b"];
+        let mut follower = Caller::start(&room, &member, &arguments);
+        assert!(key(&follower.answer().await.unwrap()) > 0, "{attestation:?}: while it was a member");
+        volume.swap(&files());
+        let refused = follower.answer().await.unwrap();
+        assert_eq!((key(&refused), &refused["code"]), (0, &"PermissionDenied".into()), "{attestation:?}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_with_another_root_directory_or_other_mounts_is_no_reader_of_the_hosts_files() {
+    let room = Room::enter();
+    let jail = jail(&room);
+    let jail = jail.to_str().unwrap();
+    for attestation in Attestation::BOTH {
+        let home = daemon::home_of(&room, attestation);
+        let (volume, running) = with_identity(&room, &home, "").await;
+        let socket = home.agent_socket();
+        let free = Actor::user(B).with("setgid").with("sys_chroot").with("sys_admin");
+        assert!(key(&ask_one(&room, &free, &socket, "b").await) > 0, "{attestation:?}: a reader");
+        let there = free.clone().through(&["chroot", "/"]);
+        assert!(key(&ask_one(&room, &there, &socket, "b").await) > 0, "{attestation:?}: it is where it was");
+        for away in [&["chroot", jail][..], &["unshare", "--mount"]] {
+            for actor in [free.clone(), Actor::user(0)] {
+                let before = ask_one(&room, &actor.clone().through(away), &socket, "b").await;
+                assert_eq!(key(&before), 0, "{attestation:?} {away:?}: {before}");
+                let after = heir(&room, &actor.clone().through(away), "b");
+                let answers = handed(&room, &home, &actor, "become", &after).await;
+                assert_eq!(answers.iter().map(key).collect::<Vec<_>>(), [0], "{attestation:?} {away:?}: {answers:?}");
+            }
+        }
+        let arguments = ["--socket", socket.to_str().unwrap(), "follow", "--enter", jail, "b"];
+        let mut follower = Caller::start(&room, &free, &arguments);
+        assert!(key(&follower.answer().await.unwrap()) > 0, "{attestation:?}: while it was a reader");
+        volume.swap(&files());
+        let refused = follower.answer().await.unwrap();
+        assert_eq!((key(&refused), &refused["code"]), (0, &"PermissionDenied".into()), "{attestation:?}: {refused}");
+        drop(running);
+
+        // Whoever is named may be anywhere.
+        let (_volume, _running) = with_identity_of_b(&room, &home).await;
+        let named = ask_one(&room, &free.through(&["chroot", jail]), &socket, "b").await;
+        assert!(key(&named) > 0, "{attestation:?}: {named}");
     }
 }
 

@@ -163,6 +163,27 @@ async fn a_process_with_another_user_than_its_connection_is_refused() {
 }
 
 #[tokio::test]
+async fn a_process_without_a_group_of_its_connections_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for proof in PROOFS {
+        let door = Door::new(proof);
+        let socket = door.socket();
+        // Groups are the thread's, too: the process that holds this connection is in none of this number.
+        let connected = std::thread::spawn(move || {
+            rustix::thread::set_thread_groups(&[rustix::thread::Gid::from_raw(4711)]).unwrap();
+            std::os::unix::net::UnixStream::connect(socket).unwrap()
+        });
+        let _held = connected.join().unwrap();
+        let caller = door.caller().await.0.unwrap();
+        assert!(caller.is_in(4711), "{proof:?}: the kernel says what it was in");
+        let changed = caller.verify().unwrap_err();
+        assert!(matches!(changed, Gone::Changed("list of supplementary groups")), "{proof:?}: {changed}");
+    }
+}
+
+#[tokio::test]
 async fn a_process_beside_this_one_shares_the_hosts_namespaces() {
     for proof in PROOFS {
         let door = Door::new(proof);

@@ -335,12 +335,13 @@ impl Daemon {
             info!(identities = self.wanted.borrow().ids.len(), "the configuration was read again");
         }
         let reloaded = Reloaded { config_error: config_error.clone(), identities: self.wanted.borrow().ids.len() };
+        self.info.send_modify(|info| info.config_error = config_error);
+        // Before the answers: who asked may be the service manager's own command, whose end is the end of the reload.
+        systemd::ready(&self.status());
         for answer in asked {
             // Who asked may have gone.
             let _ = answer.send(reloaded.clone());
         }
-        self.info.send_modify(|info| info.config_error = config_error);
-        systemd::ready(&self.status());
     }
 
     fn keep(&mut self, sources: Sources) {
@@ -391,7 +392,7 @@ impl Daemon {
         self.info.send_if_modified(|info| std::mem::replace(&mut info.ready, ready) != ready);
         match &self.info.borrow().config_error {
             None => counts.to_string(),
-            Some(_) => format!("{counts}; the configuration was refused, see the log"),
+            Some(error) => format!("{counts}; the configuration was refused, the old one stays: {error}"),
         }
     }
 }

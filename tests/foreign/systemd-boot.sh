@@ -34,9 +34,9 @@ if [ ! -x "$root/usr/bin/curl" ]; then
     debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,libnss-systemd,procps,iproute2,curl trixie "$root" \
         >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
 fi
-install -D target/release/evercertd "$root/usr/bin/evercertd"
+install -D "${CARGO_TARGET_DIR:-target}/release/evercertd" "$root/usr/bin/evercertd"
 install -Dm644 -t "$root/usr/lib/systemd/system" systemd/*.service systemd/*.socket
-install -Dm644 -t "$root/usr/lib/systemd/system/evercertd.service.d" systemd/evercertd.service.d/*.conf
+rm -rf "$root/usr/lib/systemd/system/evercertd.service.d"
 install -Dm644 systemd/sysusers.d/evercert.conf -t "$root/usr/lib/sysusers.d"
 install -Dm644 systemd/tmpfiles.d/evercert.conf -t "$root/usr/lib/tmpfiles.d"
 install -Dm644 systemd/evercertd.toml -t "$root/etc/evercert"
@@ -84,6 +84,15 @@ wait_for() { # wait_for SECONDS SENTENCE COMMAND…
 }
 status_says() { machine systemctl show -P StatusText evercertd | grep -qF "$1"; }
 property() { machine systemctl show -P "$1" evercertd; }
+fails() { ! "$@"; }
+journal_says() { machine journalctl -b --no-pager -u evercertd | grep -qF "$1"; }
+starts() { machine journalctl -b --no-pager -u evercertd | grep -cF 'Starting evercertd.service'; }
+says() { # says TEXT COMMAND…: the command fails, and says so
+    local text=$1
+    shift
+    ! "$@" >"$work/said" 2>&1 || { echo 'it succeeded'; return 1; }
+    grep -qF "$text" "$work/said" || { cat "$work/said"; return 1; }
+}
 mode_is() { [ "$(machine stat -c '%U:%G %a' "$1")" = "$2" ]; }
 
 wait_for 30 'the machine is up' machine systemctl is-system-running
@@ -95,8 +104,10 @@ check 'status answers' machine evercertd status
 check 'the metrics socket answers, with no other network' machine curl -fsS http://127.0.0.1:9793/readyz
 
 machine sh -c 'echo bad = 1 >>/etc/evercert/evercertd.toml'
-check 'a reload ends when the configuration was read' machine systemctl reload evercertd
-check 'and says that it was refused' status_says 'the configuration was refused'
+check 'a reload of a configuration that is refused fails' fails machine systemctl reload evercertd
+check 'the journal says why' journal_says 'unknown key `bad`'
+check 'and so does the status' status_says 'the configuration was refused'
+check 'though the service goes on' machine curl -fsS http://127.0.0.1:9793/readyz
 machine sed -i '/^bad/d' /etc/evercert/evercertd.toml
 check 'a good one is read again' machine systemctl reload evercertd
 check 'and is no longer refused' status_says '1 of 1 identities published'
@@ -113,6 +124,28 @@ check 'the directories outlive it' machine test -d /run/evercert/agent -a -d /ru
 check 'and its sockets start it again' machine evercertd status
 
 machine sh -c 'echo bad = 1 >>/etc/evercert/evercertd.toml; systemctl restart -q evercertd || true' 2>/dev/null
-check 'a configuration that is refused at the start is not tried again' test "$(property ExecMainStatus) $(property SubState)" = '78 failed'
+check 'a configuration that is refused at the start is not tried again by itself' \
+    test "$(property ExecMainStatus) $(property SubState)" = '78 failed'
+before=$(starts)
+check 'who asks for the status is told where to look' says 'evercertd config --check' machine evercertd status
+sockets_are() { [ "$(machine systemctl is-active evercertd-agent.socket evercertd-admin.socket evercertd-metrics.socket | sort -u)" = "$1" ]; }
+wait_for 20 'the sockets are closed when their callers have started it often enough' sockets_are failed
+check 'which is not often' test $(($(starts) - before)) -le 10
+check 'and a caller is refused at once from then on' says 'nobody listens' machine evercertd status
+before=$(starts)
+machine sh -c 'for i in 1 2 3 4 5; do curl -s http://127.0.0.1:9793/readyz; evercertd status; sleep 0.2; done' >/dev/null 2>&1 || true
+check 'without another start' test "$(starts)" = "$before"
+machine sed -i '/^bad/d' /etc/evercert/evercertd.toml
+wait_for 10 'a start brings all back when the configuration is mended' machine systemctl start evercertd
+check 'the sockets too' sockets_are active
+wait_for 10 'and the identities' status_says '2 of 2 identities published'
+check 'the page too' machine curl -fsS http://127.0.0.1:9793/readyz
+
+crash() { machine kill -KILL "$(property MainPID)"; }
+for n in $(seq 1 18); do
+    crash
+    wait_for 10 "it is started again after crash $n" eval '[ "$(property NRestarts)" = '"$n"' ] && status_says "2 of 2"'
+done
+check 'and its sockets stay' sockets_are active
 
 printf '%s passed, 0 failed\n' "$passed"

@@ -19,12 +19,9 @@ trap 'rm -rf "$work"' EXIT
 root=$work/units
 mkdir -p "$root"
 cp systemd/*.service systemd/*.socket "$root"
-sed -i 's|^ExecStart=/usr/bin/evercertd .*|ExecStart=/bin/true|' "$root/evercertd.service"
+sed -i -E 's#^(ExecStart|ExecReload)=/usr/bin/evercertd .*#\1=/bin/true#' "$root/evercertd.service"
 
 version=$(systemd-analyze --version | awk 'NR == 1 { print $2 }')
-if [ "${version%%[!0-9]*}" -ge 253 ]; then
-    cp -r systemd/evercertd.service.d "$root"
-fi
 
 verify() {
     local said

@@ -1,5 +1,6 @@
 //! The daemon as the commands reach it: its admin socket.
 
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use evercert_api::v1::admin_client::AdminClient;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::serve::ADMIN_RESPONSE_LIMIT;
@@ -45,20 +47,43 @@ impl Socket {
             .keep_alive_timeout(PING)
             .keep_alive_while_idle(true);
         let channel = endpoint.connect_with_connector(connector).await;
-        let channel = channel.map_err(|error| Unreachable::of(&self.path, io::Error::other(error)))?;
+        let channel = channel.map_err(|_| Unreachable::Closed(self.path.clone()))?;
         Ok(AdminClient::new(channel).max_decoding_message_size(ADMIN_RESPONSE_LIMIT))
     }
+
+    /// Why a request came to nothing: there was no answer, or this one.
+    pub(super) fn unanswered(&self, status: &tonic::Status) -> Unreachable {
+        match status.code() {
+            // tonic's client says CANCELLED when the time is up.
+            Code::Cancelled | Code::DeadlineExceeded => Unreachable::Silent(self.path.clone()),
+            // What the daemon says has no source; what became of the connection is one.
+            _ if status.source().is_some() => Unreachable::Closed(self.path.clone()),
+            code => Unreachable::Answer(format!("{} ({code})", status.message())),
+        }
+    }
 }
+
+/// Where it is told what is the matter with a daemon.
+const WHERE_TO_LOOK: &str = "`systemctl status evercertd` says whether it is up, `journalctl -u evercertd` why not, and `evercertd config --check` \
+                             whether its configuration is refused";
 
 /// No daemon to talk to.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreachable {
     /// No socket.
-    #[error("{} is not there: is evercertd running? (systemctl status evercertd; --socket for another path)", .0.display())]
+    #[error("{} is not there: is evercertd running? {WHERE_TO_LOOK}; --socket names another path", .0.display())]
     Missing(PathBuf),
     /// Nobody behind the socket.
-    #[error("nobody listens on {}: is evercertd running? (systemctl status evercertd)", .0.display())]
+    #[error("nobody listens on {}: is evercertd running? {WHERE_TO_LOOK}", .0.display())]
     Refused(PathBuf),
+    /// A socket that the service manager holds, and no daemon that takes the connection; or one that hangs.
+    #[error(
+        "{} is there, but evercertd did not answer within {} s: it does not start, or hangs. {WHERE_TO_LOOK}", .0.display(), DEADLINE.as_secs()
+    )]
+    Silent(PathBuf),
+    /// The connection ended before there was an answer.
+    #[error("{} was closed before evercertd answered: it does not start, or has just ended. {WHERE_TO_LOOK}", .0.display())]
+    Closed(PathBuf),
     /// Not for this user.
     #[error("this user may not connect to {}: run it as root, or as a member of the group the socket belongs to", .0.display())]
     NotPermitted(PathBuf),
@@ -77,13 +102,11 @@ impl Unreachable {
             io::ErrorKind::NotFound => Self::Missing(path),
             io::ErrorKind::ConnectionRefused => Self::Refused(path),
             io::ErrorKind::PermissionDenied => Self::NotPermitted(path),
+            io::ErrorKind::TimedOut => Self::Silent(path),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+                Self::Closed(path)
+            }
             _ => Self::Other { path, source },
         }
-    }
-}
-
-impl From<tonic::Status> for Unreachable {
-    fn from(status: tonic::Status) -> Self {
-        Self::Answer(format!("{} ({})", status.message(), status.code()))
     }
 }

@@ -14,13 +14,15 @@ use crate::{accounts::Accounts, sources};
 #[command(after_help = "\
 Examples:
   evercertd config > /etc/evercert/evercertd.toml          start from the defaults
-  evercertd config --check /etc/evercert/evercertd.toml    before `systemctl reload evercertd`
+  evercertd config --check && systemctl reload evercertd   check what the daemon reads, then have it read
+  evercertd config --check ./evercertd.toml                another file
 
 Exit status: 0 the file is fine, 78 it is not.")]
 pub(crate) struct Args {
-    /// Check FILE as `evercertd run` would at its start, and say what is wrong with it
+    /// Check FILE as `evercertd run` does at its start and at a reload, and say what is wrong with it; without FILE the one that
+    /// `evercertd run` reads
     #[arg(long, value_name = "FILE")]
-    check: Option<PathBuf>,
+    check: Option<Option<PathBuf>>,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -29,7 +31,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         let _ = std::io::stdout().write_all(DEFAULT.as_bytes());
         return Status::Ok.into();
     };
-    let config = match Config::load(Some(file)) {
+    let config = match Config::load(file.as_deref()) {
         Ok(config) => config,
         Err(error) => return report(&error, Status::Config),
     };
@@ -41,7 +43,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                     account = text::plain(&account.to_string())
                 );
             }
-            println!("{}: fine, {} identities now", text::path(file), sources.specs.len());
+            let file = config.file.as_deref().map_or_else(|| "the defaults".to_owned(), |file| text::path(file));
+            println!("{file}: fine, {} identities now", sources.specs.len());
             Status::Ok.into()
         }
         sources => report(&sources.collisions[0], Status::Config),

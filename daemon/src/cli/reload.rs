@@ -52,5 +52,5 @@ async fn reload(socket: &Socket) -> Result<v1::ReloadResponse, Unreachable> {
     let mut admin = socket.connect().await?;
     let mut request = tonic::Request::new(v1::ReloadRequest {});
     request.set_timeout(DEADLINE);
-    Ok(admin.reload(request).await?.into_inner())
+    Ok(admin.reload(request).await.map_err(|status| socket.unanswered(&status))?.into_inner())
 }

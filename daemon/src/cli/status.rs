@@ -58,7 +58,7 @@ async fn fetch(socket: &Socket) -> Result<StatusReport, Unreachable> {
     let mut admin = socket.connect().await?;
     let mut request = tonic::Request::new(v1::StatusRequest {});
     request.set_timeout(DEADLINE);
-    Ok(StatusReport::from(admin.status(request).await?.into_inner()))
+    Ok(StatusReport::from(admin.status(request).await.map_err(|status| socket.unanswered(&status))?.into_inner()))
 }
 
 /// Runs a command's future on a runtime of its own.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use evercert_core::text::plain;
 
-use super::admin::Unreachable;
+use super::admin::{Socket, Unreachable};
 use super::status::UNREACHABLE;
 
 #[derive(Debug, clap::Args)]
@@ -66,13 +66,14 @@ impl From<Unreachable> for Failure {
     }
 }
 
-impl From<tonic::Status> for Failure {
-    fn from(status: tonic::Status) -> Self {
+impl Failure {
+    /// Of what was asked at `socket`.
+    fn of(socket: &Socket, status: &tonic::Status) -> Self {
         match status.code() {
             tonic::Code::NotFound | tonic::Code::FailedPrecondition | tonic::Code::InvalidArgument => {
                 Self::Refused(status.message().to_owned())
             }
-            _ => Self::Unreachable(status.into()),
+            _ => Self::Unreachable(socket.unanswered(status)),
         }
     }
 }

@@ -11,7 +11,7 @@ use evercert_api::v1;
 use evercert_core::text::plain;
 use v1::event::Event as Kind;
 
-use super::admin::{Socket, Unreachable};
+use super::admin::{DEADLINE, Socket, Unreachable};
 use super::status::pod::{Pod, title};
 use super::status::report::Identity;
 use super::status::{UNREACHABLE, block_on};
@@ -75,7 +75,11 @@ async fn follow(socket: &Socket) -> Result<(), Unreachable> {
 }
 
 async fn connect(socket: &Socket) -> Result<tonic::Streaming<v1::Event>, Unreachable> {
-    Ok(socket.connect().await?.events(v1::EventsRequest {}).await?.into_inner())
+    let mut admin = socket.connect().await?;
+    // The stream itself ends with the daemon, and has no deadline.
+    let opened = tokio::time::timeout(DEADLINE, admin.events(v1::EventsRequest {})).await;
+    let opened = opened.map_err(|_| Unreachable::Silent(socket.path.clone()))?;
+    Ok(opened.map_err(|status| socket.unanswered(&status))?.into_inner())
 }
 
 /// What the reader has been shown.

@@ -1,5 +1,7 @@
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
+use std::thread;
 
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
@@ -120,4 +122,41 @@ fn trust_that_nobody_retains_is_an_empty_list_and_an_unknown_identity_an_error()
     assert_eq!((status, &*stdout), (Some(0), "{\n  \"identities\": []\n}\n"));
     let (status, _, stderr) = home.ask(&["trust", "list", "--identity", "b"]);
     assert_eq!((status, &*stderr), (Some(1), "evercertd: no identity is named \"b\"; there are a\n"));
+}
+
+#[test]
+fn a_command_that_finds_no_daemon_behind_the_socket_says_where_to_look() {
+    let home = Home::new("");
+    let where_to_look = "`systemctl status evercertd` says whether it is up, `journalctl -u evercertd` why not, and `evercertd config --check`";
+    let (status, _, stderr) = home.ask(&["status"]);
+    assert_eq!(status, Some(2));
+    assert!(stderr.contains("is not there") && stderr.contains(where_to_look), "{stderr}");
+
+    // As the service manager holds it while the daemon does not start: connections wait, and in the end are closed.
+    fs::create_dir_all(home.admin().parent().unwrap()).unwrap();
+    let held = UnixListener::bind(home.admin()).unwrap();
+    for arguments in [&["status"][..], &["trust", "list"], &["watch"]] {
+        let (status, _, stderr) = home.ask(arguments);
+        assert_eq!(status, Some(2), "{arguments:?}");
+        assert!(
+            stderr.contains("did not answer within 5 s") && stderr.contains(where_to_look),
+            "{arguments:?}: {stderr}"
+        );
+    }
+    drop(held);
+    let (status, _, stderr) = home.ask(&["reload"]);
+    assert_eq!(status, Some(2));
+    assert!(stderr.contains("nobody listens") && stderr.contains(where_to_look), "{stderr}");
+}
+
+#[test]
+fn a_connection_that_is_closed_before_the_answer_says_where_to_look() {
+    let home = Home::new("");
+    fs::create_dir_all(home.admin().parent().unwrap()).unwrap();
+    let held = UnixListener::bind(home.admin()).unwrap();
+    let closing = thread::spawn(move || held.accept().map(drop));
+    let (status, _, stderr) = home.ask(&["status"]);
+    closing.join().unwrap().unwrap();
+    assert_eq!(status, Some(2));
+    assert!(stderr.contains("was closed before evercertd answered") && stderr.contains("config --check"), "{stderr}");
 }

@@ -57,6 +57,6 @@ async fn ask(args: &Args) -> Result<v1::DropAnchorResponse, Failure> {
                 DEADLINE.as_secs()
             )))
         }
-        Err(status) => Err(status.into()),
+        Err(status) => Err(Failure::of(&args.socket, &status)),
     }
 }

@@ -65,7 +65,7 @@ async fn fetch(args: &Args) -> Result<v1::TrustResponse, Failure> {
     let mut admin = args.socket.connect().await?;
     let mut request = tonic::Request::new(v1::TrustRequest { identity: args.identity.clone().unwrap_or_default() });
     request.set_timeout(DEADLINE);
-    Ok(admin.trust(request).await?.into_inner())
+    Ok(admin.trust(request).await.map_err(|status| Failure::of(&args.socket, &status))?.into_inner())
 }
 
 fn text(report: &Report, now: SystemTime) -> String {

@@ -61,6 +61,9 @@ pub trait Observer: Send + Sync + 'static {
     fn removed(&self, id: &IdentityId);
     /// Its files were read after a hint, a tick or at the start; `took` is the time from that to here.
     fn reload(&self, _id: &IdentityId, _result: Reload, _took: Duration) {}
+    /// What is retained of a replaced `ca.crt` could not be written down, or read: once for each try. The identity's state has a finding
+    /// until one succeeds.
+    fn state_unwritten(&self, _id: &IdentityId, _error: &StateError) {}
     /// Watching failed in part or whole.
     fn watch_problem(&self, _problem: WatchProblem) {}
     /// Every identity was looked at by the periodic tick.

@@ -60,6 +60,8 @@ pub struct Lifecycle {
     recalled: bool,
     /// Whether what left that file is not what was last remembered.
     unremembered: bool,
+    /// Why that could not be written down, or what was not be read; absent where neither failed.
+    unwritten: Option<Finding>,
     /// Whether keys are wanted.
     keeps_keys: bool,
     wake_at: Option<SystemTime>,
@@ -169,6 +171,7 @@ impl Lifecycle {
             bundle_is_of_file: false,
             recalled: false,
             unremembered: false,
+            unwritten: None,
             keeps_keys: true,
             wake_at: None,
             state: state.into(),
@@ -332,6 +335,7 @@ impl Lifecycle {
     ) -> (Vec<Finding>, Option<SystemTime>) {
         let mut findings = assessment.findings.clone();
         findings.extend(self.trusted.overlap.finding(&self.spec));
+        findings.extend(self.unwritten.clone());
         let mut changes = vec![assessment.next_change, self.trusted.overlap.next_end()];
         if let Some(credential) = &self.credential {
             let on_disk = material.holds(credential);

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use evercert_core::check::{Finding, Severity};
 use evercert_core::clock::rfc3339;
 use evercert_core::identity::IdentityId;
-use evercert_core::keeper::{IdentityState, Observer, Reload, WatchProblem};
+use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
 use tracing::{error, info, warn};
 
 /// Logs what passes on to the next observer.
@@ -52,6 +52,10 @@ impl Observer for Journal {
 
     fn reload(&self, id: &IdentityId, result: Reload, took: Duration) {
         self.next.reload(id, result, took);
+    }
+
+    fn state_unwritten(&self, id: &IdentityId, error: &StateError) {
+        self.next.state_unwritten(id, error);
     }
 
     fn watch_problem(&self, problem: WatchProblem) {

@@ -49,6 +49,8 @@ pub(crate) struct Metrics {
     reload_duration: Histogram,
     watch_errors: IntCounterVec,
     last_scan: Gauge,
+    state_failures: IntCounterVec,
+    state_unwritten: IntGauge,
     source_errors: IntCounterVec,
     acknowledged: Histogram,
     disconnects: IntCounterVec,
@@ -83,6 +85,15 @@ impl Metrics {
             &["reason"],
         )?;
         observer::WATCH_PROBLEMS.iter().for_each(|problem| touch(&watch_errors, &[observer::reason(*problem)]));
+        let state_failures = counter(
+            &registry,
+            own(
+                "state_failures_total",
+                "Tries to write down, or read, what is retained of a replaced ca.crt that failed, by operation.",
+            ),
+            &["operation"],
+        )?;
+        ["read", "write"].iter().for_each(|operation| touch(&state_failures, &[operation]));
         let source_errors = counter(
             &registry,
             Opts::new("x509_source_errors_total", "Files that could not be read or parsed, by reason."),
@@ -116,6 +127,13 @@ impl Metrics {
                     "When every identity was last looked at, hints or not.",
                 ))?,
             )?,
+            state_unwritten: register(
+                &registry,
+                IntGauge::with_opts(own(
+                    "state_unwritten_identities",
+                    "Identities of which a restart would not know which anchors are retained.",
+                ))?,
+            )?,
             acknowledged: histogram(
                 &registry,
                 "subscriber_ack_duration_seconds",
@@ -130,6 +148,7 @@ impl Metrics {
             )?,
             registry,
             watch_errors,
+            state_failures,
             source_errors,
             disconnects,
             attestations,

@@ -20,8 +20,9 @@ const MODE: u32 = 0o700;
 /// How long its file system may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// The directory, made where it is missing. Absent, with a warning, where nothing can be written there: that costs what it
-/// would have kept, not the start.
+/// The directory, made where it is missing; with a warning where nothing can be written there now: that costs what it would have kept,
+/// not the start, and what is to be written is tried again. Absent where its file system does not answer, which would hold up whoever reads
+/// or writes there.
 pub(crate) async fn directory(configured: Option<&Path>) -> Option<PathBuf> {
     let directory = configured.map_or_else(given, Path::to_owned);
     let place = directory.clone();
@@ -37,10 +38,10 @@ pub(crate) async fn directory(configured: Option<&Path>) -> Option<PathBuf> {
             warn!(
                 directory = %directory.display(),
                 %error,
-                "the state directory cannot be written: how long anchors that left a ca.crt stay trusted is forgotten when the daemon \
-                 ends, and counts anew after that; make it writable, or set `directory` of [state] to another one"
+                "the state directory cannot be written: while that is so, how long anchors that left a ca.crt stay trusted is forgotten when \
+                 the daemon ends; make it writable, or set `directory` of [state] to another one"
             );
-            None
+            (error.kind() != io::ErrorKind::TimedOut).then_some(directory)
         }
     }
 }
@@ -89,11 +90,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_written_is_done_without() {
+    async fn what_cannot_be_written_yet_is_tried_later() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("file");
         fs::write(&file, "").unwrap();
-        assert_eq!(directory(Some(&file)).await, None);
-        assert_eq!(directory(Some(&file.join("below"))).await, None);
+        for unusable in [file.clone(), file.join("below")] {
+            assert_eq!(directory(Some(&unusable)).await, Some(unusable));
+        }
     }
 }

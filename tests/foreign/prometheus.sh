@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The daemon's metrics as Prometheus sees them: `promtool check metrics` finds nothing to say about the page, and a real server scrapes
-# it and answers queries before and after a rotation.
+# it and answers queries before and after a rotation. An alert that waits for two minutes fires for a subscriber that is stopped, and ends
+# with its process.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,13 +12,15 @@ command -v openssl >/dev/null || missing+=(openssl)
 if [ ${#missing[@]} -gt 0 ]; then
     apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
 fi
-cargo build -q --release -p evercertd
-evercertd=$PWD/target/release/evercertd
+cargo build -q --release -p evercertd -p evercert-tests --bin evercertd --bin evercert-observer
+binaries=${CARGO_TARGET_DIR:-$PWD/target}/release
+evercertd=$binaries/evercertd
 
 work=$(mktemp -d)
 pids=()
 cleanup() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    # What is stopped hears no other signal.
+    for pid in "${pids[@]}"; do { kill "$pid" && kill -CONT "$pid"; } 2>/dev/null || true; done
     wait 2>/dev/null || true
     rm -rf "$work"
 }
@@ -46,8 +49,8 @@ issue() { # issue DIRECTORY: a leaf as a kubelet volume, swapped in whole
 }
 
 passed=0
-wait_for() { # wait_for SENTENCE COMMAND…
-    local sentence=$1 deadline=$((SECONDS + 30))
+wait_for() { # [within=SECONDS] wait_for SENTENCE COMMAND…
+    local sentence=$1 deadline=$((SECONDS + ${within:-30}))
     shift
     until "$@" >/dev/null 2>&1; do
         if [ $SECONDS -ge $deadline ]; then
@@ -90,8 +93,17 @@ promtool check metrics <"$work/page"
 echo "ok: promtool finds nothing in $(grep -vc '^#' "$work/page") samples"
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null || echo 19090)
+cat >"$work/rules.yml" <<EOF
+groups:
+  - name: evercert
+    rules:
+      - { alert: SubscriberBehind, expr: evercert_subscribers_behind > 0, for: 2m }
+      - { alert: SubscriberLost, expr: evercert_subscribers_lost > 0, for: 2m }
+EOF
+promtool check rules "$work/rules.yml" >/dev/null
 cat >"$work/prometheus.yml" <<EOF
-global: { scrape_interval: 1s, scrape_timeout: 1s }
+global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }
+rule_files: ["$work/rules.yml"]
 scrape_configs:
   - job_name: evercertd
     static_configs: [{ targets: ["$address"] }]
@@ -115,5 +127,30 @@ issue "$work/certs/server"
 wait_for 'a rotation shows' holds 'evercert_identity_generation{identity="server"} == 2'
 wait_for 'and its latency' holds 'histogram_quantile(0.99, evercert_reload_duration_seconds_bucket)'
 wait_for 'the series of the old certificate is gone' holds 'count(x509_cert_not_after{subject_CN="server.example.org"}) == 1'
+
+"$binaries/evercert-observer" "$work/certs/server" "$work/agent/agent.sock" >"$work/observer" 2>"$work/observer.log" &
+observer=$!
+pids+=("$observer")
+wait_for 'a service tells what it serves' holds \
+    'evercert_subscribers{identity="server"} == 1 and evercert_subscribers_unsettled{identity="server"} == 0'
+kill -STOP "$observer"
+issue "$work/certs/server"
+wait_for 'a stopped one is behind after a rotation' holds 'evercert_subscribers_behind{identity="server"} == 1'
+within=60 wait_for 'and is lost when it has not answered for long' holds 'evercert_subscribers_lost{identity="server"} == 1'
+wait_for 'it is connected no longer, and behind still' holds \
+    'evercert_subscribers{identity="server"} == 0 and evercert_subscribers_behind{identity="server"} == 1'
+named() {
+    "$evercertd" status --socket "$work/admin/admin.sock" >"$work/status" || true
+    grep -q "(pid $observer, .*lost since .*SIGSTOP" "$work/status"
+}
+wait_for 'the status names it' named
+warned() { [ "$(grep -c "does not answer any more.* pid=$observer " "$work/evercertd.log")" = 1 ]; }
+wait_for 'and the log, once' warned
+fires() { holds "ALERTS{alertname=\"$1\", alertstate=\"firing\", identity=\"server\"}"; }
+within=150 wait_for 'an alert on who is behind for two minutes fires' fires SubscriberBehind
+within=60 wait_for 'and one on who is lost' fires SubscriberLost
+kill -KILL "$observer"
+wait_for 'with its process it is gone' holds \
+    'evercert_subscribers_lost{identity="server"} == 0 and evercert_subscribers_behind{identity="server"} == 0'
 
 printf '%s passed, 0 failed\n' "$passed"

@@ -154,6 +154,8 @@ checks! {
     CrlScope = "crl-scope",
     /// Anchors that left the credential's `ca.crt` are still trusted.
     TrustOverlap = "trust-overlap",
+    /// What is retained of a replaced `ca.crt` is not written down as it is, or what was cannot be read.
+    StateNotWritten = "state-not-written",
     /// The leaf, or every anchor, has expired.
     Expired = "expired",
     /// The leaf is not valid yet.

@@ -13,7 +13,7 @@ use crate::intern::Interner;
 use crate::lifecycle::{Event, Lifecycle, Step};
 use crate::material::Material;
 use crate::mount::{Reading, Stamp};
-use crate::overlap::store::OverlapStore;
+use crate::overlap::store::{OverlapStore, StateError};
 use crate::spec::IdentitySpec;
 use crate::watch::{Inotify, Placed};
 
@@ -81,6 +81,8 @@ pub(super) struct Done {
     pub(super) placed: Option<(Inotify, Placed)>,
     /// What became of the anchors that were to be retained no longer; nothing, if the keeper took the lifecycle back.
     pub(super) ended: Vec<(End, Option<Ended>)>,
+    /// Why what is retained could not be written down, or read.
+    pub(super) state_error: Option<StateError>,
     pub(super) since: Instant,
 }
 
@@ -135,11 +137,16 @@ impl Job {
         };
         // Not before the disk has answered: while it does not, the keeper may take the lifecycle back.
         let mut lifecycle = lifecycle.take();
+        let mut state_error = None;
         let mut ended: Vec<_> = ends.into_iter().map(|end| (end, None)).collect();
         let step = lifecycle.as_mut().and_then(|lifecycle| {
-            if let Some(store) = store.filter(|_| !lifecycle.has_recalled()) {
-                lifecycle.recall(store.load(&spec));
-            }
+            let unread = store.filter(|_| !lifecycle.has_recalled()).and_then(|store| match store.load(&spec) {
+                Ok(overlap) => {
+                    lifecycle.recall(overlap);
+                    None
+                }
+                Err(error) => Some(error),
+            });
             let mut step = event.map(|event| lifecycle.handle(event, system.now()));
             for (end, ended) in &mut ended {
                 let (outcome, next) = ending::end(lifecycle, end.anchor, &spec, store, system.now());
@@ -147,24 +154,30 @@ impl Job {
                 step = next.map(|next| step.map_or(next, |step| step.then(next))).or(step);
             }
             // Before the generation is shown: a crash in between must not leave an overlap that nobody remembers.
-            if step.is_some_and(|step| step.remember) {
-                remember(lifecycle, &spec, store);
+            if let Some(step) = &mut step {
+                let saved = match (unread, step.remember) {
+                    (_, true) => store.map_or(Ok(()), |store| store.save(&spec, lifecycle.overlap())),
+                    (None, false) => Ok(()),
+                    (Some(error), false) => Err(error),
+                };
+                step.changed |= remember(lifecycle, &spec, &saved);
+                state_error = saved.err();
             }
             step
         });
-        Done { key, number, spec, lifecycle, step, looked, placed, ended, since }
+        Done { key, number, spec, lifecycle, step, looked, placed, ended, state_error, since }
     }
 }
 
-/// Remembers what is retained. Where that fails it is retained all the same, for as long as the process lives, and tried again
-/// with the next event.
-fn remember(lifecycle: &mut Lifecycle, spec: &IdentitySpec, store: Option<&OverlapStore>) {
-    match store.map_or(Ok(()), |store| store.save(spec, lifecycle.overlap())) {
-        Ok(()) => lifecycle.remembered(),
-        Err(error) => {
-            tracing::error!(identity = %spec.id, %error, "a restart will not know which anchors are retained")
-        }
+/// Notes whether what is retained could be remembered. Where that failed it is retained all the same, for as long as the process
+/// lives, and tried again with the next event, at the next tick at the latest. True if there is another state to show for it.
+fn remember(lifecycle: &mut Lifecycle, spec: &IdentitySpec, saved: &Result<(), StateError>) -> bool {
+    let Err(error) = saved else { return lifecycle.remembered() };
+    let changed = lifecycle.not_remembered(error);
+    if changed {
+        tracing::error!(identity = %spec.id, %error, "a restart will not know which anchors are retained");
     }
+    changed
 }
 
 impl Look {

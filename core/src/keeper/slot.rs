@@ -165,6 +165,11 @@ impl Slot {
         self.wants.since = Some(self.wants.since.map_or(since, |other| other.min(since)));
     }
 
+    /// Whether what it retains has to be written down, or read, once more.
+    pub(super) fn is_unwritten(&self) -> bool {
+        matches!(&self.lifecycle, Whereabouts::Here(lifecycle) if lifecycle.is_unwritten())
+    }
+
     /// Time has passed, or the clock was set.
     pub(super) fn time_passed(&mut self, now: Instant) {
         self.wants.since.get_or_insert(now);

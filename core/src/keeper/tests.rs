@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::pace::Pace;
 use super::system::{Machine, System};
-use super::{IdentityState, Keeper, KeeperSettings, Observer, Reload, WatchProblem};
+use super::{IdentityState, Keeper, KeeperSettings, Observer, Reload, StateError, WatchProblem};
 use crate::check::{Check, Severity};
 use crate::clock::Now;
 use crate::digest::Digest;
@@ -108,6 +108,8 @@ impl System for Rigged {
 #[derive(Default)]
 struct Recorder {
     states: Mutex<Vec<(IdentityId, Arc<IdentityState>)>>,
+    /// How often what is retained could not be written down.
+    unwritten: AtomicUsize,
     reloads: Mutex<Vec<Reload>>,
     problems: Mutex<Vec<WatchProblem>>,
     scans: AtomicUsize,
@@ -160,6 +162,10 @@ impl Observer for Recorder {
     fn reload(&self, _id: &IdentityId, result: Reload, _took: Duration) {
         self.reloads.lock().unwrap().push(result);
         self.changes.send_replace(());
+    }
+
+    fn state_unwritten(&self, _id: &IdentityId, _error: &StateError) {
+        self.unwritten.fetch_add(1, Ordering::SeqCst);
     }
 
     fn watch_problem(&self, problem: WatchProblem) {

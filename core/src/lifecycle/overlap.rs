@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Check, IdentityState, Lifecycle, Material, Part, Step, same};
+use super::{Check, Finding, IdentityState, Lifecycle, Material, Part, Step, same};
+use crate::check::Severity;
 use crate::clock::expiry;
 use crate::overlap::Overlap;
+use crate::overlap::store::StateError;
 use crate::spec::{BundleFile, IdentitySpec};
 
 impl Lifecycle {
-    /// What was remembered of an earlier process: before the first event.
+    /// What was remembered of an earlier process: before the first event, or when it can be read at last. What is retained by then stays.
     pub(crate) fn recall(&mut self, overlap: Overlap) {
         self.recalled = true;
-        self.trusted.overlap = overlap;
+        if self.trusted.overlap.is_empty() {
+            self.trusted.overlap = overlap;
+        }
     }
 
     /// The anchors that left the bundle's file and stay trusted.
@@ -25,9 +29,42 @@ impl Lifecycle {
         self.recalled
     }
 
-    /// What [`Step::remember`] asked for is done.
-    pub(crate) fn remembered(&mut self) {
+    /// What [`Step::remember`] asked for is done. True if that makes another state.
+    pub(crate) fn remembered(&mut self) -> bool {
         self.unremembered = false;
+        self.recalled = true;
+        self.tell_unwritten(None)
+    }
+
+    /// What is retained could not be written down, or what was written down not be read: it is to be tried again. True if that makes
+    /// another state.
+    pub(crate) fn not_remembered(&mut self, error: &StateError) -> bool {
+        let sentence = if error.reading {
+            format!(
+                "whether anchors that left the bundle are to stay trusted for a while is not known: {error}; until it can be read they are not,                  and peers that have leaves under them are refused"
+            )
+        } else {
+            format!(
+                "which anchors that left the bundle stay trusted, and until when, is in force but a restart would not know of it: {error}; it is                  tried again at every tick"
+            )
+        };
+        self.tell_unwritten(Some(Finding::new(Check::StateNotWritten, Severity::Warn, sentence).in_file(&error.path)))
+    }
+
+    /// Whether what is remembered has to be tried again.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        self.unwritten.is_some()
+    }
+
+    fn tell_unwritten(&mut self, finding: Option<Finding>) -> bool {
+        if self.unwritten == finding {
+            return false;
+        }
+        self.unwritten = finding;
+        let findings = self.state.findings.iter().filter(|finding| finding.check != Check::StateNotWritten).cloned();
+        let findings = findings.chain(self.unwritten.clone()).collect();
+        self.state = Arc::new(IdentityState { findings, ..IdentityState::clone(&self.state) });
+        true
     }
 
     /// What is retained once the bundle of `material` is the last good.

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64, Encoding as _};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::Overlap;
@@ -39,14 +40,28 @@ pub(crate) struct OverlapStore {
     writing: Mutex<()>,
 }
 
-/// A state file that could not be written.
+/// A state file that could not be written, or not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{path} cannot be written: {source}; see that the state directory exists and is this process's to write")]
+#[error("{path} cannot be {}: {source}; {}", if *.reading { "read" } else { "written" }, advice(.source))]
 pub struct StateError {
     /// The file.
     pub path: PathBuf,
+    /// Whether it was to be read.
+    pub reading: bool,
     /// Why.
     pub source: io::Error,
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on the file system of the state directory"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "mount the file system of the state directory read-write, or choose another directory"
+        }
+        _ => "see that the state directory exists, is this process's to write, and that its file system is sound",
+    }
 }
 
 /// A state file that is not believed.
@@ -96,21 +111,28 @@ impl OverlapStore {
 
     /// What is remembered of an identity: nothing, where that is not to be believed. What is about another file than is wanted by now
     /// is forgotten for good, as it is where that changes in a running process: wanting the first one again must not bring it back.
-    pub(crate) fn load(&self, spec: &IdentitySpec) -> Overlap {
+    ///
+    /// # Errors
+    ///
+    /// It cannot be told now: the file cannot be read.
+    pub(crate) fn load(&self, spec: &IdentitySpec) -> Result<Overlap, StateError> {
         let path = self.path(&spec.id);
-        let Some(BundleFile::OfCredential(bundle)) = &spec.files.bundle else { return self.forget(&path) };
+        let Some(BundleFile::OfCredential(bundle)) = &spec.files.bundle else { return Ok(self.forget(&path)) };
         let overlap = match read(&path) {
+            Err(Unusable::Io(source)) => {
+                return Err(StateError { path, reading: true, source });
+            }
             Ok(Some(state)) if state.identity != spec.id.to_string() => Err(Unusable::OfAnother),
             Ok(Some(state)) if state.bundle != *bundle => Ok(self.forget(&path)),
             Ok(Some(state)) => state.overlap(),
             Ok(None) => Ok(Overlap::default()),
             Err(error) => Err(error),
         };
-        overlap.unwrap_or_else(|error| {
+        Ok(overlap.unwrap_or_else(|error| {
             let path = path.display();
             tracing::warn!(identity = %spec.id, %path, %error, "what it says of anchors that left a bundle is not used; remove it");
             Overlap::default()
-        })
+        }))
     }
 
     /// Remembers what is retained of an identity, durably.
@@ -125,7 +147,7 @@ impl OverlapStore {
             Some(bundle) if !overlap.is_empty() => self.write(&path, &StateFile::new(&spec.id, bundle.path(), overlap)),
             _ => self.remove(&path),
         };
-        result.map_err(|source| StateError { path, source })
+        result.map_err(|source| StateError { path, reading: false, source })
     }
 
     /// Removes the files whose anchors have all come to their end, also of identities that are gone, and what an interrupted write
@@ -172,14 +194,18 @@ impl OverlapStore {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(&serde_json::to_vec(state)?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
+        replace(path, &temporary, state).inspect_err(|_| {
+            // What was written of it must not take the room that the next try needs.
+            let _ = fs::remove_file(&temporary);
+        })?;
         self.sync()
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        // Asked first: where nothing can be removed, nothing has to be that is not there.
+        if fs::symlink_metadata(path).is_err_and(|error| is_absence(&error)) {
+            return Ok(());
+        }
         match fs::remove_file(path) {
             Ok(()) => self.sync(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -193,11 +219,30 @@ impl OverlapStore {
     }
 }
 
+/// Whether there is no such file.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Writes a file beside `path`, durably, and puts it in that place.
+fn replace(path: &Path, temporary: &Path, state: &StateFile) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+    file.write_all(&serde_json::to_vec(state)?)?;
+    file.sync_all()?;
+    fs::rename(temporary, path)
+}
+
 /// Nothing, where there is no file.
 fn read(path: &Path) -> Result<Option<StateFile>, Unusable> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if is_absence(&error) => return Ok(None),
+        // A link, or what cannot be opened without waiting: nothing that was written here.
+        Err(error)
+            if [Errno::LOOP, Errno::NXIO].map(|errno| Some(errno.raw_os_error())).contains(&error.raw_os_error()) =>
+        {
+            return Err(Unusable::NotAFile);
+        }
         opened => opened?,
     };
     let metadata = file.metadata()?;

@@ -4,9 +4,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::certificate::CertificateFacts;
+use evercert_core::check::Check;
 use evercert_core::digest::Digest;
 use evercert_core::identity::IdentityId;
-use evercert_core::keeper::{IdentityState, Observer, Reload, WatchProblem};
+use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
 
 use super::certificates::{self, FileError};
 use super::{Metrics, exposition};
@@ -28,6 +29,8 @@ pub(super) struct Record {
     pub(super) bundle_not_after: Option<SystemTime>,
     published: Option<Digest>,
     errors: Vec<FileError>,
+    /// Whether what it retains is not written down.
+    unwritten: bool,
 }
 
 /// Measures what passes on to the next observer.
@@ -44,6 +47,12 @@ impl Measured {
 
     fn alive(&self) {
         *self.metrics.sign_of_life.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl Measured {
+    fn count_unwritten(&self, before: bool, now: bool) {
+        self.metrics.state_unwritten.add(i64::from(now) - i64::from(before));
     }
 }
 
@@ -65,13 +74,16 @@ impl Observer for Measured {
             self.metrics.source_errors.with_label_values(&certificates::source_labels(error.reason)).inc();
         }
         record.errors = errors;
+        let unwritten = state.findings.iter().any(|finding| finding.check == Check::StateNotWritten);
+        self.count_unwritten(std::mem::replace(&mut record.unwritten, unwritten), unwritten);
         drop(records);
         self.next.state(id, state);
     }
 
     fn removed(&self, id: &IdentityId) {
         self.alive();
-        self.metrics.records().remove(id);
+        let record = self.metrics.records().remove(id);
+        self.count_unwritten(record.is_some_and(|record| record.unwritten), false);
         self.next.removed(id);
     }
 
@@ -84,6 +96,12 @@ impl Observer for Measured {
             self.metrics.reload_duration.observe(took.as_secs_f64());
         }
         self.next.reload(id, result, took);
+    }
+
+    fn state_unwritten(&self, id: &IdentityId, error: &StateError) {
+        self.alive();
+        self.metrics.state_failures.with_label_values(&[if error.reading { "read" } else { "write" }]).inc();
+        self.next.state_unwritten(id, error);
     }
 
     fn watch_problem(&self, problem: WatchProblem) {

@@ -16,4 +16,5 @@ mod observers;
 mod processes;
 mod sockets;
 mod spoofing;
+mod state;
 mod volumes;

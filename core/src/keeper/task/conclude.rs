@@ -14,9 +14,12 @@ use crate::spec::IdentitySpec;
 impl Task {
     /// Takes back what a job brings.
     pub(super) fn finish(&mut self, done: Done) {
-        let Done { key, number, spec, lifecycle, step, looked, placed, ended, since } = done;
+        let Done { key, number, spec, lifecycle, step, looked, placed, ended, state_error, since } = done;
         self.jobs.finish(number);
         let now = self.system.now();
+        if let Some(error) = state_error {
+            self.observer.state_unwritten(&spec.id, &error);
+        }
         let Some(slot) = self.slots.get_mut(&key) else {
             placed.into_iter().for_each(|placed| self.watching.abandon(placed));
             self.note(key, &spec, ended);

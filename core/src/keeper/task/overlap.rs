@@ -1,6 +1,7 @@
 //! What is retained beyond a replaced bundle: ended by an operator, and remembered.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Task;
 use crate::clock::Now;
@@ -32,6 +33,17 @@ impl Task {
             }
         }
         self.endings.settle(end);
+    }
+
+    /// Has what could not be written down, or read, tried once more.
+    pub(super) fn write_again(&mut self, now: Instant) {
+        let unwritten = self.slots.iter_mut().filter(|(_, slot)| slot.is_unwritten());
+        let unwritten = unwritten.map(|(key, slot)| {
+            slot.time_passed(now);
+            *key
+        });
+        let keys: Vec<_> = unwritten.collect();
+        keys.into_iter().for_each(|key| self.queue(key));
     }
 
     /// Has the files of which nothing is retained any more removed.

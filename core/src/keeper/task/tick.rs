@@ -38,6 +38,7 @@ impl Task {
         if self.may_tick() && self.next_tick <= now.monotonic {
             self.next_tick = now.monotonic + self.tick;
             self.start_sweep(now.monotonic);
+            self.write_again(now.monotonic);
             // Identities of pods come and go for as long as this runs.
             self.sweep_store(now);
         }

@@ -202,6 +202,64 @@ async fn an_overlap_whose_end_cannot_be_remembered_does_not_end() {
 }
 
 #[tokio::test]
+async fn an_overlap_that_cannot_be_remembered_is_in_force_and_a_finding_and_is_written_at_a_later_tick() {
+    let rolled = Rolled::new();
+    let (keeper, recorder) = rolled.keeper_at(SHORT, Pace::default(), vec![rolled.spec()]);
+    recorder.until_serves("a", &rolled.old).await;
+    // The directory's name leads to a file.
+    std::fs::remove_dir(rolled.state.path()).unwrap();
+    std::fs::write(rolled.state.path(), "").unwrap();
+    rolled.volume.swap(&rolled.new.files());
+    recorder.until_serves("a", &rolled.new).await;
+    assert_eq!(recorder.trusts("a").len(), 2);
+    let state = recorder.latest("a").unwrap();
+    let finding = state.findings.iter().find(|finding| finding.check == Check::StateNotWritten).unwrap();
+    assert!(finding.sentence.contains(rolled.state.path().to_str().unwrap()), "{}", finding.sentence);
+    recorder.until("it is tried again at ticks", || recorder.unwritten.load(Ordering::SeqCst) >= 3).await;
+    let generation = |state: &IdentityState| state.snapshot.as_ref().unwrap().generation();
+    assert_eq!(generation(&recorder.latest("a").unwrap()), generation(&state));
+    std::fs::remove_file(rolled.state.path()).unwrap();
+    recorder.until("it is written", || !recorder.finds("a", Check::StateNotWritten)).await;
+    assert_eq!((rolled.state_files(), recorder.trusts("a").len()), (1, 2));
+    let retained = recorder.retains("a");
+    drop(keeper);
+    let (_keeper, recorder) = rolled.keeper(vec![rolled.spec()]);
+    recorder.until_serves("a", &rolled.new).await;
+    assert_eq!(recorder.retains("a")[0].0, retained[0].0);
+}
+
+#[tokio::test]
+async fn an_overlap_that_cannot_be_read_is_a_finding_and_in_force_as_soon_as_it_can() {
+    let rolled = Rolled::new();
+    let (keeper, _recorder) = rolled.replaced(rolled.spec()).await;
+    drop(keeper);
+    let file = std::fs::read_dir(rolled.state.path()).unwrap().next().unwrap().unwrap().path();
+    let away = rolled.state.path().with_extension("away");
+    std::fs::rename(&file, &away).unwrap();
+    // A name that is too long cannot even be looked up, nor can what is behind a directory nobody may pass.
+    let unreadable = rolled.state.path().join("x".repeat(300));
+    let settings = |state: &Path| KeeperSettings {
+        tick: SHORT,
+        state_directory: Some(state.to_owned()),
+        ..KeeperSettings::default()
+    };
+    let recorder = Arc::new(Recorder::default());
+    let link = rolled.state.path().join("link");
+    std::os::unix::fs::symlink(&unreadable, &link).unwrap();
+    let observer = Arc::clone(&recorder) as Arc<dyn Observer>;
+    let keeper = Keeper::start_on(Arc::clone(&rolled.system) as _, Pace::default(), settings(&link), observer);
+    keeper.keep(vec![rolled.spec()]);
+    recorder.until_serves("a", &rolled.new).await;
+    assert!(recorder.finds("a", Check::StateNotWritten));
+    assert_eq!(recorder.trusts("a"), [rolled.anchors[1]]);
+    std::fs::rename(&away, &file).unwrap();
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(rolled.state.path(), &link).unwrap();
+    recorder.until("it is retained", || recorder.trusts("a").len() == 2).await;
+    assert!(!recorder.finds("a", Check::StateNotWritten));
+}
+
+#[tokio::test]
 async fn an_overlap_on_a_dead_mount_can_be_ended() {
     let rolled = Rolled::new();
     let (keeper, recorder) = rolled.replaced(rolled.spec()).await;

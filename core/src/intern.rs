@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::bundle::Bundle;
 use crate::certificate::CertificateFacts;
 use crate::digest::{Digest, DigestWriter};
+use crate::mount::Directory;
 
 /// The values in use, so that equal ones share an allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     bundles: Mutex<Table<Bundle>>,
     facts: Mutex<Table<CertificateFacts>>,
+    directories: Mutex<Table<Directory>>,
 }
 
 /// By a digest of the content. What nobody holds any more is cleared out whenever the table has doubled.
@@ -35,6 +37,11 @@ impl Interner {
     /// The same facts, in the allocation that others hold.
     pub(crate) fn facts(&self, facts: &Arc<CertificateFacts>) -> Arc<CertificateFacts> {
         share(&self.facts, facts.fingerprint, facts)
+    }
+
+    /// The same directory, of which `digest` is made, in the allocation that others hold.
+    pub(crate) fn directory(&self, digest: Digest, directory: &Arc<Directory>) -> Arc<Directory> {
+        share(&self.directories, digest, directory)
     }
 }
 

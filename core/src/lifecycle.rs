@@ -27,7 +27,7 @@ use crate::clock::Now;
 use crate::credential::Credential;
 use crate::digest::Digest;
 use crate::material::{CertificateOnDisk, CrlOnDisk, Material, Part};
-use crate::mount::KeyAccess;
+use crate::mount::{KeyAccess, Route};
 use crate::overlap::Overlap;
 pub use crate::overlap::RetainedAnchor;
 use crate::snapshot::Snapshot;
@@ -48,6 +48,8 @@ pub struct Lifecycle {
     credential: Option<Arc<Credential>>,
     /// Who could read the key of that, or the bundle of an identity without one.
     key_access: Option<Arc<KeyAccess>>,
+    /// The way to all that the state tells of.
+    route: Route,
     /// Whether that has chained to a bundle it was published with.
     chained: bool,
     /// The last good of what is trusted.
@@ -88,6 +90,9 @@ pub struct IdentityState {
     /// Who could read the key file (the bundle, of an identity without a key) when it was last read with what is served in it. A
     /// later reading that was not admitted changes nothing in it: the file of that may be anybody's to read.
     pub key_access: Option<Arc<KeyAccess>>,
+    /// The way by which everything was read that this tells of: the last reading, and those before it of which something is served still.
+    /// Whoever may not search every directory of it is told nothing of what is behind that.
+    pub route: Route,
 }
 
 /// What happened.
@@ -159,12 +164,14 @@ impl Lifecycle {
             crls: [].into(),
             overlap: [].into(),
             key_access: None,
+            route: Route::default(),
         };
         Self {
             spec,
             material: None,
             credential: None,
             key_access: None,
+            route: Route::default(),
             chained: false,
             trusted: Trusted::default(),
             lacks_trust: false,
@@ -260,6 +267,12 @@ impl Lifecycle {
         if self.is_of(&material) {
             self.key_access = material.key_access().cloned();
         }
+        self.route = if self.serves(&material) && self.trusted.overlap.is_empty() {
+            material.route().clone()
+        } else {
+            self.route.and(material.route())
+        };
+        self.route.shared_with(&self.state.route);
         material.share(self.credential.as_ref(), &self.trusted, &self.state.on_disk, &self.state.crls);
         let snapshot = self.snapshot();
         if snapshot.is_some() {
@@ -276,6 +289,7 @@ impl Lifecycle {
             && Arc::ptr_eq(&before.crls, material.crls_on_disk())
             && self.trusted.overlap.is_as(&before.overlap)
             && before.key_access == self.key_access
+            && before.route == self.route
             && before.spec == self.spec;
         if !same {
             let (spec, on_disk) = (Arc::clone(&self.spec), Arc::clone(material.on_disk()));
@@ -289,6 +303,7 @@ impl Lifecycle {
                 crls,
                 overlap,
                 key_access: self.key_access.clone(),
+                route: self.route.clone(),
             });
         }
         self.material = Some(material);
@@ -403,25 +418,25 @@ impl Lifecycle {
     }
 
     fn serves_what_is_on_disk(&self) -> bool {
+        self.material.as_ref().is_some_and(|material| self.serves(material))
+    }
+
+    /// Whether what is served is what a reading holds.
+    fn serves(&self, material: &Material) -> bool {
         let credential = self.credential.as_ref();
-        self.material.as_ref().is_some_and(|material| {
-            let bundle = match &material.bundle {
-                Part::Whole(bundle) => self.trusted.bundle.as_ref() == Some(bundle),
-                Part::NotWanted | Part::Missing => self.trusted.bundle.is_none(),
-                Part::Broken(_) => false,
-            };
-            let is_wanted = self.spec.files.credential.is_some();
-            let crls = self.spec.files.crls.iter().zip(&material.crls).all(|(file, part)| match part {
-                Part::Whole(_) => true,
-                Part::NotWanted | Part::Missing => !self.trusted.crls.contains_key(file.path()),
-                Part::Broken(_) => false,
-            });
-            let federated = material.federated.iter().all(|part| matches!(part, Part::Whole(_)));
-            bundle
-                && crls
-                && federated
-                && (!is_wanted || credential.is_some_and(|credential| material.holds(credential)))
-        })
+        let bundle = match &material.bundle {
+            Part::Whole(bundle) => self.trusted.bundle.as_ref() == Some(bundle),
+            Part::NotWanted | Part::Missing => self.trusted.bundle.is_none(),
+            Part::Broken(_) => false,
+        };
+        let is_wanted = self.spec.files.credential.is_some();
+        let crls = self.spec.files.crls.iter().zip(&material.crls).all(|(file, part)| match part {
+            Part::Whole(_) => true,
+            Part::NotWanted | Part::Missing => !self.trusted.crls.contains_key(file.path()),
+            Part::Broken(_) => false,
+        });
+        let federated = material.federated.iter().all(|part| matches!(part, Part::Whole(_)));
+        bundle && crls && federated && (!is_wanted || credential.is_some_and(|credential| material.holds(credential)))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::check::{Finding, Trusted};
 use crate::credential::Credential;
 use crate::digest::Digest;
 use crate::intern::Interner;
-use crate::mount::{FileRead, KeyAccess, ReadError, Reading};
+use crate::mount::{FileRead, KeyAccess, ReadError, Reading, Route};
 use crate::spec::{BundleFile, CrlFile, IdentitySpec};
 use contents::{Contents, Expected};
 pub use crls::MAX_CRLS;
@@ -46,6 +46,7 @@ pub struct Material {
     on_disk: Arc<[CertificateOnDisk]>,
     crls_on_disk: Arc<[CrlOnDisk]>,
     key_access: Option<Arc<KeyAccess>>,
+    route: Route,
     notes: Vec<Finding>,
 }
 
@@ -107,6 +108,8 @@ impl Material {
             None => reading.bundle.as_ref(),
         };
         let key_access = guarded.and_then(|file| file.access.clone());
+        let route = guarded.map(|file| Route::of_set(&file.route, reading.files().map(|file| &file.route)));
+        let route = route.unwrap_or_else(Route::unknown);
         let (mut on_disk, mut crls_on_disk) = (Vec::new(), Vec::new());
         let mut notes: Vec<_> = reading.stale_mounts().map(finding::stale_mount).collect();
         let credential = match (&spec.files.credential, reading.chain) {
@@ -131,7 +134,7 @@ impl Material {
         });
         let federated = federated.collect();
         let (on_disk, crls_on_disk) = (on_disk.into(), crls_on_disk.into());
-        Self { credential, bundle: own, crls, federated, on_disk, crls_on_disk, key_access, notes }
+        Self { credential, bundle: own, crls, federated, on_disk, crls_on_disk, key_access, route, notes }
     }
 
     /// Findings about files that can be used all the same.
@@ -164,6 +167,11 @@ impl Material {
         self.key_access.as_ref()
     }
 
+    /// The way by which the files were read.
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
+    }
+
     /// Whether the files hold this credential, which is good: the same chain, and the key of its leaf.
     pub(crate) fn holds(&self, credential: &Credential) -> bool {
         matches!(&self.credential, Part::Whole(keyed)
@@ -193,6 +201,11 @@ impl Material {
             if let Part::Whole(bundle) = part {
                 *bundle = interner.bundle(bundle);
             }
+        }
+        self.route.intern(interner);
+        if let Some(access) = self.key_access.as_mut().map(Arc::make_mut) {
+            access.route.intern(interner);
+            access.route.shared_with(&self.route);
         }
         // It was just parsed: nobody else has it.
         for certificate in Arc::get_mut(&mut self.on_disk).into_iter().flatten() {

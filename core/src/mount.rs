@@ -6,6 +6,9 @@
 //! files changed meanwhile, and the [keeper](crate::keeper) reads it only once it has been left alone for a while. So it does with
 //! what somebody other than a kubelet changes in place in the directory that `..data` leads to.
 //!
+//! Elsewhere links are followed, by hand, and with each file's content comes the [`Route`] by which it was read: every directory that was
+//! searched, and who could search it.
+//!
 //! Beneath [`FileSet::volumes`] is what somebody else may have written. There a read never leaves the volume, whose files are one
 //! set, also in subdirectories: a kubelet swaps them through the one `..data` at its root.
 //!
@@ -15,7 +18,7 @@
 //!                          └───────────────── no, at most 5 times ──────────────────┘
 //! ```
 //!
-//! Nothing here waits for a writer (a FIFO is opened without blocking and refused), and no descriptor outlives the read: the
+//! Nothing is opened before it was looked at, so no device and no FIFO ever is, and no descriptor outlives the read: the
 //! kubelet could not unmount a volume that is held open. Nor is anything parsed meanwhile. A mount that is dead does block; that is
 //! the keeper's to survive.
 
@@ -23,8 +26,10 @@ mod access;
 mod directory;
 mod file;
 mod place;
+mod route;
 mod stamp;
 mod volume;
+mod walk;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -32,16 +37,18 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-pub use access::{Access, FileId, KeyAccess};
+pub use access::{Access, KeyAccess};
 pub use file::{FILE_LIMIT, ReadError};
 pub use place::DATA;
+pub use route::{Directory, Route};
 pub use stamp::Stamp;
 
 pub(crate) use place::{Place, by_place, is_on_the_node};
 pub(crate) use volume::lookups;
 
 use crate::spec::FileSet;
-use file::Content;
+use directory::Outcome;
+use walk::Looked;
 
 /// What one read of an identity's files gave.
 #[derive(Debug)]
@@ -68,6 +75,8 @@ pub struct FileRead {
     pub outcome: Result<Zeroizing<Vec<u8>>, ReadError>,
     /// Who could read it then; absent without a content.
     pub access: Option<Arc<KeyAccess>>,
+    /// The way to it, as far as it led.
+    pub route: Route,
     /// It is mounted by itself, and was deleted where it is mounted from: whatever took its place there is not seen here.
     pub is_stale_mount: bool,
 }
@@ -88,7 +97,7 @@ pub fn read(files: &FileSet) -> Reading {
     // What was not asked for in any place is not there; each path has a place.
     Reading::of(
         files,
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(ReadError::Missing))),
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::without(ReadError::Missing))),
         Stamp::new(stamps),
     )
 }
@@ -99,9 +108,49 @@ pub fn stamp(files: &FileSet) -> Stamp {
     Stamp::new(by_place(files).into_iter().map(|(place, files)| directory::stamp(place, &files)).collect())
 }
 
+/// Looks at the way to the files as it is now, in the way in which [`read`] goes it, and opens nothing. Blocks as that does.
+///
+/// None where no file of them decides who may have the identity, or that is in a volume: who may read there is not told by permissions.
+#[must_use]
+pub fn look(files: &FileSet) -> Option<Sight> {
+    let deciding = files.deciding()?;
+    let (mut sight, mut others) = (None, Vec::new());
+    for (place, paths) in by_place(files) {
+        // Nothing in a volume leads out of it, and no directory of it is known.
+        let Place::Directory(directory) = place else { continue };
+        for (path, (found, route, end)) in paths.iter().zip(directory::look(directory, &paths)) {
+            if *path != deciding || sight.is_some() {
+                others.push(route);
+                continue;
+            }
+            let access = |looked: Looked| {
+                file::regular(&looked.stat)?;
+                let access = Access::of_looked_at(&*looked.descriptor, &looked.stat);
+                Ok(KeyAccess { access, filesystem: looked.filesystem, route: route.clone() })
+            };
+            let file = end.unwrap_or_else(|| deciding.to_owned());
+            sight = Some(Sight { file, access: found.and_then(access), own: route.clone(), route });
+        }
+    }
+    sight.map(|sight| Sight { route: Route::of_set(&sight.route, &others), ..sight })
+}
+
+/// The way to an identity's files, as it is now.
+#[derive(Debug)]
+pub struct Sight {
+    /// Where the way to the file ends that decides who may have the identity: that file, or the first name that leads nowhere.
+    pub file: PathBuf,
+    /// Who can read it; or why there is none.
+    pub access: Result<KeyAccess, ReadError>,
+    /// The directories on the way to it.
+    pub own: Route,
+    /// The same, and those on the way to other files behind links.
+    pub route: Route,
+}
+
 impl Reading {
     /// The outcomes of the files, in the order of [`FileSet::paths`].
-    fn of(files: &FileSet, outcomes: impl Iterator<Item = Result<Content, ReadError>>, stamp: Stamp) -> Self {
+    fn of(files: &FileSet, outcomes: impl Iterator<Item = Outcome>, stamp: Stamp) -> Self {
         let mut read = files.paths().zip(outcomes).map(|(path, outcome)| FileRead::of(path, outcome));
         let [chain, key, bundle] = files.single().map(|path| path.and_then(|_| read.next()));
         let crls = read.by_ref().take(files.crls.len()).collect();
@@ -111,7 +160,7 @@ impl Reading {
     /// A reading of files that never came to rest: each is [`ReadError::Torn`].
     #[must_use]
     pub fn torn(files: &FileSet, stamp: Stamp) -> Self {
-        Self::of(files, std::iter::repeat_with(|| Err(ReadError::Torn)), stamp)
+        Self::of(files, std::iter::repeat_with(|| Outcome::without(ReadError::Torn)), stamp)
     }
 
     /// Whether a file could not be read for a reason that may pass without its stamp changing: it is to be tried again.
@@ -125,18 +174,19 @@ impl Reading {
         self.files().filter(|file| file.is_stale_mount).map(|file| file.path.as_path())
     }
 
-    fn files(&self) -> impl Iterator<Item = &FileRead> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &FileRead> {
         let single = [&self.chain, &self.key, &self.bundle].into_iter().flatten();
         single.chain(&self.crls).chain(&self.federated)
     }
 }
 
 impl FileRead {
-    fn of(path: &Path, outcome: Result<Content, ReadError>) -> Self {
-        let content = outcome.as_ref().ok();
-        let access = content.map(|content| Arc::clone(&content.access));
-        let is_stale_mount = content.is_some_and(|content| content.is_stale_mount);
-        Self { path: path.to_owned(), outcome: outcome.map(|content| content.bytes), access, is_stale_mount }
+    fn of(path: &Path, outcome: Outcome) -> Self {
+        let Outcome { content, route } = outcome;
+        let read = content.as_ref().ok();
+        let access = read.map(|content| Arc::clone(&content.access));
+        let is_stale_mount = read.is_some_and(|content| content.is_stale_mount);
+        Self { path: path.to_owned(), outcome: content.map(|content| content.bytes), access, route, is_stale_mount }
     }
 }
 
@@ -146,6 +196,7 @@ impl fmt::Debug for FileRead {
             .field("path", &self.path)
             .field("outcome", &self.outcome.as_ref().map(|content| content.len()))
             .field("access", &self.access)
+            .field("route", &self.route)
             .field("is_stale_mount", &self.is_stale_mount)
             .finish()
     }

@@ -139,6 +139,12 @@ impl FileSet {
         }
     }
 
+    /// The file whose readers may have the identity: that of the key, or the bundle where there is no key.
+    #[must_use]
+    pub fn deciding(&self) -> Option<&Path> {
+        self.credential.as_ref().map(CredentialFiles::key).or(self.bundle.as_ref().map(BundleFile::path))
+    }
+
     /// Every file, without repetition.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let [chain, key, bundle] = self.single();

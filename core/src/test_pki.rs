@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::bundle::Bundle;
 use crate::identity::IdentityId;
 use crate::material::Material;
-use crate::mount::{Access, FileId, FileRead, KeyAccess, ReadError, Reading};
+use crate::mount::{Access, FileRead, KeyAccess, ReadError, Reading, Route};
 use crate::spec::{BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec};
 
 /// The instant that tests take for now unless they say otherwise: 2026-01-01T00:00:00Z.
@@ -225,11 +225,10 @@ impl Files {
         Self { bundle: Some(bundle.into()), ..self }
     }
 
-    /// The mode of every file, and its number.
-    pub(crate) fn with_mode(self, mode: u32, inode: u64) -> Self {
-        let id = FileId { device: 1, inode, birth: Some(now()) };
-        let access = Access { owner: 0, group: 0, mode, acl: None };
-        Self { access: Some(KeyAccess { id, access }), ..self }
+    /// The mode of every file, and its group.
+    pub(crate) fn with_mode(self, mode: u32, group: u32) -> Self {
+        let access = Access { owner: 0, group, mode, acl: None };
+        Self { access: Some(KeyAccess { access, filesystem: 0, route: Route::default() }), ..self }
     }
 
     /// The content of every file of CRLs.
@@ -248,7 +247,8 @@ impl Files {
         let file = |path: &Path, content: &Option<Vec<u8>>| {
             let outcome = content.clone().map(Zeroizing::new).ok_or(ReadError::Missing);
             let access = outcome.as_ref().ok().and_then(|_| self.access.clone()).map(Arc::new);
-            Some(FileRead { path: path.to_owned(), outcome, access, is_stale_mount: false })
+            let route = access.as_ref().map(|access| access.route.clone()).unwrap_or_default();
+            Some(FileRead { path: path.to_owned(), outcome, access, route, is_stale_mount: false })
         };
         let stamp = crate::mount::stamp(&FileSet::default());
         let mut reading =

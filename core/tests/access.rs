@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use evercert_core::mount::{self, FileId, KeyAccess};
+use evercert_core::mount::{self, KeyAccess};
 use evercert_core::spec::FileSet;
 use evercert_fixtures::{Files, KubeletVolume, PlainDirectory};
 use rustix::fs::XattrFlags;
@@ -35,22 +35,35 @@ fn owner_group_and_mode_are_those_of_the_file_and_a_chmod_is_seen() {
     let metadata = fs::metadata(&key).unwrap();
     let access = &before.access;
     assert_eq!((access.owner, access.group, access.mode), (metadata.uid(), metadata.gid(), 0o600));
-    assert_eq!((before.id, &access.acl), (FileId::of(&metadata), &None));
+    assert_eq!(access.acl, None);
     set_mode(&key, 0o640);
-    let after = of_key(directory.path()).unwrap();
-    assert_eq!((after.access.mode, after.id), (0o640, before.id));
+    assert_eq!(of_key(directory.path()).unwrap().access.mode, 0o640);
+}
+
+/// The last of the directories on the way to the key, and its mode.
+fn last_directory(directory: &Path) -> (PathBuf, u32) {
+    let access = of_key(directory).unwrap();
+    let last = access.route.directories().last().unwrap();
+    (last.path(), last.access().mode)
 }
 
 #[test]
-fn a_file_that_replaced_another_is_certainly_not_the_same() {
+fn the_directories_of_the_way_are_noted_as_they_were_and_a_chmod_of_one_changes_the_stamp() {
     let volume = KubeletVolume::new(&set());
-    let before = of_key(volume.path()).unwrap();
-    assert_eq!(of_key(volume.path()).unwrap(), before);
-    assert_eq!(before.id.is_certainly(&before.id), before.id.birth.is_some());
-    volume.swap(&set());
-    assert!(!of_key(volume.path()).unwrap().id.is_certainly(&before.id));
-    let unborn = FileId { birth: None, ..before.id };
-    assert!(!unborn.is_certainly(&unborn), "its number may be that of a file that is gone");
+    let home = volume.path().canonicalize().unwrap();
+    let (data, files) = (home.join("..data").canonicalize().unwrap(), FileSet::cert_manager(volume.path()));
+    set_mode(&data, 0o750);
+    let stamp = mount::read(&files).stamp;
+    assert_eq!(last_directory(volume.path()), (data.clone(), 0o750));
+    let access = of_key(volume.path()).unwrap();
+    let all: Vec<_> = access.route.directories().map(evercert_core::mount::Directory::path).collect();
+    let mut above: Vec<_> = data.ancestors().map(Path::to_owned).collect();
+    above.reverse();
+    assert_eq!(all, above);
+    assert_eq!(mount::stamp(&files), stamp, "nothing changed");
+    set_mode(&home, 0o711);
+    assert_ne!(mount::stamp(&files), stamp, "somebody else may search it");
+    assert_eq!(mount::stamp(&files), mount::read(&files).stamp);
 }
 
 #[test]

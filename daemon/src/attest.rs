@@ -6,11 +6,11 @@
 //!
 //! The rule `readers` gives an identity to whom the file system would give its key file: the caller's user and groups, as the
 //! kernel recorded them when it connected, are held against owner, group, mode and POSIX ACL of the key file (of the bundle file,
-//! where an identity has no key) and against the search permission of every directory on the way to it, symbolic links followed
-//! as they are now. Every decision looks at the file system anew, since a mode may change between two generations. Where another
-//! file has taken the place of the one that was read, by a rotation that has not been read yet or by somebody who may write there,
-//! the caller has to be a reader of both. It says nothing of callers with mounts or users of their own, and nothing of files on
-//! other file systems than local ones, whose modes are not what decides.
+//! where an identity has no key) and against the search permission of every directory on the way to it, symbolic links followed.
+//! That is done twice: with the way by which what is served was read, noted while it was read, and with the way that there is now,
+//! since a mode may change between two generations. A caller has to be let through by both, and by every directory behind a link in
+//! the place of another file of the identity; it is told of none that is behind one that it may not search. It says nothing of callers
+//! with mounts or users of their own, and nothing of files on other file systems than local ones, whose modes are not what decides.
 //!
 //! Not evaluated: capabilities other than root's, a Linux security module, idmapped mounts.
 
@@ -31,14 +31,14 @@ mod route;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use evercert_core::check::Check;
 use evercert_core::identity::{IdentityId, Scope};
 use evercert_core::keeper::IdentityState;
-use evercert_core::spec::{BundleFile, CredentialFiles, FileSet};
+use evercert_core::mount::{self, Sight};
+use evercert_core::spec::{FileSet, IdentitySpec};
 use tokio::sync::Semaphore;
 
 use crate::cgroup::Origin;
@@ -54,7 +54,6 @@ pub(crate) use policy::{Policy, Rule, RuleError};
 use process::Gone;
 pub(crate) use processes::Processes;
 pub(crate) use reason::{Grant, Reason};
-use route::Route;
 
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
@@ -87,12 +86,12 @@ pub(crate) trait DecisionObserver: Send + Sync + 'static {
 }
 
 /// Looks at the file system; blocks.
-type Look = dyn Fn(&Path) -> io::Result<Route> + Send + Sync;
+type Look = dyn Fn(&FileSet) -> Option<Sight> + Send + Sync;
 
 impl Attestor {
     /// An attestor that looks at the real file system and tells `observer` of every decision.
     pub(crate) fn new(observer: Arc<dyn DecisionObserver>) -> Self {
-        Self::looking_with(observer, Arc::new(Route::to), ANSWER_DEADLINE)
+        Self::looking_with(observer, Arc::new(mount::look), ANSWER_DEADLINE)
     }
 
     fn looking_with(observer: Arc<dyn DecisionObserver>, look: Arc<Look>, deadline: Duration) -> Self {
@@ -101,7 +100,9 @@ impl Attestor {
     }
 
     /// Whether `caller` may have the identity whose state is `state`, by its rules in `wanted` and as its files are on disk now.
-    /// The decision is told to the observer, a denial also to the log.
+    /// The decision is about what is in `state`, its key and its findings, and holds for no other state: whoever sends something
+    /// passes the state that it was taken from, as late as can be, and then [`Attestor::confirm`]s the caller. The decision is told to the
+    /// observer, a denial also to the log.
     ///
     /// # Errors
     ///
@@ -211,35 +212,33 @@ impl Attestor {
         if !sees_what_the_node_sees(caller) {
             return Err(Refusal::OtherView { namespaces: caller.namespaces() });
         }
-        let Some(file) = deciding_file(&state.spec.files) else { return Err(Refusal::NoFile) };
+        let Some(file) = state.spec.files.deciding() else { return Err(Refusal::NoFile) };
         let unanswered = || Refusal::Unanswered { file: file.to_owned(), deadline: self.deadline };
         // The keeper has waited for this mount already: another thread would hang as its own does.
         if state.findings.iter().any(|finding| finding.check == Check::MountUnresponsive) {
             return Err(unanswered());
         }
-        let route = tokio::time::timeout(self.deadline, self.route(&state.spec.id, file)).await;
-        match route {
+        match tokio::time::timeout(self.deadline, self.sight(&state.spec)).await {
             Err(_) => Err(unanswered()),
             Ok(Err(error)) => Err(Refusal::Failed { file: file.to_owned(), error }),
-            Ok(Ok(route)) => match &state.key_access {
-                Some(record) => route.decide(caller, record),
-                None if state.snapshot.is_none() => route.decide_now(caller),
-                None => Err(Refusal::NoRecord { file: file.to_owned() }),
-            },
+            Ok(Ok(None)) => Err(Refusal::NoFile),
+            Ok(Ok(Some(sight))) => route::decide(caller, &sight, state),
         }
     }
 
-    async fn route(&self, id: &IdentityId, file: &Path) -> io::Result<Route> {
+    /// Looks at the way to an identity's files.
+    async fn sight(&self, spec: &Arc<IdentitySpec>) -> io::Result<Option<Sight>> {
+        let id = &spec.id;
         let turn = Arc::clone(self.turns().entry(id.clone()).or_default());
         let turn = turn.lock_owned().await;
         let place = self.looks.acquire().await.map_err(io::Error::other)?;
         let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(io::Error::other)?;
-        let (look, file) = (Arc::clone(&self.look), file.to_owned());
+        let (look, looked_for) = (Arc::clone(&self.look), Arc::clone(spec));
         let mut looking = tokio::task::spawn_blocking(move || {
-            let route = look(&file);
+            let sight = look(&looked_for.files);
             // Kept until here even where nobody waits any more.
             drop((turn, thread));
-            route
+            sight
         });
         let looked = match tokio::time::timeout(COUNTED, &mut looking).await {
             Ok(looked) => looked,
@@ -248,24 +247,19 @@ impl Attestor {
                 looking.await
             }
         };
-        let route = looked.map_err(io::Error::other)?;
+        let sight = looked.map_err(io::Error::other)?;
         // Of callers that wait for the same turn the last one clears the place.
         if let Entry::Occupied(turn) = self.turns().entry(id.clone())
             && Arc::strong_count(turn.get()) == 1
         {
             turn.remove();
         }
-        route
+        Ok(sight)
     }
 
     fn turns(&self) -> MutexGuard<'_, HashMap<IdentityId, Arc<tokio::sync::Mutex<()>>>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The file whose readers may have the identity: the key, or the bundle where there is no key.
-fn deciding_file(files: &FileSet) -> Option<&Path> {
-    files.credential.as_ref().map(CredentialFiles::key).or(files.bundle.as_ref().map(BundleFile::path))
 }
 
 /// Whether the caller is in the host's mount and user namespaces: it sees the files that evercertd sees, as the users that they are

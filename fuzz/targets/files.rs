@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use evercert_core::check::{Finding, Severity, Trusted, assess};
 use evercert_core::identity::IdentityId;
 use evercert_core::material::Material;
-use evercert_core::mount::{self, FileRead, Reading};
+use evercert_core::mount::{self, FileRead, Reading, Route};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec, Usage};
 use libfuzzer_sys::fuzz_target;
 use zeroize::Zeroizing;
@@ -45,6 +45,7 @@ fuzz_target!(|input: &[u8]| {
             path: PathBuf::from(name),
             outcome: Ok(Zeroizing::new(part.to_vec())),
             access: None,
+            route: Route::default(),
             is_stale_mount: false,
         })
     };

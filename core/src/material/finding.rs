@@ -18,6 +18,8 @@ pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
         ReadError::OutsideVolume => {
             (Check::OutsideVolume, "put the file itself into the volume: no link or mount is followed out of it")
         }
+        ReadError::ThroughProcfs => (Check::FileUnreadable, "let it lead to the file itself"),
+        ReadError::WithoutProc => (Check::FileUnreadable, "mount /proc"),
         ReadError::NotConfinable => (Check::FileUnreadable, "run a newer kernel: it is not read unconfined"),
         ReadError::TooLarge { .. } => (
             Check::TooLarge,

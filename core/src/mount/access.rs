@@ -1,11 +1,11 @@
 //! Who could read a file when it was read.
 
-use std::fs::{File, Metadata};
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::time::SystemTime;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
+use rustix::fs::Stat;
 use rustix::io::Errno;
+
+use super::route::Route;
 
 /// The extended attribute that holds a file's access ACL.
 const ACL_ATTRIBUTE: &str = "system.posix_acl_access";
@@ -13,17 +13,19 @@ const ACL_ATTRIBUTE: &str = "system.posix_acl_access";
 /// The largest ACL that is noted, in bytes: 511 entries.
 const ACL_LIMIT: usize = 4096;
 
-/// Who could read a file when it was read, and which file that was.
+/// Who could read a file when it was read: whom it let read, and whom every directory on the way to it let search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyAccess {
-    /// Which file it was.
-    pub id: FileId,
-    /// Who could read it.
+    /// Who could read the file.
     pub access: Access,
+    /// The kind of its file system, by its magic number (statfs(2)).
+    pub filesystem: u32,
+    /// The way by which it was read.
+    pub route: Route,
 }
 
-/// A file's discretionary access control.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The discretionary access control of a file or directory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Access {
     /// The owner's user id.
     pub owner: u32,
@@ -36,46 +38,31 @@ pub struct Access {
     pub acl: Option<Box<[u8]>>,
 }
 
-/// Which file it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileId {
-    /// The number of its file system.
-    pub device: u64,
-    /// Its number there, which another file may get when it is gone.
-    pub inode: u64,
-    /// When it was made; absent where the file system does not note it.
-    pub birth: Option<SystemTime>,
-}
+impl Access {
+    /// Of what is open only to be looked at (O_PATH).
+    pub(super) fn of_looked_at(file: impl AsFd, stat: &Stat) -> Self {
+        // The kernel gives no attribute of such a descriptor itself.
+        let path = magic_link(file.as_fd());
+        Self::new(stat, |buffer| rustix::fs::getxattr(&path, ACL_ATTRIBUTE, buffer))
+    }
 
-impl KeyAccess {
-    /// Who can read an open file. That nothing changes meanwhile is the caller's to see.
-    pub(super) fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        let mode = metadata.mode() & 0o7777;
-        let access = Access { owner: metadata.uid(), group: metadata.gid(), mode, acl: acl(file) };
-        Ok(Self { id: FileId::of(&metadata), access })
+    /// Of an open file. That nothing changes meanwhile is the caller's to see.
+    pub(super) fn of_open(file: impl AsFd, stat: &Stat) -> Self {
+        Self::new(stat, |buffer| rustix::fs::fgetxattr(file, ACL_ATTRIBUTE, buffer))
+    }
+
+    fn new(stat: &Stat, acl: impl FnOnce(&mut [u8]) -> Result<usize, Errno>) -> Self {
+        let mut buffer = [0_u8; ACL_LIMIT];
+        let acl = match acl(&mut buffer) {
+            Ok(length) => Some(buffer[..length].into()),
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => None,
+            Err(_) => Some(Box::default()),
+        };
+        Self { owner: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777, acl }
     }
 }
 
-impl FileId {
-    /// Which file this metadata is of.
-    #[must_use]
-    pub fn of(metadata: &Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino(), birth: metadata.created().ok() }
-    }
-
-    /// Whether both are certainly the same file, and not one that got the number of another.
-    #[must_use]
-    pub fn is_certainly(&self, other: &Self) -> bool {
-        self.birth.is_some() && self == other
-    }
-}
-
-fn acl(file: &File) -> Option<Box<[u8]>> {
-    let mut buffer = [0_u8; ACL_LIMIT];
-    match rustix::fs::fgetxattr(file, ACL_ATTRIBUTE, &mut buffer[..]) {
-        Ok(length) => Some(buffer[..length].into()),
-        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => None,
-        Err(_) => Some(Box::default()),
-    }
+/// The path by which what an open descriptor stands for can be opened anew, and nothing else.
+pub(super) fn magic_link(file: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }

@@ -1,44 +1,93 @@
 //! The files of one place, as of one moment.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::file::{self, Content, ReadError};
 use super::place::{DATA, Place};
-use super::stamp::{DirectoryId, DirectoryStamp, FileStamp};
+use super::route::Route;
+use super::stamp::{DirectoryStamp, FileStamp};
 use super::volume::Volume;
+use super::walk::{Looked, Standing, THROUGH_PROCFS, Walk};
 
 /// How often a directory is opened for one read before its files are given up as torn.
 const ATTEMPTS: usize = 5;
 
-/// How a directory is opened, without the need to be allowed to list it.
-pub(super) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
 /// What the files of one place gave, in the order they were asked for.
 pub(super) struct DirectoryRead {
-    pub(super) outcomes: Vec<Result<Content, ReadError>>,
+    pub(super) outcomes: Vec<Outcome>,
     pub(super) stamp: DirectoryStamp,
+}
+
+/// What one file gave.
+pub(super) struct Outcome {
+    pub(super) content: Result<Content, ReadError>,
+    /// The way to it, as far as it led.
+    pub(super) route: Route,
+}
+
+impl Outcome {
+    /// Of a file that nothing is known of.
+    pub(super) fn without(error: ReadError) -> Self {
+        Self { content: Err(error), route: Route::default() }
+    }
 }
 
 /// How the files of a place are come by.
 pub(super) trait Entrance {
-    /// Opens the directory that `..data` leads to.
-    fn data(&self) -> Result<OwnedFd, Errno>;
+    /// A directory that is open to be searched.
+    type Directory: AsFd;
+
+    /// Opens the directory that `..data` leads to, or where there is none the directory itself.
+    fn enter(&self) -> Entered<Self::Directory>;
 
     /// Opens the directory itself.
-    fn directory(&self) -> Result<OwnedFd, Errno>;
+    fn enter_itself(&self) -> Entered<Self::Directory>;
 
-    /// Opens a file for reading in one of the two.
-    fn file(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<OwnedFd, ReadError>;
-
-    /// What a file looks like in one of the two.
-    fn stamp(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<FileStamp, Errno>;
+    /// Looks at a file in one of the two.
+    fn look(&self, directory: &Self::Directory, file: &Path) -> Sight;
 
     /// Why there is no file in a directory that cannot be opened.
     fn refusal(errno: Errno) -> ReadError;
+
+    /// Why a file cannot be looked at.
+    fn refusal_of_file(errno: Errno) -> ReadError;
+}
+
+/// A directory that was opened, or why it was not.
+pub(super) struct Entered<D> {
+    found: Result<(D, FileStamp), Errno>,
+    /// Whether `..data` led to it.
+    is_data: bool,
+    /// The way to it, as far as it led.
+    route: Route,
+}
+
+/// A file that was looked at, or why it was not.
+pub(super) struct Sight {
+    pub(super) found: Result<Looked, Errno>,
+    /// The way to it, as far as it led.
+    pub(super) route: Route,
+    /// Where that ended.
+    pub(super) end: Option<PathBuf>,
+}
+
+impl Sight {
+    fn stamp(&self) -> Result<FileStamp, Errno> {
+        self.found.as_ref().map(|looked| FileStamp::of(&looked.stat)).map_err(|errno| *errno)
+    }
+}
+
+impl<D: AsFd> Entered<D> {
+    pub(super) fn new(directory: Result<D, Errno>, is_data: bool, route: Route) -> Self {
+        let stamped = |directory: D| {
+            let stamp = FileStamp::of(&rustix::fs::fstat(&directory)?);
+            Ok((directory, stamp))
+        };
+        Self { found: directory.and_then(stamped), is_data, route }
+    }
 }
 
 /// Reads these files of a place as one set.
@@ -56,9 +105,22 @@ pub(super) fn read(place: Place<'_>, files: &[&Path]) -> DirectoryRead {
 pub(super) fn stamp(place: Place<'_>, files: &[&Path]) -> DirectoryStamp {
     match place {
         Place::Directory(directory) => stamp_through(&Directory(directory), files),
-        Place::Volume(root) => {
-            Volume::enter(root).map_or_else(|errno| same(errno, files), |volume| stamp_through(&volume, files))
-        }
+        Place::Volume(root) => Volume::enter(root)
+            .map_or_else(|errno| same(errno, files, &Route::unknown()), |volume| stamp_through(&volume, files)),
+    }
+}
+
+/// Looks at these files of a directory of the node's, in the way in which they are read. The reason why there is none is that of a reading.
+pub(super) fn look(directory: &Path, files: &[&Path]) -> Vec<(Result<Looked, ReadError>, Route, Option<PathBuf>)> {
+    let entrance = Directory(directory);
+    let Entered { found, route, .. } = entrance.enter();
+    match found {
+        Ok((directory, _)) => files
+            .iter()
+            .map(|file| entrance.look(&directory, file))
+            .map(|Sight { found, route, end }| (found.map_err(Directory::refusal_of_file), route, end))
+            .collect(),
+        Err(errno) => files.iter().map(|_| (Err(Directory::refusal(errno)), route.clone(), None)).collect(),
     }
 }
 
@@ -71,7 +133,7 @@ enum Attempt {
 
 impl Attempt {
     fn of(read: DirectoryRead) -> Self {
-        let torn = read.outcomes.iter().any(|outcome| matches!(outcome, Err(ReadError::Torn)));
+        let torn = read.outcomes.iter().any(|outcome| matches!(outcome.content, Err(ReadError::Torn)));
         if torn { Self::Torn(read) } else { Self::Whole(read) }
     }
 }
@@ -81,125 +143,181 @@ fn attempt(place: Place<'_>, files: &[&Path]) -> Attempt {
         Place::Directory(directory) => attempt_through(&Directory(directory), files),
         Place::Volume(root) => match Volume::enter(root) {
             Ok(volume) => attempt_through(&volume, files),
-            Err(errno) => refused::<Volume<'_>>(errno, files),
+            Err(errno) => refused::<Volume<'_>>(errno, files, &Route::unknown()),
         },
     }
 }
 
 fn attempt_through<E: Entrance>(entrance: &E, files: &[&Path]) -> Attempt {
-    match opened(entrance.data()) {
-        Ok((data, stamp)) => kubelet(entrance, &data, stamp, files),
-        Err(Errno::NOENT | Errno::NOTDIR) => match entrance.directory() {
-            Ok(directory) => plain(entrance, &directory, files),
-            Err(errno) => refused::<E>(errno, files),
-        },
-        Err(errno) => refused::<E>(errno, files),
+    let Entered { found, is_data, route } = entrance.enter();
+    match found {
+        Ok((data, stamp)) if is_data => kubelet(entrance, &data, stamp, files),
+        Ok((directory, _)) => plain(entrance, &directory, files),
+        Err(errno) => refused::<E>(errno, files, &route),
     }
 }
 
 fn stamp_through(entrance: &impl Entrance, files: &[&Path]) -> DirectoryStamp {
-    match opened(entrance.data()) {
-        Ok((data, stamp)) => {
-            let files = files.iter().map(|file| entrance.stamp(data.as_fd(), file)).collect();
-            DirectoryStamp::Kubelet(stamp, files)
+    let entered = entrance.enter();
+    match entered.found {
+        Ok((data, stamp)) if entered.is_data => {
+            let sights: Vec<_> = files.iter().map(|file| entrance.look(&data, file)).collect();
+            let mark = Route::mark(sights.iter().map(|sight| &sight.route));
+            DirectoryStamp::Kubelet(stamp, sights.iter().map(Sight::stamp).collect(), mark)
         }
-        Err(Errno::NOENT | Errno::NOTDIR) => {
-            let (directory, files) = plain_looks(entrance, files);
-            DirectoryStamp::Plain(directory, files)
-        }
-        Err(errno) => same(errno, files),
+        _ => plain_looks(entrance, entered, files),
     }
 }
-
-/// The directory itself, and the stamps of its files.
-type Looks = (Result<DirectoryId, Errno>, Box<[Result<FileStamp, Errno>]>);
 
 /// The stamps of the files of the directory itself, as of now.
-fn plain_looks(entrance: &impl Entrance, files: &[&Path]) -> Looks {
-    match opened(entrance.directory()) {
+fn plain_looks<E: Entrance>(entrance: &E, entered: Entered<E::Directory>, files: &[&Path]) -> DirectoryStamp {
+    match entered.found {
         Ok((directory, stamp)) => {
-            (Ok(stamp.id()), files.iter().map(|file| entrance.stamp(directory.as_fd(), file)).collect())
+            let sights: Vec<_> = files.iter().map(|file| entrance.look(&directory, file)).collect();
+            let mark = Route::mark(sights.iter().map(|sight| &sight.route));
+            DirectoryStamp::Plain(Ok(stamp.id()), sights.iter().map(Sight::stamp).collect(), mark)
         }
-        Err(errno) => (Err(errno), files.iter().map(|_| Err(errno)).collect()),
+        Err(errno) => same(errno, files, &entered.route),
     }
 }
 
-fn opened(directory: Result<OwnedFd, Errno>) -> Result<(OwnedFd, FileStamp), Errno> {
-    let directory = directory?;
-    let stamp = FileStamp::of(&rustix::fs::fstat(&directory)?);
-    Ok((directory, stamp))
-}
-
-fn refused<E: Entrance>(errno: Errno, files: &[&Path]) -> Attempt {
-    let outcomes = files.iter().map(|_| Err(E::refusal(errno))).collect();
-    Attempt::of(DirectoryRead { outcomes, stamp: same(errno, files) })
+fn refused<E: Entrance>(errno: Errno, files: &[&Path], route: &Route) -> Attempt {
+    let outcome = |_| Outcome { content: Err(E::refusal(errno)), route: route.clone() };
+    Attempt::of(DirectoryRead { outcomes: files.iter().map(outcome).collect(), stamp: same(errno, files, route) })
 }
 
 /// The stamp of files that cannot be come by, all for the same reason.
-fn same(errno: Errno, files: &[&Path]) -> DirectoryStamp {
-    DirectoryStamp::Plain(Err(errno), files.iter().map(|_| Err(errno)).collect())
+fn same(errno: Errno, files: &[&Path], route: &Route) -> DirectoryStamp {
+    DirectoryStamp::Plain(Err(errno), files.iter().map(|_| Err(errno)).collect(), Route::mark([route]))
 }
 
-fn kubelet(entrance: &impl Entrance, data: &OwnedFd, stamp: FileStamp, files: &[&Path]) -> Attempt {
-    let mut outcomes: Vec<_> = files.iter().map(|file| read_in(entrance, data, file)).collect();
-    let missing = |outcome: &Result<_, _>| matches!(outcome, Err(ReadError::Missing));
+fn kubelet<E: Entrance>(entrance: &E, data: &E::Directory, stamp: FileStamp, files: &[&Path]) -> Attempt {
+    let (mut outcomes, looks): (Vec<_>, Vec<_>) = files.iter().map(|file| read_in(entrance, data, file)).unzip();
+    let missing = |outcome: &Outcome| matches!(outcome.content, Err(ReadError::Missing));
+    let still_leads_here = || entrance.enter().found.is_ok_and(|(_, current)| current.id() == stamp.id());
     // After a swap the old directory is emptied file by file. A file that is missing while `..data` still leads here is
     // missing in this set.
-    if outcomes.iter().any(missing) && !opened(entrance.data()).is_ok_and(|(_, current)| current.id() == stamp.id()) {
-        outcomes.iter_mut().filter(|outcome| missing(outcome)).for_each(|outcome| *outcome = Err(ReadError::Torn));
+    if outcomes.iter().any(missing) && !still_leads_here() {
+        outcomes
+            .iter_mut()
+            .filter(|outcome| missing(outcome))
+            .for_each(|outcome| outcome.content = Err(ReadError::Torn));
     }
-    let look = |(file, outcome): (&&Path, &Result<Content, _>)| match outcome {
-        // If it changed since, the next look will tell.
-        Ok(content) => Ok(content.stamp),
-        Err(_) => entrance.stamp(data.as_fd(), file),
-    };
-    let looks = files.iter().zip(&outcomes).map(look).collect();
-    Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Kubelet(stamp, looks) })
+    let mark = Route::mark(outcomes.iter().map(|outcome| &outcome.route));
+    Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Kubelet(stamp, looks.into(), mark) })
 }
 
-fn plain(entrance: &impl Entrance, directory: &OwnedFd, files: &[&Path]) -> Attempt {
-    let read: Vec<_> = files.iter().map(|file| read_in(entrance, directory, file)).collect();
+fn plain<E: Entrance>(entrance: &E, directory: &E::Directory, files: &[&Path]) -> Attempt {
+    let read: Vec<_> = files.iter().map(|file| read_in(entrance, directory, file).0).collect();
     let is_stale = rustix::fs::fstat(directory).is_ok_and(|stat| file::is_stale_mount(directory.as_fd(), &stat));
-    let (directory, looks) = plain_looks(entrance, files);
+    let stamp = plain_looks(entrance, entrance.enter_itself(), files);
+    let looks = stamp.files();
     let unchanged = |read: Result<Content, ReadError>, now: &Result<FileStamp, Errno>| match (read, now) {
         (Ok(content), Ok(now)) if content.stamp == *now => Ok(content),
         (Ok(_), _) | (Err(ReadError::Missing), Ok(_)) => Err(ReadError::Torn),
         (Err(ReadError::Missing), Err(_)) if is_stale => Err(ReadError::StaleMount),
         (Err(error), _) => Err(error),
     };
-    let outcomes = read.into_iter().zip(&looks).map(|(read, now)| unchanged(read, now)).collect();
-    Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Plain(directory, looks) })
+    let outcomes = read
+        .into_iter()
+        .zip(looks)
+        .map(|(read, now)| Outcome { content: unchanged(read.content, now), route: read.route })
+        .collect();
+    Attempt::of(DirectoryRead { outcomes, stamp })
 }
 
-fn read_in(entrance: &impl Entrance, directory: &OwnedFd, file: &Path) -> Result<Content, ReadError> {
-    file::read(&entrance.file(directory.as_fd(), file)?.into())
+/// What a file gave, and what it looked like.
+fn read_in<E: Entrance>(entrance: &E, directory: &E::Directory, file: &Path) -> (Outcome, Result<FileStamp, Errno>) {
+    let sight = entrance.look(directory, file);
+    let stamp = sight.stamp();
+    let content = sight.found.map_err(E::refusal_of_file).and_then(|looked| file::read(&looked, &sight.route));
+    // If it changed since, the next look will tell.
+    let stamp = content.as_ref().map(|content| content.stamp).or(stamp);
+    (Outcome { content, route: sight.route }, stamp)
 }
 
 /// A directory of the node's.
 struct Directory<'a>(&'a Path);
 
+/// One that was entered, and the way to it and into it.
+struct Within {
+    standing: Standing,
+    walk: Walk,
+    route: Route,
+}
+
+impl Within {
+    fn new(standing: Standing, mut walk: Walk) -> Self {
+        walk.search_in(&standing);
+        let route = walk.route();
+        Self { standing, walk, route }
+    }
+}
+
+impl AsFd for Within {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.standing.descriptor().as_fd()
+    }
+}
+
+impl Directory<'_> {
+    fn entered(standing: Result<Standing, Errno>, walk: Walk, is_data: bool) -> Entered<Within> {
+        match standing {
+            Ok(standing) => {
+                let within = Within::new(standing, walk);
+                let route = within.route.clone();
+                Entered::new(Ok(within), is_data, route)
+            }
+            Err(errno) => Entered::new(Err(errno), is_data, walk.route()),
+        }
+    }
+}
+
 impl Entrance for Directory<'_> {
-    fn data(&self) -> Result<OwnedFd, Errno> {
-        rustix::fs::openat(CWD, self.0.join(DATA), DIRECTORY, Mode::empty())
+    type Directory = Within;
+
+    fn enter(&self) -> Entered<Within> {
+        let mut walk = Walk::default();
+        let itself = match walk.enter(self.0) {
+            Ok(itself) => itself,
+            Err(errno) => return Self::entered(Err(errno), walk, false),
+        };
+        let mut further = walk.clone();
+        match further.directory(&itself, Path::new(DATA)) {
+            Err(Errno::NOENT | Errno::NOTDIR) => Self::entered(Ok(itself), walk, false),
+            data => Self::entered(data, further, true),
+        }
     }
 
-    fn directory(&self) -> Result<OwnedFd, Errno> {
-        rustix::fs::openat(CWD, self.0, DIRECTORY, Mode::empty())
+    fn enter_itself(&self) -> Entered<Within> {
+        let mut walk = Walk::default();
+        let itself = walk.enter(self.0);
+        Self::entered(itself, walk, false)
     }
 
-    fn file(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<OwnedFd, ReadError> {
-        let name = file.file_name().ok_or(ReadError::NotRegular)?;
-        Ok(rustix::fs::openat(directory, name, file::READ, Mode::empty())?)
-    }
-
-    fn stamp(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<FileStamp, Errno> {
-        let name = file.file_name().ok_or(Errno::ISDIR)?;
-        rustix::fs::statat(directory, name, AtFlags::empty()).map(|stat| FileStamp::of(&stat))
+    fn look(&self, within: &Within, file: &Path) -> Sight {
+        let Some(name) = file.file_name() else {
+            return Sight { found: Err(Errno::ISDIR), route: within.route.clone(), end: None };
+        };
+        let mut walk = within.walk.clone();
+        let found = walk.file(&within.standing, name);
+        let is_direct = walk.links() == within.walk.links();
+        let route = if is_direct { within.route.clone() } else { walk.route() };
+        Sight { found, route, end: walk.end() }
     }
 
     fn refusal(errno: Errno) -> ReadError {
         match errno {
             Errno::NOTDIR => ReadError::NotADirectory,
+            errno => Self::refusal_of_file(errno),
+        }
+    }
+
+    fn refusal_of_file(errno: Errno) -> ReadError {
+        match errno {
+            THROUGH_PROCFS => ReadError::ThroughProcfs,
+            Errno::AGAIN => ReadError::Torn,
+            Errno::ISDIR => ReadError::NotRegular,
             errno => errno.into(),
         }
     }

@@ -1,22 +1,23 @@
 //! One open file.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, OFlags, Stat, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use super::access::KeyAccess;
+use super::access::{self, Access, KeyAccess};
+use super::route::Route;
 use super::stamp::FileStamp;
+use super::walk::Looked;
 
 /// The largest file that is read, in bytes. A Secret as a whole is limited to the same 1 MiB.
 pub const FILE_LIMIT: u64 = 1 << 20;
 
-/// How a file is opened for reading. NONBLOCK: a FIFO without a writer is opened at once, and refused.
-pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+/// How a file is opened for reading.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// Why a file has no content to offer. Names neither the file nor anything in it.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,12 @@ pub enum ReadError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The way to it leads through procfs, in which every process shows its own files.
+    #[error("its path leads through procfs, by which no file is read")]
+    ThroughProcfs,
+    /// `/proc` is not mounted, by which a file is opened after it was looked at.
+    #[error("/proc is not mounted, without which no file can be looked at before it is opened")]
+    WithoutProc,
     /// It is beneath one of [`FileSet::volumes`](crate::spec::FileSet::volumes), and what its path leads to is not.
     #[error("it is a symbolic link, or its path leads out of the volume")]
     OutsideVolume,
@@ -85,18 +92,25 @@ pub(super) struct Content {
     pub(super) is_stale_mount: bool,
 }
 
-/// Reads a file.
-pub(super) fn read(file: &File) -> Result<Content, ReadError> {
-    let before = rustix::fs::fstat(file)?;
-    let bytes = content(file.as_fd(), size(&before)?)?;
-    let access = KeyAccess::of(file).map_err(ReadError::Io)?.into();
+/// Reads a file that was looked at, to which this way led. What is no regular file is not opened.
+pub(super) fn read(looked: &Looked, route: &Route) -> Result<Content, ReadError> {
+    let size = size(&looked.stat)?;
+    let path = access::magic_link(looked.descriptor.as_fd());
+    let file = rustix::fs::openat(CWD, path, READ, Mode::empty()).map_err(|errno| match errno {
+        // The file itself is open, whatever became of its name.
+        Errno::NOENT | Errno::NOTDIR => ReadError::WithoutProc,
+        errno => ReadError::Io(errno.into()),
+    })?;
+    let bytes = content(file.as_fd(), size)?;
+    let access = Access::of_open(&file, &looked.stat);
     // A change of owner, mode or ACL is a change of the file.
-    let after = rustix::fs::fstat(file)?;
+    let after = rustix::fs::fstat(&file)?;
     let stamp = FileStamp::of(&after);
-    if stamp != FileStamp::of(&before) {
+    if stamp != FileStamp::of(&looked.stat) {
         return Err(ReadError::Torn);
     }
     let is_stale_mount = is_stale_mount(file.as_fd(), &after);
+    let access = Arc::new(KeyAccess { access, filesystem: looked.filesystem, route: route.clone() });
     Ok(Content { bytes, access, stamp, is_stale_mount })
 }
 
@@ -108,13 +122,20 @@ pub(super) fn is_stale_mount(file: BorrowedFd<'_>, stat: &Stat) -> bool {
     stat.st_nlink == 0 && told().is_ok_and(|told| told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// The size in bytes of what may be read.
-pub(super) fn size(stat: &Stat) -> Result<u64, ReadError> {
+/// Whether it is a file that may be read, whatever its size.
+pub(super) fn regular(stat: &Stat) -> Result<(), ReadError> {
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => {}
-        FileType::Directory => return Err(ReadError::IsADirectory),
-        _ => return Err(ReadError::NotRegular),
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(ReadError::IsADirectory),
+        // Only in a volume are links not followed.
+        FileType::Symlink => Err(ReadError::OutsideVolume),
+        _ => Err(ReadError::NotRegular),
     }
+}
+
+/// The size in bytes of what may be read.
+fn size(stat: &Stat) -> Result<u64, ReadError> {
+    regular(stat)?;
     let size = u64::try_from(stat.st_size).unwrap_or_default();
     if size > FILE_LIMIT { Err(ReadError::TooLarge { size, limit: FILE_LIMIT }) } else { Ok(size) }
 }

@@ -14,9 +14,22 @@ pub struct Stamp(Arc<[DirectoryStamp]>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DirectoryStamp {
     /// The directory that `..data` leads to, and each file in it. A kubelet never changes one; others do.
-    Kubelet(FileStamp, Box<[Result<FileStamp, Errno>]>),
+    Kubelet(FileStamp, Box<[Result<FileStamp, Errno>]>, RouteMark),
     /// Each file of the directory, and which one that is.
-    Plain(Result<DirectoryId, Errno>, Box<[Result<FileStamp, Errno>]>),
+    Plain(Result<DirectoryId, Errno>, Box<[Result<FileStamp, Errno>]>, RouteMark),
+}
+
+/// Whom the directories on the way to the files let search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RouteMark(pub(super) u64);
+
+impl DirectoryStamp {
+    /// Each file.
+    pub(super) fn files(&self) -> &[Result<FileStamp, Errno>] {
+        match self {
+            Self::Kubelet(_, files, _) | Self::Plain(_, files, _) => files,
+        }
+    }
 }
 
 /// The identity of a directory, whatever became of it.
@@ -49,9 +62,9 @@ impl Stamp {
     #[must_use]
     pub fn last_change(&self, before: Option<&Self>) -> Option<SystemTime> {
         let changing = self.0.iter().enumerate().flat_map(|(i, directory)| match directory {
-            DirectoryStamp::Plain(_, files) => &files[..],
-            DirectoryStamp::Kubelet(data, files) => match before.and_then(|before| before.0.get(i)) {
-                Some(DirectoryStamp::Kubelet(was, former)) if was.id() == data.id() && former != files => &files[..],
+            DirectoryStamp::Plain(_, files, _) => &files[..],
+            DirectoryStamp::Kubelet(data, files, _) => match before.and_then(|before| before.0.get(i)) {
+                Some(DirectoryStamp::Kubelet(was, former, _)) if was.id() == data.id() && former != files => &files[..],
                 _ => &[],
             },
         });
@@ -62,7 +75,7 @@ impl Stamp {
     pub(crate) fn is_waiting(&self) -> bool {
         self.0.iter().any(|directory| match directory {
             DirectoryStamp::Kubelet(..) => false,
-            DirectoryStamp::Plain(_, files) => files.iter().any(Result::is_err),
+            DirectoryStamp::Plain(_, files, _) => files.iter().any(Result::is_err),
         })
     }
 }

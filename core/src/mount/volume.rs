@@ -6,22 +6,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::directory::{DIRECTORY, Entrance};
-use super::file::{self, ReadError};
+use super::directory::{Entered, Entrance, Sight};
+use super::file::ReadError;
 use super::place::DATA;
-use super::stamp::FileStamp;
+use super::route::Route;
+use super::walk::{LOOK, Looked};
 
 /// How names are resolved.
 const CONFINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
 
-/// How a file is opened to be looked at: nothing happens to it, and a link is not followed.
-const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// How a directory is opened, without the need to be allowed to list it.
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// How often a name is resolved again because something was renamed or mounted meanwhile, anywhere on the machine.
 const RESOLUTIONS: usize = 32;
@@ -52,34 +53,33 @@ impl<'a> Volume<'a> {
     }
 
     /// Opens a file to be looked at.
-    fn look(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<OwnedFd, Errno> {
+    fn look_at(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<OwnedFd, Errno> {
         beneath(directory, self.relative(file)?, LOOK)
     }
 }
 
 impl Entrance for Volume<'_> {
-    fn data(&self) -> Result<OwnedFd, Errno> {
-        beneath(self.root.as_fd(), DATA, DIRECTORY)
-    }
+    type Directory = OwnedFd;
 
-    fn directory(&self) -> Result<OwnedFd, Errno> {
-        beneath(self.root.as_fd(), ".", DIRECTORY)
-    }
-
-    fn file(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<OwnedFd, ReadError> {
-        let looked_at = self.look(directory, file).map_err(Self::refusal)?;
-        let stat = rustix::fs::fstat(&looked_at)?;
-        if FileType::from_raw_mode(stat.st_mode).is_symlink() {
-            return Err(ReadError::OutsideVolume);
+    fn enter(&self) -> Entered<OwnedFd> {
+        match beneath(self.root.as_fd(), DATA, DIRECTORY) {
+            Err(Errno::NOENT | Errno::NOTDIR) => self.enter_itself(),
+            found => Entered::new(found, true, Route::unknown()),
         }
-        file::size(&stat)?;
-        let path = format!("/proc/self/fd/{}", looked_at.as_raw_fd());
-        // It is open: what would be missing is /proc.
-        rustix::fs::openat(CWD, path, file::READ, Mode::empty()).map_err(|errno| ReadError::Io(errno.into()))
     }
 
-    fn stamp(&self, directory: BorrowedFd<'_>, file: &Path) -> Result<FileStamp, Errno> {
-        Ok(FileStamp::of(&rustix::fs::fstat(self.look(directory, file)?)?))
+    fn enter_itself(&self) -> Entered<OwnedFd> {
+        Entered::new(beneath(self.root.as_fd(), ".", DIRECTORY), false, Route::unknown())
+    }
+
+    fn look(&self, directory: &OwnedFd, file: &Path) -> Sight {
+        let look = || {
+            let descriptor = self.look_at(directory.as_fd(), file)?;
+            let stat = rustix::fs::fstat(&descriptor)?;
+            // Whoever may read there is not found out by permissions.
+            Ok(Looked { descriptor: descriptor.into(), stat, filesystem: 0 })
+        };
+        Sight { found: look(), route: Route::unknown(), end: None }
     }
 
     fn refusal(errno: Errno) -> ReadError {
@@ -90,13 +90,18 @@ impl Entrance for Volume<'_> {
             errno => errno.into(),
         }
     }
+
+    fn refusal_of_file(errno: Errno) -> ReadError {
+        Self::refusal(errno)
+    }
 }
 
 /// Tells of every directory in a volume that a name on the way to one of its files is looked up in, and of the names. It is open
 /// for as long as it is told of, and none is told of that is not in the volume.
 pub(crate) fn lookups(root: &Path, files: &[&Path], mut found: impl FnMut(BorrowedFd<'_>, &[&OsStr])) {
     let Ok(volume) = Volume::enter(root) else { return };
-    let Ok(directory) = volume.data().or_else(|_| volume.directory()) else { return };
+    let data = beneath(volume.root.as_fd(), DATA, DIRECTORY);
+    let Ok(directory) = data.or_else(|_| beneath(volume.root.as_fd(), ".", DIRECTORY)) else { return };
     let mut names: BTreeMap<&Path, BTreeSet<&OsStr>> = BTreeMap::new();
     for file in files.iter().filter_map(|file| volume.relative(file).ok()) {
         for step in file.ancestors() {

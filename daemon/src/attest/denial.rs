@@ -63,13 +63,14 @@ pub(crate) enum Refusal {
     },
     /// It could not have read what is served.
     #[error(
-        "readers: {caller} may read {}, but could not read the file that what is served was read from ({permissions})", path.display()
+        "readers: {caller} could not {wish} {} when what is served was read ({permissions}); it is read anew when who may do so changes",
+        path.display()
     )]
     NotAReaderThen {
         caller: Box<Caller>,
-        /// The file that is there now.
+        wish: Wish,
+        /// The directory that stopped the caller then; or the file that is there now, where it was the file that did.
         path: PathBuf,
-        /// Of the file that was there.
         permissions: Box<Permissions>,
     },
     /// It is not known who could have read what is served.
@@ -102,6 +103,9 @@ pub(crate) enum Refusal {
     /// Looking failed.
     #[error("readers: evercertd cannot tell who may read {}: {error}", file.display())]
     Failed { file: PathBuf, error: io::Error },
+    /// There is something that cannot be read by anybody, and the caller could see that for itself.
+    #[error("readers: nobody is a reader of {}: {error}", file.display())]
+    Unreadable { file: PathBuf, error: String },
     /// The rule names somebody else.
     #[error("{rule}: the caller is {caller}")]
     Other { rule: Rule, caller: Who },
@@ -177,7 +181,7 @@ impl Denial {
 }
 
 impl Refusal {
-    fn reason(&self) -> Reason {
+    pub(super) fn reason(&self) -> Reason {
         match self {
             Self::NotAReader { .. } | Self::NotAReaderThen { .. } => Reason::NotAReader,
             Self::UnknownUser { .. } => Reason::UnknownUser,
@@ -185,7 +189,7 @@ impl Refusal {
             Self::FileSystem { .. } => Reason::FileSystem,
             Self::Missing { .. } => Reason::Missing,
             Self::Unanswered { .. } => Reason::Unanswered,
-            Self::NoFile | Self::NoRecord { .. } | Self::Failed { .. } => Reason::Failed,
+            Self::NoFile | Self::NoRecord { .. } | Self::Failed { .. } | Self::Unreadable { .. } => Reason::Failed,
             Self::Other { .. } | Self::Nobody { .. } => Reason::NotNamed,
         }
     }

@@ -1,21 +1,11 @@
 //! Discretionary access control, as the kernel evaluates it: owner, group and mode, or the POSIX ACL where there is one.
 
 use std::fmt;
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 
 use evercert_core::mount::Access;
-use rustix::io::Errno;
 
 use super::caller::Caller;
-
-/// The extended attribute that holds a file's access ACL.
-const ACL_ATTRIBUTE: &str = "system.posix_acl_access";
-
-/// The largest ACL that is evaluated, in bytes: 511 entries.
-const ACL_LIMIT: usize = 4096;
 
 /// What a caller wants to do with a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,23 +45,8 @@ pub(crate) struct Permissions {
 }
 
 impl Permissions {
-    /// The permissions of `path`, which is no symbolic link and has this metadata.
-    ///
-    /// # Errors
-    ///
-    /// The ACL cannot be read or understood.
-    pub(super) fn of(path: &Path, metadata: &Metadata) -> io::Result<Self> {
-        let mut buffer = [0_u8; ACL_LIMIT];
-        let acl = match rustix::fs::lgetxattr(path, ACL_ATTRIBUTE, &mut buffer[..]) {
-            Ok(length) => Some(Acl::parse(&buffer[..length])?),
-            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => None,
-            Err(error) => return Err(error.into()),
-        };
-        Ok(Self { owner: metadata.uid(), group: metadata.gid(), mode: metadata.mode() & 0o7777, acl })
-    }
-
-    /// The permissions on record. An ACL that cannot be understood lets nobody do anything.
-    pub(super) fn on_record(access: &Access) -> Self {
+    /// The permissions that were noted. An ACL that cannot be understood lets nobody do anything.
+    pub(super) fn of(access: &Access) -> Self {
         let acl = access.acl.as_deref().map(|bytes| Acl::parse(bytes).unwrap_or_default());
         Self { owner: access.owner, group: access.group, mode: access.mode, acl }
     }

@@ -4,13 +4,16 @@ mod rules;
 
 use std::fs::{self, Permissions as Mode};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
 use std::sync::mpsc;
 
 use evercert_core::identity::IdentityId;
 use evercert_core::spec::{Expectations, IdentitySpec};
 use proptest::prelude::*;
 
+use super::denial::Refusal;
 use super::permissions::{Acl, Permissions, Wish};
+use super::route::decide;
 use super::*;
 
 const ALICE: u32 = 1000;
@@ -29,16 +32,35 @@ fn permissions(owner: u32, group: u32, mode: u32) -> Permissions {
     Permissions { owner, group, mode, acl: None }
 }
 
-/// A route through searchable directories to a file with these permissions.
-fn route(permissions: Option<Permissions>) -> Route {
-    let root = super::tests::permissions(0, 0, 0o755);
-    Route {
-        directories: vec![("/".into(), root)],
-        file: "/etc/tls/x/tls.key".into(),
-        permissions,
-        id: None,
-        foreign: None,
-    }
+/// The way to the files of `state`, as it is now.
+fn sight(state: &IdentityState) -> Sight {
+    mount::look(&state.spec.files).unwrap()
+}
+
+/// An identity's directory with a key of this mode, all of them of uid 1000, and its state as it is read.
+fn home(mode: u32) -> (tempfile::TempDir, IdentityState) {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("tls.key"), "").unwrap();
+    set_mode(home.path(), 0o755);
+    set_mode(&home.path().join("tls.key"), mode);
+    let mut state = state(&home.path().canonicalize().unwrap());
+    read(&mut state);
+    (home, state)
+}
+
+/// Has the key file read, and what is served be of it.
+fn read(state: &mut IdentityState) {
+    let key = mount::read(&state.spec.files).key.unwrap();
+    (state.key_access, state.route) = (key.access, key.route);
+}
+
+fn set_mode(file: &Path, mode: u32) {
+    fs::set_permissions(file, Mode::from_mode(mode)).unwrap();
+}
+
+/// Not the owner of any of the files.
+fn stranger() -> Caller {
+    caller(4_000_000, &[4_000_001])
 }
 
 fn state(directory: &Path) -> IdentityState {
@@ -58,6 +80,7 @@ fn state(directory: &Path) -> IdentityState {
         crls: Arc::default(),
         overlap: Arc::default(),
         key_access: None,
+        route: mount::Route::default(),
     }
 }
 
@@ -79,22 +102,80 @@ fn the_first_class_that_fits_the_caller_decides() {
 
 #[test]
 fn a_denial_names_the_rule_the_caller_the_file_and_its_mode() {
-    let denied = route(Some(permissions(0, 0, 0o400))).decide_now(&caller(1000, &[1000, 4])).unwrap_err();
+    let (home, state) = home(0o400);
+    let key = home.path().canonicalize().unwrap().join("tls.key");
+    let (owner, group) = fs::metadata(&key).map(|file| (file.uid(), file.gid())).unwrap();
+    let denied = decide(&stranger(), &sight(&state), &state).unwrap_err();
     assert_eq!(
         denied.to_string(),
-        "readers: uid 1000 (gids 4, 1000) may not read /etc/tls/x/tls.key (owner 0:0, mode 0400)"
+        format!(
+            "readers: uid 4000000 (gids 4000001) may not read {} (owner {owner}:{group}, mode 0400)",
+            key.display()
+        )
     );
 }
 
 #[test]
-fn a_directory_that_may_not_be_searched_stops_the_caller_whatever_the_file_allows() {
-    let mut route = route(Some(permissions(0, 0, 0o644)));
-    route.directories.push(("/etc/tls".into(), permissions(0, 0, 0o750)));
-    let denied = route.decide_now(&caller(1000, &[1000])).unwrap_err();
-    assert_eq!(denied.to_string(), "readers: uid 1000 (gids 1000) may not search /etc/tls (owner 0:0, mode 0750)");
-    // Nor does it learn whether the file is there.
-    route.permissions = None;
-    assert!(matches!(route.decide_now(&caller(1000, &[])), Err(Refusal::NotAReader { .. })));
+fn a_directory_that_may_not_be_searched_stops_the_caller_and_nothing_is_told_of_what_is_behind_it() {
+    let (home, mut state) = home(0o644);
+    let closed = home.path().canonicalize().unwrap().join("closed");
+    fs::create_dir_all(closed.join("within")).unwrap();
+    let link = home.path().join("tls.key");
+    fs::write(closed.join("key"), "").unwrap();
+    symlink("/dev/null", closed.join("device")).unwrap();
+    symlink("circle", closed.join("circle")).unwrap();
+    symlink("/proc/self/status", closed.join("proc")).unwrap();
+    set_mode(&closed, 0o700);
+    let mut told = std::collections::BTreeSet::new();
+    for name in ["key", "nothing", "device", "circle", "proc", "within", "within/deeper", "key/further"] {
+        fs::remove_file(&link).unwrap();
+        symlink(closed.join(name), &link).unwrap();
+        read(&mut state);
+        told.insert(decide(&stranger(), &sight(&state), &state).unwrap_err().to_string());
+    }
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told.first().unwrap().contains(&format!("may not search {} (", closed.display())), "{told:#?}");
+}
+
+#[test]
+fn the_way_by_which_the_key_was_read_counts_as_well_as_the_one_that_there_is_now() {
+    let (home, mut state) = home(0o644);
+    let directory = home.path().canonicalize().unwrap();
+    assert!(decide(&stranger(), &sight(&state), &state).is_ok());
+    set_mode(&directory, 0o700);
+    let denied = decide(&stranger(), &sight(&state), &state).unwrap_err();
+    assert!(matches!(&denied, Refusal::NotAReader { path, .. } if *path == directory), "{denied}");
+    read(&mut state);
+    set_mode(&directory, 0o755);
+    let denied = decide(&stranger(), &sight(&state), &state).unwrap_err();
+    assert!(matches!(&denied, Refusal::NotAReaderThen { path, .. } if *path == directory), "{denied}");
+    read(&mut state);
+    assert!(decide(&stranger(), &sight(&state), &state).is_ok());
+    // Nor does a file that anybody may read by now make the one readable that was read.
+    set_mode(&directory.join("tls.key"), 0o600);
+    read(&mut state);
+    fs::remove_file(directory.join("tls.key")).unwrap();
+    fs::write(directory.join("tls.key"), "").unwrap();
+    set_mode(&directory.join("tls.key"), 0o644);
+    assert!(matches!(decide(&stranger(), &sight(&state), &state), Err(Refusal::NotAReaderThen { .. })));
+    state.route = mount::Route::default();
+    state.key_access = None;
+    assert!(decide(&stranger(), &sight(&state), &state).is_ok(), "nothing is served");
+}
+
+#[test]
+fn a_link_in_the_place_of_another_file_may_lead_nowhere_either_that_the_caller_may_not_go() {
+    let (home, state) = home(0o644);
+    let closed = home.path().canonicalize().unwrap().join("closed");
+    fs::create_dir(&closed).unwrap();
+    set_mode(&closed, 0o700);
+    for name in ["ca.crt", "tls.crt"] {
+        symlink("closed/nothing", home.path().join(name)).unwrap();
+        let denied = decide(&stranger(), &sight(&state), &state).unwrap_err();
+        assert!(matches!(&denied, Refusal::NotAReader { path, .. } if *path == closed), "{denied}");
+        fs::remove_file(home.path().join(name)).unwrap();
+    }
+    assert!(decide(&stranger(), &sight(&state), &state).is_ok());
 }
 
 impl DecisionObserver for () {
@@ -173,7 +254,7 @@ proptest! {
 }
 
 #[test]
-fn the_way_goes_through_the_current_data_directory_and_absolute_and_relative_links() {
+fn the_way_goes_through_whatever_data_is_and_absolute_and_relative_links() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path().canonicalize().unwrap();
     fs::create_dir_all(home.join("volume/..1")).unwrap();
@@ -183,21 +264,25 @@ fn the_way_goes_through_the_current_data_directory_and_absolute_and_relative_lin
     symlink("..1", home.join("volume/..data")).unwrap();
     fs::set_permissions(home.join("elsewhere/key"), Mode::from_mode(0o440)).unwrap();
 
-    let route = Route::to(&home.join("volume/tls.key")).unwrap();
-    assert_eq!(route.file, home.join("elsewhere/key"));
-    assert_eq!(route.permissions.as_ref().unwrap().mode, 0o440);
-    let passed: Vec<_> = route.directories.iter().map(|(path, _)| path.clone()).collect();
+    let state = state(&home.join("volume"));
+    let now = sight(&state);
+    assert_eq!(now.file, home.join("elsewhere/key"));
+    assert_eq!(now.access.unwrap().access.mode, 0o440);
+    let passed: Vec<_> = now.route.directories().map(mount::Directory::path).collect();
     for directory in ["volume", "volume/..1", "elsewhere"] {
         assert!(passed.contains(&home.join(directory)), "{directory} of {passed:?}");
     }
 
     fs::remove_file(home.join("elsewhere/key")).unwrap();
-    let route = Route::to(&home.join("volume/tls.key")).unwrap();
-    assert_eq!((route.file, route.permissions), (home.join("elsewhere/key"), None));
+    let now = sight(&state);
+    assert!(now.access.is_err());
+    assert_eq!(now.file, home.join("elsewhere/key"));
 
-    symlink("tls.crt", home.join("volume/..1/tls.crt")).unwrap();
-    assert!(Route::to(&home.join("volume/tls.crt")).is_err());
-    assert!(Route::to(&home.join("elsewhere")).is_err());
+    // A directory of this name is read through as a link is.
+    fs::remove_file(home.join("volume/..data")).unwrap();
+    fs::rename(home.join("volume/..1"), home.join("volume/..data")).unwrap();
+    fs::write(home.join("volume/tls.key"), "").unwrap();
+    assert_eq!(sight(&state).file, home.join("elsewhere/key"));
 }
 
 #[tokio::test]
@@ -222,11 +307,12 @@ async fn a_changed_mode_changes_the_next_decision() {
 async fn a_mount_that_does_not_answer_holds_up_nobody_else() {
     let (release, hung) = mpsc::channel::<()>();
     let hung = Mutex::new(hung);
-    let look = move |path: &Path| {
-        if path.starts_with("/hung") {
+    let (_home, readable) = home(0o444);
+    let look = move |files: &FileSet| {
+        if files.deciding().unwrap().starts_with("/hung") {
             let _ = hung.lock().unwrap().recv();
         }
-        Ok(route(Some(permissions(1000, 0, 0o400))))
+        mount::look(&readable.spec.files)
     };
     let attestor = Attestor::looking_with(Arc::new(()), Arc::new(look), Duration::from_millis(100));
     let (mut hung, mut fine) = (state(Path::new("/hung")), state(Path::new("/fine")));
@@ -249,11 +335,12 @@ async fn a_mount_that_does_not_answer_holds_up_nobody_else() {
 async fn more_dead_mounts_than_looks_at_once_hold_up_nobody_else() {
     let (release, hung) = mpsc::channel::<()>();
     let hung = Mutex::new(hung);
-    let look = move |path: &Path| {
-        if path.starts_with("/hung") {
+    let (_home, readable) = home(0o444);
+    let look = move |files: &FileSet| {
+        if files.deciding().unwrap().starts_with("/hung") {
             let _ = hung.lock().unwrap().recv();
         }
-        Ok(route(Some(permissions(1000, 0, 0o400))))
+        mount::look(&readable.spec.files)
     };
     let attestor = Attestor::looking_with(Arc::new(()), Arc::new(look), Duration::from_millis(100));
     let named = |name: String, directory: &str| {

@@ -14,6 +14,7 @@ mod lifecycle;
 mod mounts;
 mod observers;
 mod processes;
+mod readers;
 mod sockets;
 mod spoofing;
 mod state;

@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// The mode and the number of the file whose access is on record.
-fn on_record(kept: &Kept) -> Option<(u32, u64)> {
-    kept.lifecycle.state().key_access.as_ref().map(|record| (record.access.mode, record.id.inode))
+/// The mode and the group of the file whose access is on record.
+fn on_record(kept: &Kept) -> Option<(u32, u32)> {
+    kept.lifecycle.state().key_access.as_ref().map(|record| (record.access.mode, record.access.group))
 }
 
 #[test]

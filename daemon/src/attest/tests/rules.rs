@@ -1,4 +1,4 @@
-use evercert_core::mount::{Access, FileId, KeyAccess};
+use evercert_core::mount::Access;
 
 use super::*;
 use crate::pods::PodName;
@@ -163,46 +163,35 @@ async fn a_denial_says_what_would_allow_it() {
 
 #[test]
 fn readers_of_a_file_system_where_another_decides_are_not_let_in() {
-    let mut route = route(Some(permissions(ALICE, 0, 0o444)));
-    assert!(route.decide_now(&caller(ALICE, &[])).is_ok());
-    let foreign = super::super::filesystem::Filesystem::of(Path::new("/proc")).unwrap();
-    route.foreign = Some(("/mnt/remote".into(), foreign));
-    let refused = route.decide_now(&caller(ALICE, &[])).unwrap_err().to_string();
-    assert!(refused.starts_with("readers: /mnt/remote is on the file system 0x9fa0, of which"), "{refused}");
-    let found = Route::to(Path::new("/proc/self/status")).unwrap();
-    assert_eq!(found.foreign, Some(("/proc".into(), foreign)));
+    const NFS: u32 = 0x6969;
+    let (_home, mut state) = home(0o444);
+    let mut now = sight(&state);
+    now.access.as_mut().unwrap().filesystem = NFS;
+    let refused = route::decide(&stranger(), &now, &state).unwrap_err().to_string();
+    assert!(refused.contains("tls.key is on the file system nfs, of which"), "{refused}");
+    let record = state.key_access.as_mut().map(Arc::make_mut).unwrap();
+    record.filesystem = NFS;
+    let refused = route::decide(&stranger(), &sight(&state), &state).unwrap_err();
+    assert_eq!(refused.reason(), Reason::FileSystem, "it was there when it was read: {refused}");
+    // Whoever may not read the directory does not learn of it.
+    state.spec = super::state(Path::new("/sys/kernel")).spec;
+    let refused = route::decide(&stranger(), &sight(&state), &state).unwrap_err().to_string();
+    assert!(refused.starts_with("readers: /sys is on the file system 0x62656572, of which"), "{refused}");
 }
 
 #[test]
-fn of_a_file_that_took_the_place_of_another_a_caller_has_to_be_a_reader_of_both() {
-    let home = tempfile::tempdir().unwrap();
-    let key = home.path().join("tls.key");
-    fs::set_permissions(home.path(), Mode::from_mode(0o711)).unwrap();
-    fs::write(&key, "").unwrap();
-    fs::set_permissions(&key, Mode::from_mode(0o444)).unwrap();
-    let found = Route::to(&key).unwrap();
+fn a_caller_has_to_be_a_reader_of_the_file_that_was_read_and_of_the_one_that_is_there_now() {
+    let (home, mut state) = home(0o444);
     let access = |mode, acl: Option<&[u8]>| Access { owner: 1, group: 1, mode, acl: acl.map(Into::into) };
-    let other = FileId { inode: found.id.unwrap().inode + 1, ..found.id.unwrap() };
-    let unborn = FileId { birth: None, ..found.id.unwrap() };
-    let reader = caller(ALICE, &[]);
-    for (id, access, lets_in) in [
-        (found.id.unwrap(), access(0o400, None), found.id.unwrap().birth.is_some()),
-        (other, access(0o400, None), false),
-        (other, access(0o404, None), true),
-        (unborn, access(0o400, None), false),
-        (other, access(0o444, Some(&[])), false),
-    ] {
-        let record = KeyAccess { id, access };
-        let decision = found.decide(&reader, &record);
-        assert_eq!(decision.is_ok(), lets_in, "{record:?}: {decision:?}");
+    for (access, lets_in) in
+        [(access(0o400, None), false), (access(0o404, None), true), (access(0o444, Some(&[])), false)]
+    {
+        state.key_access.as_mut().map(Arc::make_mut).unwrap().access = access;
+        let decision = route::decide(&stranger(), &sight(&state), &state);
+        assert_eq!(decision.is_ok(), lets_in, "{:?}: {decision:?}", state.key_access);
     }
-    // Where files have no birth, another one may have the number by now.
-    let nameless = Route { id: Some(unborn), ..found.clone() };
-    assert!(nameless.decide(&reader, &KeyAccess { id: unborn, access: access(0o400, None) }).is_err());
-    assert!(nameless.decide(&reader, &KeyAccess { id: unborn, access: access(0o444, None) }).is_ok());
     // The other way round: who could read it then has to be able to now.
-    fs::set_permissions(&key, Mode::from_mode(0o400)).unwrap();
-    let owner = found.permissions.unwrap().owner;
-    let record = KeyAccess { id: other, access: access(0o444, None) };
-    assert!(Route::to(&key).unwrap().decide(&caller(owner + 1, &[]), &record).is_err());
+    set_mode(&home.path().join("tls.key"), 0o400);
+    state.key_access.as_mut().map(Arc::make_mut).unwrap().access = access(0o444, None);
+    assert!(route::decide(&stranger(), &sight(&state), &state).is_err());
 }

@@ -199,18 +199,37 @@ impl Follow {
     /// What the subscriber has to be told of `state`, where it has not been told yet.
     async fn answer(&mut self, state: &IdentityState) -> Result<Option<Answer>, Denial> {
         let findings = &state.findings;
-        let Some(snapshot) = &state.snapshot else { return Ok(self.pending(findings)) };
-        let (generation, digest) = (snapshot.generation(), snapshot.digest());
-        if let Told::Generation(told_generation, told_digest, told) = &mut self.told
-            && (*told_generation, *told_digest) == (generation, digest)
-        {
-            if told == findings {
+        let Some(snapshot) = &state.snapshot else {
+            if self.has_heard(findings) {
                 return Ok(None);
             }
-            *told = Arc::clone(findings);
+            self.may_hear(state).await?;
+            return Ok(self.pending(findings));
+        };
+        let (generation, digest) = (snapshot.generation(), snapshot.digest());
+        if matches!(self.told, Told::Generation(told, told_digest, _) if (told, told_digest) == (generation, digest)) {
+            if self.has_heard(findings) {
+                return Ok(None);
+            }
+            self.may_hear(state).await?;
+            self.told = Told::Generation(generation, digest, Arc::clone(findings));
             return Ok(Some(Answer::Findings(v1::Findings { findings: on_the_wire(findings) })));
         }
         self.generation(snapshot, state).await
+    }
+
+    /// Whether these findings are what the subscriber was told last.
+    fn has_heard(&self, findings: &Arc<[Finding]>) -> bool {
+        matches!(&self.told, Told::Pending(told) | Told::Generation(_, _, told) if told == findings)
+    }
+
+    /// Whether the subscriber may hear what is found of the files: as for a key, but that there may be none yet.
+    async fn may_hear(&self, state: &IdentityState) -> Result<(), Denial> {
+        let wanted = Arc::clone(&self.wanted.borrow());
+        match self.attestor.decide(&self.peer.caller, state, &wanted).await {
+            Err(denial) if !denial.is_missing() => Err(denial),
+            Ok(_) | Err(_) => self.attestor.confirm(&self.peer.caller),
+        }
     }
 
     /// That there is nothing yet, where the subscriber has nothing and has not been told why.
@@ -235,7 +254,11 @@ impl Follow {
         }
         let Ok(update) = update_from_snapshot(self.epoch, snapshot, findings, self.deliver) else {
             let until = *self.silent_until.get_or_insert_with(|| Instant::now() + KEY_PATIENCE);
-            return Ok(if until <= Instant::now() { self.pending(findings) } else { None });
+            if until > Instant::now() || self.has_heard(findings) {
+                return Ok(None);
+            }
+            self.may_hear(state).await?;
+            return Ok(self.pending(findings));
         };
         self.silent_until = None;
         let wanted = Arc::clone(&self.wanted.borrow());

@@ -1,0 +1,230 @@
+//! The directories that names were looked up in on the way to a file, and who may do so.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::access::Access;
+use super::stamp::RouteMark;
+use crate::digest::DigestWriter;
+use crate::intern::Interner;
+
+/// The most directories that a [`Route`] ends in. One reading of an identity has a few; only somebody who changes links all the time,
+/// while something is served that was read before, gets near it.
+const ENDS: usize = 64;
+
+/// A directory in which a name was looked up, as it was then.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// The one that its name was looked up in. Absent for the root, and for where a relative path begins.
+    parent: Option<Arc<Self>>,
+    /// Its name there, and of one without a parent its path.
+    name: Box<OsStr>,
+    device: u64,
+    inode: u64,
+    filesystem: u32,
+    access: Access,
+}
+
+/// Every directory that was searched on the way to a file, links followed: as it was then, and not as it is. Clones share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route(Arc<Searched>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Searched {
+    /// The directories behind which nothing was searched. With the parents of each they are all there are.
+    ends: Box<[Arc<Directory>]>,
+    /// Whether it led through a link.
+    is_linked: bool,
+    /// Whether it is known to its end.
+    is_whole: bool,
+}
+
+impl Directory {
+    pub(super) fn new(
+        parent: Option<Arc<Self>>,
+        name: &OsStr,
+        filesystem: u32,
+        id: (u64, u64),
+        access: Access,
+    ) -> Self {
+        Self { parent, name: name.into(), device: id.0, inode: id.1, filesystem, access }
+    }
+
+    /// Its path when it was searched, free of links.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.with_parents().into_iter().map(|directory| &*directory.name).collect()
+    }
+
+    /// Who could search it.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The kind of its file system, by its magic number (statfs(2)).
+    #[must_use]
+    pub fn filesystem(&self) -> u32 {
+        self.filesystem
+    }
+
+    pub(super) fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref()
+    }
+
+    /// The numbers of its file system and of itself there.
+    pub(super) fn id(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    /// It after those that its name was found through, the first one first.
+    fn with_parents(&self) -> Vec<&Self> {
+        let mut all: Vec<_> = std::iter::successors(Some(self), |directory| directory.parent.as_deref()).collect();
+        all.reverse();
+        all
+    }
+
+    /// Whether both let the same callers through, whatever they are called.
+    fn lets_as(&self, other: &Self) -> bool {
+        let parents = match (&self.parent, &other.parent) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others) || own.lets_as(others),
+            (None, None) => true,
+            _ => false,
+        };
+        parents && (&self.access, self.filesystem) == (&other.access, other.filesystem)
+    }
+
+    /// The same, in the allocation that others hold.
+    fn interned(self: &Arc<Self>, interner: &Interner) -> Arc<Self> {
+        let parent = self.parent.as_ref().map(|parent| parent.interned(interner));
+        let mut writer = DigestWriter::new("evercert directory");
+        // The parent stays where it is for as long as this holds it.
+        let parents = parent.as_ref().map_or(0, |parent| Arc::as_ptr(parent).addr());
+        for number in [parents as u64, self.device, self.inode] {
+            writer.bytes(&number.to_ne_bytes());
+        }
+        for number in [self.filesystem, self.access.owner, self.access.group, self.access.mode] {
+            writer.bytes(&number.to_ne_bytes());
+        }
+        writer.bytes(self.access.acl.as_deref().unwrap_or_default());
+        writer.bytes(self.name.as_encoded_bytes());
+        interner.directory(writer.finish(), &Arc::new(Self { parent, ..Self::clone(self) }))
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Access { owner, group, mode, .. } = self.access;
+        write!(f, "{} ({owner}:{group} {mode:04o})", self.path().display())
+    }
+}
+
+impl Default for Route {
+    /// Nothing was searched.
+    fn default() -> Self {
+        Self::new(&[], false)
+    }
+}
+
+impl Route {
+    pub(super) fn new(ends: &[Arc<Directory>], is_linked: bool) -> Self {
+        Self::of(ends.into(), is_linked, true)
+    }
+
+    fn of(ends: Box<[Arc<Directory>]>, is_linked: bool, is_whole: bool) -> Self {
+        Self(Arc::new(Searched { ends, is_linked, is_whole }))
+    }
+
+    /// A route of which not every directory is known.
+    #[must_use]
+    pub(crate) fn unknown() -> Self {
+        Self::of(Box::default(), false, false)
+    }
+
+    /// Whether all of its directories are known. Where not, nobody can be said to be let through.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.0.is_whole
+    }
+
+    /// The directories, each once and after those that it was found through.
+    pub fn directories(&self) -> impl Iterator<Item = &Directory> {
+        let mut all: Vec<&Directory> = Vec::new();
+        for end in &self.0.ends {
+            for directory in end.with_parents() {
+                if !all.contains(&directory) {
+                    all.push(directory);
+                }
+            }
+        }
+        all.into_iter()
+    }
+
+    /// The way to all files of an identity: that to the file whose readers may have it, and those to others as far as they lead
+    /// through links. What an operator wrote as a path of another file is named to all; what a link leads to is the word of whoever
+    /// may write there.
+    #[must_use]
+    pub(crate) fn of_set<'a>(deciding: &Self, others: impl IntoIterator<Item = &'a Self>) -> Self {
+        others.into_iter().filter(|other| other.0.is_linked).fold(deciding.clone(), |all, other| all.and(other))
+    }
+
+    /// Both ways.
+    #[must_use]
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        if self.is(other) {
+            return self.clone();
+        }
+        let (own, others) = (&*self.0, &*other.0);
+        let is_new = |end: &&Arc<Directory>| !own.ends.iter().any(|own| Arc::ptr_eq(own, end) || own.lets_as(end));
+        let new: Vec<_> = others.ends.iter().filter(is_new).cloned().collect();
+        let (is_linked, is_whole) = (own.is_linked || others.is_linked, own.is_whole && others.is_whole);
+        if own.ends.len() + new.len() > ENDS {
+            return Self::of(own.ends.clone(), is_linked, false);
+        }
+        if new.is_empty() && (is_linked, is_whole) == (own.is_linked, own.is_whole) {
+            return self.clone();
+        }
+        Self::of(own.ends.iter().cloned().chain(new).collect(), is_linked, is_whole)
+    }
+
+    /// Whether both are one allocation.
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The same directories as `held`, in the allocation of that.
+    pub(crate) fn shared_with(&mut self, held: &Self) {
+        if self == held {
+            *self = held.clone();
+        }
+    }
+
+    /// Lets go of what other identities hold already.
+    pub(crate) fn intern(&mut self, interner: &Interner) {
+        // Whoever shares the last directory has one identity's files or two; its parents are shared by all.
+        let interned = |end: &Arc<Directory>| {
+            let parent = end.parent.as_ref().map(|parent| parent.interned(interner));
+            Arc::new(Directory { parent, ..Directory::clone(end) })
+        };
+        *self = Self::of(self.0.ends.iter().map(interned).collect(), self.0.is_linked, self.0.is_whole);
+    }
+
+    /// A mark that is another one when somebody else is let through.
+    pub(super) fn mark<'a>(routes: impl IntoIterator<Item = &'a Self>) -> RouteMark {
+        let mut hasher = DefaultHasher::new();
+        let mut before: Option<&Self> = None;
+        for route in routes {
+            // Most files of a place have one way.
+            if !before.is_some_and(|before| before.is(route)) {
+                for directory in route.directories() {
+                    (directory.filesystem, &directory.access).hash(&mut hasher);
+                }
+            }
+            before = Some(route);
+        }
+        RouteMark(hasher.finish())
+    }
+}

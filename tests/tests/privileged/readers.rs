@@ -1,0 +1,272 @@
+//! Somebody who may write the directory of an identity, and points it at what lies behind directories that are closed to him.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use evercert_fixtures::{Authority, Files, Leaf};
+use evercert_tests::daemon::{Daemon, Home, identity};
+use evercert_tests::wait::until;
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+use serde_json::Value;
+
+use crate::actor::Actor;
+use crate::caller::{Caller, ask, ask_one, key};
+use crate::daemon::{self, LIMITS};
+use crate::room::Room;
+
+const VICTIM: u32 = 70_101;
+const ATTACKER: u32 = 70_102;
+
+/// How often the attacker asks while names are exchanged.
+const TRIES: usize = 2_000;
+
+const NAMES: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
+
+fn files(name: &str) -> Files {
+    Authority::new("root.example.org").issue(Leaf::for_dns(name)).files()
+}
+
+fn write(directory: &Path, files: &Files, owner: u32) {
+    fs::create_dir_all(directory).unwrap();
+    for (name, content) in files.iter() {
+        let file = directory.join(name);
+        fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        chown(&file, Some(owner), Some(owner)).unwrap();
+    }
+    chown(directory, Some(owner), Some(owner)).unwrap();
+}
+
+/// Puts a link in the place of a file, in one step.
+fn link(file: &Path, target: impl AsRef<Path>) {
+    let new = file.with_extension("new");
+    symlink(target, &new).unwrap();
+    fs::rename(new, file).unwrap();
+}
+
+/// A victim whose key anybody could read but for the directory above it, and an attacker who owns the directory of an identity.
+struct Scene {
+    home: &'static Home,
+    daemon: Daemon<'static>,
+    closed: PathBuf,
+    own: PathBuf,
+    attacker: Actor,
+    room: Room,
+}
+
+impl Scene {
+    async fn set(victims: &Files, attackers: &Files) -> Self {
+        let room = Room::enter();
+        let (closed, own) = (room.directory("closed"), room.directory("own"));
+        write(&closed.join("tls"), victims, VICTIM);
+        chown(&closed, Some(VICTIM), Some(VICTIM)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        write(&own, attackers, ATTACKER);
+        // What it has on disk ends with the room.
+        let home: &'static Home = Box::leak(daemon::home(&room).into());
+        home.configure(&(LIMITS.to_owned() + &identity("own", &own) + &identity("victim", &closed.join("tls"))));
+        let daemon = home.start().await;
+        for name in ["own", "victim"] {
+            daemon.until("it is published", name, |status| status.generation == 1).await;
+        }
+        let scene = Self { home, daemon, closed, own, attacker: Actor::user(ATTACKER), room };
+        assert_eq!(key(&scene.ask("victim").await), 0);
+        assert!(key(&scene.ask("own").await) > 0, "its own");
+        scene
+    }
+
+    async fn ask(&self, name: &str) -> Value {
+        ask_one(&self.room, &self.attacker, &self.home.agent_socket(), name).await
+    }
+
+    /// Points each of the identity's files at the victim's, in this directory.
+    fn point_at_the_victims(&self, directory: &Path) {
+        NAMES.iter().for_each(|name| link(&directory.join(name), self.closed.join("tls").join(name)));
+    }
+
+    /// Waits until the daemon has published the victim's files for the attacker's identity.
+    async fn until_read(&self) {
+        self.daemon.until("the victim's files are published", "own", |status| status.generation == 2).await;
+    }
+
+    /// That the attacker is refused, for the directory that is closed to it and for nothing behind that.
+    async fn is_stopped_at_the_directory(&self, mark: &str) {
+        let answer = self.ask("own").await;
+        let (message, expected) = (answer["message"].as_str().unwrap(), self.closed.display().to_string());
+        assert_eq!((key(&answer), answer["code"].as_str()), (0, Some("PermissionDenied")), "{mark}: {answer}");
+        assert!(message.contains(&format!("search {expected} ")), "{mark}: {message}");
+        assert!(!message.contains(&format!("{expected}/")), "{mark}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn links_to_a_key_behind_a_closed_directory_bring_no_key() {
+    let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
+    scene.point_at_the_victims(&scene.own);
+    scene.until_read().await;
+    scene.is_stopped_at_the_directory("links").await;
+}
+
+#[tokio::test]
+async fn a_directory_of_links_that_is_called_as_the_one_of_a_kubelet_brings_no_key() {
+    let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
+    let data = scene.room.directory("own/..new");
+    scene.point_at_the_victims(&data);
+    fs::rename(data, scene.own.join("..data")).unwrap();
+    scene.until_read().await;
+    scene.is_stopped_at_the_directory("..data").await;
+}
+
+#[tokio::test]
+async fn whoever_puts_his_own_files_back_is_given_no_key_that_was_read_before() {
+    let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
+    let own_key = fs::read(scene.own.join("tls.key")).unwrap();
+    scene.point_at_the_victims(&scene.own);
+    scene.until_read().await;
+    // It is not the key of the victim's certificate, so what was read before is served on.
+    fs::remove_file(scene.own.join("tls.key")).unwrap();
+    fs::write(scene.own.join("tls.key"), own_key).unwrap();
+    chown(scene.own.join("tls.key"), Some(ATTACKER), Some(ATTACKER)).unwrap();
+    scene
+        .daemon
+        .until("the key is rejected", "own", |status| {
+            status.findings.iter().any(|finding| finding.check == "key-mismatch")
+        })
+        .await;
+    scene.is_stopped_at_the_directory("then").await;
+}
+
+#[tokio::test]
+async fn names_that_are_exchanged_all_the_time_bring_no_key() {
+    let victims = files("victim.example.org");
+    // Both ways lead to files that are admitted: to the victim's, and to a set that is the attacker's.
+    let scene = Scene::set(&victims, &files("own.example.org")).await;
+    write(&scene.room.directory("open/tls"), &files("other.example.org"), ATTACKER);
+    symlink("../open", scene.own.join("a")).unwrap();
+    symlink("../closed", scene.own.join("b")).unwrap();
+    NAMES.iter().for_each(|name| link(&scene.own.join(name), Path::new("a/tls").join(name)));
+    let (own, done) = (scene.own.clone(), Arc::new(AtomicBool::new(false)));
+    let flipping = std::thread::spawn({
+        let done = Arc::clone(&done);
+        move || {
+            let mut flips = 0_u64;
+            while !done.load(Ordering::Relaxed) {
+                rustix::fs::renameat_with(CWD, own.join("a"), CWD, own.join("b"), RenameFlags::EXCHANGE).unwrap();
+                flips += 1;
+            }
+            flips
+        }
+    });
+    let serial = {
+        let reader = Actor::user(VICTIM);
+        ask_one(&scene.room, &reader, &scene.home.agent_socket(), "victim").await["serial"].clone()
+    };
+    assert!(serial.is_string(), "{serial}");
+    let mut keys = 0;
+    for _ in 0..TRIES / 100 {
+        let names = vec!["own".to_owned(); 100];
+        for answer in ask(&scene.room, &scene.attacker, &scene.home.agent_socket(), &names).await {
+            keys += u64::from(answer["serial"] == serial && key(&answer) > 0);
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    assert!(flipping.join().unwrap() > TRIES as u64);
+    assert_eq!(keys, 0, "keys of the victim");
+}
+
+#[tokio::test]
+async fn the_root_that_a_process_has_in_procfs_is_no_way_to_a_key() {
+    let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
+    let caller = Caller::start(
+        &scene.room,
+        &scene.attacker,
+        &["--socket", scene.home.agent_socket().to_str().unwrap(), "follow", "own"],
+    );
+    let root = PathBuf::from(format!("/proc/{}/root", caller.pid()));
+    for name in NAMES {
+        let target = scene.closed.join("tls").join(name);
+        link(&scene.own.join(name), root.join(target.strip_prefix("/").unwrap()));
+    }
+    scene
+        .daemon
+        .until("it is refused", "own", |status| {
+            status.findings.iter().any(|finding| finding.message.contains("its path leads through procfs"))
+        })
+        .await;
+    let answer = scene.ask("own").await;
+    assert_eq!((key(&answer), answer["code"].as_str()), (0, Some("PermissionDenied")), "{answer}");
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_what_lies_behind_a_closed_directory() {
+    let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
+    let at = |name: &str| scene.closed.join(name);
+    fs::create_dir(at("directory")).unwrap();
+    fs::write(at("large"), vec![b'x'; 2 << 20]).unwrap();
+    fs::write(at("ssh"), "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n-----END OPENSSH PRIVATE KEY-----\n")
+        .unwrap();
+    symlink("circle", at("circle")).unwrap();
+    symlink("/dev/null", at("device")).unwrap();
+    let fifo = std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap();
+    assert!(fifo.success());
+    for file in NAMES {
+        let kept = fs::read(scene.own.join(file)).unwrap();
+        for target in ["nothing", "directory", "large", "ssh", "circle", "device", "fifo", "ssh/further", "tls/ca.crt"]
+        {
+            link(&scene.own.join(file), at(target));
+            scene.is_stopped_at_the_directory(&format!("{file} at {target}, at once")).await;
+            let behind = at(target).display().to_string();
+            scene
+                .daemon
+                .until("it was read", "own", |status| {
+                    target == "tls/ca.crt"
+                        || status.findings.iter().any(|finding| finding.message.contains(file))
+                        || behind.is_empty()
+                })
+                .await;
+            scene.is_stopped_at_the_directory(&format!("{file} at {target}")).await;
+        }
+        fs::remove_file(scene.own.join(file)).unwrap();
+        fs::write(scene.own.join(file), kept).unwrap();
+    }
+    until("its own are let out again", || async { (key(&scene.ask("own").await) > 0).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_fifo_in_a_directory_of_the_node_is_never_opened() {
+    let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
+    let fifo = scene.own.join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let (fifo, own) = (fifo.clone(), scene.own.clone());
+        move || {
+            // A reader that comes only for an instant lets one of so many looks in.
+            let mut opened = 0;
+            for look in 0..200_000 {
+                if look == 100_000 {
+                    fs::rename(&fifo, own.join("tls.crt")).unwrap();
+                }
+                let place = if look < 100_000 { &fifo } else { &own.join("tls.crt") };
+                let outcome = OpenOptions::new().write(true).custom_flags(libc_nonblock()).open(place);
+                opened +=
+                    u32::from(outcome.err().and_then(|error| error.raw_os_error()) != Some(Errno::NXIO.raw_os_error()));
+            }
+            opened
+        }
+    });
+    scene
+        .daemon
+        .until("it is refused", "own", |status| {
+            status.findings.iter().any(|finding| finding.message.contains("not a regular file"))
+        })
+        .await;
+    assert_eq!(tokio::task::spawn_blocking(|| writer.join().unwrap()).await.unwrap(), 0, "readers were met");
+}
+
+fn libc_nonblock() -> i32 {
+    rustix::fs::OFlags::NONBLOCK.bits() as i32
+}

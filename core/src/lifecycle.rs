@@ -270,7 +270,7 @@ impl Lifecycle {
         self.route = if self.serves(&material) && self.trusted.overlap.is_empty() {
             material.route().clone()
         } else {
-            self.route.and(material.route())
+            self.route.as_of(material.route()).and(material.route())
         };
         self.route.shared_with(&self.state.route);
         material.share(self.credential.as_ref(), &self.trusted, &self.state.on_disk, &self.state.crls);

@@ -97,6 +97,21 @@ impl Directory {
         parents && (&self.access, self.filesystem) == (&other.access, other.filesystem)
     }
 
+    /// It and its parents, with who may search them as those of `known` have it that are the same.
+    fn as_of(self: &Arc<Self>, known: &[&Self]) -> Arc<Self> {
+        let parent = self.parent.as_ref().map(|parent| parent.as_of(known));
+        let now = known.iter().find(|now| now.id() == self.id());
+        let access = now.map_or(&self.access, |now| &now.access);
+        let is_unchanged = match (&parent, &self.parent) {
+            (Some(now), Some(then)) => Arc::ptr_eq(now, then),
+            _ => true,
+        };
+        if is_unchanged && *access == self.access {
+            return Arc::clone(self);
+        }
+        Arc::new(Self { parent, access: access.clone(), ..Self::clone(self) })
+    }
+
     /// The same, in the allocation that others hold.
     fn interned(self: &Arc<Self>, interner: &Interner) -> Arc<Self> {
         let parent = self.parent.as_ref().map(|parent| parent.interned(interner));
@@ -171,6 +186,17 @@ impl Route {
         others.into_iter().filter(|other| other.0.is_linked).fold(deciding.clone(), |all, other| all.and(other))
     }
 
+    /// The same way, with who may search its directories as `now` has it where it leads through them too.
+    #[must_use]
+    pub(crate) fn as_of(&self, now: &Self) -> Self {
+        if self.is(now) {
+            return self.clone();
+        }
+        let known: Vec<_> = now.directories().collect();
+        let ends = self.0.ends.iter().map(|end| end.as_of(&known)).collect();
+        Self::of(ends, self.0.is_linked, self.0.is_whole)
+    }
+
     /// Both ways.
     #[must_use]
     pub(crate) fn and(&self, other: &Self) -> Self {
@@ -226,5 +252,69 @@ impl Route {
             before = Some(route);
         }
         RouteMark(hasher.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(parent: Option<&Arc<Directory>>, name: &str, inode: u64, mode: u32) -> Arc<Directory> {
+        let access = Access { owner: 0, group: 0, mode, acl: None };
+        Arc::new(Directory::new(parent.cloned(), OsStr::new(name), 1, (1, inode), access))
+    }
+
+    fn modes(route: &Route) -> Vec<u32> {
+        route.directories().map(|directory| directory.access().mode).collect()
+    }
+
+    #[test]
+    fn two_ways_are_all_directories_of_both_and_what_lets_the_same_callers_through_is_there_once() {
+        let root = directory(None, "/", 1, 0o755);
+        let route = |name, inode, mode| Route::new(&[directory(Some(&root), name, inode, mode)], false);
+        let (data, next, closed) = (route("..1", 2, 0o755), route("..2", 3, 0o755), route("closed", 4, 0o700));
+        assert_eq!(modes(&data.and(&closed)), [0o755, 0o755, 0o700]);
+        assert_eq!(data.and(&next), data, "a kubelet's swap adds nothing");
+        let many = (0..).map(|group| {
+            let access = Access { owner: 0, group, mode: 0o755, acl: None };
+            Route::new(&[Arc::new(Directory::new(None, OsStr::new("/"), 1, (1, 1), access))], true)
+        });
+        let all = many.take(ENDS + 1).fold(data.clone(), |all, route| all.and(&route));
+        assert!(!all.is_whole(), "what is not on record lets nobody through");
+        assert!(!data.and(&Route::unknown()).is_whole());
+    }
+
+    #[test]
+    fn a_directory_that_is_opened_by_now_closes_no_way_that_led_through_it() {
+        let (was, now) = (directory(None, "/", 1, 0o700), directory(None, "/", 1, 0o755));
+        let then =
+            Route::new(&[directory(Some(&was), "..1", 2, 0o755), directory(Some(&was), "closed", 4, 0o700)], true);
+        let now = Route::new(&[directory(Some(&now), "..2", 3, 0o755)], true);
+        assert_eq!(modes(&then.as_of(&now).and(&now)), [0o755, 0o755, 0o700], "it closes the one that is not open");
+    }
+
+    #[test]
+    fn only_links_make_the_way_to_another_file_one_that_counts() {
+        let (own, other) = (directory(None, "/", 1, 0o755), directory(None, "/", 1, 0o700));
+        let own = Route::new(&[own], false);
+        let named = Route::new(&[Arc::clone(&other)], false);
+        assert_eq!(modes(&Route::of_set(&own, [&named])), [0o755]);
+        assert_eq!(modes(&Route::of_set(&own, [&Route::new(&[other], true)])), [0o755, 0o700]);
+    }
+
+    #[test]
+    fn parents_that_are_equal_are_one_allocation() {
+        let interner = Interner::default();
+        let way = || {
+            let root = directory(None, "/", 1, 0o755);
+            let parent = directory(Some(&root), "certs", 2, 0o755);
+            let mut route = Route::new(&[directory(Some(&parent), "x", 3, 0o755)], false);
+            route.intern(&interner);
+            route
+        };
+        let (one, other) = (way(), way());
+        assert_eq!(one, other);
+        let parent = |route: &Route| Arc::clone(route.0.ends[0].parent().unwrap());
+        assert!(Arc::ptr_eq(&parent(&one), &parent(&other)));
     }
 }

@@ -14,6 +14,9 @@ pub const SENTENCE_LIMIT: usize = 4096;
 /// The longest single name or word of others in a text, in bytes.
 pub const WORD_LIMIT: usize = 1024;
 
+/// The longest line that holds words of others, in bytes with its end: what container runtimes keep in one piece.
+pub const LINE_LIMIT: usize = 16 * 1024;
+
 /// What stands where a text was cut.
 const ELLIPSIS: char = '…';
 
@@ -65,10 +68,19 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
+/// The same for a line, of less than [`LINE_LIMIT`] bytes.
+#[must_use]
+pub fn line(text: &str) -> Cow<'_, str> {
+    match plain(text) {
+        line if line.len() < LINE_LIMIT => line,
+        line => bounded(line, LINE_LIMIT - 1).into(),
+    }
+}
+
 /// The same for text of several lines, which stay lines.
 #[must_use]
 pub fn plain_lines(text: &str) -> String {
-    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A JSON text as one that means the same, in whose strings what is not seen is written as `\u202e`. Line breaks between its tokens stay.

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                     account = text::plain(&account.to_string())
                 );
             }
-            let file = config.file.as_deref().map_or_else(|| "the defaults".to_owned(), |file| text::path(file));
+            let file = config.file.as_deref().map_or_else(|| "the defaults".to_owned(), text::path);
             println!("{file}: fine, {} identities now", sources.specs.len());
             Status::Ok.into()
         }

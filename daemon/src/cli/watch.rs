@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use evercert_api::v1;
-use evercert_core::text::plain;
+use evercert_core::text::{self, plain};
 use v1::event::Event as Kind;
 
 use super::admin::{DEADLINE, Socket, Unreachable};
@@ -123,6 +123,6 @@ fn key(pod: Option<&Pod>, name: &str) -> (Option<String>, String) {
 fn say(line: &str) -> io::Result<()> {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
     let mut out = io::stdout().lock();
-    writeln!(out, "{now} {}", plain(line))?;
+    writeln!(out, "{now} {}", text::line(line))?;
     out.flush()
 }

@@ -6,14 +6,11 @@
 use std::borrow::Cow;
 use std::io::{self, Stderr, Write};
 
-use evercert_core::text;
+use evercert_core::text::{self, LINE_LIMIT};
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::LogFormat;
-
-/// The longest line, in bytes with its end: what container runtimes keep in one piece.
-pub(super) const LINE_LIMIT: usize = 16 * 1024;
 
 /// To how many bytes the strings of a JSON line that is too long are cut, one after the other until it fits.
 const CUTS: [usize; 3] = [2048, 256, 16];
@@ -58,7 +55,7 @@ impl<W: Write> Write for Line<W> {
         let given = String::from_utf8_lossy(bytes);
         let line = given.strip_suffix('\n').unwrap_or(&given);
         let line = match self.format {
-            LogFormat::Text => plain(line),
+            LogFormat::Text => text::line(line),
             LogFormat::Json => json(line),
         };
         // In one piece: other processes may write to the same pipe.
@@ -68,13 +65,6 @@ impl<W: Write> Write for Line<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
-    }
-}
-
-fn plain(line: &str) -> Cow<'_, str> {
-    match text::plain(line) {
-        line if line.len() < LINE_LIMIT => line,
-        line => text::bounded(line, LINE_LIMIT - 1).into(),
     }
 }
 

@@ -101,6 +101,16 @@ mod tests {
         assert_eq!(text, "# HELP x Help.\n# TYPE x gauge\nx{a=\"q\\\"b\\\\n\\\\nl ä\",c=\"1\"} 2\nx -1\n");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_label_value_begins_a_line_of_its_own(value in "\\PC*|[\\u{0}-\\u{2100}]*|(?s).{0,40}") {
+            let mut text = String::new();
+            Family::gauge("x", "Help.").sample(&mut text, &[("a", &value), ("b", "1")], 2);
+            proptest::prop_assert!(text.ends_with("b=\"1\"} 2\n"), "{text}");
+            proptest::prop_assert!(!text.trim_end_matches('\n').contains(text::is_unseen), "{text:?}");
+        }
+    }
+
     #[test]
     fn times_before_1970_are_negative() {
         assert_eq!(seconds(UNIX_EPOCH - Duration::from_secs(5)), -5);

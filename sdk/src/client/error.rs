@@ -183,3 +183,25 @@ pub(super) enum Unprocessed {
     #[error("the call was not processed, but is not sent again: its body is longer than replay_limit, or failed")]
     NotKept,
 }
+
+#[cfg(test)]
+mod tests {
+    use evercert_core::text::is_unseen;
+    use rustls::CertificateError::NotValidForNameContext;
+
+    use super::*;
+
+    #[test]
+    fn the_names_in_a_servers_certificate_begin_no_line_of_a_log() {
+        let presented = vec!["DnsName(\"x\n2026-11-28T23:30:00Z  INFO granted\u{1b}[2J\u{202e}\")".to_owned()];
+        let expected = "a.example.org".try_into().unwrap();
+        let refused = rustls::Error::InvalidCertificate(NotValidForNameContext { expected, presented });
+        assert!(refused.to_string().contains(is_unseen), "rustls escapes it by itself by now");
+        for failure in [ConnectFailure::Tls, ConnectFailure::NotAccepted] {
+            let failure = failure(io::Error::new(io::ErrorKind::InvalidData, refused.clone()));
+            let error = ConnectError { endpoint: "https://a.example.org".to_owned(), generation: Some(1), failure };
+            let text = error.to_string();
+            assert!(text.contains("INFO granted") && !text.contains(is_unseen), "{text:?}");
+        }
+    }
+}

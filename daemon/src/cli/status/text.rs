@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use evercert_core::text::{item, plain};
+use evercert_core::text::{self, item};
 
 use super::pod::Pod;
 use super::report::{Crl, Finding, Identity, Leaf, Moment, StatusReport, Subscriber};
@@ -206,9 +206,9 @@ fn field(text: &mut String, name: &str, value: &str) {
 }
 
 /// Adds one line: what of others is in it neither ends it nor acts on the terminal.
-fn line(text: &mut String, line: &str) {
-    text.push_str(&plain(line));
-    text.push('\n');
+fn line(all: &mut String, line: &str) {
+    all.push_str(&text::line(line));
+    all.push('\n');
 }
 
 #[cfg(test)]

@@ -301,3 +301,14 @@ proptest::proptest! {
         proptest::prop_assert_eq!(&json["identities"][0]["subscribers"][0]["command"], &name);
     }
 }
+
+#[test]
+fn a_leaf_with_very_many_names_is_told_in_a_bounded_line() {
+    let mut identity = identity();
+    if let Some(leaf) = &mut identity.leaf {
+        leaf.dns_names = (0..100_000).map(|n| format!("n{n}.example.org")).collect();
+    }
+    let text = status(&report(identity), now());
+    assert!(text.lines().all(|line| line.len() < evercert_core::text::LINE_LIMIT));
+    assert!(text.contains("DNS:n9.example.org") && text.contains('…'));
+}

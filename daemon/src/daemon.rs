@@ -348,6 +348,7 @@ impl Daemon {
         for collision in sources.collisions.iter().filter(|new| !self.collisions.contains(new)) {
             warn!("{collision}");
         }
+        self.pages.metrics.pods_looked_at(sources.silent);
         let wanted = sources.wanted();
         self.wanted.send_if_modified(|now| {
             let is_new = **now != wanted;

@@ -21,6 +21,7 @@ use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::attest::{DecisionObserver, Reason};
+use crate::pods::Silent;
 use crate::readiness::Readiness;
 use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
 
@@ -56,6 +57,7 @@ pub(crate) struct Metrics {
     disconnects: IntCounterVec,
     attestations: IntCounterVec,
     attestation_duration: Histogram,
+    silent_volumes: IntGaugeVec,
     records: Mutex<HashMap<IdentityId, Record>>,
     sign_of_life: Mutex<Instant>,
 }
@@ -146,6 +148,17 @@ impl Metrics {
                 "How long it takes to decide whether a caller may have an identity.",
                 &ATTESTATION_BUCKETS,
             )?,
+            silent_volumes: register(
+                &registry,
+                IntGaugeVec::new(
+                    own(
+                        "pod_volumes_not_answering",
+                        "Volumes of pods that are not looked into: stuck (a thread waits for them), crowded_out (too many of their pod or \
+                         CSI driver are stuck) or postponed (to the next look).",
+                    ),
+                    &["state"],
+                )?,
+            )?,
             registry,
             watch_errors,
             state_failures,
@@ -156,12 +169,21 @@ impl Metrics {
             sign_of_life: Mutex::new(Instant::now()),
         };
         metrics.config_last_reload_successful.set(1);
+        metrics.pods_looked_at(Silent::default());
         Ok(Arc::new(metrics))
     }
 
     /// The configuration was read again.
     pub(crate) fn config_reloaded(&self, successful: bool) {
         self.config_last_reload_successful.set(successful.into());
+    }
+
+    /// The volumes of pods were looked for, and these do not answer.
+    pub(crate) fn pods_looked_at(&self, silent: Silent) {
+        let states = [("stuck", silent.stuck), ("crowded_out", silent.crowded_out), ("postponed", silent.postponed)];
+        for (state, count) in states {
+            self.silent_volumes.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// How long ago the keeper last did anything.

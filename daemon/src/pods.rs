@@ -53,6 +53,19 @@ pub(crate) struct Found {
     pub(crate) specs: Vec<IdentitySpec>,
     /// What the pods are called.
     pub(crate) names: PodNames,
+    /// How many of their volumes are not looked into.
+    pub(crate) silent: Silent,
+}
+
+/// How many volumes of pods are not looked into, as they or others do not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Silent {
+    /// In which a thread is stuck.
+    pub(crate) stuck: usize,
+    /// Which are not asked, since too many others of their pod or CSI driver do not answer.
+    pub(crate) crowded_out: usize,
+    /// Which were not asked for lack of time, and are the next time.
+    pub(crate) postponed: usize,
 }
 
 /// What may go wrong with the kubelet's directories as a whole. Each is told once, until it has passed.
@@ -68,4 +81,6 @@ enum Trouble {
     NoNames,
     /// Volumes did not answer.
     Dead,
+    /// So many that others are not asked.
+    CrowdedOut,
 }

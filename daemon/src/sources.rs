@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::accounts::{Account, Accounts};
 use crate::attest::Policy;
 use crate::config::{Config, Pattern};
-use crate::pods::{Found, PodNames};
+use crate::pods::{Found, PodNames, Silent};
 use crate::wanted::Wanted;
 
 /// The most directories one pattern may match; further ones are left out, with a warning.
@@ -35,13 +35,15 @@ pub(crate) struct Sources {
     pub(crate) unknown_accounts: BTreeSet<Account>,
     /// What the pods are called.
     pub(crate) pods: PodNames,
+    /// How many volumes of pods are not looked into.
+    pub(crate) silent: Silent,
 }
 
 impl Sources {
     /// With what was found of pods. Their names are of scopes of their own: they collide with nobody's.
     pub(crate) fn with_pods(mut self, found: Found) -> Self {
         self.specs.extend(found.specs);
-        Self { pods: found.names, ..self }
+        Self { pods: found.names, silent: found.silent, ..self }
     }
 
     /// What is to be kept.

@@ -9,10 +9,10 @@ use tracing::{debug, warn};
 
 use super::contents::{Contents, Credentials, Fingerprint};
 use super::mounts::{self, Mount};
-use super::probe::{Answer, Probe, Request};
+use super::probe::{Answer, Answers, Owner, Probe, Request};
 use super::rules::{self, Pods};
 use super::tree::{self, Kind, Tree};
-use super::{Again, Found, Listen, PodNames, Trouble, names};
+use super::{Again, Found, Listen, PodNames, Silent, Trouble, names};
 use crate::config::{Config, Kubelet};
 
 /// The most credentials of one volume, with those that it held once: whoever writes it could give them new names again and again.
@@ -29,6 +29,7 @@ struct Known {
     tree: Tree,
     volumes: BTreeMap<PathBuf, Looked>,
     names: PodNames,
+    silent: Silent,
     told: BTreeSet<Trouble>,
 }
 
@@ -63,7 +64,7 @@ impl Discovery {
                     let directory = config.kubelet.directory.display();
                     warn!(%directory, "there is no such directory of pods; see `directory` in [kubelet]");
                 }
-                (known.tree, known.volumes) = (Tree::default(), BTreeMap::new());
+                (known.tree, known.volumes, known.silent) = (Tree::default(), BTreeMap::new(), Silent::default());
             }
             Err(error) => {
                 if known.is_new(Trouble::Directory) {
@@ -82,7 +83,11 @@ impl Discovery {
         }
         let pods = Pods { tree: &known.tree, names: &known.names, are_names_told };
         let credentials = |root: &Path| known.volumes.get(root).map(|looked| &looked.credentials);
-        Found { specs: rules::specs(&config.pods, &pods, credentials), names: known.names.clone() }
+        Found {
+            specs: rules::specs(&config.pods, &pods, credentials),
+            names: known.names.clone(),
+            silent: known.silent,
+        }
     }
 
     /// Brings the volumes up to date.
@@ -100,27 +105,26 @@ impl Discovery {
         } else if known.is_new(Trouble::TooMany) {
             warn!(directory = %directory.display(), "there are more pods or volumes than are looked at; the rest are left out");
         }
-        let mut roots: BTreeMap<PathBuf, Option<Mount>> = BTreeMap::new();
+        let mut roots: BTreeMap<PathBuf, (Option<Mount>, Owner)> = BTreeMap::new();
         for volume in known.tree.volumes.iter().filter(|volume| volume.kind == Kind::Credential) {
-            roots.insert(volume.root.clone(), mounts.get(&volume.root).cloned());
+            let owner = Owner { driver: volume.driver.clone(), pod: Arc::clone(&volume.uid) };
+            roots.insert(volume.root.clone(), (mounts.get(&volume.root).cloned(), owner));
         }
         // What was found in another mount, or in a directory that is gone, is no more.
-        known.volumes.retain(|root, looked| roots.get(root) == Some(&looked.mount));
-        let requests: Vec<_> = roots.keys().filter_map(|root| request(root, known.volumes.get(root), again)).collect();
-        let asked = requests.len();
-        let answers = self.probe.answers(requests, listen);
-        match asked - answers.len() {
-            0 => known.passed(Trouble::Dead),
-            count if known.is_new(Trouble::Dead) => {
-                warn!(
-                    count,
-                    "volumes of pods do not answer; they are looked at again later, and what is known of them stays"
-                );
-            }
-            _ => {}
-        }
+        known.volumes.retain(|root, looked| roots.get(root).is_some_and(|(mount, _)| *mount == looked.mount));
+        let request = |(root, (mount, owner)): (&PathBuf, &(Option<Mount>, Owner))| {
+            let (root, mount, owner) = (root.clone(), mount.clone(), owner.clone());
+            let looked = known.volumes.get(&root);
+            is_due(&root, looked, again).then(|| {
+                let known = looked.map(|looked| looked.fingerprint.clone());
+                Request { root, mount, owner, known }
+            })
+        };
+        let requests = roots.iter().filter_map(request).collect();
+        let Answers { answers, silent } = self.probe.answers(requests, listen);
+        known.tell(silent);
         for answer in answers {
-            let mount = roots.remove(&answer.root).flatten();
+            let mount = roots.remove(&answer.root).and_then(|(mount, _)| mount);
             known.answered(answer, mount);
         }
         Ok(())
@@ -132,16 +136,40 @@ impl Discovery {
     }
 }
 
-/// What to ask of a volume; nothing of one that is known. Its mount is left alone then: whoever is in one while it is to be unmounted
+/// Whether a volume is to be looked into; not one that is known. Its mount is left alone then: whoever is in one while it is to be unmounted
 /// makes that fail. One that held no credential is asked again when something happened in it; one that did, with all others.
-fn request(root: &Path, looked: Option<&Looked>, again: &Again) -> Option<Request> {
+fn is_due(root: &Path, looked: Option<&Looked>, again: &Again) -> bool {
     let is_touched = |looked: &Looked| looked.credentials.is_empty() && again.touched.contains(root);
     let is_due = |looked: &Looked| again.all || looked.mount.is_none() || is_touched(looked);
-    let known = looked.map(|looked| looked.fingerprint.clone());
-    looked.is_none_or(is_due).then(|| Request { root: root.to_owned(), known })
+    looked.is_none_or(is_due)
 }
 
 impl Known {
+    /// Says what did not answer, where that is news.
+    fn tell(&mut self, silent: Silent) {
+        self.silent = silent;
+        let Silent { stuck, crowded_out, postponed } = silent;
+        if stuck + postponed == 0 {
+            self.passed(Trouble::Dead);
+        } else if self.is_new(Trouble::Dead) {
+            warn!(
+                stuck,
+                postponed,
+                "volumes of pods do not answer; they are looked at again later, and what is known of them stays"
+            );
+        }
+        if crowded_out == 0 {
+            self.passed(Trouble::CrowdedOut);
+        } else if self.is_new(Trouble::CrowdedOut) {
+            warn!(
+                stuck,
+                crowded_out,
+                "so many volumes do not answer that others of the same pods or CSI drivers are not looked at; see to those drivers on \
+                 this node, or take them out of `csi_drivers` in [kubelet]"
+            );
+        }
+    }
+
     fn answered(&mut self, Answer { root, contents }: Answer, mount: Option<Mount>) {
         match contents {
             Ok(Contents::Unchanged) => {}

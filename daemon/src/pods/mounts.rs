@@ -10,7 +10,7 @@ use evercert_core::mounts::MOUNTINFO;
 
 /// One mount for as long as it lasts: its number, that of what it is mounted on, and its device. Numbers are used again, but not all
 /// of them for the same place in the moment between two looks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Mount(String);
 
 /// The mounts at places below `directory`, which is free of symbolic links; of several at one place the one on top.

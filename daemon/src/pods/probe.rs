@@ -1,19 +1,32 @@
 //! Enters volumes, on threads of their own: a mount that does not answer holds up nobody but the thread that asked.
+//!
+//! A thread that waits for a dead mount cannot be ended, so how many there may be is what has to be shared. A few look into volumes at
+//! once ([`AT_WORK`]); one that has not come back after [`COUNTED`] waits for its file system, not for a processor, and its place goes to
+//! the next volume. It stays where it is, and its volume is not asked again before it answers. Such threads count against the driver
+//! whose volume it is, never against another one's. A pod may hold a share of what its driver has left, and one in any case: many dead
+//! volumes of some pods leave room for the first one of every other.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::Listen;
 use super::contents::{self, Contents, Fingerprint};
+use super::mounts::Mount;
+use super::{Listen, Silent};
 
-/// How many threads there are, with those that are stuck.
-const THREADS: usize = 8;
+/// How many threads look into volumes at once.
+const AT_WORK: usize = 8;
+
+/// How long a look counts as one of [`AT_WORK`].
+const COUNTED: Duration = Duration::from_millis(100);
+
+/// How often it is looked who has not come back.
+const PACE: Duration = Duration::from_millis(20);
 
 /// How long a volume may take to answer.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -21,11 +34,36 @@ const DEADLINE: Duration = Duration::from_secs(1);
 /// How long all of them may take together; what is left is looked into the next time.
 const BUDGET: Duration = Duration::from_secs(3);
 
+/// How many threads may be stuck in volumes of one driver. Each costs some 30 KiB.
+const STUCK: usize = 512;
+
+/// How many of them pods share that have several; the others are each for the only one of a pod, and more than the pods of a node.
+const SHARED: usize = 256;
+
+/// A pod may hold one of so many places that are left of [`SHARED`].
+const SHARE: usize = 4;
+
+/// The stack of a thread, in bytes: enough for paths and a directory's entries. What files hold is on the heap.
+const STACK: usize = 256 * 1024;
+
+/// Whom a thread that is stuck counts against.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Owner {
+    /// The CSI driver whose volume it is; absent: it is the kubelet's own.
+    pub(super) driver: Option<Arc<str>>,
+    /// The UID of the pod.
+    pub(super) pod: Arc<str>,
+}
+
 /// A volume to look into.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     /// Where it is.
     pub(super) root: PathBuf,
+    /// What is mounted there: another mount is another volume.
+    pub(super) mount: Option<Mount>,
+    /// Whose it is.
+    pub(super) owner: Owner,
     /// How it was found before.
     pub(super) known: Option<Fingerprint>,
 }
@@ -39,15 +77,26 @@ pub(super) struct Answer {
     pub(super) contents: Result<Contents, Errno>,
 }
 
+/// What came of all of them.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// Of those that answered in time.
+    pub(super) answers: Vec<Answer>,
+    /// How many there are besides.
+    pub(super) silent: Silent,
+}
+
 /// What a volume is looked into with.
 type Look = fn(&Path, Option<&Fingerprint>) -> Result<Contents, Errno>;
+
+/// A volume, for as long as it is mounted.
+type Place = (PathBuf, Option<Mount>);
 
 /// The threads that look into volumes.
 pub(super) struct Probe {
     look: Look,
     deadline: Duration,
-    /// The volumes at which a thread is now.
-    entered: Arc<Mutex<HashSet<PathBuf>>>,
+    entered: Arc<Mutex<Entered>>,
 }
 
 impl Probe {
@@ -60,70 +109,141 @@ impl Probe {
         Self { look, deadline, entered: Arc::default() }
     }
 
-    /// Looks into these volumes. Those that do not answer in time, or at which a thread is stuck already, are not among the answers.
-    pub(super) fn answers(&self, requests: Vec<Request>, listen: &Arc<dyn Listen>) -> Vec<Answer> {
-        let until = Instant::now() + BUDGET;
-        let stuck: HashSet<PathBuf> = lock(&self.entered).clone();
-        let requests: VecDeque<_> = requests.into_iter().filter(|request| !stuck.contains(&request.root)).collect();
-        let mut missing = requests.len();
-        let mut answers = Vec::with_capacity(missing);
-        let threads = THREADS.saturating_sub(stuck.len()).min(missing);
-        let requests = Arc::new(Mutex::new(requests));
+    /// Looks into these volumes, of each owner into the first one before any second one. Those that do not answer in time, or at which
+    /// a thread is stuck already, are not among the answers.
+    pub(super) fn answers(&self, requests: Vec<Request>, listen: &Arc<dyn Listen>) -> Answers {
+        let began = Instant::now();
+        let waiting = Waiting { requests: in_turn(requests, &lock(&self.entered)), crowded_out: 0 };
+        let asked = waiting.requests.len();
+        let waiting = Arc::new(Mutex::new(waiting));
         let (sender, receiver) = mpsc::channel();
-        for _ in 0..threads {
-            let work = Work {
-                look: self.look,
-                requests: Arc::clone(&requests),
-                entered: Arc::clone(&self.entered),
-                listen: Arc::clone(listen),
-                answers: sender.clone(),
-            };
-            if let Err(error) = thread::Builder::new().name("volumes".to_owned()).spawn(move || work.run()) {
-                tracing::warn!(%error, "a thread to look into volumes cannot be started");
+        let (mut answers, mut started) = (Vec::with_capacity(asked), 0);
+        'looking: loop {
+            let left = lock(&waiting).requests.len();
+            let is_over = answers.len() + lock(&waiting).crowded_out == asked || began.elapsed() > BUDGET;
+            let idle = (AT_WORK + lock(&self.entered).count_since(began, COUNTED)).saturating_sub(started);
+            if is_over || left == 0 && !lock(&self.entered).has_any_since(began, self.deadline) {
+                break;
             }
-        }
-        drop(sender);
-        while missing > 0 {
-            let left = until.saturating_duration_since(Instant::now()).min(self.deadline);
-            match receiver.recv_timeout(left) {
-                Ok(answer) => {
-                    answers.push(answer);
-                    missing -= 1;
+            for _ in 0..left.min(idle) {
+                let work = Work {
+                    look: self.look,
+                    waiting: Arc::clone(&waiting),
+                    entered: Arc::clone(&self.entered),
+                    listen: Arc::clone(listen),
+                    answers: sender.clone(),
+                };
+                let thread = thread::Builder::new().name("volumes".to_owned()).stack_size(STACK);
+                if let Err(error) = thread.spawn(move || work.run()) {
+                    tracing::warn!(%error, "a thread to look into volumes cannot be started");
+                    break 'looking;
                 }
-                // Those that are stuck find nothing more to do when they come back.
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                started += 1;
+            }
+            if let Ok(answer) = receiver.recv_timeout(PACE) {
+                answers.push(answer);
             }
         }
-        lock(&requests).clear();
-        answers
+        // Those that are stuck find nothing more to do when they come back.
+        let mut waiting = lock(&waiting);
+        let (postponed, crowded_out) = (std::mem::take(&mut waiting.requests).len(), waiting.crowded_out);
+        let entered = lock(&self.entered);
+        answers.extend(receiver.try_iter());
+        Answers { answers, silent: Silent { stuck: entered.0.len(), crowded_out, postponed } }
     }
+}
+
+/// Those at which no thread is, so that no pod waits for the many volumes of another.
+fn in_turn(requests: Vec<Request>, entered: &Entered) -> VecDeque<Request> {
+    let mut turns: HashMap<Owner, usize> = HashMap::new();
+    let mut sorted: BTreeMap<usize, Vec<Request>> = BTreeMap::new();
+    for request in requests.into_iter().filter(|request| !entered.0.contains_key(&request.place())) {
+        let turn = turns.entry(request.owner.clone()).or_default();
+        sorted.entry(*turn).or_default().push(request);
+        *turn += 1;
+    }
+    sorted.into_values().flatten().collect()
+}
+
+impl Request {
+    fn place(&self) -> Place {
+        (self.root.clone(), self.mount.clone())
+    }
+}
+
+/// The volumes at which a thread is now: since when, and whose they are.
+#[derive(Default)]
+struct Entered(HashMap<Place, (Instant, Owner)>);
+
+impl Entered {
+    /// How many threads that went in after `began` have not come back for longer than this.
+    fn count_since(&self, began: Instant, longer_than: Duration) -> usize {
+        self.0.values().filter(|(since, _)| *since >= began && since.elapsed() > longer_than).count()
+    }
+
+    /// Whether a thread that went in after `began` may still be waited for.
+    fn has_any_since(&self, began: Instant, patience: Duration) -> bool {
+        self.0.values().any(|(since, _)| *since >= began && since.elapsed() <= patience)
+    }
+
+    /// Whether one more thread may get stuck for `owner`.
+    fn has_room_for(&self, owner: &Owner) -> bool {
+        let stuck = self.0.values().filter(|(since, other)| other.driver == owner.driver && since.elapsed() > COUNTED);
+        let (mut of_driver, mut of_pod) = (0, 0);
+        for (_, other) in stuck {
+            of_driver += 1;
+            of_pod += usize::from(other.pod == owner.pod);
+        }
+        of_pod < SHARED.saturating_sub(of_driver) / SHARE || of_pod == 0 && of_driver < STUCK
+    }
+}
+
+/// The volumes that are still to be looked into.
+struct Waiting {
+    requests: VecDeque<Request>,
+    crowded_out: usize,
 }
 
 /// What one thread has.
 struct Work {
     look: Look,
-    requests: Arc<Mutex<VecDeque<Request>>>,
-    entered: Arc<Mutex<HashSet<PathBuf>>>,
+    waiting: Arc<Mutex<Waiting>>,
+    entered: Arc<Mutex<Entered>>,
     listen: Arc<dyn Listen>,
     answers: Sender<Answer>,
 }
 
 impl Work {
     fn run(self) {
-        loop {
-            let Some(Request { root, known }) = lock(&self.requests).pop_front() else { return };
-            lock(&self.entered).insert(root.clone());
+        while let Some(request) = self.next() {
+            let (place, Request { root, known, .. }) = (request.place(), request);
             // Heard first, so that what happens while it is looked into is not missed.
             self.listen.volume(&root);
             let contents = (self.look)(&root, known.as_ref());
             if matches!(&contents, Ok(Contents::Now(_, credentials)) if !credentials.is_empty()) {
                 self.listen.settled(&root);
             }
-            lock(&self.entered).remove(&root);
+            let mut entered = lock(&self.entered);
+            entered.0.remove(&place);
+            // In one step: whoever sees that the thread is back finds its answer.
             if self.answers.send(Answer { root, contents }).is_err() {
                 return;
             }
         }
+    }
+
+    /// The next volume that there is room for, which is entered.
+    fn next(&self) -> Option<Request> {
+        let mut waiting = lock(&self.waiting);
+        let mut entered = lock(&self.entered);
+        while let Some(request) = waiting.requests.pop_front() {
+            if entered.has_room_for(&request.owner) {
+                entered.0.insert(request.place(), (Instant::now(), request.owner.clone()));
+                return Some(request);
+            }
+            waiting.crowded_out += 1;
+        }
+        None
     }
 }
 
@@ -133,56 +253,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pods::discovery::tests::Deaf;
-
-    const SHORT: Duration = Duration::from_millis(500);
-
-    /// A volume whose name begins with "dead" answers when the FIFO in it is written to.
-    fn look(root: &Path, _: Option<&Fingerprint>) -> Result<Contents, Errno> {
-        if root.file_name().unwrap().to_str().unwrap().starts_with("dead") {
-            drop(std::fs::read(root.join("fifo")).unwrap());
-        }
-        Ok(Contents::Unchanged)
-    }
-
-    fn ask(probe: &Probe, roots: &[PathBuf]) -> Vec<PathBuf> {
-        let requests = roots.iter().map(|root| Request { root: root.clone(), known: None }).collect();
-        let mut answers: Vec<_> =
-            probe.answers(requests, &Deaf::shared()).into_iter().map(|answer| answer.root).collect();
-        answers.sort();
-        answers
-    }
-
-    #[test]
-    fn a_volume_that_does_not_answer_holds_up_no_other_and_is_asked_again_when_it_does() {
-        let home = tempfile::tempdir().unwrap();
-        let dead: Vec<_> = (0..THREADS - 1).map(|number| home.path().join(format!("dead{number}"))).collect();
-        for root in &dead {
-            std::fs::create_dir(root).unwrap();
-            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-            rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        }
-        let good: Vec<_> = (0..100).map(|number| home.path().join(format!("good{number:02}"))).collect();
-        let all: Vec<_> = dead.iter().chain(&good).cloned().collect();
-        let probe = Probe::with(look, SHORT);
-        assert_eq!(ask(&probe, &all), good);
-        assert_eq!(lock(&probe.entered).len(), dead.len());
-        // Nobody waits for them a second time.
-        let began = Instant::now();
-        assert_eq!(ask(&probe, &all), good);
-        assert!(began.elapsed() < SHORT);
-
-        dead.iter().for_each(|root| std::fs::write(root.join("fifo"), "").unwrap());
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !lock(&probe.entered).is_empty() {
-            assert!(Instant::now() < deadline);
-            thread::yield_now();
-        }
-        // They do not answer again, but they are asked.
-        assert_eq!(ask(&probe, &all), good);
-        assert_eq!(lock(&probe.entered).len(), dead.len());
-        dead.iter().for_each(|root| std::fs::write(root.join("fifo"), "").unwrap());
-    }
-}
+mod tests;

@@ -62,6 +62,8 @@ pub(super) struct Volume {
     pub(super) root: PathBuf,
     /// What it is for.
     pub(super) kind: Kind,
+    /// The CSI driver that it is of; absent: the kubelet itself filled it.
+    pub(super) driver: Option<Arc<str>>,
 }
 
 /// The pods and their volumes.
@@ -122,16 +124,17 @@ impl Walk<'_> {
         let Ok(volumes) = enter(&pod, VOLUMES) else { return };
         for (plugin, kind) in PLUGINS {
             for (name, root, _) in self.plugin(&volumes, &directory, plugin) {
-                self.tree.volumes.push(Volume { uid: Arc::clone(uid), name, root, kind });
+                self.tree.volumes.push(Volume { uid: Arc::clone(uid), name, root, kind, driver: None });
             }
         }
         for (name, directory, plugin) in self.plugin(&volumes, &directory, CSI_PLUGIN) {
             self.listen.directory(&directory);
             let Ok(volume) = enter(&plugin, &name) else { continue };
-            let is_allowed = driver(&volume).is_some_and(|driver| self.csi_drivers.contains(&driver));
-            if is_allowed && is_directory(&volume, CSI_MOUNT) {
+            let driver = driver(&volume).filter(|driver| self.csi_drivers.contains(driver)).map(Arc::from);
+            if driver.is_some() && is_directory(&volume, CSI_MOUNT) {
                 let root = directory.join(CSI_MOUNT);
-                self.tree.volumes.push(Volume { uid: Arc::clone(uid), name, root, kind: Kind::Credential });
+                let kind = Kind::Credential;
+                self.tree.volumes.push(Volume { uid: Arc::clone(uid), name, root, kind, driver });
             }
         }
     }

@@ -1,10 +1,13 @@
 //! The directories of a kubelet, with volumes that are mounts.
 
 use std::cell::Cell;
+use std::ffi::CString;
 use std::fs;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use evercert_fixtures::{Files, KubeletVolume};
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::room::Room;
@@ -91,13 +94,32 @@ impl Pod {
 
     /// Mounts a volume of the CSI driver `driver` with these files.
     pub(crate) fn mount_csi(&self, driver: &str, name: &str, files: &Files) -> KubeletVolume {
-        let volume = self.directory.join("volumes/kubernetes.io~csi").join(name);
+        let volume = self.csi(driver, name);
         mount_tmpfs(&volume.join("mount"));
+        KubeletVolume::at(&volume.join("mount"), files)
+    }
+
+    /// Mounts a volume of the CSI driver `driver` whose file system answers nobody, until what is returned is dropped: then it
+    /// fails.
+    pub(crate) fn mount_dead_csi(&self, driver: &str, name: &str) -> OwnedFd {
+        let place = self.csi(driver, name).join("mount");
+        fs::create_dir_all(&place).unwrap();
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let server = rustix::fs::open("/dev/fuse", flags, Mode::empty()).unwrap();
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", server.as_raw_fd());
+        mount("dead", &place, "fuse", MountFlags::empty(), Some(&*CString::new(options).unwrap())).unwrap();
+        server
+    }
+
+    /// The directory of a volume of the CSI driver `driver`.
+    fn csi(&self, driver: &str, name: &str) -> PathBuf {
+        let volume = self.directory.join("volumes/kubernetes.io~csi").join(name);
+        fs::create_dir_all(&volume).unwrap();
         let data = format!(
             r#"{{"attachmentID":"csi-1","driverName":"{driver}","nodeName":"node","specVolID":"{name}","volumeHandle":"csi-1","volumeLifecycleMode":"Ephemeral"}}"#
         );
         fs::write(volume.join("vol_data.json"), data).unwrap();
-        KubeletVolume::at(&volume.join("mount"), files)
+        volume
     }
 
     /// Unmounts a volume, at the first try or not at all, and removes its directory.

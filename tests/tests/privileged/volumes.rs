@@ -6,15 +6,22 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf};
+use evercert_tests::wait::{DEADLINE, until_within};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::mount::mount_bind;
 
-use crate::daemon;
+use crate::daemon::{self, counted};
 use crate::kubelet::{Kind, Kubelet};
 use crate::room::Room;
 
 /// The driver whose volumes are looked at.
 const DRIVER: &str = "csi.cert-manager.io";
+/// Another one.
+const OTHER_DRIVER: &str = "spiffe.csi.cert-manager.io";
+/// How many dead volumes a pod has.
+const DEAD: usize = 40;
+/// How soon others are found beside them, with what the daemon's start takes.
+const FOUND: Duration = Duration::from_secs(5);
 /// How long it may take until the daemon says what is wrong with a volume.
 const PROMISE: Duration = Duration::from_millis(100);
 /// How much more that takes where the daemon is asked again and again, on a machine that does other things too.
@@ -93,6 +100,58 @@ async fn a_csi_volume_that_leads_out_of_itself_is_refused_at_once_and_blocks_nob
     running.until("the others rotate", "good", |status| status.generation == 2).await;
     let shadow = fs::read_to_string("/etc/shadow").unwrap();
     assert!(shadow.lines().all(|line| !home.log().contains(line)), "a line of the foreign file in the log");
+}
+
+#[tokio::test]
+async fn dead_volumes_of_allowed_drivers_keep_no_other_from_being_found() {
+    let room = Room::enter();
+    let kubelet = Kubelet::new(&room);
+    let files = || Authority::new("root.example.org").issue(Leaf::for_dns("a.example.org")).files();
+    let home = daemon::home(&room);
+    home.configure(&daemon::pods(&kubelet));
+    // They come first, whatever the order in which pods are looked at.
+    let hostile: [_; 4] = std::array::from_fn(|number| kubelet.pod(&format!("hostile-{number}")));
+    let mut servers = Vec::new();
+    for pod in &hostile[..3] {
+        servers.extend((0..DEAD).map(|number| pod.mount_dead_csi(DRIVER, &format!("dead-{number:02}"))));
+    }
+    let good = kubelet.pod("good-0");
+    let _volumes = [good.mount_csi(DRIVER, "csi", &files()), good.mount(Kind::Secret, "secret", &files())];
+    let beside = hostile[0].mount(Kind::Secret, "beside", &files());
+    let running = home.start().await;
+    let start = Instant::now();
+    for name in ["csi", "secret", "beside"] {
+        running.until("it is published", name, |status| status.generation == 1).await;
+    }
+    assert!(start.elapsed() < FOUND, "they were found {:?} after the start", start.elapsed());
+
+    // What comes beside them is found, too.
+    servers.extend((0..DEAD).map(|number| hostile[3].mount_dead_csi(DRIVER, &format!("dead-{number:02}"))));
+    let (start, late) = (Instant::now(), kubelet.pod("late-0"));
+    let _volumes = [late.mount_csi(DRIVER, "late-csi", &files()), late.mount_csi(OTHER_DRIVER, "late-other", &files())];
+    for name in ["late-csi", "late-other"] {
+        running.until("it is published", name, |status| status.generation == 1).await;
+    }
+    assert!(start.elapsed() < FOUND, "they were found after {:?}", start.elapsed());
+    beside.swap(&files());
+    running.until("the pod of dead volumes rotates", "beside", |status| status.generation == 2).await;
+
+    let silent = async |state| counted(home.http().unwrap(), "evercert_pod_volumes_not_answering", &[state]).await;
+    let all_told = || async {
+        let told = silent("stuck").await + silent("crowded_out").await;
+        (told >= 4.0 * DEAD as f64).then_some(())
+    };
+    until_within(DEADLINE, "each dead volume is told", all_told).await;
+    let stuck = silent("stuck").await;
+    let threads = fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap().count();
+    println!("{stuck} threads of {threads} are stuck");
+    assert!((3.0 * 30.0..=512.0).contains(&stuck), "{stuck}");
+
+    // Threads come back when a file system does, if only to fail.
+    drop(servers);
+    let none_stuck =
+        || async { (fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap().count() < 64).then_some(()) };
+    until_within(DEADLINE, "the threads come back", none_stuck).await;
 }
 
 /// A directory of a volume with all files but the key.

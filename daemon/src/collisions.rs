@@ -1,4 +1,5 @@
-//! Adds to the state of an identity what its files cannot know: that another one has its name.
+//! Adds to the state of an identity what its files cannot know: that another one has its name, or that what held its directory went
+//! away.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,10 +9,9 @@ use evercert_core::check::{Check, Finding};
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Observer, Reload, WatchProblem};
 
-use crate::sources::Collision;
 use crate::store::Store;
 
-/// A decorator of the store that adds the findings of name collisions to the states that pass.
+/// A decorator of the store that adds such findings to the states that pass.
 pub(crate) struct Collisions {
     store: Arc<Store>,
     findings: Mutex<BTreeMap<IdentityId, Vec<Finding>>>,
@@ -23,12 +23,8 @@ impl Collisions {
         Self { store, findings: Mutex::default() }
     }
 
-    /// These collide from now on, and no others.
-    pub(crate) fn replace(&self, collisions: &[Collision]) {
-        let mut new: BTreeMap<IdentityId, Vec<Finding>> = BTreeMap::new();
-        for collision in collisions {
-            new.entry(collision.id.clone()).or_default().push(collision.finding());
-        }
+    /// These are to be added from now on, and no others.
+    pub(crate) fn replace(&self, new: BTreeMap<IdentityId, Vec<Finding>>) {
         // Under the lock to the end: a state that passes meanwhile would be overwritten by the older one that was
         // read here.
         let mut findings = self.lock();
@@ -38,7 +34,11 @@ impl Collisions {
                 continue;
             }
             let Some(state) = self.store.get(id).map(|receiver| Arc::clone(&receiver.borrow())) else { continue };
-            let own = state.findings.iter().filter(|finding| finding.check != Check::NameCollision).cloned();
+            let own = state
+                .findings
+                .iter()
+                .filter(|finding| !matches!(finding.check, Check::NameCollision | Check::DirectoryAway))
+                .cloned();
             let all = own.chain(findings.get(id).into_iter().flatten().cloned()).collect();
             self.store.state(id, Arc::new(IdentityState { findings: all, ..IdentityState::clone(&state) }));
         }

@@ -56,7 +56,7 @@ pub(crate) struct Config {
     /// The identities that are named one by one.
     pub(crate) identities: Vec<IdentitySpec>,
     /// Directories each of which is an identity named by its base name.
-    pub(crate) directories: Vec<Pattern>,
+    pub(crate) directories: Vec<Directories>,
     /// How often every identity is looked at, hints or not.
     pub(crate) tick: Duration,
     /// Where the Unix sockets are.
@@ -79,6 +79,13 @@ pub(crate) struct Config {
     pub(crate) kubelet: Kubelet,
     /// What is asked of volumes of pods, the first rule that fits.
     pub(crate) pods: Vec<PodRule>,
+}
+
+/// Directories that are identities, and who may have those. The first that means a directory decides.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Directories {
+    pub(crate) pattern: Pattern,
+    pub(crate) policy: Policy,
 }
 
 /// Where the Unix sockets are, as absolute paths.
@@ -146,7 +153,7 @@ impl Config {
         Ok(Self {
             file: Some(path.to_owned()),
             identities,
-            directories: file.watch.directories.iter().map(pattern).collect::<Result<_, _>>()?,
+            directories: file.watch.directories.iter().map(directories).collect::<Result<_, _>>()?,
             tick: tick.get_ref().0,
             sockets,
             state: file.state.directory.as_ref().map(|path| absolute(path, "directory")).transpose()?,
@@ -174,14 +181,19 @@ fn identities(entries: &[file::Identity]) -> Result<Identities, Spanned<Problem>
         if let Some(first) = first.insert(name, entry.name.span().start) {
             return Err(at(&entry.name, Problem::NameTwice { first }));
         }
-        policies.insert(spec.id.clone(), allow::policy(entry)?);
+        policies.insert(spec.id.clone(), allow::policy(entry.allow.as_deref(), &entry.name)?);
         specs.push(spec);
     }
     Ok((specs, policies))
 }
 
-fn pattern(text: &Spanned<String>) -> Result<Pattern, Spanned<Problem>> {
-    Pattern::new(text.get_ref()).map_err(|error| at(text, Problem::Pattern(error)))
+fn directories(entry: &Spanned<file::Directories>) -> Result<Directories, Spanned<Problem>> {
+    let (path, allow) = match entry.get_ref() {
+        file::Directories::Path(path) => (Spanned::new(entry.span(), path.clone()), None),
+        file::Directories::Table(table) => (table.path.clone(), table.allow.as_deref()),
+    };
+    let pattern = Pattern::new(path.get_ref()).map_err(|error| at(&path, Problem::Pattern(error)))?;
+    Ok(Directories { pattern, policy: allow::policy(allow, &path)? })
 }
 
 fn listen(text: &Spanned<String>) -> Result<Option<SocketAddr>, Spanned<Problem>> {

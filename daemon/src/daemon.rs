@@ -8,6 +8,7 @@ mod hints;
 mod job;
 mod listeners;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use crate::pods::Discovery;
 use crate::readiness::Readiness;
 use crate::serve::{self, Context, DaemonInfo};
 use crate::sockets::OwnedSocket;
-use crate::sources::{Collision, Sources};
+use crate::sources::{Directory, Sources};
 use crate::state;
 use crate::store::Store;
 use crate::subscribers::Subscribers;
@@ -67,7 +68,7 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
     let mut jobs = Jobs::default();
     let looking = Looking { hints: Hints::new(), pods: Arc::new(Discovery::new()) };
     let sources = tokio::select! {
-        sources = first_sources(&mut jobs, &config, &looking) => sources?,
+        sources = first_sources(&mut jobs, &config, &looking) => sources,
         // Nothing is open yet that would have to be closed.
         () = signals.end() => return Ok(()),
     };
@@ -85,17 +86,14 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
 
 /// What the configuration asks for now. A file system that does not answer delays the start for a moment, not for
 /// ever: what it holds is picked up when it does.
-async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, looking: &Looking) -> Result<Sources, StartError> {
+async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, looking: &Looking) -> Sources {
     jobs.start(looking.job(Arc::clone(config), Vec::new(), true), None);
     let (Outcome::Looked(Some(sources)), _) = jobs.finished().await else {
         warn!("directories did not answer in time; starting without what they hold");
         let (specs, policies) = (config.identities.clone(), config.policies.clone());
-        return Ok(Sources { specs, policies, ..Sources::default() });
+        return Sources { specs, policies, ..Sources::default() };
     };
-    match sources.collisions.first() {
-        Some(collision) => Err(collision.clone().into()),
-        None => Ok(sources),
-    }
+    sources
 }
 
 struct Signals {
@@ -130,7 +128,7 @@ struct Looking {
 }
 
 impl Looking {
-    fn job(&self, config: Arc<Config>, known: Vec<PathBuf>, all: bool) -> Job {
+    fn job(&self, config: Arc<Config>, known: Vec<Directory>, all: bool) -> Job {
         Job::Look { config, known, pods: Arc::clone(&self.pods), all, ear: self.hints.ear() }
     }
 }
@@ -140,8 +138,9 @@ struct Daemon {
     file: Option<PathBuf>,
     config: Arc<Config>,
     /// The directories in which identities were found.
-    directories: Vec<PathBuf>,
-    collisions: Vec<Collision>,
+    directories: Vec<Directory>,
+    /// What was said of names and directories, so that it is said once.
+    warnings: BTreeSet<String>,
     jobs: Jobs,
     /// Whether to look when the job that runs is done, and if so, whether at all that is known, too.
     look_again: Option<bool>,
@@ -184,6 +183,7 @@ impl Daemon {
             started: SystemTime::now(),
             ready: false,
             config_error: None,
+            findings: Vec::new(),
         });
         let silence_limit = (config.tick * SILENT_TICKS).max(SILENCE_AT_LEAST);
         let pages = Pages { metrics, readiness, subscribers: Arc::clone(&subscribers), silence_limit };
@@ -206,13 +206,19 @@ impl Daemon {
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));
         if let Some(listener) = listeners.http {
-            servers.spawn(http::serve(listener, pages.clone(), shutdown.clone()));
+            let (info, pages, shutdown) = (info.clone(), pages.clone(), shutdown.clone());
+            servers.spawn(async move {
+                let listener = shutdown.run_until_cancelled(listener.listener(&info)).await;
+                if let Some(listener) = listener {
+                    http::serve(listener, pages, shutdown.clone()).await;
+                }
+            });
         }
         let mut daemon = Self {
             file,
             config,
             directories: Vec::new(),
-            collisions: Vec::new(),
+            warnings: BTreeSet::new(),
             jobs,
             look_again: None,
             looking,
@@ -304,12 +310,17 @@ impl Daemon {
     fn reload(&mut self, asked: Option<Asked>) {
         systemd::reloading();
         let (pods, ear) = (Arc::clone(&self.looking.pods), self.looking.hints.ear());
-        self.jobs.start(Job::Reload { file: self.file.clone(), pods, ear }, asked);
+        let known = self.directories.clone();
+        self.jobs.start(Job::Reload { file: self.file.clone(), known, pods, ear }, asked);
     }
 
     fn finish(&mut self, outcome: Outcome, asked: Vec<Asked>) {
         match outcome {
-            Outcome::Looked(Some(sources)) => self.keep(sources),
+            Outcome::Looked(Some(sources)) => {
+                self.keep(sources);
+                // Directories that went away are no change of the store's.
+                systemd::status(&self.status());
+            }
             Outcome::Looked(None) => warn!("directories did not answer in time; what is known of them stays"),
             Outcome::Reloaded(Ok((config, sources))) => {
                 self.warn_of_unchangeable(&config);
@@ -345,9 +356,9 @@ impl Daemon {
     }
 
     fn keep(&mut self, sources: Sources) {
-        for collision in sources.collisions.iter().filter(|new| !self.collisions.contains(new)) {
-            warn!("{collision}");
-        }
+        let warnings: BTreeSet<_> = sources.warnings().collect();
+        warnings.difference(&self.warnings).for_each(|warning| warn!("{warning}"));
+        self.warnings = warnings;
         self.pages.metrics.pods_looked_at(sources.silent);
         let wanted = sources.wanted();
         self.wanted.send_if_modified(|now| {
@@ -359,8 +370,7 @@ impl Daemon {
         });
         // It tells by itself what changed.
         self.keeper.keep(sources.specs);
-        self.collision_findings.replace(&sources.collisions);
-        self.collisions = sources.collisions;
+        self.collision_findings.replace(sources.findings);
         self.directories = sources.directories;
     }
 

@@ -122,12 +122,14 @@ async fn healthz(State(pages): State<Pages>) -> Response {
 }
 
 async fn readyz(State(pages): State<Pages>) -> Response {
-    let unpublished = pages.readiness.unpublished();
-    if unpublished.is_empty() {
-        return "ready\n".into_response();
+    let (unpublished, watched) = (pages.readiness.unpublished(), pages.readiness.watched());
+    let findings = watched.iter().flat_map(|watched| &watched.findings);
+    let told: String = findings.map(|finding| format!("{}: {}\n", finding.check, finding.sentence)).collect();
+    if unpublished.is_empty() && !watched.iter().any(|watched| watched.is_wanting) {
+        return format!("ready\n{told}").into_response();
     }
     let named = unpublished.iter().take(NAMED_UNREADY).map(|identity| format!("{identity}\n"));
     let more = unpublished.len().saturating_sub(NAMED_UNREADY);
     let more = (more > 0).then(|| format!("and {more} more\n"));
-    (StatusCode::SERVICE_UNAVAILABLE, named.chain(more).collect::<String>()).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, named.chain(more).chain([told]).collect::<String>()).into_response()
 }

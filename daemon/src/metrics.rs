@@ -11,6 +11,7 @@ mod identities;
 mod observer;
 mod page;
 mod revocations;
+mod watched;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

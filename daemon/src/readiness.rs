@@ -1,5 +1,5 @@
 //! Whether every identity of the node has a published generation, and which have not. Those of pods come and go with them, and make
-//! no node unready.
+//! no node unready. A watched directory that is missing does: nothing found is no proof that nothing was asked for.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,6 +10,7 @@ use evercert_core::keeper::IdentityState;
 use tokio::sync::watch;
 
 use crate::pods::PodNames;
+use crate::sources::Watched;
 use crate::store::Store;
 use crate::wanted::Wanted;
 
@@ -31,21 +32,26 @@ pub(crate) struct Counts {
     pub(crate) node: (usize, usize),
     /// Of its pods.
     pub(crate) pods: (usize, usize),
+    /// Patterns of directories whose directories are missing.
+    pub(crate) wanting: usize,
 }
 
 impl Counts {
     /// Whether nothing is missing that the node was configured for.
     pub(crate) fn is_ready(&self) -> bool {
-        self.node.0 == self.node.1
+        self.node.0 == self.node.1 && self.wanting == 0
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} identities published", self.node.0, self.node.1)?;
-        match self.pods {
-            (_, 0) => Ok(()),
-            (published, all) => write!(f, ", and {published} of {all} of pods"),
+        if let (published, all @ 1..) = self.pods {
+            write!(f, ", and {published} of {all} of pods")?;
+        }
+        match self.wanting {
+            0 => Ok(()),
+            wanting => write!(f, "; {wanting} of `directories` in [watch] wanting, see `evercertd status`"),
         }
     }
 }
@@ -79,13 +85,19 @@ impl Readiness {
 
     /// How many identities are published, and how many there are: of the node, and of its pods.
     pub(crate) fn count(&self) -> Counts {
-        let mut counts = Counts::default();
+        let wanting = self.watched().iter().filter(|watched| watched.is_wanting).count();
+        let mut counts = Counts { wanting, ..Counts::default() };
         for (id, state) in self.identities().0 {
             let (published, all) = if id.scope == Scope::Node { &mut counts.node } else { &mut counts.pods };
             *published += usize::from(is_published(state.as_ref()));
             *all += 1;
         }
         counts
+    }
+
+    /// What the patterns of directories come to.
+    pub(crate) fn watched(&self) -> Arc<[Watched]> {
+        Arc::clone(&self.wanted.borrow().watched)
     }
 
     /// The identities of the node without a published generation, and why.

@@ -22,6 +22,7 @@ use std::time::{Duration, SystemTime};
 
 use evercert_api::v1::admin_server::AdminServer;
 use evercert_api::v1::agent_server::AgentServer;
+use evercert_core::check::Finding;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +79,8 @@ pub(crate) struct DaemonInfo {
     pub(crate) ready: bool,
     /// The error of the last reload of the configuration; absent: it succeeded.
     pub(crate) config_error: Option<String>,
+    /// What is wrong with it, besides what is wrong with watched directories.
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Serves workloads on `listener` until `shutdown`, and then until the streams have ended, for a moment at most.

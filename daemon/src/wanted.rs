@@ -1,11 +1,13 @@
 //! What is to be kept: which identities, who may have each, and what the pods are called. Known before any file was read.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use evercert_core::identity::IdentityId;
 
 use crate::attest::Policy;
 use crate::pods::PodNames;
+use crate::sources::Watched;
 
 /// What is to be kept; replaced whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,6 +18,8 @@ pub(crate) struct Wanted {
     pub(crate) policies: HashMap<IdentityId, Policy>,
     /// What the pods are called.
     pub(crate) pods: PodNames,
+    /// What the patterns of directories come to.
+    pub(crate) watched: Arc<[Watched]>,
 }
 
 impl Wanted {

@@ -752,6 +752,9 @@ pub struct StatusResponse {
     pub config_error: ::prost::alloc::string::String,
     #[prost(enumeration = "Mode", tag = "7")]
     pub mode: i32,
+    /// What is wrong with the daemon as a whole: watched directories, the HTTP side.
+    #[prost(message, repeated, tag = "8")]
+    pub findings: ::prost::alloc::vec::Vec<Finding>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct IdentityStatus {

@@ -192,6 +192,16 @@ checks! {
     RenewalOverdue = "renewal-overdue",
     /// Another identity has the same name.
     NameCollision = "name-collision",
+    /// The directory in which identities were found is out of sight.
+    DirectoryAway = "directory-away",
+    /// No directory matches a pattern.
+    DirectoryUnmatched = "directory-unmatched",
+    /// A directory has a name that no identity can have.
+    DirectoryName = "directory-name",
+    /// Metrics, liveness and readiness are not served.
+    HttpUnavailable = "http-unavailable",
+    /// A configured address is not used, since another was handed over.
+    ListenIgnored = "listen-ignored",
 }
 
 impl fmt::Display for Check {

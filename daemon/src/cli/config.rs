@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use evercert_core::text;
 
+use crate::accounts::Accounts;
 use crate::cli::{Status, report};
 use crate::config::{Config, DEFAULT};
-use crate::{accounts::Accounts, sources};
+use crate::sources::{self, Stay};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -17,7 +18,10 @@ Examples:
   evercertd config --check && systemctl reload evercertd   check what the daemon reads, then have it read
   evercertd config --check ./evercertd.toml                another file
 
-Exit status: 0 the file is fine, 78 it is not.")]
+It looks at the watched directories, too, and warns of what a start and a reload would warn of: names that are taken, patterns that match
+nothing, directories that can be no identity.
+
+Exit status: 0 the configuration is taken, with warnings or without, 78 it is refused.")]
 pub(crate) struct Args {
     /// Check FILE as `evercertd run` does at its start and at a reload, and say what is wrong with it; without FILE the one that
     /// `evercertd run` reads
@@ -35,18 +39,17 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(error) => return report(&error, Status::Config),
     };
-    match sources::resolve(&config, &[], &Accounts::default()) {
-        sources if sources.collisions.is_empty() => {
-            for account in &sources.unknown_accounts {
-                eprintln!(
-                    "warning: \"{account}\" of `allow` fits nobody: this node has no such name",
-                    account = text::plain(&account.to_string())
-                );
-            }
-            let file = config.file.as_deref().map_or_else(|| "the defaults".to_owned(), text::path);
-            println!("{file}: fine, {} identities now", sources.specs.len());
-            Status::Ok.into()
-        }
-        sources => report(&sources.collisions[0], Status::Config),
+    let sources = sources::resolve(&config, &[], Stay::All, &Accounts::default());
+    for warning in sources.warnings() {
+        eprintln!("warning: {}", text::plain(&warning));
     }
+    for account in &sources.unknown_accounts {
+        eprintln!(
+            "warning: \"{account}\" of `allow` fits nobody: this node has no such name",
+            account = text::plain(&account.to_string())
+        );
+    }
+    let file = config.file.as_deref().map_or_else(|| "the defaults".to_owned(), text::path);
+    println!("{file}: fine, {} identities now", sources.specs.len());
+    Status::Ok.into()
 }

@@ -78,7 +78,6 @@ pub(crate) fn run(args: Args) -> ExitCode {
     runtime.shutdown_timeout(LAST_TASKS);
     match result {
         Ok(()) => Status::Ok.into(),
-        Err(error @ StartError::Collision(_)) => report(&error, Status::Config),
         Err(error) => report(&error, Status::Failed),
     }
 }

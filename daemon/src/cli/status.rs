@@ -22,7 +22,7 @@ Examples:
   evercertd status --json | jq '.identities[] | select(.findings != [])'
 
 Something is wrong where an identity has no published generation, its leaf has expired, what is on disk was rejected, \
-a subscriber cannot use the published generation, has not taken it up within a minute or is lost (it stopped answering, and its process \
+a watched directory is missing or cannot be used, the HTTP side is not served, a subscriber cannot use the published generation, has not taken it up within a minute or is lost (it stopped answering, and its process \
 lives), or the last reload of the \
 configuration failed.
 

@@ -4,15 +4,15 @@ use std::str::FromStr;
 
 use toml::Spanned;
 
+use super::at;
 use super::error::Problem;
-use super::{at, file};
 use crate::attest::{Policy, Rule};
 
-/// Who may have the identity of one `[[identity]]`. Names of users and groups are not looked up yet.
-pub(super) fn policy(entry: &file::Identity) -> Result<Policy, Spanned<Problem>> {
-    let Some(texts) = &entry.allow else { return Ok(Policy::default()) };
+/// Who may have an identity, by the `allow` beside `named`. Names of users and groups are not looked up yet.
+pub(super) fn policy(allow: Option<&[Spanned<String>]>, named: &Spanned<String>) -> Result<Policy, Spanned<Problem>> {
+    let Some(texts) = allow else { return Ok(Policy::default()) };
     if texts.is_empty() {
-        return Err(at(&entry.name, Problem::AllowNobody));
+        return Err(at(named, Problem::AllowNobody));
     }
     let mut rules = Vec::with_capacity(texts.len());
     for text in texts {

@@ -1,14 +1,18 @@
 //! The configuration as it is written.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::duration::Span;
 use super::error::Problem;
 use super::limits::Limits;
+use super::pattern::DEFAULT_DIRECTORIES;
 use super::pods;
 use crate::logging;
 
@@ -167,17 +171,56 @@ pub(super) enum Admission {
     Observe,
 }
 
+/// One entry of `directories`.
+#[derive(Debug)]
+pub(super) enum Directories {
+    /// A pattern alone.
+    Path(String),
+    /// One with more to say.
+    Table(DirectoriesTable),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DirectoriesTable {
+    pub(super) path: Spanned<String>,
+    pub(super) allow: Option<Vec<Spanned<String>>>,
+}
+
+impl<'de> Deserialize<'de> for Directories {
+    // Not an untagged enum: that forgets where an error is.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entry;
+        impl<'de> Visitor<'de> for Entry {
+            type Value = Directories;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path, or a table of `path` and `allow`")
+            }
+
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<Directories, E> {
+                Ok(Directories::Path(path.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Directories, A::Error> {
+                DirectoriesTable::deserialize(MapAccessDeserializer::new(map)).map(Directories::Table)
+            }
+        }
+        deserializer.deserialize_any(Entry)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Watch {
-    pub(super) directories: Vec<Spanned<String>>,
+    pub(super) directories: Vec<Spanned<Directories>>,
     pub(super) tick: Spanned<Span>,
 }
 
 impl Default for Watch {
     fn default() -> Self {
         let tick = Span(evercert_core::keeper::KeeperSettings::TICK);
-        Self { directories: vec![unwritten("/etc/evercert/certs/*".to_owned())], tick: unwritten(tick) }
+        Self { directories: vec![unwritten(Directories::Path(DEFAULT_DIRECTORIES.to_owned()))], tick: unwritten(tick) }
     }
 }
 

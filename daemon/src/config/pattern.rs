@@ -1,10 +1,16 @@
 //! Which directories are identities: a path whose last component may hold wildcards.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use evercert_core::text;
+
 use super::glob::Glob;
+
+/// What is watched where nothing else is configured. It need not be there.
+pub(super) const DEFAULT_DIRECTORIES: &str = "/etc/evercert/certs/*";
 
 /// An absolute path, the last component of which may hold `*` (any characters) and `?` (one character). A wildcard
 /// does not match a leading dot.
@@ -51,6 +57,11 @@ impl Pattern {
         Ok(Self { parent: parent.to_owned(), last: Glob::new(last.to_string_lossy()) })
     }
 
+    /// Whether it is what is watched by default.
+    pub(crate) fn is_default(&self) -> bool {
+        self.parent.join(self.last.as_str()) == Path::new(DEFAULT_DIRECTORIES)
+    }
+
     /// The directory in which matches are looked for.
     pub(crate) fn parent(&self) -> &Path {
         &self.parent
@@ -71,6 +82,12 @@ impl Pattern {
         let name = name.as_bytes();
         let is_hidden = name.first() == Some(&b'.') && !self.last.as_str().starts_with('.');
         !is_hidden && self.last.matches(name)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text::path(&self.parent.join(self.last.as_str())))
     }
 }
 

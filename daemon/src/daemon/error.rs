@@ -1,10 +1,8 @@
 //! Why the daemon does not run.
 
 use std::io;
-use std::net::SocketAddr;
 
 use crate::sockets::SocketError;
-use crate::sources::Collision;
 
 /// The daemon does not start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -15,9 +13,6 @@ pub(crate) enum StartError {
     /// No signal handlers.
     #[error("cannot listen for signals: {0}")]
     Signals(#[source] io::Error),
-    /// Two identities of one name.
-    #[error(transparent)]
-    Collision(#[from] Collision),
     /// A socket cannot be had.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -26,14 +21,6 @@ pub(crate) enum StartError {
     Listener {
         /// Which one.
         name: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-    /// The HTTP address cannot be had.
-    #[error("cannot listen on {address}: {source}; set `listen` of [http] to another address, or to \"off\"")]
-    Http {
-        /// The address.
-        address: SocketAddr,
         /// Why.
         source: io::Error,
     },

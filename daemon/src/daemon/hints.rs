@@ -136,7 +136,7 @@ impl Listen for Ear {
     fn directory(&self, directory: &Path) {
         let Some(instance) = &self.instance else { return };
         // A directory that is not there yet is found at a tick, and heard from then on. Doing so again changes nothing.
-        let _ = inotify::add_watch(instance, directory, HEARD);
+        let _ = inotify::add_watch(instance, directory, HEARD.union(WatchFlags::MOVE_SELF));
     }
 
     fn volume(&self, root: &Path) {

@@ -13,7 +13,7 @@ use crate::accounts::Accounts;
 use crate::config::{Config, ConfigError};
 use crate::control::Reloaded;
 use crate::pods::{Discovery, Listen};
-use crate::sources::{self, Sources};
+use crate::sources::{self, Directory, Sources, Stay};
 
 /// How long a file system may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub(super) enum Job {
         /// By this configuration.
         config: Arc<Config>,
         /// With the directories that are known already.
-        known: Vec<PathBuf>,
+        known: Vec<Directory>,
         /// What is known of pods.
         pods: Arc<Discovery>,
         /// Whether to look at all that is known, too: a hint may have been lost.
@@ -37,6 +37,8 @@ pub(super) enum Job {
     Reload {
         /// The file; absent: where it is by default.
         file: Option<PathBuf>,
+        /// With the directories that are known already.
+        known: Vec<Directory>,
         /// What is known of pods.
         pods: Arc<Discovery>,
         /// Where to be told of further directories.
@@ -140,11 +142,11 @@ impl Job {
     fn run(self, accounts: &Accounts) -> Outcome {
         match self {
             Self::Look { config, known, pods, all, ear } => {
-                Outcome::Looked(Some(look(&config, &known, accounts, &pods, all, ear)))
+                Outcome::Looked(Some(look(&config, (&known, Stay::All), accounts, &pods, all, ear)))
             }
-            Self::Reload { file, pods, ear } => {
+            Self::Reload { file, known, pods, ear } => {
                 Outcome::Reloaded(Config::load(file.as_deref()).map_err(ReloadError::from).map(|config| {
-                    let sources = look(&config, &[], accounts, &pods, true, ear);
+                    let sources = look(&config, (&known, Stay::OutOfSight), accounts, &pods, true, ear);
                     (Arc::new(config), sources)
                 }))
             }
@@ -152,11 +154,18 @@ impl Job {
     }
 }
 
-fn look(config: &Config, known: &[PathBuf], accounts: &Accounts, pods: &Discovery, all: bool, ear: Ear) -> Sources {
+fn look(
+    config: &Config,
+    (known, stay): (&[Directory], Stay),
+    accounts: &Accounts,
+    pods: &Discovery,
+    all: bool,
+    ear: Ear,
+) -> Sources {
     // Before looking, so that what appears in between is not missed.
-    config.directories.iter().for_each(|pattern| ear.directory(pattern.parent()));
+    config.directories.iter().for_each(|watched| ear.directory(watched.pattern.parent()));
     let mut again = ear.touched();
     again.all |= all;
     let listen: Arc<dyn Listen> = Arc::new(ear);
-    sources::resolve(config, known, accounts).with_pods(pods.look(config, &again, &listen))
+    sources::resolve(config, known, stay, accounts).with_pods(pods.look(config, &again, &listen))
 }

@@ -1,22 +1,109 @@
 //! What the daemon listens on: what was handed over, else sockets of its own.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
+use evercert_core::check::{Check, Finding, Severity};
 use tokio::net::{TcpListener, UnixListener};
-use tracing::info;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use super::StartError;
 use crate::config::Config;
+use crate::serve::DaemonInfo;
 use crate::sockets::{Audience, OwnedSocket};
 use crate::systemd::Activation;
+
+/// How long an address that cannot be had is left alone.
+const HTTP_RETRY: Duration = Duration::from_secs(5);
 
 /// What the daemon listens on.
 pub(super) struct Listeners {
     pub(super) agent: UnixListener,
     pub(super) admin: UnixListener,
-    pub(super) http: Option<TcpListener>,
+    pub(super) http: Option<Http>,
     /// Removes the sockets that nobody handed over.
     pub(super) owned: Vec<OwnedSocket>,
+}
+
+/// Where the HTTP side is served. Certificates do not wait for it.
+pub(super) enum Http {
+    /// On what was handed over, which may not be what is configured.
+    HandedOver { listener: TcpListener, ignored: Option<Finding> },
+    /// At an address that is to be had yet.
+    At(SocketAddr),
+}
+
+impl Http {
+    /// The listener, as soon as the address can be had. `info` is told what is wrong with it meanwhile.
+    pub(super) async fn listener(self, info: &watch::Sender<DaemonInfo>) -> TcpListener {
+        let address = match self {
+            Self::HandedOver { listener, ignored } => {
+                tell(info, ignored);
+                return listener;
+            }
+            Self::At(address) => address,
+        };
+        let mut told = String::new();
+        loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => {
+                    tell(info, None);
+                    let address = listener.local_addr().unwrap_or(address);
+                    info!(%address, "the HTTP socket is open");
+                    return listener;
+                }
+                Err(error) => {
+                    let finding = unavailable(address, &error);
+                    // Once for each reason, however often it is tried.
+                    if told != finding.sentence {
+                        told.clone_from(&finding.sentence);
+                        tell(info, Some(finding));
+                    }
+                }
+            }
+            sleep(HTTP_RETRY).await;
+        }
+    }
+}
+
+fn tell(info: &watch::Sender<DaemonInfo>, finding: Option<Finding>) {
+    if let Some(finding) = &finding {
+        warn!("{}", finding.sentence);
+    }
+    info.send_modify(|info| info.findings = finding.into_iter().collect());
+}
+
+fn unavailable(address: SocketAddr, error: &io::Error) -> Finding {
+    Finding {
+        check: Check::HttpUnavailable,
+        severity: Severity::Warn,
+        sentence: format!(
+            "metrics, liveness and readiness are not served: cannot listen on {address} ({error}); it is tried again every {} s: free the \
+             address, or set `listen` of [http] to another one, or to \"off\"",
+            HTTP_RETRY.as_secs()
+        ),
+        file: None,
+        found: None,
+        expected: None,
+    }
+}
+
+fn ignored(configured: SocketAddr, address: SocketAddr) -> Finding {
+    Finding {
+        check: Check::ListenIgnored,
+        severity: Severity::Warn,
+        sentence: format!(
+            "`listen` of [http] is {configured} and is not used, since the service manager handed over {address}: change ListenStream= of \
+             evercertd-metrics.socket, or set `listen` to {address}"
+        ),
+        file: None,
+        found: None,
+        expected: None,
+    }
 }
 
 impl Listeners {
@@ -49,20 +136,22 @@ impl Listeners {
         let agent = listener("agent", activation.agent, &config.sockets.agent, Audience::Everybody)?;
         let admin = listener("admin", activation.admin, &config.sockets.admin, Audience::Group)?;
         let http = match (activation.metrics, config.http) {
-            (Some(listener), _) => {
+            (Some(listener), configured) => {
                 let failed = |source| StartError::Listener { name: "metrics", source };
                 listener.set_nonblocking(true).map_err(failed)?;
-                Some(TcpListener::from_std(listener).map_err(failed)?)
+                let listener = TcpListener::from_std(listener).map_err(failed)?;
+                let address = listener.local_addr().map_err(failed)?;
+                info!(%address, "the HTTP socket is open");
+                Some(Http::HandedOver {
+                    listener,
+                    ignored: configured
+                        .filter(|configured| *configured != address)
+                        .map(|configured| ignored(configured, address)),
+                })
             }
-            (None, Some(address)) => {
-                let failed = |source| StartError::Http { address, source };
-                Some(TcpListener::bind(address).await.map_err(failed)?)
-            }
+            (None, Some(address)) => Some(Http::At(address)),
             (None, None) => None,
         };
-        if let Some(address) = http.as_ref().and_then(|listener| listener.local_addr().ok()) {
-            info!(%address, "the HTTP socket is open");
-        }
         Ok(Self { agent, admin, http, owned })
     }
 }

@@ -10,6 +10,7 @@ use super::Metrics;
 use super::certificates::Certificates;
 use super::identities::{self, METRICS, Row, SubscriberCounts};
 use super::revocations::Revocations;
+use super::watched;
 use crate::readiness::Readiness;
 use crate::subscribers::{SubscriberStatus, Subscribers};
 
@@ -54,6 +55,10 @@ impl Page {
         let (certificates, revocations) = (Certificates::of(&rows), Revocations::of(&rows));
         let registry = TextEncoder::new().encode_to_string(&metrics.registry.gather());
         let registry = registry.inspect_err(|error| tracing::error!(%error, "the registry cannot be written")).ok();
+        let registry = registry.map(|mut text| {
+            watched::write(&readiness.watched(), &mut text);
+            text
+        });
         Self { registry, rows, told, certificates, revocations, now, next: 0 }
     }
 

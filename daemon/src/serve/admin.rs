@@ -49,6 +49,8 @@ impl v1::admin_server::Admin for AdminService {
             |state: &Arc<IdentityState>| status::identity(state, &subscribers.of(&state.spec.id), &wanted.pods);
         let identities = store.all().iter().map(identity).collect();
         let info = info.borrow().clone();
+        let watched = wanted.watched.iter().flat_map(|watched| watched.findings.iter().cloned());
+        let findings: Vec<_> = watched.chain(info.findings).collect();
         Ok(Response::new(v1::StatusResponse {
             epoch: store.epoch(),
             version: info.version.to_owned(),
@@ -56,6 +58,7 @@ impl v1::admin_server::Admin for AdminService {
             ready: info.ready,
             identities,
             config_error: info.config_error.unwrap_or_default(),
+            findings: status::findings(&findings),
             mode: match self.context.mode {
                 Mode::Publisher => v1::Mode::Publisher,
                 Mode::Observer => v1::Mode::Observer,

@@ -133,7 +133,7 @@ impl From<SubscriberState> for v1::SubscriberState {
     }
 }
 
-fn findings(findings: &[Finding]) -> Vec<v1::Finding> {
+pub(super) fn findings(findings: &[Finding]) -> Vec<v1::Finding> {
     findings.iter().map(v1::Finding::from).collect()
 }
 

@@ -128,7 +128,13 @@ impl Node {
         let demand = Demand::new(Arc::clone(&seen) as _);
         let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&seen) as _, demand);
         let started = SystemTime::UNIX_EPOCH;
-        let (sender, info) = watch::channel(DaemonInfo { version: "0.0.0", started, ready: true, config_error: None });
+        let (sender, info) = watch::channel(DaemonInfo {
+            version: "0.0.0",
+            started,
+            ready: true,
+            config_error: None,
+            findings: Vec::new(),
+        });
         let (wanted, wanted_now) = watch::channel(Arc::<Wanted>::default());
         let (control, requests) = Control::new();
         let context = Context {

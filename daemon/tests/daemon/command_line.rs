@@ -1,8 +1,10 @@
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::thread;
 
+use evercert_fixtures::{Authority, KubeletVolume};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
 use crate::home::{Home, evercertd};
@@ -81,20 +83,109 @@ fn memory_that_is_to_be_locked_is_locked_where_that_is_permitted() {
 }
 
 #[test]
-fn names_that_collide_end_the_start() {
+fn names_that_collide_are_told_alike_at_a_start_a_reload_and_by_whoever_checks() {
     let home = Home::new("");
-    for name in ["x/a", "y/a"] {
+    for name in ["x/a", "y/a", "y/b"] {
         fs::create_dir_all(home.path().join(name)).unwrap();
     }
     let at = home.path().display();
-    home.configure(&format!("[watch]\ndirectories = [\"{at}/x/*\", \"{at}/y/*\"]\n"));
-    let output = home.command().output().unwrap();
-    let error = String::from_utf8(output.stderr).unwrap();
+    home.configure(&format!(
+        "[watch]\ndirectories = [\"{at}/x/*\", \"{at}/y/*\"]\n[[identity]]\nname = \"b\"\npath = \"/nonexistent\"\n"
+    ));
+    let sentences = [
+        format!("two identities are named a: the one of {at}/x/a stays, and the directory {at}/y/a is left out"),
+        format!(
+            "two identities are named b: the one of /nonexistent/tls.crt stays, and the directory {at}/y/b is left out"
+        ),
+    ];
+    let file = home.config().display().to_string();
+    let check = evercertd().args(["config", "--check", &file]).output().unwrap();
+    assert_eq!(check.status.code(), Some(0));
+    let said = String::from_utf8(check.stderr).unwrap();
+    assert!(sentences.iter().all(|sentence| said.contains(&format!("warning: {sentence}"))), "{said}");
+
+    let daemon = home.start();
+    sentences.iter().for_each(|sentence| daemon.wait_for_log(sentence));
+    let collisions =
+        |page: &crate::metrics::Page| page.sum("evercert_identity_finding", &[("check", "name-collision")]);
+    daemon.wait_for_metrics(|page| collisions(page) == 2.0);
+    assert_eq!(home.ask(&["reload"]).0, Some(0));
+    daemon.wait_for_metrics(|page| collisions(page) == 2.0);
+}
+
+#[test]
+fn a_watched_directory_that_matches_nothing_makes_nobody_ready() {
+    let ca = Authority::new("Test CA");
+    let home = Home::new("");
+    let certs = home.path().join("certs");
+    home.configure(&format!("[watch]\ndirectories = [\"{}/*\"]\ntick = \"100ms\"\n", certs.display()));
+    let check = evercertd().args(["config", "--check"]).arg(home.config()).output().unwrap();
+    assert!(String::from_utf8(check.stderr).unwrap().contains("warning: no directory matches"));
+    let daemon = home.start();
+    let (status, body) = daemon.get("/readyz");
+    assert!(status == 503 && body.contains("directory-unmatched: no directory matches"), "{status} {body}");
+    let pattern = format!("{}/*", certs.display());
+    assert_eq!(daemon.metrics().get("evercert_watched_directories", &[("pattern", &pattern)]), Some(0.0));
+    let (status, stdout, _) = home.ask(&["status"]);
+    assert!(status == Some(1) && stdout.contains("warn: directory-unmatched: "), "{stdout}");
+
+    let _volume = KubeletVolume::at(&certs.join("a"), &ca.issue_dns("a").files());
+    fs::create_dir(certs.join("not a name")).unwrap();
+    daemon.wait_for_metrics(|page| {
+        page.sum("evercert_identity_published", &[]) == 1.0
+            && page.get("evercert_watched_directories_unusable", &[("pattern", &pattern)]) == Some(1.0)
+    });
+    let (status, body) = daemon.get("/readyz");
+    assert!(status == 200 && body.starts_with("ready\ndirectory-name: ") && body.contains("\"not a name\""), "{body}");
+}
+
+#[test]
+fn what_a_watched_directory_held_is_served_on_when_it_goes_away_whoever_reloads() {
+    let ca = Authority::new("Test CA");
+    let home = Home::new("");
+    let certs = home.path().join("certs");
+    let _volume = KubeletVolume::at(&certs.join("a"), &ca.issue_dns("a").files());
+    home.configure(&format!("[watch]\ndirectories = [\"{}/*\"]\ntick = \"100ms\"\n", certs.display()));
+    let daemon = home.start();
+    daemon.wait_for_metrics(|page| page.sum("evercert_identity_published", &[]) == 1.0);
+    let away = home.path().join("away");
+    fs::rename(&certs, &away).unwrap();
+    let is_away = |page: &crate::metrics::Page| {
+        page.sum("evercert_identity_finding", &[("check", "directory-away")]) == 1.0
+            && page.sum("evercert_watched_directories_away", &[]) == 1.0
+            && page.get("evercert_identity_published", &[("identity", "a")]) == Some(1.0)
+    };
+    daemon.wait_for_metrics(is_away);
+    assert_eq!(home.ask(&["reload"]).0, Some(0));
+    daemon.wait_for_metrics(is_away);
+    let (status, body) = daemon.get("/readyz");
+    assert!(status == 503 && body.contains("directory-away: "), "{status} {body}");
+    fs::rename(&away, &certs).unwrap();
+    daemon.wait_for_metrics(|page| page.sum("evercert_watched_directories_away", &[]) == 0.0);
+    assert_eq!(daemon.get("/readyz"), (200, "ready\n".to_owned()));
+}
+
+#[test]
+fn a_metrics_port_that_is_taken_keeps_nothing_from_being_served_and_is_had_when_it_is_free() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let home = Home::new("");
+    let text = fs::read_to_string(home.config()).unwrap();
+    fs::write(home.config(), text.replace("127.0.0.1:0", &address.to_string())).unwrap();
+    let daemon = home.start();
+    daemon.wait_for_log("metrics, liveness and readiness are not served: cannot listen on");
+    let (status, stdout, _) = home.ask(&["status"]);
     assert!(
-        error.contains(&format!("two identities are named a: the one of {at}/x/a and the directory {at}/y/a")),
-        "{error}"
+        status == Some(1)
+            && stdout.contains(&format!(
+                "warn: http-unavailable: metrics, liveness and readiness are not served: cannot listen on {address}"
+            )),
+        "{stdout}"
     );
-    assert_eq!(output.status.code(), Some(78));
+    drop(taken);
+    daemon.wait_for_log("the HTTP socket is open");
+    assert_eq!(daemon.get("/readyz").0, 200);
+    assert_eq!(home.ask(&["status"]).0, Some(0));
 }
 
 #[test]

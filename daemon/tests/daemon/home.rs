@@ -139,6 +139,7 @@ impl Daemon {
 
     /// Asks the HTTP side; the status and the body.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        self.wait_for_log("the HTTP socket is open address=");
         let log = self.log();
         let address =
             log.split("the HTTP socket is open address=").nth(1).expect(&log).split_whitespace().next().unwrap();

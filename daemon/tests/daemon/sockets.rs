@@ -91,17 +91,3 @@ fn sockets_that_are_handed_over_are_used_by_their_names_and_left_behind() {
     assert!(child.wait().unwrap().success());
     assert!(paths.iter().all(|path| path.exists()), "systemd's sockets are systemd's");
 }
-
-#[test]
-fn an_http_address_that_is_taken_ends_the_start_with_what_to_change() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    let home = Home::new("");
-    let config = std::fs::read_to_string(home.config()).unwrap().replace("127.0.0.1:0", &address.to_string());
-    std::fs::write(home.config(), config).unwrap();
-    let mut daemon = home.spawn(&mut home.command());
-    assert_eq!(daemon.wait().code(), Some(1));
-    assert!(daemon.log().contains(&format!("cannot listen on {address}: ")), "{}", daemon.log());
-    assert!(daemon.log().contains("set `listen` of [http]"), "{}", daemon.log());
-    assert!(!home.agent().exists(), "a daemon that does not start leaves no socket");
-}

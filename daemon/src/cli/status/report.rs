@@ -22,6 +22,8 @@ pub(crate) struct StatusReport {
     pub(crate) ready: bool,
     /// Why the last reload of the configuration failed.
     pub(crate) config_error: Option<String>,
+    /// What is wrong with the daemon as a whole.
+    pub(crate) findings: Vec<Finding>,
     /// `publisher`, or `observer`: one that hands keys to nobody.
     pub(crate) mode: &'static str,
     /// Those of the node first, then by pod.
@@ -186,7 +188,9 @@ impl Serialize for Moment {
 impl StatusReport {
     /// Whether nothing needs anyone's attention.
     pub(crate) fn is_well(&self, now: SystemTime) -> bool {
-        self.config_error.is_none() && self.identities.iter().all(|identity| identity.is_well(now))
+        self.config_error.is_none()
+            && self.findings.iter().all(|finding| finding.severity == "info")
+            && self.identities.iter().all(|identity| identity.is_well(now))
     }
 }
 
@@ -237,6 +241,7 @@ impl From<v1::StatusResponse> for StatusReport {
             started: Moment::of(status.started),
             ready: status.ready,
             config_error: some(status.config_error),
+            findings: status.findings.into_iter().map(Finding::from).collect(),
             mode,
             identities,
         }

@@ -24,6 +24,9 @@ pub(crate) fn status(report: &StatusReport, now: SystemTime) -> String {
     if let Some(error) = &report.config_error {
         line(&mut text, &format!("the configuration was not reloaded: {error}"));
     }
+    for finding in &report.findings {
+        line(&mut text, &format!("{}: {}", finding.severity, sentence(finding)));
+    }
     for identity in &report.identities {
         text.push('\n');
         block(&mut text, identity, now);

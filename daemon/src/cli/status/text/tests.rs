@@ -84,6 +84,7 @@ fn report(identity: Identity) -> StatusReport {
         started: before(3 * DAY),
         ready: true,
         config_error: None,
+        findings: Vec::new(),
         mode: "publisher",
         identities: vec![identity],
     }
@@ -242,7 +243,7 @@ fn json_has_stable_names_rfc_3339_times_and_null_for_what_is_absent() {
     assert_eq!(identity["subscribers"][0]["state"], "behind");
     assert!(identity["subscribers"][0]["behind_since"].is_null());
     let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-    assert_eq!(keys(&json), "config_error epoch identities mode ready started version");
+    assert_eq!(keys(&json), "config_error epoch findings identities mode ready started version");
     assert_eq!(
         keys(identity),
         "anchors connections_on_older crls digest federated files findings generation intermediates leaf name pod published renewal_due \

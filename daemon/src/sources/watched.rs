@@ -1,0 +1,183 @@
+//! What one pattern of `directories` matches now, and what is wrong with that: nothing found is no proof that all is well.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use evercert_core::check::{Check, Finding, Severity};
+use evercert_core::identity::IdentityName;
+use evercert_core::text;
+use tracing::warn;
+
+use crate::config::Pattern;
+
+/// The most directories one pattern may match; further ones are left out, with a warning.
+const MATCHES_LIMIT: usize = 32_768;
+
+/// How many unusable names a finding tells.
+const NAMED: usize = 8;
+
+/// What `mkfs` makes at the root of a file system, and nobody means.
+const OF_FILE_SYSTEM: &str = "lost+found";
+
+/// What one pattern comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Watched {
+    /// The pattern, as it is configured.
+    pub(crate) pattern: String,
+    /// How many directories it matches.
+    pub(crate) matches: usize,
+    /// How many of them have names that no identity can have.
+    pub(crate) unusable: usize,
+    /// How many identities are kept though the directory that held theirs went away.
+    pub(crate) kept: usize,
+    /// What there is to say of it.
+    pub(crate) findings: Vec<Finding>,
+    /// Whether something is missing that was asked for.
+    pub(crate) is_wanting: bool,
+}
+
+/// Which directory it is: the numbers of its file system and of itself.
+pub(super) type Number = (u64, u64);
+
+/// What was found in the parent of a pattern.
+pub(super) struct Listing {
+    /// Which directory the parent is; absent: there is none that can be listed.
+    pub(super) parent: Option<Number>,
+    /// Those that are meant, sorted. One without wildcard is meant whether it is there or not.
+    pub(super) directories: Vec<PathBuf>,
+    /// How many are there.
+    matches: usize,
+    /// Why the parent cannot be listed.
+    error: Option<io::Error>,
+}
+
+impl Listing {
+    /// Looks what `pattern` matches.
+    pub(super) fn of(pattern: &Pattern) -> Self {
+        let parent = number(pattern.parent());
+        if let Some(directory) = pattern.literal() {
+            let matches = usize::from(directory.is_dir());
+            return Self { parent: parent.ok(), directories: vec![directory], matches, error: None };
+        }
+        match parent.and_then(|number| Ok((number, list(pattern)?))) {
+            Ok((number, directories)) => {
+                let matches = directories.len();
+                Self { parent: Some(number), directories, matches, error: None }
+            }
+            Err(error) => Self { parent: None, directories: Vec::new(), matches: 0, error: Some(error) },
+        }
+    }
+
+    /// Whether what was found in `parent` is out of sight rather than removed: there is no such directory any more, or, as where a
+    /// file system was unmounted, another in its place that holds nothing.
+    pub(super) fn has_lost(&self, parent: Option<Number>) -> bool {
+        match (self.parent, parent) {
+            (None, _) => true,
+            (Some(now), Some(then)) => now != then && self.matches == 0,
+            (Some(_), None) => false,
+        }
+    }
+
+    /// What this comes to, with `kept` identities of directories that are out of sight.
+    pub(super) fn watched(&self, pattern: &Pattern, kept: usize) -> Watched {
+        let unusable: Vec<_> = self.directories.iter().filter(|directory| name(directory).is_none()).collect();
+        let mut watched = Watched {
+            pattern: pattern.to_string(),
+            matches: self.matches,
+            unusable: unusable.len(),
+            kept,
+            findings: Vec::new(),
+            is_wanting: false,
+        };
+        if kept > 0 {
+            watched.is_wanting = true;
+            watched.say(Check::DirectoryAway, Severity::Warn, pattern, away(pattern, self.error.as_ref(), kept));
+        } else if self.matches == 0 && pattern.literal().is_none() {
+            // What every host has by default need not be there; what somebody wrote need.
+            watched.is_wanting = !pattern.is_default();
+            let severity = if watched.is_wanting { Severity::Warn } else { Severity::Info };
+            let why = match &self.error {
+                Some(error) => format!("{} cannot be listed: {error}", text::path(pattern.parent())),
+                None => format!("{} holds no such directory", text::path(pattern.parent())),
+            };
+            let sentence = format!("no directory matches {pattern}, and no identity comes of it: {why}");
+            watched.say(Check::DirectoryUnmatched, severity, pattern, sentence);
+        }
+        if !unusable.is_empty() {
+            let names: Vec<_> =
+                unusable.iter().take(NAMED).map(|path| format!("{:?}", path.file_name().unwrap_or_default())).collect();
+            let more = match unusable.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let sentence = format!(
+                "directories that match {pattern} are no identities, since no identity can have their names: {}{more}; rename them to ASCII \
+                 letters, digits, '.', '_' and '-', or narrow the pattern",
+                names.join(", ")
+            );
+            watched.say(Check::DirectoryName, Severity::Warn, pattern, sentence);
+        }
+        watched
+    }
+}
+
+impl Watched {
+    fn say(&mut self, check: Check, severity: Severity, pattern: &Pattern, sentence: String) {
+        let file = Some(pattern.parent().to_owned());
+        self.findings.push(Finding { check, severity, sentence, file, found: None, expected: None });
+    }
+}
+
+/// Why what a pattern matched is out of sight, and what becomes of it.
+fn away(pattern: &Pattern, error: Option<&io::Error>, kept: usize) -> String {
+    let parent = text::path(pattern.parent());
+    let why = match error {
+        Some(error) => format!("{parent} cannot be listed any more ({error})"),
+        None => format!("{parent} is another directory than before, and empty"),
+    };
+    format!(
+        "{why}: the identities found in it ({kept}) are kept and served as they are until it is back; mount or restore it, or take {pattern} out of \
+         `directories` in [watch]"
+    )
+}
+
+/// What an identity says whose directory is out of sight.
+pub(super) fn away_finding(directory: &Path) -> Finding {
+    Finding {
+        check: Check::DirectoryAway,
+        severity: Severity::Warn,
+        sentence: "the directory that held this one went away; what was published last is kept until it is back: mount or restore it".to_owned(),
+        file: directory.parent().map(Path::to_owned),
+        found: None,
+        expected: None,
+    }
+}
+
+/// The name of the identity that a directory is.
+pub(super) fn name(directory: &Path) -> Option<IdentityName> {
+    directory.file_name()?.to_str()?.parse().ok()
+}
+
+fn number(directory: &Path) -> io::Result<Number> {
+    fs::metadata(directory).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+fn list(pattern: &Pattern) -> io::Result<Vec<PathBuf>> {
+    let mut directories: Vec<_> = fs::read_dir(pattern.parent())?
+        .filter_map(Result::ok)
+        .filter(|entry| pattern.matches(&entry.file_name()) && entry.file_name() != OF_FILE_SYSTEM)
+        .filter(|entry| {
+            entry.file_type().is_ok_and(|kind| kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()))
+        })
+        .map(|entry| entry.path())
+        .take(MATCHES_LIMIT + 1)
+        .collect();
+    directories.sort();
+    if directories.len() > MATCHES_LIMIT {
+        warn!(directory = %text::path(pattern.parent()), limit = MATCHES_LIMIT, "too many directories match; the rest are left out");
+        directories.truncate(MATCHES_LIMIT);
+    }
+    Ok(directories)
+}

@@ -15,6 +15,7 @@ mod patience;
 mod quota;
 mod standstill;
 mod status;
+mod streams;
 mod trust;
 
 use std::sync::Arc;
@@ -32,6 +33,8 @@ use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 
 pub(crate) use limits::{Cap, Limits};
+use quota::Quota;
+use streams::Counted;
 
 use crate::attest::{Attestor, DecisionObserver, Processes};
 use crate::cgroup::Origin;
@@ -44,8 +47,9 @@ use crate::wanted::Wanted;
 /// The most bytes of an answer to an operator: the status of some 100,000 identities.
 pub(crate) const ADMIN_RESPONSE_LIMIT: usize = 256 * 1024 * 1024;
 
-/// The largest message that is taken from a caller, in bytes.
-const REQUEST_LIMIT: usize = 64 * 1024;
+/// The largest message that is taken from a caller, in bytes: the longest that is of use is the detail of a refusal, of which a
+/// kilobyte is kept.
+const REQUEST_LIMIT: usize = 16 * 1024;
 
 /// The largest message that is sent, in bytes: the files of an identity are at most 1 MiB each.
 const RESPONSE_LIMIT: usize = 8 * 1024 * 1024;
@@ -91,10 +95,12 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
     }
     let processes = Arc::clone(&context.processes);
     let attestor = Arc::new(Attestor::new(Arc::clone(&context.decisions)));
-    let agent = agent::AgentService::new(context, Arc::clone(&attestor), limits.streams, shutdown.clone());
+    let agent = agent::AgentService::new(context, Arc::clone(&attestor), shutdown.clone());
     let agent =
         AgentServer::new(agent).max_decoding_message_size(REQUEST_LIMIT).max_encoding_message_size(RESPONSE_LIMIT);
-    let routes = Routes::new(agent).add_service(health_service);
+    let streams = Quota::new(limits.streams);
+    let routes =
+        Routes::new(Counted::new(agent, Arc::clone(&streams))).add_service(Counted::new(health_service, streams));
     tokio::select! {
         () = accept::serve(listener, routes, limits, processes, shutdown) => {}
         never = attestor.audit().tell() => match never {},

@@ -29,8 +29,8 @@ impl Default for Limits {
         Self {
             connections: unwritten(4096),
             connections_per_caller: unwritten(1024),
-            streams: unwritten(16_384),
-            streams_per_caller: unwritten(4096),
+            streams: unwritten(4096),
+            streams_per_caller: unwritten(1024),
             requests_per_second: unwritten(5000),
             requests_per_second_per_caller: unwritten(500),
         }

@@ -1,5 +1,6 @@
 //! `evercert.v1.Agent`: what a workload may have.
 
+mod bounds;
 mod follow;
 
 use std::collections::HashSet;
@@ -57,25 +58,18 @@ pub(super) struct AgentService {
     subscribers: Arc<Subscribers>,
     wanted: watch::Receiver<Arc<Wanted>>,
     attestor: Arc<Attestor>,
-    streams: Arc<Quota>,
     listings: Arc<Quota>,
     mode: Mode,
     shutdown: CancellationToken,
 }
 
 impl AgentService {
-    pub(super) fn new(
-        context: Context,
-        attestor: Arc<Attestor>,
-        streams: Cap<usize>,
-        shutdown: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(context: Context, attestor: Arc<Attestor>, shutdown: CancellationToken) -> Self {
         Self {
             store: context.store,
             subscribers: context.subscribers,
             wanted: context.wanted,
             attestor,
-            streams: Quota::new(streams),
             listings: Quota::new(LISTINGS),
             mode: context.mode,
             shutdown,
@@ -188,14 +182,9 @@ impl v1::agent_server::Agent for AgentService {
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let peer = peer(&request)?;
-        let share = self.streams.take(peer.caller.party()).map_err(|full| {
-            let setting = full.setting("streams", "streams_per_caller");
-            Status::resource_exhausted(format!(
-                "too many Watch streams are open: `{setting}` of [limits] allows no more"
-            ))
-        })?;
         let mut requests = request.into_inner();
         let open = self.open(&mut requests).await?;
+        let held = bounds::of_open(&open)?;
         let deliver = v1::Deliver::try_from(open.deliver).unwrap_or_default();
         if self.mode == Mode::Observer && deliver != v1::Deliver::Digest {
             return Err(Status::failed_precondition(NO_KEYS));
@@ -236,7 +225,7 @@ impl v1::agent_server::Agent for AgentService {
             attestor: Arc::clone(&self.attestor),
             wanted: self.wanted.clone(),
             deliver,
-            held: open.held_digest.as_slice().try_into().ok(),
+            held,
             subscription: Some(self.subscribers.connect(id, subscriber)),
             peer,
             requests: Some(requests),
@@ -245,7 +234,6 @@ impl v1::agent_server::Agent for AgentService {
             unanswered: follow::Unanswered::default(),
             silent_until: None,
             shutdown: self.shutdown.clone(),
-            _share: share,
         };
         Ok(Response::new(Box::pin(follow.into_stream())))
     }

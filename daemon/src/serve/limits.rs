@@ -10,7 +10,7 @@ use super::patience::Patience;
 pub(crate) struct Limits {
     /// Connections at once.
     pub(crate) connections: Cap<usize>,
-    /// `Watch` streams at once.
+    /// Open requests at once, `Watch` streams among them.
     pub(crate) streams: Cap<usize>,
     /// Requests a second.
     pub(crate) requests: Cap<NonZeroU32>,

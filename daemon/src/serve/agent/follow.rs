@@ -25,9 +25,8 @@ use v1::watch_request::Message as Asked;
 use v1::watch_response::Message as Answer;
 
 use super::super::connection::Peer;
-use super::super::quota::Share;
 use super::super::stopping;
-use super::refusal;
+use super::{bounds, refusal};
 use crate::attest::{Attestor, Denial};
 use crate::subscribers::{Disconnect, Subscription};
 use crate::wanted::Wanted;
@@ -67,7 +66,6 @@ pub(super) struct Follow {
     /// Until when it waits in silence for the key of a generation.
     pub(super) silent_until: Option<Instant>,
     pub(super) shutdown: CancellationToken,
-    pub(super) _share: Share,
 }
 
 /// What the subscriber was told last.
@@ -140,6 +138,13 @@ impl Follow {
             look = match self.wait(undecided).await {
                 Next::Changed | Next::LookAgain => true,
                 Next::Said(Ok(Some(v1::WatchRequest { message: Some(Asked::Report(report)) }))) => {
+                    let report = match bounds::of_report(report) {
+                        Ok(report) => report,
+                        Err(refused) => {
+                            self.end(Disconnect::Error);
+                            return Some(Err(refused));
+                        }
+                    };
                     self.unanswered = Unanswered::default();
                     if let Some(subscription) = &self.subscription {
                         subscription.report(report);

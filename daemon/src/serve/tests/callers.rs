@@ -23,7 +23,7 @@ fn from<T>(origin: Origin, message: T) -> tonic::Request<T> {
 
 fn agent(node: &Node) -> AgentService {
     let attestor = Arc::new(Attestor::new(Arc::clone(&node.seen) as _));
-    AgentService::new(node.context.clone(), attestor, generous().streams, node.shutdown.clone())
+    AgentService::new(node.context.clone(), attestor, node.shutdown.clone())
 }
 
 /// What a caller of this origin may have.

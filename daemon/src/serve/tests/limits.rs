@@ -119,3 +119,40 @@ async fn a_stream_too_many_is_refused_with_the_setting_and_one_that_ends_makes_r
     until("it is gone", || !node.seen.disconnected.lock().unwrap().is_empty()).await;
     soon("room", async { while Watched::open(node.agent().await, open("x")).await.is_err() {} }).await;
 }
+
+#[tokio::test]
+async fn health_that_is_watched_takes_a_place_as_a_followed_identity_does() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let node = Node::start_with(Limits { streams: Cap { in_all: 100, per_caller: 2 }, ..generous() });
+    let mut health = HealthClient::new(channel(UnixStream::connect(node.socket()).await.unwrap()).await);
+    let mut watch = async || health.watch(HealthCheckRequest::default()).await;
+    let _watched = [watch().await.unwrap(), watch().await.unwrap()];
+    let refused = watch().await.err().unwrap();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    assert!(refused.message().contains("`streams_per_caller` of [limits]"), "{}", refused.message());
+    assert!(Watched::open(node.agent().await, open("x")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_digest_of_another_length_is_refused_before_anything_is_kept_of_it() {
+    let node = Node::start();
+    let kept = node.keep("x", &files());
+    let held = v1::Open { held_digest: vec![7; 33], ..open("x") };
+    let refused = Watched::open(node.agent().await, held).await.err().unwrap();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(refused.message().contains("33 bytes: a digest has 32"), "{}", refused.message());
+    let mut watched = node.watch("x").await;
+    watched.update().await;
+    watched.report(EPOCH, 1, &[7; 4096], v1::report::Outcome::Stage(1)).await;
+    assert_eq!(watched.error().await.code(), tonic::Code::InvalidArgument);
+    until("nothing is left of it", || node.subscribers.of(&kept.id()).is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_larger_than_any_of_use_is_refused() {
+    let node = Node::start();
+    let _kept = node.keep("x", &files());
+    let long = v1::Open { sdk_version: "v".repeat(crate::serve::REQUEST_LIMIT), ..open("x") };
+    let refused = Watched::open(node.agent().await, long).await.err().unwrap();
+    assert_eq!(refused.code(), tonic::Code::OutOfRange);
+}

@@ -1,0 +1,36 @@
+//! What a caller may say: whatever is kept of it has a bound, which is looked at before anything is kept.
+
+use evercert_api::v1;
+use evercert_core::digest::Digest;
+use evercert_core::identity::NAME_LIMIT;
+use tonic::Status;
+
+/// What a caller says it holds.
+///
+/// # Errors
+///
+/// It names an identity with more than a name can have, or says to hold what no digest is.
+pub(super) fn of_open(open: &v1::Open) -> Result<Option<Digest>, Status> {
+    if open.identity.len() > NAME_LIMIT {
+        return Err(Status::invalid_argument(format!("the name of an identity has at most {NAME_LIMIT} bytes")));
+    }
+    digest("held_digest", &open.held_digest)
+}
+
+/// `report`, which is small from here on: its one text is cut where it is kept.
+///
+/// # Errors
+///
+/// What it speaks of is no digest.
+pub(super) fn of_report(report: v1::Report) -> Result<v1::Report, Status> {
+    digest("digest", &report.digest)?;
+    Ok(report)
+}
+
+fn digest(field: &str, bytes: &[u8]) -> Result<Option<Digest>, Status> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || Status::invalid_argument(format!("`{field}` has {} bytes: a digest has 32, or none", bytes.len()));
+    Digest::try_from(bytes).map(Some).map_err(|_| wrong())
+}

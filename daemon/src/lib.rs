@@ -37,3 +37,10 @@ mod systemd;
 mod wanted;
 
 pub use cli::{main, main_from};
+
+/// The allocator of a program that is this daemon: it wipes what is freed, so that no copy of a key outlives its use, in whose
+/// buffers it was.
+pub type Memory = zeroizing_alloc::ZeroAlloc<std::alloc::System>;
+
+/// The one [`Memory`] there is, for `#[global_allocator]`.
+pub const MEMORY: Memory = zeroizing_alloc::ZeroAlloc(std::alloc::System);

@@ -10,6 +10,9 @@ use seccompiler::{
     apply_filter,
 };
 
+#[global_allocator]
+static MEMORY: evercertd::Memory = evercertd::MEMORY;
+
 fn main() -> ExitCode {
     if std::env::var_os("EVERCERT_TEST_WITHOUT_PIDFD").is_some()
         && let Err(error) = forget_pidfds()

@@ -1,6 +1,7 @@
 //! A key that is looked for wherever the daemon leaves anything.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf};
@@ -37,6 +38,55 @@ fn assert_without(canary: &[String], what: &str, text: &str) {
         assert_eq!(line, None, "a form of the key is in this line of {what}");
     }
     assert!(!text.contains("PRIVATE KEY-----\\nM") && !text.contains("PRIVATE KEY-----\nM"), "a PEM is in {what}");
+}
+
+/// How often `secret` is in the memory of a process, wherever that can be written.
+fn copies(pid: u32, secret: &[u8]) -> usize {
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let writable =
+        maps.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|mode| mode.starts_with("rw")));
+    let ranges = writable.filter_map(|line| {
+        let (from, to) = line.split_whitespace().next()?.split_once('-')?;
+        Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
+    });
+    let mut found = 0;
+    for (from, to) in ranges {
+        let mut content = vec![0; usize::try_from(to - from).unwrap()];
+        // What has been unmapped meanwhile holds nothing.
+        let read = memory.read_at(&mut content, from).unwrap_or(0);
+        found += content[..read].windows(secret.len()).filter(|window| *window == secret).count();
+    }
+    found
+}
+
+#[tokio::test]
+async fn no_copy_of_a_key_is_left_in_memory_once_its_last_subscriber_is_gone() {
+    let room = Room::enter();
+    let authority = Authority::new("root.example.org");
+    let generations: Vec<_> = (0..5).map(|_| authority.issue(Leaf::for_dns("a"))).collect();
+    let volume = KubeletVolume::at(&room.directory("etc/tls/a"), &generations[0].files());
+    let home = Home::open_to_all(room.path(), || daemon::program(&[]));
+    home.configure(&identity("a", volume.path()));
+    let running = home.start().await;
+    for (number, issued) in (1..).zip(&generations) {
+        if number > 1 {
+            volume.swap(&issued.files());
+        }
+        running.until("it is published", "a", |status| status.generation == number).await;
+        for _ in 0..4 {
+            assert!(key(&ask_one(&room, &Actor::user(READER), &home.agent_socket(), "a").await) > 0);
+        }
+    }
+    running.until("the subscribers are gone", "a", |status| status.subscribers.is_empty()).await;
+    // PKCS#8 of a P-256 key: the 32 bytes of the secret stand at a fixed place.
+    let left = || generations.iter().map(|issued| copies(running.pid(), &issued.key_der[36..68])).collect::<Vec<_>>();
+    let settled = tokio::time::timeout(std::time::Duration::from_secs(20), async {
+        while left().iter().any(|copies| *copies > 0) {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+    assert!(settled.await.is_ok(), "copies by generation: {:?}", left());
 }
 
 #[tokio::test]

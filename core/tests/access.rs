@@ -2,13 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
-use evercert_core::mount::{self, KeyAccess};
-use evercert_core::spec::FileSet;
-use evercert_fixtures::{Files, KubeletVolume, PlainDirectory};
+use evercert_core::clock::Now;
+use evercert_core::identity::IdentityId;
+use evercert_core::lifecycle::{Event, IdentityState, Lifecycle, Reload};
+use evercert_core::material::Material;
+use evercert_core::mount::{self, KeyAccess, Route};
+use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
+use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf, PlainDirectory};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
@@ -91,4 +96,50 @@ fn an_acl_is_noted_as_the_kernel_gives_it() {
         // Not every file system has any.
         Err(errno) => assert_eq!(errno, Errno::OPNOTSUPP),
     }
+}
+
+/// Whether the way to all that a state tells of leads through a directory of this name, and the way to its key.
+fn leads_through(state: &IdentityState, name: &str) -> (bool, bool) {
+    let leads = |route: &Route| route.directories().any(|directory| directory.path().ends_with(name));
+    (leads(&state.route), state.key_access.as_ref().is_some_and(|record| leads(&record.route)))
+}
+
+#[test]
+fn the_way_to_what_is_served_stays_on_record_for_as_long_as_that_is_served() {
+    let authority = Authority::new("root.example.org");
+    let issue = || authority.issue(Leaf::for_dns("a.example.org")).files();
+    let (own, next) = (PlainDirectory::new(&issue()), issue());
+    let closed = own.path().join("closed");
+    PlainDirectory::at(&closed, &next);
+    let spec: Arc<IdentitySpec> = IdentitySpec {
+        id: IdentityId::node("x".parse().unwrap()),
+        files: FileSet::cert_manager(own.path()),
+        expectations: Expectations::default(),
+        overlap: Duration::ZERO,
+    }
+    .into();
+    let mut lifecycle = Lifecycle::new(Arc::clone(&spec));
+    let mut read = || {
+        let material = Material::parse(&spec, mount::read(&spec.files));
+        let now = Now { wall: SystemTime::now(), monotonic: Instant::now() };
+        let reload = lifecycle.handle(Event::Read { material, final_try: true }, now).reload.unwrap();
+        (reload, leads_through(lifecycle.state(), "closed"))
+    };
+    let put = |name: &str, file: &dyn Fn(&Path)| {
+        fs::remove_file(own.path().join(name)).unwrap();
+        file(&own.path().join(name));
+    };
+    let former = fs::read(own.path().join("tls.key")).unwrap();
+    assert_eq!(read(), (Reload::Published, (false, false)));
+    for name in ["tls.crt", "tls.key"] {
+        put(name, &|file| symlink(closed.join(name), file).unwrap());
+    }
+    assert_eq!(read(), (Reload::Published, (true, true)));
+    put("tls.key", &|file| fs::write(file, &former).unwrap());
+    assert_eq!(read(), (Reload::Rejected, (true, true)), "what was read before is served on");
+    put("tls.crt", &|file| fs::write(file, next.content("tls.crt").unwrap()).unwrap());
+    put("tls.key", &|file| fs::write(file, next.content("tls.key").unwrap()).unwrap());
+    assert_eq!(read(), (Reload::Unchanged, (false, false)), "the same, and read by another way");
+    put("ca.crt", &|file| symlink("closed/nothing", file).unwrap());
+    assert_eq!(read().1, (true, false), "what is found of another file comes by another way than the key");
 }

@@ -11,7 +11,8 @@ pub const DATA: &str = "..data";
 /// Where files are that change together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place<'a> {
-    /// A directory of the node's. Links are followed wherever they lead: whoever made them may read what they lead to.
+    /// A directory of the node's. Links are followed wherever they lead, and the way is noted with what is read: whoever made them may
+    /// not be let go there himself.
     Directory(&'a Path),
     /// The root of a volume, which no file in it leads out of.
     Volume(&'a Path),

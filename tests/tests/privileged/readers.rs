@@ -1,7 +1,8 @@
 //! Somebody who may write the directory of an identity, and points it at what lies behind directories that are closed to him.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown, symlink};
+use std::fs;
+use std::mem::MaybeUninit;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use evercert_api::v1::IdentityStatus;
 use evercert_fixtures::{Authority, Files, Leaf};
 use evercert_tests::daemon::{Daemon, Home, identity};
 use evercert_tests::wait::until;
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, FileType, Mode, RenameFlags, inotify, makedev, mknodat};
 use rustix::io::Errno;
 use serde_json::Value;
 
@@ -255,36 +256,29 @@ async fn nothing_is_told_of_what_lies_behind_a_closed_directory() {
 }
 
 #[tokio::test]
-async fn a_fifo_in_a_directory_of_the_node_is_never_opened() {
+async fn a_fifo_or_a_device_in_a_directory_of_the_node_is_never_opened() {
+    const NULL: (u32, u32) = (1, 3);
     let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
-    let fifo = scene.own.join("fifo");
-    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let writer = std::thread::spawn({
-        let (fifo, own) = (fifo.clone(), scene.own.clone());
-        move || {
-            // A reader that comes only for an instant lets one of so many looks in.
-            let mut opened = 0;
-            for look in 0..200_000 {
-                if look == 100_000 {
-                    fs::rename(&fifo, own.join("tls.crt")).unwrap();
-                }
-                let place = if look < 100_000 { &fifo } else { &own.join("tls.crt") };
-                let outcome = OpenOptions::new().write(true).custom_flags(libc_nonblock()).open(place);
-                opened +=
-                    u32::from(outcome.err().and_then(|error| error.raw_os_error()) != Some(Errno::NXIO.raw_os_error()));
-            }
-            opened
-        }
-    });
-    scene
-        .daemon
-        .until("it is refused", "own", |status| {
-            status.findings.iter().any(|finding| finding.sentence.contains("not a regular file"))
-        })
-        .await;
-    assert_eq!(tokio::task::spawn_blocking(|| writer.join().unwrap()).await.unwrap(), 0, "readers were met");
-}
-
-fn libc_nonblock() -> i32 {
-    rustix::fs::OFlags::NONBLOCK.bits() as i32
+    let (fifo, device) = (scene.own.join("fifo"), scene.own.join("device"));
+    let mode = Mode::from_raw_mode(0o666);
+    mknodat(CWD, &fifo, FileType::Fifo, mode, 0).unwrap();
+    mknodat(CWD, &device, FileType::CharacterDevice, mode, makedev(NULL.0, NULL.1)).unwrap();
+    // Looking at a file is no event, opening it is.
+    let inotify = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    for special in [&fifo, &device] {
+        inotify::add_watch(&inotify, special, inotify::WatchFlags::OPEN).unwrap();
+    }
+    for (special, file) in [(fifo, "tls.crt"), (device, "tls.key")] {
+        fs::rename(special, scene.own.join(file)).unwrap();
+        let is_refused = |status: &IdentityStatus| {
+            status
+                .findings
+                .iter()
+                .any(|found| found.file.ends_with(file) && found.sentence.contains("not a regular file"))
+        };
+        scene.daemon.until("it is refused", "own", is_refused).await;
+    }
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let opened = inotify::Reader::new(&inotify, &mut buffer).next().map(|event| event.events());
+    assert_eq!(opened.err(), Some(Errno::AGAIN), "nothing is to be told");
 }

@@ -153,3 +153,20 @@ fn a_directory_that_was_moved_while_it_was_passed_is_not_left_by_its_new_parent(
     fs::rename(home.join("a/b"), home.join("elsewhere/b")).unwrap();
     assert_eq!(walk.directory(&inner, Path::new("..")).err(), Some(Errno::AGAIN));
 }
+
+#[test]
+fn where_everybody_may_make_links_those_of_others_are_not_followed() {
+    let (_kept, home) = home();
+    let shared = home.join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::write(home.join("file"), "").unwrap();
+    symlink("../file", shared.join("link")).unwrap();
+    assert_eq!(walk(&home, &shared.join("link")).0, Ok(FileType::RegularFile), "it is one's own");
+    // Only root can give it away.
+    if std::os::unix::fs::lchown(shared.join("link"), Some(4_000_000), None).is_ok() {
+        assert_eq!(walk(&home, &shared.join("link")).0, Err(Errno::ACCESS));
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(walk(&home, &shared.join("link")).0, Ok(FileType::RegularFile));
+    }
+}

@@ -1,5 +1,10 @@
 //! The HTTP side: metrics, liveness and readiness, for machines on the node. Without TLS and without authentication,
 //! so by default on the loopback address alone.
+//!
+//! Whoever can reach the address can connect as often as it likes. So a connection is for one request, nobody waits for a place,
+//! and whoever asks for something comes before whoever says nothing: a probe is answered whatever others hold.
+
+mod places;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,26 +17,43 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tracing::{debug, warn};
+
+use places::{Place, Places};
 
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::readiness::Readiness;
 use crate::subscribers::Subscribers;
 
-/// The most connections at a time; further ones wait to be accepted.
-const CONNECTIONS: u32 = 64;
+/// The most connections at a time: one more takes the place of an idle one.
+const CONNECTIONS: usize = 128;
 
-/// How long the head of a request may take, and a connection may wait for the next one.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many of them may be given a page at a time: one more takes the place of the one that reads for the longest.
+const PAGES: usize = 16;
+
+/// How many pages are begun at a time, which is what takes the processor.
+const RENDERINGS: usize = 1;
+
+/// How long the head of a request may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The most bytes of a request's head that are kept.
+const HEAD_LIMIT: usize = 16 * 1024;
 
 /// The longest life of a connection, whatever it does: a reader that never reads gives its place back.
-const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 4096;
 
 /// The pause after a failed accept, which most likely means that no descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -61,59 +83,92 @@ impl Pages {
 
 /// Serves `pages` on `listener` until `shutdown`; connections are cut then.
 pub(crate) async fn serve(listener: TcpListener, pages: Pages, shutdown: CancellationToken) {
+    // As far as the kernel allows, whatever whoever opened the socket asked for.
+    if let Err(error) = rustix::net::listen(&listener, BACKLOG) {
+        debug!(%error, "the queue of the HTTP socket stays as long as it was");
+    }
+    let rendering = Rendering { pages, turn: Arc::new(Semaphore::new(RENDERINGS)) };
     let router = Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .with_state(pages);
-    let permits = Arc::new(Semaphore::new(CONNECTIONS as usize));
-    let accepting = async {
-        while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
-            match listener.accept().await {
+        .with_state(rendering);
+    let places = Places::new(CONNECTIONS, PAGES);
+    let mut connections = JoinSet::new();
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let connection = connection(stream, router.clone());
-                    let shutdown = shutdown.clone();
-                    tokio::spawn(async move {
-                        shutdown.run_until_cancelled(connection).await;
-                        drop(permit);
-                    });
+                    failing = false;
+                    connections.spawn(connection(stream, router.clone(), places.take()));
                 }
                 Err(error) => {
-                    warn!(%error, "cannot accept an HTTP connection");
+                    if !failing {
+                        warn!(%error, "cannot accept an HTTP connection");
+                    }
+                    failing = true;
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
-            }
+            },
         }
-    };
-    shutdown.run_until_cancelled(accepting).await;
-    // Every connection holds a permit until it has ended.
-    let _ = permits.acquire_many(CONNECTIONS).await;
+    }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, router: Router, place: Place) {
+    let place = Arc::new(place);
+    let service = {
+        let place = Arc::clone(&place);
+        tower::service_fn(move |request: http::Request<Incoming>| {
+            match request.uri().path() {
+                "/metrics" => place.reads_a_page(),
+                _ => place.answers(),
+            }
+            router.clone().oneshot(request)
+        })
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match tokio::time::timeout(CONNECTION_LIFETIME, connection).await {
+        .keep_alive(false)
+        .max_buf_size(HEAD_LIMIT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(CONNECTION_LIFETIME, connection) => ended,
+        () = place.given_up() => return debug!("an HTTP connection gave its place to a newcomer"),
+    };
+    match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "an HTTP connection failed"),
         Err(_) => debug!("an HTTP connection is over its lifetime"),
     }
 }
 
+/// What the handlers work with.
+#[derive(Clone)]
+struct Rendering {
+    pages: Pages,
+    turn: Arc<Semaphore>,
+}
+
 async fn index() -> Html<&'static str> {
     Html(include_str!("http/index.html"))
 }
 
-async fn metrics(State(pages): State<Pages>) -> Response {
-    let page = pages.metrics.page(&pages.readiness, &pages.subscribers, SystemTime::now());
+async fn metrics(State(Rendering { pages, turn }): State<Rendering>) -> Response {
+    let page = {
+        // It is never closed.
+        let _turn = turn.acquire().await.ok();
+        pages.metrics.page(&pages.readiness, &pages.subscribers, SystemTime::now())
+    };
     let body = Body::from_stream(stream::iter(page.map(Ok::<_, Infallible>)));
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response()
 }
 
-async fn healthz(State(pages): State<Pages>) -> Response {
+async fn healthz(State(Rendering { pages, .. }): State<Rendering>) -> Response {
     if pages.is_alive() {
         return "alive\n".into_response();
     }
@@ -121,7 +176,7 @@ async fn healthz(State(pages): State<Pages>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("nothing was looked at for {silence} s\n")).into_response()
 }
 
-async fn readyz(State(pages): State<Pages>) -> Response {
+async fn readyz(State(Rendering { pages, .. }): State<Rendering>) -> Response {
     let (unpublished, watched) = (pages.readiness.unpublished(), pages.readiness.watched());
     let findings = watched.iter().flat_map(|watched| &watched.findings);
     let told: String = findings.map(|finding| format!("{}: {}\n", finding.check, finding.sentence)).collect();
@@ -133,3 +188,6 @@ async fn readyz(State(pages): State<Pages>) -> Response {
     let more = (more > 0).then(|| format!("and {more} more\n"));
     (StatusCode::SERVICE_UNAVAILABLE, named.chain(more).chain([told]).collect::<String>()).into_response()
 }
+
+#[cfg(test)]
+mod tests;

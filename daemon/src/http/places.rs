@@ -1,0 +1,164 @@
+//! Who has a connection, and who gives its place to a newcomer: the one that has been idle for the longest.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+/// The places there are.
+#[derive(Debug)]
+pub(super) struct Places {
+    most: usize,
+    most_pages: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    next: u64,
+    /// By number, hence the oldest first.
+    connections: BTreeMap<u64, Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    doing: Doing,
+    given_up: CancellationToken,
+}
+
+/// What a connection is there for at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// Nothing was asked yet.
+    Idle,
+    /// It is given a short answer.
+    Short,
+    /// It is given a page that may be long.
+    Page,
+}
+
+/// A connection's place, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    number: u64,
+    given_up: CancellationToken,
+}
+
+impl Places {
+    /// For `most` connections, of which `most_pages` may be given a page at a time.
+    pub(super) fn new(most: usize, most_pages: usize) -> Arc<Self> {
+        Arc::new(Self { most, most_pages, taken: Mutex::default() })
+    }
+
+    /// A place for a newcomer. Where there is none left the connection that has been idle for the longest loses its own, or the
+    /// oldest where none is idle.
+    pub(super) fn take(self: &Arc<Self>) -> Place {
+        let mut taken = self.taken();
+        if taken.connections.len() >= self.most {
+            let idle = taken.oldest(Doing::Idle).or_else(|| taken.connections.keys().next().copied());
+            taken.give_up(idle);
+        }
+        let (number, given_up) = (taken.next, CancellationToken::new());
+        taken.next += 1;
+        taken.connections.insert(number, Connection { doing: Doing::Idle, given_up: given_up.clone() });
+        drop(taken);
+        Place { places: Arc::clone(self), number, given_up }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn oldest(&self, doing: Doing) -> Option<u64> {
+        self.connections.iter().find(|(_, connection)| connection.doing == doing).map(|(number, _)| *number)
+    }
+
+    fn give_up(&mut self, number: Option<u64>) {
+        if let Some(connection) = number.and_then(|number| self.connections.remove(&number)) {
+            connection.given_up.cancel();
+        }
+    }
+}
+
+impl Place {
+    /// Waits until another has this place.
+    pub(super) async fn given_up(&self) {
+        self.given_up.cancelled().await;
+    }
+
+    /// A short answer was asked for, such as that of a probe.
+    pub(super) fn answers(&self) {
+        self.does(Doing::Short);
+    }
+
+    /// A page was asked for. Where too many are read already the oldest reader is cut off: a scrape takes moments, and a reader that
+    /// is there for longer reads slowly.
+    pub(super) fn reads_a_page(&self) {
+        let mut taken = self.places.taken();
+        let readers = taken.connections.values().filter(|connection| connection.doing == Doing::Page).count();
+        if readers >= self.places.most_pages {
+            let oldest = taken.oldest(Doing::Page);
+            taken.give_up(oldest);
+        }
+        drop(taken);
+        self.does(Doing::Page);
+    }
+
+    fn does(&self, doing: Doing) {
+        if let Some(connection) = self.places.taken().connections.get_mut(&self.number) {
+            connection.doing = doing;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.taken().connections.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_given_up(place: &Place) -> bool {
+        place.given_up.is_cancelled()
+    }
+
+    #[test]
+    fn a_newcomer_takes_the_place_of_whoever_was_idle_for_the_longest() {
+        let places = Places::new(3, 2);
+        let [probe, idle, other] = [places.take(), places.take(), places.take()];
+        probe.answers();
+        let newcomer = places.take();
+        assert_eq!([&probe, &idle, &other, &newcomer].map(is_given_up), [false, true, false, false]);
+        drop(idle);
+        let _next = places.take();
+        assert_eq!([&probe, &other, &newcomer].map(is_given_up), [false, true, false]);
+        drop(probe);
+        let _last = places.take();
+        assert!(!is_given_up(&newcomer));
+    }
+
+    #[test]
+    fn where_nobody_is_idle_the_oldest_goes() {
+        let places = Places::new(2, 2);
+        let [first, second] = [places.take(), places.take()];
+        first.reads_a_page();
+        second.answers();
+        let _newcomer = places.take();
+        assert_eq!([&first, &second].map(is_given_up), [true, false]);
+    }
+
+    #[test]
+    fn readers_of_pages_take_no_more_than_their_share_and_the_last_one_is_served() {
+        let places = Places::new(10, 2);
+        let readers = [places.take(), places.take(), places.take()];
+        readers.iter().for_each(Place::reads_a_page);
+        assert_eq!(readers.each_ref().map(is_given_up), [true, false, false]);
+        assert_eq!(places.taken().connections.len(), 2);
+    }
+}

@@ -189,7 +189,7 @@ impl Daemon {
         let pages = Pages { metrics, readiness, subscribers: Arc::clone(&subscribers), silence_limit };
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
-        let decisions = Arc::clone(&pages.metrics) as _;
+        let (decisions, door) = (Arc::clone(&pages.metrics) as _, Arc::clone(&pages.metrics) as _);
         let (control, requests) = Control::new();
         let processes = Arc::new(Processes::new(config.kubelet.cgroup_prefixes.clone()));
         let context = Context {
@@ -197,6 +197,7 @@ impl Daemon {
             store: Arc::clone(&store),
             subscribers,
             decisions,
+            door,
             wanted: wanted_now,
             info: info_now,
             control,

@@ -24,6 +24,7 @@ use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGa
 use crate::attest::{DecisionObserver, Reason};
 use crate::pods::Silent;
 use crate::readiness::Readiness;
+use crate::serve::{DoorObserver, TurnedAway};
 use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
 
 use observer::Record;
@@ -56,6 +57,7 @@ pub(crate) struct Metrics {
     source_errors: IntCounterVec,
     acknowledged: Histogram,
     disconnects: IntCounterVec,
+    turned_away: IntCounterVec,
     attestations: IntCounterVec,
     attestation_duration: Histogram,
     silent_volumes: IntGaugeVec,
@@ -109,6 +111,15 @@ impl Metrics {
             &["result", "reason"],
         )?;
         Reason::ALL.iter().for_each(|reason| touch(&attestations, &decision_labels(*reason)));
+        let turned_away = counter(
+            &registry,
+            own(
+                "connections_turned_away_total",
+                "Connections that were closed, or not accepted, for want of room, by reason.",
+            ),
+            &["reason"],
+        )?;
+        TurnedAway::ALL.iter().for_each(|reason| touch(&turned_away, &[reason.as_str()]));
         let metrics = Self {
             config_last_reload_successful: register(
                 &registry,
@@ -165,6 +176,7 @@ impl Metrics {
             state_failures,
             source_errors,
             disconnects,
+            turned_away,
             attestations,
             records: Mutex::default(),
             sign_of_life: Mutex::new(Instant::now()),
@@ -210,6 +222,12 @@ impl SubscriberObserver for Metrics {
 
     fn disconnected(&self, _identity: &IdentityId, reason: Disconnect) {
         self.disconnects.with_label_values(&[reason.as_str()]).inc();
+    }
+}
+
+impl DoorObserver for Metrics {
+    fn turned_away(&self, reason: TurnedAway) {
+        self.turned_away.with_label_values(&[reason.as_str()]).inc();
     }
 }
 

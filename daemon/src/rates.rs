@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::attest::Party;
@@ -34,24 +36,39 @@ impl Rates {
         }
     }
 
+    /// So many for `party`; where that is too many for now, how long it has to wait until they are not. The rate in all does not count.
+    pub(crate) fn wait(&self, party: &Party, count: NonZeroU32) -> Option<Duration> {
+        self.forget_at_times();
+        match self.per_party.check_key_n(party, count) {
+            Ok(Ok(())) => None,
+            Ok(Err(until)) => Some(until.wait_time_from(DefaultClock::default().now())),
+            // More than there can be at once: as long as all of that takes.
+            Err(_) => Some(Duration::from_secs(1)),
+        }
+    }
+
     /// Once for `party`. What is refused to one party is not taken from the others.
     ///
     /// # Errors
     ///
     /// That would be too often.
     pub(crate) fn check(&self, party: &Party) -> Result<(), Exceeded> {
+        self.forget_at_times();
+        self.per_party.check_key(party).map_err(|_| Exceeded::PerParty)?;
+        self.in_all.check().map_err(|_| Exceeded::InAll)
+    }
+
+    fn forget_at_times(&self) {
         if self.checks.fetch_add(1, Ordering::Relaxed) % FORGET_AFTER == FORGET_AFTER - 1 {
             self.per_party.retain_recent();
             self.per_party.shrink_to_fit();
         }
-        self.per_party.check_key(party).map_err(|_| Exceeded::PerParty)?;
-        self.in_all.check().map_err(|_| Exceeded::InAll)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 

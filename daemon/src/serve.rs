@@ -32,6 +32,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 
+pub(crate) use accept::{DoorObserver, TurnedAway};
 pub(crate) use limits::{Cap, Limits};
 use quota::Quota;
 use streams::Counted;
@@ -61,6 +62,8 @@ pub(crate) struct Context {
     pub(crate) subscribers: Arc<Subscribers>,
     /// Is told who was given an identity and who was not.
     pub(crate) decisions: Arc<dyn DecisionObserver>,
+    /// Is told of callers that get no connection.
+    pub(crate) door: Arc<dyn DoorObserver>,
     /// The identities that are to be kept: known before their files were first read.
     pub(crate) wanted: watch::Receiver<Arc<Wanted>>,
     pub(crate) info: watch::Receiver<DaemonInfo>,
@@ -93,7 +96,7 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
     for service in ["", evercert_api::v1::agent_server::SERVICE_NAME] {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
-    let processes = Arc::clone(&context.processes);
+    let (processes, door) = (Arc::clone(&context.processes), Arc::clone(&context.door));
     let attestor = Arc::new(Attestor::new(Arc::clone(&context.decisions)));
     let agent = agent::AgentService::new(context, Arc::clone(&attestor), shutdown.clone());
     let agent =
@@ -102,7 +105,7 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
     let routes =
         Routes::new(Counted::new(agent, Arc::clone(&streams))).add_service(Counted::new(health_service, streams));
     tokio::select! {
-        () = accept::serve(listener, routes, limits, processes, shutdown) => {}
+        () = accept::serve(listener, routes, limits, processes, door, shutdown) => {}
         never = attestor.audit().tell() => match never {},
     }
     attestor.audit().tell_now();
@@ -111,12 +114,12 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
 /// Serves operators on `listener` until `shutdown`, and then until the streams have ended, for a moment at most. Who may
 /// connect is decided by the mode of the socket, and callers in pods and containers may not call.
 pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: CancellationToken) {
-    let processes = Arc::clone(&context.processes);
+    let (processes, door) = (Arc::clone(&context.processes), Arc::clone(&context.door));
     let admin = AdminServer::new(admin::AdminService::new(context, shutdown.clone()))
         .max_decoding_message_size(REQUEST_LIMIT)
         .max_encoding_message_size(ADMIN_RESPONSE_LIMIT);
     let admin = InterceptedService::new(admin, operators_only);
-    accept::serve(listener, Routes::new(admin), Limits::ADMIN, processes, shutdown).await;
+    accept::serve(listener, Routes::new(admin), Limits::ADMIN, processes, door, shutdown).await;
 }
 
 /// Refuses callers that are not processes of the host: a socket that was mounted into a pod by mistake is no way to its node.

@@ -41,8 +41,8 @@ impl Audience {
 /// In a directory with this bit only the owner of what is in it may rename or remove it.
 const STICKY: u32 = 0o1000;
 
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// How many connections may wait to be accepted; the kernel holds it to net.core.somaxconn, whose default this is.
+const BACKLOG: i32 = 4096;
 
 /// A socket at a path that is this daemon's, until it is dropped.
 #[derive(Debug)]

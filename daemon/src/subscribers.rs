@@ -63,19 +63,22 @@ pub(crate) enum Disconnect {
     Removed,
     /// The subscriber may no longer have the identity.
     Denied,
+    /// There were too many, and its party had the most.
+    Displaced,
     /// The subscriber broke the protocol, or its stream failed otherwise.
     Error,
 }
 
 impl Disconnect {
     /// Every reason.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::ClientClosed,
         Self::ProcessEnded,
         Self::Timeout,
         Self::Shutdown,
         Self::Removed,
         Self::Denied,
+        Self::Displaced,
         Self::Error,
     ];
 
@@ -89,6 +92,7 @@ impl Disconnect {
             Self::Shutdown => "shutdown",
             Self::Removed => "removed",
             Self::Denied => "denied",
+            Self::Displaced => "displaced",
             Self::Error => "error",
         }
     }

@@ -12,8 +12,9 @@ use std::time::Duration;
 use evercert_core::identity::{IdentityId, NAME_LIMIT};
 use tracing::{info, warn};
 
-use super::caller::{Caller, Party};
+use super::caller::Caller;
 use super::denial::{Denial, Place};
+use super::party::Party;
 use super::reason::{Grant, Reason};
 use crate::pods::PodNames;
 use crate::rates::Rates;

@@ -9,11 +9,12 @@ use tokio::net::UnixStream;
 
 use super::life::Life;
 use super::namespaces::Namespaces;
+use super::party::{Crowd, Party};
 use super::peer_options;
 use super::process::{Gone, Process};
 use super::processes::Processes;
 use crate::cgroup::Origin;
-use crate::proc::Credentials;
+use crate::proc::{Credentials, Proc};
 
 /// The process that connected: its user and groups as the kernel recorded them at `connect` (SO_PEERCRED, SO_PEERGROUPS), and
 /// the rest as it was when the connection was accepted. [`Caller::verify`] tells whether that is so still.
@@ -26,28 +27,10 @@ pub(crate) struct Caller {
     gids: Arc<[u32]>,
     origin: Origin,
     namespaces: Namespaces,
+    /// Absent where it is in this process's own user namespace.
+    crowd: Option<Crowd>,
     /// Absent where it lives in a PID namespace that cannot be seen from here.
     process: Option<Arc<Process>>,
-}
-
-/// Whom what is used up is counted against: a pod, or a user of the host. Whoever is in neither may have any number, and takes nothing
-/// from the user of the host who has it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Party {
-    Pod(Arc<str>),
-    User(u32),
-    /// In a container of no pod, or where it cannot be told.
-    Elsewhere(u32),
-}
-
-impl fmt::Display for Party {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pod(uid) => write!(f, "pod {uid}"),
-            Self::User(uid) => write!(f, "uid {uid}"),
-            Self::Elsewhere(uid) => write!(f, "uid {uid} of no pod and not of the host"),
-        }
-    }
 }
 
 impl Caller {
@@ -66,7 +49,8 @@ impl Caller {
         }
         let process = processes.peer(stream, pid)?;
         let now = process.standing()?;
-        Ok(Self { origin: now.origin, namespaces: now.namespaces, process: Some(process), ..unseen })
+        let crowd = Crowd::of(Proc(pid));
+        Ok(Self { origin: now.origin, namespaces: now.namespaces, crowd, process: Some(process), ..unseen })
     }
 
     /// A caller of which only the credentials are known.
@@ -75,7 +59,7 @@ impl Caller {
         gids.sort_unstable();
         gids.dedup();
         let namespaces = Namespaces::Unknown(io::ErrorKind::NotFound);
-        Self { pid, uid, gid, gids: gids.into(), origin: Origin::Unclear, namespaces, process: None }
+        Self { pid, uid, gid, gids: gids.into(), origin: Origin::Unclear, namespaces, crowd: None, process: None }
     }
 
     /// A process of the host with these credentials, which is not there.
@@ -83,7 +67,7 @@ impl Caller {
     pub(super) fn new(pid: u32, uid: u32, gids: Vec<u32>) -> Self {
         let (origin, namespaces) = (Origin::Host { unit: None }, Namespaces::Host);
         let gids = gids.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
-        Self { pid, uid, gid: OVERFLOW.gid, gids, origin, namespaces, process: None }
+        Self { pid, uid, gid: OVERFLOW.gid, gids, origin, namespaces, crowd: None, process: None }
     }
 
     /// Whether the process is still there and what it was when it connected, so that it may be given a key: the same user and
@@ -158,11 +142,7 @@ impl Caller {
 
     /// Whom what it uses up is counted against.
     pub(crate) fn party(&self) -> Party {
-        match &self.origin {
-            Origin::Pod(uid) => Party::Pod(Arc::clone(uid)),
-            Origin::Host { .. } => Party::User(self.uid),
-            Origin::Container | Origin::Unclear => Party::Elsewhere(self.uid),
-        }
+        Party::of(&self.origin, self.uid, self.crowd)
     }
 
     /// The process; 0 where it lives in a PID namespace that cannot be seen from here.

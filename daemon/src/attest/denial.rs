@@ -167,9 +167,10 @@ impl Denial {
         matches!(self, Self::Gone(Gone::Ended))
     }
 
-    /// Whether a file system did not answer that might let the caller in.
+    /// Whether a file system did not answer that might let the caller in, or evercertd has no descriptor left to find out who calls.
     pub(crate) fn is_unanswered(&self) -> bool {
-        self.refusals().iter().any(|refusal| matches!(refusal, Refusal::Unanswered { .. }))
+        matches!(self, Self::Gone(gone) if gone.is_for_want_of_descriptors())
+            || self.refusals().iter().any(|refusal| matches!(refusal, Refusal::Unanswered { .. }))
     }
 
     fn refusals(&self) -> &[Refusal] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::caller::Party;
+use super::party::Party;
 use super::process::Process;
 
 /// The life of one process, and whom what is kept of it is counted against. Two are equal that are of one process.

@@ -69,6 +69,13 @@ pub(crate) enum Gone {
     Untold(#[source] io::Error),
 }
 
+impl Gone {
+    /// Whether no descriptor is left to look at the process with: that says nothing of the process.
+    pub(crate) fn is_for_want_of_descriptors(&self) -> bool {
+        matches!(self, Self::Untold(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)))
+    }
+}
+
 impl From<io::Error> for Gone {
     fn from(error: io::Error) -> Self {
         match error.raw_os_error() {

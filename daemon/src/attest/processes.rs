@@ -48,6 +48,11 @@ impl Processes {
         Self { proof, prefixes: prefixes.into(), table: Mutex::default() }
     }
 
+    /// What may stand before `kubepods` in the path of a control group.
+    pub(crate) fn prefixes(&self) -> &[String] {
+        &self.prefixes
+    }
+
     /// The process `pid` that connected `stream`.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
 pub(crate) mod other;
+mod parties;
 mod processes;
 mod rules;
 

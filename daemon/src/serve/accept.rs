@@ -1,22 +1,28 @@
 //! Accepting connections, within limits.
+//!
+//! The [`door`] runs on a thread of its own. Behind it one loop finds out who each visitor is, one after the other: a party has no
+//! more of them waiting than it may have connections a second, and whoever has hung up meanwhile costs one system call.
+
+mod door;
+mod turned_away;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use super::STOPPING;
+use super::connection::{self, Budget};
 use super::limits::Limits;
-use super::quota::{Quota, Share};
-use super::{STOPPING, connection};
-use crate::attest::{Caller, Processes};
+use crate::attest::{Caller, Gone, Processes};
 use crate::rates::Rates;
-
-/// How long accepting rests when no descriptor or memory is left: at once it would only fail again.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+use door::{Visitor, Visitors};
+use turned_away::Doorkeeper;
+pub(crate) use turned_away::{DoorObserver, TurnedAway};
 
 /// Serves `routes` on `listener` until `shutdown`, and then for [`STOPPING`] at most.
 pub(super) async fn serve(
@@ -24,57 +30,66 @@ pub(super) async fn serve(
     routes: Routes,
     limits: Limits,
     processes: Arc<Processes>,
+    observer: Arc<dyn DoorObserver>,
     shutdown: CancellationToken,
 ) {
     let routes = routes.prepare();
     let rates = Arc::new(Rates::new(limits.requests.in_all, limits.requests.per_caller));
-    let quota = Quota::new(limits.connections);
+    let budget = Budget::new();
+    let doorkeeper = Arc::new(Doorkeeper::new(observer));
+    let opened = listener
+        .into_std()
+        .and_then(|listener| Visitors::of(listener, &limits, Arc::clone(&processes), Arc::clone(&doorkeeper)));
+    let mut visitors = match opened {
+        Ok(visitors) => visitors,
+        Err(error) => return tracing::error!(%error, "connections cannot be accepted"),
+    };
     let mut connections = JoinSet::new();
-    let mut exhausted = false;
     loop {
-        tokio::select! {
+        let visitor = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    exhausted = false;
-                    let Some((caller, share)) = admit(&stream, &processes, &quota) else { continue };
-                    let (routes, rates, shutdown) = (routes.clone(), Arc::clone(&rates), shutdown.clone());
-                    connections.spawn(connection::serve(stream, caller, share, routes, rates, limits.patience, shutdown));
-                }
-                Err(error) if is_exhaustion(&error) => {
-                    if !exhausted {
-                        tracing::warn!(%error, "no further connection can be accepted for now");
-                    }
-                    exhausted = true;
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
-                }
-                Err(error) => tracing::debug!(%error, "a connection was gone before it was accepted"),
-            },
+            Some(_) = connections.join_next() => continue,
+            visitor = visitors.next() => visitor,
+        };
+        let Some(Visitor { stream, share }) = visitor else { break };
+        // Whoever connects in a loop mostly is gone by now.
+        if has_hung_up(&stream) {
+            continue;
+        }
+        let Ok(stream) = UnixStream::from_std(stream) else { continue };
+        match Caller::of(&stream, &processes) {
+            Ok(caller) => {
+                let (routes, rates, shutdown) = (routes.clone(), Arc::clone(&rates), shutdown.clone());
+                let budget = budget.clone();
+                connections.spawn(connection::serve(
+                    stream,
+                    caller,
+                    share,
+                    routes,
+                    (rates, budget),
+                    limits.patience,
+                    shutdown,
+                ));
+            }
+            Err(gone) if gone.is_for_want_of_descriptors() => {
+                doorkeeper.turned_away(Some(share.party()), TurnedAway::Descriptors);
+                connections.spawn(connection::put_off(stream, share, limits.patience));
+            }
+            Err(gone) => told_nobody(&gone),
         }
     }
-    drop(listener);
+    drop(visitors);
     // What is left then is cut off with the set.
     let _ = tokio::time::timeout(STOPPING, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-/// Who connected, where it may have one more connection. Where not it is closed at once: to let it wait would let it take the
-/// places of others in the listener's queue.
-fn admit(stream: &UnixStream, processes: &Arc<Processes>, quota: &Arc<Quota>) -> Option<(Caller, Share)> {
-    let caller = Caller::of(stream, processes)
-        .inspect_err(|error| tracing::debug!(%error, "a caller was gone before it was known"))
-        .ok()?;
-    match quota.take(caller.party()) {
-        Ok(share) => Some((caller, share)),
-        Err(full) => {
-            let setting = full.setting("connections", "connections_per_caller");
-            tracing::debug!(%caller, setting, "refused a connection: too many are open");
-            None
-        }
-    }
+fn told_nobody(gone: &Gone) {
+    tracing::debug!(error = %gone, "a caller was gone before it was known");
 }
 
-fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+fn has_hung_up(stream: &std::os::unix::net::UnixStream) -> bool {
+    let mut events = [PollFd::new(stream, PollFlags::empty())];
+    let looked: io::Result<_> = poll(&mut events, Some(&Timespec::default())).map_err(Into::into);
+    looked.is_ok() && events[0].revents().contains(PollFlags::HUP)
 }

@@ -253,5 +253,11 @@ fn refusal(id: &IdentityId, denial: &Denial) -> Status {
 /// That the caller is no longer who connected, whatever it asks for.
 fn stranger(denial: &Denial) -> Status {
     let message = text::sentence(&denial.to_string());
-    if denial.is_of_the_dead() { Status::unauthenticated(message) } else { Status::permission_denied(message) }
+    if denial.is_of_the_dead() {
+        Status::unauthenticated(message)
+    } else if denial.is_unanswered() {
+        Status::unavailable(message)
+    } else {
+        Status::permission_denied(message)
+    }
 }

@@ -1,5 +1,7 @@
 //! One connection: whose it is, and the limits it is served under.
 
+use std::convert::Infallible;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +13,9 @@ use tonic::Status;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
 
-use super::patience::{GaveUp, Patience, Patient};
+use super::patience::{Allowance, GaveUp, Patience, Patient};
 use super::quota::Share;
-use crate::attest::Caller;
+use crate::attest::{Caller, Party};
 use crate::rates::{Exceeded, Rates};
 use crate::subscribers::Disconnect;
 
@@ -36,11 +38,19 @@ const SEND_BUFFER: usize = 16 * 1024;
 /// The largest set of headers, in bytes.
 const HEADERS: u32 = 16 * 1024;
 
+/// The bytes that are read of one caller in a second, on all of its connections; after a second of rest as many at once. More waits
+/// in its socket. What is read costs up to 0.1 µs a byte, and a report has 100 bytes.
+const BYTES: NonZeroU32 = NonZeroU32::new(1024 * 1024).unwrap();
+
+/// How long a connection that was displaced may take to tell its streams.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 /// Who is at the other end of a connection: an extension of every request.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) caller: Caller,
     gave_up: GaveUp,
+    displaced: CancellationToken,
 }
 
 impl Peer {
@@ -55,6 +65,11 @@ impl Peer {
         }
     }
 
+    /// Waits until the connection has to make room for another caller's.
+    pub(super) async fn displaced(&self) {
+        self.displaced.cancelled().await;
+    }
+
     /// Whether the connection was given up because the peer was silent for too long.
     fn is_silent(&self) -> bool {
         self.gave_up.is_so()
@@ -64,7 +79,7 @@ impl Peer {
 #[cfg(test)]
 impl From<Caller> for Peer {
     fn from(caller: Caller) -> Self {
-        Self { caller, gave_up: GaveUp::default() }
+        Self { caller, gave_up: GaveUp::default(), displaced: CancellationToken::new() }
     }
 }
 
@@ -90,13 +105,15 @@ pub(super) async fn serve(
     caller: Caller,
     share: Share,
     routes: Routes,
-    rates: Arc<Rates>,
+    (rates, budget): (Arc<Rates>, Budget),
     patience: Patience,
     shutdown: CancellationToken,
 ) {
     let gave_up = GaveUp::default();
-    let io = TokioIo::new(Patient::new(stream, patience, gave_up.clone()));
-    let peer = Arc::new(Peer { caller, gave_up });
+    let allowance = budget.of(caller.party());
+    let io = TokioIo::new(Patient::new(stream, patience, gave_up.clone()).within(allowance));
+    let displaced = share.displaced().clone();
+    let peer = Arc::new(Peer { caller, gave_up, displaced: displaced.clone() });
     let caller = Arc::clone(&peer);
     let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         let allowed = rates.check(&peer.caller.party());
@@ -109,7 +126,49 @@ pub(super) async fn serve(
             }
         }
     });
-    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+    let connection = builder(patience).serve_connection(io, TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        // Another process may hold the socket still; it is not the one that was let in.
+        () = caller.caller.ended() => Ok(()),
+        ended = connection.as_mut() => ended,
+        () = displaced.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+        }
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+    drop(share);
+}
+
+/// Answers whatever is asked that it has to be asked again: it is not known yet who asks.
+pub(super) async fn put_off(stream: UnixStream, share: Share, patience: Patience) {
+    let io = TokioIo::new(Patient::new(stream, patience, GaveUp::default()));
+    let service = tower::service_fn(|_: http::Request<hyper::body::Incoming>| async {
+        let status = Status::unavailable(
+            "evercertd has no descriptor left to find out who calls (LimitNOFILE of its unit): try again in a second",
+        );
+        Ok::<_, Infallible>(status.into_http::<tonic::body::Body>())
+    });
+    let connection = builder(patience).serve_connection(io, TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = share.displaced().cancelled() => {}
+        () = tokio::time::sleep(patience.preface) => {}
+    }
+}
+
+fn builder(patience: Patience) -> hyper::server::conn::http2::Builder<TokioExecutor> {
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .keep_alive_interval(PING.min(patience.silence / 3))
         // Silence is noticed by the IO, which also notices it while a write is stuck; hyper's own timeout would only
@@ -121,21 +180,21 @@ pub(super) async fn serve(
         .initial_stream_window_size(RECEIVE_WINDOW)
         .initial_connection_window_size(RECEIVE_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(HEADERS)
-        .serve_connection(io, TowerToHyperService::new(service));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        // Another process may hold the socket still; it is not the one that was let in.
-        () = caller.caller.ended() => Ok(()),
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended");
+        .max_header_list_size(HEADERS);
+    builder
+}
+
+/// What may be read of each caller.
+#[derive(Clone)]
+pub(super) struct Budget(Arc<Rates>);
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Rates::new(NonZeroU32::MAX, BYTES)))
     }
-    drop(share);
+
+    fn of(&self, party: Party) -> Allowance {
+        let rates = Arc::clone(&self.0);
+        Box::new(move |bytes| rates.wait(&party, bytes.min(BYTES)))
+    }
 }

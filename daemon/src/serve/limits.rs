@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use super::patience::Patience;
 
+/// The connections of one caller in a second; after a second of rest as many at once. Each costs some 50 µs before it is known whose
+/// it is. There is no limit in all, as that would let many keep out one.
+const ARRIVALS: Cap<NonZeroU32> = Cap { in_all: NonZeroU32::MAX, per_caller: NonZeroU32::new(500).unwrap() };
+
 /// What callers may use up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// Connections at once.
     pub(crate) connections: Cap<usize>,
+    /// Connections a second, whatever becomes of them.
+    pub(super) arrivals: Cap<NonZeroU32>,
     /// Open requests at once, `Watch` streams among them.
     pub(crate) streams: Cap<usize>,
     /// Requests a second.
@@ -35,6 +41,6 @@ impl Limits {
     /// Those of a configuration.
     pub(crate) const fn new(connections: Cap<usize>, streams: Cap<usize>, requests: Cap<NonZeroU32>) -> Self {
         let patience = Patience { preface: Duration::from_secs(5), silence: Duration::from_secs(30) };
-        Self { connections, streams, requests, patience }
+        Self { connections, arrivals: ARRIVALS, streams, requests, patience }
     }
 }

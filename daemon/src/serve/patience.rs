@@ -1,10 +1,11 @@
 //! A connection that gives up on a peer that says nothing.
 
 use std::io::{self, IoSlice};
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,6 +22,9 @@ pub(super) struct Patience {
     /// Between two bytes after that. A living peer answers the pings, which come more often.
     pub(super) silence: Duration,
 }
+
+/// How long to wait before so many bytes more that were read are within what may be read; none: they are.
+pub(super) type Allowance = Box<dyn Fn(NonZeroU32) -> Option<Duration> + Send + Sync>;
 
 /// Whether a connection ended for its peer's silence.
 #[derive(Debug, Clone, Default)]
@@ -41,12 +45,44 @@ pub(super) struct Patient<T> {
     deadline: Instant,
     alarm: Pin<Box<Sleep>>,
     gave_up: GaveUp,
+    allowance: Option<Allowance>,
+    /// What was read and is above the allowance, in bytes: nothing more is read before it is within.
+    owed: u32,
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Patient<T> {
     pub(super) fn new(io: T, patience: Patience, gave_up: GaveUp) -> Self {
         let deadline = Instant::now() + patience.preface;
-        Self { io, patience, received: 0, deadline, alarm: Box::pin(tokio::time::sleep_until(deadline)), gave_up }
+        let alarm = Box::pin(tokio::time::sleep_until(deadline));
+        Self { io, patience, received: 0, deadline, alarm, gave_up, allowance: None, owed: 0, pause: None }
+    }
+
+    /// Reads no more than `allowance` allows.
+    pub(super) fn within(mut self, allowance: Allowance) -> Self {
+        self.allowance = Some(allowance);
+        self
+    }
+
+    /// Pays what is owed for what was read, as soon as it can be paid.
+    fn pay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+                // The silence is this side's.
+                if self.received >= PREFACE {
+                    self.deadline = Instant::now() + self.patience.silence;
+                }
+            }
+            let (Some(allowance), Some(owed)) = (&self.allowance, NonZeroU32::new(self.owed)) else {
+                return Poll::Ready(());
+            };
+            match allowance(owed) {
+                None => self.owed = 0,
+                Some(wait) => self.pause = Some(Box::pin(tokio::time::sleep(wait))),
+            }
+        }
     }
 
     fn heard(&mut self, bytes: usize) {
@@ -71,9 +107,14 @@ impl<T> Patient<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.pay(cx).is_pending() {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        self.heard(buf.filled().len() - before);
+        let bytes = buf.filled().len() - before;
+        self.heard(bytes);
+        self.owed = self.owed.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         match read {
             Poll::Pending => self.check(cx).map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending),
             ready @ Poll::Ready(_) => ready,

@@ -1,7 +1,9 @@
 //! How much of something there may be at once: in all, and of one party.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
 
 use super::limits::Cap;
 use crate::attest::Party;
@@ -16,7 +18,9 @@ pub(super) struct Quota {
 #[derive(Debug, Default)]
 struct Used {
     in_all: usize,
-    by_party: HashMap<Party, usize>,
+    next: u64,
+    /// What each party has, the oldest first; parties that have nothing are not in it.
+    by_party: HashMap<Party, BTreeMap<u64, CancellationToken>>,
 }
 
 /// One in use, until it is dropped.
@@ -24,6 +28,8 @@ struct Used {
 pub(super) struct Share {
     quota: Arc<Quota>,
     party: Party,
+    number: u64,
+    displaced: CancellationToken,
 }
 
 /// There is no further one to be had.
@@ -56,16 +62,39 @@ impl Quota {
     /// That would be one too many.
     pub(super) fn take(self: &Arc<Self>, party: Party) -> Result<Share, Full> {
         let mut used = self.used();
-        let of_party = used.by_party.get(&party).copied().unwrap_or(0);
-        if of_party >= self.cap.per_caller {
+        if used.of(&party) >= self.cap.per_caller {
             return Err(Full::PerCaller);
         }
         if used.in_all >= self.cap.in_all {
             return Err(Full::InAll);
         }
-        used.in_all += 1;
-        used.by_party.insert(party.clone(), of_party + 1);
-        Ok(Share { quota: Arc::clone(self), party })
+        Ok(used.add(self, party))
+    }
+
+    /// One for this party; where there is none left in all, the newest of the party that has the most, where that still leaves it
+    /// no less than this one has then. That party is returned too. Whoever holds what was displaced has to watch
+    /// [`Share::displaced`] and end.
+    ///
+    /// # Errors
+    ///
+    /// That would be one too many.
+    pub(super) fn claim(self: &Arc<Self>, party: Party) -> Result<(Share, Option<Party>), Full> {
+        let mut used = self.used();
+        let own = used.of(&party);
+        if own >= self.cap.per_caller {
+            return Err(Full::PerCaller);
+        }
+        let mut loser = None;
+        if used.in_all >= self.cap.in_all {
+            let largest = used.by_party.iter().max_by_key(|(_, shares)| shares.len());
+            let (largest, most) = largest.map(|(party, shares)| (party.clone(), shares.len())).ok_or(Full::InAll)?;
+            if most < own + 2 {
+                return Err(Full::InAll);
+            }
+            used.displace_newest(&largest);
+            loser = Some(largest);
+        }
+        Ok((used.add(self, party), loser))
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -73,16 +102,53 @@ impl Quota {
     }
 }
 
+impl Used {
+    fn of(&self, party: &Party) -> usize {
+        self.by_party.get(party).map_or(0, BTreeMap::len)
+    }
+
+    fn add(&mut self, quota: &Arc<Quota>, party: Party) -> Share {
+        let (number, displaced) = (self.next, CancellationToken::new());
+        self.next += 1;
+        self.in_all += 1;
+        self.by_party.entry(party.clone()).or_default().insert(number, displaced.clone());
+        Share { quota: Arc::clone(quota), party, number, displaced }
+    }
+
+    fn displace_newest(&mut self, party: &Party) {
+        let newest = self.by_party.get(party).and_then(|shares| shares.keys().next_back().copied());
+        if let Some(displaced) = newest.and_then(|number| self.remove(party, number)) {
+            displaced.cancel();
+        }
+    }
+
+    fn remove(&mut self, party: &Party, number: u64) -> Option<CancellationToken> {
+        let shares = self.by_party.get_mut(party)?;
+        let removed = shares.remove(&number)?;
+        self.in_all -= 1;
+        if shares.is_empty() {
+            self.by_party.remove(party);
+        }
+        Some(removed)
+    }
+}
+
+impl Share {
+    /// Is cancelled when this was given to another party.
+    pub(super) fn displaced(&self) -> &CancellationToken {
+        &self.displaced
+    }
+
+    /// Whose it is.
+    pub(super) fn party(&self) -> &Party {
+        &self.party
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut used = self.quota.used();
-        used.in_all -= 1;
-        if let Some(of_party) = used.by_party.get_mut(&self.party) {
-            *of_party -= 1;
-            if *of_party == 0 {
-                used.by_party.remove(&self.party);
-            }
-        }
+        // Nothing is there any more where it was displaced.
+        _ = self.quota.used().remove(&self.party, self.number);
     }
 }
 
@@ -101,5 +167,30 @@ mod tests {
         drop(first);
         assert!(quota.take(Party::User(3)).is_ok());
         assert_eq!(quota.used().by_party.len(), 2);
+    }
+
+    #[test]
+    fn where_all_are_taken_the_largest_party_loses_its_newest_to_a_smaller_one_and_nobody_gains_by_asking_again() {
+        let quota = Quota::new(Cap { in_all: 8, per_caller: 4 });
+        let [large, other, small] = [1, 2, 3].map(Party::User);
+        let of = |party: &Party| (0..4).map(|_| quota.claim(party.clone()).unwrap().0).collect::<Vec<_>>();
+        let (mut first, second) = (of(&large), of(&other));
+        drop(first.pop());
+        let _fifth = quota.claim(Party::User(4)).unwrap();
+        // What is displaced is the newest of the party that has the most, and counts for nothing from then on.
+        let (share, loser) = quota.claim(small.clone()).unwrap();
+        assert_eq!(loser, Some(other.clone()));
+        assert_eq!(
+            second.iter().map(|share| share.displaced().is_cancelled()).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
+        drop(second);
+        assert_eq!(quota.used().in_all, 5);
+        assert_eq!(quota.used().of(&other), 0);
+        drop((first, share));
+
+        let held: Vec<_> = [5, 6, 7, 8, 9, 10, 11].map(|uid| quota.claim(Party::User(uid)).unwrap()).into();
+        assert_eq!(quota.claim(small).unwrap_err(), Full::InAll, "nobody has more than it would have");
+        drop(held);
     }
 }

@@ -38,7 +38,7 @@ use tonic::{Status, Streaming};
 use v1::watch_request::Message as Ask;
 use v1::watch_response::Message as Answer;
 
-use super::{Cap, Context, DaemonInfo, Limits};
+use super::{Cap, Context, DaemonInfo, DoorObserver, Limits, TurnedAway};
 use crate::attest::tests::other::Other;
 use crate::attest::{DecisionObserver, Processes, Reason};
 use crate::config::Mode;
@@ -87,6 +87,13 @@ struct Seen {
     disconnected: Mutex<Vec<Disconnect>>,
     decided: Mutex<Vec<Reason>>,
     keys_wanted: Mutex<Vec<bool>>,
+    turned_away: Mutex<Vec<TurnedAway>>,
+}
+
+impl DoorObserver for Seen {
+    fn turned_away(&self, reason: TurnedAway) {
+        self.turned_away.lock().unwrap().push(reason);
+    }
 }
 
 impl KeyHolder for Seen {
@@ -141,6 +148,7 @@ impl Node {
             store: Arc::clone(&store),
             subscribers: Arc::clone(&subscribers),
             decisions: Arc::clone(&seen) as _,
+            door: Arc::clone(&seen) as _,
             wanted: wanted_now,
             info,
             control,
@@ -205,12 +213,18 @@ impl Node {
 }
 
 async fn channel(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Channel {
+    try_channel(stream).await.unwrap()
+}
+
+async fn try_channel(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Channel, tonic::transport::Error> {
     let mut stream = Some(stream);
     let connector = tower::service_fn(move |_: http::Uri| {
         let stream = stream.take().map(TokioIo::new);
         async { stream.ok_or_else(|| std::io::Error::other("connected once already")) }
     });
-    Endpoint::from_static("http://localhost").connect_with_connector(connector).await.unwrap()
+    Endpoint::from_static("http://localhost").connect_with_connector(connector).await
 }
 
 /// One identity of a node, and the volume it is read from.

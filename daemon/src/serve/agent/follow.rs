@@ -104,6 +104,8 @@ enum Next {
     LookAgain,
     ProcessEnded,
     Said(Result<Option<v1::WatchRequest>, Status>),
+    /// A smaller party was in need of the connection.
+    Displaced,
     Stopping,
 }
 
@@ -172,6 +174,12 @@ impl Follow {
                     let reason = "the identity is no longer kept by evercertd".to_owned();
                     return Some(Ok(Answer::Withdrawn(v1::Withdrawn { reason })));
                 }
+                Next::Displaced => {
+                    self.end(Disconnect::Displaced);
+                    return Some(Err(Status::resource_exhausted(
+                        "evercertd has no room for more of this caller, which has the most: `connections` of [limits] allows no more",
+                    )));
+                }
                 Next::Stopping => {
                     self.end(Disconnect::Shutdown);
                     return Some(Err(stopping()));
@@ -193,6 +201,7 @@ impl Follow {
             biased;
             () = self.shutdown.cancelled() => Next::Stopping,
             () = self.peer.caller.ended() => Next::ProcessEnded,
+            () = self.peer.displaced() => Next::Displaced,
             () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => Next::LookAgain,
             changed = self.state.changed(), if pause.is_none() => changed.map_or(Next::Removed, |()| Next::Changed),
             said = said => Next::Said(said),

@@ -52,13 +52,16 @@ async fn a_connection_too_many_is_closed_at_once() {
         agent.list(v1::ListRequest {}).await.unwrap();
     }
     closed(UnixStream::connect(node.socket()).await.unwrap()).await;
+    assert_eq!(*node.seen.turned_away.lock().unwrap(), [TurnedAway::TooMany]);
     drop(first);
     until("there is room again", || true).await;
     soon("a connection", async {
         loop {
             let stream = UnixStream::connect(node.socket()).await.unwrap();
-            let endpoint = AgentClient::new(channel(stream).await).list(v1::ListRequest {}).await;
-            if endpoint.is_ok() {
+            // It may be closed before anything is said.
+            if let Ok(channel) = try_channel(stream).await
+                && AgentClient::new(channel).list(v1::ListRequest {}).await.is_ok()
+            {
                 break;
             }
         }
@@ -155,4 +158,64 @@ async fn a_message_that_is_larger_than_any_of_use_is_refused() {
     let long = v1::Open { sdk_version: "v".repeat(crate::serve::REQUEST_LIMIT), ..open("x") };
     let refused = Watched::open(node.agent().await, long).await.err().unwrap();
     assert_eq!(refused.code(), tonic::Code::OutOfRange);
+}
+
+#[tokio::test]
+async fn whoever_connects_too_often_is_closed_before_it_is_looked_at_and_others_are_served() {
+    let node = Node::start_with(Limits { connections: Cap { in_all: 10_000, per_caller: 10_000 }, ..generous() });
+    let (mut other, uid) = node.agent_of_another().await;
+    soon("a connection that is turned away", async {
+        while node.seen.turned_away.lock().unwrap().is_empty() {
+            // The kernel's queue may be full: that is what is to be seen to.
+            drop(UnixStream::connect(node.socket()).await);
+        }
+    })
+    .await;
+    assert!(node.seen.turned_away.lock().unwrap().iter().all(|reason| *reason == TurnedAway::TooOften));
+    if uid != rustix::process::getuid().as_raw() {
+        other.list(v1::ListRequest {}).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn when_all_connections_are_taken_the_largest_caller_gives_its_newest_to_another_and_its_streams_are_told_why() {
+    if !rustix::process::geteuid().is_root() {
+        // There is but one caller then.
+        return;
+    }
+    let node = Node::start_with(Limits { connections: Cap { in_all: 3, per_caller: 3 }, ..generous() });
+    let mut kept = node.keep("x", &files());
+    let [mut first, mut second, mut third] = [node.watch("x").await, node.watch("x").await, node.watch("x").await];
+    for watched in [&mut first, &mut second, &mut third] {
+        watched.update().await;
+    }
+    let (mut other, _) = node.agent_of_another().await;
+    other.list(v1::ListRequest {}).await.unwrap();
+    let told = third.error().await;
+    assert_eq!(told.code(), tonic::Code::ResourceExhausted);
+    assert!(told.message().contains("`connections` of [limits]"), "{}", told.message());
+    assert_eq!(*node.seen.turned_away.lock().unwrap(), [TurnedAway::Displaced]);
+    assert_eq!(*node.seen.disconnected.lock().unwrap(), [Disconnect::Displaced]);
+    kept.swap(&files());
+    for watched in [&mut first, &mut second] {
+        assert_eq!(watched.update().await.generation, 2);
+    }
+}
+
+#[tokio::test]
+async fn what_one_caller_sends_is_read_no_faster_than_it_may_send() {
+    let node = Node::start();
+    let mut stream = UnixStream::connect(node.socket()).await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
+    // Frames of an unknown type, which cost their reader nothing else (RFC 9113 §4.1).
+    let frame = [&[0, 0x40, 0, 0xfa, 0, 0, 0, 0, 0][..], &[0; 0x4000]].concat();
+    let (started, mut sent) = (Instant::now(), 0_u64);
+    while started.elapsed() < Duration::from_secs(2) {
+        if let Ok(written) = tokio::time::timeout(Duration::from_millis(100), stream.write_all(&frame)).await {
+            written.unwrap();
+            sent += frame.len() as u64;
+        }
+    }
+    // A second's worth at once, two in two seconds, and what the socket holds.
+    assert!((1 << 20..5 << 20).contains(&sent), "{sent} bytes were read");
 }

@@ -1,0 +1,93 @@
+//! Whom what is used up is counted against.
+
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+
+use super::user_namespace::{owner, parent};
+use crate::cgroup::{Origin, origin};
+use crate::proc::Proc;
+
+/// How deep user namespaces can be within each other (user_namespaces(7)).
+const DEEPEST: usize = 32;
+
+/// Whom what is used up is counted against: a pod, a user of the host, or whoever made a user namespace, in which one user may be
+/// thousands. Whoever is in none of them may have any number, and takes nothing from the user of the host who has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Party {
+    Pod(Arc<str>),
+    User(u32),
+    /// In a user namespace below this process's own.
+    Crowd(Crowd),
+    /// In a container of no pod, or where it cannot be told.
+    Elsewhere(u32),
+}
+
+/// Whose the users of another user namespace are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Crowd {
+    /// Those of every namespace that this user made.
+    Of(u32),
+    /// Those of this namespace, which root made for somebody else.
+    In(u64),
+}
+
+impl Party {
+    /// That of the process `pid` of `uid`, as it is now. It may be another with its number already: good enough for counting, and
+    /// for nothing else.
+    pub(crate) fn of_process(pid: u32, uid: u32, prefixes: &[String]) -> Self {
+        let process = Proc(pid);
+        let origin = process.cgroup().map_or(Origin::Unclear, |groups| origin(&groups, prefixes));
+        Self::of(&origin, uid, Crowd::of(process))
+    }
+
+    /// That of a process of `uid` at `origin`.
+    pub(super) fn of(origin: &Origin, uid: u32, crowd: Option<Crowd>) -> Self {
+        match (origin, crowd) {
+            (Origin::Pod(pod), _) => Self::Pod(Arc::clone(pod)),
+            (_, Some(crowd)) => Self::Crowd(crowd),
+            (Origin::Host { .. }, None) => Self::User(uid),
+            (Origin::Container | Origin::Unclear, None) => Self::Elsewhere(uid),
+        }
+    }
+}
+
+impl Crowd {
+    /// That of the namespace directly below this process's own which `process` is in; none where it is in this process's own, or
+    /// where that cannot be told.
+    pub(super) fn of(process: Proc) -> Option<Self> {
+        let identify = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+        let open = |process: &str| File::open(format!("/proc/{process}/ns/user"));
+        let own = identify(&open("self").ok()?).ok()?;
+        let mut namespace = open(&process.0.to_string()).ok()?;
+        let mut identity = identify(&namespace).ok()?;
+        for _ in 0..DEEPEST {
+            if identity == own {
+                return None;
+            }
+            let above = parent(&namespace).ok()?;
+            let identity_above = identify(&above).ok()?;
+            if identity_above == own {
+                return Some(match owner(&namespace).ok()? {
+                    0 => Self::In(identity.1),
+                    uid => Self::Of(uid),
+                });
+            }
+            (namespace, identity) = (above, identity_above);
+        }
+        None
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod(uid) => write!(f, "pod {uid}"),
+            Self::User(uid) => write!(f, "uid {uid}"),
+            Self::Crowd(Crowd::Of(uid)) => write!(f, "the user namespaces of uid {uid}"),
+            Self::Crowd(Crowd::In(number)) => write!(f, "the user namespace {number}, which root made"),
+            Self::Elsewhere(uid) => write!(f, "uid {uid} of no pod and not of the host"),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The door: takes connections from the kernel's queue as fast as they come, and lets in no more of one party than it may have.
+//!
+//! Whoever connects without waiting is refused by the kernel while that queue is full, so nothing that costs is done here: who it
+//! is by its credentials, how often and how many of its party there are, and what is too much is closed at once. Whether a caller
+//! is who it says it is is found out behind the door.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+use tokio::sync::mpsc;
+
+use super::super::limits::Limits;
+use super::super::quota::{Full, Quota, Share};
+use super::turned_away::{Doorkeeper, TurnedAway};
+use crate::attest::{Party, Processes};
+use crate::rates::Rates;
+
+/// How many connections are taken before it is looked whether to stop.
+const BATCH: usize = 256;
+
+/// How long accepting rests when no descriptor or memory is left: at once it would only fail again.
+const EXHAUSTED_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// How much sooner than others the thread gets a processor, where evercertd may ask for that.
+const NICE: i32 = -10;
+
+/// How long it is remembered which party a process is of. It decides on rates and numbers only.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// How many processes are remembered.
+const PROCESSES: usize = 4096;
+
+/// A connection that may be had, of a caller that is not known yet.
+pub(super) struct Visitor {
+    pub(super) stream: UnixStream,
+    pub(super) share: Share,
+}
+
+/// Those who come in. The door is shut when this is dropped.
+pub(super) struct Visitors {
+    /// Bounded by the shares that there are.
+    visitors: mpsc::UnboundedReceiver<Visitor>,
+    _open: UnixStream,
+}
+
+impl Visitors {
+    /// Opens the door on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// There is no thread or descriptor to be had.
+    pub(super) fn of(
+        listener: UnixListener,
+        limits: &Limits,
+        processes: Arc<Processes>,
+        doorkeeper: Arc<Doorkeeper>,
+    ) -> io::Result<Self> {
+        let (open, shut) = UnixStream::pair()?;
+        let (sender, visitors) = mpsc::unbounded_channel();
+        let mut door = Door {
+            rates: Rates::new(limits.arrivals.in_all, limits.arrivals.per_caller),
+            quota: Quota::new(limits.connections),
+            parties: HashMap::new(),
+            processes,
+            doorkeeper,
+        };
+        std::thread::Builder::new().name("door".to_owned()).spawn(move || door.keep(&listener, &shut, &sender))?;
+        Ok(Self { visitors, _open: open })
+    }
+
+    /// The next one; none where the door is shut for good.
+    pub(super) async fn next(&mut self) -> Option<Visitor> {
+        self.visitors.recv().await
+    }
+}
+
+struct Door {
+    rates: Rates,
+    quota: Arc<Quota>,
+    parties: HashMap<(u32, u32), (Instant, Party)>,
+    processes: Arc<Processes>,
+    doorkeeper: Arc<Doorkeeper>,
+}
+
+impl Door {
+    /// Lets in until `shut` says so.
+    fn keep(&mut self, listener: &UnixListener, shut: &UnixStream, visitors: &mpsc::UnboundedSender<Visitor>) {
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::debug!(%error, "connections are accepted at the priority of everything else");
+        }
+        loop {
+            let mut events = [PollFd::new(listener, PollFlags::IN), PollFd::new(shut, PollFlags::IN)];
+            match poll(&mut events, None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return tracing::error!(%error, "no further connection can be waited for"),
+            }
+            if !events[1].revents().is_empty() {
+                return;
+            }
+            for _ in 0..BATCH {
+                match accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                    Ok(stream) => {
+                        if let Some(visitor) = self.look_at(stream)
+                            && visitors.send(visitor).is_err()
+                        {
+                            return;
+                        }
+                    }
+                    Err(Errno::AGAIN) => break,
+                    Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                        self.doorkeeper.turned_away(None, TurnedAway::Descriptors);
+                        _ = poll(&mut [PollFd::new(shut, PollFlags::IN)], Some(&EXHAUSTED_PAUSE));
+                        break;
+                    }
+                    Err(error) => tracing::debug!(%error, "a connection was gone before it was accepted"),
+                }
+            }
+        }
+    }
+
+    /// Lets in whoever may have one connection more. Whoever may not is closed at once: to let it wait would let it take the places
+    /// of others in the kernel's queue.
+    fn look_at(&mut self, stream: OwnedFd) -> Option<Visitor> {
+        let credentials = getsockopt(&stream, PeerCredentials).ok()?;
+        let party = self.party(u32::try_from(credentials.pid()).unwrap_or(0), credentials.uid());
+        if self.rates.check(&party).is_err() {
+            self.doorkeeper.turned_away(Some(&party), TurnedAway::TooOften);
+            return None;
+        }
+        match self.quota.claim(party.clone()) {
+            Ok((share, loser)) => {
+                if let Some(loser) = loser {
+                    self.doorkeeper.turned_away(Some(&loser), TurnedAway::Displaced);
+                }
+                Some(Visitor { stream: stream.into(), share })
+            }
+            Err(full) => {
+                let reason = match full {
+                    Full::PerCaller => TurnedAway::TooMany,
+                    Full::InAll => TurnedAway::TooManyInAll,
+                };
+                self.doorkeeper.turned_away(Some(&party), reason);
+                None
+            }
+        }
+    }
+
+    fn party(&mut self, pid: u32, uid: u32) -> Party {
+        let now = Instant::now();
+        if let Some((since, party)) = self.parties.get(&(pid, uid))
+            && now.duration_since(*since) < REMEMBERED
+        {
+            return party.clone();
+        }
+        if self.parties.len() >= PROCESSES {
+            self.parties.clear();
+        }
+        let party = Party::of_process(pid, uid, self.processes.prefixes());
+        self.parties.insert((pid, uid), (now, party.clone()));
+        party
+    }
+}

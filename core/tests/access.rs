@@ -110,7 +110,7 @@ fn the_way_to_what_is_served_stays_on_record_for_as_long_as_that_is_served() {
     let issue = || authority.issue(Leaf::for_dns("a.example.org")).files();
     let (own, next) = (PlainDirectory::new(&issue()), issue());
     let closed = own.path().join("closed");
-    PlainDirectory::at(&closed, &next);
+    let _ = PlainDirectory::at(&closed, &next);
     let spec: Arc<IdentitySpec> = IdentitySpec {
         id: IdentityId::node("x".parse().unwrap()),
         files: FileSet::cert_manager(own.path()),

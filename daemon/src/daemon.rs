@@ -360,7 +360,7 @@ impl Daemon {
         let warnings: BTreeSet<_> = sources.warnings().collect();
         warnings.difference(&self.warnings).for_each(|warning| warn!("{warning}"));
         self.warnings = warnings;
-        self.pages.metrics.pods_looked_at(sources.silent);
+        self.pages.metrics.pods_looked_at(sources.silent, sources.contested);
         let wanted = sources.wanted();
         self.wanted.send_if_modified(|now| {
             let is_new = **now != wanted;

@@ -22,7 +22,7 @@ use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::attest::{DecisionObserver, Reason};
-use crate::pods::Silent;
+use crate::pods::{Contested, Silent};
 use crate::readiness::Readiness;
 use crate::serve::{DoorObserver, TurnedAway};
 use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
@@ -61,6 +61,7 @@ pub(crate) struct Metrics {
     attestations: IntCounterVec,
     attestation_duration: Histogram,
     silent_volumes: IntGaugeVec,
+    contested_names: IntGaugeVec,
     records: Mutex<HashMap<IdentityId, Record>>,
     sign_of_life: Mutex<Instant>,
 }
@@ -160,6 +161,16 @@ impl Metrics {
                 "How long it takes to decide whether a caller may have an identity.",
                 &ATTESTATION_BUCKETS,
             )?,
+            contested_names: register(
+                &registry,
+                IntGaugeVec::new(
+                    own(
+                        "pod_names_contested",
+                        "Pods that several names are told of: in_doubt (they have none) or first_stays (they keep the first).",
+                    ),
+                    &["state"],
+                )?,
+            )?,
             silent_volumes: register(
                 &registry,
                 IntGaugeVec::new(
@@ -182,7 +193,7 @@ impl Metrics {
             sign_of_life: Mutex::new(Instant::now()),
         };
         metrics.config_last_reload_successful.set(1);
-        metrics.pods_looked_at(Silent::default());
+        metrics.pods_looked_at(Silent::default(), Contested::default());
         Ok(Arc::new(metrics))
     }
 
@@ -191,11 +202,14 @@ impl Metrics {
         self.config_last_reload_successful.set(successful.into());
     }
 
-    /// The volumes of pods were looked for, and these do not answer.
-    pub(crate) fn pods_looked_at(&self, silent: Silent) {
+    /// The pods were looked for: these of their volumes do not answer, and these of them have several names.
+    pub(crate) fn pods_looked_at(&self, silent: Silent, contested: Contested) {
         let states = [("stuck", silent.stuck), ("crowded_out", silent.crowded_out), ("postponed", silent.postponed)];
         for (state, count) in states {
             self.silent_volumes.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        for (state, count) in [("in_doubt", contested.in_doubt), ("first_stays", contested.first_stays)] {
+            self.contested_names.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 

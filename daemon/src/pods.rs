@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use evercert_core::spec::IdentitySpec;
 
 pub(crate) use discovery::Discovery;
-pub(crate) use names::{PodName, PodNames};
+pub(crate) use names::{Contested, PodName, PodNames};
 pub(crate) use uid::is_uid;
 
 /// Where further changes are to be heard of. Called before what it names is looked at; may block as long as that does.
@@ -53,6 +53,8 @@ pub(crate) struct Found {
     pub(crate) specs: Vec<IdentitySpec>,
     /// What the pods are called.
     pub(crate) names: PodNames,
+    /// How many of them more than one name is told of.
+    pub(crate) contested: Contested,
     /// How many of their volumes are not looked into.
     pub(crate) silent: Silent,
 }

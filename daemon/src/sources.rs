@@ -14,7 +14,7 @@ use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 use crate::accounts::{Account, Accounts};
 use crate::attest::Policy;
 use crate::config::Config;
-use crate::pods::{Found, PodNames, Silent};
+use crate::pods::{Contested, Found, PodNames, Silent};
 use crate::wanted::Wanted;
 
 pub(crate) use collision::Collision;
@@ -41,6 +41,8 @@ pub(crate) struct Sources {
     pub(crate) unknown_accounts: BTreeSet<Account>,
     /// What the pods are called.
     pub(crate) pods: PodNames,
+    /// How many pods more than one name is told of.
+    pub(crate) contested: Contested,
     /// How many volumes of pods are not looked into.
     pub(crate) silent: Silent,
 }
@@ -68,7 +70,7 @@ impl Sources {
     /// With what was found of pods. Their names are of scopes of their own: they collide with nobody's.
     pub(crate) fn with_pods(mut self, found: Found) -> Self {
         self.specs.extend(found.specs);
-        Self { pods: found.names, silent: found.silent, ..self }
+        Self { pods: found.names, contested: found.contested, silent: found.silent, ..self }
     }
 
     /// What is to be kept.

@@ -9,10 +9,11 @@ use tracing::{debug, warn};
 
 use super::contents::{Contents, Credentials, Fingerprint};
 use super::mounts::{self, Mount};
+use super::names::{self, Names};
 use super::probe::{Answer, Answers, Owner, Probe, Request};
 use super::rules::{self, Pods};
 use super::tree::{self, Kind, Tree};
-use super::{Again, Found, Listen, PodNames, Silent, Trouble, names};
+use super::{Again, Found, Listen, Silent, Trouble};
 use crate::config::{Config, Kubelet};
 
 /// The most credentials of one volume, with those that it held once: whoever writes it could give them new names again and again.
@@ -28,7 +29,7 @@ pub(crate) struct Discovery {
 struct Known {
     tree: Tree,
     volumes: BTreeMap<PathBuf, Looked>,
-    names: PodNames,
+    names: Names,
     silent: Silent,
     told: BTreeSet<Trouble>,
 }
@@ -81,11 +82,12 @@ impl Discovery {
             let logs = config.kubelet.logs.display();
             warn!(%logs, "nothing tells the names of pods: [[pods]] with a `namespace` never match; see `logs` in [kubelet]");
         }
-        let pods = Pods { tree: &known.tree, names: &known.names, are_names_told };
+        let pods = Pods { tree: &known.tree, names: known.names.known(), are_names_told };
         let credentials = |root: &Path| known.volumes.get(root).map(|looked| &looked.credentials);
         Found {
             specs: rules::specs(&config.pods, &pods, credentials),
-            names: known.names.clone(),
+            names: known.names.known().clone(),
+            contested: known.names.contested(),
             silent: known.silent,
         }
     }
@@ -194,24 +196,20 @@ impl Known {
     /// Reads the names of pods; says whether there is anything that tells them.
     fn read_names(&mut self, logs: &Path, listen: &dyn Listen) -> bool {
         if logs.as_os_str().is_empty() {
-            self.names.clear();
+            self.names = Names::default();
             return false;
         }
         listen.directory(logs);
         match names::read(logs) {
-            Ok(Some(mut names)) => {
+            Ok(seen) => {
                 self.passed(Trouble::Logs);
-                // The logs of a pod may go before its volumes.
-                let before = std::mem::take(&mut self.names).into_iter();
-                let gone = before.filter(|(uid, _)| self.tree.pods.contains(uid) && !names.contains_key(uid));
-                names.extend(gone.collect::<Vec<_>>());
-                self.names = names;
-                self.passed(Trouble::NoNames);
-                true
-            }
-            Ok(None) => {
-                self.names.clear();
-                false
+                // A directory that somebody moved away makes nobody nameless, and names nobody anew.
+                self.names.see(seen.as_ref().unwrap_or(&names::Seen::new()), &self.tree.pods);
+                let are_told = seen.is_some() || !self.names.known().is_empty();
+                if are_told {
+                    self.passed(Trouble::NoNames);
+                }
+                are_told
             }
             Err(error) => {
                 if self.is_new(Trouble::Logs) {

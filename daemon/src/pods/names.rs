@@ -1,16 +1,24 @@
 //! What the pods are called, by the names of their log directories: `NAMESPACE_NAME_UID`.
+//!
+//! Some pods may write there, such as those that collect logs. So the first name that is seen of a pod stays for as long as the pod is
+//! there, whatever its directory is called later; a pod with two names at first has none.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use tracing::warn;
+
 use super::uid::is_uid;
 
 /// The most log directories that are looked at: those of pods that are gone stay for a while.
 const LIMIT: usize = 16_384;
+
+/// How many pods are named in the log after one look; the others are counted.
+const WARNINGS: usize = 8;
 
 /// The longest name of a pod or namespace, in bytes: that of a DNS subdomain.
 const NAME_LIMIT: usize = 253;
@@ -38,31 +46,110 @@ impl fmt::Display for PodName {
     }
 }
 
+/// Pods that more than one name is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Contested {
+    /// Which have no name, as it cannot be told which of two is theirs.
+    pub(crate) in_doubt: usize,
+    /// Which keep the name that was seen first.
+    pub(crate) first_stays: usize,
+}
+
+/// The names that are known, from one look to the next.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// The first of each pod that has one.
+    first: PodNames,
+    in_doubt: BTreeSet<Arc<str>>,
+    /// Those of another name than the first.
+    renamed: BTreeSet<Arc<str>>,
+}
+
+impl Names {
+    pub(super) fn known(&self) -> &PodNames {
+        &self.first
+    }
+
+    pub(super) fn contested(&self) -> Contested {
+        Contested { in_doubt: self.in_doubt.len(), first_stays: self.renamed.len() }
+    }
+
+    /// Takes in what was seen. Of pods that are neither `there` nor seen everything is forgotten.
+    pub(super) fn see(&mut self, seen: &Seen, there: &BTreeSet<Arc<str>>) {
+        let stays = |uid: &Arc<str>| there.contains(uid) || seen.contains_key(uid);
+        self.first.retain(|uid, _| stays(uid));
+        self.in_doubt.retain(stays);
+        self.renamed.retain(stays);
+        let mut news = 0;
+        for (uid, names) in seen {
+            if self.in_doubt.contains(uid) {
+                continue;
+            }
+            let mut told = names.iter();
+            match (self.first.get(uid), told.next(), told.next()) {
+                (None, Some(name), None) => _ = self.first.insert(Arc::clone(uid), name.clone()),
+                (None, ..) => {
+                    self.in_doubt.insert(Arc::clone(uid));
+                    news += 1;
+                    if news <= WARNINGS {
+                        let names = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+                        warn!(
+                            pod = %uid, %names,
+                            "two log directories tell the name of one pod: it has no name, and nothing is allowed by one; find out who \
+                             may write the pods' log directory, and start the pod anew"
+                        );
+                    }
+                }
+                (Some(first), ..) => {
+                    let Some(other) = names.iter().find(|name| *name != first) else { continue };
+                    if self.renamed.insert(Arc::clone(uid)) {
+                        news += 1;
+                        if news <= WARNINGS {
+                            warn!(
+                                pod = %uid, name = %first, %other,
+                                "a log directory tells another name of a pod than the first one, which stays; find out who may write the \
+                                 pods' log directory"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        if news > WARNINGS {
+            warn!(pods = news - WARNINGS, "the log directories tell several names of further pods");
+        }
+    }
+}
+
+/// The names that are seen of each pod; two where there are more.
+pub(super) type Seen = BTreeMap<Arc<str>, BTreeSet<PodName>>;
+
 /// The names that `logs` tells; absent: there is no such directory.
 ///
 /// # Errors
 ///
 /// It cannot be listed.
-pub(super) fn read(logs: &Path) -> io::Result<Option<PodNames>> {
+pub(super) fn read(logs: &Path) -> io::Result<Option<Seen>> {
     let entries = match fs::read_dir(logs) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         entries => entries?,
     };
-    let mut names = PodNames::new();
-    let mut ambiguous = HashSet::new();
+    let mut seen = Seen::new();
     for entry in entries.take(LIMIT) {
         let entry = entry?;
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
         let Some((uid, name)) = entry.file_name().to_str().and_then(parse) else { continue };
-        if names.insert(Arc::clone(&uid), name).is_some() {
-            ambiguous.insert(uid);
+        let names = seen.entry(uid).or_default();
+        names.insert(name);
+        // The first and the last: whichever is known already, one of them is another.
+        while names.len() > 2 {
+            let second = names.iter().nth(1).cloned();
+            second.map(|second| names.remove(&second));
         }
     }
-    // A pod has one name; which of two is its own cannot be told.
-    names.retain(|uid, _| !ambiguous.contains(uid));
-    Ok(Some(names))
+    Ok(Some(seen))
 }
 
 /// None of the three parts holds an underscore.
@@ -104,15 +191,49 @@ mod tests {
         std::os::unix::fs::symlink(&good[0], logs.path().join(format!("a_link_{}", UID.replace('2', "4")))).unwrap();
 
         let names = read(logs.path()).unwrap().unwrap();
-        let told: Vec<_> = names.iter().map(|(uid, pod)| format!("{uid} {pod}")).collect();
+        let told: Vec<_> =
+            names.iter().flat_map(|(uid, pods)| pods.iter().map(move |pod| format!("{uid} {pod}"))).collect();
         assert_eq!(told, [format!("{STATIC} kube-system/etcd-node.1"), format!("{UID} shop/payments-5d")]);
     }
 
+    fn seen(names: &[&str]) -> Seen {
+        let names = names.iter().map(|name| PodName::new("shop", name).unwrap()).collect();
+        [(UID.into(), names)].into()
+    }
+
+    fn name(names: &Names) -> Option<String> {
+        names.known().get(UID).map(ToString::to_string)
+    }
+
     #[test]
-    fn a_uid_with_two_names_has_none() {
+    fn a_pod_with_two_names_at_first_has_none_for_as_long_as_it_is_there() {
         let logs = tempfile::tempdir().unwrap();
-        ["a_x", "b_x"].iter().for_each(|name| fs::create_dir(logs.path().join(format!("{name}_{UID}"))).unwrap());
-        assert_eq!(read(logs.path()).unwrap(), Some(PodNames::new()));
+        ["shop_a", "shop_b", "shop_c"]
+            .iter()
+            .for_each(|name| fs::create_dir(logs.path().join(format!("{name}_{UID}"))).unwrap());
+        assert_eq!(read(logs.path()).unwrap().unwrap()[UID].len(), 2);
         assert_eq!(read(&logs.path().join("none")).unwrap(), None);
+
+        let (mut names, there) = (Names::default(), [UID.into()].into());
+        names.see(&seen(&["a", "b"]), &there);
+        assert_eq!((name(&names), names.contested()), (None, Contested { in_doubt: 1, first_stays: 0 }));
+        names.see(&seen(&["a"]), &there);
+        assert_eq!(name(&names), None, "that the other one is gone again proves nothing");
+        names.see(&Seen::new(), &BTreeSet::new());
+        names.see(&seen(&["a"]), &there);
+        assert_eq!(name(&names).as_deref(), Some("shop/a"));
+    }
+
+    #[test]
+    fn the_first_name_of_a_pod_stays_for_as_long_as_it_is_there() {
+        let (mut names, there) = (Names::default(), [UID.into()].into());
+        names.see(&seen(&["a"]), &there);
+        for later in [&["a", "b"][..], &["b"], &[]] {
+            names.see(&seen(later), &there);
+            assert_eq!(name(&names).as_deref(), Some("shop/a"), "{later:?}");
+            assert_eq!(names.contested(), Contested { in_doubt: 0, first_stays: 1 });
+        }
+        names.see(&Seen::new(), &there);
+        assert_eq!(name(&names).as_deref(), Some("shop/a"));
     }
 }

@@ -80,6 +80,11 @@ impl Pod {
         &self.uid
     }
 
+    /// Renames its log directory, as a pod may that can write there.
+    pub(crate) fn rename(&self, name: &str) {
+        fs::rename(&self.log, self.log.with_file_name(format!("shop_{name}_{}", self.uid))).unwrap();
+    }
+
     /// Where a volume of this kind and name is.
     pub(crate) fn place(&self, kind: Kind, name: &str) -> PathBuf {
         self.directory.join("volumes").join(kind.directory()).join(name)

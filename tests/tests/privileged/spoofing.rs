@@ -2,6 +2,7 @@
 
 use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf};
 use evercert_tests::daemon::identity;
+use evercert_tests::wait::{DEADLINE, until_within};
 
 use crate::actor::Actor;
 use crate::caller::{ask, ask_one, key, list};
@@ -142,6 +143,39 @@ async fn a_user_namespace_of_the_owners_own_makes_nobody_a_reader() {
     let elsewhere = Actor::user(A).through(&["unshare", "--user", "--map-root-user"]);
     let answer = ask_one(&room, &elsewhere, &socket, "b").await;
     assert_eq!((&answer["code"], key(&answer)), (&"PermissionDenied".into(), 0), "{answer}");
+}
+
+#[tokio::test]
+async fn a_pod_that_renames_its_log_directory_stays_what_it_was_called_first() {
+    let room = Room::enter();
+    let kubelet = Kubelet::new(&room);
+    let (victim, evil) = (kubelet.pod("victim-0"), kubelet.pod("evil-0"));
+    let [theirs, own] = ["theirs", "own"].map(|name| of(&room, B, name));
+    let rule = |name| format!("allow = [\"pod:shop/{name}\"]\n\n");
+    let home = daemon::home(&room);
+    let identities =
+        identity("theirs", theirs.path()) + &rule("victim-0") + &identity("own", own.path()) + &rule("evil-0");
+    home.configure(&(LIMITS.to_owned() + &daemon::pods(&kubelet) + &identities));
+    let running = home.start().await;
+    running.until("it is published", "theirs", |status| status.generation == 1).await;
+    running.until("it is published", "own", |status| status.generation == 1).await;
+    let socket = home.agent_socket();
+    let groups = [Cgroup::of_pod(victim.uid()), Cgroup::of_pod(evil.uid())];
+    let [in_victim, in_evil] = [0, 1].map(|place| Actor::user(A).within(&groups[place]));
+    assert!(key(&ask_one(&room, &in_victim, &socket, "theirs").await) > 0, "the victim itself");
+
+    // Its own pod's directory is the victim's by name, and a further one calls the victim something else.
+    evil.rename("victim-0");
+    std::fs::create_dir(kubelet.logs().join(format!("shop_other_{}", victim.uid()))).unwrap();
+    let contested = async |state| counted(home.http().unwrap(), "evercert_pod_names_contested", &[state]).await;
+    let told = || async { (contested("first_stays").await == 2.0).then_some(()) };
+    until_within(DEADLINE, "both are told", told).await;
+    let answer = ask_one(&room, &in_evil, &socket, "theirs").await;
+    assert_eq!((key(&answer), &answer["code"]), (0, &"PermissionDenied".into()), "{answer}");
+    for (actor, name) in [(&in_victim, "theirs"), (&in_evil, "own")] {
+        assert!(key(&ask_one(&room, actor, &socket, name).await) > 0, "{name}");
+    }
+    assert!(home.log().contains("another name of a pod than the first one"), "{}", home.log());
 }
 
 /// Names, paths and UIDs by which somebody may hope to be given what is `name`.

@@ -1,6 +1,7 @@
 //! The one path validator: admission, both sides of the SDK and re-verification of live connections use it.
 
 mod anchors;
+mod budget;
 mod constraints;
 mod error;
 mod explain;
@@ -11,7 +12,7 @@ mod revocation;
 mod uris;
 pub(crate) mod words;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -27,13 +28,10 @@ use crate::clock::unix_time;
 use crate::crypto;
 use crate::digest::Digest;
 use anchors::Anchors;
+use budget::Budget;
 use extensions::{Extensions, KeyUsage};
 use revocation::Revocation;
 use uris::WithoutUris;
-
-/// How many certificates are looked at as issuers while paths are built from one leaf: a peer may send a hundred that name each other in a
-/// loop. Honest chains of four certificates, each of them cross-signed, take some twenty.
-const MOST_STEPS: usize = 256;
 
 /// The role a peer plays in a handshake: it decides which extended key usage its leaf needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -128,14 +126,24 @@ impl PathValidator {
         now: SystemTime,
     ) -> Result<(), PathError> {
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| PathError::of(error, role))?;
-        let search = Search::new(&end_entity, intermediates, role, now, self.revocation.budget());
+        let intermediates = budget::issuers(&end_entity, intermediates)?;
+        let budget = Budget::new(budget::signatures(self.anchors.namesakes));
+        let search = Search {
+            leaf: &end_entity,
+            intermediates: &intermediates,
+            role,
+            now: unix_time(now),
+            budget,
+            lists: self.revocation.budget(),
+            refused: RefCell::default(),
+        };
         let anchors = self.anchors.valid_at(search.now);
         let mut reached = self.reach(&search, &anchors).map(drop);
         // Of several paths webpki tells what is wrong with one: a path that it refused for a URI may be behind any error but the end of
         // what is spent.
         if let Err(error) = &reached
             && *error != PathError::TooComplex
-            && let Some(without) = WithoutUris::of(intermediates, &anchors)
+            && let Some(without) = WithoutUris::of(&intermediates, &anchors)
         {
             match self.reach_without_uris(&search, &without) {
                 Err(_) if *error != PathError::NameConstraint => {}
@@ -214,24 +222,13 @@ struct Search<'p> {
     intermediates: &'p [CertificateDer<'p>],
     role: Option<Role>,
     now: UnixTime,
-    steps: Cell<usize>,
+    budget: Budget,
     lists: revocation::Budget,
     /// Why a path that webpki found was refused.
     refused: RefCell<Option<PathError>>,
 }
 
 impl<'p> Search<'p> {
-    fn new(
-        leaf: &'p EndEntityCert<'p>,
-        intermediates: &'p [CertificateDer<'p>],
-        role: Option<Role>,
-        now: SystemTime,
-        lists: revocation::Budget,
-    ) -> Self {
-        let steps = Cell::new(MOST_STEPS);
-        Self { leaf, intermediates, role, now: unix_time(now), steps, lists, refused: RefCell::default() }
-    }
-
     /// Lets webpki look for a path that `judge` has nothing against, and gives the anchor that it ends in.
     fn run<'s>(
         &'s self,
@@ -247,10 +244,21 @@ impl<'p> Search<'p> {
                 webpki::Error::CertRevoked
             })
         };
-        let found =
-            self.leaf.verify_for_usage(algorithms, anchors, intermediates, self.now, Demand(self), None, Some(&verify));
+        let charging = self.budget.charging(algorithms);
+        let algorithms: Vec<_> =
+            charging.iter().map(|algorithm| algorithm as &dyn SignatureVerificationAlgorithm).collect();
+        let found = self.leaf.verify_for_usage(
+            &algorithms,
+            anchors,
+            intermediates,
+            self.now,
+            Demand(self),
+            None,
+            Some(&verify),
+        );
         match found {
             Ok(path) => Ok(path.anchor()),
+            Err(_) if self.budget.is_spent() => Err(PathError::TooComplex),
             Err(error) => Err(self.refused.take().unwrap_or_else(|| PathError::of(error, self.role))),
         }
     }
@@ -279,8 +287,7 @@ struct Demand<'p>(&'p Search<'p>);
 impl ExtendedKeyUsageValidator for Demand<'_> {
     fn validate(&self, found: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
         let Self(search) = self;
-        let left = search.steps.get().checked_sub(1).ok_or(webpki::Error::MaximumPathBuildCallsExceeded)?;
-        search.steps.set(left);
+        search.budget.step()?;
         match search.role {
             Some(Role::Server) => webpki::KeyUsage::server_auth().validate(found),
             Some(Role::Client) => webpki::KeyUsage::client_auth().validate(found),

@@ -20,6 +20,8 @@ pub(super) struct Anchors {
     issuing: Vec<TrustAnchor<'static>>,
     /// The validity of each of `issuing`, in the same order.
     validity: Vec<Validity>,
+    /// How many of `issuing` share one name, at the most.
+    pub(super) namesakes: usize,
     /// When the last of `issuing` becomes valid.
     latest_not_before: UnixTime,
     /// Those that vouch for nobody but themselves, sorted by their DER.
@@ -63,7 +65,8 @@ impl Anchors {
         let (validity, issuing): (Vec<Validity>, Vec<_>) = issuing.into_iter().unzip();
         let latest_not_before =
             validity.iter().map(|v| v.not_before).max().unwrap_or(UnixTime::since_unix_epoch(Duration::ZERO));
-        Self { issuing, validity, latest_not_before, pinned, unusable, unusable_subjects }
+        let namesakes = most_of_one_name(&issuing);
+        Self { issuing, validity, namesakes, latest_not_before, pinned, unusable, unusable_subjects }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -122,6 +125,12 @@ impl Anchors {
         let found = self.pinned.binary_search_by(|(certificate, _)| certificate.as_ref().cmp(leaf.as_ref())).ok()?;
         Some(&self.pinned[found].1)
     }
+}
+
+fn most_of_one_name(anchors: &[TrustAnchor<'_>]) -> usize {
+    let mut names: Vec<&[u8]> = anchors.iter().map(|anchor| anchor.subject.as_ref()).collect();
+    names.sort_unstable();
+    names.chunk_by(|one, other| one == other).map(<[_]>::len).max().unwrap_or_default()
 }
 
 /// The certificates that an anchor vouches for.

@@ -84,17 +84,17 @@ fn a_stranger_with_many_issuers_of_one_name_has_no_signature_verified() {
 
 #[test]
 fn whatever_a_stranger_shows_the_signatures_verified_for_it_are_bounded() {
-    for anchors in [1, 10, 150] {
+    for (anchors, most) in [(1, 24), (10, 60), (150, 100)] {
         let anchors = namesakes(anchors);
         let validator = counting(&bundle(&anchors.iter().collect::<Vec<_>>()));
         // Each names the anchors as its issuer, and the leaf's issuer as its subject, and none is signed by them.
         let stranger = Entity::root("namesake");
         for constrain in [|_: &mut CertificateParams| {}, of_uris] {
-            let forged: Vec<_> = (0..MOST_ISSUERS).map(|_| stranger.sub_ca("sub", constrain)).collect();
+            let forged: Vec<_> = (0..16).map(|_| stranger.sub_ca("sub", constrain)).collect();
             let shown: Vec<_> = forged.iter().map(Entity::der).collect();
             let (outcome, signatures) = spent(&validator, &forged[0].leaf(), &shown);
             assert!(outcome.is_err());
-            assert!(signatures <= super::signatures(anchors.len()), "{signatures} for {} anchors", anchors.len());
+            assert!(signatures <= most, "{signatures} for {} anchors", anchors.len());
         }
     }
 }
@@ -114,7 +114,7 @@ fn a_real_chain_below_which_layers_of_forged_ones_are_hung_is_bounded_too() {
     }
     let (outcome, signatures) = spent(&validator, &above[0].leaf(), &shown);
     assert_eq!(outcome, Err(PathError::TooComplex));
-    assert!(signatures <= super::signatures(1), "{signatures}");
+    assert!(signatures <= 24, "{signatures}");
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn lists_are_no_way_round_the_budget() {
     let bundle = Bundle::new(vec![root.der(), namesake.der()], vec![namesake.crl(&[7], now() - HOUR)]);
     let validator = counting(&bundle);
     let forger = Entity::root("root");
-    let forged: Vec<_> = (0..MOST_ISSUERS).map(|_| forger.sub_ca("sub", |_| {})).collect();
+    let forged: Vec<_> = (0..16).map(|_| forger.sub_ca("sub", |_| {})).collect();
     let shown: Vec<_> = forged.iter().map(Entity::der).collect();
     let (outcome, signatures) = spent(&validator, &forged[0].leaf(), &shown);
     assert!(outcome.is_err());
-    assert!(signatures <= super::signatures(2), "{signatures}");
+    assert!(signatures <= 28, "{signatures}");
 }

@@ -94,15 +94,15 @@ async fn verify(generation: &Arc<Generation>, verdicts: Vec<Verdict>) -> Vec<Ver
     let mut left = verdicts.into_iter().peekable();
     while left.peek().is_some() {
         let mut batch: Vec<Verdict> = left.by_ref().take(BATCH).collect();
-        let generation = Arc::clone(generation);
+        let (generation, mut chains) = (Arc::clone(generation), std::mem::take(&mut known));
         let verifying = tokio::task::spawn_blocking(move || {
             for verdict in &mut batch {
-                verdict.trusted = known
+                verdict.trusted = chains
                     .entry(Chain(Arc::clone(&verdict.session)))
                     .or_insert_with(|| verdict.session.verify_anew(&generation, wall))
                     .clone();
             }
-            (batch, known)
+            (batch, chains)
         });
         match verifying.await {
             Ok((batch, chains)) => {

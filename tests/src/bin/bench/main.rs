@@ -9,6 +9,7 @@
 
 mod blocks;
 mod calls;
+mod chains;
 mod door;
 mod expiry;
 mod flood;
@@ -49,6 +50,8 @@ enum Scenario {
     Calls(calls::Args),
     /// mTLS handshakes against a server with a static rustls config
     Handshakes(handshakes::Args),
+    /// Chains of strangers that are made to cost a server as much as they can, and handshakes of others meanwhile
+    Chains(chains::Args),
     /// The daemon with many mounted sets: until all are published, memory, idle CPU
     Mounts(mounts::Args),
     /// Rotations and CA rollovers of both sides under full load
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
             Scenario::Rotation(args) => rotation::run(args).await,
             Scenario::Calls(args) => calls::run(args).await,
             Scenario::Handshakes(args) => handshakes::run(args).await,
+            Scenario::Chains(args) => chains::run(args).await,
             Scenario::Mounts(args) => mounts::run(args).await,
             Scenario::Soak(args) => soak::run(args).await,
             Scenario::Expiry(args) => expiry::run(args).await,

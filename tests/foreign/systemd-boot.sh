@@ -103,6 +103,21 @@ check 'the admin socket is another group'"'"'s' mode_is /run/evercert-admin/admi
 check 'status answers' machine evercertd status
 check 'the metrics socket answers, with no other network' machine curl -fsS http://127.0.0.1:9793/readyz
 
+status_has() { # Whatever it exits with: a finding is not success.
+    machine evercertd status >"$work/status" || true
+    grep -qF "$1" "$work/status"
+}
+check 'the address of the metrics socket is the configured one, which is no finding' fails status_has listen-ignored
+machine sh -c 'sed -i "s/^listen = .*/listen = \"127.0.0.1:9794\"/" /etc/evercert/evercertd.toml; systemctl restart evercertd'
+wait_for 10 'a configured address that is not the one of the metrics socket is a finding' status_has 'warn: listen-ignored'
+check 'which says what is used instead' status_has 'handed over 127.0.0.1:9793'
+check 'and so does the journal' journal_says '`listen` of [http] is 127.0.0.1:9794 and is not used'
+check 'the page is where the socket is' machine curl -fsS http://127.0.0.1:9793/readyz
+check 'and not where it is configured' fails machine curl -fsS http://127.0.0.1:9794/readyz
+machine sh -c 'sed -i "s/^listen = .*/listen = \"127.0.0.1:9793\"/" /etc/evercert/evercertd.toml; systemctl restart evercertd'
+wait_for 10 'with the same address again it is gone' eval 'machine evercertd status >/dev/null && fails status_has listen-ignored'
+wait_for 10 'and the identity is published again' status_says '1 of 1 identities published'
+
 machine sh -c 'echo bad = 1 >>/etc/evercert/evercertd.toml'
 check 'a reload of a configuration that is refused fails' fails machine systemctl reload evercertd
 check 'the journal says why' journal_says 'unknown key `bad`'

@@ -12,6 +12,7 @@ mod authority;
 mod bundle;
 mod chain;
 mod crls;
+mod exposure;
 mod finding;
 mod key;
 mod lineage;
@@ -42,6 +43,7 @@ use crate::certificate;
 use crate::credential::Credential;
 use crate::digest::Digest;
 use crate::material::{KeyedCredential, Material, Part};
+use crate::mount::KeyAccess;
 use crate::overlap::Overlap;
 use crate::path::PathValidator;
 use crate::spec::{Admission, BundleFile, CredentialFiles, IdentitySpec};
@@ -50,8 +52,9 @@ use trust::AssessedTrust;
 
 /// The families of checks that a credential has to pass, in the order in which their findings are told. To add one, write a
 /// function that reports what it finds and list it here.
-const FAMILIES: [fn(&Case<'_>, &mut Report); 11] = [
+const FAMILIES: [fn(&Case<'_>, &mut Report); 12] = [
     key::check,
+    exposure::check,
     loading::check,
     temporary::check,
     validity::check,
@@ -106,6 +109,8 @@ pub(crate) struct Case<'a> {
     spec: &'a IdentitySpec,
     files: &'a CredentialFiles,
     keyed: &'a KeyedCredential,
+    /// Who could read the key when it was read.
+    readers: Option<&'a KeyAccess>,
     /// The chain, parsed.
     certificates: &'a [X509Certificate<'a>],
     leaf: &'a X509Certificate<'a>,
@@ -197,7 +202,7 @@ pub(crate) fn assess_beside(
             };
             // What is said of the bundle is said of the leaf, which is in its place.
             findings.retain(|finding| swapped_with.is_none() || finding.file.as_deref() != swapped_with);
-            examine(spec, files, keyed, trust, swapped_with, &mut report);
+            examine(spec, files, keyed, material.key_access().map(Arc::as_ref), trust, swapped_with, &mut report);
             let verdict = report.verdict(&keyed.credential);
             let (more, change) = report.into_parts();
             findings.extend(more);
@@ -256,6 +261,7 @@ fn examine(
     spec: &IdentitySpec,
     files: &CredentialFiles,
     keyed: &KeyedCredential,
+    readers: Option<&KeyAccess>,
     trust: Trust<'_>,
     swapped_with: Option<&Path>,
     report: &mut Report,
@@ -263,7 +269,8 @@ fn examine(
     let chain: Result<Vec<_>, _> = keyed.credential.chain().iter().map(|der| certificate::parse(der)).collect();
     match chain.as_deref() {
         Ok(certificates @ [leaf, issuers @ ..]) => {
-            let case = Case { spec, files, keyed, certificates, leaf, issuers, trust, swapped_with, now: report.now() };
+            let now = report.now();
+            let case = Case { spec, files, keyed, readers, certificates, leaf, issuers, trust, swapped_with, now };
             FAMILIES.iter().for_each(|family| family(&case, report));
         }
         // Material is parsed when it is made; this says so again rather than admit what was not examined.

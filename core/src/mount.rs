@@ -123,10 +123,10 @@ pub fn look(files: &FileSet) -> Option<Sight> {
                 others.push(route);
                 continue;
             }
-            let access = |looked: Looked| {
+            let access = |(looked, is_kubelets): (Looked, bool)| {
                 file::regular(&looked.stat)?;
                 let access = Access::of_looked_at(&*looked.descriptor, &looked.stat);
-                Ok(KeyAccess { access, filesystem: looked.filesystem, route: route.clone() })
+                Ok(KeyAccess { access, filesystem: looked.filesystem, is_kubelets, route: route.clone() })
             };
             let file = end.unwrap_or_else(|| deciding.to_owned());
             sight = Some(Sight { file, access: found.and_then(access), own: route.clone(), route });

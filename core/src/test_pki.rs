@@ -4,6 +4,7 @@ pub(crate) mod crl;
 pub(crate) mod odd;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::bundle::Bundle;
 use crate::identity::IdentityId;
 use crate::material::Material;
-use crate::mount::{Access, FileRead, KeyAccess, ReadError, Reading, Route};
+use crate::mount::{Access, Directory, FileRead, KeyAccess, ReadError, Reading, Route};
 use crate::spec::{BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec};
 
 /// The instant that tests take for now unless they say otherwise: 2026-01-01T00:00:00Z.
@@ -228,7 +229,19 @@ impl Files {
     /// The mode of every file, and its group.
     pub(crate) fn with_mode(self, mode: u32, group: u32) -> Self {
         let access = Access { owner: 0, group, mode, acl: None };
-        Self { access: Some(KeyAccess { access, filesystem: 0, route: Route::default() }), ..self }
+        Self { access: Some(KeyAccess { access, filesystem: 0, is_kubelets: false, route: Route::default() }), ..self }
+    }
+
+    /// The mode of every directory on the way to every file, whose mode was said before.
+    pub(crate) fn in_directories(mut self, modes: &[u32]) -> Self {
+        let mut last = None;
+        for (mode, inode) in modes.iter().zip(1..) {
+            let access = Access { owner: 0, group: 0, mode: *mode, acl: None };
+            last = Some(Arc::new(Directory::new(last, OsStr::new("directory"), 0, (1, inode), access)));
+        }
+        let route = Route::new(&Vec::from_iter(last), false);
+        self.access = self.access.map(|access| KeyAccess { route, ..access });
+        self
     }
 
     /// The content of every file of CRLs.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use evercert_core::check::{self, Check, Trusted, Verdict};
 use evercert_core::clock::Now;
 use evercert_core::identity::IdentityId;
 use evercert_core::lifecycle::{Event, IdentityState, Lifecycle, Reload};
@@ -25,6 +26,11 @@ fn set() -> Files {
 
 fn of_key(directory: &Path) -> Option<Arc<KeyAccess>> {
     mount::read(&FileSet::cert_manager(directory)).key.unwrap().access
+}
+
+fn spec(files: FileSet) -> IdentitySpec {
+    let id = IdentityId::node("x".parse().unwrap());
+    IdentitySpec { id, files, expectations: Expectations::default(), overlap: Duration::ZERO }
 }
 
 fn set_mode(file: &Path, mode: u32) {
@@ -79,18 +85,23 @@ fn what_has_no_content_has_no_readers() {
     assert!(of_key(directory.path()).is_none());
 }
 
+/// An ACL that lets user 1234 read, and everybody else do this.
+fn acl(others: u16) -> Vec<u8> {
+    let entry = |tag: u16, permissions: u16, id: u32| {
+        [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    let nobody = u32::MAX;
+    let entries = [(0x01, 6, nobody), (0x02, 4, 1234), (0x04, 0, nobody), (0x10, 4, nobody), (0x20, others, nobody)];
+    let entries = entries.map(|(tag, permissions, id)| entry(tag, permissions, id)).concat();
+    [&2_u32.to_le_bytes()[..], &entries].concat()
+}
+
 #[test]
 fn an_acl_is_noted_as_the_kernel_gives_it() {
     let directory = PlainDirectory::new(&set());
     let key = directory.path().join("tls.key");
     set_mode(&key, 0o600);
-    let entry = |tag: u16, permissions: u16, id: u32| {
-        [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
-    };
-    let nobody = u32::MAX;
-    let entries = [(0x01, 6, nobody), (0x02, 4, 1234), (0x04, 0, nobody), (0x10, 4, nobody), (0x20, 0, nobody)];
-    let entries = entries.map(|(tag, permissions, id)| entry(tag, permissions, id)).concat();
-    let acl = [&2_u32.to_le_bytes()[..], &entries].concat();
+    let acl = acl(0);
     match rustix::fs::setxattr(&key, ATTRIBUTE, &acl, XattrFlags::empty()) {
         Ok(()) => assert_eq!(of_key(directory.path()).unwrap().access.acl.as_deref(), Some(&acl[..])),
         // Not every file system has any.
@@ -111,13 +122,7 @@ fn the_way_to_what_is_served_stays_on_record_for_as_long_as_that_is_served() {
     let (own, next) = (PlainDirectory::new(&issue()), issue());
     let closed = own.path().join("closed");
     let _ = PlainDirectory::at(&closed, &next);
-    let spec: Arc<IdentitySpec> = IdentitySpec {
-        id: IdentityId::node("x".parse().unwrap()),
-        files: FileSet::cert_manager(own.path()),
-        expectations: Expectations::default(),
-        overlap: Duration::ZERO,
-    }
-    .into();
+    let spec = Arc::new(spec(FileSet::cert_manager(own.path())));
     let mut lifecycle = Lifecycle::new(Arc::clone(&spec));
     let mut read = || {
         let material = Material::parse(&spec, mount::read(&spec.files));
@@ -142,4 +147,71 @@ fn the_way_to_what_is_served_stays_on_record_for_as_long_as_that_is_served() {
     assert_eq!(read(), (Reload::Unchanged, (false, false)), "the same, and read by another way");
     put("ca.crt", &|file| symlink("closed/nothing", file).unwrap());
     assert_eq!(read().1, (true, false), "what is found of another file comes by another way than the key");
+}
+
+/// Whether the files in this directory are told to have a key that everybody can read.
+fn is_exposed(directory: &Path) -> bool {
+    let spec = spec(FileSet::cert_manager(directory));
+    is_told_exposed(&spec)
+}
+
+fn is_told_exposed(spec: &IdentitySpec) -> bool {
+    let material = Material::parse(spec, mount::read(&spec.files));
+    let assessment = check::assess(spec, &material, &Trusted::default(), SystemTime::now());
+    assert!(matches!(assessment.credential, Verdict::Admitted(_)), "{:?}", assessment.findings);
+    assessment.findings.iter().any(|finding| finding.check == Check::KeyWorldReadable)
+}
+
+#[test]
+fn a_key_is_exposed_where_file_and_directories_let_everybody_and_no_kubelet_put_it_there() {
+    let issued = Authority::new("root.example.org").issue(Leaf::for_dns("a.example.org")).files();
+    let home = tempfile::tempdir().unwrap();
+    let open = |directory: &Path| set_mode(directory, 0o755);
+    open(home.path());
+    let lets_everybody = |directory: &Path| fs::metadata(directory).unwrap().mode() & 0o001 != 0;
+    if !home.path().canonicalize().unwrap().ancestors().all(lets_everybody) {
+        return; // Nobody else gets to the temporary directory of whoever runs this.
+    }
+
+    let plain = home.path().join("plain");
+    let _ = PlainDirectory::at(&plain, &issued);
+    let key = plain.join("tls.key");
+    open(&plain);
+    set_mode(&key, 0o644);
+    assert!(is_exposed(&plain));
+    set_mode(&plain, 0o750);
+    assert!(!is_exposed(&plain), "the directory keeps others out");
+    open(&plain);
+    set_mode(&key, 0o640);
+    assert!(!is_exposed(&plain));
+    for (others, is_open) in [(0, false), (4, true)] {
+        match rustix::fs::setxattr(&key, ATTRIBUTE, &acl(others), XattrFlags::empty()) {
+            Ok(()) => assert_eq!(is_exposed(&plain), is_open),
+            // Not every file system has any.
+            Err(errno) => assert_eq!(errno, Errno::OPNOTSUPP),
+        }
+    }
+
+    let (closed, linked) = (home.path().join("closed"), home.path().join("linked"));
+    let _ = PlainDirectory::at(&closed, &issued);
+    set_mode(&closed.join("tls.key"), 0o644);
+    let _ = PlainDirectory::at(&linked, &issued);
+    fs::remove_file(linked.join("tls.key")).unwrap();
+    symlink("../closed/tls.key", linked.join("tls.key")).unwrap();
+    open(&linked);
+    for (mode, is_open) in [(0o755, true), (0o700, false)] {
+        set_mode(&closed, mode);
+        assert_eq!(is_exposed(&linked), is_open, "what a link leads through counts");
+    }
+
+    let volume = home.path().join("volume");
+    let _ = KubeletVolume::at(&volume, &issued);
+    assert!(!is_exposed(&volume), "0644 is the kubelet's default");
+    let mut spec = spec(FileSet::cert_manager(&volume));
+    spec.files.volumes = vec![volume];
+    assert!(!is_told_exposed(&spec));
+    spec = self::spec(FileSet::cert_manager(&plain));
+    set_mode(&key, 0o644);
+    spec.files.volumes = vec![plain];
+    assert!(!is_told_exposed(&spec), "nor is what a driver wrote an operator's");
 }

@@ -128,6 +128,8 @@ checks! {
     KeyNotInMemory = "key-not-in-memory",
     /// The key is of a kind or size that no handshake here can use.
     KeyUnsupported = "key-unsupported",
+    /// Every user of the host may read the file of the private key.
+    KeyWorldReadable = "key-world-readable",
     /// A file of certificates holds a private key.
     KeyMisplaced = "key-misplaced",
     /// The leaf is not the first certificate of the chain.

@@ -2,6 +2,7 @@ mod alone;
 mod bundle;
 mod chain;
 mod ends;
+mod exposure;
 mod issuers;
 mod key;
 mod loading;

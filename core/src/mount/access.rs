@@ -20,6 +20,8 @@ pub struct KeyAccess {
     pub access: Access,
     /// The kind of its file system, by its magic number (statfs(2)).
     pub filesystem: u32,
+    /// Whether `..data` led to it: a kubelet put it there, and chose the permissions.
+    pub is_kubelets: bool,
     /// The way by which it was read.
     pub route: Route,
 }

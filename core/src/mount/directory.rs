@@ -110,15 +110,20 @@ pub(super) fn stamp(place: Place<'_>, files: &[&Path]) -> DirectoryStamp {
     }
 }
 
+/// What of a file was looked at, and whether `..data` led to it; the way to it, and where that ended.
+pub(super) type Look = (Result<(Looked, bool), ReadError>, Route, Option<PathBuf>);
+
 /// Looks at these files of a directory of the node's, in the way in which they are read. The reason why there is none is that of a reading.
-pub(super) fn look(directory: &Path, files: &[&Path]) -> Vec<(Result<Looked, ReadError>, Route, Option<PathBuf>)> {
+pub(super) fn look(directory: &Path, files: &[&Path]) -> Vec<Look> {
     let entrance = Directory(directory);
-    let Entered { found, route, .. } = entrance.enter();
+    let Entered { found, is_data, route } = entrance.enter();
     match found {
         Ok((directory, _)) => files
             .iter()
             .map(|file| entrance.look(&directory, file))
-            .map(|Sight { found, route, end }| (found.map_err(Directory::refusal_of_file), route, end))
+            .map(|Sight { found, route, end }| {
+                (found.map(|looked| (looked, is_data)).map_err(Directory::refusal_of_file), route, end)
+            })
             .collect(),
         Err(errno) => files.iter().map(|_| (Err(Directory::refusal(errno)), route.clone(), None)).collect(),
     }
@@ -192,7 +197,7 @@ fn same(errno: Errno, files: &[&Path], route: &Route) -> DirectoryStamp {
 }
 
 fn kubelet<E: Entrance>(entrance: &E, data: &E::Directory, stamp: FileStamp, files: &[&Path]) -> Attempt {
-    let (mut outcomes, looks): (Vec<_>, Vec<_>) = files.iter().map(|file| read_in(entrance, data, file)).unzip();
+    let (mut outcomes, looks): (Vec<_>, Vec<_>) = files.iter().map(|file| read_in(entrance, data, file, true)).unzip();
     let missing = |outcome: &Outcome| matches!(outcome.content, Err(ReadError::Missing));
     let still_leads_here = || entrance.enter().found.is_ok_and(|(_, current)| current.id() == stamp.id());
     // After a swap the old directory is emptied file by file. A file that is missing while `..data` still leads here is
@@ -208,7 +213,7 @@ fn kubelet<E: Entrance>(entrance: &E, data: &E::Directory, stamp: FileStamp, fil
 }
 
 fn plain<E: Entrance>(entrance: &E, directory: &E::Directory, files: &[&Path]) -> Attempt {
-    let read: Vec<_> = files.iter().map(|file| read_in(entrance, directory, file).0).collect();
+    let read: Vec<_> = files.iter().map(|file| read_in(entrance, directory, file, false).0).collect();
     let is_stale = rustix::fs::fstat(directory).is_ok_and(|stat| file::is_stale_mount(directory.as_fd(), &stat));
     let stamp = plain_looks(entrance, entrance.enter_itself(), files);
     let looks = stamp.files();
@@ -227,10 +232,16 @@ fn plain<E: Entrance>(entrance: &E, directory: &E::Directory, files: &[&Path]) -
 }
 
 /// What a file gave, and what it looked like.
-fn read_in<E: Entrance>(entrance: &E, directory: &E::Directory, file: &Path) -> (Outcome, Result<FileStamp, Errno>) {
+fn read_in<E: Entrance>(
+    entrance: &E,
+    directory: &E::Directory,
+    file: &Path,
+    is_kubelets: bool,
+) -> (Outcome, Result<FileStamp, Errno>) {
     let sight = entrance.look(directory, file);
     let stamp = sight.stamp();
-    let content = sight.found.map_err(E::refusal_of_file).and_then(|looked| file::read(&looked, &sight.route));
+    let content =
+        sight.found.map_err(E::refusal_of_file).and_then(|looked| file::read(&looked, &sight.route, is_kubelets));
     // If it changed since, the next look will tell.
     let stamp = content.as_ref().map(|content| content.stamp).or(stamp);
     (Outcome { content, route: sight.route }, stamp)

@@ -92,8 +92,8 @@ pub(super) struct Content {
     pub(super) is_stale_mount: bool,
 }
 
-/// Reads a file that was looked at, to which this way led. What is no regular file is not opened.
-pub(super) fn read(looked: &Looked, route: &Route) -> Result<Content, ReadError> {
+/// Reads a file that was looked at, to which this way led, and `..data` if it is a kubelet's. What is no regular file is not opened.
+pub(super) fn read(looked: &Looked, route: &Route, is_kubelets: bool) -> Result<Content, ReadError> {
     let size = size(&looked.stat)?;
     let path = access::magic_link(looked.descriptor.as_fd());
     let file = rustix::fs::openat(CWD, path, READ, Mode::empty()).map_err(|errno| match errno {
@@ -110,8 +110,8 @@ pub(super) fn read(looked: &Looked, route: &Route) -> Result<Content, ReadError>
         return Err(ReadError::Torn);
     }
     let is_stale_mount = is_stale_mount(file.as_fd(), &after);
-    let access = Arc::new(KeyAccess { access, filesystem: looked.filesystem, route: route.clone() });
-    Ok(Content { bytes, access, stamp, is_stale_mount })
+    let access = KeyAccess { access, filesystem: looked.filesystem, is_kubelets, route: route.clone() };
+    Ok(Content { bytes, access: access.into(), stamp, is_stale_mount })
 }
 
 /// Whether an open file or directory is mounted by itself, and not only a name in a directory, and has no name any more where it is

@@ -43,7 +43,7 @@ struct Searched {
 }
 
 impl Directory {
-    pub(super) fn new(
+    pub(crate) fn new(
         parent: Option<Arc<Self>>,
         name: &OsStr,
         filesystem: u32,
@@ -145,7 +145,7 @@ impl Default for Route {
 }
 
 impl Route {
-    pub(super) fn new(ends: &[Arc<Directory>], is_linked: bool) -> Self {
+    pub(crate) fn new(ends: &[Arc<Directory>], is_linked: bool) -> Self {
         Self::of(ends.into(), is_linked, true)
     }
 

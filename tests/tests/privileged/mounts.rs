@@ -88,7 +88,9 @@ async fn an_ancestor_of_a_missing_directory_is_mounted_over() {
 async fn files_that_are_mounted_one_by_one_are_told_to_be_stale_once_they_are_replaced() {
     let room = Room::enter();
     let [first, second] = issued();
-    let volume = KubeletVolume::at(&room.directory("volume"), &first.files());
+    // Mounted like this it is no kubelet's any more for whoever sees the mount alone.
+    let volume = KubeletVolume::at(&room.directory("volume"), &first.files()).with_mode(0o600);
+    volume.swap(&first.files());
     let tls = room.directory("tls");
     for (name, _) in first.files().iter() {
         File::create(tls.join(name)).unwrap();
@@ -124,7 +126,9 @@ async fn files_that_are_mounted_one_by_one_are_told_to_be_stale_once_they_are_re
 async fn a_directory_that_is_mounted_from_behind_data_is_told_to_be_stale_once_it_is_replaced() {
     let room = Room::enter();
     let [first, second] = issued();
-    let volume = KubeletVolume::at(&room.directory("volume"), &first.files());
+    // Mounted like this it is no kubelet's any more for whoever sees the mount alone.
+    let volume = KubeletVolume::at(&room.directory("volume"), &first.files()).with_mode(0o600);
+    volume.swap(&first.files());
     let tls = room.directory("tls");
     mount_bind(volume.file("..data"), &tls).unwrap();
     let home = home(&room);

@@ -178,7 +178,7 @@ fn every_labelled_counter_starts_at_0_and_no_series_is_there_twice() {
     assert_eq!(page.get("x509_source_up", &[("source_kind", "file")]), Some(1.0));
     for (name, series) in [
         ("evercert_watch_errors_total", 3),
-        ("evercert_subscriber_disconnects_total", 7),
+        ("evercert_subscriber_disconnects_total", 8),
         ("x509_source_errors_total", 4),
     ] {
         assert_eq!(page.values(name, &[]), vec![0.0; series], "{name}");

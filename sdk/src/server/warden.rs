@@ -1,7 +1,6 @@
 //! The one task of a server that sees to it that no connection outlives what it was accepted for.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use super::drain::is_most;
 use super::slot::Slot;
 use crate::identity::Identity;
 use crate::tls::Generation;
-use crate::tls::session::Session;
 
 /// How long the warden sleeps at most while anything is due: so late it notices a wall clock that was set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
@@ -98,7 +96,7 @@ async fn verify(generation: &Arc<Generation>, verdicts: Vec<Verdict>) -> Vec<Ver
         let verifying = tokio::task::spawn_blocking(move || {
             for verdict in &mut batch {
                 verdict.trusted = chains
-                    .entry(Chain(Arc::clone(&verdict.session)))
+                    .entry(verdict.session.chain())
                     .or_insert_with(|| verdict.session.verify_anew(&generation, wall))
                     .clone();
             }
@@ -117,23 +115,6 @@ async fn verify(generation: &Arc<Generation>, verdicts: Vec<Verdict>) -> Vec<Ver
         }
     }
     verified
-}
-
-/// A session, equal to those whose peers showed the same chain.
-struct Chain(Arc<Session>);
-
-impl PartialEq for Chain {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.peer() == other.0.peer()
-    }
-}
-
-impl Eq for Chain {}
-
-impl Hash for Chain {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.peer().and_then(<[_]>::first).hash(state);
-    }
 }
 
 /// Says whose peers are not trusted any more.

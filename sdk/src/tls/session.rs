@@ -14,7 +14,7 @@ use crate::tls::generation::Generation;
 #[derive(Debug)]
 pub(crate) struct Session {
     generation: Arc<Generation>,
-    peer: Option<Vec<CertificateDer<'static>>>,
+    peer: Option<Arc<[CertificateDer<'static>]>>,
     peer_not_after: Option<SystemTime>,
     role: Role,
 }
@@ -39,6 +39,11 @@ impl Session {
     /// The chain the peer showed, leaf first.
     pub(crate) fn peer(&self) -> Option<&[CertificateDer<'static>]> {
         self.peer.as_deref()
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn chain(&self) -> Option<Arc<[CertificateDer<'static>]>> {
+        self.peer.clone()
     }
 
     /// The last instant at which the peer's leaf is valid.

@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args) -> Value {
     let good = stage::certificates(1).remove(0);
     let identity = stage::unchanging(&good).await;
     let (listener, address) = stage::listener().await;
-    let mut incoming = identity.incoming(listener);
+    let incoming = identity.incoming(listener);
     tokio::spawn(async move {
         let mut incoming = pin!(incoming);
         while incoming.next().await.is_some() {}

@@ -65,9 +65,10 @@ pub struct KeyNotInMemory {
 
 /// The bytes of a key where they are: what a message holds of it is no copy that would be left unwiped.
 ///
-/// So a key is wiped everywhere from the reading of its file to here. That ends at the encoder: the buffer that the message is
-/// encoded into, what HTTP/2 queues of it, the kernel's socket buffers and the memory of the subscriber hold copies that are
-/// freed without being wiped.
+/// So a key is wiped everywhere from the reading of its file to here. The daemon encodes the message into a buffer that it wipes
+/// too, and HTTP/2 sends from that; what HTTP/2 copies, which are the small ends of messages, is wiped by the daemon's allocator
+/// when it is freed. The kernel's socket buffers and what the subscriber's transport reads into hold copies that this crate
+/// does not wipe.
 struct KeyBytes(Arc<PrivateKey>);
 
 impl AsRef<[u8]> for KeyBytes {

@@ -2,9 +2,9 @@
 
 mod bounds;
 mod follow;
+mod parcels;
 
 use std::collections::HashSet;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +12,19 @@ use evercert_api::v1;
 use evercert_core::identity::{IdentityId, IdentityName, InvalidName, Scope};
 use evercert_core::keeper::IdentityState;
 use evercert_core::text;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
+use futures_util::stream::Empty;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::follow::Follow;
+use self::parcels::Parcels;
 use super::connection::{Peer, peer};
 use super::limits::Cap;
 use super::quota::Quota;
+use super::streams::InPlace;
 use super::{Context, status, stopping};
 use crate::attest::{Attestor, Denial};
 use crate::cgroup::Origin;
@@ -59,6 +62,7 @@ pub(super) struct AgentService {
     wanted: watch::Receiver<Arc<Wanted>>,
     attestor: Arc<Attestor>,
     listings: Arc<Quota>,
+    parcels: Arc<Parcels>,
     mode: Mode,
     shutdown: CancellationToken,
 }
@@ -71,6 +75,7 @@ impl AgentService {
             wanted: context.wanted,
             attestor,
             listings: Quota::new(LISTINGS),
+            parcels: Arc::default(),
             mode: context.mode,
             shutdown,
         }
@@ -175,7 +180,8 @@ impl v1::agent_server::Agent for AgentService {
         }))
     }
 
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+    /// Empty: what is sent is encoded already, and is in the response's extensions.
+    type WatchStream = Empty<Result<v1::WatchResponse, Status>>;
 
     async fn watch(
         &self,
@@ -223,6 +229,7 @@ impl v1::agent_server::Agent for AgentService {
             epoch: self.store.epoch(),
             state,
             attestor: Arc::clone(&self.attestor),
+            parcels: Arc::clone(&self.parcels),
             wanted: self.wanted.clone(),
             deliver,
             held,
@@ -235,7 +242,9 @@ impl v1::agent_server::Agent for AgentService {
             silent_until: None,
             shutdown: self.shutdown.clone(),
         };
-        Ok(Response::new(Box::pin(follow.into_stream())))
+        let mut response = Response::new(futures_util::stream::empty());
+        response.extensions_mut().insert(InPlace::new(follow.into_body()));
+        Ok(response)
     }
 }
 

@@ -49,7 +49,10 @@ const FAREWELL: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) caller: Caller,
+    /// How long a message may wait for the peer to take it.
+    pub(super) taking: Duration,
     gave_up: GaveUp,
+    takes_nothing: CancellationToken,
     displaced: CancellationToken,
 }
 
@@ -63,6 +66,12 @@ impl Peer {
         } else {
             Disconnect::ClientClosed
         }
+    }
+
+    /// Gives the connection up: what was sent is not taken.
+    pub(super) fn takes_nothing(&self) {
+        self.gave_up.now();
+        self.takes_nothing.cancel();
     }
 
     /// Waits until the connection has to make room for another caller's.
@@ -79,7 +88,13 @@ impl Peer {
 #[cfg(test)]
 impl From<Caller> for Peer {
     fn from(caller: Caller) -> Self {
-        Self { caller, gave_up: GaveUp::default(), displaced: CancellationToken::new() }
+        Self {
+            caller,
+            taking: Duration::from_secs(30),
+            gave_up: GaveUp::default(),
+            takes_nothing: CancellationToken::new(),
+            displaced: CancellationToken::new(),
+        }
     }
 }
 
@@ -98,7 +113,7 @@ fn too_often(exceeded: Exceeded) -> Status {
     ))
 }
 
-/// Serves `routes` to one caller until it closes, its process ends, it is silent for too long, or `shutdown` has ended its
+/// Serves `routes` to one caller until it closes, its process ends, it is silent or takes nothing for too long, or `shutdown` has ended its
 /// streams. Dropping the future closes the connection.
 pub(super) async fn serve(
     stream: UnixStream,
@@ -113,7 +128,14 @@ pub(super) async fn serve(
     let allowance = budget.of(caller.party());
     let io = TokioIo::new(Patient::new(stream, patience, gave_up.clone()).within(allowance));
     let displaced = share.displaced().clone();
-    let peer = Arc::new(Peer { caller, gave_up, displaced: displaced.clone() });
+    let takes_nothing = CancellationToken::new();
+    let peer = Arc::new(Peer {
+        caller,
+        taking: patience.taking,
+        gave_up,
+        takes_nothing: takes_nothing.clone(),
+        displaced: displaced.clone(),
+    });
     let caller = Arc::clone(&peer);
     let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         let allowed = rates.check(&peer.caller.party());
@@ -133,6 +155,7 @@ pub(super) async fn serve(
         // Another process may hold the socket still; it is not the one that was let in.
         () = caller.caller.ended() => Ok(()),
         ended = connection.as_mut() => ended,
+        () = takes_nothing.cancelled() => Ok(()),
         () = displaced.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))

@@ -40,7 +40,11 @@ impl Limits {
 
     /// Those of a configuration.
     pub(crate) const fn new(connections: Cap<usize>, streams: Cap<usize>, requests: Cap<NonZeroU32>) -> Self {
-        let patience = Patience { preface: Duration::from_secs(5), silence: Duration::from_secs(30) };
+        let patience = Patience {
+            preface: Duration::from_secs(5),
+            silence: Duration::from_secs(30),
+            taking: Duration::from_secs(30),
+        };
         Self { connections, arrivals: ARRIVALS, streams, requests, patience }
     }
 }

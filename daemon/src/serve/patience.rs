@@ -21,6 +21,9 @@ pub(super) struct Patience {
     pub(super) preface: Duration,
     /// Between two bytes after that. A living peer answers the pings, which come more often.
     pub(super) silence: Duration,
+    /// From the moment that a message for it is there until it has taken that. Nothing else is made for a stream until then, and what
+    /// was decided about it is no older.
+    pub(super) taking: Duration,
 }
 
 /// How long to wait before so many bytes more that were read are within what may be read; none: they are.
@@ -31,6 +34,11 @@ pub(super) type Allowance = Box<dyn Fn(NonZeroU32) -> Option<Duration> + Send + 
 pub(super) struct GaveUp(Arc<AtomicBool>);
 
 impl GaveUp {
+    /// It is given up.
+    pub(super) fn now(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
     pub(super) fn is_so(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -96,7 +104,7 @@ impl<T> Patient<T> {
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while self.alarm.as_mut().poll(cx).is_ready() {
             if Instant::now() >= self.deadline {
-                self.gave_up.0.store(true, Ordering::Release);
+                self.gave_up.now();
                 return Err(io::ErrorKind::TimedOut.into());
             }
             self.alarm.as_mut().reset(self.deadline);

@@ -1,13 +1,17 @@
 //! How many requests are open at once: each costs memory until it is answered and the answer is read, whatever it asks for.
 
 use std::convert::Infallible;
+use std::future::Future as _;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -30,13 +34,14 @@ impl<S> Counted<S> {
     }
 
     /// One more request of the caller.
-    fn enter(&self, request: &Request<Body>) -> Result<Share, Status> {
+    fn enter(&self, request: &Request<Body>) -> Result<(Share, Arc<Peer>), Status> {
         let peer = request.extensions().get::<Arc<Peer>>();
         let peer = peer.ok_or_else(|| Status::internal("the caller is not known"))?;
-        self.quota.take(peer.caller.party()).map_err(|full| {
+        let share = self.quota.take(peer.caller.party()).map_err(|full| {
             let setting = full.setting("streams", "streams_per_caller");
             Status::resource_exhausted(format!("too many streams are open: `{setting}` of [limits] allows no more"))
-        })
+        })?;
+        Ok((share, Arc::clone(peer)))
     }
 }
 
@@ -59,19 +64,74 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match self.enter(&request) {
-            Ok(share) => {
+            Ok((share, peer)) => {
                 let response = self.service.call(request);
-                Box::pin(async move { Ok(response.await?.map(|body| Body::new(Open { body, _share: share }))) })
+                Box::pin(async move {
+                    let mut response = response.await?;
+                    let in_place = response.extensions_mut().remove::<InPlace>().and_then(InPlace::take);
+                    Ok(response.map(|body| Body::new(Open::new(in_place.unwrap_or(body), peer, share))))
+                })
             }
             Err(full) => Box::pin(std::future::ready(Ok(full.into_http()))),
         }
     }
 }
 
+/// The body of a response that was encoded already: an extension of the response, whose own body it takes the place of.
+#[derive(Clone)]
+pub(super) struct InPlace(Arc<Mutex<Option<Body>>>);
+
+impl InPlace {
+    pub(super) fn new(body: Body) -> Self {
+        Self(Arc::new(Mutex::new(Some(body))))
+    }
+
+    fn take(self) -> Option<Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// An answer, and the place its request takes until it is gone.
+///
+/// The transport asks for the next message long before the peer has made room for the one before. So nothing is asked of the
+/// answer while a message is on its way: one message of a stream is in memory, and the next is made from what is the latest once the
+/// peer has taken it. A peer that does not take it for too long loses its connection.
 struct Open {
     body: Body,
+    peer: Arc<Peer>,
+    way: Arc<Way>,
+    /// When the message on its way has been there for too long.
+    deadline: Instant,
+    /// Is left as it is when a message is taken: it is set anew when it rings.
+    alarm: Option<Pin<Box<Sleep>>>,
     _share: Share,
+}
+
+impl Open {
+    fn new(body: Body, peer: Arc<Peer>, share: Share) -> Self {
+        Self { body, peer, way: Arc::default(), deadline: Instant::now(), alarm: None, _share: share }
+    }
+
+    /// Waits until no message is on its way.
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.way.is_busy.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        self.way.waker.register(cx.waker());
+        if !self.way.is_busy.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        let deadline = self.deadline;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        while alarm.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                self.peer.takes_nothing();
+                break;
+            }
+            alarm.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
 }
 
 impl http_body::Body for Open {
@@ -79,7 +139,17 @@ impl http_body::Body for Open {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Poll::Ready(ready!(Pin::new(&mut self.body).poll_frame(cx)))
+        ready!(self.poll_taken(cx));
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|frame| {
+                frame.map_data(|bytes| {
+                    self.deadline = Instant::now() + self.peer.taking;
+                    self.way.is_busy.store(true, Ordering::Release);
+                    Bytes::from_owner(Ticket { bytes, way: Arc::clone(&self.way) })
+                })
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -88,5 +158,33 @@ impl http_body::Body for Open {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// The way to a peer, which one message at a time takes.
+#[derive(Default)]
+struct Way {
+    is_busy: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// A message on its way; the transport drops it once the last of it has gone to the peer.
+struct Ticket {
+    bytes: Bytes,
+    way: Arc<Way>,
+}
+
+impl AsRef<[u8]> for Ticket {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // Its part of what it shares with others goes before another message may come.
+        self.bytes = Bytes::new();
+        self.way.is_busy.store(false, Ordering::Release);
+        self.way.waker.wake();
     }
 }

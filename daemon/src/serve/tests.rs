@@ -6,6 +6,7 @@ mod keys;
 mod limits;
 mod lost;
 mod operators;
+mod untaken;
 
 use std::fs::Permissions;
 use std::future::Future;

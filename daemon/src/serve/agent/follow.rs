@@ -1,6 +1,6 @@
 //! One `Watch` stream.
 //!
-//! The stream is pulled: the transport asks for the next message only once the subscriber has made room for it, and what it gets
+//! The stream is pulled: the next message is asked for only once the subscriber has taken the one before, and what it gets
 //! is made from the state that is the latest then. So a subscriber that reads slowly, or not at all, skips generations and costs
 //! no queue here. Nor in its own connection, whose window may be megabytes wide: a subscriber that has left a few generations
 //! unanswered gets the next one when it reports, or after a while.
@@ -8,24 +8,31 @@
 //! The key of an identity comes into memory when the first subscriber is there that is to be given it, so a generation may have to
 //! wait for its key.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use evercert_api::{update_from_snapshot, v1};
 use evercert_core::check::Finding;
 use evercert_core::digest::Digest;
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;
 use futures_util::Stream;
+use http::HeaderMap;
+use http_body::Frame;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::{Status, Streaming};
 use v1::watch_request::Message as Asked;
 use v1::watch_response::Message as Answer;
 
 use super::super::connection::Peer;
 use super::super::stopping;
+use super::parcels::{self, Kind, Parcels};
 use super::{bounds, refusal};
 use crate::attest::{Attestor, Denial};
 use crate::subscribers::{Disconnect, Subscription};
@@ -50,6 +57,7 @@ pub(super) struct Follow {
     pub(super) epoch: u64,
     pub(super) state: watch::Receiver<Arc<IdentityState>>,
     pub(super) attestor: Arc<Attestor>,
+    pub(super) parcels: Arc<Parcels>,
     pub(super) wanted: watch::Receiver<Arc<Wanted>>,
     pub(super) peer: Arc<Peer>,
     pub(super) deliver: v1::Deliver,
@@ -97,6 +105,9 @@ impl Unanswered {
     }
 }
 
+/// An answer as it is sent, or why it is not.
+type Encoded = Result<Bytes, Status>;
+
 /// What may come next.
 enum Next {
     Changed,
@@ -110,15 +121,17 @@ enum Next {
 }
 
 impl Follow {
-    pub(super) fn into_stream(self) -> impl Stream<Item = Result<v1::WatchResponse, Status>> + Send {
-        futures_util::stream::unfold(self, |mut follow| async move {
+    /// The answers, encoded.
+    pub(super) fn into_body(self) -> Body {
+        let answers = futures_util::stream::unfold(self, |mut follow| async move {
             let message = follow.next().await?;
-            Some((message.map(|message| v1::WatchResponse { message: Some(message) }), follow))
-        })
+            Some((message, follow))
+        });
+        Body::new(Answers { answers: Box::pin(answers), has_ended: false })
     }
 
     /// The next message, as soon as there is one; nothing once the stream has ended.
-    async fn next(&mut self) -> Option<Result<Answer, Status>> {
+    async fn next(&mut self) -> Option<Result<Bytes, Status>> {
         let mut undecided = false;
         self.subscription.as_ref()?;
         // What is new since the last message is told without waiting for the next change.
@@ -128,7 +141,11 @@ impl Follow {
             if look {
                 let state = Arc::clone(&self.state.borrow_and_update());
                 match self.answer(&state).await {
-                    Ok(Some(answer)) => return Some(Ok(answer)),
+                    Ok(Some(Ok(answer))) => return Some(Ok(answer)),
+                    Ok(Some(Err(too_large))) => {
+                        self.end(Disconnect::Error);
+                        return Some(Err(too_large));
+                    }
                     Ok(None) => undecided = false,
                     Err(denial) if denial.is_unanswered() || denial.is_missing() => undecided = true,
                     Err(denial) => {
@@ -172,7 +189,7 @@ impl Follow {
                 Next::Removed => {
                     self.end(Disconnect::Removed);
                     let reason = "the identity is no longer kept by evercertd".to_owned();
-                    return Some(Ok(Answer::Withdrawn(v1::Withdrawn { reason })));
+                    return Some(parcels::alone(Answer::Withdrawn(v1::Withdrawn { reason })));
                 }
                 Next::Displaced => {
                     self.end(Disconnect::Displaced);
@@ -211,14 +228,14 @@ impl Follow {
     }
 
     /// What the subscriber has to be told of `state`, where it has not been told yet.
-    async fn answer(&mut self, state: &IdentityState) -> Result<Option<Answer>, Denial> {
+    async fn answer(&mut self, state: &IdentityState) -> Result<Option<Encoded>, Denial> {
         let findings = &state.findings;
         let Some(snapshot) = &state.snapshot else {
             if self.has_heard(findings) {
                 return Ok(None);
             }
             self.may_hear(state).await?;
-            return Ok(self.pending(findings));
+            return Ok(self.pending(state));
         };
         let (generation, digest) = (snapshot.generation(), snapshot.digest());
         if matches!(self.told, Told::Generation(told, told_digest, _) if (told, told_digest) == (generation, digest)) {
@@ -227,7 +244,8 @@ impl Follow {
             }
             self.may_hear(state).await?;
             self.told = Told::Generation(generation, digest, Arc::clone(findings));
-            return Ok(Some(Answer::Findings(v1::Findings { findings: on_the_wire(findings) })));
+            let answer = || Answer::Findings(v1::Findings { findings: on_the_wire(findings) });
+            return Ok(Some(self.shared(state, Kind::Findings, answer)));
         }
         self.generation(snapshot, state).await
     }
@@ -247,32 +265,43 @@ impl Follow {
     }
 
     /// That there is nothing yet, where the subscriber has nothing and has not been told why.
-    fn pending(&mut self, findings: &Arc<[Finding]>) -> Option<Answer> {
+    fn pending(&mut self, state: &IdentityState) -> Option<Encoded> {
+        let findings = &state.findings;
         match &self.told {
             Told::Generation(..) => None,
             Told::Pending(told) if told == findings => None,
             Told::Nothing | Told::Pending(_) => {
                 self.told = Told::Pending(Arc::clone(findings));
-                Some(Answer::Pending(v1::Pending { findings: on_the_wire(findings) }))
+                let answer = || Answer::Pending(v1::Pending { findings: on_the_wire(findings) });
+                Some(self.shared(state, Kind::Pending, answer))
             }
         }
     }
 
+    /// What `make` makes of `state`, which others may be told too.
+    fn shared(&self, state: &IdentityState, kind: Kind, make: impl FnOnce() -> Answer) -> Encoded {
+        match self.parcels.of::<std::convert::Infallible>(state, kind, || Ok(make())) {
+            Ok(encoded) => encoded,
+        }
+    }
+
     /// A generation the subscriber has not seen, if it may have it and the key is in memory.
-    async fn generation(&mut self, snapshot: &Snapshot, state: &IdentityState) -> Result<Option<Answer>, Denial> {
+    async fn generation(&mut self, snapshot: &Snapshot, state: &IdentityState) -> Result<Option<Encoded>, Denial> {
         let (generation, digest, findings) = (snapshot.generation(), snapshot.digest(), &state.findings);
         // Only what the subscriber held when it came is known to be in its hands: what was sent since it may have refused.
         if self.held.take() == Some(digest) {
             self.told = Told::Generation(generation, digest, Arc::default());
-            return Ok(Some(Answer::Unchanged(v1::Unchanged { epoch: self.epoch, generation })));
+            return Ok(Some(parcels::alone(Answer::Unchanged(v1::Unchanged { epoch: self.epoch, generation }))));
         }
-        let Ok(update) = update_from_snapshot(self.epoch, snapshot, findings, self.deliver) else {
+        let kind = if self.deliver == v1::Deliver::Digest { Kind::Digest } else { Kind::Full };
+        let update = || update_from_snapshot(self.epoch, snapshot, findings, self.deliver).map(Answer::Update);
+        let Ok(update) = self.parcels.of(state, kind, update) else {
             let until = *self.silent_until.get_or_insert_with(|| Instant::now() + KEY_PATIENCE);
             if until > Instant::now() || self.has_heard(findings) {
                 return Ok(None);
             }
             self.may_hear(state).await?;
-            return Ok(self.pending(findings));
+            return Ok(self.pending(state));
         };
         self.silent_until = None;
         let wanted = Arc::clone(&self.wanted.borrow());
@@ -280,7 +309,8 @@ impl Follow {
             Ok(grant) => grant,
             Err(denial) if denial.is_missing() && matches!(self.told, Told::Nothing) => {
                 self.told = Told::Pending(Arc::clone(findings));
-                return Ok(Some(Answer::Pending(v1::Pending { findings: on_the_wire(findings) })));
+                let answer = || Answer::Pending(v1::Pending { findings: on_the_wire(findings) });
+                return Ok(Some(self.shared(state, Kind::Pending, answer)));
             }
             Err(denial) => return Err(denial),
         };
@@ -291,7 +321,7 @@ impl Follow {
         }
         self.told = Told::Generation(generation, digest, Arc::clone(findings));
         self.unanswered.sent();
-        Ok(Some(Answer::Update(update)))
+        Ok(Some(update))
     }
 
     /// Whether findings are to be told beside the generation told last.
@@ -309,6 +339,35 @@ impl Follow {
 impl Drop for Follow {
     fn drop(&mut self) {
         self.end(self.peer.why_it_left());
+    }
+}
+
+/// The body of the response: the answers, and in the trailers why they end.
+struct Answers<S> {
+    answers: Pin<Box<S>>,
+    has_ended: bool,
+}
+
+impl<S: Stream<Item = Encoded>> http_body::Body for Answers<S> {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        let status = match ready!(self.answers.as_mut().poll_next(cx)) {
+            Some(Ok(answer)) => return Poll::Ready(Some(Ok(Frame::data(answer)))),
+            Some(Err(status)) => status,
+            None => Status::ok(""),
+        };
+        self.has_ended = true;
+        let mut trailers = HeaderMap::new();
+        Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.has_ended
     }
 }
 

@@ -8,7 +8,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 pub(super) fn impatient() -> Limits {
     let (preface, silence) = (Duration::from_millis(50), Duration::from_millis(300));
     let mut limits = generous();
-    limits.patience = Patience { preface, silence };
+    limits.patience = Patience { preface, silence, ..limits.patience };
     limits
 }
 

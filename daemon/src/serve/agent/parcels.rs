@@ -1,0 +1,205 @@
+//! Answers as they go over the wire, encoded once for all who are told the same at the same time.
+//!
+//! An update may be megabytes large, and a thousand subscribers may be slow to take it. They are sent the same bytes, which live
+//! only while they are on their way to somebody, and are wiped then.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::{BufMut as _, Bytes};
+use evercert_api::v1;
+use evercert_core::check::Finding;
+use evercert_core::identity::IdentityId;
+use evercert_core::keeper::IdentityState;
+use evercert_core::snapshot::Snapshot;
+use prost::Message as _;
+use tonic::Status;
+use v1::watch_response::Message as Answer;
+use zeroize::Zeroizing;
+
+use crate::serve::RESPONSE_LIMIT;
+
+/// What precedes a message: whether it is compressed, and its length.
+const HEADER: usize = 5;
+
+/// What an answer tells of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// What is published, with its key.
+    Full,
+    /// What is published, without its key.
+    Digest,
+    /// Why nothing is published.
+    Pending,
+    /// What is found since.
+    Findings,
+}
+
+type Key = (IdentityId, Kind);
+
+/// The answers that are on their way.
+#[derive(Default)]
+pub(super) struct Parcels(Mutex<HashMap<Key, Weak<Parcel>>>);
+
+/// One of them.
+struct Parcel {
+    key: Key,
+    /// What it was made from. It is not kept alive by it.
+    snapshot: Option<Weak<Snapshot>>,
+    findings: Arc<[Finding]>,
+    bytes: Zeroizing<Vec<u8>>,
+    parcels: Weak<Parcels>,
+}
+
+impl Parcels {
+    /// The answer of this kind that tells of `state`: the one that is on its way to somebody, else what `make` makes.
+    ///
+    /// # Errors
+    ///
+    /// `make` fails.
+    pub(super) fn of<E>(
+        self: &Arc<Self>,
+        state: &IdentityState,
+        kind: Kind,
+        make: impl FnOnce() -> Result<Answer, E>,
+    ) -> Result<Result<Bytes, Status>, E> {
+        let key = (state.spec.id.clone(), kind);
+        // Outlives the lock, which a parcel takes when it is dropped.
+        let found;
+        // It is made under the lock: whoever is told the same at the same time waits for it, and makes no other.
+        let mut parcels = self.parcels();
+        found = parcels.get(&key).and_then(Weak::upgrade);
+        if let Some(parcel) = &found
+            && parcel.tells_of(state)
+        {
+            return Ok(Ok(Bytes::from_owner(Shared(Arc::clone(parcel)))));
+        }
+        let bytes = match encoded(make()?) {
+            Ok(bytes) => bytes,
+            Err(too_large) => return Ok(Err(too_large)),
+        };
+        let parcel = Arc::new(Parcel {
+            key: key.clone(),
+            snapshot: state.snapshot.as_ref().map(Arc::downgrade),
+            findings: Arc::clone(&state.findings),
+            bytes,
+            parcels: Arc::downgrade(self),
+        });
+        parcels.insert(key, Arc::downgrade(&parcel));
+        drop(parcels);
+        Ok(Ok(Bytes::from_owner(Shared(parcel))))
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.parcels().len()
+    }
+
+    fn parcels(&self) -> MutexGuard<'_, HashMap<Key, Weak<Parcel>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Parcel {
+    fn tells_of(&self, state: &IdentityState) -> bool {
+        let same_snapshot = match (&self.snapshot, &state.snapshot) {
+            (Some(made_from), Some(snapshot)) => std::ptr::eq(made_from.as_ptr(), Arc::as_ptr(snapshot)),
+            (None, None) => true,
+            _ => false,
+        };
+        same_snapshot && Arc::ptr_eq(&self.findings, &state.findings)
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Some(parcels) = self.parcels.upgrade() {
+            let mut parcels = parcels.parcels();
+            // A later one may have taken its place.
+            if parcels.get(&self.key).is_some_and(|parcel| parcel.strong_count() == 0) {
+                parcels.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// The bytes of a parcel where they are.
+struct Shared(Arc<Parcel>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+/// An answer that is told to one subscriber.
+///
+/// # Errors
+///
+/// It is larger than an answer may be.
+pub(super) fn alone(answer: Answer) -> Result<Bytes, Status> {
+    encoded(answer).map(Bytes::from_owner)
+}
+
+fn encoded(answer: Answer) -> Result<Zeroizing<Vec<u8>>, Status> {
+    let response = v1::WatchResponse { message: Some(answer) };
+    let length = response.encoded_len();
+    let prefix = u32::try_from(length).ok().filter(|_| length <= RESPONSE_LIMIT).ok_or_else(|| {
+        Status::out_of_range(format!("the answer has {length} bytes, and at most {RESPONSE_LIMIT} are sent"))
+    })?;
+    // No byte of a key is left behind by a vector that grows.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(HEADER + length));
+    bytes.put_u8(0);
+    bytes.put_u32(prefix);
+    response.encode_raw(&mut *bytes);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use evercert_core::identity::IdentityId;
+    use evercert_core::lifecycle::Lifecycle;
+    use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
+
+    use super::*;
+
+    fn state() -> IdentityState {
+        let spec = IdentitySpec {
+            id: IdentityId::node("x".parse().unwrap()),
+            files: FileSet::cert_manager("/nowhere".as_ref()),
+            expectations: Expectations::default(),
+            overlap: IdentitySpec::OVERLAP,
+        };
+        IdentityState::clone(Lifecycle::new(Arc::new(spec)).state())
+    }
+
+    fn ask(parcels: &Arc<Parcels>, state: &IdentityState, made: &mut usize) -> Bytes {
+        let make = || {
+            *made += 1;
+            Ok::<_, ()>(Answer::Withdrawn(v1::Withdrawn { reason: "r".repeat(600_000) }))
+        };
+        parcels.of(state, Kind::Full, make).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_thousand_who_are_told_the_same_share_one_buffer_that_goes_with_the_last_of_them() {
+        let (parcels, state, mut made) = (Arc::<Parcels>::default(), state(), 0);
+        let held: Vec<_> = (0..1024).map(|_| ask(&parcels, &state, &mut made)).collect();
+        assert!(held.iter().all(|bytes| bytes.as_ptr() == held[0].as_ptr()));
+        assert_eq!((made, parcels.count()), (1, 1));
+        drop(held);
+        assert_eq!(parcels.count(), 0);
+    }
+
+    #[test]
+    fn what_is_told_of_another_state_is_made_anew_even_while_the_former_is_on_its_way() {
+        let (parcels, mut state, mut made) = (Arc::<Parcels>::default(), state(), 0);
+        let former = ask(&parcels, &state, &mut made);
+        state.findings = Vec::new().into();
+        let latter = ask(&parcels, &state, &mut made);
+        drop(former);
+        assert_eq!(ask(&parcels, &state, &mut made).as_ptr(), latter.as_ptr());
+        assert_eq!((made, parcels.count()), (2, 1));
+    }
+}

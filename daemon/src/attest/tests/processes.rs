@@ -200,8 +200,15 @@ fn what_a_process_calls_itself_is_one_line_whatever_bytes_it_is_made_of() {
     let program = home.path().join(std::ffi::OsStr::from_bytes(b"\xff\n\x1b[2J"));
     std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
     let mut child = std::process::Command::new(program).arg("60").spawn().unwrap();
-    let name = Caller::new(child.id(), 0, vec![]).command();
+    // `spawn` may return before the kernel has given the process its new name.
+    let expected = "\\xff\\n\\u{1b}[2J";
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let mut name = Caller::new(child.id(), 0, vec![]).command();
+    while name != expected && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+        name = Caller::new(child.id(), 0, vec![]).command();
+    }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(name, "\\xff\\n\\u{1b}[2J");
+    assert_eq!(name, expected);
 }

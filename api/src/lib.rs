@@ -3,6 +3,7 @@
 //! The generated code is committed, so that a build needs no protoc; a test holds it against the `.proto` files.
 
 mod convert;
+mod pages;
 
 /// The messages and services of `evercert.v1`, generated.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -11,3 +12,4 @@ pub mod v1 {
 }
 
 pub use convert::{KeyNotInMemory, MalformedUpdate, snapshot_from_update, update_from_snapshot};
+pub use pages::whole_status;

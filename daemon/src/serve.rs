@@ -11,6 +11,7 @@ mod admin;
 mod agent;
 mod connection;
 mod limits;
+mod pages;
 mod patience;
 mod quota;
 mod standstill;
@@ -45,7 +46,10 @@ use crate::store::Store;
 use crate::subscribers::Subscribers;
 use crate::wanted::Wanted;
 
-/// The most bytes of an answer to an operator: the status of some 100,000 identities.
+/// The most bytes of a page of the status: its 256 subscribers have less than 1 MiB.
+pub(crate) const STATUS_PAGE_LIMIT: usize = 4 * 1024 * 1024;
+
+/// The most bytes of another answer to an operator: an identity with all its subscribers, or all anchors that are retained.
 pub(crate) const ADMIN_RESPONSE_LIMIT: usize = 256 * 1024 * 1024;
 
 /// The largest message that is taken from a caller, in bytes: the longest that is of use is the detail of a refusal, of which a
@@ -118,6 +122,7 @@ pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: Ca
     let admin = AdminServer::new(admin::AdminService::new(context, shutdown.clone()))
         .max_decoding_message_size(REQUEST_LIMIT)
         .max_encoding_message_size(ADMIN_RESPONSE_LIMIT);
+    let admin = Counted::new(admin, Quota::new(Limits::ADMIN.streams));
     let admin = InterceptedService::new(admin, operators_only);
     accept::serve(listener, Routes::new(admin), Limits::ADMIN, processes, door, shutdown).await;
 }

@@ -10,6 +10,7 @@ mod standing;
 mod subscription;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -205,10 +206,17 @@ impl Subscribers {
     /// The subscribers of one identity that are connected or lost, in the order they came.
     #[must_use]
     pub(crate) fn of(&self, identity: &IdentityId) -> Vec<SubscriberStatus> {
+        self.after(identity, 0, usize::MAX)
+    }
+
+    /// As [`Self::of`], the first `count` of those that came after the one with this number.
+    #[must_use]
+    pub(crate) fn after(&self, identity: &IdentityId, number: u64, count: usize) -> Vec<SubscriberStatus> {
         let publication = self.store.publication(identity);
         let registry = self.registry();
         let Some(group) = registry.identities.get(identity) else { return Vec::new() };
-        group.subscribers.iter().map(|(id, entry)| entry.status(*id, publication.as_ref())).collect()
+        let after = group.subscribers.range((Bound::Excluded(number), Bound::Unbounded)).take(count);
+        after.map(|(id, entry)| entry.status(*id, publication.as_ref())).collect()
     }
 
     /// The value of [`Subscribers::changes`] when a subscriber of `identity` last came, went or reported.

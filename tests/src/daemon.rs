@@ -140,7 +140,8 @@ impl Daemon<'_> {
     /// Its status by the admin socket; `None` while it does not answer.
     pub async fn status(&self) -> Option<StatusResponse> {
         let channel = connect(self.home.admin_socket()).await?;
-        AdminClient::new(channel).status(StatusRequest {}).await.ok().map(tonic::Response::into_inner)
+        let pages = AdminClient::new(channel).status(StatusRequest {}).await.ok()?;
+        evercert_api::whole_status(pages.into_inner()).await.ok()
     }
 
     /// The status of one identity.

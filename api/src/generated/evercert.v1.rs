@@ -734,6 +734,7 @@ pub mod agent_server {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatusRequest {}
+/// A page: at most 64 identities, and at most 256 subscribers.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StatusResponse {
     #[prost(fixed64, tag = "1")]
@@ -798,6 +799,10 @@ pub struct IdentityStatus {
     /// The pod whose volume it is; absent for an identity of the node.
     #[prost(message, optional, tag = "16")]
     pub pod: ::core::option::Option<Pod>,
+    /// In a page of the status: further subscribers of the identity that the page before ended with. Besides them only `identity`,
+    /// `scope` and `pod` are set.
+    #[prost(bool, tag = "17")]
+    pub continued: bool,
 }
 /// A pod on the node.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1121,11 +1126,15 @@ pub mod admin_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Every identity and its subscribers.
+        /// Every identity and its subscribers, in pages: the first says all of the daemon itself, the others only identities. Each is made
+        /// when there is room for it, and tells what is then.
         pub async fn status(
             &mut self,
             request: impl tonic::IntoRequest<super::StatusRequest>,
-        ) -> std::result::Result<tonic::Response<super::StatusResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::StatusResponse>>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
@@ -1138,7 +1147,7 @@ pub mod admin_client {
             let path = http::uri::PathAndQuery::from_static("/evercert.v1.Admin/Status");
             let mut req = request.into_request();
             req.extensions_mut().insert(GrpcMethod::new("evercert.v1.Admin", "Status"));
-            self.inner.unary(req, path, codec).await
+            self.inner.server_streaming(req, path, codec).await
         }
         /// The status of every identity, then of each one that changes. A slow reader gets the latest, not every one.
         pub async fn events(
@@ -1242,11 +1251,18 @@ pub mod admin_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AdminServer.
     #[async_trait]
     pub trait Admin: std::marker::Send + std::marker::Sync + 'static {
-        /// Every identity and its subscribers.
+        /// Server streaming response type for the Status method.
+        type StatusStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::StatusResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Every identity and its subscribers, in pages: the first says all of the daemon itself, the others only identities. Each is made
+        /// when there is room for it, and tells what is then.
         async fn status(
             &self,
             request: tonic::Request<super::StatusRequest>,
-        ) -> std::result::Result<tonic::Response<super::StatusResponse>, tonic::Status>;
+        ) -> std::result::Result<tonic::Response<Self::StatusStream>, tonic::Status>;
         /// Server streaming response type for the Events method.
         type EventsStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::Event, tonic::Status>,
@@ -1359,11 +1375,14 @@ pub mod admin_server {
                 "/evercert.v1.Admin/Status" => {
                     #[allow(non_camel_case_types)]
                     struct StatusSvc<T: Admin>(pub Arc<T>);
-                    impl<T: Admin> tonic::server::UnaryService<super::StatusRequest>
+                    impl<
+                        T: Admin,
+                    > tonic::server::ServerStreamingService<super::StatusRequest>
                     for StatusSvc<T> {
                         type Response = super::StatusResponse;
+                        type ResponseStream = T::StatusStream;
                         type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
+                            tonic::Response<Self::ResponseStream>,
                             tonic::Status,
                         >;
                         fn call(
@@ -1394,7 +1413,7 @@ pub mod admin_server {
                                 max_decoding_message_size,
                                 max_encoding_message_size,
                             );
-                        let res = grpc.unary(method, req).await;
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use evercert_api::v1;
 use evercert_core::digest::Digest;
 use evercert_core::identity::IdentityId;
-use evercert_core::keeper::IdentityState;
 use futures_util::Stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -17,8 +16,8 @@ use tonic::{Request, Response, Status};
 use tracing::info;
 use v1::event::Event as Kind;
 
+use super::pages::Pages;
 use super::{Context, status, stopping, trust};
-use crate::config::Mode;
 use crate::control::Stopping;
 
 /// How long changes are gathered before the identities are looked through for them: with many identities that change at
@@ -42,29 +41,11 @@ impl AdminService {
 
 #[tonic::async_trait]
 impl v1::admin_server::Admin for AdminService {
-    async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
-        let Context { store, subscribers, info, .. } = &self.context;
-        let wanted = Arc::clone(&self.context.wanted.borrow());
-        let identity =
-            |state: &Arc<IdentityState>| status::identity(state, &subscribers.of(&state.spec.id), &wanted.pods);
-        let identities = store.all().iter().map(identity).collect();
-        let info = info.borrow().clone();
-        let watched = wanted.watched.iter().flat_map(|watched| watched.findings.iter().cloned());
-        let findings: Vec<_> = watched.chain(info.findings).collect();
-        Ok(Response::new(v1::StatusResponse {
-            epoch: store.epoch(),
-            version: info.version.to_owned(),
-            started: Some(info.started.into()),
-            ready: info.ready,
-            identities,
-            config_error: info.config_error.unwrap_or_default(),
-            findings: status::findings(&findings),
-            mode: match self.context.mode {
-                Mode::Publisher => v1::Mode::Publisher,
-                Mode::Observer => v1::Mode::Observer,
-            }
-            .into(),
-        }))
+    type StatusStream = Pin<Box<dyn Stream<Item = Result<v1::StatusResponse, Status>> + Send>>;
+
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<Self::StatusStream>, Status> {
+        let pages = Pages::new(self.context.clone());
+        Ok(Response::new(Box::pin(futures_util::stream::iter(pages.map(Ok)))))
     }
 
     async fn reload(&self, _: Request<v1::ReloadRequest>) -> Result<Response<v1::ReloadResponse>, Status> {

@@ -45,13 +45,19 @@ pub(super) fn identity(state: &IdentityState, subscribers: &[SubscriberStatus], 
         published: state.published_at.filter(|_| snapshot.is_some()).map(Into::into),
         renewal_due,
         findings,
-        subscribers: subscribers.iter().map(|status| subscriber(status, &mut looks, pods)).collect(),
+        subscribers: self::subscribers(subscribers, &mut looks, pods),
         files: state.spec.files.paths().map(text::path).collect::<BTreeSet<_>>().into_iter().collect(),
         retained: state.overlap.iter().map(retained).collect(),
         crls: state.crls.iter().map(crl).collect(),
         federated: snapshot.map(|snapshot| federated(snapshot.bundles())).unwrap_or_default(),
         pod: pod_of(&state.spec.id, pods),
+        continued: false,
     }
+}
+
+/// `looks` is how many processes may still be looked at.
+pub(super) fn subscribers(subscribers: &[SubscriberStatus], looks: &mut usize, pods: &PodNames) -> Vec<v1::Subscriber> {
+    subscribers.iter().map(|status| subscriber(status, looks, pods)).collect()
 }
 
 /// The pod whose volume an identity is.
@@ -94,7 +100,6 @@ fn chain_length(credential: &Credential) -> usize {
     credential.chain().len()
 }
 
-/// `looks` is how many processes may still be looked at.
 fn subscriber(status: &SubscriberStatus, looks: &mut usize, pods: &PodNames) -> v1::Subscriber {
     let mut reason = status.reason.clone();
     if (status.state.is_behind() || status.lost_since.is_some()) && *looks > 0 {

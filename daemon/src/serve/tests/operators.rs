@@ -3,6 +3,7 @@ use v1::event::Event as Kind;
 
 use super::*;
 use crate::pods::PodName;
+use crate::serve::pages::{IDENTITIES, SUBSCRIBERS};
 use crate::serve::trust;
 use crate::subscribers::NewSubscriber;
 
@@ -36,6 +37,11 @@ fn subscriber(pid: u32, pod: Option<&str>) -> NewSubscriber {
     }
 }
 
+async fn whole(admin: &mut AdminClient<Channel>) -> v1::StatusResponse {
+    let pages = admin.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    evercert_api::whole_status(pages).await.unwrap()
+}
+
 async fn next(events: &mut Streaming<v1::Event>) -> Kind {
     soon("an event", events.message()).await.unwrap().unwrap().event.unwrap()
 }
@@ -53,7 +59,7 @@ async fn the_status_shows_identities_and_their_subscribers() {
     let _kept = node.keep("x", &files());
     let mut watched = node.watch("x").await;
     watched.update().await;
-    let status = admin(&node).await.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    let status = whole(&mut admin(&node).await).await;
     assert_eq!((status.epoch, &*status.version, status.ready), (EPOCH, "0.0.0", true));
     let [identity] = &status.identities[..] else { panic!("{status:?}") };
     assert_eq!((&*identity.identity, &*identity.scope, identity.generation, identity.anchors), ("x", "node", 1, 1));
@@ -63,6 +69,29 @@ async fn the_status_shows_identities_and_their_subscribers() {
     assert_eq!(subscriber.state(), v1::SubscriberState::Behind);
     assert!(!subscriber.command.is_empty());
     assert_eq!(subscriber.behind_since, identity.published);
+}
+
+#[tokio::test]
+async fn a_status_of_many_subscribers_and_identities_comes_in_pages_that_add_up() {
+    let node = Node::start();
+    let many = 2 * SUBSCRIBERS + 1;
+    let kept: Vec<_> = (0..=IDENTITIES).map(|number| node.keep(&format!("x{number:03}"), &files())).collect();
+    let connect = |_| node.subscribers.connect(kept[0].id(), subscriber(0, None));
+    let _subscriptions: Vec<_> = (0..many).map(connect).collect();
+    let mut admin = admin(&node).await;
+    let mut pages = admin.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    let mut sizes = Vec::new();
+    while let Some(page) = soon("a page", pages.message()).await.unwrap() {
+        let subscribers = page.identities.iter().map(|identity| identity.subscribers.len()).sum::<usize>();
+        sizes.push((page.identities.len(), subscribers));
+    }
+    assert_eq!(sizes, [(1, SUBSCRIBERS), (1, SUBSCRIBERS), (IDENTITIES, 1), (1, 0)]);
+
+    let status = whole(&mut admin).await;
+    assert_eq!((status.epoch, status.identities.len()), (EPOCH, IDENTITIES + 1));
+    let ids: Vec<_> = status.identities[0].subscribers.iter().map(|subscriber| subscriber.id).collect();
+    assert_eq!((ids.len(), ids.is_sorted_by(|one, next| one < next)), (many, true));
+    assert!(status.identities.iter().all(|identity| !identity.continued && identity.generation == 1));
 }
 
 #[tokio::test]
@@ -104,7 +133,7 @@ async fn pods_are_shown_by_what_they_are_called_and_asked_for_by_their_uid() {
     let (on_node, in_pod) = with_a_pod(&node);
     let _subscription = node.subscribers.connect(in_pod.id(), subscriber(0, Some(POD)));
     let mut admin = admin(&node).await;
-    let status = admin.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    let status = whole(&mut admin).await;
     let [first, second] = &status.identities[..] else { panic!("{status:?}") };
     assert_eq!((&first.pod, &second.pod), (&None, &Some(cart())));
     assert_eq!(second.subscribers[0].pod, Some(cart()));

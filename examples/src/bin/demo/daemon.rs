@@ -114,8 +114,10 @@ impl Drop for Daemon {
 async fn poll(socket: PathBuf, status: watch::Sender<Option<Status>>) {
     let mut client = AdminClient::new(channel(socket));
     loop {
-        if let Ok(response) = client.status(StatusRequest {}).await {
-            let identity = response.into_inner().identities.into_iter().find(|identity| identity.identity == IDENTITY);
+        if let Ok(pages) = client.status(StatusRequest {}).await
+            && let Ok(response) = evercert_api::whole_status(pages.into_inner()).await
+        {
+            let identity = response.identities.into_iter().find(|identity| identity.identity == IDENTITY);
             let said = identity.map(Status::from);
             status.send_if_modified(|known| std::mem::replace(known, said.clone()) != said);
         }

@@ -1,0 +1,111 @@
+//! The status in pages. One is made when there is room for it; between them only the names of the identities that are still to be
+//! told are kept, so that a reader that stands still holds no key and no state that was replaced.
+
+use std::sync::Arc;
+use std::vec;
+
+use evercert_api::v1;
+use evercert_core::identity::IdentityId;
+
+use super::{Context, standstill, status};
+use crate::config::Mode;
+
+/// The most identities of a page.
+pub(super) const IDENTITIES: usize = 64;
+
+/// The most subscribers of a page, each of at most some 3 KiB.
+pub(super) const SUBSCRIBERS: usize = 256;
+
+/// The pages that are still to be told.
+pub(super) struct Pages {
+    context: Context,
+    is_first: bool,
+    identities: vec::IntoIter<IdentityId>,
+    /// The identity that the last page ended with.
+    unfinished: Option<Unfinished>,
+}
+
+struct Unfinished {
+    id: IdentityId,
+    /// The last subscriber that was told.
+    after: u64,
+    /// How many processes may still be looked at.
+    looks: usize,
+}
+
+impl Pages {
+    /// Of the identities there are now.
+    pub(super) fn new(context: Context) -> Self {
+        let identities: Vec<_> = context.store.all().iter().map(|state| state.spec.id.clone()).collect();
+        Self { context, is_first: true, identities: identities.into_iter(), unfinished: None }
+    }
+
+    fn head(&self) -> v1::StatusResponse {
+        let wanted = Arc::clone(&self.context.wanted.borrow());
+        let info = self.context.info.borrow().clone();
+        let watched = wanted.watched.iter().flat_map(|watched| watched.findings.iter().cloned());
+        let findings: Vec<_> = watched.chain(info.findings).collect();
+        v1::StatusResponse {
+            epoch: self.context.store.epoch(),
+            version: info.version.to_owned(),
+            started: Some(info.started.into()),
+            ready: info.ready,
+            identities: Vec::new(),
+            config_error: info.config_error.unwrap_or_default(),
+            findings: status::findings(&findings),
+            mode: match self.context.mode {
+                Mode::Publisher => v1::Mode::Publisher,
+                Mode::Observer => v1::Mode::Observer,
+            }
+            .into(),
+        }
+    }
+
+    /// The next identity, or more of the one before, with at most `room` subscribers.
+    fn part(&mut self, room: usize) -> Option<v1::IdentityStatus> {
+        let pods = Arc::clone(&self.context.wanted.borrow());
+        let pods = &pods.pods;
+        let (mut part, mut at) = if let Some(at) = self.unfinished.take() {
+            let part = v1::IdentityStatus {
+                identity: at.id.name.to_string(),
+                scope: at.id.scope.label().to_owned(),
+                pod: status::pod_of(&at.id, pods),
+                continued: true,
+                ..v1::IdentityStatus::default()
+            };
+            (part, at)
+        } else {
+            // One that is gone by now is not told.
+            let (id, state) = self.identities.find_map(|id| {
+                let (_, state) = self.context.store.revised(&id)?;
+                Some((id, state))
+            })?;
+            (status::identity(&state, &[], pods), Unfinished { id, after: 0, looks: standstill::LOOKED_AT })
+        };
+        let told = self.context.subscribers.after(&at.id, at.after, room);
+        part.subscribers = status::subscribers(&told, &mut at.looks, pods);
+        if told.len() == room
+            && let Some(last) = told.last()
+        {
+            at.after = last.id;
+            self.unfinished = Some(at);
+        }
+        Some(part)
+    }
+}
+
+impl Iterator for Pages {
+    type Item = v1::StatusResponse;
+
+    fn next(&mut self) -> Option<v1::StatusResponse> {
+        let is_first = std::mem::take(&mut self.is_first);
+        let mut page = if is_first { self.head() } else { v1::StatusResponse::default() };
+        let mut room = SUBSCRIBERS;
+        while page.identities.len() < IDENTITIES && room > 0 {
+            let Some(part) = self.part(room) else { break };
+            room -= part.subscribers.len();
+            page.identities.push(part);
+        }
+        (is_first || !page.identities.is_empty()).then_some(page)
+    }
+}

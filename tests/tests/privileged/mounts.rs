@@ -9,6 +9,7 @@ use evercert_fixtures::{Authority, Issued, KubeletVolume, PlainDirectory};
 use evercert_tests::daemon;
 use evercert_tests::wait::until_within;
 use rustix::fs::{major, minor};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
 use crate::daemon::home;
@@ -24,6 +25,18 @@ fn mount_tmpfs(place: &Path) {
 fn issued<const N: usize>() -> [Issued; N] {
     let authority = Authority::new("root.example.org");
     std::array::from_fn(|_| authority.issue_dns("a.example.org"))
+}
+
+/// Unmounts as a kubelet does: again, while a read holds what is mounted.
+async fn unmounted(place: &Path) {
+    let unmount = || async {
+        match unmount(place, UnmountFlags::empty()) {
+            Ok(()) => Some(()),
+            Err(Errno::BUSY) => None,
+            Err(errno) => panic!("{errno}"),
+        }
+    };
+    until_within(SEEN, "no read holds it any more", unmount).await;
 }
 
 /// Whether a process watches a directory, as the kernel tells it.
@@ -57,7 +70,7 @@ async fn a_directory_is_mounted_over_and_unmounted_again() {
     assert!(start.elapsed() < SEEN, "the files were seen after {:?}", start.elapsed());
 
     let start = Instant::now();
-    unmount(&tls, UnmountFlags::empty()).unwrap();
+    unmounted(&tls).await;
     running.until("what was there before is back", "a", |status| status.generation == 3).await;
     assert!(start.elapsed() < SEEN, "the unmount was seen after {:?}", start.elapsed());
     _ = PlainDirectory::at(&tls, &third.files());
@@ -115,7 +128,7 @@ async fn files_that_are_mounted_one_by_one_are_told_to_be_stale_once_they_are_re
     assert!(told.iter().all(|(check, _)| *check == "stale-file-mount") && told.len() == 3, "{told:?}");
 
     for (name, _) in first.files().iter() {
-        unmount(tls.join(name), UnmountFlags::empty()).unwrap();
+        unmounted(&tls.join(name)).await;
         mount_bind(volume.file(name), tls.join(name)).unwrap();
     }
     let mended = running.until("they are mounted anew", "a", |status| status.generation == 2).await;

@@ -45,7 +45,7 @@ pub struct Finding {
     /// What it means for publication.
     pub severity: Severity,
     /// A sentence that names what is wrong and what to do. Never key material. What others chose the words of in it, in
-    /// [`found`](Self::found) and in [`expected`](Self::expected) is told as [`text::sentence`] does.
+    /// `found` and in `expected` is told as [`text::sentence`] does.
     pub sentence: String,
     /// The file it is about.
     pub file: Option<PathBuf>,

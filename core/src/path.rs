@@ -152,7 +152,13 @@ impl PathValidator {
         }
         if let Err(error) = reached {
             match self.anchors.pinned(leaf) {
-                Some(anchor) => self.reach(&search, std::slice::from_ref(anchor)).map(drop)?,
+                Some(anchor) => {
+                    // However many anchors have the leaf's name, this one costs a signature.
+                    let budget = Budget::new(budget::signatures(1));
+                    let lists = self.revocation.budget();
+                    let again = Search { budget, lists, refused: RefCell::default(), ..search };
+                    self.reach(&again, std::slice::from_ref(anchor)).map(drop)?;
+                }
                 None => return Err(self.explain(error, &search)),
             }
         }

@@ -1,7 +1,6 @@
 //! How many requests are open at once: each costs memory until it is answered and the answer is read, whatever it asks for.
 
 use std::convert::Infallible;
-use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -100,16 +99,12 @@ struct Open {
     body: Body,
     peer: Arc<Peer>,
     way: Arc<Way>,
-    /// When the message on its way has been there for too long.
-    deadline: Instant,
-    /// Is left as it is when a message is taken: it is set anew when it rings.
-    alarm: Option<Pin<Box<Sleep>>>,
     _share: Share,
 }
 
 impl Open {
     fn new(body: Body, peer: Arc<Peer>, share: Share) -> Self {
-        Self { body, peer, way: Arc::default(), deadline: Instant::now(), alarm: None, _share: share }
+        Self { body, peer, way: Arc::default(), _share: share }
     }
 
     /// Waits until no message is on its way.
@@ -120,15 +115,6 @@ impl Open {
         self.way.waker.register(cx.waker());
         if !self.way.is_busy.load(Ordering::Acquire) {
             return Poll::Ready(());
-        }
-        let deadline = self.deadline;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        while alarm.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= deadline {
-                self.peer.takes_nothing();
-                break;
-            }
-            alarm.as_mut().reset(deadline);
         }
         Poll::Pending
     }
@@ -144,9 +130,8 @@ impl http_body::Body for Open {
         Poll::Ready(frame.map(|frame| {
             frame.map(|frame| {
                 frame.map_data(|bytes| {
-                    self.deadline = Instant::now() + self.peer.taking;
                     self.way.is_busy.store(true, Ordering::Release);
-                    Bytes::from_owner(Ticket { bytes, way: Arc::clone(&self.way) })
+                    Bytes::from_owner(Ticket::new(bytes, &self.way, &self.peer))
                 })
             })
         }))
@@ -172,6 +157,19 @@ struct Way {
 struct Ticket {
     bytes: Bytes,
     way: Arc<Way>,
+    /// Rings when it has been on its way for too long. A task of its own: the transport polls no answer whose peer has made no room at all.
+    _alarm: AbortOnDropHandle<()>,
+}
+
+impl Ticket {
+    fn new(bytes: Bytes, way: &Arc<Way>, peer: &Arc<Peer>) -> Self {
+        let ringing = Arc::clone(peer);
+        let alarm = tokio::spawn(async move {
+            tokio::time::sleep(ringing.taking).await;
+            ringing.takes_nothing();
+        });
+        Self { bytes, way: Arc::clone(way), _alarm: AbortOnDropHandle::new(alarm) }
+    }
 }
 
 impl AsRef<[u8]> for Ticket {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use evercert_core::clock::Now;
 use evercert_core::digest::Digest;
@@ -35,12 +35,14 @@ pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _iden
         if judged.is_outdated(&connections.identity, now())
             && let Some(generation) = connections.current()
         {
-            let verdicts = verify(&generation, connections.live()).await;
-            judged.take(&connections, &generation, &verdicts);
+            let began = now();
+            let verdicts = verify(&generation, connections.live(), began.wall).await;
+            judged.take(&connections, &generation, &verdicts, began);
         }
         while let Some(generation) = connections.unjudged() {
-            let verdicts = verify(&generation, connections.unverified(&generation)).await;
-            judged.take(&connections, &generation, &verdicts);
+            let began = now();
+            let verdicts = verify(&generation, connections.unverified(&generation), began.wall).await;
+            judged.take(&connections, &generation, &verdicts, began);
         }
         let now = now().monotonic;
         let (due, watch) = connections.due(now);
@@ -73,20 +75,19 @@ impl Judged {
         set
     }
 
-    fn take(&mut self, connections: &Connections, generation: &Arc<Generation>, verdicts: &[Verdict]) {
-        let now = now();
+    fn take(&mut self, connections: &Connections, generation: &Arc<Generation>, verdicts: &[Verdict], began: Now) {
         // Otherwise the next generation has come meanwhile.
-        if connections.judge(generation, verdicts, now) {
+        if connections.judge(generation, verdicts, now()) {
             report(connections, generation, verdicts);
-            self.at = now;
+            // A clock that was set while they were verified is to be noticed.
+            self.at = began;
         }
     }
 }
 
 /// Holds the peers against the generation: one batch after the other on a thread of its own, so that running calls wait for none of it, and
 /// equal chains once.
-async fn verify(generation: &Arc<Generation>, verdicts: Vec<Verdict>) -> Vec<Verdict> {
-    let wall = now().wall;
+async fn verify(generation: &Arc<Generation>, verdicts: Vec<Verdict>, wall: SystemTime) -> Vec<Verdict> {
     let mut verified = Vec::with_capacity(verdicts.len());
     let mut known = HashMap::new();
     let mut left = verdicts.into_iter().peekable();

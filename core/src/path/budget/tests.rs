@@ -8,7 +8,7 @@ use super::*;
 use crate::bundle::Bundle;
 use crate::path::{PathValidator, Role};
 use crate::test_pki::crl::element;
-use crate::test_pki::{Entity, HOUR, bundle, now};
+use crate::test_pki::{Entity, HOUR, bundle, common_name, now, self_signed};
 
 thread_local! {
     static VERIFIED: Cell<usize> = const { Cell::new(0) };
@@ -147,6 +147,14 @@ fn a_certificate_that_is_shown_a_hundred_times_counts_once() {
     let validator = counting(&bundle(&[&root]));
     let shown = vec![sub.der(); 100];
     assert_eq!(spent(&validator, &sub.leaf(), &shown), (Ok(()), 2));
+}
+
+#[test]
+fn a_leaf_that_is_an_anchor_itself_is_accepted_however_many_others_have_its_name() {
+    let anchors = namesakes(120);
+    let leaf = self_signed(|leaf| leaf.distinguished_name = common_name("namesake"));
+    let all: Vec<_> = anchors.iter().chain([&leaf]).collect();
+    assert_eq!(spent(&counting(&bundle(&all)), &leaf, &[]).0, Ok(()));
 }
 
 #[test]

@@ -29,6 +29,10 @@ pub(crate) const CLIENT: &str = "subscribers-client";
 
 /// How many of its subscribers are on their way in at a time.
 const COMING: usize = 16;
+/// How often each comes again, and after what time: the daemon takes some hundred connections of one user a second and closes the others, to
+/// which services come again too.
+const ATTEMPTS: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(100);
 /// What stands before every message of gRPC: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
@@ -57,9 +61,13 @@ async fn serve(socket: PathBuf, count: usize) {
         let (socket, coming) = (Arc::clone(&socket), Arc::clone(&coming));
         opening.spawn(async move {
             let _turn = coming.acquire().await.unwrap();
-            let mut subscriber = Subscriber::open(&socket).await?;
-            subscriber.update().await?;
-            Ok::<_, h2::Error>(subscriber)
+            let mut again = 0..ATTEMPTS;
+            loop {
+                match Subscriber::come(&socket).await {
+                    Err(_) if again.next().is_some() => tokio::time::sleep(PAUSE).await,
+                    came => return came,
+                }
+            }
         });
     }
     let subscribers: Vec<_> = opening.join_all().await.into_iter().map(Result::unwrap).collect();
@@ -87,6 +95,13 @@ struct Subscriber {
 }
 
 impl Subscriber {
+    /// With its first generation.
+    async fn come(socket: &Path) -> Result<Self, h2::Error> {
+        let mut subscriber = Self::open(socket).await?;
+        subscriber.update().await?;
+        Ok(subscriber)
+    }
+
     async fn open(socket: &Path) -> Result<Self, h2::Error> {
         let stream = UnixStream::connect(socket).await.expect("somebody listens");
         let (mut client, connection) = h2::client::handshake(stream).await?;

@@ -114,10 +114,7 @@ impl Metrics {
         Reason::ALL.iter().for_each(|reason| touch(&attestations, &decision_labels(*reason)));
         let turned_away = counter(
             &registry,
-            own(
-                "connections_turned_away_total",
-                "Connections that were closed, or not accepted, for want of room, by reason.",
-            ),
+            own("connections_turned_away_total", "Connections that were closed, or not accepted, by reason."),
             &["reason"],
         )?;
         TurnedAway::ALL.iter().for_each(|reason| touch(&turned_away, &[reason.as_str()]));

@@ -56,7 +56,7 @@ pub(crate) enum Disconnect {
     ClientClosed,
     /// The process that connected has ended.
     ProcessEnded,
-    /// The subscriber stopped answering keepalive pings.
+    /// The subscriber was silent, or took nothing of what was sent, for too long.
     Timeout,
     /// The daemon is stopping.
     Shutdown,

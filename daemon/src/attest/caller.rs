@@ -140,7 +140,7 @@ impl Caller {
         &self.origin
     }
 
-    /// Whom what it uses up is counted against.
+    /// The party that the caller's use is charged to.
     pub(crate) fn party(&self) -> Party {
         Party::of(&self.origin, self.uid, self.crowd)
     }

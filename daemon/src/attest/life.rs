@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::party::Party;
 use super::process::Process;
 
-/// The life of one process, and whom what is kept of it is counted against. Two are equal that are of one process.
+/// The life of one process, and the party it is charged to. Two are equal that are of one process.
 #[derive(Debug, Clone)]
 pub(crate) struct Life {
     process: Arc<Process>,
@@ -17,7 +17,7 @@ impl Life {
         Self { process, party }
     }
 
-    /// Whom what is kept of the process is counted against.
+    /// The party that the process is charged to.
     pub(crate) fn party(&self) -> &Party {
         &self.party
     }

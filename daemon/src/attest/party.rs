@@ -1,4 +1,4 @@
-//! Whom what is used up is counted against.
+//! The party that use is charged to.
 
 use std::fmt;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::proc::Proc;
 /// How deep user namespaces can be within each other (user_namespaces(7)).
 const DEEPEST: usize = 32;
 
-/// Whom what is used up is counted against: a pod, a user of the host, or whoever made a user namespace, in which one user may be
+/// The party that use is charged to: a pod, a user of the host, or whoever made a user namespace, in which one user may be
 /// thousands. Whoever is in none of them may have any number, and takes nothing from the user of the host who has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Party {

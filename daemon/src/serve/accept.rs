@@ -1,7 +1,7 @@
 //! Accepting connections, within limits.
 //!
 //! The [`door`] runs on a thread of its own. Behind it one loop finds out who each visitor is, one after the other: a party has no
-//! more of them waiting than it may have connections a second, and whoever has hung up meanwhile costs one system call.
+//! more of them waiting than it may have connections, and whoever has hung up meanwhile costs one system call.
 
 mod door;
 mod turned_away;

@@ -259,7 +259,7 @@ fn refusal(id: &IdentityId, denial: &Denial) -> Status {
     }
 }
 
-/// That the caller is no longer who connected, whatever it asks for.
+/// The answer to a caller that is no longer who connected.
 fn stranger(denial: &Denial) -> Status {
     let message = text::sentence(&denial.to_string());
     if denial.is_of_the_dead() {

@@ -23,7 +23,7 @@ pub(crate) struct Limits {
     pub(super) patience: Patience,
 }
 
-/// So much in all, and so much of it for one caller: a pod, or a user of the node.
+/// So much in all, and so much of it for one party.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cap<T> {
     pub(crate) in_all: T,

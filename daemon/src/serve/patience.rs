@@ -29,7 +29,7 @@ pub(super) struct Patience {
 /// How long to wait before so many bytes more that were read are within what may be read; none: they are.
 pub(super) type Allowance = Box<dyn Fn(NonZeroU32) -> Option<Duration> + Send + Sync>;
 
-/// Whether a connection ended for its peer's silence.
+/// Whether a connection was given up: its peer was silent, or took nothing, for too long.
 #[derive(Debug, Clone, Default)]
 pub(super) struct GaveUp(Arc<AtomicBool>);
 

@@ -14,7 +14,7 @@ use crate::attest::Party;
 /// The most lost subscribers that are remembered, each of which may cost a descriptor; the oldest goes for a new one.
 pub(super) const IN_ALL: usize = 256;
 
-/// The most of one party, a pod or a user of the host; its oldest goes.
+/// The most of one party; its oldest goes.
 pub(super) const PER_PARTY: usize = 64;
 
 /// That a subscriber is lost.

@@ -32,6 +32,7 @@ use places::{Place, Places};
 
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::readiness::Readiness;
+use crate::sockets;
 use crate::subscribers::Subscribers;
 
 /// The most connections at a time: one more takes the place of an idle one.
@@ -51,9 +52,6 @@ const HEAD_LIMIT: usize = 16 * 1024;
 
 /// The longest life of a connection, whatever it does: a reader that never reads gives its place back.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
-
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 4096;
 
 /// The pause after a failed accept, which most likely means that no descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -84,7 +82,7 @@ impl Pages {
 /// Serves `pages` on `listener` until `shutdown`; connections are cut then.
 pub(crate) async fn serve(listener: TcpListener, pages: Pages, shutdown: CancellationToken) {
     // As far as the kernel allows, whatever whoever opened the socket asked for.
-    if let Err(error) = rustix::net::listen(&listener, BACKLOG) {
+    if let Err(error) = rustix::net::listen(&listener, sockets::BACKLOG) {
         debug!(%error, "the queue of the HTTP socket stays as long as it was");
     }
     let rendering = Rendering { pages, turn: Arc::new(Semaphore::new(RENDERINGS)) };

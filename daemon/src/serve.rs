@@ -35,7 +35,7 @@ use tonic_health::ServingStatus;
 
 pub(crate) use accept::{DoorObserver, TurnedAway};
 pub(crate) use limits::{Cap, Limits};
-use quota::Quota;
+use quota::{Full, Quota};
 use streams::Counted;
 
 use crate::attest::{Attestor, DecisionObserver, Processes};
@@ -106,8 +106,15 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
     let agent =
         AgentServer::new(agent).max_decoding_message_size(REQUEST_LIMIT).max_encoding_message_size(RESPONSE_LIMIT);
     let streams = Quota::new(limits.streams);
-    let routes =
-        Routes::new(Counted::new(agent, Arc::clone(&streams))).add_service(Counted::new(health_service, streams));
+    let too_many = |full: Full| {
+        let setting = full.setting("streams", "streams_per_caller");
+        Status::resource_exhausted(format!("too many streams are open: `{setting}` of [limits] allows no more"))
+    };
+    let routes = Routes::new(Counted::new(agent, Arc::clone(&streams), too_many)).add_service(Counted::new(
+        health_service,
+        streams,
+        too_many,
+    ));
     tokio::select! {
         () = accept::serve(listener, routes, limits, processes, door, shutdown) => {}
         never = attestor.audit().tell() => match never {},
@@ -122,7 +129,12 @@ pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: Ca
     let admin = AdminServer::new(admin::AdminService::new(context, shutdown.clone()))
         .max_decoding_message_size(REQUEST_LIMIT)
         .max_encoding_message_size(ADMIN_RESPONSE_LIMIT);
-    let admin = Counted::new(admin, Quota::new(Limits::ADMIN.streams));
+    let too_many = |_| {
+        Status::resource_exhausted(
+            "too many requests are open on the admin socket: end those that watch, and try again",
+        )
+    };
+    let admin = Counted::new(admin, Quota::new(Limits::ADMIN.streams), too_many);
     let admin = InterceptedService::new(admin, operators_only);
     accept::serve(listener, Routes::new(admin), Limits::ADMIN, processes, door, shutdown).await;
 }

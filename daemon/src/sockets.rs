@@ -42,7 +42,7 @@ impl Audience {
 const STICKY: u32 = 0o1000;
 
 /// How many connections may wait to be accepted; the kernel holds it to net.core.somaxconn, whose default this is.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// A socket at a path that is this daemon's, until it is dropped.
 #[derive(Debug)]

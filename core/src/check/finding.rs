@@ -56,22 +56,30 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn new(check: Check, severity: Severity, sentence: impl Into<String>) -> Self {
+    /// A finding of that sentence alone, which is told as [`text::sentence`] does.
+    #[must_use]
+    pub fn new(check: Check, severity: Severity, sentence: impl Into<String>) -> Self {
         let sentence = text::sentence(&sentence.into());
         Self { check, severity, sentence, file: None, found: None, expected: None }
     }
 
-    pub(crate) fn in_file(mut self, file: &Path) -> Self {
+    /// The same, about this file.
+    #[must_use]
+    pub fn in_file(mut self, file: &Path) -> Self {
         self.file = Some(file.to_owned());
         self
     }
 
-    pub(crate) fn found(mut self, found: impl fmt::Display) -> Self {
+    /// The same, with the value that was found.
+    #[must_use]
+    pub fn found(mut self, found: impl fmt::Display) -> Self {
         self.found = Some(text::sentence(&found.to_string()));
         self
     }
 
-    pub(crate) fn expected(mut self, expected: impl fmt::Display) -> Self {
+    /// The same, with the value that was expected.
+    #[must_use]
+    pub fn expected(mut self, expected: impl fmt::Display) -> Self {
         self.expected = Some(text::sentence(&expected.to_string()));
         self
     }

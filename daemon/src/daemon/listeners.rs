@@ -78,32 +78,20 @@ fn tell(info: &watch::Sender<DaemonInfo>, finding: Option<Finding>) {
 }
 
 fn unavailable(address: SocketAddr, error: &io::Error) -> Finding {
-    Finding {
-        check: Check::HttpUnavailable,
-        severity: Severity::Warn,
-        sentence: format!(
-            "metrics, liveness and readiness are not served: cannot listen on {address} ({error}); it is tried again every {} s: free the \
-             address, or set `listen` of [http] to another one, or to \"off\"",
-            HTTP_RETRY.as_secs()
-        ),
-        file: None,
-        found: None,
-        expected: None,
-    }
+    let sentence = format!(
+        "metrics, liveness and readiness are not served: cannot listen on {address} ({error}); it is tried again every {} s: free the \
+         address, or set `listen` of [http] to another one, or to \"off\"",
+        HTTP_RETRY.as_secs()
+    );
+    Finding::new(Check::HttpUnavailable, Severity::Warn, sentence)
 }
 
 fn ignored(configured: SocketAddr, address: SocketAddr) -> Finding {
-    Finding {
-        check: Check::ListenIgnored,
-        severity: Severity::Warn,
-        sentence: format!(
-            "`listen` of [http] is {configured} and is not used, since the service manager handed over {address}: change ListenStream= of \
-             evercertd-metrics.socket, or set `listen` to {address}"
-        ),
-        file: None,
-        found: None,
-        expected: None,
-    }
+    let sentence = format!(
+        "`listen` of [http] is {configured} and is not used, since the service manager handed over {address}: change ListenStream= of \
+         evercertd-metrics.socket, or set `listen` to {address}"
+    );
+    Finding::new(Check::ListenIgnored, Severity::Warn, sentence)
 }
 
 impl Listeners {

@@ -249,19 +249,16 @@ impl v1::agent_server::Agent for AgentService {
 }
 
 fn refusal(id: &IdentityId, denial: &Denial) -> Status {
-    let message = text::sentence(&format!("identity {}: {denial}", id.name));
-    if denial.is_of_the_dead() {
-        Status::unauthenticated(message)
-    } else if denial.is_unanswered() {
-        Status::unavailable(message)
-    } else {
-        Status::permission_denied(message)
-    }
+    denied(&format!("identity {}: {denial}", id.name), denial)
 }
 
 /// The answer to a caller that is no longer who connected.
 fn stranger(denial: &Denial) -> Status {
-    let message = text::sentence(&denial.to_string());
+    denied(&denial.to_string(), denial)
+}
+
+fn denied(message: &str, denial: &Denial) -> Status {
+    let message = text::sentence(message);
     if denial.is_of_the_dead() {
         Status::unauthenticated(message)
     } else if denial.is_unanswered() {

@@ -7,7 +7,7 @@ use super::patience::Patience;
 
 /// The connections of one caller in a second; after a second of rest as many at once. Each costs some 50 µs before it is known whose
 /// it is. There is no limit in all, as that would let many keep out one.
-const ARRIVALS: Cap<NonZeroU32> = Cap { in_all: NonZeroU32::MAX, per_caller: NonZeroU32::new(500).unwrap() };
+pub(super) const ARRIVALS: Cap<NonZeroU32> = Cap { in_all: NonZeroU32::MAX, per_caller: NonZeroU32::new(500).unwrap() };
 
 /// What callers may use up.
 #[derive(Debug, Clone, Copy)]

@@ -17,29 +17,27 @@ use tonic::server::NamedService;
 use tower::Service;
 
 use super::connection::Peer;
-use super::quota::{Quota, Share};
+use super::quota::{Full, Quota, Share};
 
 /// A service whose requests count as open until their answers have been taken.
 #[derive(Debug, Clone)]
 pub(super) struct Counted<S> {
     service: S,
     quota: Arc<Quota>,
+    refusal: fn(Full) -> Status,
 }
 
 impl<S> Counted<S> {
-    /// `service`, whose requests count against `quota`.
-    pub(super) fn new(service: S, quota: Arc<Quota>) -> Self {
-        Self { service, quota }
+    /// `service`, whose requests count against `quota`; `refusal` is the answer to one too many.
+    pub(super) fn new(service: S, quota: Arc<Quota>, refusal: fn(Full) -> Status) -> Self {
+        Self { service, quota, refusal }
     }
 
     /// One more request of the caller.
     fn enter(&self, request: &Request<Body>) -> Result<(Share, Arc<Peer>), Status> {
         let peer = request.extensions().get::<Arc<Peer>>();
         let peer = peer.ok_or_else(|| Status::internal("the caller is not known"))?;
-        let share = self.quota.take(peer.caller.party()).map_err(|full| {
-            let setting = full.setting("streams", "streams_per_caller");
-            Status::resource_exhausted(format!("too many streams are open: `{setting}` of [limits] allows no more"))
-        })?;
+        let share = self.quota.take(peer.caller.party()).map_err(self.refusal)?;
         Ok((share, Arc::clone(peer)))
     }
 }

@@ -25,16 +25,9 @@ pub(crate) struct Collision {
 impl Collision {
     /// What the identity that stays says of it.
     pub(super) fn finding(&self) -> Finding {
-        Finding {
-            check: Check::NameCollision,
-            severity: Severity::Warn,
-            sentence: format!(
-                "the directory {} would be an identity of the same name and is left out; rename one of them",
-                text::path(&self.other)
-            ),
-            file: Some(self.kept.clone()),
-            found: Some(text::path(&self.other)),
-            expected: None,
-        }
+        let other = text::path(&self.other);
+        let sentence =
+            format!("the directory {other} would be an identity of the same name and is left out; rename one of them");
+        Finding::new(Check::NameCollision, Severity::Warn, sentence).in_file(&self.kept).found(other)
     }
 }

@@ -125,8 +125,7 @@ impl Listing {
 
 impl Watched {
     fn say(&mut self, check: Check, severity: Severity, pattern: &Pattern, sentence: String) {
-        let file = Some(pattern.parent().to_owned());
-        self.findings.push(Finding { check, severity, sentence, file, found: None, expected: None });
+        self.findings.push(Finding::new(check, severity, sentence).in_file(pattern.parent()));
     }
 }
 
@@ -145,14 +144,9 @@ fn away(pattern: &Pattern, error: Option<&io::Error>, kept: usize) -> String {
 
 /// What an identity says whose directory is out of sight.
 pub(super) fn away_finding(directory: &Path) -> Finding {
-    Finding {
-        check: Check::DirectoryAway,
-        severity: Severity::Warn,
-        sentence: "the directory that held this one went away; what was published last is kept until it is back: mount or restore it".to_owned(),
-        file: directory.parent().map(Path::to_owned),
-        found: None,
-        expected: None,
-    }
+    let sentence = "the directory that held this one went away; what was published last is kept until it is back: mount or restore it";
+    let finding = Finding::new(Check::DirectoryAway, Severity::Warn, sentence);
+    directory.parent().map_or(finding.clone(), |parent| finding.in_file(parent))
 }
 
 /// The name of the identity that a directory is.

@@ -1,8 +1,10 @@
 //! Those who get no connection, counted, and told to the operator at a bounded rate.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::super::limits::ARRIVALS;
 use crate::attest::Party;
 
 /// How often one reason is told; it is always counted.
@@ -39,10 +41,14 @@ impl TurnedAway {
         }
     }
 
-    fn sentence(self) -> &'static str {
-        match self {
+    fn sentence(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::TooOften => {
-                "a caller connects too often: what is above 500 connections in a second is closed at once"
+                let most = ARRIVALS.per_caller;
+                return format!(
+                    "a caller connects too often: what is above {most} connections in a second is closed at once"
+                )
+                .into();
             }
             Self::TooMany => {
                 "a caller has too many connections: `connections_per_caller` of [limits] allows no more; more are closed at once"
@@ -56,7 +62,7 @@ impl TurnedAway {
                 "no further connection can be accepted for now, as no descriptor is left: raise LimitNOFILE of the unit above \
                  twice `connections` of [limits]"
             }
-        }
+        })
     }
 }
 

@@ -23,7 +23,7 @@ use futures_util::Stream;
 use http::HeaderMap;
 use http_body::Frame;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::{Status, Streaming};
@@ -31,7 +31,7 @@ use v1::watch_request::Message as Asked;
 use v1::watch_response::Message as Answer;
 
 use super::super::connection::Peer;
-use super::super::stopping;
+use super::super::{status, stopping};
 use super::parcels::{self, Kind, Parcels};
 use super::{bounds, refusal};
 use crate::attest::{Attestor, Denial};
@@ -132,7 +132,7 @@ impl Follow {
 
     /// The next message, as soon as there is one; nothing once the stream has ended.
     async fn next(&mut self) -> Option<Result<Bytes, Status>> {
-        let mut undecided = false;
+        let mut decide_at = None;
         self.subscription.as_ref()?;
         // What is new since the last message is told without waiting for the next change.
         let owed = !matches!(self.told, Told::Generation(..)) || self.owes_findings();
@@ -146,15 +146,17 @@ impl Follow {
                         self.end(Disconnect::Error);
                         return Some(Err(too_large));
                     }
-                    Ok(None) => undecided = false,
-                    Err(denial) if denial.is_unanswered() || denial.is_missing() => undecided = true,
+                    Ok(None) => decide_at = None,
+                    Err(denial) if denial.is_unanswered() || denial.is_missing() => {
+                        decide_at = Some(Instant::now() + DECIDE_AGAIN);
+                    }
                     Err(denial) => {
                         self.end(Disconnect::Denied);
                         return Some(Err(refusal(&state.spec.id, &denial)));
                     }
                 }
             }
-            look = match self.wait(undecided).await {
+            look = match self.wait(decide_at).await {
                 Next::Changed | Next::LookAgain => true,
                 Next::Said(Ok(Some(v1::WatchRequest { message: Some(Asked::Report(report)) }))) => {
                     let report = match bounds::of_report(report) {
@@ -205,7 +207,7 @@ impl Follow {
         }
     }
 
-    async fn wait(&mut self, undecided: bool) -> Next {
+    async fn wait(&mut self, decide_at: Option<Instant>) -> Next {
         let said = async {
             match &mut self.requests {
                 Some(requests) => requests.message().await,
@@ -222,7 +224,7 @@ impl Follow {
             () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => Next::LookAgain,
             changed = self.state.changed(), if pause.is_none() => changed.map_or(Next::Removed, |()| Next::Changed),
             said = said => Next::Said(said),
-            () = sleep(DECIDE_AGAIN), if undecided => Next::LookAgain,
+            () = sleep_until(decide_at.unwrap_or_else(Instant::now)), if decide_at.is_some() => Next::LookAgain,
             () = sleep_until(silent_until.unwrap_or_else(Instant::now)), if silent_until.is_some() => Next::LookAgain,
         }
     }
@@ -244,7 +246,7 @@ impl Follow {
             }
             self.may_hear(state).await?;
             self.told = Told::Generation(generation, digest, Arc::clone(findings));
-            let answer = || Answer::Findings(v1::Findings { findings: on_the_wire(findings) });
+            let answer = || Answer::Findings(v1::Findings { findings: status::findings(findings) });
             return Ok(Some(self.shared(state, Kind::Findings, answer)));
         }
         self.generation(snapshot, state).await
@@ -264,15 +266,14 @@ impl Follow {
         }
     }
 
-    /// That there is nothing yet, where the subscriber has nothing and has not been told why.
+    /// That there is nothing yet, where the subscriber has nothing; whether it has heard that is its caller's to look.
     fn pending(&mut self, state: &IdentityState) -> Option<Encoded> {
         let findings = &state.findings;
         match &self.told {
             Told::Generation(..) => None,
-            Told::Pending(told) if told == findings => None,
             Told::Nothing | Told::Pending(_) => {
                 self.told = Told::Pending(Arc::clone(findings));
-                let answer = || Answer::Pending(v1::Pending { findings: on_the_wire(findings) });
+                let answer = || Answer::Pending(v1::Pending { findings: status::findings(findings) });
                 Some(self.shared(state, Kind::Pending, answer))
             }
         }
@@ -289,10 +290,13 @@ impl Follow {
     async fn generation(&mut self, snapshot: &Snapshot, state: &IdentityState) -> Result<Option<Encoded>, Denial> {
         let (generation, digest, findings) = (snapshot.generation(), snapshot.digest(), &state.findings);
         // Only what the subscriber held when it came is known to be in its hands: what was sent since it may have refused.
-        if self.held.take() == Some(digest) {
+        if self.held == Some(digest) {
+            self.may_hear(state).await?;
+            self.held = None;
             self.told = Told::Generation(generation, digest, Arc::default());
             return Ok(Some(parcels::alone(Answer::Unchanged(v1::Unchanged { epoch: self.epoch, generation }))));
         }
+        self.held = None;
         let kind = if self.deliver == v1::Deliver::Digest { Kind::Digest } else { Kind::Full };
         let update = || update_from_snapshot(self.epoch, snapshot, findings, self.deliver).map(Answer::Update);
         let Ok(update) = self.parcels.of(state, kind, update) else {
@@ -308,9 +312,7 @@ impl Follow {
         let grant = match self.attestor.decide(&self.peer.caller, state, &wanted).await {
             Ok(grant) => grant,
             Err(denial) if denial.is_missing() && matches!(self.told, Told::Nothing) => {
-                self.told = Told::Pending(Arc::clone(findings));
-                let answer = || Answer::Pending(v1::Pending { findings: on_the_wire(findings) });
-                return Ok(Some(self.shared(state, Kind::Pending, answer)));
+                return Ok(self.pending(state));
             }
             Err(denial) => return Err(denial),
         };
@@ -369,8 +371,4 @@ impl<S: Stream<Item = Encoded>> http_body::Body for Answers<S> {
     fn is_end_stream(&self) -> bool {
         self.has_ended
     }
-}
-
-fn on_the_wire(findings: &[Finding]) -> Vec<v1::Finding> {
-    findings.iter().map(v1::Finding::from).collect()
 }

@@ -131,13 +131,13 @@ impl Slot {
         self.looking
     }
 
-    /// A job has looked, and this is on the way to the files; absent: it is not known. What was heard meanwhile, and is, is a hint.
-    pub(super) fn looked(&mut self, interests: Option<&[Interest]>) {
+    /// A job has looked, and this is on the way to the files; absent: it is not known. What was heard meanwhile, and is, is a hint: since
+    /// when there is one.
+    pub(super) fn looked(&mut self, interests: Option<&[Interest]>) -> Option<Instant> {
         self.looking = false;
-        let Some((since, heard)) = self.deferred.take() else { return };
-        if interests.is_none_or(|interests| interests.iter().any(|interest| heard.contains(interest))) {
-            self.hint(since);
-        }
+        let (since, heard) = self.deferred.take()?;
+        let is_on_the_way = interests.is_none_or(|interests| interests.iter().any(|interest| heard.contains(interest)));
+        is_on_the_way.then_some(since)
     }
 
     /// Its files are to be read, whatever they look like.
@@ -279,7 +279,9 @@ impl Slot {
         let _ = self.give_back(lifecycle);
         self.apply_spec();
         // Nobody waits for what it will find.
-        self.looked(None);
+        if let Some(since) = self.looked(None) {
+            self.hint(since);
+        }
         // The job may have been to tell it so.
         self.wants.time = true;
         // If other files are wanted by now, nothing is known against their mount.

@@ -27,11 +27,11 @@ impl Task {
         };
         let whole = placed.as_ref().map(|(_, placed)| placed).filter(|placed| placed.problem.is_none());
         let on_the_way = whole.filter(|_| spec.files == slot.spec.files);
-        slot.looked(on_the_way.map(|placed| &placed.interests[..]));
+        let mut hinted = slot.looked(on_the_way.map(|placed| &placed.interests[..]));
         match placed {
             Some(placed) if spec.files == slot.spec.files => {
                 if self.watching.claim(key, &mut slot.interests, placed, &*self.observer) {
-                    slot.hint(now.monotonic);
+                    hinted.get_or_insert(now.monotonic);
                 }
             }
             placed => placed.into_iter().for_each(|placed| self.watching.abandon(placed)),
@@ -56,6 +56,10 @@ impl Task {
             }
         }
         self.note(key, &spec, ended);
+        // Not before it is known what was seen: a pause that this ends would swallow the hint.
+        if let (Some(since), Some(slot)) = (hinted, self.slots.get_mut(&key)) {
+            slot.hint(since);
+        }
         self.queue(key);
     }
 

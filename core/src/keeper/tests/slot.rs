@@ -19,7 +19,9 @@ fn looks_again(heard: &[&str], on_the_way: Option<&[&str]>) -> bool {
     let number = Jobs::default().start(SlotKey(1), now);
     let job = slot.begin(SlotKey(1), number, now, Some(inotify.clone()), &Pace::default()).unwrap();
     assert!(interests(heard).into_iter().all(|interest| slot.defer(interest, now)));
-    slot.looked(on_the_way.map(interests).as_deref());
+    if let Some(since) = slot.looked(on_the_way.map(interests).as_deref()) {
+        slot.hint(since);
+    }
     assert!(!slot.defer(inotify.name(1, OsStr::new("later")), now), "no job looks any more");
     _ = slot.give_back(job.lifecycle.take().unwrap());
     slot.wants_job()

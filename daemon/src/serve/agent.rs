@@ -81,6 +81,12 @@ impl AgentService {
         }
     }
 
+    /// How many answers were encoded to be shared.
+    #[cfg(test)]
+    pub(super) fn encoded(&self) -> usize {
+        self.parcels.made()
+    }
+
     /// The identities `peer` may have, by name, at most `limit` of them.
     pub(super) async fn permitted(&self, peer: &Peer, limit: usize) -> Result<Vec<Arc<IdentityState>>, Status> {
         let busy = |_| Status::resource_exhausted("too many listings at once: try again");

@@ -2,6 +2,7 @@
 
 mod agent;
 mod callers;
+mod decisions;
 mod keys;
 mod limits;
 mod lost;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use evercert_api::v1;
 use evercert_api::v1::agent_client::AgentClient;
 use evercert_core::clock::Now;
@@ -34,6 +36,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::client::GrpcService;
+use tonic::codegen::StdError;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 use v1::watch_request::Message as Ask;
@@ -305,7 +310,11 @@ struct Watched {
 }
 
 impl Watched {
-    async fn open(mut agent: AgentClient<Channel>, open: v1::Open) -> Result<Self, Status> {
+    async fn open<T>(mut agent: AgentClient<T>, open: v1::Open) -> Result<Self, Status>
+    where
+        T: GrpcService<Body, Error: Into<StdError>>,
+        T::ResponseBody: http_body::Body<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
+    {
         let (requests, stream) = mpsc::channel(8);
         requests.send(request(Ask::Open(open))).await.unwrap();
         let answers = soon("the stream", agent.watch(ReceiverStream::new(stream))).await?.into_inner();

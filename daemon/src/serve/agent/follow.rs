@@ -297,33 +297,46 @@ impl Follow {
             return Ok(Some(parcels::alone(Answer::Unchanged(v1::Unchanged { epoch: self.epoch, generation }))));
         }
         self.held = None;
-        let kind = if self.deliver == v1::Deliver::Digest { Kind::Digest } else { Kind::Full };
-        let update = || update_from_snapshot(self.epoch, snapshot, findings, self.deliver).map(Answer::Update);
-        let Ok(update) = self.parcels.of(state, kind, update) else {
+        if self.lacks_key(snapshot) {
             let until = *self.silent_until.get_or_insert_with(|| Instant::now() + KEY_PATIENCE);
             if until > Instant::now() || self.has_heard(findings) {
                 return Ok(None);
             }
             self.may_hear(state).await?;
             return Ok(self.pending(state));
-        };
+        }
         self.silent_until = None;
         let wanted = Arc::clone(&self.wanted.borrow());
         let grant = match self.attestor.decide(&self.peer.caller, state, &wanted).await {
             Ok(grant) => grant,
             Err(denial) if denial.is_missing() && matches!(self.told, Told::Nothing) => {
+                self.attestor.confirm(&self.peer.caller)?;
                 return Ok(self.pending(state));
             }
             Err(denial) => return Err(denial),
         };
         self.attestor.confirm(&self.peer.caller)?;
-        if self.deliver != v1::Deliver::Digest && snapshot.credential().is_some() && !self.granted {
+        // An update may be megabytes large: it is made for whoever may have it, and for nobody else.
+        let kind = if self.deliver == v1::Deliver::Digest { Kind::Digest } else { Kind::Full };
+        let update = || update_from_snapshot(self.epoch, snapshot, findings, self.deliver).map(Answer::Update);
+        let update = match self.parcels.of(state, kind, update) {
+            Ok(Ok(update)) => update,
+            Ok(Err(too_large)) => return Ok(Some(Err(too_large))),
+            Err(lacks_key) => return Ok(Some(Err(Status::internal(lacks_key.to_string())))),
+        };
+        if kind == Kind::Full && snapshot.credential().is_some() && !self.granted {
             self.granted = true;
             self.attestor.granted(&self.peer.caller, &state.spec.id, &grant, &wanted.pods);
         }
         self.told = Told::Generation(generation, digest, Arc::clone(findings));
         self.unanswered.sent();
-        Ok(Some(update))
+        Ok(Some(Ok(update)))
+    }
+
+    /// Whether the key that the subscriber is to be given is not in memory yet.
+    fn lacks_key(&self, snapshot: &Snapshot) -> bool {
+        self.deliver != v1::Deliver::Digest
+            && snapshot.credential().is_some_and(|credential| credential.key().is_none())
     }
 
     /// Whether findings are to be told beside the generation told last.

@@ -39,7 +39,11 @@ type Key = (IdentityId, Kind);
 
 /// The answers that are on their way.
 #[derive(Default)]
-pub(super) struct Parcels(Mutex<HashMap<Key, Weak<Parcel>>>);
+pub(super) struct Parcels {
+    on_their_way: Mutex<HashMap<Key, Weak<Parcel>>>,
+    #[cfg(test)]
+    made: std::sync::atomic::AtomicUsize,
+}
 
 /// One of them.
 struct Parcel {
@@ -74,7 +78,10 @@ impl Parcels {
         {
             return Ok(Ok(Bytes::from_owner(Shared(Arc::clone(parcel)))));
         }
-        let bytes = match encoded(make()?) {
+        let answer = make()?;
+        #[cfg(test)]
+        self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let bytes = match encoded(answer) {
             Ok(bytes) => bytes,
             Err(too_large) => return Ok(Err(too_large)),
         };
@@ -90,6 +97,12 @@ impl Parcels {
         Ok(Ok(Bytes::from_owner(Shared(parcel))))
     }
 
+    /// How many were made until now.
+    #[cfg(test)]
+    pub(super) fn made(&self) -> usize {
+        self.made.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// How many there are.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
@@ -97,7 +110,7 @@ impl Parcels {
     }
 
     fn parcels(&self) -> MutexGuard<'_, HashMap<Key, Weak<Parcel>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.on_their_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

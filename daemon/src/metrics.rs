@@ -24,7 +24,7 @@ use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGa
 use crate::attest::{DecisionObserver, Reason};
 use crate::pods::{Contested, Silent};
 use crate::readiness::Readiness;
-use crate::serve::{DoorObserver, TurnedAway};
+use crate::serve::{DoorObserver, Subject, TurnedAway};
 use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
 
 use observer::Record;
@@ -58,6 +58,7 @@ pub(crate) struct Metrics {
     acknowledged: Histogram,
     disconnects: IntCounterVec,
     turned_away: IntCounterVec,
+    streams_turned_away: IntCounterVec,
     attestations: IntCounterVec,
     attestation_duration: Histogram,
     silent_volumes: IntGaugeVec,
@@ -117,7 +118,18 @@ impl Metrics {
             own("connections_turned_away_total", "Connections that were closed, or not accepted, by reason."),
             &["reason"],
         )?;
-        TurnedAway::ALL.iter().for_each(|reason| touch(&turned_away, &[reason.as_str()]));
+        let streams_turned_away = counter(
+            &registry,
+            own("streams_turned_away_total", "Requests that were refused, or ended, for want of room, by reason."),
+            &["reason"],
+        )?;
+        for reason in TurnedAway::ALL {
+            let counter = match reason.subject() {
+                Subject::Connection => &turned_away,
+                Subject::Stream => &streams_turned_away,
+            };
+            touch(counter, &[reason.as_str()]);
+        }
         let metrics = Self {
             config_last_reload_successful: register(
                 &registry,
@@ -185,6 +197,7 @@ impl Metrics {
             source_errors,
             disconnects,
             turned_away,
+            streams_turned_away,
             attestations,
             records: Mutex::default(),
             sign_of_life: Mutex::new(Instant::now()),
@@ -238,7 +251,11 @@ impl SubscriberObserver for Metrics {
 
 impl DoorObserver for Metrics {
     fn turned_away(&self, reason: TurnedAway) {
-        self.turned_away.with_label_values(&[reason.as_str()]).inc();
+        let counter = match reason.subject() {
+            Subject::Connection => &self.turned_away,
+            Subject::Stream => &self.streams_turned_away,
+        };
+        counter.with_label_values(&[reason.as_str()]).inc();
     }
 }
 

@@ -33,10 +33,11 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 
-pub(crate) use accept::{DoorObserver, TurnedAway};
+pub(crate) use accept::{DoorObserver, Subject, TurnedAway};
+use accept::{Doorkeeper, Socket};
 pub(crate) use limits::{Cap, Limits};
-use quota::{Full, Quota};
-use streams::Counted;
+use quota::Quota;
+use streams::{Counted, Refused};
 
 use crate::attest::{Attestor, DecisionObserver, Processes};
 use crate::cgroup::Origin;
@@ -96,25 +97,27 @@ pub(crate) struct DaemonInfo {
 
 /// Serves workloads on `listener` until `shutdown`, and then until the streams have ended, for a moment at most.
 pub(crate) async fn workload(listener: UnixListener, context: Context, limits: Limits, shutdown: CancellationToken) {
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let (reporter, health_service) = tonic_health::server::health_reporter();
     for service in ["", evercert_api::v1::agent_server::SERVICE_NAME] {
-        health.set_service_status(service, ServingStatus::Serving).await;
+        reporter.set_service_status(service, ServingStatus::Serving).await;
     }
-    let (processes, door) = (Arc::clone(&context.processes), Arc::clone(&context.door));
+    let processes = Arc::clone(&context.processes);
+    let door = Doorkeeper::new(Arc::clone(&context.door), Socket::Workload);
     let attestor = Arc::new(Attestor::new(Arc::clone(&context.decisions)));
     let agent = agent::AgentService::new(context, Arc::clone(&attestor), shutdown.clone());
     let agent =
         AgentServer::new(agent).max_decoding_message_size(REQUEST_LIMIT).max_encoding_message_size(RESPONSE_LIMIT);
     let streams = Quota::new(limits.streams);
-    let too_many = |full: Full| {
-        let setting = full.setting("streams", "streams_per_caller");
-        Status::resource_exhausted(format!("too many streams are open: `{setting}` of [limits] allows no more"))
+    let too_many = |refused| match refused {
+        Refused::Full(full) => {
+            let setting = full.setting("streams", "streams_per_caller");
+            Status::resource_exhausted(format!("too many streams are open: `{setting}` of [limits] allows no more"))
+        }
+        Refused::Displaced => no_room_for_more("streams"),
     };
-    let routes = Routes::new(Counted::new(agent, Arc::clone(&streams), too_many)).add_service(Counted::new(
-        health_service,
-        streams,
-        too_many,
-    ));
+    let agent = Counted::new(agent, Arc::clone(&streams), Arc::clone(&door), too_many);
+    let health = Counted::new(health_service, streams, Arc::clone(&door), too_many);
+    let routes = Routes::new(agent).add_service(health);
     tokio::select! {
         () = accept::serve(listener, routes, limits, processes, door, shutdown) => {}
         never = attestor.audit().tell() => match never {},
@@ -125,7 +128,8 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
 /// Serves operators on `listener` until `shutdown`, and then until the streams have ended, for a moment at most. Who may
 /// connect is decided by the mode of the socket, and callers in pods and containers may not call.
 pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: CancellationToken) {
-    let (processes, door) = (Arc::clone(&context.processes), Arc::clone(&context.door));
+    let processes = Arc::clone(&context.processes);
+    let door = Doorkeeper::new(Arc::clone(&context.door), Socket::Admin);
     let admin = AdminServer::new(admin::AdminService::new(context, shutdown.clone()))
         .max_decoding_message_size(REQUEST_LIMIT)
         .max_encoding_message_size(ADMIN_RESPONSE_LIMIT);
@@ -134,7 +138,7 @@ pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: Ca
             "too many requests are open on the admin socket: end those that watch, and try again",
         )
     };
-    let admin = Counted::new(admin, Quota::new(Limits::ADMIN.streams), too_many);
+    let admin = Counted::new(admin, Quota::new(Limits::ADMIN.streams), Arc::clone(&door), too_many);
     let admin = InterceptedService::new(admin, operators_only);
     accept::serve(listener, Routes::new(admin), Limits::ADMIN, processes, door, shutdown).await;
 }
@@ -148,6 +152,13 @@ fn operators_only(request: Request<()>) -> Result<Request<()>, Status> {
             "the admin socket is for operators of the node, not for callers from pods or containers",
         )),
     }
+}
+
+/// What a caller is told that has the most of something of which there is no more, and loses its newest to another.
+fn no_room_for_more(setting: &str) -> Status {
+    Status::resource_exhausted(format!(
+        "evercertd has no room for more of this caller, which has the most: `{setting}` of [limits] allows no more"
+    ))
 }
 
 /// How long the streams may take to end once the daemon stops.

@@ -21,8 +21,9 @@ use super::limits::Limits;
 use crate::attest::{Caller, Gone, Processes};
 use crate::rates::Rates;
 use door::{Visitor, Visitors};
-use turned_away::Doorkeeper;
-pub(crate) use turned_away::{DoorObserver, TurnedAway};
+pub(super) use turned_away::Doorkeeper;
+pub(super) use turned_away::Socket;
+pub(crate) use turned_away::{DoorObserver, Subject, TurnedAway};
 
 /// Serves `routes` on `listener` until `shutdown`, and then for [`STOPPING`] at most.
 pub(super) async fn serve(
@@ -30,13 +31,12 @@ pub(super) async fn serve(
     routes: Routes,
     limits: Limits,
     processes: Arc<Processes>,
-    observer: Arc<dyn DoorObserver>,
+    doorkeeper: Arc<Doorkeeper>,
     shutdown: CancellationToken,
 ) {
     let routes = routes.prepare();
     let rates = Arc::new(Rates::new(limits.requests.in_all, limits.requests.per_caller));
     let budget = Budget::new();
-    let doorkeeper = Arc::new(Doorkeeper::new(observer));
     let opened = listener
         .into_std()
         .and_then(|listener| Visitors::of(listener, &limits, Arc::clone(&processes), Arc::clone(&doorkeeper)));

@@ -24,7 +24,7 @@ use self::parcels::Parcels;
 use super::connection::{Peer, peer};
 use super::limits::Cap;
 use super::quota::Quota;
-use super::streams::InPlace;
+use super::streams::{Besides, Displaced, InPlace};
 use super::{Context, status, stopping};
 use crate::attest::{Attestor, Denial};
 use crate::cgroup::Origin;
@@ -39,8 +39,9 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a caller waits for an identity whose files have not been read yet: the daemon listens before it has read them all.
 const FIRST_READ_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Calls that look at every identity at once.
-const LISTINGS: Cap<usize> = Cap { in_all: 8, per_caller: 2 };
+/// Calls that look at every identity, until their answers have been taken. Each answer may be as large as [`RESPONSE_LIMIT`](super::RESPONSE_LIMIT), and whoever
+/// reads none has that much of memory for each.
+const LISTINGS: Cap<usize> = Cap { in_all: 32, per_caller: 2 };
 
 /// Identities of one listing that are decided on at once.
 const DECISIONS: usize = 8;
@@ -87,10 +88,14 @@ impl AgentService {
         self.parcels.made()
     }
 
+    /// A place among the [`LISTINGS`], to be kept until the answer is taken.
+    fn listing(&self, peer: &Peer) -> Result<Besides, Status> {
+        let (share, _) = self.listings.claim(peer.caller.party()).map_err(|_| too_many_listings())?;
+        Ok(Besides::new(share, too_many_listings))
+    }
+
     /// The identities `peer` may have, by name, at most `limit` of them.
-    pub(super) async fn permitted(&self, peer: &Peer, limit: usize) -> Result<Vec<Arc<IdentityState>>, Status> {
-        let busy = |_| Status::resource_exhausted("too many listings at once: try again");
-        let _share = self.listings.take(peer.caller.party()).map_err(busy)?;
+    pub(super) async fn permitted(&self, peer: &Peer, limit: usize) -> Vec<Arc<IdentityState>> {
         let wanted = Arc::clone(&self.wanted.borrow());
         let wanted = &*wanted;
         let all = self.store.all();
@@ -111,7 +116,7 @@ impl AgentService {
             .filter_map(std::future::ready)
             .take(limit)
             .take_until(tokio::time::sleep(LISTING_DEADLINE));
-        Ok(decisions.collect().await)
+        decisions.collect().await
     }
 
     /// What `peer` means by `name`: what is mounted in its pod under this name, else the node's.
@@ -151,10 +156,15 @@ impl AgentService {
     }
 
     async fn unknown(&self, peer: &Peer, name: &IdentityName) -> Status {
-        let names = match self.permitted(peer, NAMES + 1).await {
+        let listing = match self.listing(peer) {
+            Ok(listing) => listing,
             Err(busy) => return busy,
-            Ok(permitted) => permitted.iter().map(|state| state.spec.id.name.to_string()).collect::<Vec<_>>(),
         };
+        let permitted = tokio::select! {
+            permitted = self.permitted(peer, NAMES + 1) => permitted,
+            busy = listing.lost() => return busy,
+        };
+        let names = permitted.iter().map(|state| state.spec.id.name.to_string()).collect::<Vec<_>>();
         let yours = match names.len() {
             0 => "there is none that you may have".to_owned(),
             1..=NAMES => format!("you may have: {}", names.join(", ")),
@@ -179,11 +189,16 @@ impl AgentService {
 impl v1::agent_server::Agent for AgentService {
     async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
         let peer = peer(&request)?;
-        let permitted = self.permitted(&peer, usize::MAX).await?;
+        let listing = self.listing(&peer)?;
+        let permitted = tokio::select! {
+            permitted = self.permitted(&peer, usize::MAX) => permitted,
+            busy = listing.lost() => return Err(busy),
+        };
         self.attestor.confirm(&peer.caller).map_err(|denial| stranger(&denial))?;
-        Ok(Response::new(v1::ListResponse {
-            identities: permitted.iter().map(|state| status::summary(state)).collect(),
-        }))
+        let identities = permitted.iter().map(|state| status::summary(state)).collect();
+        let mut response = Response::new(v1::ListResponse { identities });
+        response.extensions_mut().insert(listing);
+        Ok(response)
     }
 
     /// Empty: what is sent is encoded already, and is in the response's extensions.
@@ -194,6 +209,7 @@ impl v1::agent_server::Agent for AgentService {
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let peer = peer(&request)?;
+        let displaced = request.extensions().get::<Displaced>().cloned().unwrap_or_default();
         let mut requests = request.into_inner();
         let open = self.open(&mut requests).await?;
         let held = bounds::of_open(&open)?;
@@ -241,6 +257,7 @@ impl v1::agent_server::Agent for AgentService {
             held,
             subscription: Some(self.subscribers.connect(id, subscriber)),
             peer,
+            displaced,
             requests: Some(requests),
             told: follow::Told::Nothing,
             granted: false,
@@ -252,6 +269,10 @@ impl v1::agent_server::Agent for AgentService {
         response.extensions_mut().insert(InPlace::new(follow.into_body()));
         Ok(response)
     }
+}
+
+fn too_many_listings() -> Status {
+    Status::resource_exhausted("too many listings at once, or answers to them that are not read: try again in a second")
 }
 
 fn refusal(id: &IdentityId, denial: &Denial) -> Status {

@@ -42,8 +42,8 @@ const HEADERS: u32 = 16 * 1024;
 /// in its socket. What is read costs up to 0.1 µs a byte, and a report has 100 bytes.
 const BYTES: NonZeroU32 = NonZeroU32::new(1024 * 1024).unwrap();
 
-/// How long a connection that was displaced may take to tell its streams.
-const FAREWELL: Duration = Duration::from_millis(200);
+/// How long a connection, or a stream, that was displaced may take to be told.
+pub(super) const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Who is at the other end of a connection: an extension of every request.
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ impl Peer {
     pub(super) fn why_it_left(&self) -> Disconnect {
         if self.caller.has_ended() {
             Disconnect::ProcessEnded
+        } else if self.displaced.is_cancelled() {
+            Disconnect::Displaced
         } else if self.is_silent() {
             Disconnect::Timeout
         } else {
@@ -74,9 +76,9 @@ impl Peer {
         self.takes_nothing.cancel();
     }
 
-    /// Waits until the connection has to make room for another caller's.
-    pub(super) async fn displaced(&self) {
-        self.displaced.cancelled().await;
+    /// Is cancelled when the connection has to make room for another caller's.
+    pub(super) fn displaced(&self) -> &CancellationToken {
+        &self.displaced
     }
 
     /// Whether the connection was given up because the peer was silent for too long.

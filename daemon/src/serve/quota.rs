@@ -55,22 +55,6 @@ impl Quota {
         Arc::new(Self { cap, used: Mutex::default() })
     }
 
-    /// One for this party.
-    ///
-    /// # Errors
-    ///
-    /// That would be one too many.
-    pub(super) fn take(self: &Arc<Self>, party: Party) -> Result<Share, Full> {
-        let mut used = self.used();
-        if used.of(&party) >= self.cap.per_caller {
-            return Err(Full::PerCaller);
-        }
-        if used.in_all >= self.cap.in_all {
-            return Err(Full::InAll);
-        }
-        Ok(used.add(self, party))
-    }
-
     /// One for this party; where there is none left in all, the newest of the party that has the most, where that still leaves it
     /// no less than this one has then. That party is returned too. Whoever holds what was displaced has to watch
     /// [`Share::displaced`] and end.
@@ -159,14 +143,15 @@ mod tests {
     #[test]
     fn one_party_cannot_take_what_is_left_for_the_others_and_what_is_dropped_is_free_again() {
         let quota = Quota::new(Cap { in_all: 3, per_caller: 2 });
-        let first = quota.take(Party::User(1)).unwrap();
-        let _second = quota.take(Party::User(1)).unwrap();
-        assert_eq!(quota.take(Party::User(1)).unwrap_err(), Full::PerCaller);
-        let _other = quota.take(Party::Pod("1".into())).unwrap();
-        assert_eq!(quota.take(Party::User(3)).unwrap_err(), Full::InAll);
+        let first = quota.claim(Party::User(1)).unwrap();
+        let _second = quota.claim(Party::User(1)).unwrap();
+        assert_eq!(quota.claim(Party::User(1)).unwrap_err(), Full::PerCaller);
+        let other = Party::Pod("1".into());
+        let _other = quota.claim(other.clone()).unwrap();
+        assert_eq!(quota.claim(other).unwrap_err(), Full::InAll);
         drop(first);
-        assert!(quota.take(Party::User(3)).is_ok());
-        assert_eq!(quota.used().by_party.len(), 2);
+        let (_third, loser) = quota.claim(Party::User(3)).unwrap();
+        assert_eq!((loser, quota.used().by_party.len()), (None, 3));
     }
 
     #[test]

@@ -7,38 +7,127 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::future::OptionFuture;
 use futures_util::task::AtomicWaker;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::Service;
 
-use super::connection::Peer;
+use super::accept::{Doorkeeper, TurnedAway};
+use super::connection::{FAREWELL, Peer};
+use super::no_room_for_more;
 use super::quota::{Full, Quota, Share};
 
-/// A service whose requests count as open until their answers have been taken.
-#[derive(Debug, Clone)]
+/// A service whose requests count as open until their answers have been taken. Where there can be no more, the newest of the party
+/// that has the most is ended for one of a smaller one.
+#[derive(Clone)]
 pub(super) struct Counted<S> {
     service: S,
     quota: Arc<Quota>,
-    refusal: fn(Full) -> Status,
+    doorkeeper: Arc<Doorkeeper>,
+    refusal: fn(Refused) -> Status,
+}
+
+/// Why a request is not answered, or no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// There may be no further one.
+    Full(Full),
+    /// Another party's took its place.
+    Displaced,
+}
+
+/// Whether a request has lost its place to another party's: an extension of the request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Displaced(CancellationToken);
+
+impl Displaced {
+    pub(super) fn is_so(&self) -> bool {
+        self.0.is_cancelled()
+    }
 }
 
 impl<S> Counted<S> {
     /// `service`, whose requests count against `quota`; `refusal` is the answer to one too many.
-    pub(super) fn new(service: S, quota: Arc<Quota>, refusal: fn(Full) -> Status) -> Self {
-        Self { service, quota, refusal }
+    pub(super) fn new(
+        service: S,
+        quota: Arc<Quota>,
+        doorkeeper: Arc<Doorkeeper>,
+        refusal: fn(Refused) -> Status,
+    ) -> Self {
+        Self { service, quota, doorkeeper, refusal }
     }
 
     /// One more request of the caller.
-    fn enter(&self, request: &Request<Body>) -> Result<(Share, Arc<Peer>), Status> {
+    fn enter(&self, request: &Request<Body>) -> Result<Place, Status> {
         let peer = request.extensions().get::<Arc<Peer>>();
         let peer = peer.ok_or_else(|| Status::internal("the caller is not known"))?;
-        let share = self.quota.take(peer.caller.party()).map_err(self.refusal)?;
-        Ok((share, Arc::clone(peer)))
+        let party = peer.caller.party();
+        let (share, loser) = self.quota.claim(party.clone()).map_err(|full| {
+            let reason = match full {
+                Full::PerCaller => TurnedAway::TooManyStreams,
+                Full::InAll => TurnedAway::TooManyStreamsInAll,
+            };
+            self.doorkeeper.turned_away(Some(&party), reason);
+            (self.refusal)(Refused::Full(full))
+        })?;
+        if let Some(loser) = loser {
+            self.doorkeeper.turned_away(Some(&loser), TurnedAway::StreamDisplaced);
+        }
+        Ok(Place { peer: Arc::clone(peer), refusal: self.refusal, share, besides: None })
+    }
+}
+
+/// What an answer takes up besides its place, until it has been taken: an extension of the response.
+#[derive(Clone)]
+pub(super) struct Besides {
+    share: Arc<Share>,
+    refusal: fn() -> Status,
+}
+
+impl Besides {
+    /// `refusal` is the answer where another party's took this one's share.
+    pub(super) fn new(share: Share, refusal: fn() -> Status) -> Self {
+        Self { share: Arc::new(share), refusal }
+    }
+
+    /// Waits until another party's took the share.
+    pub(super) fn lost(&self) -> impl Future<Output = Status> + Send + use<> {
+        let (displaced, refusal) = (self.share.displaced().clone(), self.refusal);
+        async move {
+            displaced.cancelled().await;
+            refusal()
+        }
+    }
+}
+
+/// The place of a request.
+struct Place {
+    peer: Arc<Peer>,
+    refusal: fn(Refused) -> Status,
+    share: Share,
+    besides: Option<Besides>,
+}
+
+/// Waits until a request has lost its place, and then says so.
+type Lost = Pin<Box<dyn Future<Output = Status> + Send>>;
+
+impl Place {
+    fn lost(&self) -> Lost {
+        let (connection, own) = (self.peer.displaced().clone(), self.share.displaced().clone());
+        let (refusal, besides) = (self.refusal, self.besides.as_ref().map(Besides::lost));
+        Box::pin(async move {
+            tokio::select! {
+                () = connection.cancelled() => no_room_for_more("connections"),
+                () = own.cancelled() => refusal(Refused::Displaced),
+                Some(status) = OptionFuture::from(besides) => status,
+            }
+        })
     }
 }
 
@@ -59,14 +148,24 @@ where
         self.service.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match self.enter(&request) {
-            Ok((share, peer)) => {
+            Ok(mut place) => {
+                request.extensions_mut().insert(Displaced(place.share.displaced().clone()));
                 let response = self.service.call(request);
                 Box::pin(async move {
-                    let mut response = response.await?;
+                    let mut lost = place.lost();
+                    let mut response = tokio::select! {
+                        biased;
+                        response = response => response?,
+                        status = &mut lost => return Ok(status.into_http()),
+                    };
+                    place.besides = response.extensions_mut().remove::<Besides>();
+                    if place.besides.is_some() {
+                        lost = place.lost();
+                    }
                     let in_place = response.extensions_mut().remove::<InPlace>().and_then(InPlace::take);
-                    Ok(response.map(|body| Body::new(Open::new(in_place.unwrap_or(body), peer, share))))
+                    Ok(response.map(|body| Body::new(Open::new(in_place.unwrap_or(body), place, lost))))
                 })
             }
             Err(full) => Box::pin(std::future::ready(Ok(full.into_http()))),
@@ -88,21 +187,29 @@ impl InPlace {
     }
 }
 
+/// The end of a response: its status, in the trailers.
+pub(super) fn last_word(status: &Status) -> Result<Frame<Bytes>, Status> {
+    let mut trailers = HeaderMap::new();
+    status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))
+}
+
 /// An answer, and the place its request takes until it is gone.
 ///
 /// The transport asks for the next message long before the peer has made room for the one before. So nothing is asked of the
 /// answer while a message is on its way: one message of a stream is in memory, and the next is made from what is the latest once the
-/// peer has taken it. A peer that does not take it for too long loses its connection.
+/// peer has taken it. A peer that does not take it for too long loses its connection, and so does one that does not take what is on its
+/// way when the request has lost its place, since what is sent cannot be called back.
 struct Open {
-    body: Body,
-    peer: Arc<Peer>,
+    /// Absent once the request has lost its place.
+    body: Option<Body>,
     way: Arc<Way>,
-    _share: Share,
+    lost: Lost,
+    place: Place,
 }
 
 impl Open {
-    fn new(body: Body, peer: Arc<Peer>, share: Share) -> Self {
-        Self { body, peer, way: Arc::default(), _share: share }
+    fn new(body: Body, place: Place, lost: Lost) -> Self {
+        Self { body: Some(body), way: Arc::default(), lost, place }
     }
 
     /// Waits until no message is on its way.
@@ -124,23 +231,29 @@ impl http_body::Body for Open {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         ready!(self.poll_taken(cx));
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        if let Poll::Ready(status) = this.lost.as_mut().poll(cx) {
+            this.body = None;
+            return Poll::Ready(Some(last_word(&status)));
+        }
+        let frame = ready!(Pin::new(body).poll_frame(cx));
         Poll::Ready(frame.map(|frame| {
             frame.map(|frame| {
                 frame.map_data(|bytes| {
-                    self.way.is_busy.store(true, Ordering::Release);
-                    Bytes::from_owner(Ticket::new(bytes, &self.way, &self.peer))
+                    this.way.is_busy.store(true, Ordering::Release);
+                    Bytes::from_owner(Ticket::new(bytes, &this.way, &this.place))
                 })
             })
         }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }
 
@@ -155,16 +268,19 @@ struct Way {
 struct Ticket {
     bytes: Bytes,
     way: Arc<Way>,
-    /// Rings when it has been on its way for too long. A task of its own: the transport polls no answer whose peer has made no room at all.
+    /// Rings when it has been on its way for too long, or for a moment after its request has lost its place. A task of its own: the transport polls no answer whose peer has made no room at all.
     _alarm: AbortOnDropHandle<()>,
 }
 
 impl Ticket {
-    fn new(bytes: Bytes, way: &Arc<Way>, peer: &Arc<Peer>) -> Self {
-        let ringing = Arc::clone(peer);
+    fn new(bytes: Bytes, way: &Arc<Way>, place: &Place) -> Self {
+        let (peer, lost) = (Arc::clone(&place.peer), place.lost());
         let alarm = tokio::spawn(async move {
-            tokio::time::sleep(ringing.taking).await;
-            ringing.takes_nothing();
+            tokio::select! {
+                () = tokio::time::sleep(peer.taking) => {}
+                _ = lost => tokio::time::sleep(FAREWELL).await,
+            }
+            peer.takes_nothing();
         });
         Self { bytes, way: Arc::clone(way), _alarm: AbortOnDropHandle::new(alarm) }
     }

@@ -207,10 +207,16 @@ impl Node {
     async fn agent_of_another(&self) -> (AgentClient<Channel>, u32) {
         let own = rustix::process::getuid().as_raw();
         let other = if own == 0 { 1000 } else { own };
-        let (process, stream) = Other::connect(&self.socket(), (own == 0).then_some(other));
+        let stream = self.stream_of((own == 0).then_some(other));
+        (AgentClient::new(channel(stream).await), other)
+    }
+
+    /// The connection of another process, of this user where one is named.
+    fn stream_of(&self, uid: Option<u32>) -> UnixStream {
+        let (process, stream) = Other::connect(&self.socket(), uid);
         self.others.lock().unwrap().push(process);
         stream.set_nonblocking(true).unwrap();
-        (AgentClient::new(channel(UnixStream::from_std(stream).unwrap()).await), other)
+        UnixStream::from_std(stream).unwrap()
     }
 
     async fn watch(&self, identity: &str) -> Watched {
@@ -225,12 +231,19 @@ async fn channel(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -
 async fn try_channel(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> Result<Channel, tonic::transport::Error> {
+    connect(Endpoint::from_static("http://localhost"), stream).await
+}
+
+async fn connect(
+    endpoint: Endpoint,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Channel, tonic::transport::Error> {
     let mut stream = Some(stream);
     let connector = tower::service_fn(move |_: http::Uri| {
         let stream = stream.take().map(TokioIo::new);
         async { stream.ok_or_else(|| std::io::Error::other("connected once already")) }
     });
-    Endpoint::from_static("http://localhost").connect_with_connector(connector).await
+    endpoint.connect_with_connector(connector).await
 }
 
 /// One identity of a node, and the volume it is read from.

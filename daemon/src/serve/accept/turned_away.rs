@@ -1,4 +1,4 @@
-//! Those who get no connection, counted, and told to the operator at a bounded rate.
+//! Those who get no connection or no answer, counted, and told to the operator at a bounded rate.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::attest::Party;
 /// How often one reason is told; it is always counted.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// Why a caller gets no connection, or loses one.
+/// Why a caller gets no connection or no answer, or loses one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TurnedAway {
     /// Its party connects too often.
@@ -23,46 +23,103 @@ pub(crate) enum TurnedAway {
     Displaced,
     /// evercertd has no descriptor left.
     Descriptors,
+    /// Its party has too many requests open.
+    TooManyStreams,
+    /// There are too many requests open in all, and no party that has more.
+    TooManyStreamsInAll,
+    /// Its party had the most requests open when there could be no more, and a smaller one had one.
+    StreamDisplaced,
+}
+
+/// What somebody is turned away with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Connection,
+    Stream,
+}
+
+/// The sockets that callers come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::serve) enum Socket {
+    Workload,
+    Admin,
 }
 
 impl TurnedAway {
     /// Every reason.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::TooOften, Self::TooMany, Self::TooManyInAll, Self::Displaced, Self::Descriptors];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::TooOften,
+        Self::TooMany,
+        Self::TooManyInAll,
+        Self::Displaced,
+        Self::Descriptors,
+        Self::TooManyStreams,
+        Self::TooManyStreamsInAll,
+        Self::StreamDisplaced,
+    ];
 
-    /// The metric label.
+    /// What it is about.
+    pub(crate) fn subject(self) -> Subject {
+        match self {
+            Self::TooOften | Self::TooMany | Self::TooManyInAll | Self::Displaced | Self::Descriptors => {
+                Subject::Connection
+            }
+            Self::TooManyStreams | Self::TooManyStreamsInAll | Self::StreamDisplaced => Subject::Stream,
+        }
+    }
+
+    /// The metric label, within its subject.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::TooOften => "too_often",
-            Self::TooMany => "too_many",
-            Self::TooManyInAll => "too_many_in_all",
-            Self::Displaced => "displaced",
+            Self::TooMany | Self::TooManyStreams => "too_many",
+            Self::TooManyInAll | Self::TooManyStreamsInAll => "too_many_in_all",
+            Self::Displaced | Self::StreamDisplaced => "displaced",
             Self::Descriptors => "descriptors",
         }
     }
 
-    fn sentence(self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
+    fn sentence(self, socket: Socket) -> Cow<'static, str> {
+        let limit = |setting: &str| match socket {
+            Socket::Workload => format!("`{setting}` of [limits] allows no more"),
+            Socket::Admin => "the admin socket allows no more".to_owned(),
+        };
+        match self {
             Self::TooOften => {
                 let most = ARRIVALS.per_caller;
-                return format!(
-                    "a caller connects too often: what is above {most} connections in a second is closed at once"
-                )
-                .into();
+                format!("a caller connects too often: what is above {most} connections in a second is closed at once")
+                    .into()
             }
             Self::TooMany => {
-                "a caller has too many connections: `connections_per_caller` of [limits] allows no more; more are closed at once"
+                let limit = limit("connections_per_caller");
+                format!("a caller has too many connections: {limit}; more are closed at once").into()
             }
-            Self::TooManyInAll => "too many connections are open: `connections` of [limits] allows no more",
+            Self::TooManyInAll => format!("too many connections are open: {}", limit("connections")).into(),
             Self::Displaced => {
-                "too many connections are open: `connections` of [limits] allows no more; the caller that has the most loses \
-                 its newest to those that have fewer"
+                let limit = limit("connections");
+                format!(
+                    "too many connections are open: {limit}; the caller that has the most loses its newest to those that \
+                     have fewer"
+                )
+                .into()
             }
-            Self::Descriptors => {
-                "no further connection can be accepted for now, as no descriptor is left: raise LimitNOFILE of the unit above \
-                 twice `connections` of [limits]"
+            Self::Descriptors => "no further connection can be accepted for now, as no descriptor is left: raise \
+                                  LimitNOFILE of the unit above twice `connections` of [limits]"
+                .into(),
+            Self::TooManyStreams => {
+                let limit = limit("streams_per_caller");
+                format!("a caller has too many streams open: {limit}; more are refused").into()
             }
-        })
+            Self::TooManyStreamsInAll => format!("too many streams are open: {}", limit("streams")).into(),
+            Self::StreamDisplaced => {
+                let limit = limit("streams");
+                format!(
+                    "too many streams are open: {limit}; the caller that has the most loses its newest to those that have \
+                     fewer"
+                )
+                .into()
+            }
+        }
     }
 }
 
@@ -72,8 +129,9 @@ pub(crate) trait DoorObserver: Send + Sync + 'static {
 }
 
 /// Counts and tells.
-pub(super) struct Doorkeeper {
+pub(in crate::serve) struct Doorkeeper {
     observer: Arc<dyn DoorObserver>,
+    socket: Socket,
     told: Mutex<[Told; TurnedAway::ALL.len()]>,
 }
 
@@ -84,19 +142,20 @@ struct Told {
 }
 
 impl Doorkeeper {
-    pub(super) fn new(observer: Arc<dyn DoorObserver>) -> Self {
-        Self { observer, told: Mutex::default() }
+    /// Of one socket.
+    pub(in crate::serve) fn new(observer: Arc<dyn DoorObserver>, socket: Socket) -> Arc<Self> {
+        Arc::new(Self { observer, socket, told: Mutex::default() })
     }
 
     /// One of `party`, where that is known, was turned away.
-    pub(super) fn turned_away(&self, party: Option<&Party>, reason: TurnedAway) {
+    pub(in crate::serve) fn turned_away(&self, party: Option<&Party>, reason: TurnedAway) {
         self.observer.turned_away(reason);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let told = &mut told[reason as usize];
         told.since += 1;
         if told.at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
             let caller = party.map(tracing::field::display);
-            tracing::warn!(caller, times = told.since, "{}", reason.sentence());
+            tracing::warn!(caller, times = told.since, "{}", reason.sentence(self.socket));
             *told = Told { at: Some(Instant::now()), since: 0 };
         }
     }

@@ -20,7 +20,6 @@ use evercert_core::digest::Digest;
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;
 use futures_util::Stream;
-use http::HeaderMap;
 use http_body::Frame;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -31,6 +30,7 @@ use v1::watch_request::Message as Asked;
 use v1::watch_response::Message as Answer;
 
 use super::super::connection::Peer;
+use super::super::streams::{Displaced, last_word};
 use super::super::{status, stopping};
 use super::parcels::{self, Kind, Parcels};
 use super::{bounds, refusal};
@@ -60,6 +60,7 @@ pub(super) struct Follow {
     pub(super) parcels: Arc<Parcels>,
     pub(super) wanted: watch::Receiver<Arc<Wanted>>,
     pub(super) peer: Arc<Peer>,
+    pub(super) displaced: Displaced,
     pub(super) deliver: v1::Deliver,
     /// What it said it holds already.
     pub(super) held: Option<Digest>,
@@ -115,8 +116,6 @@ enum Next {
     LookAgain,
     ProcessEnded,
     Said(Result<Option<v1::WatchRequest>, Status>),
-    /// A smaller party was in need of the connection.
-    Displaced,
     Stopping,
 }
 
@@ -185,19 +184,13 @@ impl Follow {
                     return None;
                 }
                 Next::Said(Err(error)) => {
-                    self.end(self.peer.why_it_left());
+                    self.end(self.why_it_left());
                     return Some(Err(error));
                 }
                 Next::Removed => {
                     self.end(Disconnect::Removed);
                     let reason = "the identity is no longer kept by evercertd".to_owned();
                     return Some(parcels::alone(Answer::Withdrawn(v1::Withdrawn { reason })));
-                }
-                Next::Displaced => {
-                    self.end(Disconnect::Displaced);
-                    return Some(Err(Status::resource_exhausted(
-                        "evercertd has no room for more of this caller, which has the most: `connections` of [limits] allows no more",
-                    )));
                 }
                 Next::Stopping => {
                     self.end(Disconnect::Shutdown);
@@ -220,7 +213,6 @@ impl Follow {
             biased;
             () = self.shutdown.cancelled() => Next::Stopping,
             () = self.peer.caller.ended() => Next::ProcessEnded,
-            () = self.peer.displaced() => Next::Displaced,
             () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => Next::LookAgain,
             changed = self.state.changed(), if pause.is_none() => changed.map_or(Next::Removed, |()| Next::Changed),
             said = said => Next::Said(said),
@@ -344,6 +336,11 @@ impl Follow {
         matches!(&self.told, Told::Generation(_, _, told) if *told != self.state.borrow().findings)
     }
 
+    /// Why the other side, or what counts the streams, broke it off.
+    fn why_it_left(&self) -> Disconnect {
+        if self.displaced.is_so() { Disconnect::Displaced } else { self.peer.why_it_left() }
+    }
+
     fn end(&mut self, reason: Disconnect) {
         if let Some(subscription) = self.subscription.take() {
             subscription.end(reason);
@@ -353,7 +350,7 @@ impl Follow {
 
 impl Drop for Follow {
     fn drop(&mut self) {
-        self.end(self.peer.why_it_left());
+        self.end(self.why_it_left());
     }
 }
 
@@ -377,8 +374,7 @@ impl<S: Stream<Item = Encoded>> http_body::Body for Answers<S> {
             None => Status::ok(""),
         };
         self.has_ended = true;
-        let mut trailers = HeaderMap::new();
-        Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
+        Poll::Ready(Some(last_word(&status)))
     }
 
     fn is_end_stream(&self) -> bool {

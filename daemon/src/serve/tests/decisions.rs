@@ -4,6 +4,7 @@
 use evercert_api::v1::agent_server::AgentServer;
 use v1::report::Outcome;
 
+use super::super::accept::{Doorkeeper, Socket};
 use super::super::agent::AgentService;
 use super::super::connection::Peer;
 use super::super::quota::Quota;
@@ -15,6 +16,7 @@ use crate::attest::{Attestor, Caller};
 struct Desk {
     agent: Arc<AgentService>,
     peer: Arc<Peer>,
+    door: Arc<dyn DoorObserver>,
     _process: Other,
     _streams: (UnixStream, std::os::unix::net::UnixStream),
 }
@@ -33,13 +35,15 @@ impl Desk {
         let caller = Caller::of(&near, &node.context.processes).unwrap();
         let attestor = Arc::new(Attestor::new(Arc::clone(&node.seen) as _));
         let agent = Arc::new(AgentService::new(node.context.clone(), attestor, node.shutdown.clone()));
-        Some(Self { agent, peer: Arc::new(Peer::from(caller)), _process: process, _streams: (near, far) })
+        let (peer, door) = (Arc::new(Peer::from(caller)), Arc::clone(&node.context.door));
+        Some(Self { agent, peer, door, _process: process, _streams: (near, far) })
     }
 
     async fn watch(&self, open: v1::Open) -> Watched {
         let quota = Quota::new(Cap { in_all: 1, per_caller: 1 });
         let service = AgentServer::from_arc(Arc::clone(&self.agent));
-        let mut service = Counted::new(service, quota, |_| Status::resource_exhausted("one too many"));
+        let doorkeeper = Doorkeeper::new(Arc::clone(&self.door), Socket::Workload);
+        let mut service = Counted::new(service, quota, doorkeeper, |_| Status::resource_exhausted("one too many"));
         let peer = Arc::clone(&self.peer);
         let service = tower::service_fn(move |mut request: http::Request<Body>| {
             request.extensions_mut().insert(Arc::clone(&peer));

@@ -219,3 +219,76 @@ async fn what_one_caller_sends_is_read_no_faster_than_it_may_send() {
     // A second's worth at once, two in two seconds, and what the socket holds.
     assert!((1 << 20..5 << 20).contains(&sent), "{sent} bytes were read");
 }
+
+#[tokio::test]
+async fn when_all_streams_are_taken_the_largest_caller_gives_its_newest_to_another_and_keeps_its_connections() {
+    if !rustix::process::geteuid().is_root() {
+        // There is but one caller then.
+        return;
+    }
+    let node = Node::start_with(Limits { streams: Cap { in_all: 3, per_caller: 3 }, ..generous() });
+    let mut kept = node.keep("x", &files());
+    let agent = node.agent().await;
+    let mut watched = Vec::new();
+    for _ in 0..3 {
+        watched.push(Watched::open(agent.clone(), open("x")).await.unwrap());
+        watched.last_mut().unwrap().update().await;
+    }
+    let (mut other, _) = node.agent_of_another().await;
+    other.list(v1::ListRequest {}).await.unwrap();
+    let told = watched.pop().unwrap().error().await;
+    assert_eq!(told.code(), tonic::Code::ResourceExhausted);
+    assert!(told.message().contains("`streams` of [limits]"), "{}", told.message());
+    assert_eq!(*node.seen.turned_away.lock().unwrap(), [TurnedAway::StreamDisplaced]);
+    assert_eq!(*node.seen.disconnected.lock().unwrap(), [Disconnect::Displaced]);
+    kept.swap(&files());
+    for watched in &mut watched {
+        assert_eq!(watched.update().await.generation, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_gives_way_ends_whatever_it_waits_for() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    if !rustix::process::geteuid().is_root() {
+        // There is but one caller then.
+        return;
+    }
+    let node = Node::start_with(Limits { streams: Cap { in_all: 2, per_caller: 2 }, ..generous() });
+    let kept = node.keep("x", &files());
+    let (mut other, _) = node.agent_of_another().await;
+    let mut held = Watched::open(node.agent().await, open("x")).await.unwrap();
+    held.update().await;
+
+    // For its first request.
+    let mut agent = node.agent().await;
+    let (_requests, stream) = mpsc::channel(1);
+    let unopened = tokio::spawn(async move { agent.watch(ReceiverStream::new(stream)).await.err() });
+    displaces_one(&node, &mut other, 1).await;
+    assert_eq!(unopened.await.unwrap().unwrap().code(), tonic::Code::ResourceExhausted);
+
+    // For a change of another service.
+    let mut health = HealthClient::new(channel(UnixStream::connect(node.socket()).await.unwrap()).await);
+    let mut watched = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    watched.message().await.unwrap();
+    displaces_one(&node, &mut other, 2).await;
+    assert_eq!(soon("its end", watched.message()).await.unwrap_err().code(), tonic::Code::ResourceExhausted);
+
+    // For its peer, which takes nothing: what is on its way goes with the connection.
+    let narrow = untaken::narrow(UnixStream::connect(node.socket()).await.unwrap(), 0).await;
+    let untaken = tokio::spawn(Watched::open(narrow, open("x")));
+    displaces_one(&node, &mut other, 3).await;
+    until("it is ended", || node.seen.disconnected.lock().unwrap().last() == Some(&Disconnect::Displaced)).await;
+    drop(untaken);
+    assert_eq!(node.subscribers.of(&kept.id()).len(), 1);
+}
+
+/// Asks, until somebody had to make room for that so often.
+async fn displaces_one(node: &Node, other: &mut AgentClient<Channel>, times: usize) {
+    soon("a stream that gives way", async {
+        while node.seen.turned_away.lock().unwrap().len() < times {
+            other.list(v1::ListRequest {}).await.unwrap();
+        }
+    })
+    .await;
+}

@@ -5,13 +5,20 @@ use super::*;
 impl Node {
     /// A client that makes room for so many bytes of an answer until it reads.
     async fn narrow(&self, window: u32) -> AgentClient<Channel> {
-        let mut stream = Some(TokioIo::new(UnixStream::connect(self.socket()).await.unwrap()));
-        let connector = tower::service_fn(move |_: http::Uri| {
-            let stream = stream.take();
-            async { stream.ok_or_else(|| std::io::Error::other("connected once already")) }
-        });
-        let endpoint = Endpoint::from_static("http://localhost").initial_stream_window_size(window);
-        AgentClient::new(endpoint.connect_with_connector(connector).await.unwrap())
+        narrow(UnixStream::connect(self.socket()).await.unwrap(), window).await
+    }
+}
+
+pub(super) async fn narrow(stream: UnixStream, window: u32) -> AgentClient<Channel> {
+    let endpoint = Endpoint::from_static("http://localhost").initial_stream_window_size(window);
+    AgentClient::new(connect(endpoint, stream).await.unwrap())
+}
+
+/// Asks so often for a list that nobody reads; the answers come where they are refusals.
+fn ask_in_vain(agent: &AgentClient<Channel>, times: usize, asked: &mut JoinSet<Status>) {
+    for _ in 0..times {
+        let mut agent = agent.clone();
+        asked.spawn(async move { agent.list(v1::ListRequest {}).await.unwrap_err() });
     }
 }
 
@@ -46,4 +53,51 @@ async fn whoever_reads_late_gets_the_one_that_was_on_its_way_and_then_the_latest
     }
     assert_eq!(late.update().await.generation, 1);
     assert_eq!(late.update().await.generation, 4);
+}
+
+#[tokio::test]
+async fn whoever_reads_no_list_holds_two_of_them_however_often_it_asks_and_others_are_answered() {
+    const ASKED: usize = 1024;
+    let (cap, rate) = (Cap { in_all: 10_000, per_caller: 10_000 }, generous().requests);
+    let node = Node::start_with(Limits::new(cap, cap, rate));
+    let _kept = node.keep("x", &files());
+    let mut asked = JoinSet::new();
+    for _ in 0..ASKED / 128 {
+        ask_in_vain(&node.narrow(0).await, 128, &mut asked);
+    }
+    for _ in 0..ASKED - 2 {
+        let refused = soon("a refusal", asked.join_next()).await.unwrap().unwrap();
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        assert!(refused.message().starts_with("too many listings at once"), "{}", refused.message());
+    }
+    assert_eq!(asked.len(), 2);
+    let (mut other, uid) = node.agent_of_another().await;
+    if uid != rustix::process::getuid().as_raw() {
+        assert_eq!(other.list(v1::ListRequest {}).await.unwrap().into_inner().identities.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn lists_that_many_callers_do_not_read_give_way_to_whoever_has_none() {
+    if !rustix::process::geteuid().is_root() {
+        // There is but one caller then.
+        return;
+    }
+    let node = Node::start();
+    let _kept = node.keep("x", &files());
+    let mut asked = JoinSet::new();
+    for uid in 2000..2016 {
+        let agent = narrow(node.stream_of(Some(uid)), 0).await;
+        // One of them is refused, when the others are there.
+        ask_in_vain(&agent, 3, &mut asked);
+        let refused = soon("a refusal", asked.join_next()).await.unwrap().unwrap();
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    }
+    let (mut other, _) = node.agent_of_another().await;
+    assert_eq!(other.list(v1::ListRequest {}).await.unwrap().into_inner().identities.len(), 1);
+    // What is on its way cannot be called back but with its connection.
+    for _ in 0..2 {
+        soon("the end of a connection", asked.join_next()).await.unwrap().unwrap();
+    }
+    assert_eq!(asked.len(), 30);
 }

@@ -67,8 +67,8 @@ pub struct KeyNotInMemory {
 ///
 /// So a key is wiped everywhere from the reading of its file to here. The daemon encodes the message into a buffer that it wipes
 /// too, and HTTP/2 sends from that; what HTTP/2 copies, which are the small ends of messages, is wiped by the daemon's allocator
-/// when it is freed. The kernel's socket buffers and what the subscriber's transport reads into hold copies that this crate
-/// does not wipe.
+/// when it is freed. What a subscriber's transport reads into is the subscriber's to wipe, as the SDK does; the kernel's socket
+/// buffers hold a copy until it is read.
 struct KeyBytes(Arc<PrivateKey>);
 
 impl AsRef<[u8]> for KeyBytes {

@@ -17,6 +17,7 @@ use evercert_core::snapshot::Snapshot;
 use tokio::sync::watch;
 
 pub mod agent;
+mod aside;
 #[cfg(feature = "directory")]
 pub mod directory;
 #[cfg(feature = "directory")]

@@ -4,6 +4,7 @@
 pub mod connections;
 pub mod daemon;
 pub mod load;
+pub mod memory;
 pub mod service;
 pub mod side;
 pub mod stranger;

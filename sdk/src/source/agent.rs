@@ -5,6 +5,17 @@
 //!    ↑                                                       │ the stream ends
 //!    └───── at once, then 100 ms … 5 s and jitter ←──────────┘ what is held stays
 //! ```
+//!
+//! A key that comes over the socket is in this process once, in the [`Snapshot`](evercert_core::snapshot::Snapshot) that holds it, and what
+//! the crypto provider makes of it: no buffer of the transport ever holds it. Both are wiped when the last connection, configuration or
+//! handle that uses the generation is gone. What a process does with a key beyond that is its own to wipe, and ring leaves copies behind,
+//! which aws-lc-rs does not: an allocator that wipes what is freed sees to those, such as `zeroizing-alloc`, which evercertd uses. A
+//! library cannot choose it for the program that it is linked into:
+//!
+//! ```ignore
+//! #[global_allocator]
+//! static MEMORY: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+//! ```
 
 mod holding;
 mod session;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -56,7 +57,10 @@ impl Socket {
 }
 
 /// A channel over `stream` and nothing else: it never reconnects, since every new connection has to be checked.
-pub(super) async fn channel(stream: UnixStream) -> Result<Channel, tonic::transport::Error> {
+pub(super) async fn channel<IO>(stream: IO) -> Result<Channel, tonic::transport::Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let stream = Arc::new(Mutex::new(Some(TokioIo::new(stream))));
     // The URI is only an authority to send; `.invalid` (RFC 6761) names no host.
     Endpoint::from_static("http://evercertd.invalid")

@@ -4,36 +4,70 @@ use std::error::Error;
 use std::fmt::Display;
 
 use evercert_api::v1;
+#[cfg(feature = "directory")]
 use evercert_api::v1::agent_client::AgentClient;
 use evercert_core::digest::Digest;
 use evercert_core::text;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
+use http::uri::PathAndQuery;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
+use tonic::client::Grpc;
+#[cfg(feature = "directory")]
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::agent::{ANSWER_TIMEOUT, MESSAGE_LIMIT};
+use super::aside::{AsideCodec, Diverting};
 use super::socket::{self, Socket, SocketError};
 
 /// What this SDK calls itself.
 const SDK_VERSION: &str = concat!("evercert/", env!("CARGO_PKG_VERSION"));
 
+/// The method of the daemon that follows an identity.
+const WATCH: &str = "/evercert.v1.Agent/Watch";
+
 /// A client on a connection of its own to the daemon, whose socket's owner was checked.
+#[cfg(feature = "directory")]
 pub(super) async fn connect(socket: &Socket) -> Result<AgentClient<Channel>, Ended> {
     let channel = socket::channel(socket.connect().await?).await?;
     Ok(AgentClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT))
 }
 
-/// Opens the stream; `answers` are the reports to send on it, of which the latest wins: a daemon that does not read them is not
-/// waited for.
-pub(super) async fn open(
+/// Opens the stream of an identity whose key is not asked for; `answers` are the reports to send on it, of which the latest wins: a
+/// daemon that does not read them is not waited for.
+#[cfg(feature = "directory")]
+pub(super) async fn open_without_key(
     client: &mut AgentClient<Channel>,
+    identity: &str,
+    held: Option<Digest>,
+    answers: watch::Receiver<Option<v1::Report>>,
+) -> Result<Streaming<v1::WatchResponse>, Ended> {
+    Ok(client.watch(requests(identity, v1::Deliver::Digest, held, answers)).await?.into_inner())
+}
+
+/// As [`open_without_key`], of an identity whose key is delivered: on a connection of its own, so that the key gets into no buffer that is
+/// not wiped.
+pub(super) async fn open_with_key(
+    socket: &Socket,
+    identity: &str,
+    held: Option<Digest>,
+    answers: watch::Receiver<Option<v1::Report>>,
+) -> Result<Streaming<v1::WatchResponse>, Ended> {
+    let (io, aside) = Diverting::new(socket.connect().await?);
+    let mut grpc = Grpc::new(socket::channel(io).await?).max_decoding_message_size(MESSAGE_LIMIT);
+    grpc.ready().await?;
+    let requests = requests(identity, v1::Deliver::Full, held, answers);
+    let path = PathAndQuery::from_static(WATCH);
+    Ok(grpc.streaming(Request::new(requests), path, AsideCodec::new(aside)).await?.into_inner())
+}
+
+fn requests(
     identity: &str,
     deliver: v1::Deliver,
     held: Option<Digest>,
     answers: watch::Receiver<Option<v1::Report>>,
-) -> Result<Streaming<v1::WatchResponse>, Ended> {
+) -> impl Stream<Item = v1::WatchRequest> + Send + 'static {
     let open = v1::watch_request::Message::Open(v1::Open {
         identity: identity.to_owned(),
         deliver: deliver.into(),
@@ -42,9 +76,8 @@ pub(super) async fn open(
     });
     let reports = WatchStream::from_changes(answers)
         .filter_map(|report| async move { report.map(v1::watch_request::Message::Report) });
-    let requests =
-        futures_util::stream::iter([open]).chain(reports).map(|message| v1::WatchRequest { message: Some(message) });
-    Ok(client.watch(Box::pin(requests)).await?.into_inner())
+    let messages = futures_util::stream::iter([open]).chain(reports);
+    Box::pin(messages.map(|message| v1::WatchRequest { message: Some(message) }))
 }
 
 /// Why a stream ended, or never began.

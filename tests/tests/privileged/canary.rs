@@ -1,11 +1,11 @@
 //! A key that is looked for wherever the daemon leaves anything.
 
 use std::fs;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf};
 use evercert_tests::daemon::{Home, identity};
+use evercert_tests::memory::{copies_of_keys, secret};
 use evercert_tests::wait::until;
 use prost::bytes::Bytes;
 use rustix::process::Signal;
@@ -21,8 +21,7 @@ const READER: u32 = 70_004;
 /// one way and the other.
 fn forms(issued: &Issued) -> Vec<String> {
     let body: Vec<_> = issued.key_pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    // PKCS#8 of a P-256 key: the 32 bytes of the secret stand at a fixed place.
-    let secret = &issued.key_der[36..68];
+    let secret = secret(issued);
     let hex = |separator: &str| secret.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(separator);
     let list = secret.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
     let mut forms: Vec<_> = body.iter().map(ToString::to_string).collect();
@@ -38,26 +37,6 @@ fn assert_without(canary: &[String], what: &str, text: &str) {
         assert_eq!(line, None, "a form of the key is in this line of {what}");
     }
     assert!(!text.contains("PRIVATE KEY-----\\nM") && !text.contains("PRIVATE KEY-----\nM"), "a PEM is in {what}");
-}
-
-/// How often `secret` is in the memory of a process, wherever that can be written.
-fn copies(pid: u32, secret: &[u8]) -> usize {
-    let memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let writable =
-        maps.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|mode| mode.starts_with("rw")));
-    let ranges = writable.filter_map(|line| {
-        let (from, to) = line.split_whitespace().next()?.split_once('-')?;
-        Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
-    });
-    let mut found = 0;
-    for (from, to) in ranges {
-        let mut content = vec![0; usize::try_from(to - from).unwrap()];
-        // What has been unmapped meanwhile holds nothing.
-        let read = memory.read_at(&mut content, from).unwrap_or(0);
-        found += content[..read].windows(secret.len()).filter(|window| *window == secret).count();
-    }
-    found
 }
 
 #[tokio::test]
@@ -79,8 +58,7 @@ async fn no_copy_of_a_key_is_left_in_memory_once_its_last_subscriber_is_gone() {
         }
     }
     running.until("the subscribers are gone", "a", |status| status.subscribers.is_empty()).await;
-    // PKCS#8 of a P-256 key: the 32 bytes of the secret stand at a fixed place.
-    let left = || generations.iter().map(|issued| copies(running.pid(), &issued.key_der[36..68])).collect::<Vec<_>>();
+    let left = || copies_of_keys(running.pid(), &generations);
     let settled = tokio::time::timeout(std::time::Duration::from_secs(20), async {
         while left().iter().any(|copies| *copies > 0) {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;

@@ -81,9 +81,8 @@ impl Follower {
     }
 
     async fn open(&self, answers: watch::Receiver<Option<v1::Report>>) -> Result<Streaming<v1::WatchResponse>, Ended> {
-        let mut client = stream::connect(&self.settings.socket).await?;
         let (identity, held) = (&self.settings.identity, self.holding.held_digest());
-        stream::open(&mut client, identity, v1::Deliver::Full, held, answers).await
+        stream::open_with_key(&self.settings.socket, identity, held, answers).await
     }
 
     fn publish(&self, connected: bool) {

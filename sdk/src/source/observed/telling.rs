@@ -126,7 +126,7 @@ impl Telling {
                 name
             }
         };
-        let responses = stream::open(&mut client, &name, v1::Deliver::Digest, held, answers).await?;
+        let responses = stream::open_without_key(&mut client, &name, held, answers).await?;
         self.attachment.send_modify(|attachment| attachment.identity = Some(name));
         Ok(responses)
     }

@@ -50,7 +50,7 @@ pub use self::demand::KeyRetention;
 pub use self::ending::EndOverlapError;
 pub use crate::lifecycle::{IdentityState, Reload, RetainedAnchor};
 pub use crate::material::{CertificateOnDisk, CrlOnDisk};
-pub use crate::overlap::store::StateError;
+pub use crate::state_file::StateError;
 pub use crate::watch::WatchProblem;
 
 /// Where the keeper's results go. Called from the keeper's task, in order, and must not block.

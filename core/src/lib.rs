@@ -31,6 +31,7 @@ pub mod path;
 mod pem;
 pub mod snapshot;
 pub mod spec;
+pub mod state_file;
 pub mod text;
 mod watch;
 

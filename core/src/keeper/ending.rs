@@ -9,8 +9,9 @@ use crate::clock::Now;
 use crate::digest::Digest;
 use crate::identity::IdentityId;
 use crate::lifecycle::{Event, IdentityState, Lifecycle, Step};
-use crate::overlap::store::{OverlapStore, StateError};
+use crate::overlap::store::OverlapStore;
 use crate::spec::{BundleFile, IdentitySpec};
+use crate::state_file::StateError;
 
 /// How many requests may wait for the keeper's task; whoever asks beyond that waits with them.
 pub(super) const REQUESTS: usize = 16;

@@ -13,8 +13,9 @@ use crate::intern::Interner;
 use crate::lifecycle::{Event, Lifecycle, Step};
 use crate::material::Material;
 use crate::mount::{Reading, Stamp};
-use crate::overlap::store::{OverlapStore, StateError};
+use crate::overlap::store::OverlapStore;
 use crate::spec::IdentitySpec;
+use crate::state_file::StateError;
 use crate::watch::{Inotify, Placed};
 
 /// One piece of work for one identity.

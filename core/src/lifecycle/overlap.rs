@@ -7,8 +7,8 @@ use super::{Check, Finding, IdentityState, Lifecycle, Material, Part, Step, same
 use crate::check::Severity;
 use crate::clock::expiry;
 use crate::overlap::Overlap;
-use crate::overlap::store::StateError;
 use crate::spec::{BundleFile, IdentitySpec};
+use crate::state_file::StateError;
 
 impl Lifecycle {
     /// What was remembered of an earlier process: before the first event, or when it can be read at last. What is retained by then stays.

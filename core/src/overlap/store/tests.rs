@@ -122,10 +122,10 @@ fn nothing_of_a_state_file_is_quoted() {
     ];
     for content in contents {
         fs::write(&path, &content).unwrap();
-        let error = match read(&path) {
+        let error = match state_file::read::<StateFile>(&path) {
             Ok(Some(state)) if state.identity == spec().id.to_string() => state.overlap().unwrap_err(),
-            Ok(_) => Unusable::OfAnother,
-            Err(error) => error,
+            Ok(_) => NotUsed::OfAnother,
+            Err(error) => error.into(),
         };
         let said = format!("{error} {error:?}");
         let pieces = base64.as_bytes().windows(6).map(|piece| std::str::from_utf8(piece).unwrap());
@@ -163,19 +163,5 @@ fn nothing_to_remember_is_no_failure_where_nothing_can_be_written() {
         let store = OverlapStore::new(state);
         store.save(&spec(), &Overlap::default()).unwrap();
         assert!(store.load(&spec()).unwrap().is_empty());
-    }
-}
-
-#[test]
-fn the_advice_is_for_what_failed() {
-    for (errno, advice) in [
-        (Errno::NOSPC, "make room"),
-        (Errno::DQUOT, "make room"),
-        (Errno::ROFS, "read-write"),
-        (Errno::IO, "is sound"),
-        (Errno::ACCESS, "to write"),
-    ] {
-        let error = StateError { path: "/state/x".into(), reading: false, source: errno.into() };
-        assert!(error.to_string().contains(advice), "{error}");
     }
 }

@@ -66,16 +66,23 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
     let config = Arc::new(config);
     let mut signals = Signals::listen()?;
     let mut jobs = Jobs::default();
-    let looking = Looking { hints: Hints::new(), pods: Arc::new(Discovery::new()) };
-    let sources = tokio::select! {
-        sources = first_sources(&mut jobs, &config, &looking) => sources,
+    let first_look = async {
+        // First: what was remembered of pods counts before what is found.
+        let state_directory = state::directory(config.state.as_deref()).await;
+        let pods = Arc::new(Discovery::new(state_directory.as_deref()));
+        let looking = Looking { hints: Hints::new(), pods };
+        let sources = first_sources(&mut jobs, &config, &looking).await;
+        (state_directory, looking, sources)
+    };
+    let (state_directory, looking, sources) = tokio::select! {
+        found = first_look => found,
         // Nothing is open yet that would have to be closed.
         () = signals.end() => return Ok(()),
     };
     let listeners = Listeners::bind(&config, activation).await?;
     let settings = KeeperSettings {
         tick: config.tick,
-        state_directory: state::directory(config.state.as_deref()).await,
+        state_directory,
         keys: match config.mode {
             Mode::Publisher => KeyRetention::OnDemand,
             Mode::Observer => KeyRetention::Never,

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! <directory>/<uid>/volumes/<plugin>/<volume> ─ tree, entering no mount ─→ Volume ─ probe: contents, on threads of their own ─→ Credential
-//! <logs>/<namespace>_<name>_<uid> ─ names ─→ PodNames                         [[pods]] ─ rules ─→ IdentitySpec of Scope::Pod(uid)
+//! <logs>/<namespace>_<name>_<uid> ─ names ⇄ memory ─→ PodNames                [[pods]] ─ rules ─→ IdentitySpec of Scope::Pod(uid)
 //! ```
 //!
 //! A volume is a mount that somebody else may unmount at any time, and that may be dead. So nothing stays open in one; one that
@@ -11,6 +11,7 @@
 
 mod contents;
 mod discovery;
+mod memory;
 mod mounts;
 mod names;
 mod probe;
@@ -24,7 +25,9 @@ use std::path::{Path, PathBuf};
 use evercert_core::spec::IdentitySpec;
 
 pub(crate) use discovery::Discovery;
-pub(crate) use names::{Contested, PodName, PodNames};
+#[cfg(test)]
+pub(crate) use names::Told;
+pub(crate) use names::{Contested, Doubt, PodName, PodNames};
 pub(crate) use uid::is_uid;
 
 /// Where further changes are to be heard of. Called before what it names is looked at; may block as long as that does.
@@ -79,6 +82,12 @@ enum Trouble {
     Directory,
     /// The log directory cannot be read.
     Logs,
+    /// Names are told of more pods than are known.
+    TooManyNames,
+    /// What was remembered of names cannot be read.
+    Unread,
+    /// What is to be remembered of names cannot be written.
+    Unwritten,
     /// There are rules with a namespace, and nothing that tells one.
     NoNames,
     /// Volumes did not answer.

@@ -38,8 +38,8 @@ pub(crate) async fn directory(configured: Option<&Path>) -> Option<PathBuf> {
             warn!(
                 directory = %directory.display(),
                 %error,
-                "the state directory cannot be written: while that is so, how long anchors that left a ca.crt stay trusted is forgotten when \
-                 the daemon ends; make it writable, or set `directory` of [state] to another one"
+                "the state directory cannot be written: while that is so, how long anchors that left a ca.crt stay trusted, and what pods \
+                 were called first, is forgotten when the daemon ends; make it writable, or set `directory` of [state] to another one"
             );
             (error.kind() != io::ErrorKind::TimedOut).then_some(directory)
         }

@@ -5,12 +5,15 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use evercert_core::mount::{DATA, FILE_LIMIT};
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, file_name};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
+
+use super::names::{NAME_LIMIT, is_name};
 
 /// The most entries of one directory that are looked at.
 const ENTRIES_LIMIT: usize = 64;
@@ -69,6 +72,18 @@ impl Credential {
 /// The credentials of a volume, by the directory in it; in its root where there is none.
 pub(super) type Credentials = BTreeMap<Option<String>, Credential>;
 
+/// The file of a service account's volume that tells its namespace.
+const NAMESPACE: &str = "namespace";
+
+/// What is looked for in a volume.
+#[derive(Debug, Clone)]
+pub(super) enum Sought {
+    /// Its credentials, where it is not as it was found before.
+    Credentials(Option<Fingerprint>),
+    /// The namespace of the service account whose token it holds.
+    Namespace,
+}
+
 /// What looking into a volume gave.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Contents {
@@ -76,24 +91,49 @@ pub(super) enum Contents {
     Unchanged,
     /// It holds this.
     Now(Fingerprint, Credentials),
+    /// It is of this namespace; absent: that is not told there, or not yet.
+    Namespace(Option<Arc<str>>),
 }
 
-/// Looks into the volume at `root`, whose path is free of symbolic links; `known` is how it was found before.
+impl Contents {
+    /// Whether all that is looked for was found, so that nobody has to hear what happens there.
+    pub(super) fn is_settled(&self) -> bool {
+        match self {
+            Self::Unchanged => false,
+            Self::Now(_, credentials) => !credentials.is_empty(),
+            Self::Namespace(namespace) => namespace.is_some(),
+        }
+    }
+}
+
+/// Looks into the volume at `root`, whose path is free of symbolic links.
 ///
 /// Blocks as long as the file system takes to answer, but on no FIFO. Nothing stays open.
 ///
 /// # Errors
 ///
 /// The root cannot be opened.
-pub(super) fn look(root: &Path, known: Option<&Fingerprint>) -> Result<Contents, Errno> {
+pub(super) fn look(root: &Path, sought: &Sought) -> Result<Contents, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let root = rustix::fs::openat2(CWD, root, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
-    let fingerprint = fingerprint(&root)?;
+    match sought {
+        Sought::Credentials(known) => look_for_credentials(&root, known.as_ref()),
+        Sought::Namespace => Ok(Contents::Namespace(namespace(&root))),
+    }
+}
+
+fn namespace(root: &OwnedFd) -> Option<Arc<str>> {
+    let content = content(root, NAMESPACE, &mut (NAME_LIMIT as u64))?;
+    std::str::from_utf8(&content).ok().filter(|text| is_name(text)).map(Arc::from)
+}
+
+fn look_for_credentials(root: &OwnedFd, known: Option<&Fingerprint>) -> Result<Contents, Errno> {
+    let fingerprint = fingerprint(root)?;
     if known.is_some_and(|known| known.tells_the_same(&fingerprint)) {
         return Ok(Contents::Unchanged);
     }
     let (mut credentials, mut left) = (Credentials::new(), READ_LIMIT);
-    let files = if fingerprint.data.is_some() { open_directory(&root, DATA)? } else { open_directory(&root, ".")? };
+    let files = if fingerprint.data.is_some() { open_directory(root, DATA)? } else { open_directory(root, ".")? };
     let entries = entries(&files)?;
     credentials.extend(credential(&files, &entries, &mut left).map(|credential| (None, credential)));
     for (name, _) in entries.iter().filter(|(name, kind)| kind.is_dir() && !name.starts_with('.')) {

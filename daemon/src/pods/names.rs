@@ -1,7 +1,13 @@
 //! What the pods are called, by the names of their log directories: `NAMESPACE_NAME_UID`.
 //!
 //! Some pods may write there, such as those that collect logs. So the first name that is seen of a pod stays for as long as the pod is
-//! there, whatever its directory is called later; a pod with two names at first has none.
+//! there, whatever its directory is called later; a pod with two names at first has none. That is [remembered](super::memory) over a
+//! restart, which would otherwise make the name first that is told then.
+//!
+//! What the kubelet wrote into a pod's volume with the token of its service account has to agree, where there is such a volume. It can
+//! take a name away, and never gives one: whoever wrote the pod's spec chose what the volumes are called, may have filled one that is
+//! called as the kubelet's is, and may do without any. All he can do is put his own pod in doubt. For that reason one volume of a pod
+//! is enough to look at, and the absence of one means nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,28 +16,31 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::tree::ENTRIES_LIMIT;
 use super::uid::is_uid;
 
 /// The most log directories that are looked at: those of pods that are gone stay for a while.
 const LIMIT: usize = 16_384;
 
+/// The most pods of which something is known: as many as are there, and as many as have log directories.
+pub(super) const MOST: usize = ENTRIES_LIMIT + LIMIT;
+
 /// How many pods are named in the log after one look; the others are counted.
 const WARNINGS: usize = 8;
 
 /// The longest name of a pod or namespace, in bytes: that of a DNS subdomain.
-const NAME_LIMIT: usize = 253;
+pub(super) const NAME_LIMIT: usize = 253;
 
 /// What a pod is called.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub(crate) struct PodName {
     pub(crate) namespace: Arc<str>,
     pub(crate) name: Arc<str>,
 }
-
-/// The names of the node's pods, by UID, as far as they are known.
-pub(crate) type PodNames = BTreeMap<Arc<str>, PodName>;
 
 impl PodName {
     /// Absent where Kubernetes allows no such name or namespace.
@@ -46,6 +55,103 @@ impl fmt::Display for PodName {
     }
 }
 
+impl From<PodName> for String {
+    fn from(name: PodName) -> Self {
+        name.to_string()
+    }
+}
+
+/// A text is no name of a pod behind its namespace.
+#[derive(Debug, thiserror::Error)]
+#[error("it is no namespace and name of a pod, with a slash between")]
+pub(crate) struct NotAPodName;
+
+impl TryFrom<String> for PodName {
+    type Error = NotAPodName;
+
+    fn try_from(text: String) -> Result<Self, NotAPodName> {
+        text.split_once('/').and_then(|(namespace, name)| Self::new(namespace, name)).ok_or(NotAPodName)
+    }
+}
+
+/// Why a pod has no name though one is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Doubt {
+    /// Two log directories told different ones at first.
+    LogDirectories,
+    /// The volume with the token of its service account is of another namespace than its log directory tells.
+    Namespace,
+}
+
+/// What is known of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Told {
+    /// The first name that was told.
+    Name(PodName),
+    /// It cannot be told which name is the pod's, so it has none.
+    Doubt(Doubt),
+}
+
+/// The names of the node's pods, by UID, as far as they are known, and which of them are in doubt.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct PodNames(BTreeMap<Arc<str>, Told>);
+
+impl PodNames {
+    /// Nothing is known.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the pod is called, where that is known and beyond doubt.
+    pub(crate) fn get(&self, uid: &str) -> Option<&PodName> {
+        match self.0.get(uid)? {
+            Told::Name(name) => Some(name),
+            Told::Doubt(_) => None,
+        }
+    }
+
+    /// Why the pod's name is in doubt, where it is.
+    pub(crate) fn doubt(&self, uid: &str) -> Option<Doubt> {
+        match self.0.get(uid)? {
+            Told::Name(_) => None,
+            Told::Doubt(doubt) => Some(*doubt),
+        }
+    }
+
+    /// The pods whose names are in doubt, and why they are.
+    pub(crate) fn in_doubt(&self) -> impl Iterator<Item = (&Arc<str>, Doubt)> {
+        self.0.iter().filter_map(|(uid, told)| match told {
+            Told::Name(_) => None,
+            Told::Doubt(doubt) => Some((uid, *doubt)),
+        })
+    }
+
+    /// What is known of each pod.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Told)> {
+        self.0.iter()
+    }
+
+    /// Whether nothing is known of any pod.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(Arc<str>, Told)> for PodNames {
+    fn from_iter<T: IntoIterator<Item = (Arc<str>, Told)>>(told: T) -> Self {
+        Self(told.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[(Arc<str>, PodName); N]> for PodNames {
+    fn from(names: [(Arc<str>, PodName); N]) -> Self {
+        names.into_iter().map(|(uid, name)| (uid, Told::Name(name))).collect()
+    }
+}
+
 /// Pods that more than one name is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Contested {
@@ -55,68 +161,153 @@ pub(crate) struct Contested {
     pub(crate) first_stays: usize,
 }
 
+/// What tells the names of pods in one look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight<'a> {
+    /// The pods that are there; absent where that cannot be told.
+    pub(super) pods: Option<&'a BTreeSet<Arc<str>>>,
+    /// The names of log directories; absent where there is nothing that tells any.
+    pub(super) logs: Option<&'a Seen>,
+    /// The namespaces that the pods' volumes are of, as far as that is known.
+    pub(super) namespaces: &'a BTreeMap<Arc<str>, Arc<str>>,
+}
+
 /// The names that are known, from one look to the next.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// The first of each pod that has one.
-    first: PodNames,
-    in_doubt: BTreeSet<Arc<str>>,
+    known: PodNames,
     /// Those of another name than the first.
     renamed: BTreeSet<Arc<str>>,
+    /// Those that were there. Whoever makes log directories of pods that never were makes nothing to be remembered.
+    lasting: BTreeSet<Arc<str>>,
 }
 
 impl Names {
     pub(super) fn known(&self) -> &PodNames {
-        &self.first
+        &self.known
     }
 
     pub(super) fn contested(&self) -> Contested {
-        Contested { in_doubt: self.in_doubt.len(), first_stays: self.renamed.len() }
+        Contested { in_doubt: self.known.in_doubt().count(), first_stays: self.renamed.len() }
     }
 
-    /// Takes in what was seen. Of pods that are neither `there` nor seen everything is forgotten.
-    pub(super) fn see(&mut self, seen: &Seen, there: &BTreeSet<Arc<str>>) {
-        let stays = |uid: &Arc<str>| there.contains(uid) || seen.contains_key(uid);
-        self.first.retain(|uid, _| stays(uid));
-        self.in_doubt.retain(stays);
-        self.renamed.retain(stays);
-        let mut news = 0;
-        for (uid, names) in seen {
-            if self.in_doubt.contains(uid) {
-                continue;
+    /// What is to be remembered.
+    pub(super) fn lasting(&self) -> PodNames {
+        let lasting = self.known.iter().filter(|(uid, _)| self.lasting.contains(*uid));
+        lasting.map(|(uid, told)| (Arc::clone(uid), told.clone())).collect()
+    }
+
+    /// Takes in what was remembered: it was told before whatever is known by now.
+    pub(super) fn recall(&mut self, remembered: &PodNames) {
+        for (uid, told) in remembered.iter() {
+            self.lasting.insert(Arc::clone(uid));
+            if self.known.doubt(uid).is_none() {
+                self.known.0.insert(Arc::clone(uid), told.clone());
+                // Counted again when it is seen again.
+                self.renamed.remove(uid);
             }
-            let mut told = names.iter();
-            match (self.first.get(uid), told.next(), told.next()) {
-                (None, Some(name), None) => _ = self.first.insert(Arc::clone(uid), name.clone()),
-                (None, ..) => {
-                    self.in_doubt.insert(Arc::clone(uid));
-                    news += 1;
-                    if news <= WARNINGS {
-                        let names = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
-                        warn!(
-                            pod = %uid, %names,
-                            "two log directories tell the name of one pod: it has no name, and nothing is allowed by one; find out who \
-                             may write the pods' log directory, and start the pod anew"
-                        );
-                    }
+        }
+    }
+
+    /// Takes in what was seen; says whether there was room for all of it.
+    pub(super) fn see(&mut self, sight: Sight<'_>) -> bool {
+        self.forget(sight);
+        let mut news = News::default();
+        let mut has_room = true;
+        for (uid, names) in sight.logs.into_iter().flatten() {
+            let is_there = sight.pods.is_some_and(|pods| pods.contains(uid));
+            if self.known.0.len() >= MOST && !is_there && !self.known.0.contains_key(uid) {
+                has_room = false;
+            } else {
+                self.tell(uid, names, &mut news);
+            }
+        }
+        for (uid, namespace) in sight.namespaces {
+            self.compare(uid, namespace, &mut news);
+        }
+        if let Some(pods) = sight.pods {
+            self.lasting.extend(pods.iter().filter(|uid| self.known.0.contains_key(*uid)).cloned());
+        }
+        news.end();
+        has_room
+    }
+
+    /// Forgets the pods that are gone: neither among those that are there nor among the log directories. Where one of both is not there,
+    /// or no pod is at all, as before a file system is mounted, nothing is proved.
+    fn forget(&mut self, sight: Sight<'_>) {
+        let (Some(pods), Some(logs)) = (sight.pods, sight.logs) else { return };
+        if pods.is_empty() {
+            return;
+        }
+        let stays = |uid: &Arc<str>| pods.contains(uid) || logs.contains_key(uid);
+        self.known.0.retain(|uid, _| stays(uid));
+        self.renamed.retain(stays);
+        self.lasting.retain(stays);
+    }
+
+    /// Log directories tell these names of a pod.
+    fn tell(&mut self, uid: &Arc<str>, names: &BTreeSet<PodName>, news: &mut News) {
+        let mut told = names.iter();
+        match (self.known.0.get(uid), told.next(), told.next()) {
+            (Some(Told::Doubt(_)), ..) => {}
+            (Some(Told::Name(first)), ..) => {
+                let Some(other) = names.iter().find(|name| *name != first) else { return };
+                if self.renamed.insert(Arc::clone(uid)) && news.is_to_be_told() {
+                    warn!(
+                        pod = %uid, name = %first, %other,
+                        "a log directory tells another name of a pod than the first one, which stays; find out who may write the pods' \
+                         log directory"
+                    );
                 }
-                (Some(first), ..) => {
-                    let Some(other) = names.iter().find(|name| *name != first) else { continue };
-                    if self.renamed.insert(Arc::clone(uid)) {
-                        news += 1;
-                        if news <= WARNINGS {
-                            warn!(
-                                pod = %uid, name = %first, %other,
-                                "a log directory tells another name of a pod than the first one, which stays; find out who may write the \
-                                 pods' log directory"
-                            );
-                        }
-                    }
+            }
+            (None, Some(name), None) => _ = self.known.0.insert(Arc::clone(uid), Told::Name(name.clone())),
+            (None, ..) => {
+                self.known.0.insert(Arc::clone(uid), Told::Doubt(Doubt::LogDirectories));
+                if news.is_to_be_told() {
+                    let names = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+                    warn!(
+                        pod = %uid, %names,
+                        "two log directories tell the name of one pod: it has no name, and nothing is allowed by one; find out who may write \
+                         the pods' log directory, and start the pod anew"
+                    );
                 }
             }
         }
-        if news > WARNINGS {
-            warn!(pods = news - WARNINGS, "the log directories tell several names of further pods");
+    }
+
+    /// The pod's volume is of this namespace.
+    fn compare(&mut self, uid: &Arc<str>, namespace: &str, news: &mut News) {
+        let Some(told @ Told::Name(_)) = self.known.0.get_mut(uid) else { return };
+        let Told::Name(name) = &*told else { return };
+        if *name.namespace == *namespace {
+            return;
+        }
+        if news.is_to_be_told() {
+            warn!(
+                pod = %uid, %name, %namespace,
+                "a pod's log directory tells another namespace than its volume with the token of its service account: it has no name, and \
+                 nothing is allowed by one; find out who may write the pods' log directory, and start the pod anew"
+            );
+        }
+        *told = Told::Doubt(Doubt::Namespace);
+        self.renamed.remove(uid);
+    }
+}
+
+/// Of how many pods there is something new to be said.
+#[derive(Debug, Default)]
+struct News(usize);
+
+impl News {
+    /// Counts one more.
+    fn is_to_be_told(&mut self) -> bool {
+        self.0 += 1;
+        self.0 <= WARNINGS
+    }
+
+    fn end(self) {
+        if self.0 > WARNINGS {
+            warn!(pods = self.0 - WARNINGS, "the names of further pods are contested, too");
         }
     }
 }
@@ -161,79 +352,11 @@ fn parse(directory: &str) -> Option<(Arc<str>, PodName)> {
 }
 
 /// A DNS subdomain, as Kubernetes demands it.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let is_end = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     let is_inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
     is_end(text.bytes().next()) && is_end(text.bytes().last()) && text.len() <= NAME_LIMIT && text.bytes().all(is_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const UID: &str = "2c48913c-b29f-11e7-9350-020968147796";
-    const STATIC: &str = "0123456789abcdef0123456789abcdef";
-
-    #[test]
-    fn the_names_of_log_directories_tell_namespace_pod_and_uid() {
-        let logs = tempfile::tempdir().unwrap();
-        let good = [format!("shop_payments-5d_{UID}"), format!("kube-system_etcd-node.1_{STATIC}")];
-        let bad = [
-            format!("shop_{UID}"),
-            format!("a_shop_payments_{UID}"),
-            format!("Shop_payments_{UID}"),
-            format!("shop__{UID}"),
-            format!("-shop_payments_{UID}"),
-            "shop_payments_1".to_owned(),
-        ];
-        good.iter().chain(&bad).for_each(|name| fs::create_dir(logs.path().join(name)).unwrap());
-        fs::write(logs.path().join(format!("a_file_{}", UID.replace('2', "3"))), "").unwrap();
-        std::os::unix::fs::symlink(&good[0], logs.path().join(format!("a_link_{}", UID.replace('2', "4")))).unwrap();
-
-        let names = read(logs.path()).unwrap().unwrap();
-        let told: Vec<_> =
-            names.iter().flat_map(|(uid, pods)| pods.iter().map(move |pod| format!("{uid} {pod}"))).collect();
-        assert_eq!(told, [format!("{STATIC} kube-system/etcd-node.1"), format!("{UID} shop/payments-5d")]);
-    }
-
-    fn seen(names: &[&str]) -> Seen {
-        let names = names.iter().map(|name| PodName::new("shop", name).unwrap()).collect();
-        [(UID.into(), names)].into()
-    }
-
-    fn name(names: &Names) -> Option<String> {
-        names.known().get(UID).map(ToString::to_string)
-    }
-
-    #[test]
-    fn a_pod_with_two_names_at_first_has_none_for_as_long_as_it_is_there() {
-        let logs = tempfile::tempdir().unwrap();
-        ["shop_a", "shop_b", "shop_c"]
-            .iter()
-            .for_each(|name| fs::create_dir(logs.path().join(format!("{name}_{UID}"))).unwrap());
-        assert_eq!(read(logs.path()).unwrap().unwrap()[UID].len(), 2);
-        assert_eq!(read(&logs.path().join("none")).unwrap(), None);
-
-        let (mut names, there) = (Names::default(), [UID.into()].into());
-        names.see(&seen(&["a", "b"]), &there);
-        assert_eq!((name(&names), names.contested()), (None, Contested { in_doubt: 1, first_stays: 0 }));
-        names.see(&seen(&["a"]), &there);
-        assert_eq!(name(&names), None, "that the other one is gone again proves nothing");
-        names.see(&Seen::new(), &BTreeSet::new());
-        names.see(&seen(&["a"]), &there);
-        assert_eq!(name(&names).as_deref(), Some("shop/a"));
-    }
-
-    #[test]
-    fn the_first_name_of_a_pod_stays_for_as_long_as_it_is_there() {
-        let (mut names, there) = (Names::default(), [UID.into()].into());
-        names.see(&seen(&["a"]), &there);
-        for later in [&["a", "b"][..], &["b"], &[]] {
-            names.see(&seen(later), &there);
-            assert_eq!(name(&names).as_deref(), Some("shop/a"), "{later:?}");
-            assert_eq!(names.contested(), Contested { in_doubt: 0, first_stays: 1 });
-        }
-        names.see(&Seen::new(), &there);
-        assert_eq!(name(&names).as_deref(), Some("shop/a"));
-    }
-}
+mod tests;

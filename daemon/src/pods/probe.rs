@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::contents::{self, Contents, Fingerprint};
+use super::contents::{self, Contents, Sought};
 use super::mounts::Mount;
 use super::{Listen, Silent};
 
@@ -64,8 +64,8 @@ pub(super) struct Request {
     pub(super) mount: Option<Mount>,
     /// Whose it is.
     pub(super) owner: Owner,
-    /// How it was found before.
-    pub(super) known: Option<Fingerprint>,
+    /// What is looked for in it.
+    pub(super) sought: Sought,
 }
 
 /// What came of a request.
@@ -87,7 +87,7 @@ pub(super) struct Answers {
 }
 
 /// What a volume is looked into with.
-type Look = fn(&Path, Option<&Fingerprint>) -> Result<Contents, Errno>;
+type Look = fn(&Path, &Sought) -> Result<Contents, Errno>;
 
 /// A volume, for as long as it is mounted.
 type Place = (PathBuf, Option<Mount>);
@@ -216,11 +216,11 @@ struct Work {
 impl Work {
     fn run(self) {
         while let Some(request) = self.next() {
-            let (place, Request { root, known, .. }) = (request.place(), request);
+            let (place, Request { root, sought, .. }) = (request.place(), request);
             // Heard first, so that what happens while it is looked into is not missed.
             self.listen.volume(&root);
-            let contents = (self.look)(&root, known.as_ref());
-            if matches!(&contents, Ok(Contents::Now(_, credentials)) if !credentials.is_empty()) {
+            let contents = (self.look)(&root, &sought);
+            if contents.as_ref().is_ok_and(Contents::is_settled) {
                 self.listen.settled(&root);
             }
             let mut entered = lock(&self.entered);

@@ -1,6 +1,6 @@
 //! The volumes of the node's pods, found without entering any mount, by directories alone: no symbolic link is followed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -43,11 +43,9 @@ pub(super) enum Kind {
 }
 
 /// What the kubelet calls the kinds of volumes that are looked at.
-const PLUGINS: [(&str, Kind); 3] = [
-    ("kubernetes.io~secret", Kind::Credential),
-    ("kubernetes.io~projected", Kind::Credential),
-    (CONFIG_MAP, Kind::Trust),
-];
+const PLUGINS: [(&str, Kind); 3] =
+    [("kubernetes.io~secret", Kind::Credential), (PROJECTED, Kind::Credential), (CONFIG_MAP, Kind::Trust)];
+const PROJECTED: &str = "kubernetes.io~projected";
 const CONFIG_MAP: &str = "kubernetes.io~configmap";
 const CSI_PLUGIN: &str = "kubernetes.io~csi";
 
@@ -75,6 +73,8 @@ pub(super) struct Tree {
     pub(super) pods: BTreeSet<Arc<str>>,
     /// The volumes, sorted by pod and name.
     pub(super) volumes: Vec<Volume>,
+    /// Where the volume is in which the kubelet gives a pod the token of its service account; of several the first.
+    pub(super) service_accounts: BTreeMap<Arc<str>, PathBuf>,
     /// Whether there is more than was looked at.
     pub(super) is_cut: bool,
 }
@@ -124,10 +124,19 @@ impl Walk<'_> {
         let Ok(volumes) = enter(&pod, VOLUMES) else { return };
         for (plugin, kind) in PLUGINS {
             for (name, root, _) in self.plugin(&volumes, &directory, plugin) {
+                if name.starts_with(SERVICE_ACCOUNT) {
+                    if plugin == PROJECTED {
+                        self.tree.service_accounts.entry(Arc::clone(uid)).or_insert(root);
+                    }
+                    continue;
+                }
                 self.tree.volumes.push(Volume { uid: Arc::clone(uid), name, root, kind, driver: None });
             }
         }
         for (name, directory, plugin) in self.plugin(&volumes, &directory, CSI_PLUGIN) {
+            if name.starts_with(SERVICE_ACCOUNT) {
+                continue;
+            }
             self.listen.directory(&directory);
             let Ok(volume) = enter(&plugin, &name) else { continue };
             let driver = driver(&volume).filter(|driver| self.csi_drivers.contains(driver)).map(Arc::from);
@@ -149,7 +158,6 @@ impl Walk<'_> {
         let plugin = Arc::new(plugin);
         names
             .into_iter()
-            .filter(|name| !name.starts_with(SERVICE_ACCOUNT))
             .map(|name| {
                 let root = directory.join(&name);
                 (name, root, Arc::clone(&plugin))

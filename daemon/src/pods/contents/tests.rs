@@ -7,6 +7,17 @@ use rustix::fs::{FileType, inotify, mknodat};
 
 use super::*;
 
+fn look(root: &Path, known: Option<&Fingerprint>) -> Result<Contents, Errno> {
+    super::look(root, &Sought::Credentials(known.cloned()))
+}
+
+fn namespace(root: &Path) -> Option<String> {
+    match super::look(root, &Sought::Namespace).unwrap() {
+        Contents::Namespace(namespace) => namespace.map(|namespace| namespace.to_string()),
+        contents => panic!("{contents:?}"),
+    }
+}
+
 fn issued() -> Issued {
     Authority::new("Test CA").issue_dns("a")
 }
@@ -14,7 +25,7 @@ fn issued() -> Issued {
 fn credentials(root: &Path) -> Vec<(Option<String>, Credential)> {
     match look(root, None).unwrap() {
         Contents::Now(_, credentials) => credentials.into_iter().collect(),
-        Contents::Unchanged => panic!("nothing was known"),
+        contents => panic!("{contents:?}"),
     }
 }
 
@@ -161,4 +172,27 @@ fn no_more_entries_are_looked_at_than_any_credential_needs() {
     let many = (0..10 * ENTRIES_LIMIT).fold(Files::new(), |files, number| files.with(&format!("a{number}.txt"), "x"));
     let volume = KubeletVolume::new(&many.with("tls.crt", &issued.chain_pem).with("tls.key", &issued.key_pem));
     assert_eq!(credentials(volume.path()), [(None, Credential::CertManager)]);
+}
+
+#[test]
+fn the_namespace_of_a_service_account_is_read_without_leaving_its_volume() {
+    let volume = KubeletVolume::new(&Files::new().with("namespace", "shop").with("token", "x").with("ca.crt", ""));
+    assert_eq!(namespace(volume.path()).as_deref(), Some("shop"));
+    for none in ["", "Shop", "shop\n", "../shop", &"a".repeat(254)] {
+        volume.swap(&Files::new().with("namespace", none));
+        assert_eq!(namespace(volume.path()), None, "{none:?}");
+    }
+    volume.swap(&Files::new());
+    assert_eq!(namespace(volume.path()), None);
+
+    let home = tempfile::tempdir().unwrap();
+    let [outside, inside] = ["outside", "volume"].map(|name| home.path().join(name));
+    fs::write(&outside, "shop").unwrap();
+    fs::create_dir(&inside).unwrap();
+    symlink("../outside", inside.join("namespace")).unwrap();
+    assert_eq!(namespace(&inside), None);
+    fs::remove_file(inside.join("namespace")).unwrap();
+    mknodat(rustix::fs::CWD, inside.join("namespace"), FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    assert_eq!(namespace(&inside), None);
+    assert_eq!(super::look(&home.path().join("gone"), &Sought::Namespace), Err(Errno::NOENT));
 }

@@ -6,6 +6,7 @@ use evercert_fixtures::{Authority, Files, KubeletVolume};
 use tempfile::TempDir;
 
 use super::*;
+use crate::pods::Doubt;
 
 const A: &str = "2c48913c-b29f-11e7-9350-020968147796";
 const B: &str = "0123456789abcdef0123456789abcdef";
@@ -36,7 +37,29 @@ impl Node {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("pods")).unwrap();
-        Self { home, discovery: Discovery::new(), ca: Authority::new("Test CA") }
+        let discovery = Discovery::new(Some(&home.path().join("state")));
+        Self { home, discovery, ca: Authority::new("Test CA") }
+    }
+
+    /// A daemon that is started again knows what was remembered.
+    fn restart(&mut self) {
+        self.discovery = Discovery::new(Some(&self.memory().with_file_name("")));
+    }
+
+    fn memory(&self) -> PathBuf {
+        self.home.path().join("state/pod-names.json")
+    }
+
+    fn log(&self, namespace: &str, pod: &str, uid: &str) -> PathBuf {
+        self.home.path().join("logs").join(format!("{namespace}_{pod}_{uid}"))
+    }
+
+    fn pod(&self, uid: &str) {
+        fs::create_dir_all(self.home.path().join("pods").join(uid)).unwrap();
+    }
+
+    fn called(&self, uid: &str) -> Option<String> {
+        self.found("").names.get(uid).map(ToString::to_string)
     }
 
     fn volume(&self, uid: &str, plugin: &str, name: &str, files: &Files) -> KubeletVolume {
@@ -53,7 +76,7 @@ impl Node {
     }
 
     fn name(&self, uid: &str, namespace: &str, pod: &str) {
-        fs::create_dir_all(self.home.path().join("logs").join(format!("{namespace}_{pod}_{uid}"))).unwrap();
+        fs::create_dir_all(self.log(namespace, pod, uid)).unwrap();
     }
 
     fn found(&self, rules: &str) -> Found {
@@ -175,13 +198,14 @@ fn a_volume_that_a_namespace_decides_about_waits_for_the_name_of_its_pod() {
     assert_eq!(node.ids(rules), [plain.clone(), tls]);
     let found = node.found("[[pods]]\nnamespace = \"sh?p\"\nignore = true\n");
     assert_eq!(found.specs, []);
-    assert_eq!(found.names[A].name, "payments".into());
+    assert_eq!(found.names.get(A).unwrap().name, "payments".into());
 
     // The logs may go before the volumes, but not the other way round.
     fs::remove_dir_all(node.home.path().join(format!("logs/shop_payments_{A}"))).unwrap();
-    assert!(node.found("").names.contains_key(A));
+    assert!(node.found("").names.get(A).is_some());
     fs::remove_dir_all(node.home.path().join("pods").join(A)).unwrap();
-    assert!(!node.found("").names.contains_key(A));
+    node.pod(B);
+    assert!(node.found("").names.get(A).is_none());
 }
 
 #[test]
@@ -218,4 +242,134 @@ fn without_a_kubelets_directory_there_are_no_pods() {
     assert_eq!(node.ids("").len(), 1);
     let off = Config::parse(Path::new("/test.toml"), "[kubelet]\ndirectory = \"\"\nlogs = \"\"\n").unwrap();
     assert_eq!(node.discovery.look(&off, &Again::default(), &Deaf::shared()), Found::default());
+}
+
+#[test]
+fn what_a_pod_was_called_first_or_that_it_is_in_doubt_outlasts_a_restart() {
+    let mut node = Node::new();
+    [A, B].iter().for_each(|uid| node.pod(uid));
+    node.name(A, "shop", "a");
+    node.name(B, "shop", "b");
+    node.name(B, "bank", "b");
+    assert_eq!((node.called(A).as_deref(), node.called(B)), (Some("shop/a"), None));
+    fs::rename(node.log("shop", "a", A), node.log("bank", "x", A)).unwrap();
+    fs::remove_dir(node.log("shop", "b", B)).unwrap();
+    node.restart();
+    let found = node.found("");
+    assert_eq!(found.names.get(A).map(ToString::to_string).as_deref(), Some("shop/a"));
+    assert_eq!((found.names.get(B), found.names.doubt(B)), (None, Some(Doubt::LogDirectories)));
+    assert_eq!((found.contested.in_doubt, found.contested.first_stays), (1, 1));
+}
+
+#[test]
+fn names_outlast_a_kubelets_directory_or_logs_that_come_late() {
+    let mut node = Node::new();
+    [A, B].iter().for_each(|uid| node.pod(uid));
+    node.name(A, "shop", "a");
+    node.name(B, "shop", "b");
+    assert_eq!(node.called(A).as_deref(), Some("shop/a"));
+    let (pods, logs, away) =
+        (node.home.path().join("pods"), node.home.path().join("logs"), node.home.path().join("away"));
+    for (place, is_there) in [(&pods, false), (&pods, true), (&logs, false)] {
+        fs::rename(place, &away).unwrap();
+        if is_there {
+            fs::create_dir(place).unwrap();
+        }
+        node.restart();
+        // What logs it has tell another name already.
+        let renamed = [(node.log("shop", "a", A), node.log("bank", "x", A))];
+        renamed.iter().for_each(|(from, to)| drop(fs::rename(from, to)));
+        assert_eq!(node.called(A).as_deref(), Some("shop/a"), "{} {is_there}", place.display());
+        if is_there {
+            fs::remove_dir(place).unwrap();
+        }
+        fs::rename(&away, place).unwrap();
+        assert_eq!(node.called(A).as_deref(), Some("shop/a"), "{} {is_there}", place.display());
+    }
+    // A pod that is gone is forgotten, also in the file.
+    fs::remove_dir(pods.join(A)).unwrap();
+    fs::remove_dir_all(node.log("bank", "x", A)).unwrap();
+    assert_eq!(node.called(A), None);
+    assert!(!fs::read_to_string(node.memory()).unwrap().contains(A));
+}
+
+#[test]
+fn names_are_written_when_they_change_and_again_where_they_could_not_be() {
+    let mut node = Node::new();
+    node.pod(A);
+    node.name(A, "shop", "a");
+    let state = node.home.path().join("state");
+    fs::write(&state, "in the way").unwrap();
+    assert_eq!(node.called(A).as_deref(), Some("shop/a"));
+    assert!(!node.memory().exists());
+    fs::remove_file(&state).unwrap();
+    node.found("");
+    let inode = |node: &Node| std::os::unix::fs::MetadataExt::ino(&fs::metadata(node.memory()).unwrap());
+    let written = inode(&node);
+    node.name(B, "shop", "never-there");
+    node.restart();
+    node.found("");
+    node.found("");
+    assert_eq!(inode(&node), written, "nothing changed");
+
+    // While it cannot be read, it is not replaced.
+    let away = state.with_file_name("away");
+    fs::rename(&state, &away).unwrap();
+    std::os::unix::fs::symlink("x".repeat(300), &state).unwrap();
+    fs::rename(node.log("shop", "a", A), node.log("bank", "x", A)).unwrap();
+    node.restart();
+    assert_eq!(node.called(A).as_deref(), Some("bank/x"), "the first that is known");
+    fs::remove_file(&state).unwrap();
+    fs::rename(&away, &state).unwrap();
+    assert_eq!(node.called(A).as_deref(), Some("shop/a"));
+    assert_eq!(inode(&node), written);
+}
+
+#[test]
+fn without_a_state_directory_names_are_known_for_as_long_as_the_process_lasts() {
+    let mut node = Node::new();
+    node.pod(A);
+    node.name(A, "shop", "a");
+    node.discovery = Discovery::new(None);
+    assert_eq!(node.called(A).as_deref(), Some("shop/a"));
+    fs::rename(node.log("shop", "a", A), node.log("bank", "x", A)).unwrap();
+    assert_eq!(node.called(A).as_deref(), Some("shop/a"));
+    assert!(!node.memory().exists());
+}
+
+#[test]
+fn a_volume_of_another_namespace_than_the_log_directory_tells_puts_its_pod_in_doubt() {
+    let mut node = Node::new();
+    let rules = "[[pods]]\nnamespace = \"shop\"\n[[pods]]\nignore = true\n";
+    node.credential(A, "tls");
+    node.name(A, "shop", "a");
+    let tls = [format!("pod/{A}/tls")];
+    assert_eq!(node.ids(rules), tls);
+    // It comes late, and is filled later still.
+    let token = node.volume(A, "projected", "kube-api-access-x7k2p", &Files::new().with("token", "x"));
+    assert_eq!(node.ids(rules), tls);
+    token.swap(&Files::new().with("token", "x").with("namespace", "bank"));
+    assert_eq!(node.ids(rules), [""; 0]);
+    let found = node.found(rules);
+    assert_eq!((found.names.doubt(A), found.contested.in_doubt), (Some(Doubt::Namespace), 1));
+    token.remove();
+    node.restart();
+    assert_eq!(node.ids(rules), [""; 0], "also after a restart");
+}
+
+#[test]
+fn a_volume_of_a_service_account_is_read_once() {
+    let node = Node::new();
+    node.name(A, "shop", "a");
+    let files = |namespace: &str| Files::new().with("tls.crt", "").with("tls.key", "").with("namespace", namespace);
+    let token = node.volume(A, "projected", "kube-api-access-x7k2p", &files("shop"));
+    assert_eq!(node.called(A).as_deref(), Some("shop/a"));
+    token.swap(&files("bank"));
+    let home = node.home.path().display();
+    let text = format!("[kubelet]\ndirectory = \"{home}/pods\"\nlogs = \"{home}/logs\"\n");
+    let config = Config::parse(Path::new("/test.toml"), &text).unwrap();
+    let again = Again { all: true, touched: [token.path().to_owned()].into() };
+    let found = node.discovery.look(&config, &again, &Deaf::shared());
+    assert_eq!(found.names.get(A).map(ToString::to_string).as_deref(), Some("shop/a"));
+    assert_eq!(found.specs, [], "it is nobody's identity");
 }

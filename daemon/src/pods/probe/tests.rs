@@ -6,7 +6,7 @@ const DRIVER: &str = "a.example.org";
 const POD: &str = "pod";
 
 /// A volume whose name begins with "dead" answers when the FIFO in it is written to.
-fn look(root: &Path, _: Option<&Fingerprint>) -> Result<Contents, Errno> {
+fn look(root: &Path, _: &Sought) -> Result<Contents, Errno> {
     if root.file_name().unwrap().to_str().unwrap().starts_with("dead") {
         drop(std::fs::read(root.join("fifo")).unwrap());
     }
@@ -18,7 +18,7 @@ fn owner(driver: &str, pod: &str) -> Owner {
 }
 
 fn request(root: &Path, owner: Owner) -> Request {
-    Request { root: root.to_owned(), mount: None, owner, known: None }
+    Request { root: root.to_owned(), mount: None, owner, sought: Sought::Credentials(None) }
 }
 
 fn ask(probe: &Probe, requests: &[Request]) -> (Vec<PathBuf>, Answers) {

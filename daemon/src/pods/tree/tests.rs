@@ -42,6 +42,8 @@ fn the_volumes_of_pods_are_found_and_nothing_else() {
             format!("{A}/volumes/kubernetes.io~secret/tls"),
             format!("{A}/volumes/kubernetes.io~projected/bundle"),
             format!("{A}/volumes/kubernetes.io~projected/kube-api-access-x7k2p"),
+            format!("{A}/volumes/kubernetes.io~projected/kube-api-access-x7k2q"),
+            format!("{A}/volumes/kubernetes.io~secret/kube-api-access-a"),
             format!("{A}/volumes/kubernetes.io~empty-dir/cache"),
             format!("{A}/volume-subpaths/tls/app/0"),
             format!("{A}/plugins/kubernetes.io~secret/tls"),
@@ -61,6 +63,8 @@ fn the_volumes_of_pods_are_found_and_nothing_else() {
             format!("tls Credential {A}/volumes/kubernetes.io~secret/tls"),
         ]
     );
+    let token = pods.join(A).join("volumes/kubernetes.io~projected/kube-api-access-x7k2p");
+    assert_eq!(tree(pods).service_accounts, [(A.into(), token)].into());
     assert_eq!(tree(pods).pods.iter().map(|uid| &**uid).collect::<Vec<_>>(), [B, A]);
 }
 

@@ -756,6 +756,9 @@ pub struct StatusResponse {
     /// What is wrong with the daemon as a whole: watched directories, the HTTP side.
     #[prost(message, repeated, tag = "8")]
     pub findings: ::prost::alloc::vec::Vec<Finding>,
+    /// The pods whose names are in doubt, whether they have identities or not: at most 64 of them.
+    #[prost(message, repeated, tag = "9")]
+    pub pods_in_doubt: ::prost::alloc::vec::Vec<Pod>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct IdentityStatus {
@@ -814,6 +817,9 @@ pub struct Pod {
     pub namespace: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub name: ::prost::alloc::string::String,
+    /// Why it has no name though one is told.
+    #[prost(enumeration = "NameDoubt", tag = "4")]
+    pub name_doubt: i32,
 }
 /// An anchor that left the ca.crt beside the credential and stays trusted for a while.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -998,6 +1004,38 @@ impl Mode {
             "MODE_UNSPECIFIED" => Some(Self::Unspecified),
             "MODE_PUBLISHER" => Some(Self::Publisher),
             "MODE_OBSERVER" => Some(Self::Observer),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NameDoubt {
+    /// None.
+    Unspecified = 0,
+    /// Two log directories told different ones at first.
+    LogDirectories = 1,
+    /// The volume with the token of its service account is of another namespace than its log directory tells.
+    Namespace = 2,
+}
+impl NameDoubt {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NAME_DOUBT_UNSPECIFIED",
+            Self::LogDirectories => "NAME_DOUBT_LOG_DIRECTORIES",
+            Self::Namespace => "NAME_DOUBT_NAMESPACE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NAME_DOUBT_UNSPECIFIED" => Some(Self::Unspecified),
+            "NAME_DOUBT_LOG_DIRECTORIES" => Some(Self::LogDirectories),
+            "NAME_DOUBT_NAMESPACE" => Some(Self::Namespace),
             _ => None,
         }
     }

@@ -53,6 +53,7 @@ impl Pages {
             identities: Vec::new(),
             config_error: info.config_error.unwrap_or_default(),
             findings: status::findings(&findings),
+            pods_in_doubt: status::pods_in_doubt(&wanted.pods),
             mode: match self.context.mode {
                 Mode::Publisher => v1::Mode::Publisher,
                 Mode::Observer => v1::Mode::Observer,

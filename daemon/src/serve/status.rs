@@ -11,8 +11,11 @@ use evercert_core::keeper::{CrlOnDisk, IdentityState, RetainedAnchor};
 use evercert_core::text;
 
 use super::standstill;
-use crate::pods::PodNames;
+use crate::pods::{Doubt, PodNames};
 use crate::subscribers::{SubscriberState, SubscriberStatus};
+
+/// The most pods that are told of as such, as their names are in doubt.
+const PODS_IN_DOUBT: usize = 64;
 
 /// What a workload may know of an identity it may have.
 pub(super) fn summary(state: &IdentityState) -> v1::IdentitySummary {
@@ -71,7 +74,13 @@ pub(super) fn pod_of(id: &IdentityId, pods: &PodNames) -> Option<v1::Pod> {
 fn pod(uid: &str, pods: &PodNames) -> v1::Pod {
     let (namespace, name) =
         pods.get(uid).map(|pod| (pod.namespace.to_string(), pod.name.to_string())).unwrap_or_default();
-    v1::Pod { uid: uid.to_owned(), namespace, name }
+    let name_doubt = pods.doubt(uid).map_or(v1::NameDoubt::Unspecified, v1::NameDoubt::from).into();
+    v1::Pod { uid: uid.to_owned(), namespace, name, name_doubt }
+}
+
+/// The pods whose names are in doubt, the first of them where they are many.
+pub(super) fn pods_in_doubt(pods: &PodNames) -> Vec<v1::Pod> {
+    pods.in_doubt().map(|(uid, _)| pod(uid, pods)).take(PODS_IN_DOUBT).collect()
 }
 
 pub(super) fn retained(anchor: &RetainedAnchor) -> v1::RetainedAnchor {
@@ -123,6 +132,15 @@ fn subscriber(status: &SubscriberStatus, looks: &mut usize, pods: &PodNames) -> 
         reason,
         lost_since: status.lost_since.map(Into::into),
         unit: status.subscriber.unit.as_deref().unwrap_or_default().to_owned(),
+    }
+}
+
+impl From<Doubt> for v1::NameDoubt {
+    fn from(doubt: Doubt) -> Self {
+        match doubt {
+            Doubt::LogDirectories => Self::LogDirectories,
+            Doubt::Namespace => Self::Namespace,
+        }
     }
 }
 

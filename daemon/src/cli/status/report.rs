@@ -26,6 +26,8 @@ pub(crate) struct StatusReport {
     pub(crate) findings: Vec<Finding>,
     /// `publisher`, or `observer`: one that hands keys to nobody.
     pub(crate) mode: &'static str,
+    /// The pods whose names are in doubt, whether they have identities or not: at most 64.
+    pub(crate) pods_in_doubt: Vec<Pod>,
     /// Those of the node first, then by pod.
     pub(crate) identities: Vec<Identity>,
 }
@@ -243,6 +245,7 @@ impl From<v1::StatusResponse> for StatusReport {
             config_error: some(status.config_error),
             findings: status.findings.into_iter().map(Finding::from).collect(),
             mode,
+            pods_in_doubt: status.pods_in_doubt.into_iter().map(Pod::from).collect(),
             identities,
         }
     }

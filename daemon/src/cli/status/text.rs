@@ -27,6 +27,9 @@ pub(crate) fn status(report: &StatusReport, now: SystemTime) -> String {
     for finding in &report.findings {
         line(&mut text, &format!("{}: {}", finding.severity, sentence(finding)));
     }
+    for pod in &report.pods_in_doubt {
+        line(&mut text, &format!("pod {}: {}", pod.uid, pod.doubt().unwrap_or_default()));
+    }
     for identity in &report.identities {
         text.push('\n');
         block(&mut text, identity, now);
@@ -43,6 +46,9 @@ fn identities(report: &StatusReport) -> String {
 
 fn block(text: &mut String, identity: &Identity, now: SystemTime) {
     line(text, &identity.title());
+    if let Some(doubt) = identity.pod.as_ref().and_then(Pod::doubt) {
+        field(text, "pod", &doubt);
+    }
     let generation = match (identity.generation, &identity.digest) {
         (Some(generation), Some(digest)) => {
             let digest = digest.get(..DIGEST).unwrap_or(digest);
@@ -121,10 +127,15 @@ pub(crate) fn sentence(finding: &Finding) -> String {
     format!("{}: {}{values}{file}", finding.check, finding.sentence)
 }
 
+/// A pod, and whether its name is in doubt.
+fn whereabouts(pod: &Pod) -> String {
+    pod.doubt().map_or_else(|| pod.title(), |doubt| format!("{}, {doubt}", pod.title()))
+}
+
 /// A subscriber's name in one line.
 pub(crate) fn who(subscriber: &Subscriber) -> String {
     let command = if subscriber.command.is_empty() { "?" } else { &subscriber.command };
-    let pod = subscriber.pod.as_ref().map(Pod::title).or_else(|| subscriber.unit.clone());
+    let pod = subscriber.pod.as_ref().map(whereabouts).or_else(|| subscriber.unit.clone());
     let pod = pod.map_or_else(String::new, |place| format!(" in {place}"));
     format!("{command} (pid {}, uid {}){pod}", subscriber.pid, subscriber.uid)
 }

@@ -2,7 +2,7 @@ use v1::admin_client::AdminClient;
 use v1::event::Event as Kind;
 
 use super::*;
-use crate::pods::PodName;
+use crate::pods::{Doubt, PodName, PodNames, Told};
 use crate::serve::pages::{IDENTITIES, SUBSCRIBERS};
 use crate::serve::trust;
 use crate::subscribers::NewSubscriber;
@@ -14,7 +14,8 @@ async fn admin(node: &Node) -> AdminClient<Channel> {
 const POD: &str = "0b3f1c9e-3c44-4c7f-9d0a-6f1a2b3c4d5e";
 
 fn cart() -> v1::Pod {
-    v1::Pod { uid: POD.to_owned(), namespace: "shop".to_owned(), name: "cart-0".to_owned() }
+    let (namespace, name) = ("shop".to_owned(), "cart-0".to_owned());
+    v1::Pod { uid: POD.to_owned(), namespace, name, name_doubt: v1::NameDoubt::Unspecified.into() }
 }
 
 /// The same name on the node and in a pod that is called by its name.
@@ -148,10 +149,29 @@ async fn pods_are_shown_by_what_they_are_called_and_asked_for_by_their_uid() {
 
     let mut events = admin.events(v1::EventsRequest {}).await.unwrap().into_inner();
     while next(&mut events).await != Kind::Synced(v1::Synced {}) {}
-    node.wanted.send_modify(|wanted| Arc::make_mut(wanted).pods.clear());
+    node.wanted.send_modify(|wanted| Arc::make_mut(wanted).pods = PodNames::new());
     node.store.removed(&in_pod.id());
     let removed = soon("an event", events.message()).await.unwrap().unwrap();
     assert_eq!((removed.event, removed.pod), (Some(Kind::Removed("x".to_owned())), Some(cart())));
+}
+
+#[tokio::test]
+async fn pods_whose_names_are_in_doubt_are_told_by_themselves_and_with_what_is_theirs() {
+    let node = Node::start();
+    let uid = |number: usize| -> Arc<str> { format!("{number:032x}").into() };
+    let doubts = (0..100).map(|number| (uid(number), Told::Doubt(Doubt::Namespace)));
+    let names = doubts.chain([(POD.into(), Told::Doubt(Doubt::LogDirectories))]).collect();
+    node.wanted.send_modify(|wanted| Arc::make_mut(wanted).pods = names);
+    let in_pod = node.keep_in(POD, "x", &files());
+    let _subscription = node.subscribers.connect(in_pod.id(), subscriber(0, Some(&uid(1))));
+    let status = whole(&mut admin(&node).await).await;
+    let [identity] = &status.identities[..] else { panic!("{status:?}") };
+    let of = |pod: &Option<v1::Pod>| pod.as_ref().unwrap().name_doubt();
+    assert_eq!(of(&identity.pod), v1::NameDoubt::LogDirectories);
+    assert_eq!(of(&identity.subscribers[0].pod), v1::NameDoubt::Namespace);
+    assert_eq!(status.pods_in_doubt.len(), 64);
+    let first = v1::Pod { uid: uid(0).to_string(), name_doubt: v1::NameDoubt::Namespace.into(), ..v1::Pod::default() };
+    assert_eq!(status.pods_in_doubt[0], first);
 }
 
 #[tokio::test]

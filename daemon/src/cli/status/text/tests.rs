@@ -74,7 +74,8 @@ fn identity() -> Identity {
 }
 
 fn pod(namespace: &str, name: &str) -> Pod {
-    Pod { namespace: Some(namespace.to_owned()), name: Some(name.to_owned()), uid: "12".to_owned() }
+    let (namespace, name) = (Some(namespace.to_owned()), Some(name.to_owned()));
+    Pod { namespace, name, uid: "12".to_owned(), name_doubt: None }
 }
 
 fn report(identity: Identity) -> StatusReport {
@@ -86,6 +87,7 @@ fn report(identity: Identity) -> StatusReport {
         config_error: None,
         findings: Vec::new(),
         mode: "publisher",
+        pods_in_doubt: Vec::new(),
         identities: vec![identity],
     }
 }
@@ -243,7 +245,7 @@ fn json_has_stable_names_rfc_3339_times_and_null_for_what_is_absent() {
     assert_eq!(identity["subscribers"][0]["state"], "behind");
     assert!(identity["subscribers"][0]["behind_since"].is_null());
     let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-    assert_eq!(keys(&json), "config_error epoch findings identities mode ready started version");
+    assert_eq!(keys(&json), "config_error epoch findings identities mode pods_in_doubt ready started version");
     assert_eq!(
         keys(identity),
         "anchors connections_on_older crls digest federated files findings generation intermediates leaf name pod published renewal_due \
@@ -260,6 +262,7 @@ fn identities_of_the_node_come_first_and_those_of_pods_by_namespace_and_pod() {
             uid: "12".to_owned(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
+            ..v1::Pod::default()
         }),
         ..v1::IdentityStatus::default()
     };
@@ -271,6 +274,40 @@ fn identities_of_the_node_come_first_and_those_of_pods_by_namespace_and_pod() {
     assert!(status(&report, now()).starts_with("evercertd  (observer): not ready, 4 identities"));
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["mode"], &json["identities"][2]["pod"]["name"]), (&"observer".into(), &"cart-0".into()));
+}
+
+#[test]
+fn a_pod_whose_name_is_in_doubt_is_told_with_the_reason_also_without_an_identity() {
+    use evercert_api::v1;
+    let doubtful = |uid: &str, doubt: v1::NameDoubt| v1::Pod {
+        uid: uid.to_owned(),
+        name_doubt: doubt.into(),
+        ..v1::Pod::default()
+    };
+    let pods = [doubtful("12", v1::NameDoubt::LogDirectories), doubtful("34", v1::NameDoubt::Namespace)];
+    let subscriber = v1::Subscriber { pod: Some(pods[1].clone()), command: "app".to_owned(), ..Default::default() };
+    let identity = v1::IdentityStatus {
+        identity: "tls".to_owned(),
+        pod: Some(pods[0].clone()),
+        subscribers: vec![subscriber],
+        ..Default::default()
+    };
+    let identities = vec![identity];
+    let status = v1::StatusResponse { identities, pods_in_doubt: pods.to_vec(), ..Default::default() };
+    let report = StatusReport::from(status);
+    let text = super::status(&report, now());
+    for said in [
+        "\npod 12: name in doubt (two log directories)\npod 34: name in doubt (the volume with its service account's token is of",
+        "\npod/12/tls\n  pod         name in doubt (two log directories)\n",
+        "app (pid 0, uid 0) in pod/34, name in doubt (the volume",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
+    let json = serde_json::to_value(&report).unwrap();
+    let doubts = ["/pods_in_doubt/0", "/identities/0/pod", "/pods_in_doubt/1", "/identities/0/subscribers/0/pod"]
+        .map(|place| json.pointer(place).unwrap()["name_doubt"].as_str().unwrap());
+    assert_eq!(doubts, ["log_directories", "log_directories", "namespace", "namespace"]);
+    assert_eq!(serde_json::to_value(pod("shop", "cart-0")).unwrap()["name_doubt"], serde_json::Value::Null);
 }
 
 proptest::proptest! {

@@ -23,12 +23,14 @@ pub(crate) struct Kubelet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Secret,
+    Projected,
 }
 
 impl Kind {
     fn directory(self) -> &'static str {
         match self {
             Self::Secret => "kubernetes.io~secret",
+            Self::Projected => "kubernetes.io~projected",
         }
     }
 }
@@ -82,7 +84,12 @@ impl Pod {
 
     /// Renames its log directory, as a pod may that can write there.
     pub(crate) fn rename(&self, name: &str) {
-        fs::rename(&self.log, self.log.with_file_name(format!("shop_{name}_{}", self.uid))).unwrap();
+        self.rename_into("shop", name);
+    }
+
+    /// Renames its log directory to that of a pod of another namespace.
+    pub(crate) fn rename_into(&self, namespace: &str, name: &str) {
+        fs::rename(&self.log, self.log.with_file_name(format!("{namespace}_{name}_{}", self.uid))).unwrap();
     }
 
     /// Where a volume of this kind and name is.

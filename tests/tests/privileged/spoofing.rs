@@ -178,6 +178,86 @@ async fn a_pod_that_renames_its_log_directory_stays_what_it_was_called_first() {
     assert!(home.log().contains("another name of a pod than the first one"), "{}", home.log());
 }
 
+#[tokio::test]
+async fn a_pod_whose_log_directory_is_renamed_while_no_daemon_runs_stays_what_it_was_called_first() {
+    let room = Room::enter();
+    let kubelet = Kubelet::new(&room);
+    let pod = kubelet.pod("evil-0");
+    let _tls = pod.mount(Kind::Secret, "tls", &files("evil"));
+    let theirs = of(&room, B, "theirs");
+    // The volume is an identity where the pod is of "shop", and of nothing else.
+    let rules = "[[pods]]\nnamespace = \"bank\"\nignore = true\n\n[[pods]]\nnamespace = \"shop\"\n\n[[pods]]\nignore = true\n\n";
+    let identity = identity("theirs", theirs.path()) + "allow = [\"pod:bank/victim-0\"]\n\n";
+    let home = daemon::home(&room);
+    home.configure(&(LIMITS.to_owned() + &daemon::pods(&kubelet) + rules + &identity));
+    let running = home.start().await;
+    running.until("it is published", "tls", |status| status.generation == 1).await;
+    running.kill();
+    pod.rename_into("bank", "victim-0");
+
+    let running = home.start().await;
+    let is_served = |status: &evercert_api::v1::IdentityStatus| status.generation > 0;
+    let status = running.until("it is published again", "tls", is_served).await;
+    let called = status.pod.unwrap();
+    assert_eq!((&*called.namespace, &*called.name), ("shop", "evil-0"));
+    running.until("it is published", "theirs", is_served).await;
+    let contested = async |state| counted(home.http().unwrap(), "evercert_pod_names_contested", &[state]).await;
+    assert_eq!((contested("first_stays").await, contested("in_doubt").await), (1.0, 0.0));
+    assert!(home.log().contains("another name of a pod than the first one"), "{}", home.log());
+    let group = Cgroup::of_pod(pod.uid());
+    let actor = Actor::user(A).within(&group);
+    let answer = ask_one(&room, &actor, &home.agent_socket(), "theirs").await;
+    assert_eq!((key(&answer), &answer["code"]), (0, &"PermissionDenied".into()), "{answer}");
+    assert!(key(&ask_one(&room, &actor, &home.agent_socket(), "tls").await) > 0, "its own");
+}
+
+#[tokio::test]
+async fn a_pod_whose_log_directory_is_of_another_namespace_than_its_token_is_in_doubt_also_after_a_restart() {
+    let room = Room::enter();
+    let kubelet = Kubelet::new(&room);
+    let (honest, evil) = (kubelet.pod("honest-0"), kubelet.pod("victim-0"));
+    let token = |namespace: &str| Files::new().with("namespace", namespace).with("token", "x").with("ca.crt", "");
+    let _own = honest.mount(Kind::Projected, "kube-api-access-7x2kp", &token("shop"));
+    let identities = ["theirs", "own"].map(|name| {
+        let volume = of(&room, B, name);
+        let pod = if name == "own" { "honest-0" } else { "victim-0" };
+        identity(name, volume.path()) + &format!("allow = [\"pod:shop/{pod}\"]\n\n")
+    });
+    let home = daemon::home(&room);
+    home.configure(&(LIMITS.to_owned() + &daemon::pods(&kubelet) + &identities.concat()));
+    let groups = [Cgroup::of_pod(honest.uid()), Cgroup::of_pod(evil.uid())];
+    let [in_honest, in_evil] = [0, 1].map(|place| Actor::user(A).within(&groups[place]));
+    let socket = home.agent_socket();
+    let mut running = home.start().await;
+    running.until("it is published", "theirs", |status| status.generation > 0).await;
+    assert!(key(&ask_one(&room, &in_evil, &socket, "theirs").await) > 0, "nothing is known against it yet");
+
+    let volume = evil.mount(Kind::Projected, "kube-api-access-q8w4z", &token("bank"));
+    let in_doubt = async || counted(home.http().unwrap(), "evercert_pod_names_contested", &["in_doubt"]).await;
+    let told = || async { (in_doubt().await == 1.0).then_some(()) };
+    until_within(DEADLINE, "it is in doubt", told).await;
+    for said in ["name=shop/victim-0", "namespace=bank", "another namespace than its volume"] {
+        assert!(home.log().contains(said), "{}", home.log());
+    }
+    for start in 0..2 {
+        let answer = ask_one(&room, &in_evil, &socket, "theirs").await;
+        assert_eq!((key(&answer), &answer["code"]), (0, &"PermissionDenied".into()), "{answer}");
+        assert!(key(&ask_one(&room, &in_honest, &socket, "own").await) > 0, "the honest one");
+        let line = format!("\npod {}: name in doubt (the volume with its service account's token", evil.uid());
+        let status = daemon::cli(&home, &["status"]);
+        assert!(status.contains(&line) && !status.contains(&format!("pod {}", honest.uid())), "{status}");
+        if start == 0 {
+            running.kill();
+            // What was held against it is gone, and the doubt stays.
+            volume.swap(&token("shop"));
+            running = home.start().await;
+            for name in ["theirs", "own"] {
+                running.until("it is published", name, |status| status.generation > 0).await;
+            }
+        }
+    }
+}
+
 /// Names, paths and UIDs by which somebody may hope to be given what is `name`.
 fn variations(name: &str, own: &str, other: &str, path: &str) -> Vec<String> {
     let plain = [

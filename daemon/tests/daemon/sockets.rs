@@ -1,14 +1,21 @@
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use evercert_api::v1::agent_client::AgentClient;
+use evercert_api::v1::{ListRequest, ListResponse};
+use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
+use tonic::transport::Endpoint;
+use tonic::{Code, Status};
 
-use crate::home::{Home, connects, get, until};
+use crate::home::{Daemon, Home, connects, get, until};
 
 #[test]
 fn a_second_daemon_is_refused_and_the_first_goes_on() {
@@ -90,4 +97,58 @@ fn sockets_that_are_handed_over_are_used_by_their_names_and_left_behind() {
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(paths.iter().all(|path| path.exists()), "systemd's sockets are systemd's");
+}
+
+#[test]
+fn a_caller_that_no_descriptor_is_left_to_look_at_is_put_off_and_served_when_there_is_one() {
+    let home = Home::new("");
+    let daemon = home.start();
+    let refused = |answer: Result<ListResponse, Status>| {
+        let status = answer.err()?;
+        (status.code() == Code::Unavailable && status.message().contains("LimitNOFILE")).then_some(())
+    };
+    let tried = || {
+        // A connection takes the one that is left; what tells whose that is would be another.
+        limit_descriptors(&daemon, first_free(&daemon) + 1);
+        refused(list(&home.agent()))
+    };
+    until("a caller that is put off", tried, || daemon.log());
+    daemon.wait_for_log("raise LimitNOFILE of the unit");
+    limit_descriptors(&daemon, 256);
+    until("an answer", || list(&home.agent()).ok(), || daemon.log());
+    assert!(daemon.metrics().sum("evercert_connections_turned_away_total", &[("reason", "descriptors")]) >= 1.0);
+}
+
+/// The least number that no descriptor of the daemon has.
+fn first_free(daemon: &Daemon) -> u64 {
+    let open: BTreeSet<u64> = std::fs::read_dir(format!("/proc/{}/fd", daemon.id()))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    (0..).find(|number| !open.contains(number)).unwrap()
+}
+
+/// From now on the daemon's new descriptors have numbers below this.
+fn limit_descriptors(daemon: &Daemon, below: u64) {
+    // That one is the daemon's too, which inherited it.
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let pid = Pid::from_raw(daemon.id().cast_signed());
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(below), maximum }).unwrap();
+}
+
+/// What a caller is told that asks once, on a connection of its own; it does not wait for long.
+fn list(socket: &Path) -> Result<ListResponse, Status> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let socket = socket.to_owned();
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let socket = socket.clone();
+        async move { tokio::net::UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    let asked = async {
+        let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await;
+        let channel = channel.map_err(|error| Status::from_error(error.into()))?;
+        Ok(AgentClient::new(channel).list(ListRequest {}).await?.into_inner())
+    };
+    let asked = async { tokio::time::timeout(Duration::from_secs(2), asked).await };
+    runtime.block_on(asked).unwrap_or_else(|_| Err(Status::deadline_exceeded("nobody answers")))
 }

@@ -47,10 +47,7 @@ use crate::store::Store;
 use crate::subscribers::Subscribers;
 use crate::wanted::Wanted;
 
-/// The most bytes of a page of the status: its 256 subscribers have less than 1 MiB.
-pub(crate) const STATUS_PAGE_LIMIT: usize = 4 * 1024 * 1024;
-
-/// The most bytes of another answer to an operator: an identity with all its subscribers, or all anchors that are retained.
+/// The most bytes of an answer to an operator: an identity with all its subscribers, or all anchors that are retained.
 pub(crate) const ADMIN_RESPONSE_LIMIT: usize = 256 * 1024 * 1024;
 
 /// The largest message that is taken from a caller, in bytes: the longest that is of use is the detail of a refusal, of which a

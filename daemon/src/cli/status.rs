@@ -13,7 +13,6 @@ use evercert_core::text::plain;
 
 use super::admin::{DEADLINE, Socket, Unreachable};
 use super::json;
-use crate::serve::STATUS_PAGE_LIMIT;
 use report::StatusReport;
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +55,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 async fn fetch(socket: &Socket) -> Result<StatusReport, Unreachable> {
-    let mut admin = socket.connect().await?.max_decoding_message_size(STATUS_PAGE_LIMIT);
+    let mut admin = socket.connect().await?;
     let asking = async { evercert_api::whole_status(admin.status(v1::StatusRequest {}).await?.into_inner()).await };
     let status = tokio::time::timeout(DEADLINE, asking).await.map_err(|_| Unreachable::Silent(socket.path.clone()))?;
     Ok(StatusReport::from(status.map_err(|status| socket.unanswered(&status))?))

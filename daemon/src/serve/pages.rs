@@ -6,6 +6,7 @@ use std::vec;
 
 use evercert_api::v1;
 use evercert_core::identity::IdentityId;
+use prost::Message as _;
 
 use super::{Context, standstill, status};
 use crate::config::Mode;
@@ -13,8 +14,14 @@ use crate::config::Mode;
 /// The most identities of a page.
 pub(super) const IDENTITIES: usize = 64;
 
-/// The most subscribers of a page, each of at most some 3 KiB.
+/// The most subscribers of a page.
 pub(super) const SUBSCRIBERS: usize = 256;
+
+/// More bytes than a subscriber has: each of its words has at most [`WORD_LIMIT`](evercert_core::text::WORD_LIMIT).
+const SUBSCRIBER_BYTES: usize = 4 * 1024;
+
+/// After so many bytes a page ends. It is larger by less than one identity's own: the names in its certificates, what is found of its files.
+pub(super) const BYTES: usize = 3 * 512 * 1024;
 
 /// The pages that are still to be told.
 pub(super) struct Pages {
@@ -62,8 +69,8 @@ impl Pages {
         }
     }
 
-    /// The next identity, or more of the one before, with at most `room` subscribers.
-    fn part(&mut self, room: usize) -> Option<v1::IdentityStatus> {
+    /// The next identity, or more of the one before, with at most `room` subscribers, and no more than go into so many bytes.
+    fn part(&mut self, room: usize, bytes: usize) -> Option<v1::IdentityStatus> {
         let pods = Arc::clone(&self.context.wanted.borrow());
         let pods = &pods.pods;
         let (mut part, mut at) = if let Some(at) = self.unfinished.take() {
@@ -83,12 +90,11 @@ impl Pages {
             })?;
             (status::identity(&state, &[], pods), Unfinished { id, after: 0, looks: standstill::LOOKED_AT })
         };
+        let room = room.min(bytes.saturating_sub(part.encoded_len()) / SUBSCRIBER_BYTES);
         let told = self.context.subscribers.after(&at.id, at.after, room);
         part.subscribers = status::subscribers(&told, &mut at.looks, pods);
-        if told.len() == room
-            && let Some(last) = told.last()
-        {
-            at.after = last.id;
+        if told.len() == room {
+            at.after = told.last().map_or(at.after, |last| last.id);
             self.unfinished = Some(at);
         }
         Some(part)
@@ -101,11 +107,15 @@ impl Iterator for Pages {
     fn next(&mut self) -> Option<v1::StatusResponse> {
         let is_first = std::mem::take(&mut self.is_first);
         let mut page = if is_first { self.head() } else { v1::StatusResponse::default() };
-        let mut room = SUBSCRIBERS;
-        while page.identities.len() < IDENTITIES && room > 0 {
-            let Some(part) = self.part(room) else { break };
+        let (mut room, mut bytes) = (SUBSCRIBERS, page.encoded_len());
+        while page.identities.len() < IDENTITIES && bytes < BYTES {
+            let Some(part) = self.part(room, BYTES - bytes) else { break };
             room -= part.subscribers.len();
+            bytes += part.encoded_len();
             page.identities.push(part);
+            if self.unfinished.is_some() {
+                break;
+            }
         }
         (is_first || !page.identities.is_empty()).then_some(page)
     }

@@ -7,7 +7,7 @@ use std::thread;
 use evercert_fixtures::{Authority, KubeletVolume};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
-use crate::home::{Home, evercertd};
+use crate::home::{Home, evercertd, until};
 
 #[test]
 fn the_default_configuration_is_the_one_that_is_shipped_and_is_fine() {
@@ -35,6 +35,29 @@ fn a_refused_configuration_ends_the_start_with_its_place_and_what_to_write() {
         assert_eq!(output.status.code(), Some(78));
     }
     assert!(!home.agent().exists());
+}
+
+#[test]
+fn a_status_of_several_pages_shows_every_identity_once_as_text_and_as_json() {
+    let certificates = tempfile::tempdir().unwrap();
+    let files = Authority::new("Test CA").issue_dns("x.example.org").files();
+    let names: Vec<_> = (0..150).map(|number| format!("id-{number:03}")).collect();
+    let _volumes: Vec<_> =
+        names.iter().map(|name| KubeletVolume::at(&certificates.path().join(name), &files)).collect();
+    let home = Home::new(&format!("[watch]\ndirectories = [\"{}/*\"]\n", certificates.path().display()));
+    let daemon = home.start();
+    until("every identity", || (daemon.get("/readyz").0 == 200).then_some(()), || daemon.log());
+    let (code, json, error) = home.ask(&["status", "--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let told = status["identities"].as_array().unwrap().iter().map(|identity| identity["name"].as_str().unwrap());
+    assert_eq!(told.collect::<Vec<_>>(), names);
+    let (code, text, error) = home.ask(&["status"]);
+    assert_eq!(code, Some(0), "{error}");
+    for name in &names {
+        let lines = text.lines().filter(|line| line.split_whitespace().any(|word| word.trim_end_matches(':') == name));
+        assert_eq!(lines.count(), 1, "{name}: {text}");
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
+use evercert_fixtures::Leaf;
+use prost::Message as _;
 use v1::admin_client::AdminClient;
 use v1::event::Event as Kind;
 
 use super::*;
 use crate::pods::{Doubt, PodName, PodNames, Told};
-use crate::serve::pages::{IDENTITIES, SUBSCRIBERS};
+use crate::serve::pages::{BYTES, IDENTITIES, SUBSCRIBERS};
 use crate::serve::trust;
 use crate::subscribers::NewSubscriber;
 
@@ -93,6 +95,30 @@ async fn a_status_of_many_subscribers_and_identities_comes_in_pages_that_add_up(
     let ids: Vec<_> = status.identities[0].subscribers.iter().map(|subscriber| subscriber.id).collect();
     assert_eq!((ids.len(), ids.is_sorted_by(|one, next| one < next)), (many, true));
     assert!(status.identities.iter().all(|identity| !identity.continued && identity.generation == 1));
+}
+
+#[tokio::test]
+async fn a_page_of_the_status_ends_before_it_is_large_whatever_certificates_hold() {
+    let node = Node::start();
+    let name = "n".repeat(60);
+    let leaf = (0..600).fold(Leaf::new("x"), |leaf, number| leaf.dns(&format!("{number}.{name}.example.org")));
+    let files = Authority::new("Test CA").issue(leaf).files();
+    let kept: Vec<_> = (0..IDENTITIES).map(|number| node.keep(&format!("x{number:03}"), &files)).collect();
+    let of_last = kept[IDENTITIES - 1].id();
+    let _subscriptions = [(); 3].map(|()| node.subscribers.connect(of_last.clone(), subscriber(0, None)));
+    let mut admin = admin(&node).await;
+    let mut pages = admin.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    let (mut count, mut largest, mut own) = (0, 0, 0);
+    while let Some(page) = soon("a page", pages.message()).await.unwrap() {
+        count += 1;
+        largest = largest.max(page.encoded_len());
+        own = page.identities.iter().map(v1::IdentityStatus::encoded_len).max().unwrap_or(0).max(own);
+    }
+    assert!(largest < BYTES + own, "{largest} bytes");
+    assert!((32 * 1024..64 * 1024).contains(&own), "{own} bytes are an identity's own");
+    assert!((2..IDENTITIES / 8).contains(&count), "{count} pages");
+    let whole = whole(&mut admin).await;
+    assert_eq!((whole.identities.len(), whole.identities[IDENTITIES - 1].subscribers.len()), (IDENTITIES, 3));
 }
 
 #[tokio::test]

@@ -212,6 +212,32 @@ async fn a_pod_whose_log_directory_is_renamed_while_no_daemon_runs_stays_what_it
 }
 
 #[tokio::test]
+async fn what_another_user_may_have_written_of_the_names_of_pods_is_not_believed() {
+    let room = Room::enter();
+    let kubelet = Kubelet::new(&room);
+    let pod = kubelet.pod("evil-0");
+    let _tls = pod.mount(Kind::Secret, "tls", &files("evil"));
+    let home = daemon::home(&room);
+    home.configure(&daemon::pods(&kubelet));
+    let state = home.config().with_file_name("state");
+    let file = state.join("pod-names.json");
+    std::fs::create_dir(&state).unwrap();
+    let forged = format!(r#"{{"version":1,"pods":{{"{}":{{"name":"shop/victim-0"}}}}}}"#, pod.uid());
+    std::fs::write(&file, &forged).unwrap();
+    let mut believed = Vec::new();
+    for owner in [A, 0] {
+        std::os::unix::fs::chown(&file, Some(owner), Some(owner)).unwrap();
+        let running = home.start().await;
+        let status = running.until("it is published", "tls", |status| status.generation == 1).await;
+        believed.push(status.pod.unwrap().name);
+        running.kill();
+        std::fs::write(&file, &forged).unwrap();
+    }
+    assert_eq!(believed, ["evil-0", "victim-0"]);
+    assert!(home.log().contains("what it says of the names of pods is not used"), "{}", home.log());
+}
+
+#[tokio::test]
 async fn a_pod_whose_log_directory_is_of_another_namespace_than_its_token_is_in_doubt_also_after_a_restart() {
     let room = Room::enter();
     let kubelet = Kubelet::new(&room);

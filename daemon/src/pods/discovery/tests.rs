@@ -261,6 +261,14 @@ fn what_a_pod_was_called_first_or_that_it_is_in_doubt_outlasts_a_restart() {
     assert_eq!((found.contested.in_doubt, found.contested.first_stays), (1, 1));
 }
 
+/// What there is of a directory for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    There,
+    Empty,
+    Gone,
+}
+
 #[test]
 fn names_outlast_a_kubelets_directory_or_logs_that_come_late() {
     let mut node = Node::new();
@@ -268,23 +276,30 @@ fn names_outlast_a_kubelets_directory_or_logs_that_come_late() {
     node.name(A, "shop", "a");
     node.name(B, "shop", "b");
     assert_eq!(node.called(A).as_deref(), Some("shop/a"));
-    let (pods, logs, away) =
-        (node.home.path().join("pods"), node.home.path().join("logs"), node.home.path().join("away"));
-    for (place, is_there) in [(&pods, false), (&pods, true), (&logs, false)] {
-        fs::rename(place, &away).unwrap();
-        if is_there {
-            fs::create_dir(place).unwrap();
+    fs::rename(node.log("shop", "a", A), node.log("bank", "x", A)).unwrap();
+    let [pods, logs, away] = ["pods", "logs", "away"].map(|name| node.home.path().join(name));
+    for of_pods in [Place::There, Place::Empty, Place::Gone] {
+        for of_logs in [Place::There, Place::Empty, Place::Gone] {
+            fs::create_dir(&away).unwrap();
+            let places =
+                [(&pods, of_pods), (&logs, of_logs)].map(|(place, is)| (place, is, place.file_name().unwrap()));
+            for (place, is, name) in places.iter().filter(|(_, is, _)| *is != Place::There) {
+                fs::rename(place, away.join(name)).unwrap();
+                if *is == Place::Empty {
+                    fs::create_dir(place).unwrap();
+                }
+            }
+            node.restart();
+            assert_eq!(node.called(A).as_deref(), Some("shop/a"), "pods {of_pods:?}, logs {of_logs:?}");
+            for (place, is, name) in places.iter().filter(|(_, is, _)| *is != Place::There) {
+                if *is == Place::Empty {
+                    fs::remove_dir(place).unwrap();
+                }
+                fs::rename(away.join(name), place).unwrap();
+            }
+            fs::remove_dir(&away).unwrap();
+            assert_eq!(node.called(A).as_deref(), Some("shop/a"), "after pods {of_pods:?}, logs {of_logs:?}");
         }
-        node.restart();
-        // What logs it has tell another name already.
-        let renamed = [(node.log("shop", "a", A), node.log("bank", "x", A))];
-        renamed.iter().for_each(|(from, to)| drop(fs::rename(from, to)));
-        assert_eq!(node.called(A).as_deref(), Some("shop/a"), "{} {is_there}", place.display());
-        if is_there {
-            fs::remove_dir(place).unwrap();
-        }
-        fs::rename(&away, place).unwrap();
-        assert_eq!(node.called(A).as_deref(), Some("shop/a"), "{} {is_there}", place.display());
     }
     // A pod that is gone is forgotten, also in the file.
     fs::remove_dir(pods.join(A)).unwrap();
@@ -372,4 +387,36 @@ fn a_volume_of_a_service_account_is_read_once() {
     let found = node.discovery.look(&config, &again, &Deaf::shared());
     assert_eq!(found.names.get(A).map(ToString::to_string).as_deref(), Some("shop/a"));
     assert_eq!(found.specs, [], "it is nobody's identity");
+}
+
+#[test]
+fn where_more_pods_are_there_than_are_looked_at_none_is_forgotten() {
+    let node = Node::new();
+    [A, B].iter().for_each(|uid| node.pod(uid));
+    node.name(A, "shop", "a");
+    assert_eq!(node.called(A).as_deref(), Some("shop/a"));
+    (0..=tree::ENTRIES_LIMIT).for_each(|number| node.pod(&format!("{number:032x}")));
+    fs::remove_dir(node.home.path().join("pods").join(A)).unwrap();
+    fs::remove_dir(node.log("shop", "a", A)).unwrap();
+    assert_eq!(node.called(A).as_deref(), Some("shop/a"));
+}
+
+#[test]
+fn what_was_not_read_is_not_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    let memory = Memory::new(home.path());
+    let names = |name| {
+        let name = names::PodName::new("shop", name).unwrap();
+        let (seen, there) = ([(A.into(), [name].into())].into(), [A.into()].into());
+        let mut names = Names::default();
+        names.see(Sight { pods: Some(&there), logs: Some(&seen), namespaces: &BTreeMap::new() });
+        names
+    };
+    memory.write(&names("a").lasting()).unwrap();
+    let mut known = Known { names: names("b"), ..Known::default() };
+    known.remember(&memory);
+    assert_eq!(memory.read().unwrap(), names("a").lasting());
+    known.recall(&memory);
+    known.remember(&memory);
+    assert_eq!((known.names.lasting(), memory.read().unwrap()), (names("a").lasting(), names("a").lasting()));
 }

@@ -1,6 +1,7 @@
 //! Equal values in one allocation: a thousand identities that share a bundle file hold its content once.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::bundle::Bundle;
@@ -11,15 +12,17 @@ use crate::mount::Directory;
 /// The values in use, so that equal ones share an allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
-    bundles: Mutex<Table<Bundle>>,
-    facts: Mutex<Table<CertificateFacts>>,
-    directories: Mutex<Table<Directory>>,
+    bundles: Mutex<Table<Digest, Bundle>>,
+    facts: Mutex<Table<Digest, CertificateFacts>>,
+    /// By a hash, which is small and made quickly: of two directories with one hash one is not shared.
+    directories: Mutex<Table<u64, Directory>>,
+    hasher: RandomState,
 }
 
-/// By a digest of the content. What nobody holds any more is cleared out whenever the table has doubled.
+/// By what is made of the content. What nobody holds any more is cleared out whenever the table has doubled.
 #[derive(Debug)]
-struct Table<T> {
-    held: HashMap<Digest, Weak<T>>,
+struct Table<K, T> {
+    held: HashMap<K, Weak<T>>,
     clear_at: usize,
 }
 
@@ -39,13 +42,13 @@ impl Interner {
         share(&self.facts, facts.fingerprint, facts)
     }
 
-    /// The same directory, of which `digest` is made, in the allocation that others hold.
-    pub(crate) fn directory(&self, digest: Digest, directory: &Arc<Directory>) -> Arc<Directory> {
-        share(&self.directories, digest, directory)
+    /// The same directory, whose parent is in the allocation that others hold, in that which others hold of it.
+    pub(crate) fn directory(&self, directory: &Arc<Directory>) -> Arc<Directory> {
+        share(&self.directories, self.hasher.hash_one(directory), directory)
     }
 }
 
-fn share<T: PartialEq>(table: &Mutex<Table<T>>, key: Digest, value: &Arc<T>) -> Arc<T> {
+fn share<K: Eq + Hash, T: PartialEq>(table: &Mutex<Table<K, T>>, key: K, value: &Arc<T>) -> Arc<T> {
     let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
     match table.held.get(&key).and_then(Weak::upgrade) {
         Some(held) if *held == **value => held,
@@ -60,7 +63,7 @@ fn share<T: PartialEq>(table: &Mutex<Table<T>>, key: Digest, value: &Arc<T>) -> 
     }
 }
 
-impl<T> Default for Table<T> {
+impl<K, T> Default for Table<K, T> {
     fn default() -> Self {
         Self { held: HashMap::new(), clear_at: FIRST_CLEARING }
     }

@@ -31,6 +31,7 @@ mod timers;
 mod watching;
 mod workers;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -128,7 +129,15 @@ impl Keeper {
     /// Keeps exactly these identities from now on: new ones are read at once, those not named are removed, unchanged ones
     /// are not touched. Of two with the same id the first is kept.
     pub fn keep(&self, specs: Vec<IdentitySpec>) {
-        self.wanted.send_modify(|wanted| wanted.specs = Arc::new(specs));
+        let before = Arc::clone(&self.wanted.borrow().specs);
+        let before: HashMap<_, _> = before.iter().map(|spec| (&spec.id, spec)).collect();
+        // One that stays as it is stays in the allocation that its slot has.
+        let shared = |spec: IdentitySpec| match before.get(&spec.id) {
+            Some(before) if ***before == spec => Arc::clone(before),
+            _ => Arc::new(spec),
+        };
+        let specs = specs.into_iter().map(shared).collect();
+        self.wanted.send_modify(|wanted| wanted.specs = specs);
     }
 
     /// Says whether the key of an identity is wanted, where keys are kept [`KeyRetention::OnDemand`]; otherwise it changes nothing.
@@ -169,6 +178,6 @@ impl Keeper {
 /// What is wanted of the keeper's task. Only the latest counts.
 #[derive(Debug, Clone, Default)]
 struct Wanted {
-    specs: Arc<Vec<IdentitySpec>>,
+    specs: Arc<[Arc<IdentitySpec>]>,
     rescans: u64,
 }

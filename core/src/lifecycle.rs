@@ -63,7 +63,7 @@ pub struct Lifecycle {
     /// Whether what left that file is not what was last remembered.
     unremembered: bool,
     /// Why that could not be written down, or what was not be read; absent where neither failed.
-    unwritten: Option<Finding>,
+    unwritten: Option<Box<Finding>>,
     /// Whether keys are wanted.
     keeps_keys: bool,
     wake_at: Option<SystemTime>,
@@ -350,7 +350,7 @@ impl Lifecycle {
     ) -> (Vec<Finding>, Option<SystemTime>) {
         let mut findings = assessment.findings.clone();
         findings.extend(self.trusted.overlap.finding(&self.spec));
-        findings.extend(self.unwritten.clone());
+        findings.extend(self.unwritten.as_deref().cloned());
         let mut changes = vec![assessment.next_change, self.trusted.overlap.next_end()];
         if let Some(credential) = &self.credential {
             let on_disk = material.holds(credential);

@@ -81,31 +81,59 @@ pub struct FileRead {
     pub is_stale_mount: bool,
 }
 
-/// Reads the files. Blocks for as long as the file system takes to answer, and never on a FIFO.
+/// Looks at the files without reading them. Blocks for as long as the file system takes to answer, and never on a FIFO.
 #[must_use]
-pub fn read(files: &FileSet) -> Reading {
+pub fn visit(files: &FileSet) -> Visit<'_> {
     let paths: Vec<&Path> = files.paths().collect();
-    let mut outcomes: Vec<_> = paths.iter().map(|_| None).collect();
-    let mut stamps = Vec::with_capacity(1);
-    for group in place::groups(files, &paths) {
-        let read = directory::read(group.place, &group.paths(&paths));
-        stamps.push(read.stamp);
-        for (file, outcome) in group.files.into_iter().zip(read.outcomes) {
-            outcomes[file] = Some(outcome);
-        }
-    }
-    // What was not asked for in any place is not there; each path has a place.
-    Reading::of(
-        files,
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::without(ReadError::Missing))),
-        Stamp::new(stamps),
-    )
+    let groups = place::groups(files, &paths);
+    let places = groups.into_iter().map(|group| (directory::Visit::to(group.place, group.paths(&paths)), group.files));
+    Visit { files, places: places.collect() }
 }
 
-/// Looks at the files without reading them: equal stamps mean that nothing changed. Blocks as [`read`] does.
+/// Reads the files. Blocks as [`visit`] does.
+#[must_use]
+pub fn read(files: &FileSet) -> Reading {
+    visit(files).read()
+}
+
+/// What the files look like: equal stamps mean that nothing changed. Blocks as [`visit`] does.
 #[must_use]
 pub fn stamp(files: &FileSet) -> Stamp {
-    Stamp::new(by_place(files).into_iter().map(|(place, files)| directory::stamp(place, &files)).collect())
+    visit(files).stamp()
+}
+
+/// An identity's files, each open to be looked at: what they look like tells whether they are worth to be read, and one walk serves
+/// both.
+pub struct Visit<'a> {
+    files: &'a FileSet,
+    /// What is in one place, with the number of each file among all.
+    places: Vec<(directory::Visit<'a>, Vec<usize>)>,
+}
+
+impl Visit<'_> {
+    /// What the files look like: equal stamps mean that nothing changed.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        Stamp::new(self.places.iter().map(|(place, _)| place.stamp().clone()).collect())
+    }
+
+    /// Reads what was looked at; a place whose files changed since is visited anew.
+    #[must_use]
+    pub fn read(self) -> Reading {
+        let mut outcomes: Vec<_> = self.files.paths().map(|_| None).collect();
+        let mut stamps = Vec::with_capacity(self.places.len());
+        for (place, files) in self.places {
+            let read = place.read();
+            stamps.push(read.stamp);
+            for (file, outcome) in files.into_iter().zip(read.outcomes) {
+                outcomes[file] = Some(outcome);
+            }
+        }
+        // What was not asked for in any place is not there; each path has a place.
+        let outcomes =
+            outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::without(ReadError::Missing)));
+        Reading::of(self.files, outcomes, Stamp::new(stamps))
+    }
 }
 
 /// Looks at the way to the files as it is now, in the way in which [`read`] goes it, and opens nothing. Blocks as that does.
@@ -117,15 +145,16 @@ pub fn look(files: &FileSet) -> Option<Sight> {
     let (mut sight, mut others) = (None, Vec::new());
     for (place, paths) in by_place(files) {
         // Nothing in a volume leads out of it, and no directory of it is known.
-        let Place::Directory(directory) = place else { continue };
-        for (path, (found, route, end)) in paths.iter().zip(directory::look(directory, &paths)) {
+        let Place::Directory(_) = place else { continue };
+        let looks = directory::Visit::to(place, paths.clone()).looks();
+        for (path, (found, route, end)) in paths.iter().zip(looks) {
             if *path != deciding || sight.is_some() {
                 others.push(route);
                 continue;
             }
             let access = |(looked, is_kubelets): (Looked, bool)| {
                 file::regular(&looked.stat)?;
-                let access = Access::of_looked_at(&*looked.descriptor, &looked.stat);
+                let access = Access::of(&*looked.descriptor, &looked.stat);
                 Ok(KeyAccess { access, filesystem: looked.filesystem, is_kubelets, route: route.clone() })
             };
             let file = end.unwrap_or_else(|| deciding.to_owned());

@@ -132,17 +132,20 @@ fn signature(file: &Path, which: &str, crl: &Crl, signers: &Signers<'_>, others:
         report.add(finding(Check::CrlIssuer, Severity::Warn, sentence));
     } else if named.is_empty() || (is_by_another_key && !is_of_anchor) {
         let sentence = format!(
-            "{which} is by a CA that is neither in the bundle nor in the chain: its signature is verified when a peer shows that CA, and it              revokes nobody before; nothing is to be done if peers are under that CA"
+            "{which} is by a CA that is neither in the bundle nor in the chain: its signature is verified when a peer shows that CA, and it \
+             revokes nobody before; nothing is to be done if peers are under that CA"
         );
         report.add(finding(Check::CrlIssuer, Severity::Info, sentence));
     } else if is_by_another_key && others.iter().any(|other| named.iter().any(|signer| signs(other, signer))) {
         let sentence = format!(
-            "{which} is by another key of that CA than the bundle has, and revokes nobody under it; take it out, or put the CA's              certificate for that key into the bundle"
+            "{which} is by another key of that CA than the bundle has, and revokes nobody under it; take it out, or put the CA's \
+             certificate for that key into the bundle"
         );
         report.add(finding(Check::CrlIssuer, Severity::Warn, sentence));
     } else {
         let sentence = format!(
-            "{which} is not signed by the CA of this name: it is damaged, or by another key of the same name; fetch it again, or put              the CA that signed it into the bundle"
+            "{which} is not signed by the CA of this name: it is damaged, or by another key of the same name; fetch it again, or put \
+             the CA that signed it into the bundle"
         );
         report.add(finding(Check::CrlSignature, Severity::Reject, sentence));
     }

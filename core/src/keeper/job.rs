@@ -184,14 +184,15 @@ fn remember(lifecycle: &mut Lifecycle, spec: &IdentitySpec, saved: &Result<(), S
 impl Look {
     /// Looks, and reads what is worth reading; with it, whether it is to be taken as it is.
     fn at(self, spec: &IdentitySpec, system: &dyn System, pace: &Pace) -> (Looked, Option<(Reading, bool)>) {
-        let stamp = system.stamp(&spec.files);
+        let visit = system.visit(&spec.files);
+        let stamp = visit.stamp();
         if self.known.as_ref() == Some(&stamp) {
             return (Looked::Unchanged, None);
         }
         let read = match self.unrest(&stamp, system.now(), pace) {
             Some(unrest) => Err(unrest),
             None => {
-                let reading = system.read(&spec.files);
+                let reading = system.read(visit);
                 self.unrest(&reading.stamp, system.now(), pace).map_or(Ok(reading), Err)
             }
         };

@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Instant, SystemTime};
 
 use crate::clock::Now;
-use crate::mount::{self, Reading, Stamp};
+use crate::mount::{self, Reading, Visit};
 use crate::mounts::MountChanges;
 use crate::spec::FileSet;
 use crate::watch::{Inotify, Placed};
@@ -23,11 +23,11 @@ pub(crate) trait System: Send + Sync + 'static {
     /// [`Inotify::place`]. Blocks.
     fn place(&self, inotify: &Inotify, files: &FileSet) -> Placed;
 
-    /// [`mount::stamp`]. Blocks.
-    fn stamp(&self, files: &FileSet) -> Stamp;
+    /// [`mount::visit`]. Blocks.
+    fn visit<'a>(&self, files: &'a FileSet) -> Visit<'a>;
 
-    /// [`mount::read`]. Blocks.
-    fn read(&self, files: &FileSet) -> Reading;
+    /// [`Visit::read`]. Blocks.
+    fn read(&self, visit: Visit<'_>) -> Reading;
 }
 
 /// The machine itself.
@@ -51,11 +51,11 @@ impl System for Machine {
         inotify.place(files)
     }
 
-    fn stamp(&self, files: &FileSet) -> Stamp {
-        mount::stamp(files)
+    fn visit<'a>(&self, files: &'a FileSet) -> Visit<'a> {
+        mount::visit(files)
     }
 
-    fn read(&self, files: &FileSet) -> Reading {
-        mount::read(files)
+    fn read(&self, visit: Visit<'_>) -> Reading {
+        visit.read()
     }
 }

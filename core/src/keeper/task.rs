@@ -198,10 +198,10 @@ impl Task {
                 None => None,
             };
             match slot {
-                Some((_, slot)) if *slot.spec == *spec => {}
+                Some((_, slot)) if slot.spec == *spec => {}
                 Some((key, slot)) => {
                     self.timers.again(key, &mut slot.again_at, None);
-                    slot.respec(Arc::new(spec.clone()), now);
+                    slot.respec(Arc::clone(spec), now);
                     touched.push(key);
                 }
                 None => touched.push(self.add(spec, now)),
@@ -216,10 +216,10 @@ impl Task {
         touched.into_iter().for_each(|key| self.queue(key));
     }
 
-    fn add(&mut self, spec: &IdentitySpec, now: Instant) -> SlotKey {
+    fn add(&mut self, spec: &Arc<IdentitySpec>, now: Instant) -> SlotKey {
         self.last_key += 1;
         let key = SlotKey(self.last_key);
-        let mut slot = Slot::new(Arc::new(spec.clone()), self.retention);
+        let mut slot = Slot::new(Arc::clone(spec), self.retention);
         slot.reread(now);
         self.keys.insert(spec.id.clone(), key);
         self.slots.insert(key, slot);

@@ -19,7 +19,7 @@ use crate::check::{Check, Severity};
 use crate::clock::Now;
 use crate::digest::Digest;
 use crate::identity::IdentityId;
-use crate::mount::{Reading, Stamp};
+use crate::mount::{Reading, Visit};
 use crate::mounts::MountChanges;
 use crate::spec::{BundleFile, Expectations, FileSet, IdentitySpec};
 use crate::watch::{Inotify, Placed};
@@ -91,14 +91,13 @@ impl System for Rigged {
         Machine.place(inotify, files)
     }
 
-    fn stamp(&self, files: &FileSet) -> Stamp {
+    fn visit<'a>(&self, files: &'a FileSet) -> Visit<'a> {
         self.answer(files);
-        Machine.stamp(files)
+        Machine.visit(files)
     }
 
-    fn read(&self, files: &FileSet) -> Reading {
-        self.answer(files);
-        let mut reading = Machine.read(files);
+    fn read(&self, visit: Visit<'_>) -> Reading {
+        let mut reading = Machine.read(visit);
         reading.key.iter_mut().for_each(|key| key.is_stale_mount = self.stale.load(Ordering::SeqCst));
         reading
     }

@@ -41,14 +41,17 @@ impl Lifecycle {
     pub(crate) fn not_remembered(&mut self, error: &StateError) -> bool {
         let sentence = if error.reading {
             format!(
-                "whether anchors that left the bundle are to stay trusted for a while is not known: {error}; until it can be read they are not,                  and peers that have leaves under them are refused"
+                "whether anchors that left the bundle are to stay trusted for a while is not known: {error}; until it can be read they are not, and \
+                 peers that have leaves under them are refused"
             )
         } else {
             format!(
-                "which anchors that left the bundle stay trusted, and until when, is in force but a restart would not know of it: {error}; it is                  tried again at every tick"
+                "which anchors that left the bundle stay trusted, and until when, is in force but a restart would not know of it: {error}; it is \
+                 tried again at every tick"
             )
         };
-        self.tell_unwritten(Some(Finding::new(Check::StateNotWritten, Severity::Warn, sentence).in_file(&error.path)))
+        let finding = Finding::new(Check::StateNotWritten, Severity::Warn, sentence).in_file(&error.path);
+        self.tell_unwritten(Some(Box::new(finding)))
     }
 
     /// Whether what is remembered has to be tried again.
@@ -56,13 +59,13 @@ impl Lifecycle {
         self.unwritten.is_some()
     }
 
-    fn tell_unwritten(&mut self, finding: Option<Finding>) -> bool {
+    fn tell_unwritten(&mut self, finding: Option<Box<Finding>>) -> bool {
         if self.unwritten == finding {
             return false;
         }
         self.unwritten = finding;
         let findings = self.state.findings.iter().filter(|finding| finding.check != Check::StateNotWritten).cloned();
-        let findings = findings.chain(self.unwritten.clone()).collect();
+        let findings = findings.chain(self.unwritten.as_deref().cloned()).collect();
         self.state = Arc::new(IdentityState { findings, ..IdentityState::clone(&self.state) });
         true
     }

@@ -41,21 +41,16 @@ pub struct Access {
 }
 
 impl Access {
-    /// Of what is open only to be looked at (O_PATH).
-    pub(super) fn of_looked_at(file: impl AsFd, stat: &Stat) -> Self {
-        // The kernel gives no attribute of such a descriptor itself.
-        let path = magic_link(file.as_fd());
-        Self::new(stat, |buffer| rustix::fs::getxattr(&path, ACL_ATTRIBUTE, buffer))
-    }
-
-    /// Of an open file. That nothing changes meanwhile is the caller's to see.
-    pub(super) fn of_open(file: impl AsFd, stat: &Stat) -> Self {
-        Self::new(stat, |buffer| rustix::fs::fgetxattr(file, ACL_ATTRIBUTE, buffer))
-    }
-
-    fn new(stat: &Stat, acl: impl FnOnce(&mut [u8]) -> Result<usize, Errno>) -> Self {
+    /// Of an open file or directory. That nothing changes meanwhile is the caller's to see.
+    pub(super) fn of(file: impl AsFd, stat: &Stat) -> Self {
+        let file = file.as_fd();
         let mut buffer = [0_u8; ACL_LIMIT];
-        let acl = match acl(&mut buffer) {
+        let acl = match rustix::fs::fgetxattr(file, ACL_ATTRIBUTE, &mut buffer) {
+            // The kernel gives no attribute of what is open only to be looked at (O_PATH) but by a path, which takes several times as long.
+            Err(Errno::BADF) => rustix::fs::getxattr(magic_link(file), ACL_ATTRIBUTE, &mut buffer),
+            read => read,
+        };
+        let acl = match acl {
             Ok(length) => Some(buffer[..length].into()),
             Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => None,
             Err(_) => Some(Box::default()),

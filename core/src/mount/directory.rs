@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::file::{self, Content, ReadError};
@@ -45,6 +46,9 @@ pub(super) trait Entrance {
 
     /// Opens the directory itself.
     fn enter_itself(&self) -> Entered<Self::Directory>;
+
+    /// Whether `..data` leads to this directory still.
+    fn still_leads_to(&self, data: &Self::Directory, stamp: &FileStamp) -> bool;
 
     /// Looks at a file in one of the two.
     fn look(&self, directory: &Self::Directory, file: &Path) -> Sight;
@@ -90,42 +94,86 @@ impl<D: AsFd> Entered<D> {
     }
 }
 
-/// Reads these files of a place as one set.
-pub(super) fn read(place: Place<'_>, files: &[&Path]) -> DirectoryRead {
-    let mut attempts = 1;
-    loop {
-        match attempt(place, files) {
-            Attempt::Torn(_) if attempts < ATTEMPTS => attempts += 1,
-            Attempt::Whole(read) | Attempt::Torn(read) => return read,
-        }
-    }
+/// The files of one place, each open to be looked at, and their directory.
+pub(super) struct Visit<'a> {
+    place: Place<'a>,
+    files: Vec<&'a Path>,
+    met: Met<'a>,
+    stamp: DirectoryStamp,
 }
 
-/// What these files of a place look like.
-pub(super) fn stamp(place: Place<'_>, files: &[&Path]) -> DirectoryStamp {
-    match place {
-        Place::Directory(directory) => stamp_through(&Directory(directory), files),
-        Place::Volume(root) => Volume::enter(root)
-            .map_or_else(|errno| same(errno, files, &Route::unknown()), |volume| stamp_through(&volume, files)),
-    }
+enum Met<'a> {
+    Directory(Visited<Directory<'a>>),
+    Volume(Visited<Volume<'a>>),
+    /// A volume that cannot be entered.
+    NoVolume(Errno),
+}
+
+struct Visited<E: Entrance> {
+    entrance: E,
+    entered: Entered<E::Directory>,
+    /// Of each file, in a directory that was opened.
+    sights: Vec<Sight>,
 }
 
 /// What of a file was looked at, and whether `..data` led to it; the way to it, and where that ended.
 pub(super) type Look = (Result<(Looked, bool), ReadError>, Route, Option<PathBuf>);
 
-/// Looks at these files of a directory of the node's, in the way in which they are read. The reason why there is none is that of a reading.
-pub(super) fn look(directory: &Path, files: &[&Path]) -> Vec<Look> {
-    let entrance = Directory(directory);
-    let Entered { found, is_data, route } = entrance.enter();
-    match found {
-        Ok((directory, _)) => files
-            .iter()
-            .map(|file| entrance.look(&directory, file))
-            .map(|Sight { found, route, end }| {
-                (found.map(|looked| (looked, is_data)).map_err(Directory::refusal_of_file), route, end)
-            })
-            .collect(),
-        Err(errno) => files.iter().map(|_| (Err(Directory::refusal(errno)), route.clone(), None)).collect(),
+impl<'a> Visit<'a> {
+    /// Looks at these files of a place.
+    pub(super) fn to(place: Place<'a>, files: Vec<&'a Path>) -> Self {
+        let (met, stamp) = match place {
+            Place::Directory(directory) => {
+                let visited = Visited::new(Directory(directory), &files);
+                let stamp = visited.stamp(&files);
+                (Met::Directory(visited), stamp)
+            }
+            Place::Volume(root) => match Volume::enter(root) {
+                Ok(volume) => {
+                    let visited = Visited::new(volume, &files);
+                    let stamp = visited.stamp(&files);
+                    (Met::Volume(visited), stamp)
+                }
+                Err(errno) => (Met::NoVolume(errno), same(errno, &files, &Route::unknown())),
+            },
+        };
+        Self { place, files, met, stamp }
+    }
+
+    /// What they look like.
+    pub(super) fn stamp(&self) -> &DirectoryStamp {
+        &self.stamp
+    }
+
+    /// Reads them as one set. Where that is torn they are looked at anew.
+    pub(super) fn read(self) -> DirectoryRead {
+        let mut visit = self;
+        let mut attempts = 1;
+        loop {
+            let (place, files) = (visit.place, visit.files.clone());
+            match visit.attempt() {
+                Attempt::Torn(_) if attempts < ATTEMPTS => attempts += 1,
+                Attempt::Whole(read) | Attempt::Torn(read) => return read,
+            }
+            visit = Self::to(place, files);
+        }
+    }
+
+    /// What was looked at of each file. The reason why there is none is that of a reading.
+    pub(super) fn looks(self) -> Vec<Look> {
+        match self.met {
+            Met::Directory(visited) => visited.looks(&self.files),
+            Met::Volume(visited) => visited.looks(&self.files),
+            Met::NoVolume(errno) => no_looks::<Volume<'_>>(errno, &self.files, &Route::unknown()),
+        }
+    }
+
+    fn attempt(self) -> Attempt {
+        match self.met {
+            Met::Directory(visited) => visited.attempt(&self.files, self.stamp),
+            Met::Volume(visited) => visited.attempt(&self.files, self.stamp),
+            Met::NoVolume(errno) => refused::<Volume<'_>>(errno, &self.files, &Route::unknown(), self.stamp),
+        }
     }
 }
 
@@ -143,52 +191,67 @@ impl Attempt {
     }
 }
 
-fn attempt(place: Place<'_>, files: &[&Path]) -> Attempt {
-    match place {
-        Place::Directory(directory) => attempt_through(&Directory(directory), files),
-        Place::Volume(root) => match Volume::enter(root) {
-            Ok(volume) => attempt_through(&volume, files),
-            Err(errno) => refused::<Volume<'_>>(errno, files, &Route::unknown()),
-        },
+impl<E: Entrance> Visited<E> {
+    fn new(entrance: E, files: &[&Path]) -> Self {
+        let entered = entrance.enter();
+        Self::within(entrance, entered, files)
     }
-}
 
-fn attempt_through<E: Entrance>(entrance: &E, files: &[&Path]) -> Attempt {
-    let Entered { found, is_data, route } = entrance.enter();
-    match found {
-        Ok((data, stamp)) if is_data => kubelet(entrance, &data, stamp, files),
-        Ok((directory, _)) => plain(entrance, &directory, files),
-        Err(errno) => refused::<E>(errno, files, &route),
+    fn within(entrance: E, entered: Entered<E::Directory>, files: &[&Path]) -> Self {
+        let sights = match &entered.found {
+            Ok((directory, _)) => files.iter().map(|file| entrance.look(directory, file)).collect(),
+            Err(_) => Vec::new(),
+        };
+        Self { entrance, entered, sights }
     }
-}
 
-fn stamp_through(entrance: &impl Entrance, files: &[&Path]) -> DirectoryStamp {
-    let entered = entrance.enter();
-    match entered.found {
-        Ok((data, stamp)) if entered.is_data => {
-            let sights: Vec<_> = files.iter().map(|file| entrance.look(&data, file)).collect();
-            let mark = Route::mark(sights.iter().map(|sight| &sight.route));
-            DirectoryStamp::Kubelet(stamp, sights.iter().map(Sight::stamp).collect(), mark)
+    fn stamp(&self, files: &[&Path]) -> DirectoryStamp {
+        let Entered { found, is_data, route } = &self.entered;
+        match found {
+            Ok((_, directory)) => {
+                let mark = Route::mark(self.sights.iter().map(|sight| &sight.route));
+                let looks = self.sights.iter().map(Sight::stamp).collect();
+                match is_data {
+                    true => DirectoryStamp::Kubelet(*directory, looks, mark),
+                    false => DirectoryStamp::Plain(Ok(directory.id()), looks, mark),
+                }
+            }
+            Err(errno) => same(*errno, files, route),
         }
-        _ => plain_looks(entrance, entered, files),
     }
-}
 
-/// The stamps of the files of the directory itself, as of now.
-fn plain_looks<E: Entrance>(entrance: &E, entered: Entered<E::Directory>, files: &[&Path]) -> DirectoryStamp {
-    match entered.found {
-        Ok((directory, stamp)) => {
-            let sights: Vec<_> = files.iter().map(|file| entrance.look(&directory, file)).collect();
-            let mark = Route::mark(sights.iter().map(|sight| &sight.route));
-            DirectoryStamp::Plain(Ok(stamp.id()), sights.iter().map(Sight::stamp).collect(), mark)
+    fn looks(self, files: &[&Path]) -> Vec<Look> {
+        let is_data = self.entered.is_data;
+        match self.entered.found {
+            Ok(_) => self
+                .sights
+                .into_iter()
+                .map(|Sight { found, route, end }| {
+                    (found.map(|looked| (looked, is_data)).map_err(E::refusal_of_file), route, end)
+                })
+                .collect(),
+            Err(errno) => no_looks::<E>(errno, files, &self.entered.route),
         }
-        Err(errno) => same(errno, files, &entered.route),
+    }
+
+    /// Reads what was looked at.
+    fn attempt(self, files: &[&Path], stamp: DirectoryStamp) -> Attempt {
+        let Self { entrance, entered: Entered { found, is_data, route }, sights } = self;
+        match found {
+            Ok((data, looked)) if is_data => kubelet::<E>(sights, stamp, || entrance.still_leads_to(&data, &looked)),
+            Ok((directory, _)) => plain(entrance, &directory, sights, files),
+            Err(errno) => refused::<E>(errno, files, &route, stamp),
+        }
     }
 }
 
-fn refused<E: Entrance>(errno: Errno, files: &[&Path], route: &Route) -> Attempt {
+fn refused<E: Entrance>(errno: Errno, files: &[&Path], route: &Route, stamp: DirectoryStamp) -> Attempt {
     let outcome = |_| Outcome { content: Err(E::refusal(errno)), route: route.clone() };
-    Attempt::of(DirectoryRead { outcomes: files.iter().map(outcome).collect(), stamp: same(errno, files, route) })
+    Attempt::of(DirectoryRead { outcomes: files.iter().map(outcome).collect(), stamp })
+}
+
+fn no_looks<E: Entrance>(errno: Errno, files: &[&Path], route: &Route) -> Vec<Look> {
+    files.iter().map(|_| (Err(E::refusal(errno)), route.clone(), None)).collect()
 }
 
 /// The stamp of files that cannot be come by, all for the same reason.
@@ -196,10 +259,10 @@ fn same(errno: Errno, files: &[&Path], route: &Route) -> DirectoryStamp {
     DirectoryStamp::Plain(Err(errno), files.iter().map(|_| Err(errno)).collect(), Route::mark([route]))
 }
 
-fn kubelet<E: Entrance>(entrance: &E, data: &E::Directory, stamp: FileStamp, files: &[&Path]) -> Attempt {
-    let (mut outcomes, looks): (Vec<_>, Vec<_>) = files.iter().map(|file| read_in(entrance, data, file, true)).unzip();
+/// What is read looks as it did when it was looked at, or it is torn: so its stamp stays.
+fn kubelet<E: Entrance>(sights: Vec<Sight>, stamp: DirectoryStamp, still_leads_here: impl FnOnce() -> bool) -> Attempt {
+    let mut outcomes: Vec<_> = sights.into_iter().map(|sight| read_looked_at::<E>(sight, true)).collect();
     let missing = |outcome: &Outcome| matches!(outcome.content, Err(ReadError::Missing));
-    let still_leads_here = || entrance.enter().found.is_ok_and(|(_, current)| current.id() == stamp.id());
     // After a swap the old directory is emptied file by file. A file that is missing while `..data` still leads here is
     // missing in this set.
     if outcomes.iter().any(missing) && !still_leads_here() {
@@ -208,14 +271,14 @@ fn kubelet<E: Entrance>(entrance: &E, data: &E::Directory, stamp: FileStamp, fil
             .filter(|outcome| missing(outcome))
             .for_each(|outcome| outcome.content = Err(ReadError::Torn));
     }
-    let mark = Route::mark(outcomes.iter().map(|outcome| &outcome.route));
-    Attempt::of(DirectoryRead { outcomes, stamp: DirectoryStamp::Kubelet(stamp, looks.into(), mark) })
+    Attempt::of(DirectoryRead { outcomes, stamp })
 }
 
-fn plain<E: Entrance>(entrance: &E, directory: &E::Directory, files: &[&Path]) -> Attempt {
-    let read: Vec<_> = files.iter().map(|file| read_in(entrance, directory, file, false).0).collect();
+fn plain<E: Entrance>(entrance: E, directory: &E::Directory, sights: Vec<Sight>, files: &[&Path]) -> Attempt {
+    let read: Vec<_> = sights.into_iter().map(|sight| read_looked_at::<E>(sight, false)).collect();
     let is_stale = rustix::fs::fstat(directory).is_ok_and(|stat| file::is_stale_mount(directory.as_fd(), &stat));
-    let stamp = plain_looks(entrance, entrance.enter_itself(), files);
+    let itself = entrance.enter_itself();
+    let stamp = Visited::within(entrance, itself, files).stamp(files);
     let looks = stamp.files();
     let unchanged = |read: Result<Content, ReadError>, now: &Result<FileStamp, Errno>| match (read, now) {
         (Ok(content), Ok(now)) if content.stamp == *now => Ok(content),
@@ -231,20 +294,11 @@ fn plain<E: Entrance>(entrance: &E, directory: &E::Directory, files: &[&Path]) -
     Attempt::of(DirectoryRead { outcomes, stamp })
 }
 
-/// What a file gave, and what it looked like.
-fn read_in<E: Entrance>(
-    entrance: &E,
-    directory: &E::Directory,
-    file: &Path,
-    is_kubelets: bool,
-) -> (Outcome, Result<FileStamp, Errno>) {
-    let sight = entrance.look(directory, file);
-    let stamp = sight.stamp();
-    let content =
-        sight.found.map_err(E::refusal_of_file).and_then(|looked| file::read(&looked, &sight.route, is_kubelets));
-    // If it changed since, the next look will tell.
-    let stamp = content.as_ref().map(|content| content.stamp).or(stamp);
-    (Outcome { content, route: sight.route }, stamp)
+/// What a file gave that was looked at.
+fn read_looked_at<E: Entrance>(sight: Sight, is_kubelets: bool) -> Outcome {
+    let Sight { found, route, .. } = sight;
+    let content = found.map_err(E::refusal_of_file).and_then(|looked| file::read(&looked, &route, is_kubelets));
+    Outcome { content, route }
 }
 
 /// A directory of the node's.
@@ -253,15 +307,17 @@ struct Directory<'a>(&'a Path);
 /// One that was entered, and the way to it and into it.
 struct Within {
     standing: Standing,
+    /// The directory whose `..data` led to it.
+    data_of: Option<Standing>,
     walk: Walk,
     route: Route,
 }
 
 impl Within {
-    fn new(standing: Standing, mut walk: Walk) -> Self {
+    fn new(standing: Standing, data_of: Option<Standing>, mut walk: Walk) -> Self {
         walk.search_in(&standing);
         let route = walk.route();
-        Self { standing, walk, route }
+        Self { standing, data_of, walk, route }
     }
 }
 
@@ -272,10 +328,11 @@ impl AsFd for Within {
 }
 
 impl Directory<'_> {
-    fn entered(standing: Result<Standing, Errno>, walk: Walk, is_data: bool) -> Entered<Within> {
+    fn entered(standing: Result<Standing, Errno>, data_of: Option<Standing>, walk: Walk) -> Entered<Within> {
+        let is_data = data_of.is_some();
         match standing {
             Ok(standing) => {
-                let within = Within::new(standing, walk);
+                let within = Within::new(standing, data_of, walk);
                 let route = within.route.clone();
                 Entered::new(Ok(within), is_data, route)
             }
@@ -291,19 +348,25 @@ impl Entrance for Directory<'_> {
         let mut walk = Walk::default();
         let itself = match walk.enter(self.0) {
             Ok(itself) => itself,
-            Err(errno) => return Self::entered(Err(errno), walk, false),
+            Err(errno) => return Self::entered(Err(errno), None, walk),
         };
         let mut further = walk.clone();
         match further.directory(&itself, Path::new(DATA)) {
-            Err(Errno::NOENT | Errno::NOTDIR) => Self::entered(Ok(itself), walk, false),
-            data => Self::entered(data, further, true),
+            Err(Errno::NOENT | Errno::NOTDIR) => Self::entered(Ok(itself), None, walk),
+            data => Self::entered(data, Some(itself), further),
         }
     }
 
     fn enter_itself(&self) -> Entered<Within> {
         let mut walk = Walk::default();
         let itself = walk.enter(self.0);
-        Self::entered(itself, walk, false)
+        Self::entered(itself, None, walk)
+    }
+
+    fn still_leads_to(&self, data: &Within, stamp: &FileStamp) -> bool {
+        // The kernel may follow it: nothing is opened, and no other directory is the same one.
+        let now = data.data_of.as_ref().map(|itself| rustix::fs::statat(itself.descriptor(), DATA, AtFlags::empty()));
+        now.is_some_and(|now| now.is_ok_and(|now| FileStamp::of(&now).id() == stamp.id()))
     }
 
     fn look(&self, within: &Within, file: &Path) -> Sight {

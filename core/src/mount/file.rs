@@ -102,7 +102,7 @@ pub(super) fn read(looked: &Looked, route: &Route, is_kubelets: bool) -> Result<
         errno => ReadError::Io(errno.into()),
     })?;
     let bytes = content(file.as_fd(), size)?;
-    let access = Access::of_open(&file, &looked.stat);
+    let access = Access::of(&file, &looked.stat);
     // A change of owner, mode or ACL is a change of the file.
     let after = rustix::fs::fstat(&file)?;
     let stamp = FileStamp::of(&after);

@@ -16,6 +16,7 @@ use super::directory::{Entered, Entrance, Sight};
 use super::file::ReadError;
 use super::place::DATA;
 use super::route::Route;
+use super::stamp::FileStamp;
 use super::walk::{LOOK, Looked};
 
 /// How names are resolved.
@@ -70,6 +71,11 @@ impl Entrance for Volume<'_> {
 
     fn enter_itself(&self) -> Entered<OwnedFd> {
         Entered::new(beneath(self.root.as_fd(), ".", DIRECTORY), false, Route::unknown())
+    }
+
+    fn still_leads_to(&self, _: &OwnedFd, stamp: &FileStamp) -> bool {
+        let now = beneath(self.root.as_fd(), DATA, DIRECTORY).and_then(rustix::fs::fstat);
+        now.is_ok_and(|now| FileStamp::of(&now).id() == stamp.id())
     }
 
     fn look(&self, directory: &OwnedFd, file: &Path) -> Sight {

@@ -1,14 +1,14 @@
 //! The walk to a file, one component after the other, as the kernel goes it.
 //!
-//! Each directory is opened only to be looked at (O_PATH), who may search it is noted from that very descriptor, and the next name is
-//! looked up in it. Symbolic links are read and followed by hand. So what is noted is the way that was gone, whoever exchanges names
-//! meanwhile, and what is at its end is known before it is opened for reading: a device or a FIFO never is.
+//! Who may search a directory is noted from the very descriptor in which the next name is looked up. Symbolic links are read and
+//! followed by hand. So what is noted is the way that was gone, whoever exchanges names meanwhile. Only directories are opened on the
+//! way, which does nothing to them, and what is at its end is known before it is opened for reading: a device or a FIFO never is.
 //!
 //! Procfs is no way to a file: its links lead to where another process has its root or its files, which no permission on the way says
 //! anything about.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -25,8 +25,11 @@ const LINKS: usize = 40;
 /// How something is opened to be looked at: nothing happens to it, and a link is not followed.
 pub(super) const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// How a directory is opened, without the need to be allowed to list it. An automount is mounted by it, which [`LOOK`] alone does not do.
-const DIRECTORY: OFlags = LOOK.union(OFlags::DIRECTORY);
+/// How a directory is opened that may be listed. Nothing else is opened so, and who may search it is read from the descriptor itself.
+const LISTED: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// How one is opened that may only be searched. As by [`LISTED`] an automount is mounted, which [`LOOK`] alone does not do.
+const SEARCHED: OFlags = LOOK.union(OFlags::DIRECTORY);
 
 /// PROC_SUPER_MAGIC.
 const PROC: u32 = 0x9fa0;
@@ -79,14 +82,14 @@ impl Standing {
     /// Where a path begins.
     fn at_start_of(path: &Path) -> Result<Self, Errno> {
         let start = if path.is_absolute() { "/" } else { "." };
-        let descriptor = rustix::fs::openat(CWD, start, DIRECTORY, Mode::empty())?;
+        let descriptor = open_directory(CWD, start)?;
         let stat = rustix::fs::fstat(&descriptor)?;
         Self::new(None, OsStr::new(start), descriptor, &stat)
     }
 
     fn new(parent: Option<&Arc<Directory>>, name: &OsStr, descriptor: OwnedFd, stat: &Stat) -> Result<Self, Errno> {
         let filesystem = filesystem(parent, &descriptor, stat)?;
-        let access = Access::of_looked_at(&descriptor, stat);
+        let access = Access::of(&descriptor, stat);
         let directory = Directory::new(parent.cloned(), name, filesystem, id(stat), access);
         Ok(Self { descriptor: descriptor.into(), directory: directory.into() })
     }
@@ -97,14 +100,14 @@ impl Standing {
 
     /// What the name leads to in it; a link is not followed.
     fn meet(&self, name: &OsStr, wanted: Wanted) -> Result<Met, Errno> {
-        let open = |flags| rustix::fs::openat(&*self.descriptor, name, flags, Mode::empty());
+        let look = || rustix::fs::openat(&*self.descriptor, name, LOOK, Mode::empty());
         let found = match wanted {
-            Wanted::Directory => match open(DIRECTORY) {
+            Wanted::Directory => match open_directory(&*self.descriptor, name) {
                 // Of a link, which may lead to one, the same is said.
-                Err(Errno::NOTDIR) => open(LOOK),
+                Err(Errno::NOTDIR) => look(),
                 found => found,
             },
-            Wanted::Any => open(LOOK),
+            Wanted::Any => look(),
         }?;
         let stat = rustix::fs::fstat(&found)?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -131,7 +134,7 @@ impl Standing {
 
     /// The directory that this one is in.
     fn leave(&self) -> Result<Self, Errno> {
-        let descriptor = rustix::fs::openat(&*self.descriptor, "..", DIRECTORY, Mode::empty())?;
+        let descriptor = open_directory(&*self.descriptor, "..")?;
         let stat = rustix::fs::fstat(&descriptor)?;
         match self.directory.parent() {
             Some(parent) if parent.id() == id(&stat) => {
@@ -239,6 +242,15 @@ impl Walk {
         } else if !self.ends.iter().any(|end| leads_through(end, directory)) {
             self.ends.push(Arc::clone(directory));
         }
+    }
+}
+
+/// Opens a directory to be searched. It need not be one that may be listed.
+fn open_directory(at: impl AsFd, name: impl rustix::path::Arg + Copy) -> Result<OwnedFd, Errno> {
+    let open = |flags| rustix::fs::openat(&at, name, flags, Mode::empty());
+    match open(LISTED) {
+        Err(Errno::ACCESS | Errno::PERM) => open(SEARCHED),
+        opened => opened,
     }
 }
 

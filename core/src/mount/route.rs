@@ -86,14 +86,17 @@ impl Directory {
         all
     }
 
-    /// Whether both let the same callers through, whatever they are called.
-    fn lets_as(&self, other: &Self) -> bool {
-        let parents = match (&self.parent, &other.parent) {
-            (Some(own), Some(others)) => Arc::ptr_eq(own, others) || own.lets_as(others),
-            (None, None) => true,
+    /// Whether one took the place of the other by a kubelet's swap, and lets the same callers through.
+    fn is_swapped_for(&self, other: &Self) -> bool {
+        let is_kubelets = |directory: &Self| directory.name.as_encoded_bytes().starts_with(b"..");
+        let in_one_place = match (&self.parent, &other.parent) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others) || own == others,
             _ => false,
         };
-        parents && (&self.access, self.filesystem) == (&other.access, other.filesystem)
+        in_one_place
+            && is_kubelets(self)
+            && is_kubelets(other)
+            && (&self.access, self.filesystem) == (&other.access, other.filesystem)
     }
 
     /// It and its parents, with who may search them as those of `known` have it that are the same.
@@ -200,7 +203,10 @@ impl Route {
             return self.clone();
         }
         let (own, others) = (&*self.0, &*other.0);
-        let is_new = |end: &&Arc<Directory>| !own.ends.iter().any(|own| Arc::ptr_eq(own, end) || own.lets_as(end));
+        // Of others it is not enough that they let the same callers through now: one may be opened while the other stays closed.
+        let is_known =
+            |own: &Arc<Directory>, end: &Arc<Directory>| Arc::ptr_eq(own, end) || own == end || own.is_swapped_for(end);
+        let is_new = |end: &&Arc<Directory>| !own.ends.iter().any(|own| is_known(own, end));
         let new: Vec<_> = others.ends.iter().filter(is_new).cloned().collect();
         let (is_linked, is_whole) = (own.is_linked || others.is_linked, own.is_whole && others.is_whole);
         if own.ends.len() + new.len() > ENDS {
@@ -265,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ways_are_all_directories_of_both_and_what_lets_the_same_callers_through_is_there_once() {
+    fn two_ways_are_all_directories_of_both_and_a_kubelets_swap_adds_none() {
         let root = directory(None, "/", 1, 0o755);
         let route = |name, inode, mode| Route::new(&[directory(Some(&root), name, inode, mode)], false);
         let (data, next, closed) = (route("..1", 2, 0o755), route("..2", 3, 0o755), route("closed", 4, 0o700));
@@ -278,6 +284,14 @@ mod tests {
         let all = many.take(ENDS + 1).fold(data.clone(), |all, route| all.and(&route));
         assert!(!all.is_whole(), "what is not on record lets nobody through");
         assert!(!data.and(&Route::unknown()).is_whole());
+    }
+
+    #[test]
+    fn a_directory_that_stays_closed_closes_a_way_beside_one_that_was_opened() {
+        let root = directory(None, "/", 1, 0o755);
+        let route = |name, inode, mode| Route::new(&[directory(Some(&root), name, inode, mode)], true);
+        let then = route("a", 2, 0o700).and(&route("b", 3, 0o700));
+        assert_eq!(modes(&then.as_of(&route("a", 2, 0o755))), [0o755, 0o755, 0o700]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
     reason = "a caller that cannot go on has failed"
 )]
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -50,6 +50,8 @@ struct Cli {
 enum Action {
     /// The identities it may have
     List,
+    /// Asks for nothing and keeps the connection until the daemon ends it
+    Hold,
     /// The first answer for each of these names; without names: for each line of the standard input, a JSON string
     Ask { names: Vec<String> },
     /// Everything that is sent for this name until the stream ends
@@ -78,6 +80,7 @@ async fn main() -> io::Result<()> {
     let deliver = if digest { Deliver::Digest } else { Deliver::Full };
     match action {
         Action::List => say(&list(connect()?).await),
+        Action::Hold => hold(connect()?)?,
         Action::Ask { names } if names.is_empty() => {
             let channel = channel(connect()?).await;
             for line in io::stdin().lines() {
@@ -111,6 +114,17 @@ async fn main() -> io::Result<()> {
 
 fn say(line: &Value) {
     println!("{line}");
+}
+
+fn hold(mut stream: UnixStream) -> io::Result<()> {
+    // The connection preface and empty SETTINGS (RFC 9113 §3.4).
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")?;
+    // The daemon's own: it has been let in.
+    stream.read_exact(&mut [0; 9])?;
+    say(&json!({ "code": "Ok" }));
+    _ = io::copy(&mut stream, &mut io::sink());
+    say(&json!({ "code": "Ended" }));
+    Ok(())
 }
 
 fn handed(connection: UnixStream, program: &[String]) -> Command {

@@ -10,6 +10,7 @@ mod kubelet;
 mod room;
 
 mod canary;
+mod floods;
 mod lifecycle;
 mod mounts;
 mod observers;

@@ -41,8 +41,8 @@ impl Audience {
 /// In a directory with this bit only the owner of what is in it may rename or remove it.
 const STICKY: u32 = 0o1000;
 
-/// How many connections may wait to be accepted; the kernel holds it to net.core.somaxconn, whose default this is.
-pub(crate) const BACKLOG: i32 = 4096;
+/// How many connections may wait to be accepted: as many as the kernel allows, which is net.core.somaxconn (4096 by default).
+pub(crate) const BACKLOG: i32 = i32::MAX;
 
 /// A socket at a path that is this daemon's, until it is dropped.
 #[derive(Debug)]

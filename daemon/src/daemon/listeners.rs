@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::StartError;
 use crate::config::Config;
 use crate::serve::DaemonInfo;
-use crate::sockets::{Audience, OwnedSocket};
+use crate::sockets::{Audience, BACKLOG, OwnedSocket};
 use crate::systemd::Activation;
 
 /// How long an address that cannot be had is left alone.
@@ -109,6 +109,8 @@ impl Listeners {
                     let address = listener.local_addr().map_err(failed)?;
                     let path = address.as_pathname().unwrap_or(Path::new(""));
                     info!(path = %path.display(), "the {name} socket was handed over");
+                    // As far as the kernel allows, whatever whoever opened the socket asked for.
+                    rustix::net::listen(&listener, BACKLOG).map_err(|error| failed(error.into()))?;
                     listener
                 }
                 None => {

@@ -1,9 +1,11 @@
 //! Peers that want to be in the way: silent ones, half a handshake, floods of streams, and so many that the server has no descriptor
-//! left. A neighbour must hardly notice, and the server must be as before once they are gone.
+//! left. A neighbour must hardly notice, and the server must be as before once they are gone. And the same of the daemon: callers that
+//! connect and close in a loop, and silent peers of its HTTP side.
 //!
 //! What depends on how busy the machine is otherwise is reported, in `promises`, and does not decide whether it was kept.
 
 mod attack;
+mod daemon;
 mod server;
 
 use std::io;
@@ -66,6 +68,9 @@ pub(crate) struct Args {
     /// How long the server has no descriptors, in seconds
     #[arg(long, default_value_t = 30)]
     emfile_seconds: u64,
+    /// How long callers of the daemon connect and close, in seconds
+    #[arg(long, default_value_t = 10)]
+    connect_seconds: u64,
     /// How long it may take, in seconds
     #[arg(long, default_value_t = 300)]
     limit: u64,
@@ -78,7 +83,9 @@ pub(crate) async fn run(args: Args) -> Value {
     let stalling = stalling(&args, &neighbour).await;
     let streams = streams(&args, &neighbour).await;
     let emfile = emfile(&args, &neighbour).await;
-    let parts = [&stalling, &streams, &emfile];
+    let connections = daemon::connections(args.connect_seconds).await;
+    let http = daemon::http().await;
+    let parts = [&stalling, &streams, &emfile, &connections, &http];
     let failed: u64 = parts.iter().map(|part| part["failed"].as_u64().unwrap()).sum();
     json!({
         "scenario": "flood",
@@ -86,11 +93,14 @@ pub(crate) async fn run(args: Args) -> Value {
         "settings": {
             "silent": args.silent, "half": args.half, "streams": args.streams, "resets": args.resets,
             "rounds": args.rounds, "emfile_seconds": args.emfile_seconds,
+            "connect_seconds": args.connect_seconds,
         },
         "failed": failed,
         "stalling": stalling,
         "streams": streams,
         "emfile": emfile,
+        "daemon_connections": connections,
+        "daemon_http": http,
     })
 }
 

@@ -17,6 +17,11 @@ impl Latencies {
         self.0.record(latency.as_micros().try_into().unwrap()).unwrap();
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// Milliseconds that this share of them does not exceed.
     pub(crate) fn at(&self, quantile: f64) -> f64 {
         self.0.value_at_quantile(quantile) as f64 / 1000.0

@@ -117,6 +117,23 @@ impl PathValidator {
         self.validate_for(leaf, intermediates, Some(role), now)
     }
 
+    /// The same, where that is sure to cost no more than a plain chain does, from a leaf over one or two issuers to the anchor. `None`:
+    /// it may cost more, and nothing is said of the chain; [`PathValidator::validate`] tells.
+    #[must_use]
+    pub fn validate_plain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        role: Role,
+        now: SystemTime,
+    ) -> Option<Result<(), PathError>> {
+        let signatures = budget::plain_signatures(leaf, intermediates, self.anchors.namesakes)?;
+        let (budget, lists) = (Budget::new(signatures), revocation::Budget::closed());
+        let outcome = self.validate_within(&budget, &lists, leaf, intermediates, Some(role), now);
+        let is_open = outcome.is_err() && (budget.is_spent() || lists.is_overdrawn());
+        (!is_open).then_some(outcome)
+    }
+
     /// As [`PathValidator::validate`], for a peer whose role is not known: extended key usages are not looked at.
     pub(crate) fn validate_for(
         &self,
@@ -125,16 +142,28 @@ impl PathValidator {
         role: Option<Role>,
         now: SystemTime,
     ) -> Result<(), PathError> {
+        let budget = Budget::new(budget::signatures(self.anchors.namesakes));
+        self.validate_within(&budget, &self.revocation.budget(), leaf, intermediates, role, now)
+    }
+
+    fn validate_within(
+        &self,
+        budget: &Budget,
+        lists: &revocation::Budget,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        role: Option<Role>,
+        now: SystemTime,
+    ) -> Result<(), PathError> {
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| PathError::of(error, role))?;
         let intermediates = budget::issuers(&end_entity, intermediates)?;
-        let budget = Budget::new(budget::signatures(self.anchors.namesakes));
         let search = Search {
             leaf: &end_entity,
             intermediates: &intermediates,
             role,
             now: unix_time(now),
             budget,
-            lists: self.revocation.budget(),
+            lists,
             refused: RefCell::default(),
         };
         let anchors = self.anchors.valid_at(search.now);
@@ -154,9 +183,8 @@ impl PathValidator {
             match self.anchors.pinned(leaf) {
                 Some(anchor) => {
                     // However many anchors have the leaf's name, this one costs a signature.
-                    let budget = Budget::new(budget::signatures(1));
-                    let lists = self.revocation.budget();
-                    let again = Search { budget, lists, refused: RefCell::default(), ..search };
+                    let (budget, lists) = (Budget::new(budget::signatures(1)), self.revocation.budget());
+                    let again = Search { budget: &budget, lists: &lists, refused: RefCell::default(), ..search };
                     self.reach(&again, std::slice::from_ref(anchor)).map(drop)?;
                 }
                 None => return Err(self.explain(error, &search)),
@@ -218,7 +246,7 @@ impl PathValidator {
                 return Err(PathError::IssuerMayNotSign { issuer: explain::subject(&der) });
             }
         }
-        self.revocation.check(candidate, self.policy.stale_crls, system_time(search.now), &search.lists)
+        self.revocation.check(candidate, self.policy.stale_crls, system_time(search.now), search.lists)
     }
 }
 
@@ -228,8 +256,8 @@ struct Search<'p> {
     intermediates: &'p [CertificateDer<'p>],
     role: Option<Role>,
     now: UnixTime,
-    budget: Budget,
-    lists: revocation::Budget,
+    budget: &'p Budget,
+    lists: &'p revocation::Budget,
     /// Why a path that webpki found was refused.
     refused: RefCell<Option<PathError>>,
 }
@@ -264,7 +292,7 @@ impl<'p> Search<'p> {
         );
         match found {
             Ok(path) => Ok(path.anchor()),
-            Err(_) if self.budget.is_spent() => Err(PathError::TooComplex),
+            Err(_) if self.budget.is_spent() || self.lists.is_overdrawn() => Err(PathError::TooComplex),
             Err(error) => Err(self.refused.take().unwrap_or_else(|| PathError::of(error, self.role))),
         }
     }

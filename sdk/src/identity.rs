@@ -36,6 +36,7 @@ pub use status::{IdentityStatus, RefusedGeneration};
 pub(crate) use tally::{Member, Tally};
 
 use crate::source::{Refusal, Source};
+use crate::tls::apart::DearChains;
 use crate::tls::config::{ClientHandshakes, ServerHandshakes};
 use crate::tls::{ClientTls, Generation, ResolvingCertifier, Resumption, ServerTls};
 use status::State;
@@ -132,7 +133,7 @@ impl Identity {
     /// There is no generation yet, or it lacks what the settings need.
     pub fn server_config(&self, tls: &ServerTls) -> Result<ServerConfig, ConfigError> {
         let tls = ServerTls { resumption: Resumption::Off, ..*tls };
-        Ok(Arc::unwrap_or_clone(ServerHandshakes::new(&*self.generation()?, &tls)?.config))
+        Ok(Arc::unwrap_or_clone(ServerHandshakes::new(&*self.generation()?, &tls, DearChains::InPlace)?.config))
     }
 
     /// The current generation as a client's complete rustls config, as [`Identity::server_config`].

@@ -6,6 +6,7 @@
 //! and keeps seeing our previous identity. So a whole config is built per generation and swapped as one, which costs a few
 //! microseconds a rotation and nothing in a handshake.
 
+pub(crate) mod apart;
 pub mod certifier;
 pub(crate) mod config;
 pub mod generation;

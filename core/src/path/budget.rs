@@ -35,6 +35,22 @@ pub(super) fn signatures(namesakes: usize) -> usize {
     (MOST_SIGNATURES + SIGNATURES_A_NAMESAKE * namesakes.saturating_sub(1)).min(MOST_SIGNATURES_OF_ALL)
 }
 
+/// How many certificates a plain chain has besides its leaf, at the most, and how many octets it has with it. Whoever shows more may have an
+/// honest reason, and what it costs is then nothing that can be told beforehand.
+const PLAIN_ISSUERS: usize = 2;
+const PLAIN_OCTETS: usize = 8 * 1024;
+
+/// How many anchors of one name a plain chain may end at: a CA that was renewed has two.
+const PLAIN_NAMESAKES: usize = 2;
+
+/// How many signatures are verified of a chain that is plain: of each certificate one, and one more where two anchors share a name. `None`:
+/// it is not plain.
+pub(super) fn plain_signatures(leaf: &[u8], shown: &[CertificateDer<'_>], namesakes: usize) -> Option<usize> {
+    let octets = leaf.len() + shown.iter().map(|der| der.len()).sum::<usize>();
+    let is_plain = shown.len() <= PLAIN_ISSUERS && octets <= PLAIN_OCTETS && namesakes <= PLAIN_NAMESAKES;
+    is_plain.then_some(shown.len() + namesakes.max(1))
+}
+
 /// What may still be spent on one peer.
 pub(super) struct Budget {
     steps: Cell<usize>,

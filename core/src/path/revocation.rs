@@ -47,8 +47,26 @@ struct List {
     learned: OnceLock<Vec<u8>>,
 }
 
-/// How many signatures that turn out to be by another key are still verified for one peer.
-pub(super) struct Budget(Cell<usize>);
+/// What may still be spent on lists for one peer.
+pub(super) struct Budget {
+    /// How many signatures that turn out to be by another key are still verified.
+    left: Cell<usize>,
+    /// Whether any is: for one a whole list is hashed, however long it is.
+    is_open: bool,
+    overdrawn: Cell<bool>,
+}
+
+impl Budget {
+    /// One with which lists count whose signers are known, and the search for a path ends without an outcome where another would.
+    pub(super) fn closed() -> Self {
+        Self { left: Cell::new(0), is_open: false, overdrawn: Cell::new(false) }
+    }
+
+    /// Whether a list could not be told to be by a key for want of a signature.
+    pub(super) fn is_overdrawn(&self) -> bool {
+        self.overdrawn.get()
+    }
+}
 
 impl Revocation {
     pub(super) fn new(bundle: &Bundle) -> Self {
@@ -92,7 +110,7 @@ impl Revocation {
 
     /// A budget for one peer.
     pub(super) fn budget(&self) -> Budget {
-        Budget(Cell::new(self.len() + SPARE_SIGNATURES))
+        Budget { left: Cell::new(self.len() + SPARE_SIGNATURES), is_open: true, overdrawn: Cell::new(false) }
     }
 
     /// The next instant at which a list is stale.
@@ -177,6 +195,10 @@ impl List {
         if let Some(learned) = self.learned.get() {
             return Ok(learned == key);
         }
+        if !budget.is_open {
+            budget.overdrawn.set(true);
+            return Err(PathError::TooComplex);
+        }
         match self.crl.signature_by(key) {
             Signature::Valid => {
                 // Another handshake may have been first, with the same.
@@ -185,8 +207,8 @@ impl List {
             }
             Signature::Unsupported => Ok(false),
             Signature::Invalid => {
-                let left = budget.0.get().checked_sub(1).ok_or(PathError::TooComplex)?;
-                budget.0.set(left);
+                let left = budget.left.get().checked_sub(1).ok_or(PathError::TooComplex)?;
+                budget.left.set(left);
                 Ok(false)
             }
         }

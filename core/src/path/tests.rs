@@ -21,7 +21,11 @@ fn validate_as(
     at: SystemTime,
 ) -> Result<(), PathError> {
     let intermediates: Vec<_> = intermediates.iter().map(|ca| ca.der()).collect();
-    PathValidator::new(&bundle(anchors))?.validate(&leaf.der(), &intermediates, role, at)
+    let validator = PathValidator::new(&bundle(anchors))?;
+    let outcome = validator.validate(&leaf.der(), &intermediates, role, at);
+    let plain = validator.validate_plain(&leaf.der(), &intermediates, role, at);
+    assert!(plain.is_none_or(|plain| plain == outcome), "a plain chain is judged as any other");
+    outcome
 }
 
 #[test]

@@ -2,9 +2,11 @@
 //!
 //! The first stage waits for the ClientHello: cheap, wide and short. Only then is the config of that moment taken, by one atomic
 //! load, and the handshake computed; a small pool bounds how many compute at a time, so a burst of handshakes does not stand
-//! before running calls in the runtime's queue.
+//! before running calls in the runtime's queue. What a stranger's chain costs stands before none: `tls::apart`, and [`threads`] where the
+//! runtime has but one.
 
 mod peers;
+mod threads;
 
 use std::future::Future;
 use std::io;
@@ -18,10 +20,11 @@ use evercert_core::text;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::PollSemaphore;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::connections::Unwelcome;
 use super::io::TlsIo;
@@ -105,7 +108,7 @@ fn of_one_connection(error: &io::Error) -> bool {
 
 async fn deliver<IO>(handshake: Handshake, io: IO, finished: mpsc::Sender<TlsIo<IO>>)
 where
-    IO: AsyncRead + AsyncWrite + Unpin,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match handshake.run(io).await {
         // A receiver that is gone wants no more connections.
@@ -122,7 +125,10 @@ struct Handshake {
 }
 
 impl Handshake {
-    async fn run<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO) -> Result<TlsIo<IO>, HandshakeError> {
+    async fn run<IO>(self, io: IO) -> Result<TlsIo<IO>, HandshakeError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         if !self.slot.is_ready() {
             return Err(HandshakeError::Pending);
         }
@@ -132,8 +138,16 @@ impl Handshake {
         let (prepared, _begun) = self.slot.begin().ok_or(HandshakeError::Pending)?;
         let Prepared { generation, handshakes } = &*prepared;
         let accept = InTurn { handshake: hello.into_stream(Arc::clone(&handshakes.config)), computing: self.computing };
-        let stream =
-            timeout(self.limits.handshake, accept).await.map_err(|_| HandshakeError::Slow(self.limits.handshake))??;
+        let limit = self.limits.handshake;
+        let slow = |_| HandshakeError::Slow(limit);
+        // An await for each: a future that is one or the other would be twice as large, in every handshake.
+        let stream = match threads::apart_from_a_single_one() {
+            None => timeout(limit, accept).await.map_err(slow)??,
+            Some(threads) => {
+                let accept = AbortOnDropHandle::new(threads.spawn(accept));
+                timeout(limit, accept).await.map_err(slow)???
+            }
+        };
         let tls = stream.get_ref().1;
         if tls.alpn_protocol() != Some(ALPN_H2) {
             return Err(HandshakeError::NoHttp2);
@@ -178,73 +192,9 @@ enum HandshakeError {
     Unwelcome(#[from] Unwelcome),
     #[error(transparent)]
     Tls(#[from] io::Error),
+    #[error("it panicked: {0}")]
+    Panicked(#[from] JoinError),
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use tokio::io::DuplexStream;
-
-    use super::*;
-    use crate::identity::Tally;
-    use crate::server::DrainPolicy;
-    use crate::server::connections::Connections;
-    use crate::server::listener::sealed::Sealed;
-    use crate::tls::ServerTls;
-
-    /// Fails each accept with one error, and counts.
-    struct Failing {
-        errno: rustix::io::Errno,
-        asked: Arc<AtomicUsize>,
-    }
-
-    impl Sealed for Failing {}
-
-    impl Listener for Failing {
-        type Io = DuplexStream;
-
-        async fn accept(&mut self) -> io::Result<(DuplexStream, Option<IpAddr>)> {
-            self.asked.fetch_add(1, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-            Err(self.errno.into())
-        }
-    }
-
-    /// How often a listener that fails so is asked within ten pauses of a paused clock.
-    async fn asked(errno: rustix::io::Errno) -> usize {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let listener = Failing { errno, asked: Arc::clone(&asked) };
-        let tally = Arc::new(Tally::default());
-        let connections = Arc::new(Connections::new("test".into(), DrainPolicy::default(), false, tally));
-        let slot = Arc::new(Slot::new(ServerTls::default(), connections));
-        let accepting = Accepting { listener, slot, limits: AcceptLimits::default() };
-        let (sender, _finished) = mpsc::channel(1);
-        let until = tokio::time::Instant::now() + EXHAUSTED_PAUSE * 10;
-        let many = async {
-            while asked.load(Ordering::Relaxed) < 1000 {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            () = accepting.run(sender) => {}
-            () = tokio::time::sleep_until(until) => {}
-            () = many, if errno == rustix::io::Errno::CONNABORTED => {}
-        }
-        asked.load(Ordering::Relaxed)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn accepting_rests_while_descriptors_are_exhausted() {
-        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS] {
-            let asked = asked(errno).await;
-            assert!((2..=11).contains(&asked), "{asked}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn accepting_does_not_rest_for_a_connection_that_is_gone() {
-        assert!(asked(rustix::io::Errno::CONNABORTED).await >= 1000);
-    }
-}
+mod tests;

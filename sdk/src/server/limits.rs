@@ -20,6 +20,10 @@ pub struct AcceptLimits {
     pub unfinished_per_peer: usize,
     /// How many handshakes may compute at a time. A place is held for the computing alone and never while a peer is awaited, so
     /// stalled peers take none. More of them make a burst of handshakes faster and running calls slower meanwhile.
+    ///
+    /// Of chains that may cost more to verify than a leaf over one or two issuers no more are verified at a time, in all servers of the
+    /// process, than there are cores, and never on a worker that has other tasks: a runtime of several workers hands these on, and with a
+    /// runtime of one thread all handshakes compute on threads of their own.
     pub computing: usize,
 }
 

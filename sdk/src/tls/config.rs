@@ -20,6 +20,7 @@ use rustls::{
 use rustls_pki_types::ServerName;
 
 use crate::source::Refusal;
+use crate::tls::apart::DearChains;
 use crate::tls::generation::Generation;
 use crate::tls::sessions::{CLIENT_SESSIONS, ServerSessions, TICKETS};
 use crate::tls::settings::{ClientCertificates, ClientTls, Resumption, ServerTls, TlsVersions};
@@ -42,13 +43,16 @@ impl ServerHandshakes {
     /// # Errors
     ///
     /// The generation has no credential, or no bundle to verify clients by.
-    pub(crate) fn new(generation: &Generation, tls: &ServerTls) -> Result<Self, Refusal> {
+    pub(crate) fn new(generation: &Generation, tls: &ServerTls, dear_chains: DearChains) -> Result<Self, Refusal> {
         let Some(certified_key) = generation.certified_key() else {
             return Err(Refusal::Incomplete("a credential, which a server presents to its clients".to_owned()));
         };
         let verifier = match (tls.client_certificates, generation.trust()) {
             (ClientCertificates::None, _) => None,
-            (certificates, Some(trust)) => ClientVerifier::new(Arc::clone(trust), certificates).map(Arc::new),
+            (certificates, Some(trust)) => {
+                let verifier = ClientVerifier::new(Arc::clone(trust), certificates);
+                verifier.map(|verifier| Arc::new(verifier.with_dear_chains(dear_chains)))
+            }
             (_, None) => {
                 return Err(Refusal::Incomplete(
                     "a bundle, which a server verifies client certificates by; without one, set client certificates to none"

@@ -74,9 +74,22 @@ impl Trust {
         role: Role,
         now: SystemTime,
     ) -> Result<(), PathError> {
-        let federated = self.federated(leaf).map(|(_, validator)| validator);
-        let validator = federated.or(self.own.as_ref()).ok_or(PathError::NoAnchor)?;
-        validator.validate(leaf, intermediates, role, now)
+        self.validator(leaf).ok_or(PathError::NoAnchor)?.validate(leaf, intermediates, role, now)
+    }
+
+    /// The same, where that is sure to cost no more than a plain chain does; else `None`, and nothing is said of the chain.
+    pub(super) fn validate_plain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        role: Role,
+        now: SystemTime,
+    ) -> Option<Result<(), PathError>> {
+        self.validator(leaf)?.validate_plain(leaf, intermediates, role, now)
+    }
+
+    fn validator(&self, leaf: &CertificateDer<'_>) -> Option<&PathValidator> {
+        self.federated(leaf).map(|(_, validator)| validator).or(self.own.as_ref())
     }
 
     /// The federated trust domain that `leaf` says it is of; its bundle is what vouches for it.

@@ -17,6 +17,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::spiffe::SpiffeId;
+use crate::tls::apart::DearChains;
 use crate::tls::settings::{ClientCertificates, ServerVerification};
 use crate::tls::trust::{Trust, spiffe_id};
 
@@ -26,6 +27,7 @@ pub struct ClientVerifier {
     trust: Arc<Trust>,
     mandatory: bool,
     algorithms: WebPkiSupportedAlgorithms,
+    dear_chains: DearChains,
 }
 
 impl ClientVerifier {
@@ -37,7 +39,12 @@ impl ClientVerifier {
             ClientCertificates::Optional => false,
             ClientCertificates::None => return None,
         };
-        Some(Self { trust, mandatory, algorithms: algorithms() })
+        Some(Self { trust, mandatory, algorithms: algorithms(), dear_chains: DearChains::InPlace })
+    }
+
+    /// The same, for handshakes that verify chains so.
+    pub(crate) fn with_dear_chains(self, dear_chains: DearChains) -> Self {
+        Self { dear_chains, ..self }
     }
 }
 
@@ -58,7 +65,11 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let path = self.trust.validate(leaf, intermediates, Role::Client, system_time(now));
+        let now = system_time(now);
+        let path = self
+            .trust
+            .validate_plain(leaf, intermediates, Role::Client, now)
+            .unwrap_or_else(|| self.dear_chains.verify(|| self.trust.validate(leaf, intermediates, Role::Client, now)));
         path.map_err(rejection).map(|()| ClientCertVerified::assertion())
     }
 

@@ -21,7 +21,15 @@ impl Door {
 
     fn admits(&self, leaf: &Entity, over: &[&Entity]) -> [Result<(), PathError>; 2] {
         let over: Vec<CertificateDer<'_>> = over.iter().map(|issuer| issuer.der()).collect();
-        self.0.each_ref().map(|validator| validator.validate(&leaf.der(), &over, Role::Client, now()))
+        self.0.each_ref().map(|validator| {
+            let plain = || validator.validate_plain(&leaf.der(), &over, Role::Client, now());
+            let before = plain();
+            let outcome = validator.validate(&leaf.der(), &over, Role::Client, now());
+            for plain in [before, plain()] {
+                assert!(plain.is_none_or(|plain| plain == outcome), "a plain chain is judged as any other");
+            }
+            outcome
+        })
     }
 }
 

@@ -1,0 +1,172 @@
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+
+use evercert_core::bundle::{Bundle, Bundles};
+use evercert_core::credential::{Credential, PrivateKey};
+use evercert_core::snapshot::Snapshot;
+use evercert_fixtures::{Authority, Issued, Leaf};
+use futures_util::FutureExt as _;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncReadExt as _, DuplexStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+use crate::identity::{Consumer as _, Tally};
+use crate::server::DrainPolicy;
+use crate::server::connections::Connections;
+use crate::server::listener::sealed::Sealed;
+use crate::tls::apart::PLACES;
+use crate::tls::{Generation, ServerTls};
+
+const NAME: &str = "peer.example.org";
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Fails each accept with one error, and counts.
+struct Failing {
+    errno: rustix::io::Errno,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Sealed for Failing {}
+
+impl Listener for Failing {
+    type Io = DuplexStream;
+
+    async fn accept(&mut self) -> io::Result<(DuplexStream, Option<IpAddr>)> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        Err(self.errno.into())
+    }
+}
+
+fn slot() -> Arc<Slot> {
+    let tally = Arc::new(Tally::default());
+    let connections = Arc::new(Connections::new("test".into(), DrainPolicy::default(), false, tally));
+    Arc::new(Slot::new(ServerTls::default(), connections))
+}
+
+/// How often a listener that fails so is asked within ten pauses of a paused clock.
+async fn asked(errno: rustix::io::Errno) -> usize {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let listener = Failing { errno, asked: Arc::clone(&asked) };
+    let accepting = Accepting { listener, slot: slot(), limits: AcceptLimits::default() };
+    let (sender, _finished) = mpsc::channel(1);
+    let until = tokio::time::Instant::now() + EXHAUSTED_PAUSE * 10;
+    let many = async {
+        while asked.load(Ordering::Relaxed) < 1000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = accepting.run(sender) => {}
+        () = tokio::time::sleep_until(until) => {}
+        () = many, if errno == rustix::io::Errno::CONNABORTED => {}
+    }
+    asked.load(Ordering::Relaxed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn accepting_rests_while_descriptors_are_exhausted() {
+    for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS] {
+        let asked = asked(errno).await;
+        assert!((2..=11).contains(&asked), "{asked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn accepting_does_not_rest_for_a_connection_that_is_gone() {
+    assert!(asked(rustix::io::Errno::CONNABORTED).await >= 1000);
+}
+
+/// A server of this certificate that trusts its issuer; what it has accepted comes out.
+async fn serve(issued: &Issued) -> (SocketAddr, mpsc::Receiver<TlsIo<TcpStream>>) {
+    let key = PrivateKey::from_pkcs8(issued.key_der.clone().into()).unwrap();
+    let credential = Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap();
+    let own = Some(Arc::new(Bundle::new(vec![issued.ca_der.clone().into()], Vec::new())));
+    let bundles = Bundles { own, ..Bundles::default() };
+    let snapshot = Arc::new(Snapshot::new(1, Some(Arc::new(credential)), bundles, None));
+    let slot = slot();
+    slot.prepare(&Arc::new(Generation::load(snapshot).unwrap())).unwrap()();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, finished) = mpsc::channel(64);
+    tokio::spawn(Accepting { listener, slot, limits: AcceptLimits::default() }.run(sender));
+    (address, finished)
+}
+
+/// Shakes hands with this leaf, and shows those beside it. With TLS 1.3 that is done before the server has verified anything.
+async fn connect(
+    address: SocketAddr,
+    server: &Issued,
+    issued: &Issued,
+    shown: &[CertificateDer<'static>],
+) -> TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(server.ca_der.clone().into()).unwrap();
+    let chain = [&[issued.leaf_der.clone().into()], shown].concat();
+    let mut config = rustls::ClientConfig::builder_with_provider(evercert_core::crypto::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, PrivateKeyDer::Pkcs8(issued.key_der.clone().into()))
+        .unwrap();
+    config.alpn_protocols = vec![ALPN_H2.to_vec()];
+    let stream = TcpStream::connect(address).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(NAME).unwrap(), stream).await.unwrap()
+}
+
+/// A chain that nobody trusted has issued, of more than a plain one's certificates.
+fn dear() -> (Issued, Vec<CertificateDer<'static>>) {
+    let forger = Authority::new("root");
+    let forged: Vec<_> = (0..16).map(|_| forger.intermediate("sub")).collect();
+    let own = |authority: &Authority| CertificateDer::from_pem_slice(authority.own_pem().as_bytes()).unwrap();
+    (forged[0].issue(Leaf::for_dns(NAME)), forged.iter().map(own).collect())
+}
+
+async fn dear_chains_wait_for_their_places_and_others_do_not() {
+    let authority = Authority::new("root");
+    let server = authority.issue(Leaf::for_dns(NAME));
+    let (address, mut finished) = serve(&server).await;
+    let places = u32::try_from(available_parallelism().unwrap().get()).unwrap();
+    let taken = PLACES.acquire_many(places).await.unwrap();
+
+    let (stranger, shown) = dear();
+    let mut strangers = Vec::new();
+    for _ in 0..places + 2 {
+        strangers.push(connect(address, &server, &stranger, &shown).await);
+    }
+    for _ in 0..20 {
+        let _neighbour = connect(address, &server, &authority.issue(Leaf::for_dns(NAME)), &[]).await;
+        finished.recv().await.unwrap();
+    }
+    for stranger in &mut strangers {
+        assert!(stranger.read_u8().now_or_never().is_none(), "it is verified with a place alone");
+    }
+    drop(taken);
+    for stranger in &mut strangers {
+        let refused = stranger.read_u8().await.unwrap_err();
+        assert!(refused.to_string().contains("alert"), "{refused}");
+    }
+    assert!(finished.try_recv().is_err(), "no stranger is let in");
+}
+
+fn within_the_deadline(runtime: &Runtime) {
+    let scenario = async { timeout(DEADLINE, dear_chains_wait_for_their_places_and_others_do_not()).await };
+    // On a worker, as the tasks of a service.
+    runtime.block_on(async { tokio::spawn(scenario).await }).unwrap().expect("a neighbour is not kept waiting");
+}
+
+#[test]
+fn a_chain_that_may_cost_much_keeps_no_task_waiting_in_a_runtime_of_one_worker() {
+    within_the_deadline(&Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
+}
+
+#[test]
+fn a_chain_that_may_cost_much_keeps_no_task_waiting_in_a_runtime_of_one_thread() {
+    within_the_deadline(&Builder::new_current_thread().enable_all().build().unwrap());
+}

@@ -402,6 +402,23 @@ fn where_more_pods_are_there_than_are_looked_at_none_is_forgotten() {
 }
 
 #[test]
+fn what_is_remembered_counts_again_when_discovery_is_turned_on_again() {
+    let node = Node::new();
+    node.pod(A);
+    node.name(A, "shop", "a");
+    assert_eq!(node.called(A).as_deref(), Some("shop/a"));
+    let pods = node.home.path().join("pods");
+    for off in [String::new(), pods.display().to_string()] {
+        let text = format!("[kubelet]\ndirectory = {off:?}\nlogs = \"\"\n");
+        let config = Config::parse(Path::new("/test.toml"), &text).unwrap();
+        let found = node.discovery.look(&config, &Again::default(), &Deaf::shared());
+        assert!(found.names.is_empty(), "{off}");
+        _ = fs::rename(node.log("shop", "a", A), node.log("bank", "x", A));
+        assert_eq!(node.called(A).as_deref(), Some("shop/a"), "{off}");
+    }
+}
+
+#[test]
 fn what_was_not_read_is_not_replaced() {
     let home = tempfile::tempdir().unwrap();
     let memory = Memory::new(home.path());

@@ -110,7 +110,9 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
             let setting = full.setting("streams", "streams_per_caller");
             Status::resource_exhausted(format!("too many streams are open: `{setting}` of [limits] allows no more"))
         }
-        Refused::Displaced => no_room_for_more("streams"),
+        Refused::Displaced { setting } => Status::resource_exhausted(format!(
+            "evercertd has no room for more of this caller, which has the most: `{setting}` of [limits] allows no more"
+        )),
     };
     let agent = Counted::new(agent, Arc::clone(&streams), Arc::clone(&door), too_many);
     let health = Counted::new(health_service, streams, Arc::clone(&door), too_many);
@@ -149,13 +151,6 @@ fn operators_only(request: Request<()>) -> Result<Request<()>, Status> {
             "the admin socket is for operators of the node, not for callers from pods or containers",
         )),
     }
-}
-
-/// What a caller is told that has the most of something of which there is no more, and loses its newest to another.
-fn no_room_for_more(setting: &str) -> Status {
-    Status::resource_exhausted(format!(
-        "evercertd has no room for more of this caller, which has the most: `{setting}` of [limits] allows no more"
-    ))
 }
 
 /// How long the streams may take to end once the daemon stops.

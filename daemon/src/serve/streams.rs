@@ -20,7 +20,6 @@ use tower::Service;
 
 use super::accept::{Doorkeeper, TurnedAway};
 use super::connection::{FAREWELL, Peer};
-use super::no_room_for_more;
 use super::quota::{Full, Quota, Share};
 
 /// A service whose requests count as open until their answers have been taken. Where there can be no more, the newest of the party
@@ -38,8 +37,8 @@ pub(super) struct Counted<S> {
 pub(super) enum Refused {
     /// There may be no further one.
     Full(Full),
-    /// Another party's took its place.
-    Displaced,
+    /// Another party's took its place, or that of its connection, as this setting allows no more.
+    Displaced { setting: &'static str },
 }
 
 /// Whether a request has lost its place to another party's: an extension of the request.
@@ -123,8 +122,8 @@ impl Place {
         let (refusal, besides) = (self.refusal, self.besides.as_ref().map(Besides::lost));
         Box::pin(async move {
             tokio::select! {
-                () = connection.cancelled() => no_room_for_more("connections"),
-                () = own.cancelled() => refusal(Refused::Displaced),
+                () = connection.cancelled() => refusal(Refused::Displaced { setting: "connections" }),
+                () = own.cancelled() => refusal(Refused::Displaced { setting: "streams" }),
                 Some(status) = OptionFuture::from(besides) => status,
             }
         })

@@ -83,7 +83,10 @@ async fn lists_that_many_callers_do_not_read_give_way_to_whoever_has_none() {
         // There is but one caller then.
         return;
     }
-    let node = Node::start();
+    // Nobody's connection ends for another reason, however long the callers take to start.
+    let mut limits = generous();
+    limits.patience.taking = Duration::from_secs(3600);
+    let node = Node::start_with(limits);
     let _kept = node.keep("x", &files());
     let mut asked = JoinSet::new();
     for uid in 2000..2016 {

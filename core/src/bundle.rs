@@ -8,6 +8,15 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use crate::digest::DigestWriter;
 
+/// The most anchors a bundle may have.
+pub const MAX_ANCHORS: usize = 10_000;
+
+/// The most certificate revocation lists of one file, be it a bundle's or one of their own.
+pub const MAX_CRLS: usize = 100;
+
+/// The certificate revocation lists of one file of their own.
+pub(crate) type Crls = Arc<[CertificateRevocationListDer<'static>]>;
+
 /// Trust anchors and CRLs of one trust domain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bundle {

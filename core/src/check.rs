@@ -13,7 +13,6 @@ mod bundle;
 mod chain;
 mod crls;
 mod exposure;
-mod finding;
 mod key;
 mod lineage;
 mod loading;
@@ -23,7 +22,6 @@ mod renewal;
 mod report;
 mod temporary;
 mod trust;
-mod trusted;
 mod usage;
 mod validity;
 
@@ -34,19 +32,19 @@ use std::time::SystemTime;
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::X509Certificate;
 
-pub use finding::{Check, Finding, Severity};
 pub(crate) use renewal::renewal_due;
-pub use trusted::Trusted;
 
 use crate::bundle::Bundle;
 use crate::certificate;
 use crate::credential::Credential;
 use crate::digest::Digest;
+use crate::finding::{Check, Finding, Severity};
 use crate::material::{KeyedCredential, Material, Part};
 use crate::mount::KeyAccess;
 use crate::overlap::Overlap;
 use crate::path::PathValidator;
 use crate::spec::{Admission, BundleFile, CredentialFiles, IdentitySpec};
+use crate::trusted::Trusted;
 use report::Report;
 use trust::AssessedTrust;
 

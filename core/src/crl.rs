@@ -20,7 +20,6 @@ pub(crate) use name::NormalName;
 use parse::{Signed, Span};
 
 use crate::crypto::{self, Signature};
-use crate::path::words;
 
 /// One certificate revocation list.
 pub(crate) struct Crl {
@@ -152,7 +151,7 @@ impl Crl {
     /// The name of the algorithm of its signature, if no signature by that is accepted.
     pub(crate) fn unsupported_algorithm(&self) -> Option<String> {
         let algorithm = self.signed.algorithm.of(&self.der);
-        (!crypto::accepts_signature(algorithm)).then(|| words::algorithm(algorithm))
+        (!crypto::accepts_signature(algorithm)).then(|| crypto::signature_name(algorithm))
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, LazyLock};
 
+use const_oid::ObjectIdentifier;
+use der::{Decode, SliceReader};
 use rustls::crypto::CryptoProvider;
 use rustls::sign::{SigningKey, public_key_to_spki};
 use rustls_pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer};
@@ -45,6 +47,29 @@ pub fn signing_key(key: &PrivateKey) -> Result<Arc<dyn SigningKey>, rustls::Erro
     let load = rustls::crypto::ring::sign::any_supported_type;
     load(&key.as_der())
 }
+
+/// The words for a signature algorithm whose identifier is not known.
+pub(crate) const UNKNOWN_SIGNATURE: &str = "an unknown algorithm";
+
+/// Signature algorithms that certificates in use are signed with, accepted or not.
+const SIGNATURES: [(&str, &str); 16] = [
+    ("1.2.840.113549.1.1.2", "MD2 with RSA"),
+    ("1.2.840.113549.1.1.3", "MD4 with RSA"),
+    ("1.2.840.113549.1.1.4", "MD5 with RSA"),
+    ("1.2.840.113549.1.1.5", "SHA-1 with RSA"),
+    ("1.2.840.113549.1.1.10", "RSASSA-PSS"),
+    ("1.2.840.113549.1.1.11", "SHA-256 with RSA"),
+    ("1.2.840.113549.1.1.12", "SHA-384 with RSA"),
+    ("1.2.840.113549.1.1.13", "SHA-512 with RSA"),
+    ("1.2.840.113549.1.1.14", "SHA-224 with RSA"),
+    ("1.2.840.10040.4.3", "SHA-1 with DSA"),
+    ("2.16.840.1.101.3.4.3.2", "SHA-256 with DSA"),
+    ("1.2.840.10045.4.1", "SHA-1 with ECDSA"),
+    ("1.2.840.10045.4.3.1", "SHA-224 with ECDSA"),
+    ("1.2.840.10045.4.3.2", "SHA-256 with ECDSA"),
+    ("1.2.840.10045.4.3.3", "SHA-384 with ECDSA"),
+    ("1.2.840.10045.4.3.4", "SHA-512 with ECDSA"),
+];
 
 /// The outcome of verifying a signature with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +116,14 @@ pub(crate) fn signature_algorithm<'a>(certificate: &X509Certificate<'a>) -> &'a 
         Ok([_, algorithm, _]) => algorithm.value(),
         _ => &[],
     }
+}
+
+/// The usual name of a signature algorithm, given as an `AlgorithmIdentifier` without its header.
+pub(crate) fn signature_name(identifier: &[u8]) -> String {
+    let oid = SliceReader::new(identifier).and_then(|mut fields| <ObjectIdentifier>::decode(&mut fields));
+    let Ok(oid) = oid.map(|oid| oid.to_string()) else { return UNKNOWN_SIGNATURE.to_owned() };
+    let known = SIGNATURES.iter().find(|(known, _)| *known == oid);
+    known.map_or_else(|| format!("the algorithm {oid}"), |(_, name)| (*name).to_owned())
 }
 
 fn by_identifier(algorithm: &[u8]) -> impl Iterator<Item = &'static dyn SignatureVerificationAlgorithm> {

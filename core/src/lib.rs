@@ -18,6 +18,7 @@ mod crl;
 pub mod crypto;
 pub mod digest;
 mod elements;
+pub mod finding;
 pub mod identity;
 mod intern;
 pub mod keeper;
@@ -33,6 +34,7 @@ pub mod snapshot;
 pub mod spec;
 pub mod state_file;
 pub mod text;
+pub mod trusted;
 mod watch;
 
 #[cfg(test)]

@@ -22,16 +22,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::bundle::Bundles;
-use crate::check::{self, Assessment, Check, Finding, Trusted, Verdict};
+use crate::check::{self, Assessment, Verdict};
 use crate::clock::Now;
 use crate::credential::Credential;
 use crate::digest::Digest;
+use crate::finding::{Check, Finding};
 use crate::material::{CertificateOnDisk, CrlOnDisk, Material, Part};
 use crate::mount::{KeyAccess, Route};
 use crate::overlap::Overlap;
 pub use crate::overlap::RetainedAnchor;
 use crate::snapshot::Snapshot;
 use crate::spec::IdentitySpec;
+use crate::trusted::Trusted;
 
 /// The state machine of one identity.
 ///

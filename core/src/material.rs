@@ -5,6 +5,7 @@ mod contents;
 mod credential;
 mod crls;
 mod finding;
+mod interner;
 mod kind;
 mod pkcs7;
 
@@ -14,24 +15,21 @@ use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Crls};
 use crate::certificate::{CertificateFacts, Name};
-use crate::check::{Finding, Trusted};
 use crate::credential::Credential;
 use crate::digest::Digest;
-use crate::intern::Interner;
+use crate::finding::Finding;
 use crate::mount::{FileRead, KeyAccess, ReadError, Reading, Route};
 use crate::spec::{BundleFile, CrlFile, IdentitySpec};
+use crate::trusted::Trusted;
 use contents::{Contents, Expected};
-pub use crls::MAX_CRLS;
-pub(crate) use crls::{Crls, gone, which_crl};
+pub(crate) use crls::{gone, which_crl};
 use finding::{unparsable, unreadable};
+pub(crate) use interner::Interner;
 
 /// The most certificates a chain may have.
 pub const MAX_CHAIN: usize = 100;
-
-/// The most anchors a bundle may have.
-pub const MAX_ANCHORS: usize = 10_000;
 
 /// What the files of one reading parse to: a credential and a bundle, each whole or with the reasons why there is none.
 /// What they are worth is for [`assess`](crate::check::assess) to say.
@@ -202,9 +200,9 @@ impl Material {
                 *bundle = interner.bundle(bundle);
             }
         }
-        self.route.intern(interner);
+        self.route.intern(&interner.directories);
         if let Some(access) = self.key_access.as_mut().map(Arc::make_mut) {
-            access.route.intern(interner);
+            access.route.intern(&interner.directories);
             access.route.shared_with(&self.route);
         }
         // It was just parsed: nobody else has it.

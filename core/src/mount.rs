@@ -40,6 +40,7 @@ use zeroize::Zeroizing;
 pub use access::{Access, KeyAccess};
 pub use file::{FILE_LIMIT, ReadError};
 pub use place::DATA;
+pub(crate) use route::Directories;
 pub use route::{Directory, Route};
 pub use stamp::Stamp;
 

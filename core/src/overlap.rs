@@ -11,13 +11,12 @@ use std::time::SystemTime;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, MAX_ANCHORS};
 use crate::certificate::{CertificateFacts, NotACertificate, parse};
-use crate::check::{Check, Finding, Severity};
 use crate::clock::rfc3339;
 use crate::crl::{Crl, NormalName};
 use crate::digest::Digest;
-use crate::material::MAX_ANCHORS;
+use crate::finding::{Check, Finding, Severity};
 use crate::spec::IdentitySpec;
 use crls::{Signer, latest};
 

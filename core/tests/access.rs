@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use evercert_core::check::{self, Check, Trusted, Verdict};
+use evercert_core::check::{self, Verdict};
 use evercert_core::clock::Now;
+use evercert_core::finding::Check;
 use evercert_core::identity::IdentityId;
 use evercert_core::lifecycle::{Event, IdentityState, Lifecycle, Reload};
 use evercert_core::material::Material;
 use evercert_core::mount::{self, KeyAccess, Route};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
+use evercert_core::trusted::Trusted;
 use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf, PlainDirectory};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;

@@ -10,8 +10,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use evercert_core::check::{Check, Finding};
 use evercert_core::digest::Digest;
+use evercert_core::finding::{Check, Finding};
 use evercert_core::keeper::{Reload, WatchProblem};
 use evercert_core::spec::{BundleFile, FileSet};
 use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, Leaf, PlainDirectory, SwapOrder};

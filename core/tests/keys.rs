@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evercert_core::check::Check;
 use evercert_core::digest::Digest;
+use evercert_core::finding::Check;
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, KeyRetention, Observer};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};

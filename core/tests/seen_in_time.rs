@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evercert_core::check::Check;
+use evercert_core::finding::Check;
 use evercert_core::keeper::{IdentityState, Keeper};
 use evercert_core::spec::{BundleFile, CredentialFiles, IdentitySpec};
 use evercert_fixtures::{Authority, Issued, KubeletVolume, PlainDirectory};

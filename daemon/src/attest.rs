@@ -36,7 +36,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use evercert_core::check::Check;
+use evercert_core::finding::Check;
 use evercert_core::identity::{IdentityId, Scope};
 use evercert_core::keeper::IdentityState;
 use evercert_core::mount::{self, Sight};

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use evercert_core::check::{Finding, Severity};
 use evercert_core::clock::rfc3339;
+use evercert_core::finding::{Finding, Severity};
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
 use tracing::{error, info, warn};

@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime};
 
 use evercert_api::v1::admin_server::AdminServer;
 use evercert_api::v1::agent_server::AgentServer;
-use evercert_core::check::Finding;
+use evercert_core::finding::Finding;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

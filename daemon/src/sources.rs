@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use evercert_core::check::Finding;
+use evercert_core::finding::Finding;
 use evercert_core::identity::IdentityId;
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 

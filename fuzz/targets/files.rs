@@ -5,7 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use evercert_core::check::{Finding, Severity, Trusted, assess};
+use evercert_core::check::assess;
+use evercert_core::finding::{Finding, Severity};
+use evercert_core::trusted::Trusted;
 use evercert_core::identity::IdentityId;
 use evercert_core::material::Material;
 use evercert_core::mount::{self, FileRead, Reading, Route};

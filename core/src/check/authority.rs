@@ -1,9 +1,10 @@
 //! A leaf is no authority: it neither is a CA nor signs certificates or CRLs, nor constrains names (RFC 5280 §4.2.1.3, §4.2.1.9,
 //! §4.2.1.10). rustls, Go and OpenSSL refuse only a CA.
 
+use super::Case;
 use super::report::Report;
-use super::{Case, Check, Finding, Severity};
 use crate::certificate::is_ca;
+use crate::finding::{Check, Finding, Severity};
 
 /// The scheme of every SPIFFE ID (SPIFFE-ID §2).
 const SPIFFE: &str = "spiffe://";

@@ -7,11 +7,12 @@ use super::chain::mend;
 use super::crls::Signers;
 use super::report::Report;
 use super::validity::STILL_TO_END;
-use super::{Check, Finding, Severity, Verdict, crls};
+use super::{Verdict, crls};
 use crate::bundle::Bundle;
 use crate::certificate::CertificateFacts;
 use crate::clock::{expiry, rfc3339};
 use crate::digest::Digest;
+use crate::finding::{Check, Finding, Severity};
 use crate::material::Part;
 use crate::path::{self, PathValidator, UnusableAnchor};
 

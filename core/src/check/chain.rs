@@ -15,12 +15,13 @@ use x509_parser::prelude::X509Certificate;
 
 use super::lineage::{Lineage, Source, is_for};
 use super::report::{Consequences, Report};
-use super::{Case, Check, Finding, Severity, Trust, is_dedicated};
+use super::{Case, Trust, is_dedicated};
 use crate::bundle::Bundle;
 use crate::certificate::{self, CertificateFacts, Name, system_time};
 use crate::clock::expiry;
 use crate::credential::Credential;
 use crate::elements::content;
+use crate::finding::{Check, Finding, Severity};
 use crate::path::{PathError, PathValidator, Role};
 use crate::spec::{IdentitySpec, RequireChain, Usage};
 use words::AtHand;

@@ -6,13 +6,15 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::X509Certificate;
 
+use super::Verdict;
 use super::report::Report;
-use super::{Check, Finding, Severity, Verdict};
+use crate::bundle::Crls;
 use crate::certificate::{Name, may_sign_crls, parse};
 use crate::clock::{expiry, rfc3339};
 use crate::crl::{Crl, NormalName};
 use crate::crypto::Signature;
-use crate::material::{self, CrlOnDisk, Crls, Part};
+use crate::finding::{Check, Finding, Severity};
+use crate::material::{self, CrlOnDisk, Part};
 use crate::spec::CrlFile;
 
 /// The certificates whose keys may have signed lists.

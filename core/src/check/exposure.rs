@@ -1,7 +1,8 @@
 //! A key that every user of the host can read is no secret there.
 
+use super::Case;
 use super::report::Report;
-use super::{Case, Check, Finding, Severity};
+use crate::finding::{Check, Finding, Severity};
 use crate::mount::KeyAccess;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {

@@ -4,11 +4,12 @@ use x509_parser::prelude::X509Certificate;
 
 use super::lineage::{file_name, name_in_chain};
 use super::report::{Consequences, Report};
-use super::{Case, Check, Finding, Severity, public_key};
+use super::{Case, public_key};
 use crate::bundle::Bundle;
 use crate::certificate::{self, is_ca};
 use crate::crypto;
 use crate::digest::Digest;
+use crate::finding::{Check, Finding, Severity};
 use crate::material::KeyedCredential;
 
 /// Whether the leaf that the private key belongs to is in the bundle, and a CA in its place.

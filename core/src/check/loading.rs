@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use webpki::{DerTypeId, Error};
 use x509_parser::prelude::X509Certificate;
 
+use super::Case;
 use super::lineage::name_in_chain;
 use super::report::{Consequences, Report};
-use super::{Case, Check, Finding, Severity};
+use crate::finding::{Check, Finding, Severity};
 use crate::loading::{self, LoadError, MAX_CERTIFICATE_MESSAGE};
 use crate::path::words;
 

@@ -9,9 +9,10 @@ use rustls_pki_types::{DnsName, ServerName};
 use x509_parser::asn1_rs::Tag;
 use x509_parser::prelude::{GeneralName, X509Certificate};
 
+use super::Case;
 use super::report::{Consequences, Report};
-use super::{Case, Check, Finding, Severity};
 use crate::certificate::SubjectAltNames;
+use crate::finding::{Check, Finding, Severity};
 use crate::spec::Usage;
 use crate::text;
 

@@ -2,10 +2,11 @@
 
 use x509_parser::prelude::X509Certificate;
 
+use super::Case;
 use super::lineage::name_in_chain;
 use super::report::Report;
-use super::{Case, Check, Finding, Severity};
 use crate::certificate::{Name, is_self_issued};
+use crate::finding::{Check, Finding, Severity};
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();

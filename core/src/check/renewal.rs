@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::Case;
 use super::report::Report;
-use super::{Case, Check, Finding, Severity};
 use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
+use crate::finding::{Check, Finding, Severity};
 use crate::spec::IdentitySpec;
 
 /// How long a renewal may take before it counts as overdue: for the issuer to answer and the kubelet to sync the volume. Of

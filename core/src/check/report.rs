@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Check, Finding, Severity, Verdict};
+use super::Verdict;
+use crate::finding::{Check, Finding, Severity};
 use crate::spec::Admission;
 
 /// The findings that there are only because of another: whoever mends that one mends these too.

@@ -1,7 +1,8 @@
 //! cert-manager's temporary certificate.
 
+use super::Case;
 use super::report::{Consequences, Report};
-use super::{Case, Check, Finding, Severity};
+use crate::finding::{Check, Finding, Severity};
 
 /// The common name that cert-manager signs its temporary certificates under.
 const ISSUER: &str = "cert-manager.local";

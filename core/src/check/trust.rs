@@ -5,12 +5,14 @@ use std::time::SystemTime;
 
 use super::crls::Signers;
 use super::report::Report;
-use super::{Finding, Trusted, Verdict, bundle, crls};
+use super::{Verdict, bundle, crls};
 use crate::bundle::Bundle;
+use crate::finding::Finding;
 use crate::material::{Material, Part};
 use crate::overlap::Overlap;
 use crate::path::PathValidator;
 use crate::spec::{Admission, BundleFile, CrlFile, IdentitySpec};
+use crate::trusted::Trusted;
 
 /// What the files say of whom to trust.
 pub(super) struct AssessedTrust {

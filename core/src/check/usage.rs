@@ -2,8 +2,9 @@
 
 use x509_parser::extensions::{ExtendedKeyUsage, KeyUsage};
 
+use super::Case;
 use super::report::Report;
-use super::{Case, Check, Finding, Severity};
+use crate::finding::{Check, Finding, Severity};
 use crate::spec::Usage;
 
 pub(super) fn extended_key_usage(case: &Case<'_>, report: &mut Report) {

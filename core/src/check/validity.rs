@@ -1,9 +1,10 @@
 //! The leaf's validity against the clock (RFC 5280 §4.1.2.5).
 
+use super::Case;
 use super::report::{Consequences, Report};
-use super::{Case, Check, Finding, Severity};
 use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
+use crate::finding::{Check, Finding, Severity};
 
 /// What is expected of an end. Not the time it is now: the finding would be another one at every look.
 pub(super) const STILL_TO_END: &str = "an end that is still to come";

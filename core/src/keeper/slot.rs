@@ -11,7 +11,7 @@ use super::ending::{self, End};
 use super::job::{Handoff, Job, Look, Restless};
 use super::jobs::JobNumber;
 use super::pace::Pace;
-use crate::check::{Check, Finding, Severity};
+use crate::finding::{Check, Finding, Severity};
 use crate::lifecycle::Lifecycle;
 use crate::mount::{self, Stamp};
 use crate::spec::IdentitySpec;

@@ -26,7 +26,7 @@ use super::workers::Workers;
 use super::{KeeperSettings, Observer, Wanted};
 use crate::clock::Now;
 use crate::identity::IdentityId;
-use crate::intern::Interner;
+use crate::material::Interner;
 use crate::overlap::store::OverlapStore;
 use crate::spec::IdentitySpec;
 

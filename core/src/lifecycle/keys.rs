@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Check, Finding, IdentityState, Lifecycle, Material};
-use crate::check::Severity;
+use crate::finding::Severity;
 use crate::snapshot::Snapshot;
 
 impl Lifecycle {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Check, Finding, IdentityState, Lifecycle, Material, Part, Step, same};
-use crate::check::Severity;
 use crate::clock::expiry;
+use crate::finding::Severity;
 use crate::overlap::Overlap;
 use crate::spec::{BundleFile, IdentitySpec};
 use crate::state_file::StateError;

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::check::Severity;
+use crate::finding::Severity;
 use crate::spec::{BundleFile, CrlFile, Usage};
 use crate::test_pki::{DAY, Entity, Files, HOUR, dedicated, key, now, spec};
 

@@ -8,10 +8,10 @@ use rustls_pki_types::CertificateDer;
 use super::contents::{Contents, Expected};
 use super::finding::{misplaced_key, too_many, unparsable};
 use super::kind::Kind;
-use super::{CertificateOnDisk, CrlOnDisk, MAX_ANCHORS, MAX_CRLS, Part, contents, crls};
-use crate::bundle::Bundle;
+use super::{CertificateOnDisk, CrlOnDisk, Part, contents, crls};
+use crate::bundle::{Bundle, MAX_ANCHORS, MAX_CRLS};
 use crate::certificate::{CertificateFacts, NotACertificate};
-use crate::check::{Check, Finding, Severity};
+use crate::finding::{Check, Finding, Severity};
 use crate::mount::{FileRead, ReadError};
 use crate::spec::BundleFile;
 

@@ -14,10 +14,10 @@ use super::finding::{misplaced_crl, misplaced_key, too_many, unparsable, unreada
 use super::kind::Kind;
 use super::{CertificateOnDisk, KeyedCredential, MAX_CHAIN, Part, contents};
 use crate::certificate;
-use crate::check::{Check, Finding, Severity};
 use crate::credential::{Credential, CredentialError, EC_PUBLIC_KEY, PrivateKey, PrivateKeyError};
 use crate::crypto;
 use crate::digest::Digest;
+use crate::finding::{Check, Finding, Severity};
 use crate::mount::{FileRead, ReadError};
 
 pub(super) fn parse(

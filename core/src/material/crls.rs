@@ -1,24 +1,18 @@
 //! Certificate revocation lists in one file.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use rustls_pki_types::CertificateRevocationListDer;
 
 use super::contents::Expected;
 use super::finding::{misplaced_certificate, misplaced_key, too_many, unparsable};
 use super::{CrlOnDisk, Part, contents};
+use crate::bundle::{Crls, MAX_CRLS};
 use crate::certificate::{Name, decimal};
-use crate::check::{Check, Finding, Severity};
 use crate::crl::Crl;
+use crate::finding::{Check, Finding, Severity};
 use crate::mount::{FileRead, ReadError};
 use crate::spec::CrlFile;
-
-/// The most certificate revocation lists of one file, be it a bundle's or one of their own.
-pub const MAX_CRLS: usize = 100;
-
-/// The lists of one file.
-pub(crate) type Crls = Arc<[CertificateRevocationListDer<'static>]>;
 
 pub(super) fn parse(
     wanted: &CrlFile,

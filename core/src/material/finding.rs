@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::check::{Check, Finding, Severity};
+use crate::finding::{Check, Finding, Severity};
 use crate::mount::ReadError;
 
 pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {

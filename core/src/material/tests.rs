@@ -7,7 +7,8 @@ use pkcs8::PrivateKeyInfoRef;
 use rcgen::KeyPair;
 
 use super::*;
-use crate::check::Check;
+use crate::bundle::{MAX_ANCHORS, MAX_CRLS};
+use crate::finding::Check;
 use crate::spec::{BundleFile, CredentialFiles, CrlFile};
 use crate::test_pki::{DAY, Entity, Files, key, now, pem, spec};
 

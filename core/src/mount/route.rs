@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::access::Access;
 use super::stamp::RouteMark;
-use crate::intern::Interner;
+use crate::intern::Pool;
 
 /// The most directories that a [`Route`] ends in. One reading of an identity has a few; only somebody who changes links all the time,
 /// while something is served that was read before, gets near it.
@@ -25,6 +25,14 @@ pub struct Directory {
     inode: u64,
     filesystem: u32,
     access: Access,
+}
+
+/// Directories in use, so that equal ones share an allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Directories {
+    /// By a hash, which is small and made quickly.
+    pool: Pool<u64, Directory>,
+    hasher: RandomState,
 }
 
 /// Every directory that was searched on the way to a file, links followed: as it was then, and not as it is. Clones share it.
@@ -114,10 +122,17 @@ impl Directory {
         Arc::new(Self { parent, access: access.clone(), ..Self::clone(self) })
     }
 
-    /// The same, in the allocation that others hold.
-    fn interned(self: &Arc<Self>, interner: &Interner) -> Arc<Self> {
-        let parent = self.parent.as_ref().map(|parent| parent.interned(interner));
-        interner.directory(&Arc::new(Self { parent, ..Self::clone(self) }))
+    /// The same, with its parents in the allocations that others hold.
+    fn below(self: &Arc<Self>, held: &Directories) -> Arc<Self> {
+        let parent = self.parent.as_ref().map(|parent| held.share(&parent.below(held)));
+        Arc::new(Self { parent, ..Self::clone(self) })
+    }
+}
+
+impl Directories {
+    /// The same directory, whose parent is in the allocation that others hold, in that which others hold of it.
+    fn share(&self, directory: &Arc<Directory>) -> Arc<Directory> {
+        self.pool.share(self.hasher.hash_one(directory), directory)
     }
 }
 
@@ -231,13 +246,10 @@ impl Route {
     }
 
     /// Lets go of what other identities hold already.
-    pub(crate) fn intern(&mut self, interner: &Interner) {
-        // Whoever shares the last directory has one identity's files or two; its parents are shared by all.
-        let interned = |end: &Arc<Directory>| {
-            let parent = end.parent.as_ref().map(|parent| parent.interned(interner));
-            Arc::new(Directory { parent, ..Directory::clone(end) })
-        };
-        *self = Self::of(self.0.ends.iter().map(interned).collect(), self.0.is_linked, self.0.is_whole);
+    pub(crate) fn intern(&mut self, held: &Directories) {
+        // The last directory is that of one identity or two; its parents are shared by all.
+        let ends = self.0.ends.iter().map(|end| end.below(held)).collect();
+        *self = Self::of(ends, self.0.is_linked, self.0.is_whole);
     }
 
     /// A mark that is another one when somebody else is let through.
@@ -314,12 +326,12 @@ mod tests {
 
     #[test]
     fn parents_that_are_equal_are_one_allocation() {
-        let interner = Interner::default();
+        let held = Directories::default();
         let way = || {
             let root = directory(None, "/", 1, 0o755);
             let parent = directory(Some(&root), "certs", 2, 0o755);
             let mut route = Route::new(&[directory(Some(&parent), "x", 3, 0o755)], false);
-            route.intern(&interner);
+            route.intern(&held);
             route
         };
         let (one, other) = (way(), way());

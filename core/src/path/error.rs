@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use super::{Role, system_time, words};
 use crate::clock::rfc3339;
+use crate::crypto::{UNKNOWN_SIGNATURE, signature_name};
 
 /// Why a path does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -176,13 +177,13 @@ impl PathError {
             E::UnknownIssuer => Self::UnknownIssuer,
             E::InvalidSignatureForPublicKey => Self::BadSignature,
             E::UnsupportedSignatureAlgorithmContext(context) => {
-                Self::UnsupportedSignature { algorithm: words::algorithm(&context.signature_algorithm_id) }
+                Self::UnsupportedSignature { algorithm: signature_name(&context.signature_algorithm_id) }
             }
             E::UnsupportedSignatureAlgorithmForPublicKeyContext(context) => {
-                Self::UnsupportedSignature { algorithm: words::algorithm(&context.signature_algorithm_id) }
+                Self::UnsupportedSignature { algorithm: signature_name(&context.signature_algorithm_id) }
             }
             E::UnsupportedSignatureAlgorithm | E::UnsupportedSignatureAlgorithmForPublicKey => {
-                Self::UnsupportedSignature { algorithm: words::UNKNOWN_ALGORITHM.to_owned() }
+                Self::UnsupportedSignature { algorithm: UNKNOWN_SIGNATURE.to_owned() }
             }
             E::RequiredEkuNotFoundContext(ref context) => match role {
                 Some(role) => {

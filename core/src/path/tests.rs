@@ -393,7 +393,7 @@ fn ten_thousand_anchors_are_no_obstacle() {
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     params.not_after = (now() + HOUR).into();
     let mut anchors = vec![root.der()];
-    for i in 1..crate::material::MAX_ANCHORS {
+    for i in 1..crate::bundle::MAX_ANCHORS {
         params.distinguished_name = common_name(&format!("root {i}"));
         anchors.push(params.self_signed(&key).unwrap().der().clone());
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use evercert_core::check::{Check, Finding};
 use evercert_core::digest::Digest;
+use evercert_core::finding::{Check, Finding};
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, WatchProblem};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use evercert_core::check::{Check, Severity};
+use evercert_core::finding::{Check, Severity};
 use evercert_core::keeper::{CertificateOnDisk, IdentityState};
 
 use super::exposition::{Family, seconds};

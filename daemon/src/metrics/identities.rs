@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use evercert_core::check::Severity;
+use evercert_core::finding::Severity;
 use evercert_core::identity::{IdentityId, IdentityName, Scope};
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;

@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::certificate::CertificateFacts;
-use evercert_core::check::Check;
 use evercert_core::digest::Digest;
+use evercert_core::finding::Check;
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use evercert_api::v1;
 use evercert_core::bundle::Bundles;
-use evercert_core::check::Finding;
 use evercert_core::credential::Credential;
+use evercert_core::finding::Finding;
 use evercert_core::identity::{IdentityId, Scope};
 use evercert_core::keeper::{CrlOnDisk, IdentityState, RetainedAnchor};
 use evercert_core::text;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use evercert_core::check::{Check, Finding, Severity};
+use evercert_core::finding::{Check, Finding, Severity};
 use evercert_core::identity::IdentityId;
 use evercert_core::text;
 

@@ -1,6 +1,6 @@
 use std::fs;
 
-use evercert_core::check::Check;
+use evercert_core::finding::Check;
 
 use super::*;
 

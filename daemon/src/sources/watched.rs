@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use evercert_core::check::{Check, Finding, Severity};
+use evercert_core::finding::{Check, Finding, Severity};
 use evercert_core::identity::IdentityName;
 use evercert_core::text;
 use tracing::warn;

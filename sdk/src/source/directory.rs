@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evercert_core::check::{Finding, Severity};
+use evercert_core::finding::{Finding, Severity};
 use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer};
 pub use evercert_core::spec::{Admission, Expectations, RequireChain, Usage};

@@ -3,10 +3,11 @@
 
 use x509_parser::prelude::X509Certificate;
 
+use super::super::Case;
 use super::super::lineage::{Lineage, Member, is_for, path_length};
 use super::super::report::Report;
-use super::super::{Case, Check, Finding, Severity};
 use super::{roles, words};
+use crate::finding::{Check, Finding, Severity};
 use crate::path::Role;
 
 pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, report: &mut Report) {

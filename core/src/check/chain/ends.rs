@@ -3,13 +3,14 @@
 
 use std::time::SystemTime;
 
+use super::super::Case;
 use super::super::lineage::Lineage;
 use super::super::report::Report;
-use super::super::{Case, Check, Finding, Severity};
 use super::{itself, told};
 use crate::bundle::Bundle;
 use crate::certificate::system_time;
 use crate::clock::rfc3339;
+use crate::finding::{Check, Finding, Severity};
 use crate::path::PathValidator;
 
 /// Reports the certificate that ends the leaf's path before the leaf ends.

@@ -2,17 +2,17 @@
 
 use rustls_pki_types::CertificateDer;
 
+use super::super::Case;
 use super::super::lineage::{Lineage, Member, Place};
 use super::super::report::{Consequences, Report};
-use super::super::{Case, Check, Finding, Severity};
 use super::words::AtHand;
 use super::{chain, ends, path};
 use crate::bundle::Bundle;
 use crate::certificate::{Name, is_ca, is_self_issued};
 use crate::crypto;
+use crate::finding::{Check, Finding, Severity};
 use crate::loading::{self, LoadError};
-use crate::path::words;
-use crate::path::{PathError, PathValidator, UnusableAnchor};
+use crate::path::{PathError, PathValidator, UnusableAnchor, words};
 
 /// Checks a chain that there is no bundle for: it is refused for what every peer refuses, whomever it trusts.
 pub(super) fn check_alone(case: &Case<'_>, report: &mut Report) {
@@ -131,7 +131,7 @@ fn holds_by_itself(case: &Case<'_>) -> Result<(), PathError> {
     }
     let algorithm = crypto::signature_algorithm(case.leaf);
     if !crypto::accepts_signature(algorithm) {
-        return Err(PathError::UnsupportedSignature { algorithm: words::algorithm(algorithm) });
+        return Err(PathError::UnsupportedSignature { algorithm: crypto::signature_name(algorithm) });
     }
     let heads = heads(&alone);
     if heads.is_empty() {

@@ -3,13 +3,15 @@ use std::sync::Arc;
 use rcgen::KeyUsagePurpose;
 use rustls_pki_types::CertificateRevocationListDer;
 
-use crate::check::{Assessment, Check, Severity, Trusted, Verdict, assess};
-use crate::material::Crls;
+use crate::bundle::Crls;
+use crate::check::{Assessment, Verdict, assess};
+use crate::finding::{Check, Severity};
 use crate::spec::IdentitySpec;
 use crate::test_pki::crl::{
     CrlParts, ECDSA_SHA1, delta, distribution_point, element, entry, extension, full_name, reason,
 };
 use crate::test_pki::{Entity, Files, now, pem, spec};
+use crate::trusted::Trusted;
 
 type List = CertificateRevocationListDer<'static>;
 

@@ -10,9 +10,10 @@ use rcgen::KeyPair;
 
 use super::super::contents::Contents;
 use super::{inner, sec1};
-use crate::check::{Trusted, assess};
+use crate::check::assess;
 use crate::spec::{CredentialFiles, FileSet, IdentitySpec};
 use crate::test_pki::{Entity, Files, key, now, pem, spec};
+use crate::trusted::Trusted;
 
 /// How many characters in a row are a piece.
 const PIECE: usize = 6;

@@ -4,11 +4,13 @@ use base64ct::{Base64, Encoding as _};
 
 use super::super::{Material, Part};
 use super::{broken, sec1};
-use crate::check::{Check, Trusted, assess};
+use crate::check::assess;
+use crate::finding::Check;
 use crate::mount::ReadError;
 use crate::spec::FileSet;
 use crate::test_pki::crl::element;
 use crate::test_pki::{Entity, Files, now, pem, spec};
+use crate::trusted::Trusted;
 
 /// id-kp-serverAuth.
 pub(super) const SERVER_AUTH: &[u8] = &[0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, 1];
@@ -261,7 +263,7 @@ fn what_is_beside_lists_and_a_list_beside_a_chain_is_a_warning_that_says_where_i
         let material = files.read(&spec());
         assert!(matches!(material.credential, Part::Whole(_)));
         let [note] = material.notes() else { panic!("{:?}", material.notes()) };
-        assert_eq!(note.severity, crate::check::Severity::Warn);
+        assert_eq!(note.severity, crate::finding::Severity::Warn);
         (note.check, note.file.as_deref().unwrap().to_str().unwrap().to_owned(), note.sentence.clone())
     };
     let (check, file, sentence) = note(files.clone().with_crl(list.clone() + &key));

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use evercert_api::{update_from_snapshot, v1};
-use evercert_core::check::Finding;
 use evercert_core::digest::Digest;
+use evercert_core::finding::Finding;
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;
 use futures_util::Stream;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::{BufMut as _, Bytes};
 use evercert_api::v1;
-use evercert_core::check::Finding;
+use evercert_core::finding::Finding;
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::bundle::{Bundle, Bundles};
-use crate::material::Crls;
+use crate::bundle::{Bundle, Bundles, Crls};
 use crate::overlap::Overlap;
 
 /// The last good of everything that trust is made of, each for itself: what is broken keeps nothing else from taking effect.

@@ -22,6 +22,7 @@ pub mod finding;
 pub mod identity;
 mod intern;
 pub mod keeper;
+pub mod layout;
 pub mod lifecycle;
 pub mod loading;
 pub mod material;

@@ -54,6 +54,13 @@ pub(crate) fn is_pem(bytes: &[u8]) -> bool {
     boundary::find(bytes, 0).is_some()
 }
 
+/// The labels of the blocks that begin in a text, known or not, whatever is in them.
+pub(crate) fn labels(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let next = |after: usize| boundary::find(bytes, after);
+    let boundaries = std::iter::successors(next(0), move |boundary| next(boundary.end));
+    boundaries.filter(|boundary| boundary.side == Side::Begin).map(|boundary| boundary.raw)
+}
+
 /// The blocks, in their order. Text around and between them is passed over unless it looks like the remains of another one.
 pub(crate) fn blocks(bytes: &[u8]) -> impl Iterator<Item = Result<Block, PemError>> {
     let mut offset = Some(0);

@@ -7,18 +7,6 @@ use std::time::Duration;
 
 use crate::identity::IdentityId;
 
-/// The file names cert-manager gives to the keys of a TLS Secret.
-pub mod file_name {
-    /// The chain, leaf first.
-    pub const CHAIN: &str = "tls.crt";
-    /// The private key.
-    pub const KEY: &str = "tls.key";
-    /// The trust anchors.
-    pub const BUNDLE: &str = "ca.crt";
-    /// The certificate revocation lists. cert-manager writes none; whoever does may put them beside the rest.
-    pub const CRL: &str = "ca.crl";
-}
-
 /// One identity to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentitySpec {
@@ -69,6 +57,12 @@ pub enum CredentialFiles {
 }
 
 impl CredentialFiles {
+    /// The files of chain and key. One file for both is a file that holds both.
+    #[must_use]
+    pub fn new(chain: PathBuf, key: PathBuf) -> Self {
+        if chain == key { Self::Combined(chain) } else { Self::Pair { chain, key } }
+    }
+
     /// The file that holds the chain.
     #[must_use]
     pub fn chain(&self) -> &Path {
@@ -125,20 +119,6 @@ impl CrlFile {
 }
 
 impl FileSet {
-    /// `tls.crt`, `tls.key` and `ca.crt` in `directory`, as cert-manager names them, and a `ca.crl` if there is one.
-    #[must_use]
-    pub fn cert_manager(directory: &Path) -> Self {
-        Self {
-            credential: Some(CredentialFiles::Pair {
-                chain: directory.join(file_name::CHAIN),
-                key: directory.join(file_name::KEY),
-            }),
-            bundle: Some(BundleFile::OfCredential(directory.join(file_name::BUNDLE))),
-            crls: vec![CrlFile::OfCredential(directory.join(file_name::CRL))],
-            ..Self::default()
-        }
-    }
-
     /// The file whose readers may have the identity: that of the key, or the bundle where there is no key.
     #[must_use]
     pub fn deciding(&self) -> Option<&Path> {

@@ -6,17 +6,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use evercert_core::identity::{IdentityId, IdentityName};
+use evercert_core::layout::{self, Layout, file_name};
 use evercert_core::spec::{
-    Admission, BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec, RequireChain, Usage, file_name,
+    Admission, BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec, RequireChain, Usage,
 };
 use toml::Spanned;
 
 use super::error::Problem;
 use super::{at, file, trust};
-
-/// Names of files that hold certificates end in one of these, in whatever case; a directory's do not. Decided by name alone, so that a
-/// configuration means the same whether or not the path is there, and a hung mount cannot stall its reading.
-const FILE_EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "key"];
 
 /// The value of `bundle` where nobody is to be trusted, not even by a `ca.crt` beside the credential.
 const NOBODY: &str = "none";
@@ -49,7 +46,7 @@ fn files(entry: &file::Identity) -> Result<FileSet, Spanned<Problem>> {
             let bundle = entry.bundle.as_ref().filter(|bundle| !is_nobody(bundle));
             let bundle = bundle.map(|bundle| anywhere(bundle, "bundle")).transpose()?;
             Ok(FileSet {
-                credential: Some(credential(chain, key)),
+                credential: Some(CredentialFiles::new(chain, key)),
                 bundle: bundle.map(BundleFile::Dedicated),
                 ..FileSet::default()
             })
@@ -71,32 +68,25 @@ fn in_path(
     chain: Option<&Spanned<PathBuf>>,
     key: Option<&Spanned<PathBuf>>,
 ) -> Result<FileSet, Spanned<Problem>> {
-    let directory = super::absolute(path, "path")?;
-    let (directory, credential) = if is_file_name(&directory) {
-        for (name, value) in [("chain", chain), ("key", key)] {
-            if let Some(value) = value {
-                return Err(at(value, Problem::FileAndKey { key: name }));
-            }
+    let path = super::absolute(path, "path")?;
+    let (directory, layout) = Layout::of_path(&path);
+    let credential = match (&layout, chain, key) {
+        (Layout::Combined(_), Some(chain), _) => return Err(at(chain, Problem::FileAndKey { key: "chain" })),
+        (Layout::Combined(_), None, Some(key)) => return Err(at(key, Problem::FileAndKey { key: "key" })),
+        (layout, None, None) => layout.credential(directory),
+        (Layout::CertManager, Some(chain), Some(key)) => CredentialFiles::new(
+            directory.join(beside(chain, "chain", "fullchain.pem")?),
+            directory.join(beside(key, "key", "privkey.pem")?),
+        ),
+        (Layout::CertManager, Some(chain), None) => {
+            return Err(at(chain, Problem::HalfACredential { present: "chain", absent: "key" }));
         }
-        (directory.parent().unwrap_or(Path::new("/")).to_owned(), CredentialFiles::Combined(directory))
-    } else {
-        let credential = match (chain, key) {
-            (None, None) => credential(directory.join(file_name::CHAIN), directory.join(file_name::KEY)),
-            (Some(chain), Some(key)) => credential(
-                directory.join(beside(chain, "chain", "fullchain.pem")?),
-                directory.join(beside(key, "key", "privkey.pem")?),
-            ),
-            (Some(chain), None) => {
-                return Err(at(chain, Problem::HalfACredential { present: "chain", absent: "key" }));
-            }
-            (None, Some(key)) => {
-                return Err(at(key, Problem::HalfACredential { present: "key", absent: "chain" }));
-            }
-        };
-        (directory, credential)
+        (Layout::CertManager, None, Some(key)) => {
+            return Err(at(key, Problem::HalfACredential { present: "key", absent: "chain" }));
+        }
     };
     let bundle = match &entry.bundle {
-        None => Some(BundleFile::OfCredential(directory.join(file_name::BUNDLE))),
+        None => Some(layout::bundle(directory)),
         Some(bundle) if is_nobody(bundle) => None,
         Some(bundle) if bundle.get_ref().is_absolute() => Some(BundleFile::Dedicated(bundle.get_ref().clone())),
         Some(bundle) => Some(BundleFile::OfCredential(directory.join(beside(bundle, "bundle", file_name::BUNDLE)?))),
@@ -107,11 +97,6 @@ fn in_path(
 /// Whether a `bundle` says that nobody is trusted.
 pub(super) fn is_nobody(bundle: &Spanned<PathBuf>) -> bool {
     bundle.get_ref() == Path::new(NOBODY)
-}
-
-/// One file for both is a file that holds both.
-fn credential(chain: PathBuf, key: PathBuf) -> CredentialFiles {
-    if chain == key { CredentialFiles::Combined(chain) } else { CredentialFiles::Pair { chain, key } }
 }
 
 /// An absolute path, where no `path` is given.
@@ -135,14 +120,6 @@ pub(super) fn beside<'a>(
         (Some(Component::Normal(_)), None) => Ok(path),
         _ => Err(at(value, Problem::NotAFileName { key, example })),
     }
-}
-
-fn is_file_name(path: &Path) -> bool {
-    let slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-    !slash
-        && path
-            .extension()
-            .is_some_and(|extension| FILE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 /// What is demanded of a credential.

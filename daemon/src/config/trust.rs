@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evercert_core::spec::{CrlFile, FileSet, IdentitySpec, file_name};
+use evercert_core::layout::{self, file_name};
+use evercert_core::spec::{CrlFile, FileSet, IdentitySpec};
 use toml::Spanned;
 
 use super::duration::Span;
@@ -24,7 +25,7 @@ pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFil
     let directory = of_chain.filter(|_| entry.path.is_some());
     // Of peers that nobody vouches for nobody is revoked.
     let beside = of_chain.filter(|_| files.bundle.is_some());
-    let beside = beside.map(|directory| CrlFile::OfCredential(directory.join(file_name::CRL)));
+    let beside = beside.map(layout::crl);
     let Some(written) = &entry.crls else { return Ok(beside.into_iter().collect()) };
     let mut crls: Vec<CrlFile> = Vec::new();
     for value in written {

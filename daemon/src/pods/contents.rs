@@ -1,4 +1,4 @@
-//! What a volume holds, looked at without leaving it: its names, and the labels of its PEM blocks.
+//! The credentials that a volume holds, found without leaving it.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use evercert_core::layout::{Layout, holds_key_and_chain};
 use evercert_core::mount::{DATA, FILE_LIMIT};
-use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, file_name};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
@@ -45,32 +45,8 @@ impl Fingerprint {
     }
 }
 
-/// A credential in a directory of a volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Credential {
-    /// As cert-manager names its files.
-    CertManager,
-    /// One file, of this name, with key and chain.
-    Combined(String),
-}
-
-impl Credential {
-    /// Its files in `directory`.
-    pub(super) fn files(&self, directory: &Path) -> FileSet {
-        match self {
-            Self::CertManager => FileSet::cert_manager(directory),
-            Self::Combined(name) => FileSet {
-                credential: Some(CredentialFiles::Combined(directory.join(name))),
-                bundle: Some(BundleFile::OfCredential(directory.join(file_name::BUNDLE))),
-                crls: vec![CrlFile::OfCredential(directory.join(file_name::CRL))],
-                ..FileSet::default()
-            },
-        }
-    }
-}
-
 /// The credentials of a volume, by the directory in it; in its root where there is none.
-pub(super) type Credentials = BTreeMap<Option<String>, Credential>;
+pub(super) type Credentials = BTreeMap<Option<String>, Layout>;
 
 /// The file of a service account's volume that tells its namespace.
 const NAMESPACE: &str = "namespace";
@@ -188,30 +164,11 @@ fn kind(directory: &OwnedFd, name: &str) -> Option<FileType> {
     Some(FileType::from_raw_mode(stat.st_mode))
 }
 
-/// The credential of one directory.
-///
-/// Names decide first, whatever they lead to: files that cannot be read are a finding on an identity, and not a volume that is
-/// passed over in silence. Of several files with key and chain none can be told to be meant.
-fn credential(directory: &OwnedFd, entries: &[(String, FileType)], left: &mut u64) -> Option<Credential> {
-    if [file_name::CHAIN, file_name::KEY].iter().all(|name| kind(directory, name).is_some()) {
-        return Some(Credential::CertManager);
-    }
-    let files = entries.iter().filter(|(_, kind)| kind.is_file() || kind.is_symlink());
-    let mut combined = files.filter(|(name, _)| holds_key_and_chain(directory, name, left));
-    match (combined.next(), combined.next()) {
-        (Some((name, _)), None) => Some(Credential::Combined(name.clone())),
-        _ => None,
-    }
-}
-
-fn holds_key_and_chain(directory: &OwnedFd, name: &str, left: &mut u64) -> bool {
-    let Some(content) = content(directory, name, left) else { return false };
-    let (mut key, mut chain) = (false, false);
-    for label in labels(&content) {
-        key |= label.ends_with(b"PRIVATE KEY");
-        chain |= label == b"CERTIFICATE";
-    }
-    key && chain
+/// The credential of one directory. Of an entry that is cut from the list only its name counts.
+fn credential(directory: &OwnedFd, entries: &[(String, FileType)], left: &mut u64) -> Option<Layout> {
+    let files = entries.iter().filter(|(_, kind)| kind.is_file() || kind.is_symlink()).map(|(name, _)| name.as_str());
+    let holds_both = |name: &str| content(directory, name, left).is_some_and(|content| holds_key_and_chain(&content));
+    Layout::of_directory(|name| kind(directory, name).is_some(), files, holds_both)
 }
 
 /// A regular file of bearable size, and no larger than what is `left` to be read, wiped when it is dropped. The buffer never grows: that would leave a copy behind.
@@ -232,12 +189,6 @@ fn content(directory: impl AsFd, name: &str, left: &mut u64) -> Option<Zeroizing
     // One that is shortened meanwhile is written in place, and looked at again.
     std::fs::File::from(file).read_exact(&mut content).ok()?;
     Some(content)
-}
-
-/// What the PEM blocks of a text are.
-fn labels(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = text.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii_end);
-    lines.filter_map(|line| line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----"))
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evercert_core::identity::{IdentityId, IdentityName};
+use evercert_core::layout::Layout;
 use evercert_core::spec::{BundleFile, Expectations, FileSet, IdentitySpec};
 use tracing::debug;
 
 use super::PodNames;
-use super::contents::{Credential, Credentials};
+use super::contents::Credentials;
 use super::tree::{Tree, Volume};
 use crate::config::{PodBundle, PodRule, PodSettings};
 
@@ -49,11 +50,11 @@ pub(super) fn specs<'a>(
         if std::mem::replace(&mut last, name) == name {
             continue;
         }
-        for (directory, credential) in credentials {
+        for (directory, layout) in credentials {
             let Some(id) = id(volume, directory.as_deref()) else { continue };
             match pods.verdict(rules, volume, directory.as_deref()) {
                 Verdict::Kept(settings) => {
-                    specs.push(pods.spec(id, volume, directory.as_deref(), credential, settings));
+                    specs.push(pods.spec(id, volume, directory.as_deref(), layout, settings));
                 }
                 Verdict::Ignored => {}
                 Verdict::Unknown => debug!(identity = %id, "waits for its pod's name"),
@@ -96,11 +97,11 @@ impl Pods<'_> {
         id: IdentityId,
         volume: &Volume,
         directory: Option<&str>,
-        credential: &Credential,
+        layout: &Layout,
         settings: Option<&PodSettings>,
     ) -> IdentitySpec {
         let at = directory.map_or_else(|| volume.root.clone(), |directory| volume.root.join(directory));
-        let mut files = FileSet { volumes: vec![volume.root.clone()], ..credential.files(&at) };
+        let mut files = FileSet { volumes: vec![volume.root.clone()], ..layout.files(&at) };
         match settings.and_then(|settings| settings.bundle.as_ref()) {
             None => {}
             Some(PodBundle::Nobody) => (files.bundle, files.crls) = (None, Vec::new()),

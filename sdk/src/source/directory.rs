@@ -8,8 +8,9 @@ use std::time::Duration;
 use evercert_core::finding::{Finding, Severity};
 use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer};
+use evercert_core::layout::{self, Layout};
 pub use evercert_core::spec::{Admission, Expectations, RequireChain, Usage};
-use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, IdentitySpec, file_name};
+use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, IdentitySpec};
 use tokio::sync::watch;
 
 use super::socket::Socket;
@@ -45,8 +46,8 @@ impl DirectorySettings {
         Self {
             directory: directory.into(),
             name: None,
-            credential: Some(CredentialFiles::Pair { chain: file_name::CHAIN.into(), key: file_name::KEY.into() }),
-            bundle: BundleFile::OfCredential(file_name::BUNDLE.into()),
+            credential: Some(Layout::CertManager.credential(Path::new(""))),
+            bundle: layout::bundle(Path::new("")),
             crls: Vec::new(),
             federated: BTreeMap::new(),
             expectations: Expectations::default(),
@@ -206,7 +207,7 @@ impl DirectorySettings {
             BundleFile::OfCredential(file) | BundleFile::Dedicated(file) => BundleFile::Dedicated(directory.join(file)),
         };
         let mut crls: Vec<_> = self.crls.iter().map(|file| CrlFile::Dedicated(directory.join(file))).collect();
-        let beside = CrlFile::OfCredential(directory.join(file_name::CRL));
+        let beside = layout::crl(&directory);
         if crls.iter().all(|crl| crl.path() != beside.path()) {
             crls.push(beside);
         }

@@ -73,8 +73,9 @@ async fn an_identity_on_a_dead_mount_still_expires() {
     recorder.until_finds("a", Check::MountUnresponsive).await;
     system.ahead.store(2 * 3600, Ordering::SeqCst);
     keeper.keep(vec![spec("a", volume.path())]);
-    recorder.until_finds("a", Check::Expired).await;
-    assert!(recorder.finds("a", Check::MountUnresponsive) && recorder.serves("a", &issued));
+    let is_told = || recorder.finds("a", Check::Expired) && recorder.finds("a", Check::MountUnresponsive);
+    recorder.until("both findings", is_told).await;
+    assert!(recorder.serves("a", &issued));
     system.revive(volume.path());
 }
 

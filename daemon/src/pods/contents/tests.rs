@@ -2,6 +2,7 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::symlink;
 
+use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile};
 use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, PlainDirectory};
 use rustix::fs::{FileType, inotify, mknodat};
 
@@ -22,15 +23,15 @@ fn issued() -> Issued {
     Authority::new("Test CA").issue_dns("a")
 }
 
-fn credentials(root: &Path) -> Vec<(Option<String>, Credential)> {
+fn credentials(root: &Path) -> Vec<(Option<String>, Layout)> {
     match look(root, None).unwrap() {
         Contents::Now(_, credentials) => credentials.into_iter().collect(),
         contents => panic!("{contents:?}"),
     }
 }
 
-fn combined(name: &str) -> Credential {
-    Credential::Combined(name.to_owned())
+fn combined(name: &str) -> Layout {
+    Layout::Combined(name.into())
 }
 
 #[test]
@@ -40,7 +41,7 @@ fn a_directory_with_chain_and_key_is_a_credential_in_a_kubelets_volume_and_in_an
         issued.files().iter().fold(files, |files, (file, content)| files.with(&format!("{name}/{file}"), content))
     };
     let files = sub(sub(issued.files(), "server"), "client");
-    let expected = [None, Some("client".to_owned()), Some("server".to_owned())].map(|at| (at, Credential::CertManager));
+    let expected = [None, Some("client".to_owned()), Some("server".to_owned())].map(|at| (at, Layout::CertManager));
     assert_eq!(credentials(KubeletVolume::new(&files).path()), expected);
 
     let plain = tempfile::tempdir().unwrap();
@@ -66,7 +67,7 @@ fn one_file_with_key_and_chain_is_a_credential_in_whatever_order_they_are() {
     }
     // cert-manager's additional format lies beside the pair, which is taken.
     let beside = issued.files().with("tls-combined.pem", &key_first);
-    assert_eq!(credentials(KubeletVolume::new(&beside).path()), [(None, Credential::CertManager)]);
+    assert_eq!(credentials(KubeletVolume::new(&beside).path()), [(None, Layout::CertManager)]);
     // Of two none is meant.
     let two = Files::new().with("a.pem", &key_first).with("b.pem", &key_first);
     assert_eq!(credentials(KubeletVolume::new(&two).path()), []);
@@ -121,7 +122,7 @@ fn what_is_no_bearable_file_is_not_waited_for() {
     // Where the names say that a credential is meant, that its files are of no use is for its checks to say.
     mknodat(CWD, root.path().join("tls.key"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     symlink("/etc/shadow", root.path().join("tls.crt")).unwrap();
-    assert_eq!(credentials(root.path()), [(None, Credential::CertManager)]);
+    assert_eq!(credentials(root.path()), [(None, Layout::CertManager)]);
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn no_more_entries_are_looked_at_than_any_credential_needs() {
     let issued = issued();
     let many = (0..10 * ENTRIES_LIMIT).fold(Files::new(), |files, number| files.with(&format!("a{number}.txt"), "x"));
     let volume = KubeletVolume::new(&many.with("tls.crt", &issued.chain_pem).with("tls.key", &issued.key_pem));
-    assert_eq!(credentials(volume.path()), [(None, Credential::CertManager)]);
+    assert_eq!(credentials(volume.path()), [(None, Layout::CertManager)]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod bundle;
 pub mod certificate;
 pub mod check;
 pub mod clock;
+pub mod confined;
 pub mod credential;
 mod crl;
 pub mod crypto;

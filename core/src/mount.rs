@@ -38,7 +38,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub use access::{Access, KeyAccess};
-pub use file::{FILE_LIMIT, ReadError};
+pub use file::{FILE_LIMIT, ReadError, read_beneath};
 pub use place::DATA;
 pub(crate) use route::Directories;
 pub use route::{Directory, Route};

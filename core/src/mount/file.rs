@@ -1,7 +1,7 @@
 //! One open file.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, StatxAttributes, StatxFlags};
@@ -12,6 +12,7 @@ use super::access::{self, Access, KeyAccess};
 use super::route::Route;
 use super::stamp::FileStamp;
 use super::walk::Looked;
+use crate::confined::{self, Links};
 
 /// The largest file that is read, in bytes. A Secret as a whole is limited to the same 1 MiB.
 pub const FILE_LIMIT: u64 = 1 << 20;
@@ -95,12 +96,7 @@ pub(super) struct Content {
 /// Reads a file that was looked at, to which this way led, and `..data` if it is a kubelet's. What is no regular file is not opened.
 pub(super) fn read(looked: &Looked, route: &Route, is_kubelets: bool) -> Result<Content, ReadError> {
     let size = size(&looked.stat)?;
-    let path = access::magic_link(looked.descriptor.as_fd());
-    let file = rustix::fs::openat(CWD, path, READ, Mode::empty()).map_err(|errno| match errno {
-        // The file itself is open, whatever became of its name.
-        Errno::NOENT | Errno::NOTDIR => ReadError::WithoutProc,
-        errno => ReadError::Io(errno.into()),
-    })?;
+    let file = open(looked.descriptor.as_fd())?;
     let bytes = content(file.as_fd(), size)?;
     let access = Access::of(&file, &looked.stat);
     // A change of owner, mode or ACL is a change of the file.
@@ -112,6 +108,33 @@ pub(super) fn read(looked: &Looked, route: &Route, is_kubelets: bool) -> Result<
     let is_stale_mount = is_stale_mount(file.as_fd(), &after);
     let access = KeyAccess { access, filesystem: looked.filesystem, is_kubelets, route: route.clone() };
     Ok(Content { bytes, access: access.into(), stamp, is_stale_mount })
+}
+
+/// Reads a file beneath a directory that somebody else may write, if it is no larger than what is `left` to be read there in bytes; its size is
+/// taken off that. What is no regular file is not opened.
+///
+/// # Errors
+///
+/// There is none that may be read, or it was changed meanwhile.
+pub fn read_beneath(
+    directory: impl AsFd,
+    name: &str,
+    links: Links,
+    left: &mut u64,
+) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let looked = confined::open(directory, name, OFlags::PATH | OFlags::CLOEXEC, links)?;
+    let size = size(&rustix::fs::fstat(&looked)?)?;
+    *left = left.checked_sub(size).ok_or(ReadError::TooLarge { size, limit: *left })?;
+    content(open(looked.as_fd())?.as_fd(), size)
+}
+
+/// Opens a file for reading that was looked at.
+fn open(looked: BorrowedFd<'_>) -> Result<OwnedFd, ReadError> {
+    rustix::fs::openat(CWD, access::magic_link(looked), READ, Mode::empty()).map_err(|errno| match errno {
+        // The file itself is open, whatever became of its name.
+        Errno::NOENT | Errno::NOTDIR => ReadError::WithoutProc,
+        errno => ReadError::Io(errno.into()),
+    })
 }
 
 /// Whether an open file or directory is mounted by itself, and not only a name in a directory, and has no name any more where it is

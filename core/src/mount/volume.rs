@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::directory::{Entered, Entrance, Sight};
@@ -18,15 +18,7 @@ use super::place::DATA;
 use super::route::Route;
 use super::stamp::FileStamp;
 use super::walk::{LOOK, Looked};
-
-/// How names are resolved.
-const CONFINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
-
-/// How a directory is opened, without the need to be allowed to list it.
-const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-/// How often a name is resolved again because something was renamed or mounted meanwhile, anywhere on the machine.
-const RESOLUTIONS: usize = 32;
+use crate::confined::{self, Links, SEARCHED};
 
 /// A volume that was entered.
 pub(super) struct Volume<'a> {
@@ -37,7 +29,7 @@ pub(super) struct Volume<'a> {
 impl<'a> Volume<'a> {
     /// Enters the volume at `path`. A root that is a symbolic link is none.
     pub(super) fn enter(path: &'a Path) -> Result<Self, Errno> {
-        match rustix::fs::openat(CWD, path, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
+        match rustix::fs::openat(CWD, path, SEARCHED | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(root) => Ok(Self { path, root }),
             Err(Errno::NOTDIR) if rustix::fs::readlink(path, Vec::new()).is_ok() => Err(Errno::LOOP),
             Err(errno) => Err(errno),
@@ -63,18 +55,18 @@ impl Entrance for Volume<'_> {
     type Directory = OwnedFd;
 
     fn enter(&self) -> Entered<OwnedFd> {
-        match beneath(self.root.as_fd(), DATA, DIRECTORY) {
+        match beneath(self.root.as_fd(), DATA, SEARCHED) {
             Err(Errno::NOENT | Errno::NOTDIR) => self.enter_itself(),
             found => Entered::new(found, true, Route::unknown()),
         }
     }
 
     fn enter_itself(&self) -> Entered<OwnedFd> {
-        Entered::new(beneath(self.root.as_fd(), ".", DIRECTORY), false, Route::unknown())
+        Entered::new(beneath(self.root.as_fd(), ".", SEARCHED), false, Route::unknown())
     }
 
     fn still_leads_to(&self, _: &OwnedFd, stamp: &FileStamp) -> bool {
-        let now = beneath(self.root.as_fd(), DATA, DIRECTORY).and_then(rustix::fs::fstat);
+        let now = beneath(self.root.as_fd(), DATA, SEARCHED).and_then(rustix::fs::fstat);
         now.is_ok_and(|now| FileStamp::of(&now).id() == stamp.id())
     }
 
@@ -106,8 +98,8 @@ impl Entrance for Volume<'_> {
 /// for as long as it is told of, and none is told of that is not in the volume.
 pub(crate) fn lookups(root: &Path, files: &[&Path], mut found: impl FnMut(BorrowedFd<'_>, &[&OsStr])) {
     let Ok(volume) = Volume::enter(root) else { return };
-    let data = beneath(volume.root.as_fd(), DATA, DIRECTORY);
-    let Ok(directory) = data.or_else(|_| beneath(volume.root.as_fd(), ".", DIRECTORY)) else { return };
+    let data = beneath(volume.root.as_fd(), DATA, SEARCHED);
+    let Ok(directory) = data.or_else(|_| beneath(volume.root.as_fd(), ".", SEARCHED)) else { return };
     let mut names: BTreeMap<&Path, BTreeSet<&OsStr>> = BTreeMap::new();
     for file in files.iter().filter_map(|file| volume.relative(file).ok()) {
         for step in file.ancestors() {
@@ -119,7 +111,7 @@ pub(crate) fn lookups(root: &Path, files: &[&Path], mut found: impl FnMut(Borrow
     for (parent, names) in names {
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         // A directory that is missing is waited for in its parent.
-        if let Ok(parent) = beneath(directory.as_fd(), parent, DIRECTORY) {
+        if let Ok(parent) = beneath(directory.as_fd(), parent, SEARCHED) {
             found(parent.as_fd(), &Vec::from_iter(names));
         }
     }
@@ -127,14 +119,7 @@ pub(crate) fn lookups(root: &Path, files: &[&Path], mut found: impl FnMut(Borrow
 
 /// Opens what a name leads to beneath a directory.
 fn beneath(directory: BorrowedFd<'_>, name: impl AsRef<Path>, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let mut resolutions = 1;
-    loop {
-        match rustix::fs::openat2(directory, name.as_ref(), flags, Mode::empty(), CONFINED) {
-            // The kernel cannot tell whether a `..` led out.
-            Err(Errno::AGAIN | Errno::INTR) if resolutions < RESOLUTIONS => resolutions += 1,
-            opened => return opened,
-        }
-    }
+    confined::open(directory, name, flags, Links::Followed)
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! The credentials that a volume holds, found without leaving it.
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use evercert_core::confined::{self, LISTED, Links};
 use evercert_core::layout::{Layout, holds_key_and_chain};
-use evercert_core::mount::{DATA, FILE_LIMIT};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use evercert_core::mount::{DATA, FILE_LIMIT, read_beneath};
+use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -21,9 +21,6 @@ const ENTRIES_LIMIT: usize = 64;
 /// How much of one volume is read in one look, in bytes: several Secrets as large as they may be. With links one large file could stand
 /// for thousands.
 const READ_LIMIT: u64 = 16 * FILE_LIMIT;
-
-/// Nothing in a volume may lead out of it. Whoever wrote it may have put links, `..` and mounts in it.
-const CONFINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
 
 /// Which directory the root of a volume is, and which set of files the kubelet put there last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +87,7 @@ impl Contents {
 ///
 /// The root cannot be opened.
 pub(super) fn look(root: &Path, sought: &Sought) -> Result<Contents, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let root = rustix::fs::openat2(CWD, root, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    let root = confined::enter(root)?;
     match sought {
         Sought::Credentials(known) => look_for_credentials(&root, known.as_ref()),
         Sought::Namespace => Ok(Contents::Namespace(namespace(&root))),
@@ -133,8 +129,7 @@ fn fingerprint(root: &OwnedFd) -> Result<Fingerprint, Errno> {
 }
 
 fn open_directory(directory: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    rustix::fs::openat2(directory, name, flags, Mode::empty(), CONFINED)
+    confined::open(directory, name, LISTED, Links::Followed)
 }
 
 /// The first entries of a directory, sorted, with what they are. No link is followed for that.
@@ -171,24 +166,9 @@ fn credential(directory: &OwnedFd, entries: &[(String, FileType)], left: &mut u6
     Layout::of_directory(|name| kind(directory, name).is_some(), files, holds_both)
 }
 
-/// A regular file of bearable size, and no larger than what is `left` to be read, wiped when it is dropped. The buffer never grows: that would leave a copy behind.
-fn content(directory: impl AsFd, name: &str, left: &mut u64) -> Option<Zeroizing<Vec<u8>>> {
-    // Looked at first: a device may do something when it is opened.
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let looked_at = rustix::fs::openat2(directory, name, flags, Mode::empty(), CONFINED).ok()?;
-    let stat = rustix::fs::fstat(&looked_at).ok()?;
-    let size = u64::try_from(stat.st_size).ok().filter(|size| *size <= FILE_LIMIT)?;
-    if !FileType::from_raw_mode(stat.st_mode).is_file() {
-        return None;
-    }
-    *left = left.checked_sub(size)?;
-    let path = format!("/proc/self/fd/{}", looked_at.as_raw_fd());
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::openat(CWD, path, flags, Mode::empty()).ok()?;
-    let mut content = Zeroizing::new(vec![0; usize::try_from(size).ok()?]);
-    // One that is shortened meanwhile is written in place, and looked at again.
-    std::fs::File::from(file).read_exact(&mut content).ok()?;
-    Some(content)
+/// A file of a volume, no larger than what is `left` to be read there.
+fn content(directory: &OwnedFd, name: &str, left: &mut u64) -> Option<Zeroizing<Vec<u8>>> {
+    read_beneath(directory, name, Links::Followed, left).ok()
 }
 
 #[cfg(test)]

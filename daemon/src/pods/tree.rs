@@ -1,12 +1,13 @@
 //! The volumes of the node's pods, found without entering any mount, by directories alone: no symbolic link is followed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use evercert_core::confined::{self, LISTED, Links, SEARCHED};
+use evercert_core::mount::read_beneath;
+use rustix::fs::{CWD, Dir, FileType, Mode};
 use rustix::io::Errno;
 use serde::Deserialize;
 
@@ -29,9 +30,6 @@ const CSI_DATA_LIMIT: u64 = 64 * 1024;
 
 /// The volumes in which the kubelet gives every pod the token of its service account.
 const SERVICE_ACCOUNT: &str = "kube-api-access-";
-
-/// Nothing may lead elsewhere: no link, no `..` and no mount.
-const CONFINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
 
 /// What a volume is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +92,7 @@ impl Tree {
 pub(super) fn walk(directory: &Path, csi_drivers: &[String], listen: &dyn Listen) -> Result<Tree, Errno> {
     let mut walk = Walk { csi_drivers, listen, tree: Tree { directory: directory.to_owned(), ..Tree::default() } };
     listen.directory(directory);
-    let pods = rustix::fs::openat(CWD, directory, directory_flags(), Mode::empty())?;
+    let pods = rustix::fs::openat(CWD, directory, LISTED, Mode::empty())?;
     for uid in walk.list(&pods)?.iter().filter(|name| is_uid(name)) {
         let uid: Arc<str> = uid.as_str().into();
         walk.pod(&pods, &directory.join(&*uid), &uid);
@@ -191,19 +189,14 @@ impl Walk<'_> {
     }
 }
 
-fn directory_flags() -> OFlags {
-    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK
-}
-
 fn enter(directory: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat2(directory, name, directory_flags(), Mode::empty(), CONFINED)
+    confined::open(directory, name, LISTED, Links::Refused)
 }
 
 /// Whether `name` is a directory, or a mount, told without entering it.
 fn is_directory(directory: impl AsFd, name: &str) -> bool {
     // A mount is refused before it is entered.
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::openat2(directory, name, flags, Mode::empty(), CONFINED) {
+    match confined::open(directory, name, SEARCHED, Links::Refused) {
         Ok(_) => true,
         Err(errno) => errno == Errno::XDEV,
     }
@@ -216,14 +209,7 @@ fn driver(volume: &OwnedFd) -> Option<String> {
         #[serde(rename = "driverName")]
         driver_name: String,
     }
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::openat2(volume, CSI_DATA, flags, Mode::empty(), CONFINED).ok()?;
-    let stat = rustix::fs::fstat(&file).ok()?;
-    if !FileType::from_raw_mode(stat.st_mode).is_file() {
-        return None;
-    }
-    let mut text = Vec::new();
-    std::fs::File::from(file).take(CSI_DATA_LIMIT).read_to_end(&mut text).ok()?;
+    let text = read_beneath(volume, CSI_DATA, Links::Refused, &mut { CSI_DATA_LIMIT }).ok()?;
     serde_json::from_slice(&text).ok().map(|data: VolumeData| data.driver_name)
 }
 

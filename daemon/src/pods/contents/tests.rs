@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile};
 use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, PlainDirectory};
-use rustix::fs::{FileType, inotify, mknodat};
+use rustix::fs::{CWD, FileType, Mode, inotify, mknodat};
 
 use super::*;
 

@@ -37,7 +37,7 @@ pub mod spec;
 pub mod state_file;
 pub mod text;
 pub mod trusted;
-mod watch;
+pub mod watch;
 
 #[cfg(test)]
 mod test_pki;

@@ -37,7 +37,7 @@ const BUFFER: usize = 16 * 1024;
 const BATCH: usize = 16;
 
 /// The kernel's number of a watch.
-pub(crate) type Watch = i32;
+pub type Watch = i32;
 
 /// The part of a watched directory that something happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +57,7 @@ pub(crate) struct Interest {
 
 /// An inotify instance. A cheap clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Inotify(Arc<Instance>);
+pub struct Inotify(Arc<Instance>);
 
 #[derive(Debug)]
 struct Instance {
@@ -89,7 +89,7 @@ pub enum WatchProblem {
 
 /// Something that was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event<'a> {
+pub enum Event<'a> {
     /// The queue overflowed: anything may have happened.
     Overflow,
     /// This watch is no more.
@@ -106,7 +106,7 @@ impl Inotify {
     /// # Errors
     ///
     /// The user has as many instances (`fs.inotify.max_user_instances`), or the process as many descriptors, as it may.
-    pub(crate) fn open() -> io::Result<Self> {
+    pub fn open() -> io::Result<Self> {
         let descriptor = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         Ok(Self(Arc::new(Instance { descriptor, names: RandomState::new() })))
     }
@@ -127,13 +127,18 @@ impl Inotify {
         Interest { watch, subject }
     }
 
-    /// Watches a directory.
-    fn add(&self, directory: &Path, what: WatchFlags) -> Result<Watch, Errno> {
+    /// Watches a directory. Where it is watched already, `what` takes the place of what was heard, and the number stays. Blocks as long as
+    /// the file system takes to answer.
+    ///
+    /// # Errors
+    ///
+    /// As of inotify_add_watch(2): it is not there, or no further watch can be had (`fs.inotify.max_user_watches`, ENOSPC).
+    pub fn add(&self, directory: &Path, what: WatchFlags) -> Result<Watch, Errno> {
         inotify::add_watch(self, directory, what)
     }
 
     /// Ends a watch.
-    pub(crate) fn remove(&self, watch: Watch) {
+    pub fn remove(&self, watch: Watch) {
         // It may have ended by itself.
         let _ = inotify::remove_watch(self, watch);
     }
@@ -158,7 +163,7 @@ impl AsRawFd for Inotify {
 
 /// The events of an instance.
 #[derive(Debug)]
-pub(crate) struct Events {
+pub struct Events {
     inotify: AsyncFd<Inotify>,
     buffer: Box<[MaybeUninit<u8>]>,
 }
@@ -169,7 +174,7 @@ impl Events {
     /// # Errors
     ///
     /// The runtime cannot take one more descriptor.
-    pub(crate) fn new(inotify: Inotify) -> io::Result<Self> {
+    pub fn new(inotify: Inotify) -> io::Result<Self> {
         #[expect(
             deprecated,
             reason = "its successor is unsafe, and asks for what holds here: the descriptor is owned, and stays the same"
@@ -179,7 +184,7 @@ impl Events {
     }
 
     /// The instance they are of.
-    pub(crate) fn inotify(&self) -> &Inotify {
+    pub fn inotify(&self) -> &Inotify {
         self.inotify.get_ref()
     }
 
@@ -188,7 +193,7 @@ impl Events {
     /// # Errors
     ///
     /// The runtime is shutting down.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
+    pub async fn readable(&self) -> io::Result<()> {
         self.inotify.readable().await.map(drop)
     }
 
@@ -197,7 +202,7 @@ impl Events {
     /// # Errors
     ///
     /// The instance cannot be read.
-    pub(crate) fn drain(&mut self, mut hear: impl FnMut(Event<'_>)) -> io::Result<()> {
+    pub fn drain(&mut self, mut hear: impl FnMut(Event<'_>)) -> io::Result<()> {
         for _ in 0..BATCH {
             let buffer = &mut self.buffer;
             match self.inotify.try_io(Readiness::READABLE, |inotify| read(inotify, buffer, &mut hear)) {

@@ -5,16 +5,13 @@
 //! no event of a directory; the kernel tells it of the list of mounts as a whole.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
-use std::mem::{self, MaybeUninit};
-use std::os::fd::OwnedFd;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evercert_core::mounts::MountChanges;
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use evercert_core::watch::{Event, Events, Inotify, Watch};
+use rustix::fs::inotify::WatchFlags;
 use tracing::warn;
 
 use crate::pods::{Again, Listen};
@@ -29,13 +26,10 @@ const HEARD: WatchFlags = WatchFlags::CREATE
 /// What happens in a volume: also files that are written in place.
 const HEARD_IN_VOLUME: WatchFlags = HEARD.union(WatchFlags::CLOSE_WRITE);
 
-/// Room for some hundred events; what is left is read the next time.
-const BUFFER: usize = 8 * 1024;
-
-/// An inotify instance, and the list of mounts. Without them the tick carries alone.
+/// The events of an inotify instance, and the list of mounts. Without them the tick carries alone.
 #[derive(Debug)]
 pub(super) struct Hints {
-    instance: Option<AsyncFd<Arc<OwnedFd>>>,
+    events: Option<Events>,
     mounts: Option<MountChanges>,
     volumes: Arc<Mutex<Volumes>>,
 }
@@ -44,7 +38,7 @@ pub(super) struct Hints {
 #[derive(Debug, Default)]
 struct Volumes {
     /// Their roots, by the number of the watch.
-    watched: HashMap<i32, PathBuf>,
+    watched: HashMap<Watch, PathBuf>,
     touched: HashSet<PathBuf>,
     /// Whether events were lost.
     lost: bool,
@@ -53,17 +47,9 @@ struct Volumes {
 impl Hints {
     /// Hears nothing of directories yet.
     pub(super) fn new() -> Self {
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe, and asks for what holds here: the descriptor is owned, and stays the same"
-        )]
-        let instance = || -> io::Result<_> {
-            let instance = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-            AsyncFd::with_interest(Arc::new(instance), Interest::READABLE)
-        };
-        let mounts = MountChanges::open();
+        let (events, mounts) = (Inotify::open().and_then(Events::new), MountChanges::open());
         Self {
-            instance: instance().inspect_err(|error| warn!(%error, "new directories are only found at the tick")).ok(),
+            events: events.inspect_err(|error| warn!(%error, "new directories are only found at the tick")).ok(),
             mounts: mounts.inspect_err(|error| warn!(%error, "new mounts are only found at the tick")).ok(),
             volumes: Arc::default(),
         }
@@ -71,47 +57,59 @@ impl Hints {
 
     /// What has further directories heard; may block.
     pub(super) fn ear(&self) -> Ear {
-        let instance = self.instance.as_ref().map(|instance| Arc::clone(instance.get_ref()));
-        Ear { instance, volumes: Arc::clone(&self.volumes) }
+        let inotify = self.events.as_ref().map(|events| events.inotify().clone());
+        Ear { inotify, volumes: Arc::clone(&self.volumes) }
     }
 
-    /// Waits for something to happen.
-    pub(super) async fn heard(&self) {
+    /// Waits for something to happen. Dropping the future loses nothing.
+    pub(super) async fn heard(&mut self) {
+        let Self { events, mounts, volumes } = self;
         tokio::select! {
-            () = self.directories() => {}
-            () = self.mounts() => {}
+            () = directories(events, volumes) => {}
+            () = changed(mounts.as_ref()) => {}
         }
     }
+}
 
-    async fn directories(&self) {
-        let Some(instance) = &self.instance else { return std::future::pending().await };
+/// Waits for an event that says more than that a watch has ended.
+async fn directories(events: &mut Option<Events>, volumes: &Mutex<Volumes>) {
+    while let Some(hearing) = events
+        && hearing.readable().await.is_ok()
+    {
         let mut is_news = false;
-        while !is_news {
-            let Ok(mut ready) = instance.readable().await else { return std::future::pending().await };
-            let mut buffer = [MaybeUninit::uninit(); BUFFER];
-            let mut events = Reader::new(instance.get_ref(), &mut buffer);
-            while let Ok(event) = events.next() {
-                is_news |= lock(&self.volumes).heard(event.wd(), event.events());
-            }
-            ready.clear_ready();
+        if let Err(error) = hearing.drain(|event| is_news |= lock(volumes).heard(event)) {
+            warn!(%error, "inotify failed; new directories are only found at the tick");
+            *events = None;
+        }
+        if is_news {
+            return;
         }
     }
+    std::future::pending().await
+}
 
-    async fn mounts(&self) {
-        match &self.mounts {
-            Some(mounts) => mounts.changed().await,
-            None => std::future::pending().await,
-        }
+async fn changed(mounts: Option<&MountChanges>) {
+    match mounts {
+        Some(mounts) => mounts.changed().await,
+        None => std::future::pending().await,
     }
 }
 
 impl Volumes {
     /// Whether an event says more than that a watch has ended, as that of a settled volume does.
-    fn heard(&mut self, watch: i32, what: ReadFlags) -> bool {
-        self.lost |= what.contains(ReadFlags::QUEUE_OVERFLOW);
-        let is_end = what.contains(ReadFlags::IGNORED);
-        let root = if is_end { self.watched.remove(&watch) } else { self.watched.get(&watch).cloned() };
-        let is_news = !is_end || root.is_some();
+    fn heard(&mut self, event: Event<'_>) -> bool {
+        let (root, is_news) = match event {
+            Event::Overflow => {
+                self.lost = true;
+                (None, true)
+            }
+            Event::Ended(watch) => {
+                let root = self.watched.remove(&watch);
+                let is_news = root.is_some();
+                (root, is_news)
+            }
+            Event::Name(watch, _) | Event::Directory(watch) => (self.watched.get(&watch).cloned(), true),
+        };
         self.touched.extend(root);
         is_news
     }
@@ -120,7 +118,7 @@ impl Volumes {
 /// Has directories heard, from a thread that may block.
 #[derive(Debug)]
 pub(super) struct Ear {
-    instance: Option<Arc<OwnedFd>>,
+    inotify: Option<Inotify>,
     volumes: Arc<Mutex<Volumes>>,
 }
 
@@ -134,29 +132,67 @@ impl Ear {
 
 impl Listen for Ear {
     fn directory(&self, directory: &Path) {
-        let Some(instance) = &self.instance else { return };
+        let Some(inotify) = &self.inotify else { return };
         // A directory that is not there yet is found at a tick, and heard from then on. Doing so again changes nothing.
-        let _ = inotify::add_watch(instance, directory, HEARD.union(WatchFlags::MOVE_SELF));
+        let _ = inotify.add(directory, HEARD.union(WatchFlags::MOVE_SELF));
     }
 
     fn volume(&self, root: &Path) {
-        let Some(instance) = &self.instance else { return };
+        let Some(inotify) = &self.inotify else { return };
         // One that is not there any more is missed by nobody.
-        let Ok(watch) = inotify::add_watch(instance, root, HEARD_IN_VOLUME) else { return };
+        let Ok(watch) = inotify.add(root, HEARD_IN_VOLUME) else { return };
         lock(&self.volumes).watched.insert(watch, root.to_owned());
     }
 
     fn settled(&self, root: &Path) {
-        let Some(instance) = &self.instance else { return };
+        let Some(inotify) = &self.inotify else { return };
         let mut volumes = lock(&self.volumes);
         let Some(watch) = volumes.watched.iter().find_map(|(watch, of)| (of == root).then_some(*watch)) else { return };
         volumes.watched.remove(&watch);
-        // It may have ended by itself.
-        let _ = inotify::remove_watch(instance, watch);
+        inotify.remove(watch);
     }
 }
 
 fn lock(volumes: &Mutex<Volumes>) -> MutexGuard<'_, Volumes> {
     // Each change is a single step; a panic leaves no half of one.
     volumes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Longer than any event takes.
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn a_directory_that_comes_and_a_file_that_is_written_in_a_volume_are_heard() {
+        let root = tempfile::tempdir().unwrap();
+        let volume = root.path().join("volume");
+        fs::create_dir(&volume).unwrap();
+        let mut hints = Hints { mounts: None, ..Hints::new() };
+        let ear = hints.ear();
+        ear.directory(root.path());
+        ear.volume(&volume);
+        fs::create_dir(root.path().join("new")).unwrap();
+        tokio::time::timeout(DEADLINE, hints.heard()).await.unwrap();
+        assert_eq!(ear.touched().touched, HashSet::new(), "it is in no volume");
+        fs::write(volume.join("tls.crt"), "").unwrap();
+        tokio::time::timeout(DEADLINE, hints.heard()).await.unwrap();
+        let again = ear.touched();
+        assert_eq!((again.all, again.touched), (false, HashSet::from([volume])));
+    }
+
+    #[test]
+    fn the_end_of_a_watch_is_news_only_of_a_volume_that_is_still_heard_from() {
+        let mut volumes = Volumes::default();
+        volumes.watched.insert(1, "/volume".into());
+        assert!(volumes.heard(Event::Ended(1)));
+        assert!(!volumes.heard(Event::Ended(1)));
+        assert_eq!(mem::take(&mut volumes.touched), HashSet::from(["/volume".into()]));
+        assert!(volumes.heard(Event::Overflow) && volumes.lost, "anything may have happened");
+    }
 }

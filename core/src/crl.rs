@@ -43,6 +43,15 @@ pub(crate) struct Crl {
     signed: Signed,
 }
 
+/// What tells which of two lists is the newer: that is the greater. Lists of one second are told apart by their numbers, which only grow (RFC
+/// 5280 §5.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Age<'a> {
+    pub(crate) this_update: SystemTime,
+    /// The digits, of whatever base, without leading zeros.
+    pub(crate) number: Option<&'a [u8]>,
+}
+
 /// The scope of a list (RFC 5280 §5.2.4, §5.2.5). Of two lists by one key with an equal scope the newer replaces the older.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Scope {
@@ -64,6 +73,19 @@ pub(crate) enum Subjects {
     Leaves,
     /// CAs.
     Authorities,
+}
+
+impl Ord for Age<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |age: &Self| (age.this_update, age.number.map(<[u8]>::len));
+        key(self).cmp(&key(other)).then_with(|| self.number.cmp(&other.number))
+    }
+}
+
+impl PartialOrd for Age<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Crl {
@@ -134,12 +156,8 @@ impl Crl {
         }
     }
 
-    /// Compares the ages of two lists: the newer is the greater. Lists of one second are told apart by their numbers, which only
-    /// grow (RFC 5280 §5.2.3).
-    pub(crate) fn age(&self, other: &Self) -> Ordering {
-        let by_size = |crl: &Self| crl.number.as_ref().map(Vec::len);
-        let by_number = || by_size(self).cmp(&by_size(other)).then_with(|| self.number.cmp(&other.number));
-        self.this_update.cmp(&other.this_update).then_with(by_number)
+    pub(crate) fn age(&self) -> Age<'_> {
+        Age { this_update: self.this_update, number: self.number() }
     }
 
     /// Verifies its signature with this key, a `SubjectPublicKeyInfo` as DER.

@@ -18,6 +18,7 @@ use rustls_pki_types::CertificateDer;
 use crate::bundle::{Bundle, Crls};
 use crate::certificate::{CertificateFacts, Name};
 use crate::credential::Credential;
+use crate::crl::Age;
 use crate::digest::Digest;
 use crate::finding::Finding;
 use crate::mount::{FileRead, KeyAccess, ReadError, Reading, Route};
@@ -72,6 +73,18 @@ pub struct CrlOnDisk {
     pub next_update: Option<SystemTime>,
     /// How many certificates it revokes.
     pub revoked: usize,
+}
+
+impl CrlOnDisk {
+    /// Whether it is newer than another list of the same issuer, and takes its place.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        self.age() > other.age()
+    }
+
+    fn age(&self) -> Age<'_> {
+        Age { this_update: self.this_update, number: self.number.as_deref().map(str::as_bytes) }
+    }
 }
 
 /// One of the two things an identity's files amount to.

@@ -13,7 +13,7 @@ const MAX_RETAINED_CRLS: usize = 1_000;
 pub(super) fn latest(crls: Vec<CertificateRevocationListDer<'static>>) -> Vec<CertificateRevocationListDer<'static>> {
     // A list that was admitted can be read.
     let mut read: Vec<_> = crls.into_iter().filter_map(|der| Some((Crl::from_der(&der).ok()?, der))).collect();
-    read.sort_by(|(a, _), (b, _)| b.age(a));
+    read.sort_by(|(a, _), (b, _)| b.age().cmp(&a.age()));
     let mut signers = HashSet::new();
     read.retain(|(crl, _)| Signer::of(crl).is_none_or(|signer| signers.insert(signer)));
     read.truncate(MAX_RETAINED_CRLS);

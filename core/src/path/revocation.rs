@@ -100,7 +100,7 @@ impl Revocation {
             lists.push(List { crl, signers, learned: OnceLock::new() });
         }
         revocation.next_updates.sort();
-        revocation.by_issuer.values_mut().for_each(|lists| lists.sort_by(|a, b| b.crl.age(&a.crl)));
+        revocation.by_issuer.values_mut().for_each(|lists| lists.sort_by(|a, b| b.crl.age().cmp(&a.crl.age())));
         revocation
     }
 
@@ -159,7 +159,7 @@ impl Revocation {
         let mut newest: Vec<&Crl> = Vec::with_capacity(1);
         for list in lists.iter().filter(|list| list.crl.covers(is_authority)) {
             // Of two of one age nobody can tell which replaces the other: both count.
-            let replaces = |newer: &&Crl| newer.scope() == list.crl.scope() && newer.age(&list.crl).is_gt();
+            let replaces = |newer: &&Crl| newer.scope() == list.crl.scope() && newer.age() > list.crl.age();
             if newest.iter().any(replaces) {
                 continue;
             }

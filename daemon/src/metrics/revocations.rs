@@ -32,12 +32,12 @@ pub(super) struct Revocations {
 impl Revocations {
     /// Collects from `rows`.
     pub(super) fn of(rows: &[Row]) -> Self {
-        let mut latest: BTreeMap<_, (SystemTime, (usize, usize))> = BTreeMap::new();
+        let mut latest: BTreeMap<_, (&CrlOnDisk, (usize, usize))> = BTreeMap::new();
         for (row, of) in rows.iter().enumerate() {
             for (index, crl) in of.state.iter().flat_map(|state| state.crls.iter()).enumerate() {
-                let found = (crl.this_update, (row, index));
+                let found = (crl, (row, index));
                 let known = latest.entry((&crl.file, labels_of(crl))).or_insert(found);
-                if known.0 < found.0 {
+                if crl.is_newer_than(known.0) {
                     *known = found;
                 }
             }

@@ -133,7 +133,7 @@ impl Keeper {
         let before: HashMap<_, _> = before.iter().map(|spec| (&spec.id, spec)).collect();
         // One that stays as it is stays in the allocation that its slot has.
         let shared = |spec: IdentitySpec| match before.get(&spec.id) {
-            Some(before) if ***before == spec => Arc::clone(before),
+            Some(before) if before.as_ref() == &spec => Arc::clone(before),
             _ => Arc::new(spec),
         };
         let specs = specs.into_iter().map(shared).collect();

@@ -65,6 +65,7 @@ pub struct Lifecycle {
     /// Whether what left that file is not what was last remembered.
     unremembered: bool,
     /// Why that could not be written down, or what was not be read; absent where neither failed.
+    /// Boxed, since nearly no identity has one.
     unwritten: Option<Box<Finding>>,
     /// Whether keys are wanted.
     keeps_keys: bool,

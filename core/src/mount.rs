@@ -18,7 +18,7 @@
 //!                          └───────────────── no, at most 5 times ──────────────────┘
 //! ```
 //!
-//! Nothing is opened before it was looked at, so no device and no FIFO ever is, and no descriptor outlives the read: the
+//! No file is opened before it was looked at, so no device and no FIFO ever is, and no descriptor outlives the read: the
 //! kubelet could not unmount a volume that is held open. Nor is anything parsed meanwhile. A mount that is dead does block; that is
 //! the keeper's to survive.
 
@@ -97,12 +97,6 @@ pub fn read(files: &FileSet) -> Reading {
     visit(files).read()
 }
 
-/// What the files look like: equal stamps mean that nothing changed. Blocks as [`visit`] does.
-#[must_use]
-pub fn stamp(files: &FileSet) -> Stamp {
-    visit(files).stamp()
-}
-
 /// An identity's files, each open to be looked at: what they look like tells whether they are worth to be read, and one walk serves
 /// both.
 pub struct Visit<'a> {
@@ -137,7 +131,7 @@ impl Visit<'_> {
     }
 }
 
-/// Looks at the way to the files as it is now, in the way in which [`read`] goes it, and opens nothing. Blocks as that does.
+/// Looks at the way to the files as it is now, in the way in which [`read`] goes it, and opens no file for reading. Blocks as that does.
 ///
 /// None where no file of them decides who may have the identity, or that is in a volume: who may read there is not told by permissions.
 #[must_use]
@@ -146,8 +140,8 @@ pub fn look(files: &FileSet) -> Option<Sight> {
     let (mut sight, mut others) = (None, Vec::new());
     for (place, paths) in by_place(files) {
         // Nothing in a volume leads out of it, and no directory of it is known.
-        let Place::Directory(_) = place else { continue };
-        let looks = directory::Visit::to(place, paths.clone()).looks();
+        let Place::Directory(directory) = place else { continue };
+        let looks = directory::looks(directory, &paths);
         for (path, (found, route, end)) in paths.iter().zip(looks) {
             if *path != deciding || sight.is_some() {
                 others.push(route);

@@ -130,8 +130,8 @@ impl PathValidator {
         let signatures = budget::plain_signatures(leaf, intermediates, self.anchors.namesakes)?;
         let (budget, lists) = (Budget::new(signatures), revocation::Budget::closed());
         let outcome = self.validate_within(&budget, &lists, leaf, intermediates, Some(role), now);
-        let is_open = outcome.is_err() && (budget.is_spent() || lists.is_overdrawn());
-        (!is_open).then_some(outcome)
+        let is_undecided = outcome.is_err() && (budget.is_spent() || lists.is_spent());
+        (!is_undecided).then_some(outcome)
     }
 
     /// As [`PathValidator::validate`], for a peer whose role is not known: extended key usages are not looked at.
@@ -292,7 +292,7 @@ impl<'p> Search<'p> {
         );
         match found {
             Ok(path) => Ok(path.anchor()),
-            Err(_) if self.budget.is_spent() || self.lists.is_overdrawn() => Err(PathError::TooComplex),
+            Err(_) if self.budget.is_spent() || self.lists.is_spent() => Err(PathError::TooComplex),
             Err(error) => Err(self.refused.take().unwrap_or_else(|| PathError::of(error, self.role))),
         }
     }

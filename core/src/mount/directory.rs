@@ -116,6 +116,20 @@ struct Visited<E: Entrance> {
     sights: Vec<Sight>,
 }
 
+/// Looks at these files of a directory of the node's, in the way in which they are read. The reason why there is none is that of a
+/// reading.
+pub(super) fn looks(directory: &Path, files: &[&Path]) -> Vec<Look> {
+    let Visited { entered: Entered { found, is_data, route }, sights, .. } = Visited::new(Directory(directory), files);
+    if let Err(errno) = found {
+        return files.iter().map(|_| (Err(Directory::refusal(errno)), route.clone(), None)).collect();
+    }
+    let look = |Sight { found, route, end }| {
+        let found: Result<Looked, Errno> = found;
+        (found.map(|looked| (looked, is_data)).map_err(Directory::refusal_of_file), route, end)
+    };
+    sights.into_iter().map(look).collect()
+}
+
 /// What of a file was looked at, and whether `..data` led to it; the way to it, and where that ended.
 pub(super) type Look = (Result<(Looked, bool), ReadError>, Route, Option<PathBuf>);
 
@@ -156,15 +170,6 @@ impl<'a> Visit<'a> {
                 Attempt::Whole(read) | Attempt::Torn(read) => return read,
             }
             visit = Self::to(place, files);
-        }
-    }
-
-    /// What was looked at of each file. The reason why there is none is that of a reading.
-    pub(super) fn looks(self) -> Vec<Look> {
-        match self.met {
-            Met::Directory(visited) => visited.looks(&self.files),
-            Met::Volume(visited) => visited.looks(&self.files),
-            Met::NoVolume(errno) => no_looks::<Volume<'_>>(errno, &self.files, &Route::unknown()),
         }
     }
 
@@ -220,20 +225,6 @@ impl<E: Entrance> Visited<E> {
         }
     }
 
-    fn looks(self, files: &[&Path]) -> Vec<Look> {
-        let is_data = self.entered.is_data;
-        match self.entered.found {
-            Ok(_) => self
-                .sights
-                .into_iter()
-                .map(|Sight { found, route, end }| {
-                    (found.map(|looked| (looked, is_data)).map_err(E::refusal_of_file), route, end)
-                })
-                .collect(),
-            Err(errno) => no_looks::<E>(errno, files, &self.entered.route),
-        }
-    }
-
     /// Reads what was looked at.
     fn attempt(self, files: &[&Path], stamp: DirectoryStamp) -> Attempt {
         let Self { entrance, entered: Entered { found, is_data, route }, sights } = self;
@@ -248,10 +239,6 @@ impl<E: Entrance> Visited<E> {
 fn refused<E: Entrance>(errno: Errno, files: &[&Path], route: &Route, stamp: DirectoryStamp) -> Attempt {
     let outcome = |_| Outcome { content: Err(E::refusal(errno)), route: route.clone() };
     Attempt::of(DirectoryRead { outcomes: files.iter().map(outcome).collect(), stamp })
-}
-
-fn no_looks<E: Entrance>(errno: Errno, files: &[&Path], route: &Route) -> Vec<Look> {
-    files.iter().map(|_| (Err(E::refusal(errno)), route.clone(), None)).collect()
 }
 
 /// The stamp of files that cannot be come by, all for the same reason.

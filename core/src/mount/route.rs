@@ -137,7 +137,7 @@ impl Directories {
 }
 
 impl Hash for Directory {
-    /// As much as tells most of them apart.
+    /// Hashes what differs between most directories; `==` decides.
     fn hash<H: Hasher>(&self, state: &mut H) {
         let parent = self.parent.as_deref();
         (self.id(), self.filesystem, &self.access, &self.name, parent.map(Self::id)).hash(state);

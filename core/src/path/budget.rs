@@ -35,9 +35,11 @@ pub(super) fn signatures(namesakes: usize) -> usize {
     (MOST_SIGNATURES + SIGNATURES_A_NAMESAKE * namesakes.saturating_sub(1)).min(MOST_SIGNATURES_OF_ALL)
 }
 
-/// How many certificates a plain chain has besides its leaf, at the most, and how many octets it has with it. Whoever shows more may have an
-/// honest reason, and what it costs is then nothing that can be told beforehand.
+/// How many certificates a plain chain has besides its leaf, at the most: an issuing CA and one above it.
 const PLAIN_ISSUERS: usize = 2;
+
+/// How many octets a plain chain has in all: three certificates with RSA keys of 4096 bits have some 6 KiB. Parsing a large one takes as long as a
+/// signature.
 const PLAIN_OCTETS: usize = 8 * 1024;
 
 /// How many anchors of one name a plain chain may end at: a CA that was renewed has two.

@@ -48,23 +48,24 @@ struct List {
 }
 
 /// What may still be spent on lists for one peer.
-pub(super) struct Budget {
+pub(super) enum Budget {
     /// How many signatures that turn out to be by another key are still verified.
-    left: Cell<usize>,
-    /// Whether any is: for one a whole list is hashed, however long it is.
-    is_open: bool,
-    overdrawn: Cell<bool>,
+    Open(Cell<usize>),
+    /// None is, since for one a whole list is hashed, however long it is. Lists count whose signers are known.
+    Closed {
+        /// Another list was asked for.
+        was_asked: Cell<bool>,
+    },
 }
 
 impl Budget {
-    /// One with which lists count whose signers are known, and the search for a path ends without an outcome where another would.
     pub(super) fn closed() -> Self {
-        Self { left: Cell::new(0), is_open: false, overdrawn: Cell::new(false) }
+        Self::Closed { was_asked: Cell::new(false) }
     }
 
-    /// Whether a list could not be told to be by a key for want of a signature.
-    pub(super) fn is_overdrawn(&self) -> bool {
-        self.overdrawn.get()
+    /// Whether a list counted for nothing because it is closed.
+    pub(super) fn is_spent(&self) -> bool {
+        matches!(self, Self::Closed { was_asked } if was_asked.get())
     }
 }
 
@@ -110,7 +111,7 @@ impl Revocation {
 
     /// A budget for one peer.
     pub(super) fn budget(&self) -> Budget {
-        Budget { left: Cell::new(self.len() + SPARE_SIGNATURES), is_open: true, overdrawn: Cell::new(false) }
+        Budget::Open(Cell::new(self.len() + SPARE_SIGNATURES))
     }
 
     /// The next instant at which a list is stale.
@@ -195,10 +196,13 @@ impl List {
         if let Some(learned) = self.learned.get() {
             return Ok(learned == key);
         }
-        if !budget.is_open {
-            budget.overdrawn.set(true);
-            return Err(PathError::TooComplex);
-        }
+        let left = match budget {
+            Budget::Open(left) => left,
+            Budget::Closed { was_asked } => {
+                was_asked.set(true);
+                return Err(PathError::TooComplex);
+            }
+        };
         match self.crl.signature_by(key) {
             Signature::Valid => {
                 // Another handshake may have been first, with the same.
@@ -207,8 +211,7 @@ impl List {
             }
             Signature::Unsupported => Ok(false),
             Signature::Invalid => {
-                let left = budget.left.get().checked_sub(1).ok_or(PathError::TooComplex)?;
-                budget.left.set(left);
+                left.set(left.get().checked_sub(1).ok_or(PathError::TooComplex)?);
                 Ok(false)
             }
         }

@@ -33,6 +33,7 @@ mod error;
 mod first_frame;
 mod link;
 mod moves;
+mod origin;
 mod replay;
 mod request;
 mod scheduling;

@@ -11,6 +11,8 @@
 //! consumer that could not use the generation it found has none to keep, and so no say in the next one.
 
 mod builder;
+mod certifier;
+mod change;
 mod clock;
 mod health;
 mod policy;
@@ -30,15 +32,17 @@ use evercert_core::path::PathPolicy;
 pub use evercert_core::path::{SigningLeaves, StaleCrls};
 
 pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError};
+pub use certifier::ResolvingCertifier;
 pub(crate) use clock::CLOCK_CHECK;
 pub use policy::ExpiryPolicy;
 pub use status::{IdentityStatus, RefusedGeneration};
 pub(crate) use tally::{Member, Tally};
 
-use crate::source::{Refusal, Source};
+use crate::refusal::Refusal;
+use crate::source::Source;
 use crate::tls::apart::DearChains;
 use crate::tls::config::{ClientHandshakes, ServerHandshakes};
-use crate::tls::{ClientTls, Generation, ResolvingCertifier, Resumption, ServerTls};
+use crate::tls::{ClientTls, Generation, Resumption, ServerTls};
 use status::State;
 
 /// One identity: a cheap clone of a handle on its current generation. Servers, channels and certifiers made from it swap by

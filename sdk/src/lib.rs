@@ -37,7 +37,7 @@
 //!   An identity over a directory is an *observer* of the daemon's, where there is one: it reports what it serves, and gets no key;
 //!   [`source`] says more.
 //! - [`Server`] is the paved path for a tonic server, [`Identity::incoming`] the one for a serve loop of one's own, and
-//!   [`server::PeerIdentity`] says who calls.
+//!   [`peer::PeerIdentity`] says who calls.
 //! - [`Identity::channel`] and [`client::Endpoint`] give a tower service for generated clients.
 //! - [`Identity::certifier`], [`Identity::server_config`] and [`Identity::client_config`] are for those who keep a rustls
 //!   configuration of their own; their documentation says what they lose.
@@ -52,7 +52,9 @@ mod backoff;
 pub mod client;
 pub mod identity;
 mod open;
+pub mod peer;
 mod phase;
+mod refusal;
 pub mod server;
 pub mod settings;
 pub mod source;
@@ -61,5 +63,6 @@ pub mod tls;
 
 pub use client::Channel;
 pub use identity::Identity;
+pub use refusal::Refusal;
 pub use server::Server;
 pub use tls::{ClientCertificates, ServerVerification, TlsVersions};

@@ -1,12 +1,12 @@
 //! The ways to open an identity: by the environment, from the daemon, from a mount.
 
-use std::sync::Arc;
+mod choice;
 
-use crate::identity::{Identity, IdentityBuilder, OpenError};
-use crate::settings::Choice;
-use crate::source::{AgentSettings, AgentSource, Source};
+use crate::identity::{Identity, IdentityBuilder};
+use crate::source::AgentSettings;
 #[cfg(feature = "directory")]
-use crate::source::{DirectorySettings, ObservedSource};
+use crate::source::DirectorySettings;
+use choice::Choice;
 
 impl Identity {
     /// The identity that the environment names; [`settings`](crate::settings) has the table. Awaiting it waits for the first
@@ -55,18 +55,5 @@ impl Identity {
     pub fn from_directory(settings: impl Into<DirectorySettings>) -> IdentityBuilder {
         let choice = Choice::Directory(Box::new(settings.into()));
         IdentityBuilder::new(|| choice.open())
-    }
-}
-
-impl Choice {
-    fn open(self) -> Result<(Arc<str>, Arc<dyn Source>), OpenError> {
-        match self {
-            Self::Agent(settings) => {
-                let name = settings.identity().into();
-                Ok((name, AgentSource::start(settings)?))
-            }
-            #[cfg(feature = "directory")]
-            Self::Directory(settings) => Ok((settings.identity().into(), ObservedSource::start(&settings)?)),
-        }
     }
 }

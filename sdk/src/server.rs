@@ -16,7 +16,6 @@ mod incoming;
 mod io;
 mod limits;
 mod listener;
-mod peer;
 mod serving;
 mod slot;
 mod warden;
@@ -40,10 +39,10 @@ pub use incoming::{Incoming, IncomingSettings};
 pub use io::TlsIo;
 pub use limits::AcceptLimits;
 pub use listener::Listener;
-pub use peer::{PeerIdentity, PeerIdentityLayer, PeerIdentityService};
 
 use crate::identity::Identity;
-use crate::source::Refusal;
+use crate::peer::PeerIdentityLayer;
+use crate::refusal::Refusal;
 use crate::tls::{ClientCertificates, Resumption, TlsVersions};
 use connections::Connections;
 use serving::Serving;
@@ -144,7 +143,7 @@ impl<L> Server<L> {
         self
     }
 
-    /// Adds a tower layer inside of those added before; the first one of all puts the [`PeerIdentity`] into the request. Each is
+    /// Adds a tower layer inside of those added before; the first one of all puts the [`PeerIdentity`](crate::peer::PeerIdentity) into the request. Each is
     /// applied once, so what it limits or buffers it does for the server and not for a connection.
     pub fn layer<New>(self, layer: New) -> Server<Stack<New, L>> {
         Server {

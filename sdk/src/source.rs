@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use evercert_api::v1;
-use evercert_core::clock::rfc3339;
 use evercert_core::digest::Digest;
 use evercert_core::snapshot::Snapshot;
 use tokio::sync::watch;
+
+use crate::refusal::Refusal;
 
 pub mod agent;
 mod aside;
@@ -96,27 +97,6 @@ pub enum Outcome {
     Settled,
     /// It cannot be used; the previous one is kept.
     Refused(Refusal),
-}
-
-/// Why a snapshot cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// Chain or key cannot be loaded by rustls.
-    #[error("the credential cannot be loaded: {0}")]
-    Credential(String),
-    /// The bundles cannot be loaded.
-    #[error("the bundle cannot be loaded: {0}")]
-    Bundle(String),
-    /// The leaf has expired, and the policy is to fail closed.
-    #[error(
-        "the leaf has expired at {}, and the policy for that is to fail closed; have it renewed, and see why it was not",
-        rfc3339(*.0)
-    )]
-    Expired(SystemTime),
-    /// A server or channel of this process needs what the snapshot lacks.
-    #[error("the snapshot lacks what this process needs: {0}")]
-    Incomplete(String),
 }
 
 impl Outcome {

@@ -7,7 +7,6 @@
 //! microseconds a rotation and nothing in a handshake.
 
 pub(crate) mod apart;
-pub mod certifier;
 pub(crate) mod config;
 pub mod generation;
 pub(crate) mod session;
@@ -16,7 +15,6 @@ pub mod settings;
 pub mod trust;
 pub mod verifier;
 
-pub use certifier::ResolvingCertifier;
 pub use generation::Generation;
 pub use settings::{
     ClientCertificates, ClientTls, InvalidServerName, Resumption, ServerTls, ServerVerification, TlsVersions,

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use evercert::source::{AgentSettings, AgentSource, Outcome, Refusal, Report, Source, SourceState};
+use evercert::Refusal;
+use evercert::source::{AgentSettings, AgentSource, Outcome, Report, Source, SourceState};
 use evercert_api::v1::agent_server::{Agent, AgentServer};
 use evercert_api::{update_from_snapshot, v1};
 use evercert_core::bundle::{Bundle, Bundles};

@@ -1,6 +1,5 @@
 //! One accepted HTTP/2 connection.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::cut::Cut;
+use super::origin::Origin;
 use super::replay::ReplayBody;
 use crate::tls::session::Session;
 
@@ -80,19 +80,6 @@ impl Connection {
     /// Sends a request. An error that carries the request back proves that the server never saw it.
     pub(super) fn send(&self, request: Request<ReplayBody>) -> impl Future<Output = Sent> + use<> {
         self.sender.clone().try_send_request(request)
-    }
-}
-
-/// Where a connection leads, and what it was made with.
-#[derive(Debug, Clone)]
-pub(super) struct Origin {
-    pub(super) endpoint: Arc<str>,
-    pub(super) generation: u64,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} with generation {}", self.endpoint, self.generation)
     }
 }
 

@@ -15,12 +15,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connection::{Connection, Life, Origin};
+use super::connection::{Connection, Life};
 use super::cut::{Cut, Severable};
 use super::driver::Driver;
 use super::error::{ConnectError, ConnectFailure};
 use super::first_frame::FirstFrame;
 use super::moves;
+use super::origin::Origin;
 use super::replay::ReplayBody;
 use super::request::RequestSettings;
 use super::scheduling::{Batched, Tasks};

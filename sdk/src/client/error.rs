@@ -10,8 +10,8 @@ use evercert_core::path::PathError;
 use evercert_core::text;
 use tonic::{Code, Status};
 
-use super::connection::Origin;
-use crate::source::Refusal;
+use super::origin::Origin;
+use crate::refusal::Refusal;
 
 /// Why a channel has no connection, or none with the newest generation.
 #[derive(Debug, thiserror::Error)]

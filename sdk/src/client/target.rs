@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::identity::{Commit, Consumer};
-use crate::source::Refusal;
+use crate::refusal::Refusal;
 use crate::tls::config::ClientHandshakes;
 use crate::tls::{ClientTls, Generation};
 

@@ -13,7 +13,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::status::State;
 use super::{ExpiryPolicy, Identity, Inner, Shared, task};
-use crate::source::{Refusal, Source};
+use crate::refusal::Refusal;
+use crate::source::Source;
 
 /// How long [`IdentityBuilder::start`] waits for the first generation unless told otherwise: longer than a restart of the daemon,
 /// shorter than what orchestrators give a start.

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use evercert_core::clock::{expiry, rfc3339};
 
-use super::task::Change;
+use super::change::Change;
 use super::{ExpiryPolicy, Shared};
-use crate::source::Refusal;
+use crate::refusal::Refusal;
 
 /// How often the clock is looked at, at the least: it may be set meanwhile.
 pub(crate) const CLOCK_CHECK: Duration = Duration::from_secs(30);

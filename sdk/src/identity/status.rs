@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use evercert_core::digest::Digest;
 
 use super::Shared;
-use crate::source::{Attachment, Refusal};
+use crate::refusal::Refusal;
+use crate::source::Attachment;
 use crate::tls::Generation;
 
 /// How an identity stands at one moment.

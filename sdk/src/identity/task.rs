@@ -8,11 +8,13 @@ use evercert_core::clock::rfc3339;
 use evercert_core::snapshot::Snapshot;
 use tokio::time::Instant;
 
+use super::change::Change;
 use super::clock::Clock;
 use super::status::{RefusedGeneration, State};
 use super::tally::Count;
 use super::{Attached, Commit, ExpiryPolicy, Shared};
-use crate::source::{Outcome, Refusal, Report, SourceState};
+use crate::refusal::Refusal;
+use crate::source::{Outcome, Report, SourceState};
 use crate::tls::Generation;
 
 /// How often a refused generation is tried again: what refused it may be gone.
@@ -60,14 +62,6 @@ pub(super) async fn run(shared: Arc<Shared>) {
         let until = shared.look_at(&mut clock, SystemTime::now());
         tokio::time::sleep(until).await;
     }
-}
-
-/// What is new of a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
-    Content,
-    /// Nothing but what time makes of it: who is trusted by it, or that its leaf is valid again.
-    Time,
 }
 
 impl Shared {

@@ -19,7 +19,7 @@ use super::listener::Listener;
 use super::slot::Slot;
 use super::warden;
 use crate::identity::Identity;
-use crate::source::Refusal;
+use crate::refusal::Refusal;
 use crate::tls::ServerTls;
 
 /// How many finished connections wait for the server to take them. Behind them handshakes wait too, and then accepting.

@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 
 use super::connections::Connections;
 use crate::identity::{Commit, Consumer, Member};
-use crate::source::Refusal;
+use crate::refusal::Refusal;
 use crate::tls::apart::DearChains;
 use crate::tls::config::ServerHandshakes;
 use crate::tls::{Generation, ServerTls};

@@ -19,7 +19,7 @@ use rustls::{
 };
 use rustls_pki_types::ServerName;
 
-use crate::source::Refusal;
+use crate::refusal::Refusal;
 use crate::tls::apart::DearChains;
 use crate::tls::generation::Generation;
 use crate::tls::sessions::{CLIENT_SESSIONS, ServerSessions, TICKETS};

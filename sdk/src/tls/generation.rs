@@ -10,7 +10,7 @@ use evercert_core::path::PathPolicy;
 use evercert_core::snapshot::Snapshot;
 use rustls::sign::CertifiedKey;
 
-use crate::source::Refusal;
+use crate::refusal::Refusal;
 use crate::tls::trust::Trust;
 
 /// The sequence of an identity's first generation.

@@ -8,7 +8,7 @@ use evercert_core::path::{PathError, PathPolicy, PathValidator, Role};
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
-use crate::source::Refusal;
+use crate::refusal::Refusal;
 use crate::spiffe::SpiffeId;
 
 /// Whom one generation trusts: the anchors and CRLs of its own bundle, and those of federated trust domains.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use evercert::Refusal;
 use evercert::identity::ExpiryPolicy;
 use evercert::server::{DrainPolicy, IncomingSettings, MaxAge, Superseded};
-use evercert::source::{Outcome, Refusal};
+use evercert::source::Outcome;
 use evercert::{Identity, Server};
 use evercert_fixtures::{Authority, Issued, Leaf};
 use tokio::sync::oneshot;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use evercert::Refusal;
 use evercert::identity::{ConfigError, ExpiryPolicy};
-use evercert::source::{Outcome, Refusal};
+use evercert::source::Outcome;
 use evercert::tls::ServerTls;
 use evercert::{Identity, Server};
 use evercert_fixtures::{Authority, Issued, Leaf};

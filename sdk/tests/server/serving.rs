@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use evercert::server::{IncomingSettings, PeerIdentity, PeerIdentityLayer, ServeError};
-use evercert::source::Refusal;
+use evercert::Refusal;
+use evercert::peer::{PeerIdentity, PeerIdentityLayer};
+use evercert::server::{IncomingSettings, ServeError};
 use evercert::tls::ServerTls;
 use evercert::{ClientCertificates, Identity, Server};
 use evercert_core::digest::Digest;

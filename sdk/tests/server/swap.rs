@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use evercert::Refusal;
 use evercert::server::IncomingSettings;
-use evercert::source::{Outcome, Refusal};
+use evercert::source::Outcome;
 use evercert::tls::{ClientTls, ServerTls};
 use evercert::{ClientCertificates, Identity};
 use evercert_core::bundle::Bundles;

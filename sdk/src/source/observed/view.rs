@@ -105,7 +105,8 @@ pub(super) fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{Outcome, Refusal};
+    use crate::refusal::Refusal;
+    use crate::source::Outcome;
 
     #[test]
     fn a_report_is_on_the_own_digest_and_names_the_publication_where_that_is_the_same() {

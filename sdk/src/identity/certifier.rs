@@ -9,9 +9,9 @@ use rustls::client::ResolvesClientCert;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::identity::{Commit, Consumer, Identity};
-use crate::source::Refusal;
-use crate::tls::generation::Generation;
+use super::{Commit, Consumer, Identity};
+use crate::refusal::Refusal;
+use crate::tls::Generation;
 
 /// Presents the identity's current credential inside a rustls config that the user built and keeps. Every full handshake
 /// presents the credential of its moment; before the first generation it presents none.

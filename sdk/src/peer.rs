@@ -37,7 +37,7 @@ impl PeerIdentity {
     }
 
     /// The facts of a leaf.
-    pub(super) fn from_leaf(leaf: &CertificateDer<'_>) -> Result<Self, NotACertificate> {
+    fn from_leaf(leaf: &CertificateDer<'_>) -> Result<Self, NotACertificate> {
         let leaf = CertificateFacts::from_der(leaf)?;
         let spiffe_id = match leaf.names.uris.as_slice() {
             [uri] => uri.parse().ok(),

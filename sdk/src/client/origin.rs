@@ -1,0 +1,17 @@
+//! What is said of a connection.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Where a connection leads, and what it was made with.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub(super) endpoint: Arc<str>,
+    pub(super) generation: u64,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with generation {}", self.endpoint, self.generation)
+    }
+}

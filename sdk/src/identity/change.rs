@@ -1,0 +1,9 @@
+//! How a generation differs from the one before it.
+
+/// What is new of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Content,
+    /// Nothing but what time makes of it: who is trusted by it, or that its leaf is valid again.
+    Time,
+}

@@ -11,6 +11,7 @@ use evercert_core::credential::{Credential, CredentialError, PrivateKey, Private
 use evercert_core::digest::{Digest, InvalidDigest};
 use evercert_core::finding::{Finding, Severity};
 use evercert_core::snapshot::Snapshot;
+use evercert_core::spiffe::InvalidTrustDomain;
 use evercert_core::text;
 use zeroize::Zeroizing;
 
@@ -46,7 +47,7 @@ pub fn update_from_snapshot(
             .bundles()
             .federated
             .iter()
-            .map(|(trust_domain, bundle)| (trust_domain.clone(), v1::Bundle::from(&**bundle)))
+            .map(|(trust_domain, bundle)| (trust_domain.to_string(), v1::Bundle::from(&**bundle)))
             .collect(),
         not_before: credential.map(|c| c.leaf().not_before.into()),
         not_after: credential.map(|c| c.leaf().not_after.into()),
@@ -91,9 +92,11 @@ pub fn snapshot_from_update(update: v1::Update) -> Result<Snapshot, MalformedUpd
         (false, None) => return Err(MalformedUpdate::ChainWithoutKey),
         (false, Some(key)) => Some(Arc::new(Credential::new(chain, PrivateKey::from_pkcs8(key)?)?)),
     };
+    let federated = update.federated.into_iter();
+    let federated = federated.map(|(name, bundle)| Ok((name.parse()?, Arc::new(bundle.into()))));
     let bundles = Bundles {
         own: update.bundle.map(|bundle| Arc::new(Bundle::from(bundle))),
-        federated: update.federated.into_iter().map(|(name, bundle)| (name, Arc::new(bundle.into()))).collect(),
+        federated: federated.collect::<Result<_, InvalidTrustDomain>>()?,
     };
     let renewal_due = update.renewal_due.and_then(|due| SystemTime::try_from(due).ok());
     let snapshot = Snapshot::new(update.generation, credential, bundles, renewal_due);
@@ -120,6 +123,9 @@ pub enum MalformedUpdate {
     /// The leaf cannot be parsed.
     #[error("the update's chain: {0}")]
     Chain(#[from] CredentialError),
+    /// A federated bundle is of no trust domain.
+    #[error("the update's federated bundles: {0}")]
+    TrustDomain(#[from] InvalidTrustDomain),
     /// The digest has the wrong length.
     #[error("the update's digest: {0}")]
     Digest(#[from] InvalidDigest),

@@ -22,7 +22,7 @@ fn snapshot(issued: &Issued) -> Snapshot {
     let key = PrivateKey::from_pkcs8(issued.key_der.clone().into()).unwrap();
     let credential = Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap();
     let bundle = Arc::new(Bundle::new(vec![issued.ca_der.clone().into()], Vec::new()));
-    let federated = [("other.example.org".to_owned(), Arc::clone(&bundle))].into();
+    let federated = [("other.example.org".parse().unwrap(), Arc::clone(&bundle))].into();
     let renewal_due = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
     Snapshot::new(3, Some(Arc::new(credential)), Bundles { own: Some(bundle), federated }, Some(renewal_due))
 }
@@ -83,4 +83,13 @@ fn what_does_not_hash_to_its_digest_is_refused() {
     tampered.bundle = None;
     let refused = snapshot_from_update(tampered).unwrap_err();
     assert!(matches!(refused, MalformedUpdate::DigestMismatch { .. }), "{refused}");
+}
+
+#[test]
+fn a_federated_bundle_of_what_is_no_trust_domain_is_refused() {
+    let mut strange = update(&issued(), Deliver::Full);
+    let bundle = strange.federated.pop_first().unwrap().1;
+    strange.federated.insert("Other.example.org:443".to_owned(), bundle);
+    let refused = snapshot_from_update(strange).unwrap_err();
+    assert!(matches!(refused, MalformedUpdate::TrustDomain(_)), "{refused}");
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use crate::digest::DigestWriter;
+use crate::spiffe::TrustDomain;
 
 /// The most anchors a bundle may have.
 pub const MAX_ANCHORS: usize = 10_000;
@@ -72,6 +73,6 @@ impl fmt::Debug for Bundle {
 pub struct Bundles {
     /// The bundle of the identity's own trust domain; absent for an identity that only presents a credential.
     pub own: Option<Arc<Bundle>>,
-    /// The bundles of federated trust domains, by the trust domain's name.
-    pub federated: BTreeMap<String, Arc<Bundle>>,
+    /// The bundles of federated trust domains.
+    pub federated: BTreeMap<TrustDomain, Arc<Bundle>>,
 }

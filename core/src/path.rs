@@ -5,7 +5,6 @@ mod budget;
 mod constraints;
 mod error;
 mod explain;
-mod extensions;
 mod keys;
 mod policy;
 mod revocation;
@@ -27,9 +26,10 @@ use crate::bundle::Bundle;
 use crate::clock::unix_time;
 use crate::crypto;
 use crate::digest::Digest;
+use crate::extensions::{Extensions, KeyUsage};
 use anchors::Anchors;
 use budget::Budget;
-use extensions::{Extensions, KeyUsage};
+
 use revocation::Revocation;
 use uris::WithoutUris;
 

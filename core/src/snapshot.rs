@@ -89,7 +89,7 @@ pub fn digest(credential: Option<&Credential>, bundles: &Bundles) -> Digest {
     bundles.own.iter().for_each(|bundle| bundle.write(&mut writer));
     writer.count(bundles.federated.len());
     for (trust_domain, bundle) in &bundles.federated {
-        writer.bytes(trust_domain.as_bytes());
+        writer.bytes(trust_domain.as_str().as_bytes());
         bundle.write(&mut writer);
     }
     writer.finish()

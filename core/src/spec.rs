@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::identity::IdentityId;
+use crate::spiffe::TrustDomain;
 
 /// One identity to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +36,8 @@ pub struct FileSet {
     pub bundle: Option<BundleFile>,
     /// Certificate revocation lists for the peers that those anchors vouch for.
     pub crls: Vec<CrlFile>,
-    /// The trust anchors of federated trust domains, by the trust domain's name, as absolute paths.
-    pub federated: BTreeMap<String, PathBuf>,
+    /// The trust anchors of federated trust domains, as absolute paths.
+    pub federated: BTreeMap<TrustDomain, PathBuf>,
     /// Directories that hold what somebody else may have written, such as a volume of a pod, as absolute paths. A file beneath one is read
     /// without ever leaving it: no symbolic link, no `..` and no mount leads out of it. The files of one are read as one set.
     pub volumes: Vec<PathBuf>,

@@ -22,6 +22,7 @@ use crate::identity::IdentityId;
 use crate::material::Material;
 use crate::mount::{Access, Directory, FileRead, KeyAccess, ReadError, Reading, Route};
 use crate::spec::{BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec};
+use crate::spiffe::TrustDomain;
 
 /// The instant that tests take for now unless they say otherwise: 2026-01-01T00:00:00Z.
 pub(crate) fn now() -> SystemTime {
@@ -198,7 +199,7 @@ pub(crate) struct Files {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) bundle: Option<Vec<u8>>,
     pub(crate) crl: Option<Vec<u8>>,
-    pub(crate) federated: BTreeMap<String, Vec<u8>>,
+    pub(crate) federated: BTreeMap<TrustDomain, Vec<u8>>,
     /// Who may read each of them.
     pub(crate) access: Option<KeyAccess>,
 }
@@ -251,7 +252,7 @@ impl Files {
 
     /// The content of the bundle of a federated trust domain.
     pub(crate) fn with_federated(mut self, trust_domain: &str, bundle: impl Into<Vec<u8>>) -> Self {
-        self.federated.insert(trust_domain.to_owned(), bundle.into());
+        self.federated.insert(trust_domain.parse().unwrap(), bundle.into());
         self
     }
 

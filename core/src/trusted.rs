@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::bundle::{Bundle, Bundles, Crls};
 use crate::overlap::Overlap;
+use crate::spiffe::TrustDomain;
 
 /// The last good of everything that trust is made of, each for itself: what is broken keeps nothing else from taking effect.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,7 +18,7 @@ pub struct Trusted {
     /// The CRLs of each file of them.
     pub(crate) crls: BTreeMap<PathBuf, Crls>,
     /// The bundles of federated trust domains.
-    pub(crate) federated: BTreeMap<String, Arc<Bundle>>,
+    pub(crate) federated: BTreeMap<TrustDomain, Arc<Bundle>>,
 }
 
 impl Trusted {

@@ -58,10 +58,10 @@ mod refusal;
 pub mod server;
 pub mod settings;
 pub mod source;
-pub mod spiffe;
 pub mod tls;
 
 pub use client::Channel;
+pub use evercert_core::spiffe;
 pub use identity::Identity;
 pub use refusal::Refusal;
 pub use server::Server;

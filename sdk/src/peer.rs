@@ -9,11 +9,10 @@ use std::time::SystemTime;
 
 use evercert_core::certificate::{CertificateFacts, NotACertificate};
 use evercert_core::digest::Digest;
+use evercert_core::spiffe::SpiffeId;
 use rustls_pki_types::CertificateDer;
 
 pub use layer::{PeerIdentityLayer, PeerIdentityService};
-
-use crate::spiffe::SpiffeId;
 
 /// Who the peer of a request is: the facts of the leaf that it proved in its handshake to have the key of, and that chained to the
 /// bundle then. A cheap clone; parsed once per connection.
@@ -38,15 +37,11 @@ impl PeerIdentity {
 
     /// The facts of a leaf.
     fn from_leaf(leaf: &CertificateDer<'_>) -> Result<Self, NotACertificate> {
-        let leaf = CertificateFacts::from_der(leaf)?;
-        let spiffe_id = match leaf.names.uris.as_slice() {
-            [uri] => uri.parse().ok(),
-            _ => None,
-        };
-        Ok(Self(Arc::new(Facts { leaf, spiffe_id })))
+        let spiffe_id = SpiffeId::of_leaf(leaf);
+        Ok(Self(Arc::new(Facts { leaf: CertificateFacts::from_der(leaf)?, spiffe_id })))
     }
 
-    /// The SPIFFE ID, if the leaf is an X.509-SVID: its only URI is one (X509-SVID §2).
+    /// The SPIFFE ID, if the leaf is an X.509-SVID: its only URI is one, with a path (X509-SVID §2, §5.2).
     #[must_use]
     pub fn spiffe_id(&self) -> Option<&SpiffeId> {
         self.0.spiffe_id.as_ref()

@@ -23,6 +23,7 @@
 use std::path::PathBuf;
 
 use evercert_core::identity::InvalidName;
+use evercert_core::spiffe::InvalidTrustDomain;
 
 /// The names of the environment variables.
 pub mod env {
@@ -58,6 +59,9 @@ pub enum SettingsError {
     /// The name is none that a daemon can publish.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// The name is no trust domain's.
+    #[error(transparent)]
+    TrustDomain(#[from] InvalidTrustDomain),
     /// The socket's path is relative.
     #[error("the socket {0:?} is not an absolute path: set {socket} to one, such as {DEFAULT_SOCKET}", socket = env::SOCKET)]
     RelativeSocket(PathBuf),

@@ -126,3 +126,10 @@ async fn until(source: &Arc<DirectorySource>, wanted: impl Fn(&SourceState) -> b
         Err(_) => panic!("the state does not come: {:?}", source.state().borrow()),
     }
 }
+
+#[tokio::test]
+async fn a_federated_bundle_of_what_is_no_trust_domain_is_refused_without_waiting() {
+    let settings = DirectorySettings::new("/none").federated("spiffe://partner.example.org", "partner.pem");
+    let refused = DirectorySource::start(&settings).unwrap_err().to_string();
+    assert!(refused.contains("\"spiffe://partner.example.org\" is not the name of a trust domain"), "{refused}");
+}

@@ -5,9 +5,7 @@ use super::Case;
 use super::report::Report;
 use crate::certificate::is_ca;
 use crate::finding::{Check, Finding, Severity};
-
-/// The scheme of every SPIFFE ID (SPIFFE-ID §2).
-const SPIFFE: &str = "spiffe://";
+use crate::spiffe::SCHEME;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let file = case.files.chain();
@@ -25,7 +23,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         }
     };
     let Some((what, place)) = may else { return };
-    let whom = if case.keyed.credential.leaf().names.uris.iter().any(|uri| uri.starts_with(SPIFFE)) {
+    let whom = if case.keyed.credential.leaf().names.uris.iter().any(|uri| uri.starts_with(SCHEME)) {
         "and those that validate X509-SVIDs refuse it (X509-SVID §5.2)"
     } else {
         "though most peers take it all the same"

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::Verdict;
 use crate::finding::{Check, Finding, Severity};
 use crate::spec::Admission;
+use crate::spiffe::TrustDomain;
 
 /// The findings that there are only because of another: whoever mends that one mends these too.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +72,7 @@ impl Report {
     }
 
     /// What was said is of the bundle of a federated trust domain.
-    pub(super) fn of_trust_domain(&mut self, trust_domain: &str) {
+    pub(super) fn of_trust_domain(&mut self, trust_domain: &TrustDomain) {
         for finding in &mut self.findings {
             finding.sentence.insert_str(0, &format!("federated trust domain {trust_domain}: "));
         }

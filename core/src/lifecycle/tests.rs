@@ -75,7 +75,7 @@ const WARN: Severity = Severity::Warn;
 #[test]
 fn a_federated_bundle_is_kept_for_itself_and_holds_nothing_back() {
     let mut spec = spec();
-    spec.files.federated.insert("partner.example.org".to_owned(), "/trust/partner.pem".into());
+    spec.files.federated.insert("partner.example.org".parse().unwrap(), "/trust/partner.pem".into());
     let (mut kept, root, partner) = (Kept::new(spec), Entity::root("root"), Entity::root("partner"));
     let files = Files::of(&root.leaf(), &[], &[&root]);
     let _ = kept.read(&files);
@@ -85,7 +85,7 @@ fn a_federated_bundle_is_kept_for_itself_and_holds_nothing_back() {
     let _ = kept.read(&files.clone().with_federated("partner.example.org", partner.pem()));
     let federated = |kept: &Kept| kept.served().unwrap().bundles().federated.clone();
     assert_eq!((kept.generation(), kept.told()), (2, vec![]));
-    assert_eq!(*federated(&kept)["partner.example.org"], crate::test_pki::bundle(&[&partner]));
+    assert_eq!(*federated(&kept)[&"partner.example.org".parse().unwrap()], crate::test_pki::bundle(&[&partner]));
     let _ = kept.read(&files.with_federated("partner.example.org", "nonsense"));
     assert_eq!((kept.generation(), kept.told()), (2, vec![(Check::Unparsable, REJECT)]));
     assert_eq!(federated(&kept).len(), 1);

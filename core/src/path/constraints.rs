@@ -10,8 +10,8 @@ use x509_parser::prelude::X509Certificate;
 
 use super::PathError;
 use super::anchors::Anchors;
-use super::extensions::Extensions;
 use crate::elements::{all, content};
+use crate::extensions::Extensions;
 
 /// The kinds of `GeneralName` (RFC 5280 §4.2.1.6) by the numbers of their tags, in words; `None` where they are compared.
 const KINDS: [Option<&str>; 9] = [

@@ -16,11 +16,11 @@ use x509_parser::prelude::X509Certificate;
 
 use super::StaleCrls;
 use super::error::{CrlProblem, PathError};
-use super::extensions::{Extensions, KeyUsage};
 use crate::bundle::Bundle;
 use crate::certificate::{may_sign_crls, parse};
 use crate::crl::{Crl, NormalName};
 use crate::crypto::Signature;
+use crate::extensions::{Extensions, KeyUsage};
 
 /// How many more signatures of lists that turn out to be by another key are verified for one peer than there are lists: one path takes no
 /// more than there are, but a peer may show several, and a list may be a megabyte long.

@@ -13,8 +13,8 @@ use rustls_pki_types::{
 use webpki::{Cert, EndEntityCert, VerifiedPath};
 
 use super::constraints::{Constraints, URI, names_of};
-use super::extensions::{EXTENSIONS, NAME_CONSTRAINTS};
 use crate::elements::content;
+use crate::extensions::{EXTENSIONS, NAME_CONSTRAINTS};
 
 /// The certificates of a path without their constraints on URIs, and those constraints.
 pub(super) struct WithoutUris<'p> {

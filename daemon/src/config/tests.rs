@@ -227,7 +227,7 @@ fn an_identity_says_who_is_revoked_whom_it_trusts_besides_and_for_how_long() {
     assert_eq!(spec("path = \"/x\"").overlap, Duration::from_secs(24 * 3600));
     assert_eq!(spec("path = \"/x\"\noverlap = \"0s\"").overlap, Duration::ZERO);
     let federated = spec("path = \"/x\"\nfederated = { \"b.org\" = \"/b\", \"a_1-x\" = \"/a\" }").files.federated;
-    assert_eq!(federated, [("a_1-x".to_owned(), "/a".into()), ("b.org".to_owned(), "/b".into())].into());
+    assert_eq!(federated, [("a_1-x".parse().unwrap(), "/a".into()), ("b.org".parse().unwrap(), "/b".into())].into());
 }
 
 #[test]

@@ -6,17 +6,12 @@ use std::time::Duration;
 
 use evercert_core::layout::{self, file_name};
 use evercert_core::spec::{CrlFile, FileSet, IdentitySpec};
+use evercert_core::spiffe::{SpiffeId, TrustDomain};
 use toml::Spanned;
 
 use super::duration::Span;
 use super::error::Problem;
 use super::{absolute, at, file, identity};
-
-/// The longest name of a trust domain, in bytes (SPIFFE-ID §2.1).
-const TRUST_DOMAIN: usize = 255;
-
-/// What a SPIFFE ID begins with.
-const SCHEME: &str = "spiffe://";
 
 /// The certificate revocation lists: those that are named, and a `ca.crl` beside the credential; an empty list names none at all.
 pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFile>, Spanned<Problem>> {
@@ -55,34 +50,20 @@ fn crl(value: &Spanned<PathBuf>, directory: Option<&Path>) -> Result<CrlFile, Sp
     }
 }
 
-/// The bundles of federated trust domains, by the trust domain's name.
-pub(super) fn federated(entry: &file::Identity) -> Result<BTreeMap<String, PathBuf>, Spanned<Problem>> {
-    let own = entry
-        .uris
-        .iter()
-        .filter_map(|uri| uri.get_ref().strip_prefix(SCHEME))
-        .map(|rest| rest.split_once('/').map_or(rest, |(trust_domain, _)| trust_domain));
-    let own: Vec<_> = own.collect();
+/// The bundles of federated trust domains.
+pub(super) fn federated(entry: &file::Identity) -> Result<BTreeMap<TrustDomain, PathBuf>, Spanned<Problem>> {
+    let own: Vec<SpiffeId> = entry.uris.iter().filter_map(|uri| uri.get_ref().parse().ok()).collect();
     entry
         .federated
         .iter()
         .map(|(name, file)| {
-            let trust_domain = name.get_ref();
-            if !is_trust_domain(trust_domain) {
-                return Err(at(name, Problem::TrustDomain));
-            }
-            if own.contains(&trust_domain.as_str()) {
+            let trust_domain = name.get_ref().parse().map_err(|_| at(name, Problem::TrustDomain))?;
+            if own.iter().any(|id| *id.trust_domain() == trust_domain) {
                 return Err(at(name, Problem::OwnTrustDomain));
             }
-            Ok((trust_domain.clone(), absolute(file, "federated")?))
+            Ok((trust_domain, absolute(file, "federated")?))
         })
         .collect()
-}
-
-/// SPIFFE-ID §2.1: lowercase letters, digits, dots, dashes and underscores; neither port nor user.
-fn is_trust_domain(name: &str) -> bool {
-    (1..=TRUST_DOMAIN).contains(&name.len())
-        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
 }
 
 /// For how long anchors that left the credential's `ca.crt` stay trusted.

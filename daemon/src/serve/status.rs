@@ -101,7 +101,7 @@ fn crl(crl: &CrlOnDisk) -> v1::Crl {
 fn federated(bundles: &Bundles) -> Vec<v1::Federated> {
     let by_name = bundles.federated.iter();
     by_name
-        .map(|(name, bundle)| v1::Federated { trust_domain: name.clone(), anchors: count(bundle.anchors().len()) })
+        .map(|(name, bundle)| v1::Federated { trust_domain: name.to_string(), anchors: count(bundle.anchors().len()) })
         .collect()
 }
 

@@ -11,6 +11,7 @@ use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer};
 use evercert_core::layout::{self, Layout};
 pub use evercert_core::spec::{Admission, Expectations, RequireChain, Usage};
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, IdentitySpec};
+use evercert_core::spiffe::InvalidTrustDomain;
 use tokio::sync::watch;
 
 use super::socket::Socket;
@@ -211,7 +212,8 @@ impl DirectorySettings {
         if crls.iter().all(|crl| crl.path() != beside.path()) {
             crls.push(beside);
         }
-        let federated = self.federated.iter().map(|(domain, file)| (domain.clone(), directory.join(file))).collect();
+        let federated = self.federated.iter().map(|(domain, file)| Ok((domain.parse()?, directory.join(file))));
+        let federated = federated.collect::<Result<_, InvalidTrustDomain>>()?;
         Ok(IdentitySpec {
             id: IdentityId::node(self.identity().parse()?),
             files: FileSet { credential, bundle: Some(bundle), crls, federated, ..FileSet::default() },
@@ -248,7 +250,7 @@ impl DirectorySource {
     ///
     /// # Errors
     ///
-    /// The name is no identity's, or the directory is relative to a working directory that is gone.
+    /// The name is no identity's, a federated trust domain's is none, or the directory is relative to a working directory that is gone.
     ///
     /// # Panics
     ///

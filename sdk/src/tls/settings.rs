@@ -1,10 +1,9 @@
 //! What a user decides about TLS; everything else follows from the generation.
 
+use evercert_core::spiffe::SpiffeId;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::ServerName;
-
-use crate::spiffe::SpiffeId;
 
 /// The TLS versions a handshake may agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,11 +5,10 @@ use std::time::SystemTime;
 
 use evercert_core::bundle::Bundles;
 use evercert_core::path::{PathError, PathPolicy, PathValidator, Role};
+use evercert_core::spiffe::TrustDomain;
 use rustls_pki_types::CertificateDer;
-use webpki::EndEntityCert;
 
 use crate::refusal::Refusal;
-use crate::spiffe::SpiffeId;
 
 /// Whom one generation trusts: the anchors and CRLs of its own bundle, and those of federated trust domains.
 ///
@@ -21,7 +20,7 @@ pub struct Trust {
     bundles: Bundles,
     policy: PathPolicy,
     own: Option<PathValidator>,
-    federated: BTreeMap<String, PathValidator>,
+    federated: BTreeMap<TrustDomain, PathValidator>,
 }
 
 impl Trust {
@@ -93,25 +92,15 @@ impl Trust {
     }
 
     /// The federated trust domain that `leaf` says it is of; its bundle is what vouches for it.
-    pub(super) fn federated_domain(&self, leaf: &CertificateDer<'_>) -> Option<&str> {
-        self.federated(leaf).map(|(domain, _)| domain.as_str())
+    pub(super) fn federated_domain(&self, leaf: &CertificateDer<'_>) -> Option<&TrustDomain> {
+        self.federated(leaf).map(|(domain, _)| domain)
     }
 
-    fn federated(&self, leaf: &CertificateDer<'_>) -> Option<(&String, &PathValidator)> {
+    fn federated(&self, leaf: &CertificateDer<'_>) -> Option<(&TrustDomain, &PathValidator)> {
         if self.federated.is_empty() {
             return None;
         }
-        self.federated.get_key_value(spiffe_id(leaf)?.trust_domain())
-    }
-}
-
-/// The SPIFFE ID of an X.509-SVID, which holds exactly one URI SAN (X509-SVID §2): with two, which one was meant is anyone's guess.
-pub(super) fn spiffe_id(leaf: &CertificateDer<'_>) -> Option<SpiffeId> {
-    let leaf = EndEntityCert::try_from(leaf).ok()?;
-    let mut uris = leaf.valid_uri_names();
-    match (uris.next(), uris.next()) {
-        (Some(uri), None) => uri.parse().ok(),
-        _ => None,
+        self.federated.get_key_value(&TrustDomain::claimed_by(leaf)?)
     }
 }
 
@@ -136,7 +125,7 @@ mod tests {
     #[test]
     fn a_partners_ca_vouches_for_the_partners_trust_domain_alone_and_nobody_elses_for_it() {
         let (own, partner) = (Authority::new("own"), Authority::new("partner"));
-        let federated = BTreeMap::from([("partner.example.org".to_owned(), bundle(&partner))]);
+        let federated = BTreeMap::from([("partner.example.org".parse().unwrap(), bundle(&partner))]);
         let trust =
             Trust::load(&Bundles { own: Some(bundle(&own)), federated }, PathPolicy::default()).unwrap().unwrap();
         let of = |uri: &str| Leaf::for_dns("a.example.org").uri(uri);
@@ -144,6 +133,7 @@ mod tests {
         assert!(trusts(&trust, &own, of("spiffe://example.org/a")));
         assert!(trusts(&trust, &partner, of("spiffe://partner.example.org/a")));
         assert!(!trusts(&trust, &own, of("spiffe://partner.example.org/a")));
+        assert!(!trusts(&trust, &own, of("spiffe://partner.example.org")), "nor for the trust domain itself");
         assert!(!trusts(&trust, &partner, of("spiffe://example.org/a")));
         assert!(!trusts(&trust, &partner, Leaf::for_dns("a.example.org")));
         let two = of("spiffe://partner.example.org/a").uri("spiffe://example.org/a");
@@ -153,7 +143,7 @@ mod tests {
     #[test]
     fn federated_bundles_alone_trust_nobody_else() {
         let partner = Authority::new("partner");
-        let federated = BTreeMap::from([("partner.example.org".to_owned(), bundle(&partner))]);
+        let federated = BTreeMap::from([("partner.example.org".parse().unwrap(), bundle(&partner))]);
         let trust = Trust::load(&Bundles { own: None, federated }, PathPolicy::default()).unwrap().unwrap();
         assert!(trusts(&trust, &partner, Leaf::for_dns("a.example.org").uri("spiffe://partner.example.org/a")));
         assert!(!trusts(&trust, &partner, Leaf::for_dns("a.example.org")));

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use evercert_core::crypto;
 use evercert_core::path::{PathError, Role};
+use evercert_core::spiffe::{SpiffeId, TrustDomain};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -16,10 +17,9 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::spiffe::SpiffeId;
 use crate::tls::apart::DearChains;
 use crate::tls::settings::{ClientCertificates, ServerVerification};
-use crate::tls::trust::{Trust, spiffe_id};
+use crate::tls::trust::Trust;
 
 /// Verifies clients for a server: a path to an anchor it trusts, for the client role. Belongs to one generation.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl ServerVerifier {
     fn verify_identity(&self, leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), rustls::Error> {
         let by_name = !matches!(self.verification, ServerVerification::SpiffeIds(_));
         if by_name && let Some(domain) = self.trust.federated_domain(leaf) {
-            let error = FederatedName { trust_domain: domain.to_owned() };
+            let error = FederatedName { trust_domain: domain.clone() };
             return Err(CertificateError::Other(OtherError(Arc::new(error))).into());
         }
         match &self.verification {
@@ -180,7 +180,7 @@ impl ServerCertVerifier for ServerVerifier {
      must have"
 )]
 struct FederatedName {
-    trust_domain: String,
+    trust_domain: TrustDomain,
 }
 
 /// In words too: rustls shows its causes so.
@@ -203,7 +203,7 @@ impl fmt::Debug for PathRefused {
 }
 
 fn verify_spiffe_id(leaf: &CertificateDer<'_>, ids: &[SpiffeId]) -> Result<(), rustls::Error> {
-    let id = spiffe_id(leaf).filter(|id| ids.contains(id));
+    let id = SpiffeId::of_leaf(leaf).filter(|id| ids.contains(id));
     id.map(drop).ok_or_else(|| CertificateError::NotValidForName.into())
 }
 

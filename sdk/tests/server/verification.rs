@@ -131,7 +131,8 @@ async fn a_federated_ca_vouches_for_spiffe_ids_and_for_no_name() {
     let federated = |verification| {
         let anchors = vec![partner.ca_der().to_vec().into()];
         let partners = Arc::new(Bundle::new(anchors, Vec::new()));
-        let trusted = Bundles { federated: [("partner.example.org".to_owned(), partners)].into(), ..bundle(&[&own]) };
+        let trusted =
+            Bundles { federated: [("partner.example.org".parse().unwrap(), partners)].into(), ..bundle(&[&own]) };
         shake_hands(&served, Snapshot::new(1, None, trusted, None), verification, "ours.example.org")
     };
     assert_eq!(federated(ServerVerification::SpiffeIds(vec![id.parse().unwrap()])).await, Ok(()));

@@ -135,7 +135,7 @@ fn a_bad_list_in_a_bundle_rejects_the_bundle_also_of_a_federated_trust_domain() 
     assert_eq!(told(&assessment), [(Check::CrlSignature, Severity::Reject)]);
     assert!(matches!(assessment.bundle, Verdict::Rejected));
     let mut federated = spec();
-    federated.files.federated.insert("example.org".to_owned(), "/partner.pem".into());
+    federated.files.federated.insert("example.org".parse().unwrap(), "/partner.pem".into());
     let material = files.with_federated("example.org", bundle).read(&federated);
     let assessment = assess(&federated, &material, &Trusted::default(), now());
     assert_eq!(told(&assessment), [(Check::CrlSignature, Severity::Reject)]);

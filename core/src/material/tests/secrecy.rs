@@ -180,7 +180,7 @@ fn said(content: &[u8]) -> String {
     let combined = IdentitySpec {
         files: FileSet {
             credential: Some(CredentialFiles::Combined("/tls/both.pem".into())),
-            federated: [("b.example.org".to_owned(), "/trust/b.crt".into())].into(),
+            federated: [("b.example.org".parse().unwrap(), "/trust/b.crt".into())].into(),
             ..FileSet::default()
         },
         ..spec()

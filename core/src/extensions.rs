@@ -6,37 +6,37 @@ use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
-pub(super) const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
+pub(crate) const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
 
 /// The field of a certificate that holds its extensions (RFC 5280 §4.1).
-pub(super) const EXTENSIONS: Tag = Tag::ContextSpecific { constructed: true, number: TagNumber(3) };
+pub(crate) const EXTENSIONS: Tag = Tag::ContextSpecific { constructed: true, number: TagNumber(3) };
 
 /// The extensions that matter beyond what webpki looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Extensions<'a> {
-    pub(super) key_usage: Option<KeyUsage>,
-    pub(super) constrains_names: bool,
+pub(crate) struct Extensions<'a> {
+    pub(crate) key_usage: Option<KeyUsage>,
+    pub(crate) constrains_names: bool,
     /// `GeneralNames` as DER.
-    pub(super) subject_alt_names: Option<&'a [u8]>,
+    pub(crate) subject_alt_names: Option<&'a [u8]>,
 }
 
 /// RFC 5280 §4.2.1.3: the first octet of the bit string, whose bits are counted from the highest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct KeyUsage(u8);
+pub(crate) struct KeyUsage(u8);
 
 impl KeyUsage {
-    pub(super) fn signs_certificates(self) -> bool {
+    pub(crate) fn signs_certificates(self) -> bool {
         self.0 & 0b0000_0100 != 0
     }
 
-    pub(super) fn signs_crls(self) -> bool {
+    pub(crate) fn signs_crls(self) -> bool {
         self.0 & 0b0000_0010 != 0
     }
 }
 
 impl<'a> Extensions<'a> {
     /// Of a DER certificate that webpki has accepted.
-    pub(super) fn of(certificate: &'a [u8]) -> der::Result<Self> {
+    pub(crate) fn of(certificate: &'a [u8]) -> der::Result<Self> {
         let mut found = Self::default();
         let mut certificate = SliceReader::new(AnyRef::from_der(certificate)?.value())?;
         let mut fields = SliceReader::new(AnyRef::decode(&mut certificate)?.value())?;

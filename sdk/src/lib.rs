@@ -65,4 +65,4 @@ pub use evercert_core::spiffe;
 pub use identity::Identity;
 pub use refusal::Refusal;
 pub use server::Server;
-pub use tls::{ClientCertificates, ServerVerification, TlsVersions};
+pub use tls::{ClientCertificates, HttpVersions, ServerVerification, TlsVersions};

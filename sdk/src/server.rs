@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use tokio_stream::StreamExt as _;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -43,7 +43,7 @@ pub use listener::Listener;
 use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
 use crate::refusal::Refusal;
-use crate::tls::{ClientCertificates, Resumption, TlsVersions};
+use crate::tls::{ClientCertificates, HttpVersions, Resumption, TlsVersions};
 use connections::Connections;
 use serving::Serving;
 
@@ -118,6 +118,17 @@ impl<L> Server<L> {
         self
     }
 
+    /// The versions of HTTP that clients may speak. [`HttpVersions::Http2`] unless set. [`HttpVersions::Http1And2`] is for gRPC-Web, which
+    /// needs a layer of its own besides, such as `tonic_web::GrpcWebLayer`: gRPC itself is HTTP/2.
+    ///
+    /// A connection of HTTP/1.1 has one call at a time. It is closed when a request's head takes longer than 30 s, the wait for the next
+    /// request included. There is no probe for a peer that is gone: a call that neither side continues goes on until the connection has to
+    /// end. All else holds for it as for others: what a handshake demands, the [`DrainPolicy`], the shutdown.
+    pub fn http_versions(mut self, versions: HttpVersions) -> Self {
+        self.incoming.tls.http_versions = versions;
+        self
+    }
+
     /// Whether clients may resume sessions. [`Resumption::Off`] unless set.
     pub fn resumption(mut self, resumption: Resumption) -> Self {
         self.incoming.tls.resumption = resumption;
@@ -155,7 +166,8 @@ impl<L> Server<L> {
         }
     }
 
-    /// Turns tonic's own knobs; layers go into [`Server::layer`]. Its TLS settings and those of its TCP listener are not used here.
+    /// Turns tonic's own knobs; layers go into [`Server::layer`], and `accept_http1` is [`Server::http_versions`] here. Its TLS settings and
+    /// those of its TCP listener are not used.
     /// `max_connection_age` works, but has neither jitter nor a deadline, and `max_connection_age_grace` cuts calls without telling
     /// the peer: [`DrainPolicy::max_age`] has all of it.
     pub fn tonic(mut self, turn: impl FnOnce(tonic::transport::Server) -> tonic::transport::Server) -> Self {
@@ -199,7 +211,8 @@ impl<L> Server<L> {
                 () = &mut shutdown => break,
                 Some(Ok(io)) = incoming.next() => {
                     let number = io.number();
-                    connections.0.serve(number, Serving::start(self.tonic.clone(), service.clone(), io));
+                    let tonic = self.tonic.clone().accept_http1(io.http_version() == Version::HTTP_11);
+                    connections.0.serve(number, Serving::start(tonic, service.clone(), io));
                 }
             }
         }

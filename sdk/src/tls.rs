@@ -17,7 +17,8 @@ pub mod verifier;
 
 pub use generation::Generation;
 pub use settings::{
-    ClientCertificates, ClientTls, InvalidServerName, Resumption, ServerTls, ServerVerification, TlsVersions,
+    ClientCertificates, ClientTls, HttpVersions, InvalidServerName, Resumption, ServerTls, ServerVerification,
+    TlsVersions,
 };
 pub use trust::Trust;
 pub use verifier::{ClientVerifier, ServerVerifier};

@@ -29,8 +29,8 @@ use super::target::{Target, Targets};
 use super::warden::Warden;
 use crate::identity::{Member, Tally};
 use crate::tls::ClientTls;
-use crate::tls::config::ALPN_H2;
 use crate::tls::session::Session;
+use crate::tls::settings::ALPN_HTTP_2;
 
 /// Where to connect to.
 #[derive(Debug, Clone)]
@@ -138,7 +138,7 @@ impl Connector {
         let stream = connector.connect(self.settings.server_name.clone(), stream).await.map_err(ConnectFailure::Tls)?;
         let resumed = target.tls.verify_resumed(stream.get_ref().1, &self.settings.server_name, SystemTime::now());
         resumed.map_err(|error| ConnectFailure::Tls(io::Error::new(io::ErrorKind::InvalidData, error)))?;
-        if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) { Ok(stream) } else { Err(ConnectFailure::NoHttp2) }
+        if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP_2) { Ok(stream) } else { Err(ConnectFailure::NoHttp2) }
     }
 
     async fn http2<S>(&self, stream: TlsStream<S>, target: &Target) -> Result<Connection, ConnectFailure>

@@ -31,7 +31,6 @@ use super::io::TlsIo;
 use super::limits::AcceptLimits;
 use super::listener::Listener;
 use super::slot::{Prepared, Slot};
-use crate::tls::config::ALPN_H2;
 use crate::tls::session::Session;
 use peers::Peers;
 
@@ -149,13 +148,11 @@ impl Handshake {
             }
         };
         let tls = stream.get_ref().1;
-        if tls.alpn_protocol() != Some(ALPN_H2) {
-            return Err(HandshakeError::NoHttp2);
-        }
+        let version = handshakes.http_version(tls).ok_or(HandshakeError::NoHttp)?;
         handshakes.verify_resumed(tls, SystemTime::now())?;
         let session = Session::new(Arc::clone(generation), tls.peer_certificates(), Role::Client);
         let entry = self.slot.connections().enter(session)?;
-        Ok(TlsIo::new(stream, self.limits.preface, entry))
+        Ok(TlsIo::new(stream, version, self.limits.preface, entry))
     }
 }
 
@@ -184,8 +181,8 @@ enum HandshakeError {
     ClientHello(Duration),
     #[error("not finished within {0:?} of the ClientHello")]
     Slow(Duration),
-    #[error("the peer does not offer HTTP/2 (ALPN h2)")]
-    NoHttp2,
+    #[error("the peer does not offer a version of HTTP that this server lets in (ALPN)")]
+    NoHttp,
     #[error("resumed a session that it may not: {0}")]
     Resumed(#[from] rustls::Error),
     #[error(transparent)]

@@ -29,7 +29,8 @@ const FINISHED_QUEUE: usize = 64;
 /// `serve_with_incoming` and `serve_with_incoming_shutdown`. Never ends and never fails; dropping it closes the listener and
 /// ends unfinished handshakes.
 ///
-/// While the identity has no generation that this server can use, connections are closed unanswered.
+/// While the identity has no generation that this server can use, connections are closed unanswered. Where the settings let HTTP/1.1 in,
+/// tonic has to be told too, by its `accept_http1`.
 ///
 /// A serve loop of one's own has no hook to drain a connection by, so what the [`DrainPolicy`] would drain is not told to go, and
 /// is cut where it would be cut after the drain. That concerns connections whose peers are no longer trusted, those made with a

@@ -1,6 +1,7 @@
 //! One accepted connection.
 
 mod lull;
+mod opening;
 
 use std::fmt;
 use std::future::Future;
@@ -9,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::Version;
 use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -18,34 +20,26 @@ use tonic::transport::server::Connected;
 
 use super::connections::Entry;
 use lull::Lull;
-
-/// The length of the HTTP/2 connection preface (RFC 9113 §3.4).
-const PREFACE_LENGTH: usize = 24;
+use opening::Opening;
 
 /// How long a connection that is closed waits for the peer to close its side, and how many bytes it takes from it meanwhile. A
 /// socket that is closed with bytes unread is reset, and with that the peer may lose answers that it has not been sent yet.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
-/// A connection whose handshake is done and agreed on HTTP/2.
+/// A connection whose handshake is done and agreed on a version of HTTP.
 ///
-/// Fails reading if the peer does not send the HTTP/2 connection preface in time: an HTTP/2 server waits for it without a limit,
-/// and neither its keepalive nor its graceful shutdown works before.
+/// Fails reading if the peer does not begin to speak that version in time: an HTTP/2 server waits without a limit for the connection
+/// preface, and neither its keepalive nor its graceful shutdown works before.
 pub struct TlsIo<IO> {
     stream: Box<TlsStream<IO>>,
-    preface: Option<Preface>,
+    version: Version,
+    opening: Option<Opening>,
     lull: Lull,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     lingering: Option<Lingering>,
     // After the stream: no descriptor outlives its connection's entry.
     entry: Entry,
-}
-
-/// What is missing of the preface, and until when.
-struct Preface {
-    missing: usize,
-    timeout: Duration,
-    deadline: Pin<Box<Sleep>>,
 }
 
 /// What is still taken from a peer that has been told that nothing more comes.
@@ -56,12 +50,12 @@ struct Lingering {
 
 impl<IO> TlsIo<IO> {
     /// Once it is cut, what is under way on the connection fails, and everything after.
-    pub(super) fn new(stream: TlsStream<IO>, timeout: Duration, entry: Entry) -> Self {
-        let deadline = Box::pin(tokio::time::sleep(timeout));
+    pub(super) fn new(stream: TlsStream<IO>, version: Version, timeout: Duration, entry: Entry) -> Self {
         Self {
             stream: Box::new(stream),
-            preface: Some(Preface { missing: PREFACE_LENGTH, timeout, deadline }),
-            lull: Lull::after(PREFACE_LENGTH),
+            version,
+            opening: Some(Opening::new(version, timeout)),
+            lull: if version == Version::HTTP_2 { Lull::after(opening::PREFACE.len()) } else { Lull::Over },
             cut: Box::pin(entry.cut().clone().cancelled_owned()),
             lingering: None,
             entry,
@@ -71,6 +65,12 @@ impl<IO> TlsIo<IO> {
     /// Its number among the server's connections.
     pub(super) fn number(&self) -> u64 {
         self.entry.number()
+    }
+
+    /// The version of HTTP that was agreed on: 2 or 1.1.
+    #[must_use]
+    pub fn http_version(&self) -> Version {
+        self.version
     }
 
     /// The TLS session: versions, suite, the peer's certificates.
@@ -92,14 +92,6 @@ impl<IO> TlsIo<IO> {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, Cut)));
         }
         outcome
-    }
-}
-
-impl Preface {
-    /// Whether it has not come in time; asked where reading would wait.
-    fn overdue(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
-        let overdue = self.deadline.as_mut().poll(cx).is_ready();
-        overdue.then(|| io::Error::new(io::ErrorKind::TimedOut, NoPreface(self.timeout)))
     }
 }
 
@@ -135,14 +127,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsIo<IO> {
             let before = buf.filled().len();
             let outcome = Pin::new(&mut *this.stream).poll_read(cx, buf);
             let read = buf.filled().len() - before;
-            if let Some(preface) = &mut this.preface {
-                preface.missing = preface.missing.saturating_sub(read);
-                if preface.missing == 0 {
-                    this.preface = None;
-                } else if outcome.is_pending()
-                    && let Some(error) = preface.overdue(cx)
-                {
-                    return Poll::Ready(Err(error));
+            if let Some(opening) = &mut this.opening {
+                if opening.follow(&buf.filled()[before..])? {
+                    this.opening = None;
+                } else if outcome.is_pending() {
+                    opening.check(cx)?;
                 }
             }
             let left = this.lull.follow(&mut buf.filled_mut()[before..]);
@@ -205,10 +194,6 @@ impl<IO> fmt::Debug for TlsIo<IO> {
         f.debug_struct("TlsIo").field("session", self.session()).finish_non_exhaustive()
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("no HTTP/2 connection preface within {0:?} of the handshake")]
-struct NoPreface(Duration);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the server has cut the connection")]

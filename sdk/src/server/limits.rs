@@ -10,7 +10,8 @@ pub struct AcceptLimits {
     pub client_hello: Duration,
     /// How long a peer may take for the rest of the handshake: two round trips, and its signature where it shows a certificate.
     pub handshake: Duration,
-    /// How long a peer may take after the handshake to send the HTTP/2 connection preface (RFC 9113 §3.4).
+    /// How long a peer may take after the handshake to send the HTTP/2 connection preface (RFC 9113 §3.4), or to begin its first request
+    /// where HTTP/1.1 was agreed on.
     pub preface: Duration,
     /// How many connections may be between accept and the end of their handshake. At the limit no more are accepted, and wait in
     /// the kernel's queue. Each costs a file descriptor and some 10 kB.

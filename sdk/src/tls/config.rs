@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use evercert_core::crypto;
+use http::Version;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, ResolvesClientCert};
 use rustls::server::danger::ClientCertVerifier;
@@ -23,16 +24,16 @@ use crate::refusal::Refusal;
 use crate::tls::apart::DearChains;
 use crate::tls::generation::Generation;
 use crate::tls::sessions::{CLIENT_SESSIONS, ServerSessions, TICKETS};
-use crate::tls::settings::{ClientCertificates, ClientTls, Resumption, ServerTls, TlsVersions};
+use crate::tls::settings::{
+    ALPN_HTTP_2, ClientCertificates, ClientTls, HttpVersions, Resumption, ServerTls, TlsVersions,
+};
 use crate::tls::verifier::{ClientVerifier, ServerVerifier, unix_time};
-
-/// HTTP/2 over TLS (RFC 9113 §3.2): the only protocol gRPC runs on.
-pub(crate) const ALPN_H2: &[u8] = b"h2";
 
 /// How one generation serves: the config with everything of its own, and how a client that resumed is looked at again.
 #[derive(Debug)]
 pub(crate) struct ServerHandshakes {
     pub(crate) config: Arc<ServerConfig>,
+    http_versions: HttpVersions,
     verifier: Option<Arc<ClientVerifier>>,
     sessions: Option<Arc<ServerSessions>>,
 }
@@ -66,7 +67,7 @@ impl ServerHandshakes {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(Presented(Arc::clone(certified_key))));
-        config.alpn_protocols = vec![ALPN_H2.to_vec()];
+        config.alpn_protocols = tls.http_versions.offered();
         // Early data can be replayed.
         config.max_early_data_size = 0;
         let sessions = match tls.resumption {
@@ -79,7 +80,12 @@ impl ServerHandshakes {
         };
         config.send_tls13_tickets = if sessions.is_some() { TICKETS } else { 0 };
         config.max_tls13_tickets = 0;
-        Ok(Self { config: config.into(), verifier, sessions })
+        Ok(Self { config: config.into(), http_versions: tls.http_versions, verifier, sessions })
+    }
+
+    /// The version of HTTP that a client is to be served with; none where it did not agree on one that the server lets in.
+    pub(crate) fn http_version(&self, connection: &ServerConnection) -> Option<Version> {
+        self.http_versions.agreed(connection.alpn_protocol())
     }
 
     /// Verifies a client that resumed a session as if it had shaken hands in full at `now`: rustls restores its chain from the session
@@ -133,7 +139,7 @@ impl ClientHandshakes {
             Some(certified_key) => builder.with_client_cert_resolver(Arc::new(Presented(Arc::clone(certified_key)))),
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![ALPN_H2.to_vec()];
+        config.alpn_protocols = vec![ALPN_HTTP_2.to_vec()];
         config.enable_early_data = false;
         let sessions = match tls.resumption {
             Resumption::Off => None,

@@ -1,6 +1,7 @@
 //! What a user decides about TLS; everything else follows from the generation.
 
 use evercert_core::spiffe::SpiffeId;
+use http::Version;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::ServerName;
@@ -22,6 +23,42 @@ impl TlsVersions {
         match self {
             Self::Tls13 => &NEWEST,
             Self::Tls12And13 => &BOTH,
+        }
+    }
+}
+
+/// HTTP/2 over TLS in the terms of ALPN (RFC 9113 §3.2): the only protocol that gRPC itself runs on.
+pub(crate) const ALPN_HTTP_2: &[u8] = b"h2";
+
+/// HTTP/1.1 in the terms of ALPN (RFC 7301 §6).
+const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
+
+/// The versions of HTTP that a server lets a client agree on by ALPN (RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpVersions {
+    /// HTTP/2 (RFC 9113) alone. A client that does not offer it is turned away during the handshake, or after it if it offers nothing.
+    #[default]
+    Http2,
+    /// HTTP/1.1 (RFC 9112) too, for browsers and proxies that call by gRPC-Web. A client that offers both gets HTTP/2, and one that offers
+    /// nothing is taken to speak HTTP/1.1.
+    Http1And2,
+}
+
+impl HttpVersions {
+    /// What a server offers, the preferred one first.
+    pub(crate) fn offered(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Http2 => vec![ALPN_HTTP_2.to_vec()],
+            Self::Http1And2 => vec![ALPN_HTTP_2.to_vec(), ALPN_HTTP_1_1.to_vec()],
+        }
+    }
+
+    /// The version that a handshake came to, if it is one of these.
+    pub(crate) fn agreed(self, alpn: Option<&[u8]>) -> Option<Version> {
+        match (self, alpn) {
+            (_, Some(ALPN_HTTP_2)) => Some(Version::HTTP_2),
+            (Self::Http1And2, Some(ALPN_HTTP_1_1) | None) => Some(Version::HTTP_11),
+            _ => None,
         }
     }
 }
@@ -100,6 +137,8 @@ pub struct ServerTls {
     pub versions: TlsVersions,
     /// Whether clients are asked for certificates.
     pub client_certificates: ClientCertificates,
+    /// The versions of HTTP.
+    pub http_versions: HttpVersions,
     /// Whether clients may resume sessions.
     pub resumption: Resumption,
 }

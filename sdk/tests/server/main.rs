@@ -7,6 +7,7 @@ mod draining;
 mod expiry;
 mod goaway;
 mod handshakes;
+mod http_1;
 mod like_tonic;
 mod patient;
 mod resumption;

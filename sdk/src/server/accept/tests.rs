@@ -21,6 +21,7 @@ use crate::server::DrainPolicy;
 use crate::server::connections::Connections;
 use crate::server::listener::sealed::Sealed;
 use crate::tls::apart::PLACES;
+use crate::tls::settings::ALPN_HTTP_2;
 use crate::tls::{Generation, ServerTls};
 
 const NAME: &str = "peer.example.org";
@@ -115,7 +116,7 @@ async fn connect(
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, PrivateKeyDer::Pkcs8(issued.key_der.clone().into()))
         .unwrap();
-    config.alpn_protocols = vec![ALPN_H2.to_vec()];
+    config.alpn_protocols = vec![ALPN_HTTP_2.to_vec()];
     let stream = TcpStream::connect(address).await.unwrap();
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(NAME).unwrap(), stream).await.unwrap()
 }

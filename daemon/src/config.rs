@@ -10,6 +10,7 @@ mod file;
 mod glob;
 mod identity;
 mod limits;
+mod log;
 mod pattern;
 mod pods;
 mod trust;
@@ -25,8 +26,9 @@ use evercert_core::spec::IdentitySpec;
 use toml::Spanned;
 
 pub(crate) use error::ConfigError;
-pub(crate) use file::{Log, LogFormat, Mode, Process};
+pub(crate) use file::{Mode, Process};
 pub(crate) use limits::Limits;
+pub(crate) use log::{InvalidLevel, Log, LogFormat, level_filter};
 pub(crate) use pattern::Pattern;
 pub(crate) use pods::{Kubelet, PodBundle, PodRule, PodSettings};
 

@@ -30,9 +30,9 @@ use tracing::{debug, warn};
 
 use places::{Place, Places};
 
+use crate::host::sockets;
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::readiness::Readiness;
-use crate::sockets;
 use crate::subscribers::Subscribers;
 
 /// The most connections at a time: one more takes the place of an idle one.

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::attest;
 use crate::cli::{Status, report};
 use crate::config::Config;
 use crate::daemon::{self, StartError};
-use crate::systemd::Activation;
-use crate::{attest, hardening, logging};
+use crate::host::systemd::Activation;
+use crate::host::{hardening, logging};
 
 /// The threads that serve. Two do for ten thousand identities, and every further one costs memory.
 const WORKER_THREADS: usize = 2;

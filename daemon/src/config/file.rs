@@ -10,11 +10,10 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::duration::Span;
-use super::error::Problem;
 use super::limits::Limits;
+use super::log::Log;
 use super::pattern::DEFAULT_DIRECTORIES;
 use super::pods;
-use crate::logging;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -256,45 +255,6 @@ impl Default for Http {
     fn default() -> Self {
         Self { listen: unwritten("127.0.0.1:9793".to_owned()) }
     }
-}
-
-/// The log.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Log {
-    level: Spanned<String>,
-    /// How it looks.
-    pub(crate) format: LogFormat,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: unwritten("info".to_owned()), format: LogFormat::Text }
-    }
-}
-
-impl Log {
-    /// What is logged, as the directives of `tracing-subscriber`'s `EnvFilter`.
-    pub(crate) fn level(&self) -> &str {
-        self.level.get_ref()
-    }
-
-    pub(super) fn check(&self) -> Result<Self, Spanned<Problem>> {
-        match logging::filter(self.level()) {
-            Ok(_) => Ok(self.clone()),
-            Err(_) => Err(super::at(&self.level, Problem::Level)),
-        }
-    }
-}
-
-/// How the log looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LogFormat {
-    /// One line for people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// The process as a whole.

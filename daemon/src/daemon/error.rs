@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::sockets::SocketError;
+use crate::host::sockets::SocketError;
 
 /// The daemon does not start, or cannot go on.
 #[derive(Debug, thiserror::Error)]

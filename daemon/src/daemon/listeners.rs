@@ -13,9 +13,9 @@ use tracing::{info, warn};
 
 use super::StartError;
 use crate::config::Config;
+use crate::host::sockets::{Audience, BACKLOG, OwnedSocket};
+use crate::host::systemd::Activation;
 use crate::serve::DaemonInfo;
-use crate::sockets::{Audience, BACKLOG, OwnedSocket};
-use crate::systemd::Activation;
 
 /// How long an address that cannot be had is left alone.
 const HTTP_RETRY: Duration = Duration::from_secs(5);

@@ -14,13 +14,10 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::lines::Lines;
-use crate::config::{Log, LogFormat};
+use crate::config::{InvalidLevel, Log, LogFormat, level_filter};
 
 /// The variables that override the level of the configuration, the first one that is set.
 const LEVEL_VARIABLES: [&str; 2] = ["EVERCERT_LOG", "RUST_LOG"];
-
-/// What the filter takes for a level; any other word alone is to it the name of a module.
-const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// What carries messages with keys in them, and below [`LevelFilter::INFO`] may print them.
 const CARRIERS: [&str; 8] = ["h2", "hyper", "hyper_util", "tower", "tonic", "prost", "rustls", "axum"];
@@ -33,32 +30,6 @@ pub(crate) struct InvalidVariable {
     source: InvalidLevel,
 }
 
-/// The level is not understood.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{level:?}, no log level{}; write error, warn, info, debug, trace, or directives such as \"info,evercertd=debug\"",
-    source.iter().map(|error| format!(": {error}")).collect::<String>()
-)]
-pub(crate) struct InvalidLevel {
-    level: String,
-    source: Option<tracing_subscriber::filter::ParseError>,
-}
-
-/// What `level` lets through: a level, or directives.
-///
-/// # Errors
-///
-/// It is neither.
-pub(crate) fn filter(level: &str) -> Result<EnvFilter, InvalidLevel> {
-    let invalid = |source| InvalidLevel { level: level.to_owned(), source };
-    // A misspelt level would turn the log off without a word.
-    let is_word = level.chars().all(|c| c.is_ascii_alphabetic());
-    if is_word && !LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known)) {
-        return Err(invalid(None));
-    }
-    EnvFilter::try_new(level).map_err(|source| invalid(Some(source)))
-}
-
 /// Starts the log. In a process that has one already (a test, a demo), that one stays.
 ///
 /// # Errors
@@ -68,9 +39,9 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
     let set =
         |name: &&'static str| std::env::var(name).ok().filter(|level| !level.is_empty()).map(|level| (*name, level));
     let filter = match LEVEL_VARIABLES.iter().find_map(set) {
-        Some((variable, level)) => filter(&level).map_err(|source| InvalidVariable { variable, source })?,
+        Some((variable, level)) => level_filter(&level).map_err(|source| InvalidVariable { variable, source })?,
         // It was checked with the rest of the configuration.
-        None => filter(log.level()).unwrap_or_default(),
+        None => level_filter(log.level()).unwrap_or_default(),
     };
     let registry = capped(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(Lines::to_stderr(log.format)).with_ansi(false);
@@ -137,7 +108,7 @@ mod tests {
         let layer = tracing_subscriber::fmt::layer()
             .with_span_events(tracing_subscriber::fmt::format::FmtSpan::ENTER)
             .with_writer(move || writer.clone());
-        tracing::subscriber::with_default(capped(filter(level).unwrap()).with(layer), || {
+        tracing::subscriber::with_default(capped(level_filter(level).unwrap()).with(layer), || {
             say!("h2" "hyper" "hyper_util" "tower" "tonic" "prost" "rustls" "axum");
             say!("h2::codec::framed_write" "tonic::transport::server" "evercertd::serve");
         });

@@ -9,7 +9,7 @@ use evercert_core::identity::IdentityId;
 use nix::unistd::{Group, User};
 use tracing::{info, warn};
 
-use crate::attest::{Policy, Rule};
+use crate::policy::{Policy, Rule};
 
 /// A user or group that a rule names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,20 +15,12 @@
 //! Not evaluated: capabilities other than root's, a Linux security module, idmapped mounts.
 
 mod audit;
-mod caller;
 mod denial;
 mod filesystem;
-mod life;
-mod namespaces;
-mod party;
-mod peer_options;
+mod fits;
 mod permissions;
-mod policy;
-mod process;
-mod processes;
 mod reason;
 mod route;
-mod user_namespace;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -43,19 +35,13 @@ use evercert_core::mount::{self, Sight};
 use evercert_core::spec::{FileSet, IdentitySpec};
 use tokio::sync::Semaphore;
 
-use crate::cgroup::Origin;
+use crate::callers::{Caller, Gone, Namespaces, Origin};
 use crate::pods::PodNames;
+use crate::policy::{Policy, Rule};
 use crate::wanted::Wanted;
 pub(crate) use audit::Audit;
-pub(crate) use caller::Caller;
 pub(crate) use denial::Denial;
 use denial::{Place, Refusal};
-pub(crate) use life::Life;
-use namespaces::Namespaces;
-pub(crate) use party::Party;
-pub(crate) use policy::{Policy, Rule, RuleError};
-pub(crate) use process::Gone;
-pub(crate) use processes::Processes;
 pub(crate) use reason::{Grant, Reason};
 
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.
@@ -191,7 +177,7 @@ impl Attestor {
         let mut refusals = Vec::new();
         // What needs no file system first: the answer is the same, and a mount that hangs holds up nobody else.
         for rule in policy.0.iter().filter(|rule| **rule != Rule::Readers) {
-            match rule.name(caller, pods) {
+            match fits::fits(rule, caller, pods) {
                 Ok(()) => return Ok(Grant::Rule(rule.clone())),
                 Err(refusal) => refusals.push(refusal),
             }

@@ -32,7 +32,7 @@ pub(crate) use log::{InvalidLevel, Log, LogFormat, level_filter};
 pub(crate) use pattern::Pattern;
 pub(crate) use pods::{Kubelet, PodBundle, PodRule, PodSettings};
 
-use crate::attest::Policy;
+use crate::policy::Policy;
 use error::{Document, Problem};
 
 /// Where the configuration is looked for when none is named.

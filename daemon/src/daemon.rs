@@ -22,7 +22,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sle
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::attest::Processes;
+use crate::callers::Processes;
 use crate::collisions::Collisions;
 use crate::config::{Config, Mode};
 use crate::control::{Control, Reloaded, Request};
@@ -210,7 +210,8 @@ impl Daemon {
             control,
             mode: config.mode,
         };
-        let limits = config.limits.of_callers();
+        let limits = &config.limits;
+        let limits = serve::Limits::new(limits.connections(), limits.streams(), limits.requests());
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));
         if let Some(listener) = listeners.http {

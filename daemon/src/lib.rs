@@ -11,7 +11,7 @@
 
 mod accounts;
 mod attest;
-pub mod cgroup;
+mod callers;
 mod cli;
 mod collisions;
 mod config;
@@ -23,8 +23,7 @@ mod http;
 mod journal;
 mod metrics;
 mod pods;
-mod proc;
-mod rates;
+mod policy;
 mod readiness;
 mod serve;
 mod sources;
@@ -32,6 +31,7 @@ mod store;
 mod subscribers;
 mod wanted;
 
+pub use callers::cgroup;
 pub use cli::{main, main_from};
 
 /// The allocator of a program that is this daemon: it wipes what is freed, so that no copy of a key outlives its use, in whose

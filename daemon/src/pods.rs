@@ -17,7 +17,6 @@ mod names;
 mod probe;
 mod rules;
 mod tree;
-mod uid;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -27,8 +26,7 @@ use evercert_core::spec::IdentitySpec;
 pub(crate) use discovery::Discovery;
 #[cfg(test)]
 pub(crate) use names::Told;
-pub(crate) use names::{Contested, Doubt, PodName, PodNames};
-pub(crate) use uid::is_uid;
+pub(crate) use names::{Contested, Doubt, PodNames};
 
 /// Where further changes are to be heard of. Called before what it names is looked at; may block as long as that does.
 pub(crate) trait Listen: Send + Sync {

@@ -13,7 +13,6 @@ mod connection;
 mod limits;
 mod pages;
 mod patience;
-mod quota;
 mod standstill;
 mod status;
 mod streams;
@@ -35,12 +34,11 @@ use tonic_health::ServingStatus;
 
 pub(crate) use accept::{DoorObserver, Subject, TurnedAway};
 use accept::{Doorkeeper, Socket};
-pub(crate) use limits::{Cap, Limits};
-use quota::Quota;
+pub(crate) use limits::Limits;
 use streams::{Counted, Refused};
 
-use crate::attest::{Attestor, DecisionObserver, Processes};
-use crate::cgroup::Origin;
+use crate::attest::{Attestor, DecisionObserver};
+use crate::callers::{Origin, Processes, Quota};
 use crate::config::Mode;
 use crate::control::Control;
 use crate::store::Store;

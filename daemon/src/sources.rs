@@ -12,9 +12,9 @@ use evercert_core::identity::IdentityId;
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 
 use crate::accounts::{Account, Accounts};
-use crate::attest::Policy;
 use crate::config::Config;
 use crate::pods::{Contested, Found, PodNames, Silent};
+use crate::policy::Policy;
 use crate::wanted::Wanted;
 
 pub(crate) use collision::Collision;

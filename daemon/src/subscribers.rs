@@ -25,7 +25,7 @@ use lost::Lost;
 pub(crate) use standing::SubscriberState;
 pub(crate) use subscription::Subscription;
 
-use crate::attest::Life;
+use crate::callers::Life;
 use crate::demand::Demand;
 use crate::store::{Publication, Store};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use evercert_core::identity::IdentityId;
 
-use crate::attest::Policy;
 use crate::pods::PodNames;
+use crate::policy::Policy;
 use crate::sources::Watched;
 
 /// What is to be kept; replaced whole.

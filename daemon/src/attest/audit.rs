@@ -12,12 +12,10 @@ use std::time::Duration;
 use evercert_core::identity::{IdentityId, NAME_LIMIT};
 use tracing::{info, warn};
 
-use super::caller::Caller;
 use super::denial::{Denial, Place};
-use super::party::Party;
 use super::reason::{Grant, Reason};
+use crate::callers::{Caller, Party, Rates};
 use crate::pods::PodNames;
-use crate::rates::Rates;
 
 /// The target of every line.
 macro_rules! target {
@@ -197,7 +195,7 @@ mod tests {
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
-    use crate::cgroup::Origin;
+    use crate::callers::Origin;
 
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);

@@ -6,15 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::caller::Caller;
 use super::filesystem::Filesystem;
-use super::namespaces::Namespaces;
 use super::permissions::{Permissions, Wish};
-use super::policy::{Policy, Rule};
-use super::process::Gone;
 use super::reason::Reason;
-use crate::cgroup::Origin;
-use crate::pods::{PodName, PodNames};
+use crate::callers::{Caller, Gone, Namespaces, Origin, PodName};
+use crate::pods::PodNames;
+use crate::policy::{Policy, Rule};
 
 /// The most rules a sentence goes into.
 const RULES: usize = 3;

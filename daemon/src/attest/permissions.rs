@@ -5,7 +5,7 @@ use std::io;
 
 use evercert_core::mount::Access;
 
-use super::caller::Caller;
+use crate::callers::Caller;
 
 /// What a caller wants to do with a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::policy::Rule;
+use crate::policy::Rule;
 
 /// What lets a caller have an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]

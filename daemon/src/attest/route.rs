@@ -5,10 +5,10 @@ use std::path::Path;
 use evercert_core::keeper::IdentityState;
 use evercert_core::mount::{Directory, KeyAccess, ReadError, Route, Sight};
 
-use super::caller::Caller;
 use super::denial::Refusal;
 use super::filesystem::Filesystem;
 use super::permissions::{Permissions, Wish};
+use crate::callers::Caller;
 
 /// Whether `caller`, who is not root, could have read what `state` tells of by the way it was read, and can read it by the way that
 /// there is now. What it is told stops at the first directory that does not let it search: it learns nothing of what is behind that.

@@ -1,6 +1,3 @@
-pub(crate) mod other;
-mod parties;
-mod processes;
 mod rules;
 
 use std::fs::{self, Permissions as Mode};

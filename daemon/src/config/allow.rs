@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::at;
 use super::error::Problem;
-use crate::attest::{Policy, Rule};
+use crate::policy::{Policy, Rule};
 
 /// Who may have an identity, by the `allow` beside `named`. Names of users and groups are not looked up yet.
 pub(super) fn policy(allow: Option<&[Spanned<String>]>, named: &Spanned<String>) -> Result<Policy, Spanned<Problem>> {

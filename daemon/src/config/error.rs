@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use super::DEFAULT;
 use super::pattern::PatternError;
-use crate::attest::RuleError;
+use crate::policy::RuleError;
 
 /// How like a known key an unknown one has to be to be taken for it, of 1.
 const LIKENESS: f64 = 0.7;

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::error::Problem;
 use super::file::unwritten;
-use crate::serve::{Cap, Limits as Served};
+use crate::callers::Cap;
 
 /// The largest number that can be set.
 const MOST: u32 = 1_000_000;
@@ -38,16 +38,21 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What holds on the workload socket.
-    pub(crate) fn of_callers(&self) -> Served {
-        let cap = |(_, in_all, _, per_caller): Pair<'_>| Cap {
-            in_all: *in_all.get_ref() as usize,
-            per_caller: *per_caller.get_ref() as usize,
-        };
-        let [connections, streams, requests] = self.pairs();
+    /// Connections at once.
+    pub(crate) fn connections(&self) -> Cap<usize> {
+        count(&self.connections, &self.connections_per_caller)
+    }
+
+    /// Open requests at once.
+    pub(crate) fn streams(&self) -> Cap<usize> {
+        count(&self.streams, &self.streams_per_caller)
+    }
+
+    /// Requests a second.
+    pub(crate) fn requests(&self) -> Cap<NonZeroU32> {
         // `check` has refused 0.
         let rate = |number: &Spanned<u32>| NonZeroU32::new(*number.get_ref()).unwrap_or(NonZeroU32::MIN);
-        Served::new(cap(connections), cap(streams), Cap { in_all: rate(requests.1), per_caller: rate(requests.3) })
+        Cap { in_all: rate(&self.requests_per_second), per_caller: rate(&self.requests_per_second_per_caller) }
     }
 
     pub(super) fn check(&self) -> Result<Self, Spanned<Problem>> {
@@ -79,6 +84,10 @@ impl Limits {
             ),
         ]
     }
+}
+
+fn count(in_all: &Spanned<u32>, per_caller: &Spanned<u32>) -> Cap<usize> {
+    Cap { in_all: *in_all.get_ref() as usize, per_caller: *per_caller.get_ref() as usize }
 }
 
 /// A key and its value in all, and for one caller.

@@ -11,7 +11,7 @@ use evercert_core::snapshot::Snapshot;
 
 use super::exposition::{Family, fractional_seconds, seconds};
 use super::observer::RELOADS;
-use crate::pods::PodName;
+use crate::callers::PodName;
 
 /// One identity at the time of a scrape.
 pub(super) struct Row {

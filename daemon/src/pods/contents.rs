@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use super::names::{NAME_LIMIT, is_name};
+use crate::callers::{POD_NAME_LIMIT, is_pod_name};
 
 /// The most entries of one directory that are looked at.
 const ENTRIES_LIMIT: usize = 64;
@@ -95,8 +95,8 @@ pub(super) fn look(root: &Path, sought: &Sought) -> Result<Contents, Errno> {
 }
 
 fn namespace(root: &OwnedFd) -> Option<Arc<str>> {
-    let content = content(root, NAMESPACE, &mut (NAME_LIMIT as u64))?;
-    std::str::from_utf8(&content).ok().filter(|text| is_name(text)).map(Arc::from)
+    let content = content(root, NAMESPACE, &mut (POD_NAME_LIMIT as u64))?;
+    std::str::from_utf8(&content).ok().filter(|text| is_pod_name(text)).map(Arc::from)
 }
 
 fn look_for_credentials(root: &OwnedFd, known: Option<&Fingerprint>) -> Result<Contents, Errno> {

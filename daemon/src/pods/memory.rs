@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::names::{MOST, PodNames, Told};
-use super::uid::is_uid;
+use crate::callers::is_pod_uid;
 
 /// The name of the file.
 const FILE: &str = "pod-names.json";
@@ -47,7 +47,7 @@ impl Memory {
         match state_file::read::<NamesFile>(&self.0) {
             Ok(file) => {
                 let pods = file.map(|file| file.pods).unwrap_or_default().into_iter();
-                Ok(pods.filter(|(uid, _)| is_uid(uid)).take(MOST).map(|(uid, told)| (uid.into(), told)).collect())
+                Ok(pods.filter(|(uid, _)| is_pod_uid(uid)).take(MOST).map(|(uid, told)| (uid.into(), told)).collect())
             }
             Err(Unusable::Io(source)) => Err(StateError { path: self.0.clone(), reading: true, source }),
             Err(error) => {
@@ -78,7 +78,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::pods::names::{Doubt, PodName};
+    use crate::callers::{POD_NAME_LIMIT, PodName};
+    use crate::pods::names::Doubt;
 
     const UID: &str = "2c48913c-b29f-11e7-9350-020968147796";
     const STATIC: &str = "0123456789abcdef0123456789abcdef";
@@ -124,7 +125,7 @@ mod tests {
     fn as_many_pods_as_may_be_known_fit_into_the_file() {
         let home = tempfile::tempdir().unwrap();
         let memory = Memory::new(home.path());
-        let longest = "a".repeat(super::super::names::NAME_LIMIT);
+        let longest = "a".repeat(POD_NAME_LIMIT);
         let name = Told::Name(PodName::new(&longest, &longest).unwrap());
         let uid = |number| format!("{number:08x}-b29f-11e7-9350-020968147796").into();
         let names: PodNames = (0..MOST).map(|number| (uid(number), name.clone())).collect();

@@ -10,7 +10,6 @@
 //! is enough to look at, and the absence of one means nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -20,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::tree::ENTRIES_LIMIT;
-use super::uid::is_uid;
+use crate::callers::{PodName, is_pod_uid};
 
 /// The most log directories that are looked at: those of pods that are gone stay for a while.
 const LIMIT: usize = 16_384;
@@ -30,49 +29,6 @@ pub(super) const MOST: usize = ENTRIES_LIMIT + LIMIT;
 
 /// How many pods are named in the log after one look; the others are counted.
 const WARNINGS: usize = 8;
-
-/// The longest name of a pod or namespace, in bytes: that of a DNS subdomain.
-pub(super) const NAME_LIMIT: usize = 253;
-
-/// What a pod is called.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub(crate) struct PodName {
-    pub(crate) namespace: Arc<str>,
-    pub(crate) name: Arc<str>,
-}
-
-impl PodName {
-    /// Absent where Kubernetes allows no such name or namespace.
-    pub(crate) fn new(namespace: &str, name: &str) -> Option<Self> {
-        (is_name(namespace) && is_name(name)).then(|| Self { namespace: namespace.into(), name: name.into() })
-    }
-}
-
-impl fmt::Display for PodName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-impl From<PodName> for String {
-    fn from(name: PodName) -> Self {
-        name.to_string()
-    }
-}
-
-/// A text is no name of a pod behind its namespace.
-#[derive(Debug, thiserror::Error)]
-#[error("it is no namespace and name of a pod, with a slash between")]
-pub(crate) struct NotAPodName;
-
-impl TryFrom<String> for PodName {
-    type Error = NotAPodName;
-
-    fn try_from(text: String) -> Result<Self, NotAPodName> {
-        text.split_once('/').and_then(|(namespace, name)| Self::new(namespace, name)).ok_or(NotAPodName)
-    }
-}
 
 /// Why a pod has no name though one is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -348,14 +304,7 @@ fn parse(directory: &str) -> Option<(Arc<str>, PodName)> {
     let parts: Vec<_> = directory.split('_').collect();
     let [namespace, name, uid] = parts[..] else { return None };
     let name = PodName::new(namespace, name)?;
-    is_uid(uid).then(|| (uid.into(), name))
-}
-
-/// A DNS subdomain, as Kubernetes demands it.
-pub(super) fn is_name(text: &str) -> bool {
-    let is_end = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let is_inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
-    is_end(text.bytes().next()) && is_end(text.bytes().last()) && text.len() <= NAME_LIMIT && text.bytes().all(is_inner)
+    is_pod_uid(uid).then(|| (uid.into(), name))
 }
 
 #[cfg(test)]

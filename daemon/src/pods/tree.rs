@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use serde::Deserialize;
 
 use super::Listen;
-use super::uid::is_uid;
+use crate::callers::is_pod_uid;
 
 /// The most entries of one directory that are looked at: a node has some hundred pods, and a pod some dozen volumes.
 pub(super) const ENTRIES_LIMIT: usize = 4096;
@@ -93,7 +93,7 @@ pub(super) fn walk(directory: &Path, csi_drivers: &[String], listen: &dyn Listen
     let mut walk = Walk { csi_drivers, listen, tree: Tree { directory: directory.to_owned(), ..Tree::default() } };
     listen.directory(directory);
     let pods = rustix::fs::openat(CWD, directory, LISTED, Mode::empty())?;
-    for uid in walk.list(&pods)?.iter().filter(|name| is_uid(name)) {
+    for uid in walk.list(&pods)?.iter().filter(|name| is_pod_uid(name)) {
         let uid: Arc<str> = uid.as_str().into();
         walk.pod(&pods, &directory.join(&*uid), &uid);
         walk.tree.pods.insert(uid);

@@ -14,9 +14,7 @@ use tonic::service::Routes;
 use tower::ServiceExt as _;
 
 use super::patience::{Allowance, GaveUp, Patience, Patient};
-use super::quota::Share;
-use crate::attest::{Caller, Party};
-use crate::rates::{Exceeded, Rates};
+use crate::callers::{Caller, Exceeded, Party, Rates, Share};
 use crate::subscribers::Disconnect;
 
 /// How often a peer is asked whether it is still there.

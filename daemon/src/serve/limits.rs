@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::patience::Patience;
+use crate::callers::Cap;
 
 /// The connections of one caller in a second; after a second of rest as many at once. Each costs some 50 µs before it is known whose
 /// it is. There is no limit in all, as that would let many keep out one.
@@ -21,13 +22,6 @@ pub(crate) struct Limits {
     /// Requests a second.
     pub(crate) requests: Cap<NonZeroU32>,
     pub(super) patience: Patience,
-}
-
-/// So much in all, and so much of it for one party.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Cap<T> {
-    pub(crate) in_all: T,
-    pub(crate) per_caller: T,
 }
 
 impl Limits {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::proc::Proc;
+use crate::callers::Proc;
 use crate::subscribers::SubscriberStatus;
 
 /// How long a subscriber may be behind before its process is looked at: at a rotation all of them are for a moment.

@@ -20,7 +20,7 @@ use tower::Service;
 
 use super::accept::{Doorkeeper, TurnedAway};
 use super::connection::{FAREWELL, Peer};
-use super::quota::{Full, Quota, Share};
+use crate::callers::{Full, Quota, Share};
 
 /// A service whose requests count as open until their answers have been taken. Where there can be no more, the newest of the party
 /// that has the most is ended for one of a smaller one.

@@ -44,9 +44,10 @@ use tonic::{Status, Streaming};
 use v1::watch_request::Message as Ask;
 use v1::watch_response::Message as Answer;
 
-use super::{Cap, Context, DaemonInfo, DoorObserver, Limits, TurnedAway};
-use crate::attest::tests::other::Other;
-use crate::attest::{DecisionObserver, Processes, Reason};
+use super::{Context, DaemonInfo, DoorObserver, Limits, TurnedAway};
+use crate::attest::{DecisionObserver, Reason};
+use crate::callers::tests::other::Other;
+use crate::callers::{Cap, Processes};
 use crate::config::Mode;
 use crate::control::{Control, Request};
 use crate::demand::{Demand, KeyHolder};

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use evercert_core::identity::IdentityId;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::attest::Party;
+use crate::callers::Party;
 
 /// The most lost subscribers that are remembered, each of which may cost a descriptor; the oldest goes for a new one.
 pub(super) const IN_ALL: usize = 256;

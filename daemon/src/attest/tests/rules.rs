@@ -1,7 +1,7 @@
 use evercert_core::mount::Access;
 
 use super::*;
-use crate::pods::PodName;
+use crate::callers::{NamespaceKind, PodName};
 
 const POD: &str = "11111111-2222-3333-4444-555555555555";
 const OTHER: &str = "aaaaaaaa-2222-3333-4444-555555555555";
@@ -20,7 +20,7 @@ fn in_container(uid: u32) -> Caller {
 
 /// In a container whose users are others than those of the same number here.
 fn in_container_with_users(uid: u32) -> Caller {
-    in_container(uid).of_namespaces(Namespaces::Other(namespaces::Kind::User))
+    in_container(uid).of_namespaces(Namespaces::Other(NamespaceKind::User))
 }
 
 /// An identity that is read by root alone, and these rules for it.

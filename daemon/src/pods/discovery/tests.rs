@@ -423,7 +423,7 @@ fn what_was_not_read_is_not_replaced() {
     let home = tempfile::tempdir().unwrap();
     let memory = Memory::new(home.path());
     let names = |name| {
-        let name = names::PodName::new("shop", name).unwrap();
+        let name = crate::callers::PodName::new("shop", name).unwrap();
         let (seen, there) = ([(A.into(), [name].into())].into(), [A.into()].into());
         let mut names = Names::default();
         names.see(Sight { pods: Some(&there), logs: Some(&seen), namespaces: &BTreeMap::new() });

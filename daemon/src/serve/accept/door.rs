@@ -18,10 +18,8 @@ use rustix::net::{SocketFlags, accept_with};
 use tokio::sync::mpsc;
 
 use super::super::limits::Limits;
-use super::super::quota::{Full, Quota, Share};
 use super::turned_away::{Doorkeeper, TurnedAway};
-use crate::attest::{Party, Processes};
-use crate::rates::Rates;
+use crate::callers::{Full, Party, Processes, Quota, Rates, Share};
 
 /// How many connections are taken before it is looked whether to stop.
 const BATCH: usize = 256;

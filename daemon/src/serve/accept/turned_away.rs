@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::limits::ARRIVALS;
-use crate::attest::Party;
+use crate::callers::Party;
 
 /// How often one reason is told; it is always counted.
 const TELL_EVERY: Duration = Duration::from_secs(10);

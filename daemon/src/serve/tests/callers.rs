@@ -3,10 +3,11 @@
 use super::super::agent::AgentService;
 use super::super::connection::Peer;
 use super::*;
+use crate::attest::Attestor;
 use crate::attest::tests::caller_in;
-use crate::attest::{Attestor, Policy};
+use crate::callers::PodName;
 use crate::cgroup::Origin;
-use crate::pods::PodName;
+use crate::policy::Policy;
 
 const POD: &str = "11111111-2222-3333-4444-555555555555";
 const OTHER: &str = "aaaaaaaa-2222-3333-4444-555555555555";

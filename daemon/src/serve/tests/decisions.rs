@@ -7,10 +7,10 @@ use v1::report::Outcome;
 use super::super::accept::{Doorkeeper, Socket};
 use super::super::agent::AgentService;
 use super::super::connection::Peer;
-use super::super::quota::Quota;
 use super::super::streams::Counted;
 use super::*;
-use crate::attest::{Attestor, Caller};
+use crate::attest::Attestor;
+use crate::callers::{Caller, Quota};
 
 /// The agent of a node, and a process of another user than the files' owner that asks it.
 struct Desk {

@@ -4,7 +4,8 @@ use v1::admin_client::AdminClient;
 use v1::event::Event as Kind;
 
 use super::*;
-use crate::pods::{Doubt, PodName, PodNames, Told};
+use crate::callers::PodName;
+use crate::pods::{Doubt, PodNames, Told};
 use crate::serve::pages::{BYTES, IDENTITIES, SUBSCRIBERS};
 use crate::serve::trust;
 use crate::subscribers::NewSubscriber;

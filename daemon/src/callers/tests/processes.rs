@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::super::process::{Living, Process};
-use super::super::processes::Proof;
 use super::other::Other;
 use super::*;
+use crate::callers::process::{Living, Process};
+use crate::callers::processes::Proof;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

@@ -1,5 +1,5 @@
 use super::super::party::{Crowd, Party};
-use crate::cgroup::Origin;
+use crate::callers::Origin;
 
 const HOST: Origin = Origin::Host { unit: None };
 
@@ -18,7 +18,7 @@ fn a_pod_is_one_party_and_so_are_all_users_of_the_namespaces_that_one_user_made(
 
 #[test]
 fn this_process_is_in_its_own_user_namespace() {
-    assert_eq!(Crowd::of(crate::proc::Proc(std::process::id())), None);
+    assert_eq!(Crowd::of(crate::callers::Proc(std::process::id())), None);
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn whoever_makes_namespaces_within_namespaces_is_one_party_as_their_owner() {
     for (user, levels) in [(OWNER, "unshare --user"), (OWNER, nested), (0, "unshare --user")] {
         let words = format!("exec setpriv --reuid={user} --regid={user} --clear-groups {levels} cat");
         let mut child = Command::new("sh").args(["-c", &words]).stdin(Stdio::piped()).spawn().unwrap();
-        let process = crate::proc::Proc(child.id());
+        let process = crate::callers::Proc(child.id());
         let started = Instant::now();
         // Each program takes the place of the one before, so the last is there when its name is.
         while std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap() != "cat\n" {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::attest::Party;
+use super::party::Party;
 
 /// After how many checks parties are forgotten that have been still for long enough to have their whole rate again.
 const FORGET_AFTER: u64 = 1024;

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::limits::Cap;
-use crate::attest::Party;
+use super::cap::Cap;
+use super::party::Party;
 
 /// Counts what is in use, in all and by party.
 #[derive(Debug)]
-pub(super) struct Quota {
+pub(crate) struct Quota {
     cap: Cap<usize>,
     used: Mutex<Used>,
 }
@@ -25,7 +25,7 @@ struct Used {
 
 /// One in use, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     quota: Arc<Quota>,
     party: Party,
     number: u64,
@@ -34,14 +34,14 @@ pub(super) struct Share {
 
 /// There is no further one to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
+pub(crate) enum Full {
     InAll,
     PerCaller,
 }
 
 impl Full {
     /// The setting to raise: of that in all and that of one caller the one that is exhausted.
-    pub(super) fn setting(self, in_all: &'static str, per_caller: &'static str) -> &'static str {
+    pub(crate) fn setting(self, in_all: &'static str, per_caller: &'static str) -> &'static str {
         match self {
             Self::InAll => in_all,
             Self::PerCaller => per_caller,
@@ -51,7 +51,7 @@ impl Full {
 
 impl Quota {
     /// At most so many in use.
-    pub(super) fn new(cap: Cap<usize>) -> Arc<Self> {
+    pub(crate) fn new(cap: Cap<usize>) -> Arc<Self> {
         Arc::new(Self { cap, used: Mutex::default() })
     }
 
@@ -62,7 +62,7 @@ impl Quota {
     /// # Errors
     ///
     /// That would be one too many.
-    pub(super) fn claim(self: &Arc<Self>, party: Party) -> Result<(Share, Option<Party>), Full> {
+    pub(crate) fn claim(self: &Arc<Self>, party: Party) -> Result<(Share, Option<Party>), Full> {
         let mut used = self.used();
         let own = used.of(&party);
         if own >= self.cap.per_caller {
@@ -119,12 +119,12 @@ impl Used {
 
 impl Share {
     /// Is cancelled when this was given to another party.
-    pub(super) fn displaced(&self) -> &CancellationToken {
+    pub(crate) fn displaced(&self) -> &CancellationToken {
         &self.displaced
     }
 
     /// Whose it is.
-    pub(super) fn party(&self) -> &Party {
+    pub(crate) fn party(&self) -> &Party {
         &self.party
     }
 }

@@ -1,6 +1,6 @@
 //! How the kubelet and container runtimes name the groups of pods.
 
-use crate::pods::is_uid;
+use super::super::pod::is_uid;
 
 /// The length of a container's ID: a SHA-256 in hexadecimal digits.
 const CONTAINER_ID: usize = 64;

@@ -12,10 +12,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::cgroup::{Origin, origin};
 use super::namespaces::Namespaces;
 use super::peer_options;
-use crate::cgroup::{Origin, origin};
-use crate::proc::{self, Credentials, Proc};
+use super::proc::{self, Credentials, Proc};
 
 /// How often a process is looked at whose end nothing tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

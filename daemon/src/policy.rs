@@ -1,13 +1,10 @@
-//! Who may have an identity of the node: `allow`, as it is configured.
+//! Who may have an identity of the node: `allow`, as it is configured. Whom a rule fits is decided where callers are attested.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::caller::Caller;
-use super::denial::{Place, Refusal, Who};
-use crate::cgroup::Origin;
-use crate::pods::{PodName, PodNames};
+use crate::callers::PodName;
 
 /// What a unit that may be named ends in.
 const SERVICE: &str = ".service";
@@ -79,45 +76,6 @@ pub(crate) enum RuleError {
     /// No name of a pod.
     #[error("this rule names no pod; write its namespace and its name, such as \"pod:shop/payments-0\"")]
     Pod,
-}
-
-impl Rule {
-    /// Whether the rule, which is not `readers`, names the caller.
-    pub(super) fn name(&self, caller: &Caller, pods: &PodNames) -> Result<(), Refusal> {
-        let rule = || self.clone();
-        let place = || Who::At(Place::of(caller, pods));
-        // In a container with the node's users its root may claim to be any; in one with users of its own none is the node's but
-        // those it was given. In a pod anyone may claim any.
-        let has_account = match caller.origin() {
-            Origin::Host { .. } => true,
-            Origin::Container => caller.namespaces().has_own_users(),
-            Origin::Pod(_) | Origin::Unclear => false,
-        };
-        let fits = match (self, caller.origin()) {
-            (Self::User { .. } | Self::Group { .. }, _) if !has_account => false,
-            (Self::User { uid: None, .. } | Self::Group { gid: None, .. }, _) => {
-                return Err(Refusal::Nobody { rule: rule() });
-            }
-            (Self::User { uid: Some(uid), .. }, _) => {
-                if caller.is_of_another_user_namespace() {
-                    return Err(Refusal::UnknownUser { rule: rule(), uid: caller.uid() });
-                }
-                caller.uid() == *uid
-            }
-            (Self::Group { gid: Some(gid), .. }, _) => caller.is_in(*gid),
-            (Self::Unit(wanted), Origin::Host { unit: Some(unit) }) => wanted == unit,
-            (Self::Pod { namespace, name }, Origin::Pod(uid)) => {
-                pods.get(uid).is_some_and(|pod| pod.namespace == *namespace && pod.name == *name)
-            }
-            (Self::Unit(_) | Self::Pod { .. } | Self::Readers, _) => false,
-        };
-        let is_account = matches!(self, Self::User { .. } | Self::Group { .. }) && has_account;
-        match fits {
-            true => Ok(()),
-            false if is_account => Err(Refusal::Other { rule: rule(), caller: Who::Account(caller.clone().into()) }),
-            false => Err(Refusal::Other { rule: rule(), caller: place() }),
-        }
-    }
 }
 
 impl FromStr for Rule {

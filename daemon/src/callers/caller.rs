@@ -7,14 +7,14 @@ use std::sync::{Arc, LazyLock};
 use evercert_core::text;
 use tokio::net::UnixStream;
 
+use super::cgroup::Origin;
 use super::life::Life;
 use super::namespaces::Namespaces;
 use super::party::{Crowd, Party};
 use super::peer_options;
+use super::proc::{Credentials, Proc};
 use super::process::{Gone, Process};
 use super::processes::Processes;
-use crate::cgroup::Origin;
-use crate::proc::{Credentials, Proc};
 
 /// The process that connected: its user and groups as the kernel recorded them at `connect` (SO_PEERCRED, SO_PEERGROUPS), and
 /// the rest as it was when the connection was accepted. [`Caller::verify`] tells whether that is so still.
@@ -64,7 +64,7 @@ impl Caller {
 
     /// A process of the host with these credentials, which is not there.
     #[cfg(test)]
-    pub(super) fn new(pid: u32, uid: u32, gids: Vec<u32>) -> Self {
+    pub(crate) fn new(pid: u32, uid: u32, gids: Vec<u32>) -> Self {
         let (origin, namespaces) = (Origin::Host { unit: None }, Namespaces::Host);
         let gids = gids.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
         Self { pid, uid, gid: OVERFLOW.gid, gids, origin, namespaces, crowd: None, process: None }
@@ -77,7 +77,7 @@ impl Caller {
     /// # Errors
     ///
     /// It is not, or that cannot be told.
-    pub(super) fn verify(&self) -> Result<(), Gone> {
+    pub(crate) fn verify(&self) -> Result<(), Gone> {
         let now = self.process.as_ref().ok_or(Gone::Hidden)?.standing()?;
         let Credentials { ids, groups } = now.credentials;
         if ids != (self.uid, self.gid) {
@@ -115,23 +115,23 @@ impl Caller {
 
     /// Whether both are connections of one process that is watched once.
     #[cfg(test)]
-    pub(super) fn is_the_process_of(&self, other: &Self) -> bool {
+    pub(crate) fn is_the_process_of(&self, other: &Self) -> bool {
         let (Some(own), Some(others)) = (&self.process, &other.process) else { return false };
         Arc::ptr_eq(own, others)
     }
 
     /// Whether it lives in the host's user and mount namespace, with the host's root directory.
-    pub(super) fn namespaces(&self) -> Namespaces {
+    pub(crate) fn namespaces(&self) -> Namespaces {
         self.namespaces
     }
 
     #[cfg(test)]
-    pub(super) fn of_origin(self, origin: Origin) -> Self {
+    pub(crate) fn of_origin(self, origin: Origin) -> Self {
         Self { origin, ..self }
     }
 
     #[cfg(test)]
-    pub(super) fn of_namespaces(self, namespaces: Namespaces) -> Self {
+    pub(crate) fn of_namespaces(self, namespaces: Namespaces) -> Self {
         Self { namespaces, ..self }
     }
 
@@ -155,13 +155,13 @@ impl Caller {
         self.uid
     }
 
-    pub(super) fn is_in(&self, gid: u32) -> bool {
+    pub(crate) fn is_in(&self, gid: u32) -> bool {
         gid != OVERFLOW.gid && self.shows(gid)
     }
 
     /// Whether it can be told neither that it is in this group nor that it is not: every group without a number here shows as
     /// the same one.
-    pub(super) fn may_be_in(&self, gid: u32) -> bool {
+    pub(crate) fn may_be_in(&self, gid: u32) -> bool {
         gid == OVERFLOW.gid && self.shows(gid)
     }
 
@@ -169,11 +169,11 @@ impl Caller {
         self.gids.binary_search(&gid).is_ok()
     }
 
-    pub(super) fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.uid == 0
     }
 
-    pub(super) fn is_of_another_user_namespace(&self) -> bool {
+    pub(crate) fn is_of_another_user_namespace(&self) -> bool {
         self.uid == OVERFLOW.uid
     }
 

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
+use super::cgroup::{Origin, origin};
+use super::proc::Proc;
 use super::user_namespace::{owner, parent};
-use crate::cgroup::{Origin, origin};
-use crate::proc::Proc;
 
 /// How deep user namespaces can be within each other (user_namespaces(7)).
 const DEEPEST: usize = 32;

@@ -26,7 +26,7 @@ impl Other {
     pub(crate) fn connect(socket: &Path, uid: Option<u32>) -> (Self, UnixStream) {
         let (near, far) = UnixStream::pair().unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "attest::tests::other::the_other_process"]).env(SOCKET, socket);
+        command.args(["--exact", "callers::tests::other::the_other_process"]).env(SOCKET, socket);
         command.stdin(OwnedFd::from(far)).stdout(Stdio::null());
         if let Some(uid) = uid {
             command.uid(uid).gid(uid);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::proc::Proc;
+use super::proc::Proc;
 
 /// What decides what is meant by a user's number, or by a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +41,7 @@ impl Namespaces {
     }
 
     /// Whether the process is known to be in a user namespace of its own.
-    pub(super) fn has_own_users(self) -> bool {
+    pub(crate) fn has_own_users(self) -> bool {
         self == Self::Other(Kind::User)
     }
 }

@@ -36,9 +36,9 @@ use evercert_core::spec::{FileSet, IdentitySpec};
 use tokio::sync::Semaphore;
 
 use crate::callers::{Caller, Gone, Namespaces, Origin};
-use crate::pods::PodNames;
+use crate::inventory::Wanted;
+use crate::inventory::pods::PodNames;
 use crate::policy::{Policy, Rule};
-use crate::wanted::Wanted;
 pub(crate) use audit::Audit;
 pub(crate) use denial::Denial;
 use denial::{Place, Refusal};

@@ -23,23 +23,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::callers::Processes;
-use crate::collisions::Collisions;
 use crate::config::{Config, Mode};
-use crate::control::{Control, Reloaded, Request};
-use crate::demand::Demand;
+
 use crate::host::sockets::OwnedSocket;
 use crate::host::state;
 use crate::host::systemd::{self, Activation};
-use crate::http::{self, Pages};
-use crate::journal::Journal;
-use crate::metrics::{Measured, Metrics};
-use crate::pods::Discovery;
-use crate::readiness::Readiness;
-use crate::serve::{self, Context, DaemonInfo};
-use crate::sources::{Directory, Sources};
-use crate::store::Store;
-use crate::subscribers::Subscribers;
-use crate::wanted::Wanted;
+use crate::inventory::Wanted;
+use crate::inventory::pods::Discovery;
+use crate::inventory::sources::{Directory, Sources};
+use crate::publication::{Collisions, Demand, Journal, Readiness, Store, Subscribers};
+use crate::serve::{self, Context, Control, DaemonInfo, Order, Reloaded};
+use crate::web::http::{self, Pages};
+use crate::web::metrics::{Measured, Metrics};
 
 pub(crate) use error::StartError;
 
@@ -156,7 +151,7 @@ struct Daemon {
     collision_findings: Arc<Collisions>,
     wanted: watch::Sender<Arc<Wanted>>,
     info: watch::Sender<DaemonInfo>,
-    requests: mpsc::Receiver<Request>,
+    orders: mpsc::Receiver<Order>,
     pages: Pages,
     store: Arc<Store>,
     servers: JoinSet<()>,
@@ -197,7 +192,7 @@ impl Daemon {
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
         let (decisions, door) = (Arc::clone(&pages.metrics) as _, Arc::clone(&pages.metrics) as _);
-        let (control, requests) = Control::new();
+        let (control, orders) = Control::new();
         let processes = Arc::new(Processes::new(config.kubelet.cgroup_prefixes.clone()));
         let context = Context {
             processes,
@@ -235,7 +230,7 @@ impl Daemon {
             collision_findings,
             wanted,
             info,
-            requests,
+            orders,
             pages,
             store,
             servers,
@@ -258,7 +253,7 @@ impl Daemon {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => self.reload(None),
-                Some(request) = self.requests.recv() => self.answer(request),
+                Some(order) = self.orders.recv() => self.answer(order),
                 (outcome, asked) = self.jobs.finished(), if self.jobs.is_running() => self.finish(outcome, asked),
                 // The pause gathers what a mount or a deployment does at once.
                 () = self.looking.hints.heard(), if look_at.is_none() => look_at = Some(Box::pin(sleep(SETTLE))),
@@ -305,10 +300,10 @@ impl Daemon {
         self.jobs.start(self.looking.job(Arc::clone(&self.config), self.directories.clone(), all), None);
     }
 
-    fn answer(&mut self, request: Request) {
-        match request {
-            Request::Reload(answer) => self.reload(Some(answer)),
-            Request::EndOverlap { anchor, identity, answer } => {
+    fn answer(&mut self, order: Order) {
+        match order {
+            Order::Reload(answer) => self.reload(Some(answer)),
+            Order::EndOverlap { anchor, identity, answer } => {
                 let keeper = Arc::clone(&self.keeper);
                 // It waits for a mount or a disk, which must hold up nothing else here. Who asked may have gone.
                 tokio::spawn(async move { drop(answer.send(keeper.end_overlap(anchor, identity).await)) });

@@ -9,27 +9,17 @@
 //!
 //! The crate's interface is its command line: [`main`] runs it, and so does a test or an example that re-executes itself.
 
-mod accounts;
 mod attest;
 mod callers;
 mod cli;
-mod collisions;
 mod config;
-mod control;
 mod daemon;
-mod demand;
 mod host;
-mod http;
-mod journal;
-mod metrics;
-mod pods;
+mod inventory;
 mod policy;
-mod readiness;
+mod publication;
 mod serve;
-mod sources;
-mod store;
-mod subscribers;
-mod wanted;
+mod web;
 
 pub use callers::cgroup;
 pub use cli::{main, main_from};

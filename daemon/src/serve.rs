@@ -10,6 +10,7 @@ mod accept;
 mod admin;
 mod agent;
 mod connection;
+mod control;
 mod limits;
 mod pages;
 mod patience;
@@ -34,16 +35,15 @@ use tonic_health::ServingStatus;
 
 pub(crate) use accept::{DoorObserver, Subject, TurnedAway};
 use accept::{Doorkeeper, Socket};
+pub(crate) use control::{Control, Order, Reloaded};
 pub(crate) use limits::Limits;
 use streams::{Counted, Refused};
 
 use crate::attest::{Attestor, DecisionObserver};
 use crate::callers::{Origin, Processes, Quota};
 use crate::config::Mode;
-use crate::control::Control;
-use crate::store::Store;
-use crate::subscribers::Subscribers;
-use crate::wanted::Wanted;
+use crate::inventory::Wanted;
+use crate::publication::{Store, Subscribers};
 
 /// The most bytes of an answer to an operator: an identity with all its subscribers, or all anchors that are retained.
 pub(crate) const ADMIN_RESPONSE_LIMIT: usize = 256 * 1024 * 1024;

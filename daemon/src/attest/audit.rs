@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::denial::{Denial, Place};
 use super::reason::{Grant, Reason};
 use crate::callers::{Caller, Party, Rates};
-use crate::pods::PodNames;
+use crate::inventory::pods::PodNames;
 
 /// The target of every line.
 macro_rules! target {

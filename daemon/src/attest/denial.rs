@@ -10,7 +10,7 @@ use super::filesystem::Filesystem;
 use super::permissions::{Permissions, Wish};
 use super::reason::Reason;
 use crate::callers::{Caller, Gone, Namespaces, Origin, PodName};
-use crate::pods::PodNames;
+use crate::inventory::pods::PodNames;
 use crate::policy::{Policy, Rule};
 
 /// The most rules a sentence goes into.

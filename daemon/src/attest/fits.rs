@@ -2,7 +2,7 @@
 
 use super::denial::{Place, Refusal, Who};
 use crate::callers::{Caller, Origin};
-use crate::pods::PodNames;
+use crate::inventory::pods::PodNames;
 use crate::policy::Rule;
 
 /// Whether `rule`, which is not `readers`, names `caller`.

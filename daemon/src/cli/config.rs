@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use evercert_core::text;
 
-use crate::accounts::Accounts;
 use crate::cli::{Status, report};
 use crate::config::{Config, DEFAULT};
-use crate::sources::{self, Stay};
+use crate::inventory::Accounts;
+use crate::inventory::sources::{self, Stay};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -14,7 +14,7 @@ use evercert_core::watch::{Event, Events, Inotify, Watch};
 use rustix::fs::inotify::WatchFlags;
 use tracing::warn;
 
-use crate::pods::{Again, Listen};
+use crate::inventory::pods::{Again, Listen};
 
 /// Directories that come and go, by creation, renaming or removal.
 const HEARD: WatchFlags = WatchFlags::CREATE

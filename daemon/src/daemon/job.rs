@@ -9,11 +9,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::hints::Ear;
-use crate::accounts::Accounts;
 use crate::config::{Config, ConfigError};
-use crate::control::Reloaded;
-use crate::pods::{Discovery, Listen};
-use crate::sources::{self, Directory, Sources, Stay};
+use crate::inventory::Accounts;
+use crate::inventory::pods::{Discovery, Listen};
+use crate::inventory::sources::{self, Directory, Sources, Stay};
+use crate::serve::Reloaded;
 
 /// How long a file system may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -16,9 +16,9 @@ use tonic::{Request, Response, Status};
 use tracing::info;
 use v1::event::Event as Kind;
 
+use super::control::Stopping;
 use super::pages::Pages;
 use super::{Context, status, stopping, trust};
-use crate::control::Stopping;
 
 /// How long changes are gathered before the identities are looked through for them: with many identities that change at
 /// once the work stays bounded.

@@ -27,9 +27,8 @@ use super::{Context, status, stopping};
 use crate::attest::{Attestor, Denial};
 use crate::callers::{Cap, Origin, Quota};
 use crate::config::Mode;
-use crate::store::Store;
-use crate::subscribers::{NewSubscriber, Subscribers};
-use crate::wanted::Wanted;
+use crate::inventory::Wanted;
+use crate::publication::{NewSubscriber, Store, Subscribers};
 
 /// How long the first message of a `Watch` stream may take.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);

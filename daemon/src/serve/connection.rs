@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 
 use super::patience::{Allowance, GaveUp, Patience, Patient};
 use crate::callers::{Caller, Exceeded, Party, Rates, Share};
-use crate::subscribers::Disconnect;
+use crate::publication::Disconnect;
 
 /// How often a peer is asked whether it is still there.
 const PING: Duration = Duration::from_secs(10);

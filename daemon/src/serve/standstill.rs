@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::callers::Proc;
-use crate::subscribers::SubscriberStatus;
+use crate::publication::SubscriberStatus;
 
 /// How long a subscriber may be behind before its process is looked at: at a rotation all of them are for a moment.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -11,8 +11,8 @@ use evercert_core::keeper::{CrlOnDisk, IdentityState, RetainedAnchor};
 use evercert_core::text;
 
 use super::standstill;
-use crate::pods::{Doubt, PodNames};
-use crate::subscribers::{SubscriberState, SubscriberStatus};
+use crate::inventory::pods::{Doubt, PodNames};
+use crate::publication::{SubscriberState, SubscriberStatus};
 
 /// The most pods that are told of as such, as their names are in doubt.
 const PODS_IN_DOUBT: usize = 64;

@@ -44,16 +44,13 @@ use tonic::{Status, Streaming};
 use v1::watch_request::Message as Ask;
 use v1::watch_response::Message as Answer;
 
-use super::{Context, DaemonInfo, DoorObserver, Limits, TurnedAway};
+use super::{Context, Control, DaemonInfo, DoorObserver, Limits, Order, TurnedAway};
 use crate::attest::{DecisionObserver, Reason};
 use crate::callers::tests::other::Other;
 use crate::callers::{Cap, Processes};
 use crate::config::Mode;
-use crate::control::{Control, Request};
-use crate::demand::{Demand, KeyHolder};
-use crate::store::Store;
-use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
-use crate::wanted::Wanted;
+use crate::inventory::Wanted;
+use crate::publication::{Demand, Disconnect, KeyHolder, Store, SubscriberObserver, Subscribers};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const EPOCH: u64 = 0xfeed_0000_0000_0001;
@@ -83,7 +80,7 @@ struct Node {
     servers: JoinSet<()>,
     wanted: watch::Sender<Arc<Wanted>>,
     others: Mutex<Vec<Other>>,
-    _requests: mpsc::Receiver<Request>,
+    _requests: mpsc::Receiver<Order>,
     _info: watch::Sender<DaemonInfo>,
 }
 

@@ -8,8 +8,8 @@ use evercert_core::text;
 use tonic::Status;
 
 use super::{status, stopping};
-use crate::pods::PodNames;
-use crate::store::Store;
+use crate::inventory::pods::PodNames;
+use crate::publication::Store;
 
 /// How many names of other identities an error lists.
 const NAMED_IN_ERRORS: usize = 20;

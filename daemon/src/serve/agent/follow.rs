@@ -35,8 +35,8 @@ use super::super::{status, stopping};
 use super::parcels::{self, Kind, Parcels};
 use super::{bounds, refusal};
 use crate::attest::{Attestor, Denial};
-use crate::subscribers::{Disconnect, Subscription};
-use crate::wanted::Wanted;
+use crate::inventory::Wanted;
+use crate::publication::{Disconnect, Subscription};
 
 /// How often it is tried again to find out whether the caller may have a generation, while its file is not there or its file
 /// system does not answer.

@@ -1,7 +1,7 @@
 use v1::report::Outcome;
 
 use super::*;
-use crate::subscribers::SubscriberState;
+use crate::publication::SubscriberState;
 
 const CURRENT: Outcome = Outcome::Stage(v1::Stage::Current as i32);
 const SETTLED: Outcome = Outcome::Stage(v1::Stage::Settled as i32);

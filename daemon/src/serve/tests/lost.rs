@@ -9,7 +9,7 @@ use tokio::io::ReadBuf;
 
 use super::limits::impatient;
 use super::*;
-use crate::subscribers::{SubscriberState, SubscriberStatus};
+use crate::publication::{SubscriberState, SubscriberStatus};
 
 /// A connection whose process is stopped as soon as it says so: it is open, and nobody reads or writes.
 struct Stoppable {

@@ -5,10 +5,10 @@ use v1::event::Event as Kind;
 
 use super::*;
 use crate::callers::PodName;
-use crate::pods::{Doubt, PodNames, Told};
+use crate::inventory::pods::{Doubt, PodNames, Told};
+use crate::publication::NewSubscriber;
 use crate::serve::pages::{BYTES, IDENTITIES, SUBSCRIBERS};
 use crate::serve::trust;
-use crate::subscribers::NewSubscriber;
 
 async fn admin(node: &Node) -> AdminClient<Channel> {
     AdminClient::new(channel(UnixStream::connect(node.home.path().join("admin.sock")).await.unwrap()).await)

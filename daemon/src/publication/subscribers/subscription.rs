@@ -6,7 +6,7 @@ use evercert_api::v1;
 use evercert_core::identity::IdentityId;
 
 use super::{Disconnect, Subscribers};
-use crate::demand::Claim;
+use crate::publication::Claim;
 
 /// One subscriber's place in the registry. Dropping it removes the subscriber.
 pub(crate) struct Subscription {

@@ -26,8 +26,7 @@ pub(crate) use standing::SubscriberState;
 pub(crate) use subscription::Subscription;
 
 use crate::callers::Life;
-use crate::demand::Demand;
-use crate::store::{Publication, Store};
+use crate::publication::{Demand, Publication, Store};
 
 /// Identities that are gone are forgotten when there are so many, or twice as many as were left the last time.
 const SWEEP_AT: usize = 64;
@@ -406,7 +405,7 @@ mod tests {
     use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 
     use super::*;
-    use crate::demand::KeyHolder;
+    use crate::publication::KeyHolder;
 
     struct Deaf;
 

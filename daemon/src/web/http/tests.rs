@@ -8,8 +8,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::demand::{Demand, KeyHolder};
-use crate::store::Store;
+use crate::publication::{Demand, KeyHolder, Store};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

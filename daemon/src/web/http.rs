@@ -31,9 +31,8 @@ use tracing::{debug, warn};
 use places::{Place, Places};
 
 use crate::host::sockets;
-use crate::metrics::{CONTENT_TYPE, Metrics};
-use crate::readiness::Readiness;
-use crate::subscribers::Subscribers;
+use crate::publication::{Readiness, Subscribers};
+use crate::web::metrics::{CONTENT_TYPE, Metrics};
 
 /// The most connections at a time: one more takes the place of an idle one.
 const CONNECTIONS: usize = 128;

@@ -1,7 +1,7 @@
 //! What the patterns of directories come to.
 
 use super::exposition::Family;
-use crate::sources::Watched;
+use crate::inventory::sources::Watched;
 
 /// A family and its value for one pattern.
 type Metric = (Family, fn(&Watched) -> usize);

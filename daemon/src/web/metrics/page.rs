@@ -11,8 +11,7 @@ use super::certificates::Certificates;
 use super::identities::{self, METRICS, Row, SubscriberCounts};
 use super::revocations::Revocations;
 use super::watched;
-use crate::readiness::Readiness;
-use crate::subscribers::{SubscriberStatus, Subscribers};
+use crate::publication::{Readiness, SubscriberStatus, Subscribers};
 
 /// How many identities one part has: about 64 KiB of text.
 const CHUNK: usize = 512;

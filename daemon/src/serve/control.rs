@@ -5,11 +5,11 @@ use evercert_core::identity::IdentityId;
 use evercert_core::keeper::EndOverlapError;
 use tokio::sync::{mpsc, oneshot};
 
-/// How many requests may wait for their turn; further ones wait for that.
+/// How many orders may wait for their turn; further ones wait for that.
 const WAITING: usize = 16;
 
-/// What is asked.
-pub(crate) enum Request {
+/// What an operator asks of the daemon itself.
+pub(crate) enum Order {
     /// Read the configuration and every identity's files again.
     Reload(oneshot::Sender<Reloaded>),
     /// Trust an anchor that is no longer on disk no longer: in one identity, or in all.
@@ -31,14 +31,14 @@ pub(crate) struct Reloaded {
 /// Asks the daemon's task.
 #[derive(Clone)]
 pub(crate) struct Control {
-    requests: mpsc::Sender<Request>,
+    orders: mpsc::Sender<Order>,
 }
 
 impl Control {
     /// One side that asks and one that answers.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Request>) {
-        let (requests, asked) = mpsc::channel(WAITING);
-        (Self { requests }, asked)
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Order>) {
+        let (orders, asked) = mpsc::channel(WAITING);
+        (Self { orders }, asked)
     }
 
     /// Has configuration and files read again.
@@ -47,7 +47,7 @@ impl Control {
     ///
     /// The daemon is stopping.
     pub(crate) async fn reload(&self) -> Result<Reloaded, Stopping> {
-        self.ask(Request::Reload).await
+        self.ask(Order::Reload).await
     }
 
     /// Ends the trust in `anchor` where it is retained: in `identity`, or in all.
@@ -56,12 +56,12 @@ impl Control {
     ///
     /// The daemon is stopping.
     pub(crate) async fn end_overlap(&self, anchor: Digest, identity: Option<IdentityId>) -> Result<Ended, Stopping> {
-        self.ask(|answer| Request::EndOverlap { anchor, identity, answer }).await
+        self.ask(|answer| Order::EndOverlap { anchor, identity, answer }).await
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Stopping> {
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Stopping> {
         let (answer, answered) = oneshot::channel();
-        self.requests.send(request(answer)).await.map_err(|_| Stopping)?;
+        self.orders.send(order(answer)).await.map_err(|_| Stopping)?;
         answered.await.map_err(|_| Stopping)
     }
 }

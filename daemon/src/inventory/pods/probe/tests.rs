@@ -1,5 +1,5 @@
 use super::*;
-use crate::pods::discovery::tests::Deaf;
+use crate::inventory::pods::discovery::tests::Deaf;
 
 const SHORT: Duration = Duration::from_millis(500);
 const DRIVER: &str = "a.example.org";

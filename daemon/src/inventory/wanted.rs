@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use evercert_core::identity::IdentityId;
 
-use crate::pods::PodNames;
+use crate::inventory::pods::PodNames;
+use crate::inventory::sources::Watched;
 use crate::policy::Policy;
-use crate::sources::Watched;
 
 /// What is to be kept; replaced whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

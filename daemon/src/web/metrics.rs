@@ -22,10 +22,9 @@ use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::attest::{DecisionObserver, Reason};
-use crate::pods::{Contested, Silent};
-use crate::readiness::Readiness;
+use crate::inventory::pods::{Contested, Silent};
+use crate::publication::{Disconnect, Readiness, SubscriberObserver, Subscribers};
 use crate::serve::{DoorObserver, Subject, TurnedAway};
-use crate::subscribers::{Disconnect, SubscriberObserver, Subscribers};
 
 use observer::Record;
 

@@ -9,10 +9,10 @@ use evercert_core::identity::{IdentityId, Scope};
 use evercert_core::keeper::IdentityState;
 use tokio::sync::watch;
 
-use crate::pods::PodNames;
-use crate::sources::Watched;
-use crate::store::Store;
-use crate::wanted::Wanted;
+use crate::inventory::Wanted;
+use crate::inventory::pods::PodNames;
+use crate::inventory::sources::Watched;
+use crate::publication::Store;
 
 /// The identities that should be published, held against what is. The ones that are wanted are known before their
 /// files were first read, which on a mount that hangs is never.

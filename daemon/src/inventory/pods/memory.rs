@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
     use crate::callers::{POD_NAME_LIMIT, PodName};
-    use crate::pods::names::Doubt;
+    use crate::inventory::pods::names::Doubt;
 
     const UID: &str = "2c48913c-b29f-11e7-9350-020968147796";
     const STATIC: &str = "0123456789abcdef0123456789abcdef";

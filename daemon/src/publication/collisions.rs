@@ -9,7 +9,7 @@ use evercert_core::finding::{Check, Finding};
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Observer, Reload, WatchProblem};
 
-use crate::store::Store;
+use crate::publication::Store;
 
 /// A decorator of the store that adds such findings to the states that pass.
 pub(crate) struct Collisions {

@@ -6,16 +6,16 @@ use evercert_fixtures::{Authority, Files, KubeletVolume};
 use tempfile::TempDir;
 
 use super::*;
-use crate::pods::Doubt;
+use crate::inventory::pods::Doubt;
 
 const A: &str = "2c48913c-b29f-11e7-9350-020968147796";
 const B: &str = "0123456789abcdef0123456789abcdef";
 
 /// Hears nothing.
-pub(in crate::pods) struct Deaf;
+pub(in crate::inventory::pods) struct Deaf;
 
 impl Deaf {
-    pub(in crate::pods) fn shared() -> Arc<dyn Listen> {
+    pub(in crate::inventory::pods) fn shared() -> Arc<dyn Listen> {
         Arc::new(Self)
     }
 }

@@ -11,11 +11,10 @@ use evercert_core::finding::Finding;
 use evercert_core::identity::IdentityId;
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 
-use crate::accounts::{Account, Accounts};
 use crate::config::Config;
-use crate::pods::{Contested, Found, PodNames, Silent};
+use crate::inventory::pods::{Contested, Found, PodNames, Silent};
+use crate::inventory::{Account, Accounts, Wanted};
 use crate::policy::Policy;
-use crate::wanted::Wanted;
 
 pub(crate) use collision::Collision;
 pub(crate) use watched::Watched;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use evercert_api::v1;
 use v1::report::Outcome;
 
-use crate::store::Publication;
+use crate::publication::Publication;
 
 /// How much of a digest is said, in bytes: enough to tell the generations of one identity apart.
 const DIGEST: usize = 6;

@@ -34,6 +34,7 @@ mod first_frame;
 mod link;
 mod moves;
 mod origin;
+mod plan;
 mod replay;
 mod request;
 mod scheduling;

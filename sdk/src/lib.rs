@@ -50,6 +50,7 @@
 
 mod backoff;
 pub mod client;
+mod clock;
 pub mod identity;
 mod open;
 pub mod peer;

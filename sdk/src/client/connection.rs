@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cut::Cut;
 use super::origin::Origin;
+use super::plan::Current;
 use super::replay::ReplayBody;
 use crate::tls::session::Session;
 
@@ -24,7 +25,7 @@ const MOST_CALLS: usize = 1 << 20;
 pub(super) struct Connection {
     sender: SendRequest<ReplayBody>,
     session: Arc<Session>,
-    /// When it is made anew although it works.
+    /// When it is made anew although it works: before the server's leaf ends.
     renewal: Option<SystemTime>,
     life: Arc<Life>,
 }
@@ -47,13 +48,10 @@ impl Connection {
         self.life.origin.generation
     }
 
-    pub(super) fn session(&self) -> &Session {
-        &self.session
-    }
-
-    /// When it is made anew although it works: before the server's leaf ends.
-    pub(super) fn renewal(&self) -> Option<SystemTime> {
-        self.renewal
+    /// What the plan of its channel knows of it.
+    pub(super) fn facts(&self) -> Current {
+        let sequence = self.session.generation().sequence();
+        Current { sequence, not_after: self.session.not_after(), renewal: self.renewal }
     }
 
     pub(super) fn life(&self) -> &Arc<Life> {

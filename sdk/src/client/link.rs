@@ -1,27 +1,18 @@
-//! What keeps a channel connected.
+//! What keeps a channel connected: it carries out what the plan says, and tells it what happened.
 
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{sleep, timeout};
 
 use super::connection::Connection;
 use super::connector::Connector;
 use super::error::{ChannelError, ConnectError, ConnectFailure};
-use super::target::{Target, Wanted};
-use crate::backoff::Backoff;
-use crate::identity::CLOCK_CHECK;
+use super::plan::{Ended, Event, Plan, Step};
+use super::target::Wanted;
+use crate::clock::now;
 use crate::phase::{Phase, Phases};
-
-/// The first and the longest wait between two attempts to connect; up to as much again is added by chance.
-const FIRST_DELAY: Duration = Duration::from_millis(50);
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
-
-/// How many connections in a row may end young and without an answer before calls are told: some may have met a server that was about
-/// to go; after more, calls would wait for ever.
-const SHORT_LIVED: u32 = 3;
 
 /// Spreads the moves of all channels of the process.
 static PHASES: LazyLock<Phases> = LazyLock::new(Phases::default);
@@ -94,103 +85,98 @@ impl Link {
     /// Keeps connected with what is wanted, until dropped.
     pub(super) async fn keep_connected(&self) {
         let mut wanted = self.connector.targets().subscribe();
-        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
-        // How many connections in a row took no more calls as soon as they were accepted, and had answered none.
-        let mut short_lived = 0_u32;
-        // When to leave a connection that was superseded. A newer generation does not put it off.
-        let mut move_at = None;
+        let mut plan = Plan::new(self.phase.of(self.connector.settings().rotation_spread));
+        let mut step = Step::Look;
         loop {
-            let now = wanted.borrow_and_update().clone();
-            let failure = match now {
-                Wanted::Target(target) => {
-                    // Even one that was closed at once: no attempt after it but by the waits.
-                    if let Some(connection) = self.current.load_full() {
-                        let wait = self.wait(&connection, &target, &mut move_at);
-                        if !wait.is_zero() {
-                            tokio::select! {
-                                _ = wanted.changed() => backoff.reset(),
-                                () = connection.life().ended() => {
-                                    let (life, age) = (Arc::clone(connection.life()), connection.life().age());
-                                    drop(connection);
-                                    self.clear();
-                                    let wait = if life.has_answered() { Duration::ZERO } else { backoff.after(age) };
-                                    _ = tokio::time::timeout(wait, wanted.changed()).await;
-                                    // An answer may have been on its way.
-                                    if life.has_answered() {
-                                        backoff.reset();
-                                    }
-                                    let young = !life.has_answered() && age < Backoff::GOOD;
-                                    short_lived = if young { short_lived + 1 } else { 0 };
-                                    if short_lived > SHORT_LIVED {
-                                        self.failed(Some(life.origin().generation), ConnectFailure::ShortLived(age));
-                                    }
-                                }
-                                () = tokio::time::sleep(wait) => {}
-                            }
-                            continue;
-                        }
-                    }
-                    let begun = self.connector.begin(&target);
-                    // What came before that may have been reported as settled.
-                    if wanted.has_changed().unwrap_or_default() {
-                        continue;
-                    }
-                    // Not cut short by a newer generation: where rotations follow each other faster than a handshake takes, the
-                    // channel would never move.
-                    match self.connector.connect(&target).await {
-                        Ok(connection) => {
-                            self.swap(connection);
-                            drop(begun);
-                            move_at = None;
-                        }
-                        Err(failure) => {
-                            drop(begun);
-                            self.failed(Some(target.number()), failure);
-                            tokio::select! {
-                                () = tokio::time::sleep(backoff.next()) => {}
-                                () = self.superseded_ended() => self.clear(),
-                                _ = wanted.changed() => {
-                                    backoff.reset();
-                                    self.anew();
-                                }
-                            }
-                        }
-                    }
-                    continue;
+            step = plan.after(self.carry_out(step, &mut wanted).await);
+        }
+    }
+
+    /// Carries out one step of the plan; gives what happened.
+    async fn carry_out(&self, step: Step, wanted: &mut watch::Receiver<Wanted>) -> Event {
+        match step {
+            Step::Look => {
+                let wanted = wanted.borrow_and_update().target().map(|target| target.goal());
+                // Even one that was closed at once: no attempt after it but by the waits.
+                let current = self.current.load().as_ref().map(|connection| connection.facts());
+                Event::Looked { wanted, current, now: now() }
+            }
+            Step::Refuse => self.refuse(wanted).await,
+            Step::Stay(wait) => tokio::select! {
+                _ = wanted.changed() => Event::Changed,
+                ended = self.ended() => Event::Ended(ended),
+                () = sleep(wait) => Event::Over,
+            },
+            Step::Connect => self.connect(wanted).await,
+            Step::Retry(wait) => tokio::select! {
+                () = sleep(wait) => Event::Over,
+                _ = self.ended() => {
+                    self.clear();
+                    Event::Over
                 }
-                Wanted::Nothing => ConnectFailure::NoGeneration,
-                Wanted::Refused(refusal) => ConnectFailure::Refused(refusal),
-            };
-            // Where there was a connection it may not be used either.
-            self.supersede(None);
-            self.failed(None, failure);
-            _ = wanted.changed().await;
-            self.anew();
+                _ = wanted.changed() => {
+                    self.anew();
+                    Event::Changed
+                }
+            },
+            Step::Forget(ended, wait) => {
+                let life = self.current.load().as_ref().map(|connection| Arc::clone(connection.life()));
+                self.clear();
+                _ = timeout(wait, wanted.changed()).await;
+                let answered = life.is_some_and(|life| life.has_answered());
+                Event::Forgotten(Ended { answered, ..ended })
+            }
+            Step::Tell(Ended { generation, age, .. }) => {
+                self.failed(Some(generation), ConnectFailure::ShortLived(age));
+                Event::Over
+            }
         }
     }
 
-    /// How long the channel stays with a connection, if nothing else happens.
-    fn wait(&self, connection: &Connection, target: &Target, move_at: &mut Option<Instant>) -> Duration {
-        let now = SystemTime::now();
-        let until = |end: SystemTime| end.duration_since(now).unwrap_or_default();
-        let session = connection.session();
-        let renewal = connection.renewal().map_or(CLOCK_CHECK, until);
-        if session.generation().sequence() == target.generation.sequence() {
-            return renewal.min(CLOCK_CHECK);
-        }
-        let spread = self.phase.of(self.connector.settings().rotation_spread);
-        let at = *move_at.get_or_insert(target.since + spread);
-        let wait = at.saturating_duration_since(Instant::now());
-        let outlasted = session.not_after().is_some_and(|end| until(end) <= wait);
-        if outlasted { Duration::ZERO } else { wait.min(renewal).min(CLOCK_CHECK) }
+    /// Says why no connection may be used, not even the one there is, until something else is wanted.
+    async fn refuse(&self, wanted: &mut watch::Receiver<Wanted>) -> Event {
+        let failure = match &*wanted.borrow() {
+            Wanted::Nothing => ConnectFailure::NoGeneration,
+            Wanted::Refused(refusal) => ConnectFailure::Refused(refusal.clone()),
+            Wanted::Target(_) => return Event::Over,
+        };
+        self.supersede(None);
+        self.failed(None, failure);
+        _ = wanted.changed().await;
+        self.anew();
+        Event::Over
     }
 
-    /// Completes once the connection that serves while no other can be had takes no new call.
-    async fn superseded_ended(&self) {
-        match self.current.load_full() {
-            Some(connection) => connection.life().ended().await,
-            None => std::future::pending().await,
+    /// Connects with what is wanted now. Not cut short by a newer generation: where rotations follow each other faster than a handshake
+    /// takes, the channel would never move.
+    async fn connect(&self, wanted: &watch::Receiver<Wanted>) -> Event {
+        let Some(target) = wanted.borrow().target().cloned() else { return Event::Over };
+        let begun = self.connector.begin(&target);
+        // What came before that may have been reported as settled.
+        if wanted.has_changed().unwrap_or_default() {
+            return Event::Over;
         }
+        match self.connector.connect(&target).await {
+            Ok(connection) => {
+                self.swap(connection);
+                Event::Connected
+            }
+            Err(failure) => {
+                drop(begun);
+                self.failed(Some(target.number()), failure);
+                Event::Failed
+            }
+        }
+    }
+
+    /// Completes once the connection that new calls use, if there is one, takes no more of them.
+    async fn ended(&self) -> Ended {
+        // The connection's handle stays where it is: it would keep a superseded one open.
+        let Some(life) = self.current.load().as_ref().map(|connection| Arc::clone(connection.life())) else {
+            return std::future::pending().await;
+        };
+        life.ended().await;
+        Ended { generation: life.origin().generation, age: life.age(), answered: life.has_answered() }
     }
 
     fn swap(&self, connection: Connection) {

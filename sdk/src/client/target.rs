@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::plan::Goal;
 use crate::identity::{Commit, Consumer};
 use crate::refusal::Refusal;
 use crate::tls::config::ClientHandshakes;
@@ -24,6 +25,11 @@ impl Target {
     pub(super) fn number(&self) -> u64 {
         self.generation.snapshot().generation()
     }
+
+    /// What the plan of a channel knows of it.
+    pub(super) fn goal(&self) -> Goal {
+        Goal { sequence: self.generation.sequence(), since: self.since.into_std() }
+    }
 }
 
 /// What a channel wants to be connected with.
@@ -34,6 +40,15 @@ pub(super) enum Wanted {
     /// There is none that may be used.
     Refused(Refusal),
     Target(Arc<Target>),
+}
+
+impl Wanted {
+    pub(super) fn target(&self) -> Option<&Arc<Target>> {
+        match self {
+            Self::Target(target) => Some(target),
+            Self::Nothing | Self::Refused(_) => None,
+        }
+    }
 }
 
 /// The part of a channel that takes up generations. Its connections hold it too: trust is withdrawn from those that outlive the

@@ -7,10 +7,8 @@ use evercert_core::clock::{expiry, rfc3339};
 
 use super::change::Change;
 use super::{ExpiryPolicy, Shared};
+use crate::clock::CLOCK_CHECK;
 use crate::refusal::Refusal;
-
-/// How often the clock is looked at, at the least: it may be set meanwhile.
-pub(crate) const CLOCK_CHECK: Duration = Duration::from_secs(30);
 
 /// What was seen of the clock.
 #[derive(Debug, Default)]

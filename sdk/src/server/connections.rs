@@ -12,7 +12,7 @@
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use evercert_core::clock::Now;
 use evercert_core::path::PathError;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::drain::{DrainPolicy, Facts, Fate, Settled, Standing, plan};
 use super::serving::Serving;
+use crate::clock::now;
 use crate::identity::{Member, Tally};
 use crate::phase::Phases;
 use crate::tls::session::Session;
@@ -311,11 +312,6 @@ fn same(one: Option<&Arc<Trust>>, other: Option<&Arc<Trust>>) -> bool {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other),
         (one, other) => one.is_none() && other.is_none(),
     }
-}
-
-/// Both clocks, read together. The monotonic one is the runtime's.
-pub(super) fn now() -> Now {
-    Now { wall: SystemTime::now(), monotonic: tokio::time::Instant::now().into_std() }
 }
 
 #[cfg(test)]

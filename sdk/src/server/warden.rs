@@ -8,9 +8,10 @@ use evercert_core::clock::Now;
 use evercert_core::digest::Digest;
 use tokio::time::sleep_until;
 
-use super::connections::{Connections, Due, Verdict, Watch, now};
+use super::connections::{Connections, Due, Verdict, Watch};
 use super::drain::is_most;
 use super::slot::Slot;
+use crate::clock::now;
 use crate::identity::Identity;
 use crate::tls::Generation;
 

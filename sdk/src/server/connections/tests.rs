@@ -1,5 +1,5 @@
 use std::sync::Barrier;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::path::{PathPolicy, Role};

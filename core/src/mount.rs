@@ -85,10 +85,15 @@ pub struct FileRead {
 /// Looks at the files without reading them. Blocks for as long as the file system takes to answer, and never on a FIFO.
 #[must_use]
 pub fn visit(files: &FileSet) -> Visit<'_> {
-    let paths: Vec<&Path> = files.paths().collect();
-    let groups = place::groups(files, &paths);
-    let places = groups.into_iter().map(|group| (directory::Visit::to(group.place, group.paths(&paths)), group.files));
-    Visit { files, places: places.collect() }
+    let mut places: Vec<_> = by_place(files);
+    if places.len() == 1
+        && let Some((place, paths)) = places.pop()
+    {
+        let open = directory::Visit::to(place, paths);
+        return Visit { files, stamp: Stamp::new(vec![open.stamp().clone()]), open: Some(open) };
+    }
+    let stamps = places.into_iter().map(|(place, paths)| directory::Visit::to(place, paths).stamp().clone());
+    Visit { files, stamp: Stamp::new(stamps.collect()), open: None }
 }
 
 /// Reads the files. Blocks as [`visit`] does.
@@ -97,30 +102,33 @@ pub fn read(files: &FileSet) -> Reading {
     visit(files).read()
 }
 
-/// An identity's files, each open to be looked at: what they look like tells whether they are worth to be read, and one walk serves
-/// both.
+/// An identity's files, looked at: what they look like tells whether they are worth to be read, and where they are in one place one walk
+/// serves both.
 pub struct Visit<'a> {
     files: &'a FileSet,
-    /// What is in one place, with the number of each file among all.
-    places: Vec<(directory::Visit<'a>, Vec<usize>)>,
+    stamp: Stamp,
+    /// The files of the one place, still open. Of several places none is: while one does not answer, another is to be unmounted.
+    open: Option<directory::Visit<'a>>,
 }
 
 impl Visit<'_> {
     /// What the files look like: equal stamps mean that nothing changed.
     #[must_use]
-    pub fn stamp(&self) -> Stamp {
-        Stamp::new(self.places.iter().map(|(place, _)| place.stamp().clone()).collect())
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
     }
 
-    /// Reads what was looked at; a place whose files changed since is visited anew.
+    /// Reads the files. What changed since it was looked at is looked at anew.
     #[must_use]
-    pub fn read(self) -> Reading {
-        let mut outcomes: Vec<_> = self.files.paths().map(|_| None).collect();
-        let mut stamps = Vec::with_capacity(self.places.len());
-        for (place, files) in self.places {
-            let read = place.read();
+    pub fn read(mut self) -> Reading {
+        let paths: Vec<&Path> = self.files.paths().collect();
+        let mut outcomes: Vec<_> = paths.iter().map(|_| None).collect();
+        let mut stamps = Vec::with_capacity(1);
+        for group in place::groups(self.files, &paths) {
+            let open = self.open.take().unwrap_or_else(|| directory::Visit::to(group.place, group.paths(&paths)));
+            let read = open.read();
             stamps.push(read.stamp);
-            for (file, outcome) in files.into_iter().zip(read.outcomes) {
+            for (file, outcome) in group.files.into_iter().zip(read.outcomes) {
                 outcomes[file] = Some(outcome);
             }
         }

@@ -264,7 +264,7 @@ impl Files {
             let route = access.as_ref().map(|access| access.route.clone()).unwrap_or_default();
             Some(FileRead { path: path.to_owned(), outcome, access, route, is_stale_mount: false })
         };
-        let stamp = crate::mount::visit(&FileSet::default()).stamp();
+        let stamp = crate::mount::visit(&FileSet::default()).stamp().clone();
         let mut reading =
             Reading { chain: None, key: None, bundle: None, crls: Vec::new(), federated: Vec::new(), stamp };
         match &spec.files.credential {

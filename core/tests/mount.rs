@@ -121,7 +121,7 @@ fn a_bundle_in_a_volume_of_its_own_is_read_there() {
     assert_eq!(content(&reading.bundle), b"config map");
     assert_eq!(reading.stamp.last_change(None), None);
     config_map.swap(&set("another"));
-    assert_ne!(mount::visit(&files).stamp(), reading.stamp);
+    assert_ne!(mount::visit(&files).stamp().clone(), reading.stamp);
     assert_eq!(content(&mount::read(&files).bundle), b"another");
 }
 
@@ -220,7 +220,7 @@ fn nothing_stays_open_after_a_read() {
     let plain = PlainDirectory::new(&set("x"));
     for path in [volume.path(), plain.path()] {
         let files = FileSet::cert_manager(path);
-        assert_eq!(mount::read(&files).stamp, mount::visit(&files).stamp());
+        assert_eq!(mount::read(&files).stamp, mount::visit(&files).stamp().clone());
         assert!(!open_descriptors().iter().any(|open| open.starts_with(path)));
     }
 }
@@ -229,14 +229,14 @@ fn nothing_stays_open_after_a_read() {
 fn a_stamp_changes_with_every_swap_even_back_to_the_same_content() {
     let volume = KubeletVolume::new(&set("a"));
     let files = FileSet::cert_manager(volume.path());
-    let first = mount::visit(&files).stamp();
-    assert_eq!(first, mount::visit(&files).stamp());
+    let first = mount::visit(&files).stamp().clone();
+    assert_eq!(first, mount::visit(&files).stamp().clone());
     assert_eq!(first, mount::read(&files).stamp);
     assert_eq!(first.last_change(None), None, "a kubelet's files need not come to rest");
     volume.swap(&set("b"));
-    let second = mount::visit(&files).stamp();
+    let second = mount::visit(&files).stamp().clone();
     volume.swap(&set("a"));
-    let third = mount::visit(&files).stamp();
+    let third = mount::visit(&files).stamp().clone();
     assert!(first != second && second != third && first != third);
 }
 
@@ -247,7 +247,7 @@ fn a_stamp_tells_of_what_was_changed_in_place_behind_data_and_when() {
     let first = mount::read(&files).stamp;
     let before = SystemTime::now() - Duration::from_millis(20);
     fs::write(volume.file("..data/tls.key"), "b").unwrap();
-    let written = mount::visit(&files).stamp();
+    let written = mount::visit(&files).stamp().clone();
     assert_ne!(first, written);
     assert_eq!((written.last_change(None), written.last_change(Some(&written))), (None, None));
     assert!(written.last_change(Some(&first)).unwrap() >= before);
@@ -255,9 +255,9 @@ fn a_stamp_tells_of_what_was_changed_in_place_behind_data_and_when() {
     let narrowed = mount::read(&files).stamp;
     assert_ne!(written, narrowed);
     fs::remove_file(volume.file("..data/ca.crt")).unwrap();
-    assert_ne!(narrowed, mount::visit(&files).stamp());
+    assert_ne!(narrowed, mount::visit(&files).stamp().clone());
     volume.swap(&set("c"));
-    let swapped = mount::visit(&files).stamp();
+    let swapped = mount::visit(&files).stamp().clone();
     assert_eq!(swapped.last_change(Some(&narrowed)), None, "a kubelet's files need not come to rest");
 }
 
@@ -269,11 +269,11 @@ fn a_stamp_tells_an_empty_directory_from_another() {
     fs::create_dir(&other).unwrap();
     let files = FileSet::cert_manager(&tls);
     let first = mount::read(&files).stamp;
-    assert_eq!(first, mount::visit(&files).stamp());
+    assert_eq!(first, mount::visit(&files).stamp().clone());
     fs::rename(&tls, root.path().join("gone")).unwrap();
-    assert_ne!(first, mount::visit(&files).stamp());
+    assert_ne!(first, mount::visit(&files).stamp().clone());
     fs::rename(&other, &tls).unwrap();
-    assert_ne!(first, mount::visit(&files).stamp());
+    assert_ne!(first, mount::visit(&files).stamp().clone());
 }
 
 #[test]
@@ -281,14 +281,14 @@ fn a_stamp_of_plain_files_tells_when_the_last_one_changed() {
     let before = SystemTime::now() - Duration::from_millis(20);
     let directory = PlainDirectory::new(&set("a"));
     let files = FileSet::cert_manager(directory.path());
-    let stamp = mount::visit(&files).stamp();
+    let stamp = mount::visit(&files).stamp().clone();
     assert_eq!(stamp, mount::read(&files).stamp);
     let changed = stamp.last_change(None).unwrap();
     assert!(before <= changed && changed <= SystemTime::now());
     directory.replace(&Files::new().with("ca.crt", "a"));
-    assert_ne!(stamp, mount::visit(&files).stamp());
+    assert_ne!(stamp, mount::visit(&files).stamp().clone());
     fs::remove_file(directory.path().join("ca.crt")).unwrap();
-    assert_ne!(stamp, mount::visit(&files).stamp());
+    assert_ne!(stamp, mount::visit(&files).stamp().clone());
 }
 
 proptest! {
@@ -312,4 +312,16 @@ proptest! {
         prop_assert_eq!(reading.key.unwrap().outcome.ok().map(|key| key.to_vec()), key);
         prop_assert_eq!(reading.bundle.unwrap().outcome.ok().map(|bundle| bundle.to_vec()), bundle);
     }
+}
+
+#[test]
+fn of_files_in_several_places_none_is_held_open_while_another_place_is_waited_for() {
+    let (secret, trust) = (KubeletVolume::new(&set("secret")), KubeletVolume::new(&set("trust")));
+    let bundle = Some(BundleFile::Dedicated(trust.path().join("ca.crt")));
+    let files = FileSet { bundle, ..FileSet::cert_manager(secret.path()) };
+    let visit = mount::visit(&files);
+    let is_held = |path: &PathBuf| path.starts_with(secret.path()) || path.starts_with(trust.path());
+    assert_eq!(open_descriptors().into_iter().filter(is_held).collect::<Vec<_>>(), Vec::<PathBuf>::new());
+    let stamp = visit.stamp().clone();
+    assert_eq!(stamp, visit.read().stamp);
 }

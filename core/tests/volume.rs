@@ -31,7 +31,7 @@ fn key(reading: &Reading) -> Result<&[u8], &ReadError> {
 fn read_key(root: &Path, directory: &str) -> Reading {
     let files = confined(root, directory);
     let reading = mount::read(&files);
-    assert_eq!(reading.stamp, mount::visit(&files).stamp(), "what is refused looks the same until it changes");
+    assert_eq!(reading.stamp, mount::visit(&files).stamp().clone(), "what is refused looks the same until it changes");
     assert!(!reading.is_partial(), "it is refused for good");
     reading
 }
@@ -254,16 +254,16 @@ fn a_stamp_changes_with_every_swap_and_with_every_file_of_a_plain_volume() {
     let volume = KubeletVolume::new(&set("own").with("sub/tls.key", "a"));
     let files = confined(volume.path(), "sub");
     let first = mount::read(&files).stamp;
-    assert_eq!((first.last_change(None), &first), (None, &mount::visit(&files).stamp()));
+    assert_eq!((first.last_change(None), &first), (None, &mount::visit(&files).stamp().clone()));
     volume.swap(&set("own").with("sub/tls.key", "b"));
-    assert_ne!(first, mount::visit(&files).stamp());
+    assert_ne!(first, mount::visit(&files).stamp().clone());
 
     let neighbours = Neighbours::new();
     let files = confined(&neighbours.volume, "");
     let first = mount::read(&files).stamp;
     assert!(first.last_change(None).is_some());
     fs::write(neighbours.volume.join("tls.key"), "another").unwrap();
-    assert_ne!(first, mount::visit(&files).stamp());
+    assert_ne!(first, mount::visit(&files).stamp().clone());
 }
 
 #[test]

@@ -57,7 +57,7 @@ fuzz_target!(|input: &[u8]| {
         bundle: file(BUNDLE),
         crls: file("ca.crl").into_iter().collect(),
         federated: Vec::new(),
-        stamp: mount::visit(&spec.files).stamp(),
+        stamp: mount::visit(&spec.files).stamp().clone(),
     };
     let material = Material::parse(&spec, reading);
     for seconds in [0, 1_800_000_000, 4_000_000_000] {

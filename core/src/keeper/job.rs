@@ -184,7 +184,7 @@ impl Look {
     /// Looks, and reads what is worth reading; with it, whether it is to be taken as it is.
     fn at(self, spec: &IdentitySpec, system: &dyn System, pace: &Pace) -> (Looked, Option<(Reading, bool)>) {
         let visit = system.visit(&spec.files);
-        let stamp = visit.stamp();
+        let stamp = visit.stamp().clone();
         if self.known.as_ref() == Some(&stamp) {
             return (Looked::Unchanged, None);
         }

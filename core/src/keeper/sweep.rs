@@ -113,7 +113,7 @@ impl Work {
     /// the next one's mount may not answer.
     pub(super) fn run(&self, system: &dyn System, changed: impl Fn(SlotKey)) {
         while let Some(item) = self.items.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            if item.stamp.as_ref() != Some(&system.visit(&item.spec.files).stamp()) {
+            if item.stamp.as_ref() != Some(system.visit(&item.spec.files).stamp()) {
                 changed(item.key);
             }
         }

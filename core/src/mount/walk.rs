@@ -2,7 +2,8 @@
 //!
 //! Who may search a directory is noted from the very descriptor in which the next name is looked up. Symbolic links are read and
 //! followed by hand. So what is noted is the way that was gone, whoever exchanges names meanwhile. Only directories are opened on the
-//! way, which does nothing to them, and what is at its end is known before it is opened for reading: a device or a FIFO never is.
+//! way, which changes nothing in them (whoever watches them for being opened hears of it), and what is at its end is known before it is
+//! opened for reading: a device or a FIFO never is.
 //!
 //! Procfs is no way to a file: its links lead to where another process has its root or its files, which no permission on the way says
 //! anything about.

@@ -335,10 +335,10 @@ fn a_file_where_a_directory_was_meant_is_told_once_also_if_it_comes_later() {
     let mut spec = spec();
     spec.files = FileSet::cert_manager(&file);
     let read = || Material::parse(&spec, crate::mount::read(&spec.files));
-    let before = crate::mount::visit(&spec.files).stamp();
+    let before = crate::mount::visit(&spec.files).stamp().clone();
     assert_eq!(broken(&read().credential).len(), 2);
     std::fs::write(&file, "").unwrap();
-    assert_ne!(crate::mount::visit(&spec.files).stamp(), before);
+    assert_ne!(crate::mount::visit(&spec.files).stamp().clone(), before);
     let material = read();
     let [(check, _)] = broken(&material.credential)[..] else { panic!("{:?}", material.credential) };
     assert_eq!(check, Check::NotADirectory);

@@ -33,6 +33,7 @@ pub use evercert_core::path::{SigningLeaves, StaleCrls};
 
 pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError};
 pub use certifier::ResolvingCertifier;
+pub(crate) use clock::{CLOCK_CHECK, now};
 pub use policy::ExpiryPolicy;
 pub use status::{IdentityStatus, RefusedGeneration};
 pub(crate) use tally::{Member, Tally};

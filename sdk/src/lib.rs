@@ -50,7 +50,6 @@
 
 mod backoff;
 pub mod client;
-mod clock;
 pub mod identity;
 mod open;
 pub mod peer;

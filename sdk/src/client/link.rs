@@ -11,7 +11,7 @@ use super::connector::Connector;
 use super::error::{ChannelError, ConnectError, ConnectFailure};
 use super::plan::{Ended, Event, Plan, Step};
 use super::target::Wanted;
-use crate::clock::now;
+use crate::identity::now;
 use crate::phase::{Phase, Phases};
 
 /// Spreads the moves of all channels of the process.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use evercert_core::clock::Now;
 
 use crate::backoff::Backoff;
-use crate::clock::CLOCK_CHECK;
+use crate::identity::CLOCK_CHECK;
 
 /// The first and the longest wait between two attempts to connect; up to as much again is added by chance.
 const FIRST_DELAY: Duration = Duration::from_millis(50);

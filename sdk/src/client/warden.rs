@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::connection::Life;
 use super::error::Ending;
 use super::target::{Targets, Wanted};
-use crate::clock::CLOCK_CHECK;
+use crate::identity::CLOCK_CHECK;
 use crate::tls::session::Session;
 
 /// Watches one connection.

@@ -3,12 +3,20 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use evercert_core::clock::{expiry, rfc3339};
+use evercert_core::clock::{Now, expiry, rfc3339};
+use tokio::time::Instant;
 
 use super::change::Change;
 use super::{ExpiryPolicy, Shared};
-use crate::clock::CLOCK_CHECK;
 use crate::refusal::Refusal;
+
+/// How often the wall clock is looked at, at the least: it may be set meanwhile.
+pub(crate) const CLOCK_CHECK: Duration = Duration::from_secs(30);
+
+/// Both clocks, read together. The monotonic one is the runtime's.
+pub(crate) fn now() -> Now {
+    Now { wall: SystemTime::now(), monotonic: Instant::now().into_std() }
+}
 
 /// What was seen of the clock.
 #[derive(Debug, Default)]

@@ -21,8 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::drain::{DrainPolicy, Facts, Fate, Settled, Standing, plan};
 use super::serving::Serving;
-use crate::clock::now;
-use crate::identity::{Member, Tally};
+use crate::identity::{Member, Tally, now};
 use crate::phase::Phases;
 use crate::tls::session::Session;
 use crate::tls::{Generation, Trust};

@@ -11,8 +11,7 @@ use tokio::time::sleep_until;
 use super::connections::{Connections, Due, Verdict, Watch};
 use super::drain::is_most;
 use super::slot::Slot;
-use crate::clock::now;
-use crate::identity::Identity;
+use crate::identity::{Identity, now};
 use crate::tls::Generation;
 
 /// How long the warden sleeps at most while anything is due: so late it notices a wall clock that was set.

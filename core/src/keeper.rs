@@ -54,21 +54,22 @@ pub use crate::material::{CertificateOnDisk, CrlOnDisk};
 pub use crate::state_file::StateError;
 pub use crate::watch::WatchProblem;
 
-/// Where the keeper's results go. Called from the keeper's task, in order, and must not block.
+/// Where the keeper's results go. Called from the keeper's task, in order, and must not block. Each method has to be written: one that passes
+/// on to another must not swallow what it does not know.
 pub trait Observer: Send + Sync + 'static {
     /// An identity has a new state. The first one comes once its files were first read.
     fn state(&self, id: &IdentityId, state: Arc<IdentityState>);
     /// An identity is no longer kept.
     fn removed(&self, id: &IdentityId);
     /// Its files were read after a hint, a tick or at the start; `took` is the time from that to here.
-    fn reload(&self, _id: &IdentityId, _result: Reload, _took: Duration) {}
+    fn reload(&self, id: &IdentityId, result: Reload, took: Duration);
     /// What is retained of a replaced `ca.crt` could not be written down, or read: once for each try. The identity's state has a finding
     /// until one succeeds.
-    fn state_unwritten(&self, _id: &IdentityId, _error: &StateError) {}
+    fn state_unwritten(&self, id: &IdentityId, error: &StateError);
     /// Watching failed in part or whole.
-    fn watch_problem(&self, _problem: WatchProblem) {}
+    fn watch_problem(&self, problem: WatchProblem);
     /// Every identity was looked at by the periodic tick.
-    fn scanned(&self, _at: SystemTime) {}
+    fn scanned(&self, at: SystemTime);
 }
 
 /// How the keeper works.

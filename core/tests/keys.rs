@@ -3,12 +3,14 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use evercert_core::digest::Digest;
 use evercert_core::finding::Check;
 use evercert_core::identity::IdentityId;
-use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, KeyRetention, Observer};
+use evercert_core::keeper::{
+    IdentityState, Keeper, KeeperSettings, KeyRetention, Observer, Reload, StateError, WatchProblem,
+};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf};
 use tokio::sync::watch;
@@ -31,6 +33,14 @@ impl Observer for Recorder {
         self.states.lock().unwrap().clear();
         self.shown.send_modify(|shown| *shown += 1);
     }
+
+    fn reload(&self, _: &IdentityId, _: Reload, _: Duration) {}
+
+    fn state_unwritten(&self, _: &IdentityId, _: &StateError) {}
+
+    fn watch_problem(&self, _: WatchProblem) {}
+
+    fn scanned(&self, _: SystemTime) {}
 }
 
 impl Recorder {

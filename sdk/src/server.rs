@@ -61,7 +61,7 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long running calls may go on after the shutdown signal: within the 30 s that Kubernetes gives a pod.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The paved path: a tonic server whose certificate, key and trust roots follow the identity.
 ///
@@ -81,7 +81,7 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Server<L = Stack<PeerIdentityLayer, tower::layer::util::Identity>> {
     identity: Identity,
     incoming: IncomingSettings,
-    drain_timeout: Duration,
+    shutdown_timeout: Duration,
     tonic: tonic::transport::Server,
     layer: L,
 }
@@ -98,7 +98,7 @@ impl Server {
         Self {
             identity: identity.clone(),
             incoming: IncomingSettings::default(),
-            drain_timeout: DRAIN_TIMEOUT,
+            shutdown_timeout: SHUTDOWN_TIMEOUT,
             tonic,
             layer: Stack::new(PeerIdentityLayer::default(), tower::layer::util::Identity::new()),
         }
@@ -141,10 +141,10 @@ impl<L> Server<L> {
         self
     }
 
-    /// How long running calls may go on after the shutdown signal; then their connections are cut. [`DRAIN_TIMEOUT`] unless set. A
+    /// How long running calls may go on after the shutdown signal; then their connections are cut. [`SHUTDOWN_TIMEOUT`] unless set. A
     /// connection that is drained before has [`DrainPolicy::drain_timeout`].
-    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.drain_timeout = timeout;
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
         self
     }
 
@@ -160,7 +160,7 @@ impl<L> Server<L> {
         Server {
             identity: self.identity,
             incoming: self.incoming,
-            drain_timeout: self.drain_timeout,
+            shutdown_timeout: self.shutdown_timeout,
             tonic: self.tonic,
             layer: Stack::new(layer, self.layer),
         }
@@ -176,7 +176,7 @@ impl<L> Server<L> {
     }
 
     /// Serves until `shutdown` is ready; then the listener is closed, peers are told to go, running calls finish, and what is
-    /// left after the drain timeout is cut. No connection is left when this returns. Where it is dropped instead, all connections
+    /// left after the shutdown timeout is cut. No connection is left when this returns. Where it is dropped instead, all connections
     /// are cut. An identity without a generation (see `start_pending`) is served as soon as it has one.
     ///
     /// # Errors
@@ -217,14 +217,14 @@ impl<L> Server<L> {
             }
         }
         connections.0.drain();
-        let drained = tokio::time::timeout(self.drain_timeout, async {
+        let drained = tokio::time::timeout(self.shutdown_timeout, async {
             incoming.close().await;
             connections.0.emptied().await;
         });
         if drained.await.is_err() {
             let count = connections.0.cut();
             tracing::warn!(
-                identity = %self.identity.name(), count, timeout = ?self.drain_timeout,
+                identity = %self.identity.name(), count, timeout = ?self.shutdown_timeout,
                 "cut the connections that did not drain"
             );
         }
@@ -247,7 +247,7 @@ impl<L> fmt::Debug for Server<L> {
         f.debug_struct("Server")
             .field("identity", &self.identity)
             .field("incoming", &self.incoming)
-            .field("drain_timeout", &self.drain_timeout)
+            .field("shutdown_timeout", &self.shutdown_timeout)
             .finish_non_exhaustive()
     }
 }

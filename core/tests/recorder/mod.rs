@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use evercert_core::digest::Digest;
 use evercert_core::finding::{Check, Finding};
 use evercert_core::identity::IdentityId;
-use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, WatchProblem};
+use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, StateError, WatchProblem};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 use evercert_fixtures::{Authority, Issued};
 use tokio::sync::watch;
@@ -117,6 +117,8 @@ impl Observer for Recorder {
     fn scanned(&self, _at: SystemTime) {
         self.note(|told| told.scans += 1);
     }
+
+    fn state_unwritten(&self, _: &IdentityId, _: &StateError) {}
 }
 
 pub(crate) fn id_of(name: &str) -> IdentityId {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use evercert_core::finding::{Check, Finding};
 use evercert_core::identity::IdentityId;
-use evercert_core::keeper::{IdentityState, Observer, Reload, WatchProblem};
+use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
 
 use crate::publication::Store;
 
@@ -69,6 +69,10 @@ impl Observer for Collisions {
 
     fn reload(&self, id: &IdentityId, result: Reload, took: Duration) {
         self.store.reload(id, result, took);
+    }
+
+    fn state_unwritten(&self, id: &IdentityId, error: &StateError) {
+        self.store.state_unwritten(id, error);
     }
 
     fn watch_problem(&self, problem: WatchProblem) {

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::digest::Digest;
 use evercert_core::identity::IdentityId;
-use evercert_core::keeper::{IdentityState, Observer};
+use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
 use tokio::sync::watch;
 
 /// The latest state of every identity that is kept.
@@ -145,4 +145,12 @@ impl Observer for Store {
             self.changes.send_replace(self.next_revision());
         }
     }
+
+    fn reload(&self, _: &IdentityId, _: Reload, _: Duration) {}
+
+    fn state_unwritten(&self, _: &IdentityId, _: &StateError) {}
+
+    fn watch_problem(&self, _: WatchProblem) {}
+
+    fn scanned(&self, _: SystemTime) {}
 }

@@ -29,7 +29,7 @@ pub struct DrainPolicy {
     /// quarter of what was left of the leaf when the connection began. 5 minutes unless set; longer spreads the reconnects more.
     pub expiry_window: Duration,
     /// How long the calls of a drained connection may go on. 30 s unless set. At shutdown
-    /// [`Server::drain_timeout`](super::Server::drain_timeout) counts instead.
+    /// [`Server::shutdown_timeout`](super::Server::shutdown_timeout) counts instead.
     pub drain_timeout: Duration,
     /// How long they may go on where the peer is no longer trusted. 5 s unless set.
     pub untrusted_timeout: Duration,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use evercert_core::finding::{Finding, Severity};
 use evercert_core::identity::{IdentityId, IdentityName};
-use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer};
+use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, StateError, WatchProblem};
 use evercert_core::layout::{self, Layout};
 pub use evercert_core::spec::{Admission, Expectations, RequireChain, Usage};
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, IdentitySpec};
@@ -316,6 +316,14 @@ impl Observer for Mounted {
     }
 
     fn removed(&self, _id: &IdentityId) {}
+
+    fn reload(&self, _: &IdentityId, _: Reload, _: Duration) {}
+
+    fn state_unwritten(&self, _: &IdentityId, _: &StateError) {}
+
+    fn watch_problem(&self, _: WatchProblem) {}
+
+    fn scanned(&self, _: SystemTime) {}
 }
 
 impl Mounted {

@@ -188,7 +188,7 @@ async fn no_task_descriptor_or_entry_outlives_its_connection() {
     let server = Server::new(&identity)
         .accept_limits(limits)
         .drain_policy(policy)
-        .drain_timeout(Duration::from_millis(300))
+        .shutdown_timeout(Duration::from_millis(300))
         .layer(MapRequestLayer::new(panicking));
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(patient.routes(), listener, async { drop(stopped.await) }));

@@ -288,7 +288,7 @@ async fn a_serve_loop_of_ones_own_keeps_what_is_superseded_and_cuts_what_is_expi
 
 #[tokio::test]
 async fn a_shutdown_cuts_what_does_not_drain_and_nothing_is_left_when_it_returns() {
-    let mut stage = Stage::new(|server| server.drain_timeout(Duration::from_millis(500)), &[]).await;
+    let mut stage = Stage::new(|server| server.shutdown_timeout(Duration::from_millis(500)), &[]).await;
     let client = stage.client().await;
     let (stuck, done) = (reading(silent_watch(&client).await), slow_check(&client));
     let idle = stage.client().await;

@@ -170,7 +170,7 @@ async fn a_shutdown_lets_running_calls_finish_and_takes_no_new_connection() {
 async fn a_shutdown_ends_though_a_stream_never_does_and_a_peer_never_speaks_http_2() {
     let ca = Authority::new("root");
     let identity = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
-    let server = Server::new(&identity).drain_timeout(Duration::from_millis(200));
+    let server = Server::new(&identity).shutdown_timeout(Duration::from_millis(200));
     let (port, stop, serving) = serve(server).await;
     let own = ca.issue_dns("client.example.org");
     let mut mute = connect(client(&ca, Some(&own)), port).await.unwrap();

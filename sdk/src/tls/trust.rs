@@ -84,7 +84,8 @@ impl Trust {
         role: Role,
         now: SystemTime,
     ) -> Option<Result<(), PathError>> {
-        self.validator(leaf)?.validate_plain(leaf, intermediates, role, now)
+        let Some(validator) = self.validator(leaf) else { return Some(Err(PathError::NoAnchor)) };
+        validator.validate_plain(leaf, intermediates, role, now)
     }
 
     fn validator(&self, leaf: &CertificateDer<'_>) -> Option<&PathValidator> {

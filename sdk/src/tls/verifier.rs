@@ -66,10 +66,13 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
         let now = system_time(now);
-        let path = self
-            .trust
-            .validate_plain(leaf, intermediates, Role::Client, now)
-            .unwrap_or_else(|| self.dear_chains.verify(|| self.trust.validate(leaf, intermediates, Role::Client, now)));
+        let path = match self.trust.validate_plain(leaf, intermediates, Role::Client, now) {
+            Some(path) => path,
+            None => self
+                .dear_chains
+                .verify(|| self.trust.validate(leaf, intermediates, Role::Client, now))
+                .map_err(|crowded| CertificateError::Other(OtherError(Arc::new(crowded))))?,
+        };
         path.map_err(rejection).map(|()| ClientCertVerified::assertion())
     }
 

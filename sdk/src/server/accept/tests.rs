@@ -1,4 +1,5 @@
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
@@ -20,7 +21,7 @@ use crate::identity::{Consumer as _, Tally};
 use crate::server::DrainPolicy;
 use crate::server::connections::Connections;
 use crate::server::listener::sealed::Sealed;
-use crate::tls::apart::PLACES;
+use crate::tls::apart::{PLACES, WAITING};
 use crate::tls::settings::ALPN_HTTP_2;
 use crate::tls::{Generation, ServerTls};
 
@@ -138,16 +139,16 @@ async fn dear_chains_wait_for_their_places_and_others_do_not() {
 
     let (stranger, shown) = dear();
     let mut strangers = Vec::new();
-    for _ in 0..places + 2 {
+    // More than may wait for a place, and than may compute at a time.
+    for _ in 0..AcceptLimits::default().computing + WAITING {
         strangers.push(connect(address, &server, &stranger, &shown).await);
     }
     for _ in 0..20 {
         let _neighbour = connect(address, &server, &authority.issue(Leaf::for_dns(NAME)), &[]).await;
         finished.recv().await.unwrap();
     }
-    for stranger in &mut strangers {
-        assert!(stranger.read_u8().now_or_never().is_none(), "it is verified with a place alone");
-    }
+    let waiting = strangers.iter_mut().filter_map(|stranger| stranger.read_u8().now_or_never().is_none().then_some(()));
+    assert!(waiting.count() >= WAITING, "they are verified with a place alone");
     drop(taken);
     for stranger in &mut strangers {
         let refused = stranger.read_u8().await.unwrap_err();
@@ -157,6 +158,9 @@ async fn dear_chains_wait_for_their_places_and_others_do_not() {
 }
 
 fn within_the_deadline(runtime: &Runtime) {
+    // The places are the process's: of two scenarios each would hold those that the other one is to have.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock();
     let scenario = async { timeout(DEADLINE, dear_chains_wait_for_their_places_and_others_do_not()).await };
     // On a worker, as the tasks of a service.
     runtime.block_on(async { tokio::spawn(scenario).await }).unwrap().expect("a neighbour is not kept waiting");

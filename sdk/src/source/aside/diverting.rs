@@ -81,6 +81,8 @@ impl Frames {
                     read = &mut read[used..];
                     if let Some([a, b, c, kind, flags, ..]) = whole {
                         if kind == DATA && flags & PADDED != 0 {
+                            // Whoever reads on would find what follows.
+                            read.zeroize();
                             return Err(io::Error::new(io::ErrorKind::InvalidData, Padded));
                         }
                         self.frame = Frame::payload(kind == DATA, usize_of([0, a, b, c]));

@@ -19,6 +19,7 @@ mod inventory;
 mod policy;
 mod publication;
 mod serve;
+mod status;
 mod web;
 
 pub use callers::cgroup;

@@ -20,5 +20,6 @@ pub(crate) use journal::Journal;
 pub(crate) use readiness::Readiness;
 pub(crate) use store::{Publication, Store};
 pub(crate) use subscribers::{
-    Disconnect, NewSubscriber, SubscriberObserver, SubscriberState, SubscriberStatus, Subscribers, Subscription,
+    Delivery, Disconnect, NewSubscriber, Outcome, Refused, RefusedCode, Report, SubscriberObserver, SubscriberState,
+    SubscriberStatus, Subscribers, Subscription,
 };

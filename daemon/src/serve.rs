@@ -14,8 +14,6 @@ mod control;
 mod limits;
 mod pages;
 mod patience;
-mod standstill;
-mod status;
 mod streams;
 mod trust;
 

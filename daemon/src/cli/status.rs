@@ -1,7 +1,5 @@
 //! `evercertd status`.
 
-pub(super) mod pod;
-pub(super) mod report;
 pub(super) mod text;
 
 use std::io::Write as _;
@@ -13,7 +11,7 @@ use evercert_core::text::plain;
 
 use super::admin::{DEADLINE, Socket, Unreachable};
 use super::json;
-use report::StatusReport;
+use crate::status::StatusReport;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

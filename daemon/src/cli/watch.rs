@@ -12,9 +12,8 @@ use evercert_core::text::{self, plain};
 use v1::event::Event as Kind;
 
 use super::admin::{DEADLINE, Socket, Unreachable};
-use super::status::pod::{Pod, title};
-use super::status::report::Identity;
 use super::status::{UNREACHABLE, block_on};
+use crate::status::{Identity, Pod, title};
 
 /// How long the first try to reach the daemon again waits after it was lost, and the later ones at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));

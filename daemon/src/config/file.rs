@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use super::duration::Span;
@@ -33,7 +33,7 @@ pub(super) struct File {
 }
 
 /// What the daemon is for.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// It hands keys to those who may have them.
@@ -41,6 +41,16 @@ pub(crate) enum Mode {
     Publisher,
     /// It hands keys to nobody and keeps none.
     Observer,
+}
+
+impl Mode {
+    /// As it is written.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Publisher => "publisher",
+            Self::Observer => "observer",
+        }
+    }
 }
 
 /// `[kubelet]`.

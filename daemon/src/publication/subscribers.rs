@@ -6,6 +6,7 @@
 //! subscriber that reads its own mount the digest alone is compared: it may have read what it reports before it was published.
 
 mod lost;
+mod report;
 mod standing;
 mod subscription;
 
@@ -14,7 +15,6 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use evercert_api::v1;
 use evercert_core::identity::IdentityId;
 use evercert_core::text;
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use lost::Lost;
+pub(crate) use report::{Delivery, Outcome, Refused, RefusedCode, Report};
 pub(crate) use standing::SubscriberState;
 pub(crate) use subscription::Subscription;
 
@@ -109,8 +110,8 @@ pub(crate) struct NewSubscriber {
     pub(crate) command: String,
     /// The version of its SDK, as it says.
     pub(crate) sdk_version: String,
-    /// Whether it is given keys.
-    pub(crate) deliver: v1::Deliver,
+    /// What it is sent.
+    pub(crate) deliver: Delivery,
     /// The UID of the pod it runs in; absent for a process of the node.
     pub(crate) pod: Option<Arc<str>>,
     /// The unit it runs in; absent for a process of a pod, and where it is not known.
@@ -129,7 +130,7 @@ pub(crate) struct SubscriberStatus {
     /// When it connected.
     pub(crate) connected: SystemTime,
     /// Its last report.
-    pub(crate) report: Option<v1::Report>,
+    pub(crate) report: Option<Report>,
     /// What the report means for what is published.
     pub(crate) state: SubscriberState,
     /// When the generation was published that it has not put to use.
@@ -162,7 +163,7 @@ struct Entry {
     subscriber: NewSubscriber,
     connected: SystemTime,
     connected_at: Instant,
-    report: Option<v1::Report>,
+    report: Option<Report>,
     acknowledged: Option<Publication>,
     /// Absent while it is connected.
     lost: Option<Lost>,
@@ -181,7 +182,7 @@ impl Subscribers {
     pub(crate) fn connect(self: &Arc<Self>, identity: IdentityId, mut subscriber: NewSubscriber) -> Subscription {
         tell(&mut subscriber.sdk_version);
         tell(&mut subscriber.command);
-        let claim = (subscriber.deliver != v1::Deliver::Digest).then(|| self.demand.claim(identity.clone()));
+        let claim = (subscriber.deliver == Delivery::Full).then(|| self.demand.claim(identity.clone()));
         let mut registry = self.registry();
         registry.next_id += 1;
         let id = registry.next_id;
@@ -230,8 +231,8 @@ impl Subscribers {
         self.changes.subscribe()
     }
 
-    fn report(&self, identity: &IdentityId, id: u64, mut report: v1::Report) {
-        if let Some(v1::report::Outcome::Refused(refused)) = &mut report.outcome {
+    fn report(&self, identity: &IdentityId, id: u64, mut report: Report) {
+        if let Some(Outcome::Refused(refused)) = &mut report.outcome {
             tell(&mut refused.detail);
         }
         let publication = self.store.publication(identity);
@@ -436,7 +437,7 @@ mod tests {
                 uid: 1,
                 command: String::new(),
                 sdk_version: String::new(),
-                deliver: v1::Deliver::Full,
+                deliver: Delivery::Full,
                 pod: None,
                 unit: None,
                 life: None,

@@ -18,7 +18,8 @@ use v1::event::Event as Kind;
 
 use super::control::Stopping;
 use super::pages::Pages;
-use super::{Context, status, stopping, trust};
+use super::{Context, stopping, trust};
+use crate::status::{self, Identity, Pod};
 
 /// How long changes are gathered before the identities are looked through for them: with many identities that change at
 /// once the work stays bounded.
@@ -121,7 +122,7 @@ struct Told {
     revisions: (u64, u64),
     /// Why each of those subscribers that are behind is.
     reasons: Vec<(u64, String)>,
-    pod: Option<v1::Pod>,
+    pod: Option<Pod>,
 }
 
 impl Events {
@@ -184,21 +185,20 @@ impl Events {
         let Some((published, state)) = self.context.store.revised(id) else {
             // What the pod was called may be forgotten by now.
             let told = self.told.remove(id)?;
-            return Some(event(Kind::Removed(id.name.to_string()), told.pod));
+            return Some(event(Kind::Removed(id.name.to_string()), told.pod.map(Into::into)));
         };
         let wanted = Arc::clone(&self.context.wanted.borrow());
-        let status = status::identity(&state, &self.context.subscribers.of(id), &wanted.pods);
-        let behind = status.subscribers.iter().filter(|subscriber| !subscriber.reason.is_empty());
-        let told = Told {
-            revisions: (published, subscribed),
-            reasons: behind.map(|subscriber| (subscriber.id, subscriber.reason.clone())).collect(),
-            pod: status.pod.clone(),
-        };
+        let identity = Identity::of(&state, &self.context.subscribers.of(id), &wanted.pods);
+        let behind = identity
+            .subscribers
+            .iter()
+            .filter_map(|subscriber| subscriber.reason.clone().map(|reason| (subscriber.id, reason)));
+        let told = Told { revisions: (published, subscribed), reasons: behind.collect(), pod: identity.pod.clone() };
         if self.told.get(id) == Some(&told) {
             return None;
         }
         self.told.insert(id.clone(), told);
-        Some(event(Kind::Identity(status), None))
+        Some(event(Kind::Identity(identity.into()), None))
     }
 }
 

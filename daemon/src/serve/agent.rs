@@ -23,12 +23,13 @@ use self::follow::Follow;
 use self::parcels::Parcels;
 use super::connection::{Peer, peer};
 use super::streams::{Besides, Displaced, InPlace};
-use super::{Context, status, stopping};
+use super::{Context, stopping};
 use crate::attest::{Attestor, Denial};
 use crate::callers::{Cap, Origin, Quota};
 use crate::config::Mode;
 use crate::inventory::Wanted;
-use crate::publication::{NewSubscriber, Store, Subscribers};
+use crate::publication::{Delivery, NewSubscriber, Store, Subscribers};
+use crate::status;
 
 /// How long the first message of a `Watch` stream may take.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
@@ -210,8 +211,8 @@ impl v1::agent_server::Agent for AgentService {
         let mut requests = request.into_inner();
         let open = self.open(&mut requests).await?;
         let held = bounds::of_open(&open)?;
-        let deliver = v1::Deliver::try_from(open.deliver).unwrap_or_default();
-        if self.mode == Mode::Observer && deliver != v1::Deliver::Digest {
+        let deliver = Delivery::from(open.deliver());
+        if self.mode == Mode::Observer && deliver == Delivery::Full {
             return Err(Status::failed_precondition(NO_KEYS));
         }
         let name: IdentityName = open.identity.parse().map_err(|error: InvalidName| {

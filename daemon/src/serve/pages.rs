@@ -8,8 +8,8 @@ use evercert_api::v1;
 use evercert_core::identity::IdentityId;
 use prost::Message as _;
 
-use super::{Context, standstill, status};
-use crate::config::Mode;
+use super::Context;
+use crate::status::{Finding, Identity, LOOKED_AT, Moment, Pod, StatusReport, Subscriber};
 
 /// The most identities of a page.
 pub(super) const IDENTITIES: usize = 64;
@@ -50,23 +50,19 @@ impl Pages {
     fn head(&self) -> v1::StatusResponse {
         let wanted = Arc::clone(&self.context.wanted.borrow());
         let info = self.context.info.borrow().clone();
-        let watched = wanted.watched.iter().flat_map(|watched| watched.findings.iter().cloned());
-        let findings: Vec<_> = watched.chain(info.findings).collect();
-        v1::StatusResponse {
-            epoch: self.context.store.epoch(),
+        let watched = wanted.watched.iter().flat_map(|watched| watched.findings.iter());
+        let report = StatusReport {
             version: info.version.to_owned(),
-            started: Some(info.started.into()),
+            epoch: self.context.store.epoch(),
+            started: Moment(Some(info.started)),
             ready: info.ready,
+            config_error: info.config_error,
+            findings: watched.chain(&info.findings).map(Finding::from).collect(),
+            mode: self.context.mode,
+            pods_in_doubt: Pod::all_in_doubt(&wanted.pods).collect(),
             identities: Vec::new(),
-            config_error: info.config_error.unwrap_or_default(),
-            findings: status::findings(&findings),
-            pods_in_doubt: status::pods_in_doubt(&wanted.pods),
-            mode: match self.context.mode {
-                Mode::Publisher => v1::Mode::Publisher,
-                Mode::Observer => v1::Mode::Observer,
-            }
-            .into(),
-        }
+        };
+        report.into()
     }
 
     /// The next identity, or more of the one before, with at most `room` subscribers, and no more than go into so many bytes.
@@ -77,7 +73,7 @@ impl Pages {
             let part = v1::IdentityStatus {
                 identity: at.id.name.to_string(),
                 scope: at.id.scope.label().to_owned(),
-                pod: status::pod_of(&at.id, pods),
+                pod: Pod::of_identity(&at.id, pods).map(Into::into),
                 continued: true,
                 ..v1::IdentityStatus::default()
             };
@@ -88,11 +84,11 @@ impl Pages {
                 let (_, state) = self.context.store.revised(&id)?;
                 Some((id, state))
             })?;
-            (status::identity(&state, &[], pods), Unfinished { id, after: 0, looks: standstill::LOOKED_AT })
+            (Identity::of(&state, &[], pods).into(), Unfinished { id, after: 0, looks: LOOKED_AT })
         };
         let room = room.min(bytes.saturating_sub(part.encoded_len()) / SUBSCRIBER_BYTES);
         let told = self.context.subscribers.after(&at.id, at.after, room);
-        part.subscribers = status::subscribers(&told, &mut at.looks, pods);
+        part.subscribers = told.iter().map(|one| Subscriber::of(one, &mut at.looks, pods).into()).collect();
         if told.len() == room {
             at.after = told.last().map_or(at.after, |last| last.id);
             self.unfinished = Some(at);

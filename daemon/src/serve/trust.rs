@@ -7,9 +7,10 @@ use evercert_core::keeper::{EndOverlapError, IdentityState};
 use evercert_core::text;
 use tonic::Status;
 
-use super::{status, stopping};
+use super::stopping;
 use crate::inventory::pods::PodNames;
 use crate::publication::Store;
+use crate::status::{Pod, Retained};
 
 /// How many names of other identities an error lists.
 const NAMED_IN_ERRORS: usize = 20;
@@ -45,8 +46,8 @@ pub(super) fn retained(states: &[Arc<IdentityState>], pods: &PodNames) -> v1::Tr
     let identities = retaining.map(|state| v1::IdentityTrust {
         identity: state.spec.id.name.to_string(),
         scope: state.spec.id.scope.label().to_owned(),
-        retained: state.overlap.iter().map(status::retained).collect(),
-        pod: status::pod_of(&state.spec.id, pods),
+        retained: state.overlap.iter().map(|anchor| Retained::from(anchor).into()).collect(),
+        pod: Pod::of_identity(&state.spec.id, pods).map(Into::into),
     });
     v1::TrustResponse { identities: identities.collect() }
 }

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 
 use evercert_core::text::{self, item};
 
-use super::pod::Pod;
-use super::report::{Crl, Finding, Identity, Leaf, Moment, StatusReport, Subscriber};
 use crate::cli::moment::{absolute, relative};
+use crate::publication::{Delivery, SubscriberState};
+use crate::status::{Certificate, Crl, Finding, Identity, Moment, Pod, StatusReport, Subscriber};
 
 /// How much of a digest is shown: enough to tell the generations of one identity apart.
 const DIGEST: usize = 12;
@@ -19,7 +19,7 @@ pub(crate) fn status(report: &StatusReport, now: SystemTime) -> String {
     let started = report.started.0.map_or_else(String::new, |started| format!(", started {}", relative(started, now)));
     line(
         &mut text,
-        &format!("evercertd {} ({}): {ready}, {}{started}", report.version, report.mode, identities(report)),
+        &format!("evercertd {} ({}): {ready}, {}{started}", report.version, report.mode.as_str(), identities(report)),
     );
     if let Some(error) = &report.config_error {
         line(&mut text, &format!("the configuration was not reloaded: {error}"));
@@ -49,9 +49,9 @@ fn block(text: &mut String, identity: &Identity, now: SystemTime) {
     if let Some(doubt) = identity.pod.as_ref().and_then(Pod::doubt) {
         field(text, "pod", &doubt);
     }
-    let generation = match (identity.generation, &identity.digest) {
+    let generation = match (identity.generation, identity.digest) {
         (Some(generation), Some(digest)) => {
-            let digest = digest.get(..DIGEST).unwrap_or(digest);
+            let digest = &digest.to_string()[..DIGEST];
             let published =
                 identity.published.0.map_or_else(String::new, |at| format!(", published {}", relative(at, now)));
             format!("{generation}, digest {digest}{published}")
@@ -73,7 +73,7 @@ fn block(text: &mut String, identity: &Identity, now: SystemTime) {
         field(text, "trusts", &format!("{} anchor{plural}", identity.anchors));
     }
     for anchor in &identity.retained {
-        field(text, "retains", &format!("{} until {}", anchor.subject, until(anchor.until, now)));
+        field(text, "retains", &format!("{} until {}", anchor.anchor.subject, until(anchor.until, now)));
     }
     for trust_domain in &identity.federated {
         let plural = if trust_domain.anchors == 1 { "" } else { "s" };
@@ -84,7 +84,7 @@ fn block(text: &mut String, identity: &Identity, now: SystemTime) {
         field(text, "crl", &revocations(crl, now));
     }
     for finding in &identity.findings {
-        field(text, finding.severity, &sentence(finding));
+        field(text, finding.severity.as_str(), &sentence(finding));
     }
     field(text, "subscribers", &counts(&identity.subscribers));
     for subscriber in &identity.subscribers {
@@ -143,11 +143,11 @@ pub(crate) fn who(subscriber: &Subscriber) -> String {
 /// What a subscriber does with what is published, or did when it was last heard.
 pub(crate) fn doing(subscriber: &Subscriber, now: SystemTime) -> String {
     let Some(lost) = subscriber.lost_since.0 else { return serving(subscriber, now) };
-    let reported = match (subscriber.reported_generation, subscriber.deliver) {
+    let reported = match (&subscriber.report, subscriber.deliver) {
         (None, _) => ", has never reported".to_owned(),
         // Those that read for themselves know no generation of the daemon's.
-        (Some(_), "digest") => String::new(),
-        (Some(generation), _) => format!(", last reported generation {generation}"),
+        (Some(_), Delivery::Digest) => String::new(),
+        (Some(report), Delivery::Full) => format!(", last reported generation {}", report.generation),
     };
     format!("lost since {}: stopped answering{reported}; {}", relative(lost, now), serving(subscriber, now))
 }
@@ -155,20 +155,19 @@ pub(crate) fn doing(subscriber: &Subscriber, now: SystemTime) -> String {
 fn serving(subscriber: &Subscriber, now: SystemTime) -> String {
     let since = subscriber.behind_since.0.map_or_else(String::new, |since| format!(" since {}", relative(since, now)));
     match subscriber.state {
-        "behind" => {
+        SubscriberState::Behind => {
             let why = subscriber.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             format!("behind{since}{why}")
         }
-        "refused" => {
-            let why = subscriber.reason.as_deref().or(subscriber.refused.as_deref());
+        SubscriberState::Refused => {
+            let why = subscriber.reason.as_deref().or_else(|| subscriber.refused());
             format!("refused{since}: {}", why.unwrap_or("no reason given"))
         }
-        "current" if subscriber.connections_on_older > 0 => {
-            format!("current, settling: {}", older(subscriber.connections_on_older.into()))
+        SubscriberState::Current if subscriber.connections_on_older() > 0 => {
+            format!("current, settling: {}", older(subscriber.connections_on_older().into()))
         }
-        "current" => "current".to_owned(),
-        "settled" => "settled: no connection is older".to_owned(),
-        state => state.to_owned(),
+        SubscriberState::Settled => "settled: no connection is older".to_owned(),
+        state @ (SubscriberState::Current | SubscriberState::Pending) => state.as_str().to_owned(),
     }
 }
 
@@ -185,9 +184,9 @@ pub(crate) fn counts(subscribers: &[Subscriber]) -> String {
         return "none".to_owned();
     }
     let mut text = subscribers.len().to_string();
-    let states = ["refused", "behind", "pending", "current", "settled"];
-    let counted =
-        states.map(|state| (subscribers.iter().filter(|subscriber| subscriber.state == state).count(), state));
+    use SubscriberState::{Behind, Current, Pending, Refused, Settled};
+    let counted = [Refused, Behind, Pending, Current, Settled]
+        .map(|state| (subscribers.iter().filter(|subscriber| subscriber.state == state).count(), state.as_str()));
     for (i, (count, state)) in counted.into_iter().filter(|(count, _)| *count > 0).enumerate() {
         // Writing to a String cannot fail.
         let _ = write!(text, "{} {count} {state}", if i == 0 { ":" } else { "," });
@@ -198,7 +197,7 @@ pub(crate) fn counts(subscribers: &[Subscriber]) -> String {
             let _ = write!(text, "; {lost} lost");
         }
     }
-    match subscribers.iter().map(|subscriber| u64::from(subscriber.connections_on_older)).sum() {
+    match subscribers.iter().map(|subscriber| u64::from(subscriber.connections_on_older())).sum() {
         0 => {}
         connections => {
             let _ = write!(text, "; {}", older(connections));
@@ -207,7 +206,7 @@ pub(crate) fn counts(subscribers: &[Subscriber]) -> String {
     text
 }
 
-fn names(leaf: &Leaf) -> String {
+fn names(leaf: &Certificate) -> String {
     let dns = leaf.dns_names.iter().map(|name| format!("DNS:{}", item(name)));
     let ip = leaf.ip_addresses.iter().map(|address| format!("IP:{address}"));
     let uris = leaf.uris.iter().map(|uri| format!("URI:{}", item(uri)));

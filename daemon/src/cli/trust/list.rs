@@ -12,9 +12,8 @@ use super::Failure;
 use crate::cli::admin::{DEADLINE, Socket};
 use crate::cli::json;
 use crate::cli::status::block_on;
-use crate::cli::status::pod::{Pod, title};
-use crate::cli::status::report::Retained;
 use crate::cli::status::text::until;
+use crate::status::{IdentityScope, Pod, Retained, title};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -46,8 +45,7 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Identity {
     name: String,
-    /// `node` or `pod`.
-    scope: String,
+    scope: IdentityScope,
     /// The pod whose volume it is; null for one of the node.
     pod: Option<Pod>,
     retained: Vec<Retained>,
@@ -76,12 +74,12 @@ fn text(report: &Report, now: SystemTime) -> String {
     for identity in &report.identities {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}", title(identity.pod.as_ref(), &identity.name));
-        for anchor in &identity.retained {
-            let until = until(anchor.until, now);
+        for Retained { anchor, until } in &identity.retained {
+            let until = self::until(*until, now);
             let _ = writeln!(
                 text,
                 "  sha256:{}\n    {}, serial {}; trusted until {until}",
-                plain(&anchor.sha256),
+                anchor.sha256.map(|digest| digest.to_string()).unwrap_or_default(),
                 plain(&anchor.subject),
                 plain(&anchor.serial)
             );
@@ -94,7 +92,7 @@ impl From<v1::TrustResponse> for Report {
     fn from(response: v1::TrustResponse) -> Self {
         let identities = response.identities.into_iter().map(|identity| Identity {
             name: identity.identity,
-            scope: identity.scope,
+            scope: IdentityScope::named(&identity.scope),
             pod: identity.pod.map(Pod::from),
             retained: identity.retained.into_iter().map(Retained::from).collect(),
         });
@@ -109,19 +107,25 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cli::status::report::Moment;
+    use crate::status::{Certificate, Moment};
 
     #[test]
     fn anchors_are_told_with_their_whole_fingerprint_and_their_end() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let retained = Retained {
-            sha256: "ab".repeat(32),
+        let anchor = Certificate {
             subject: "CN=Old CA\u{1b}".to_owned(),
+            issuer: "CN=Old CA\u{1b}".to_owned(),
             serial: "7".to_owned(),
+            sha256: Some([0xab; 32].into()),
+            not_before: Moment(None),
             not_after: Moment(None),
-            until: Moment(Some(now + Duration::from_secs(3 * 3600))),
+            dns_names: Vec::new(),
+            ip_addresses: Vec::new(),
+            uris: Vec::new(),
         };
-        let identity = Identity { name: "x".to_owned(), scope: "node".to_owned(), pod: None, retained: vec![retained] };
+        let retained = Retained { anchor, until: Moment(Some(now + Duration::from_secs(3 * 3600))) };
+        let identity =
+            Identity { name: "x".to_owned(), scope: IdentityScope::Node, pod: None, retained: vec![retained] };
         let report = Report { identities: vec![identity] };
         assert_eq!(
             text(&report, now),

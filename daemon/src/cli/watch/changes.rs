@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use crate::cli::status::report::{Identity, Subscriber};
 use crate::cli::status::text::{counts, doing, expiry, sentence, who};
+use crate::status::{Identity, Subscriber};
 
 /// One line for each change; where nothing was known before, one that sums the state up and one for each finding.
 pub(super) fn between(before: Option<&Identity>, after: &Identity, now: SystemTime) -> Vec<String> {
@@ -13,7 +13,7 @@ pub(super) fn between(before: Option<&Identity>, after: &Identity, now: SystemTi
         lines.extend(after.findings.iter().map(|finding| format!("{} {}", finding.severity, sentence(finding))));
         return lines;
     };
-    if (after.generation, &after.digest) != (before.generation, &before.digest) {
+    if (after.generation, after.digest) != (before.generation, before.digest) {
         lines.push(published(after, now));
     }
     let came = after.findings.iter().filter(|finding| !before.findings.contains(finding));
@@ -33,8 +33,8 @@ pub(super) fn between(before: Option<&Identity>, after: &Identity, now: SystemTi
 }
 
 fn is_news(before: &Subscriber, after: &Subscriber) -> bool {
-    (before.state, &before.reason, before.connections_on_older, before.is_lost())
-        != (after.state, &after.reason, after.connections_on_older, after.is_lost())
+    (before.state, &before.reason, before.connections_on_older(), before.is_lost())
+        != (after.state, &after.reason, after.connections_on_older(), after.is_lost())
 }
 
 fn published(identity: &Identity, now: SystemTime) -> String {
@@ -123,7 +123,7 @@ mod tests {
     fn that_a_subscriber_is_lost_is_told_although_it_is_current() {
         let before = identity(2, &[], &[(1, v1::SubscriberState::Current)]);
         let mut after = before.clone();
-        after.subscribers[0].lost_since = crate::cli::status::report::Moment(Some(SystemTime::UNIX_EPOCH));
+        after.subscribers[0].lost_since = crate::status::Moment(Some(SystemTime::UNIX_EPOCH));
         assert_eq!(
             between(Some(&before), &after, SystemTime::UNIX_EPOCH),
             ["greeter (pid 7, uid 0) lost since in 0 seconds: stopped answering, has never reported; current"]

@@ -31,7 +31,7 @@ pub(super) const MOST: usize = ENTRIES_LIMIT + LIMIT;
 const WARNINGS: usize = 8;
 
 /// Why a pod has no name though one is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Doubt {
     /// Two log directories told different ones at first.

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use evercert_api::v1;
 use evercert_core::identity::IdentityId;
 
-use super::{Disconnect, Subscribers};
+use super::{Disconnect, Report, Subscribers};
 use crate::publication::Claim;
 
 /// One subscriber's place in the registry. Dropping it removes the subscriber.
@@ -25,7 +24,7 @@ impl Subscription {
     }
 
     /// Keeps `report` as the subscriber's last word.
-    pub(crate) fn report(&self, report: v1::Report) {
+    pub(crate) fn report(&self, report: Report) {
         self.subscribers.report(&self.identity, self.id, report);
     }
 

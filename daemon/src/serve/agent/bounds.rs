@@ -5,6 +5,8 @@ use evercert_core::digest::Digest;
 use evercert_core::identity::NAME_LIMIT;
 use tonic::Status;
 
+use crate::publication::Report;
+
 /// What a caller says it holds.
 ///
 /// # Errors
@@ -17,14 +19,14 @@ pub(super) fn of_open(open: &v1::Open) -> Result<Option<Digest>, Status> {
     digest("held_digest", &open.held_digest)
 }
 
-/// `report`, which is small from here on: its one text is cut where it is kept.
+/// What a caller says it does with what it was told; its one text is cut where it is kept.
 ///
 /// # Errors
 ///
 /// What it speaks of is no digest.
-pub(super) fn of_report(report: v1::Report) -> Result<v1::Report, Status> {
+pub(super) fn of_report(report: v1::Report) -> Result<Report, Status> {
     digest("digest", &report.digest)?;
-    Ok(report)
+    Ok(report.into())
 }
 
 fn digest(field: &str, bytes: &[u8]) -> Result<Option<Digest>, Status> {

@@ -30,13 +30,14 @@ use v1::watch_request::Message as Asked;
 use v1::watch_response::Message as Answer;
 
 use super::super::connection::Peer;
+use super::super::stopping;
 use super::super::streams::{Displaced, last_word};
-use super::super::{status, stopping};
 use super::parcels::{self, Kind, Parcels};
 use super::{bounds, refusal};
 use crate::attest::{Attestor, Denial};
 use crate::inventory::Wanted;
-use crate::publication::{Disconnect, Subscription};
+use crate::publication::{Delivery, Disconnect, Subscription};
+use crate::status;
 
 /// How often it is tried again to find out whether the caller may have a generation, while its file is not there or its file
 /// system does not answer.
@@ -61,7 +62,7 @@ pub(super) struct Follow {
     pub(super) wanted: watch::Receiver<Arc<Wanted>>,
     pub(super) peer: Arc<Peer>,
     pub(super) displaced: Displaced,
-    pub(super) deliver: v1::Deliver,
+    pub(super) deliver: Delivery,
     /// What it said it holds already.
     pub(super) held: Option<Digest>,
     /// Absent once the stream has ended.
@@ -309,8 +310,8 @@ impl Follow {
         };
         self.attestor.confirm(&self.peer.caller)?;
         // An update may be megabytes large: it is made for whoever may have it, and for nobody else.
-        let kind = if self.deliver == v1::Deliver::Digest { Kind::Digest } else { Kind::Full };
-        let update = || update_from_snapshot(self.epoch, snapshot, findings, self.deliver).map(Answer::Update);
+        let kind = if self.deliver == Delivery::Digest { Kind::Digest } else { Kind::Full };
+        let update = || update_from_snapshot(self.epoch, snapshot, findings, self.deliver.into()).map(Answer::Update);
         let update = match self.parcels.of(state, kind, update) {
             Ok(Ok(update)) => update,
             Ok(Err(too_large)) => return Ok(Some(Err(too_large))),
@@ -327,8 +328,7 @@ impl Follow {
 
     /// Whether the key that the subscriber is to be given is not in memory yet.
     fn lacks_key(&self, snapshot: &Snapshot) -> bool {
-        self.deliver != v1::Deliver::Digest
-            && snapshot.credential().is_some_and(|credential| credential.key().is_none())
+        self.deliver == Delivery::Full && snapshot.credential().is_some_and(|credential| credential.key().is_none())
     }
 
     /// Whether findings are to be told beside the generation told last.

@@ -6,7 +6,7 @@ use v1::event::Event as Kind;
 use super::*;
 use crate::callers::PodName;
 use crate::inventory::pods::{Doubt, PodNames, Told};
-use crate::publication::NewSubscriber;
+use crate::publication::{Delivery, NewSubscriber};
 use crate::serve::pages::{BYTES, IDENTITIES, SUBSCRIBERS};
 use crate::serve::trust;
 
@@ -34,7 +34,7 @@ fn subscriber(pid: u32, pod: Option<&str>) -> NewSubscriber {
         uid: 0,
         command: "greeter".to_owned(),
         sdk_version: "test".to_owned(),
-        deliver: v1::Deliver::Digest,
+        deliver: Delivery::Digest,
         pod: pod.map(Arc::from),
         unit: None,
         life: None,

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use evercert_api::v1;
 use evercert_core::identity::Scope;
 use prometheus::TextEncoder;
 
@@ -11,7 +10,7 @@ use super::certificates::Certificates;
 use super::identities::{self, METRICS, Row, SubscriberCounts};
 use super::revocations::Revocations;
 use super::watched;
-use crate::publication::{Readiness, SubscriberStatus, Subscribers};
+use crate::publication::{Outcome, Readiness, SubscriberStatus, Subscribers};
 
 /// How many identities one part has: about 64 KiB of text.
 const CHUNK: usize = 512;
@@ -116,7 +115,7 @@ fn connections_on_older(subscriber: &SubscriberStatus) -> u64 {
 fn current_not_after(subscriber: &SubscriberStatus) -> Option<SystemTime> {
     let report = subscriber.report.as_ref()?;
     match report.outcome {
-        Some(v1::report::Outcome::Stage(_)) => SystemTime::try_from(report.not_after?).ok(),
-        _ => None,
+        Some(Outcome::Current | Outcome::Settled) => report.not_after,
+        Some(Outcome::Refused(_)) | None => None,
     }
 }

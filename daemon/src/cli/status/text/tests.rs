@@ -1,8 +1,13 @@
 use std::time::Duration;
 
+use SubscriberState::{Behind, Current, Refused, Settled};
+use evercert_core::digest::Digest;
+use evercert_core::finding::Severity;
+
 use super::*;
-use crate::cli::status::pod::Pod;
-use crate::cli::status::report::{Federated, Retained};
+use crate::config::Mode;
+use crate::publication::{self, Outcome, RefusedCode, Report};
+use crate::status::{Federated, IdentityScope, Retained};
 
 const DAY: u64 = 86_400;
 
@@ -18,7 +23,7 @@ fn before(seconds: u64) -> Moment {
     Moment(Some(now() - Duration::from_secs(seconds)))
 }
 
-pub(crate) fn subscriber(id: u64, state: &'static str) -> Subscriber {
+pub(crate) fn subscriber(id: u64, state: SubscriberState) -> Subscriber {
     Subscriber {
         id,
         pid: 7,
@@ -26,38 +31,49 @@ pub(crate) fn subscriber(id: u64, state: &'static str) -> Subscriber {
         command: "greeter\x1b[2J".to_owned(),
         sdk_version: "0.1.0".to_owned(),
         connected: before(600),
-        deliver: "full",
+        deliver: Delivery::Full,
         state,
         behind_since: Moment(None),
-        reported_generation: None,
-        refused: None,
+        report: None,
         reason: None,
         pod: None,
         lost_since: Moment(None),
         unit: None,
-        connections_on_older: 0,
-        not_after: Moment(None),
     }
+}
+
+fn certificate(name: &str, serial: u32, not_after: Moment) -> Certificate {
+    Certificate {
+        subject: format!("CN={name}"),
+        issuer: "CN=Example CA".to_owned(),
+        serial: serial.to_string(),
+        sha256: Some(digest(&[0xab; 32])),
+        not_before: before(DAY),
+        not_after,
+        dns_names: Vec::new(),
+        ip_addresses: Vec::new(),
+        uris: Vec::new(),
+    }
+}
+
+fn digest(first: &[u8]) -> Digest {
+    let mut digest = [0; 32];
+    digest[..first.len()].copy_from_slice(first);
+    digest.into()
 }
 
 fn identity() -> Identity {
     Identity {
         name: "grpc-server".to_owned(),
-        scope: "node".to_owned(),
+        scope: IdentityScope::Node,
         pod: None,
         generation: Some(3),
-        digest: Some("1a2b3c4d5e6f70819203".to_owned()),
+        digest: Some(digest(&[0x1a, 0x2b, 0x3c, 0x4d, 0x5e, 0x6f])),
         published: before(300),
-        leaf: Some(Leaf {
-            subject: "CN=grpc-server".to_owned(),
-            issuer: "CN=Example CA".to_owned(),
-            serial: "42".to_owned(),
-            sha256: "00".to_owned(),
-            not_before: before(DAY),
-            not_after: after(29 * DAY),
+        leaf: Some(Certificate {
             dns_names: vec!["grpc-server.my-app.svc".to_owned()],
-            ip_addresses: vec!["192.0.2.10".to_owned()],
-            uris: Vec::new(),
+            ip_addresses: vec![[192, 0, 2, 10].into()],
+            ..certificate("grpc-server", 42, after(29 * DAY))
         }),
         intermediates: 0,
         anchors: 1,
@@ -81,12 +97,12 @@ fn pod(namespace: &str, name: &str) -> Pod {
 fn report(identity: Identity) -> StatusReport {
     StatusReport {
         version: "0.1.0".to_owned(),
-        epoch: "feed".to_owned(),
+        epoch: 0xfeed,
         started: before(3 * DAY),
         ready: true,
         config_error: None,
         findings: Vec::new(),
-        mode: "publisher",
+        mode: Mode::Publisher,
         pods_in_doubt: Vec::new(),
         identities: vec![identity],
     }
@@ -95,11 +111,12 @@ fn report(identity: Identity) -> StatusReport {
 #[test]
 fn a_block_says_what_is_served_until_when_and_who_is_behind() {
     let mut identity = identity();
-    identity.subscribers = vec![subscriber(1, "settled"), subscriber(2, "behind"), subscriber(3, "refused")];
+    identity.subscribers = vec![subscriber(1, Settled), subscriber(2, Behind), subscriber(3, Refused)];
     identity.subscribers[1].behind_since = before(300);
     identity.subscribers[1].reason = Some("its process is stopped (SIGSTOP); it still serves 0a1b2c".to_owned());
     identity.subscribers[1].pod = Some(pod("shop", "cart-0"));
-    identity.subscribers[2].refused = Some("no key".to_owned());
+    let refused = publication::Refused { code: RefusedCode::Credential, detail: "no key".to_owned() };
+    identity.subscribers[2].report = Some(Report { outcome: Some(Outcome::Refused(refused)), ..Report::default() });
     let expected = "\
 evercertd 0.1.0 (publisher): ready, 1 identity, started 3 days ago
 
@@ -122,9 +139,10 @@ grpc-server
 #[test]
 fn a_subscriber_is_settling_while_connections_are_older_than_what_it_serves() {
     let mut identity = identity();
-    identity.subscribers = vec![subscriber(1, "current"), subscriber(2, "current"), subscriber(3, "settled")];
-    identity.subscribers[0].connections_on_older = 1;
-    identity.subscribers[1].connections_on_older = 40;
+    identity.subscribers = vec![subscriber(1, Current), subscriber(2, Current), subscriber(3, Settled)];
+    for (subscriber, connections_on_older) in identity.subscribers.iter_mut().zip([1, 40]) {
+        subscriber.report = Some(Report { connections_on_older, ..Report::default() });
+    }
     let text = status(&report(identity), now());
     for line in [
         "  subscribers 3: 2 current, 1 settled; 41 connections on older generations\n",
@@ -139,13 +157,8 @@ fn a_subscriber_is_settling_while_connections_are_older_than_what_it_serves() {
 #[test]
 fn a_block_says_whom_it_trusts_besides_and_who_is_revoked() {
     let mut identity = identity();
-    identity.retained.push(Retained {
-        subject: "CN=Old CA".to_owned(),
-        serial: "1".to_owned(),
-        sha256: "ab".repeat(32),
-        not_after: after(90 * DAY),
-        until: after(3 * 3600),
-    });
+    let anchor = certificate("Old CA", 1, after(90 * DAY));
+    identity.retained.push(Retained { anchor, until: after(3 * 3600) });
     identity.federated.push(Federated { trust_domain: "partner.example.org".to_owned(), anchors: 2 });
     let crl = |number: Option<&str>, next_update| Crl {
         file: "/etc/tls/ca.crl".to_owned(),
@@ -170,31 +183,31 @@ fn a_block_says_whom_it_trusts_besides_and_who_is_revoked() {
 fn what_needs_attention_is_not_well() {
     let well = |change: fn(&mut StatusReport)| {
         let mut report = report(identity());
-        report.identities[0].subscribers.push(subscriber(1, "settled"));
+        report.identities[0].subscribers.push(subscriber(1, Settled));
         change(&mut report);
         report.is_well(now())
     };
     assert!(well(|_| ()));
-    assert!(well(|report| report.identities[0].subscribers[0].state = "current"));
+    assert!(well(|report| report.identities[0].subscribers[0].state = Current));
     assert!(!well(|report| report.config_error = Some("line 3".to_owned())));
     assert!(!well(|report| report.identities[0].generation = None));
     assert!(!well(|report| report.identities[0].leaf.as_mut().unwrap().not_after = before(1)));
-    assert!(!well(|report| report.identities[0].subscribers[0].state = "refused"));
+    assert!(!well(|report| report.identities[0].subscribers[0].state = Refused));
     assert!(!well(|report| {
-        report.identities[0].subscribers[0].state = "behind";
+        report.identities[0].subscribers[0].state = Behind;
         report.identities[0].subscribers[0].behind_since = before(61);
     }));
     assert!(well(|report| {
-        report.identities[0].subscribers[0].state = "behind";
+        report.identities[0].subscribers[0].state = Behind;
         report.identities[0].subscribers[0].behind_since = before(59);
     }));
     assert!(well(|report| {
-        report.identities[0].subscribers[0].state = "behind";
+        report.identities[0].subscribers[0].state = Behind;
         report.identities[0].subscribers[0].behind_since = before(900);
         report.identities[0].subscribers[0].connected = before(1);
     }));
     let finding = |severity| Finding {
-        check: "expired".to_owned(),
+        check: "expired".into(),
         severity,
         sentence: String::new(),
         file: None,
@@ -202,9 +215,9 @@ fn what_needs_attention_is_not_well() {
         expected: None,
     };
     let mut warned = report(identity());
-    warned.identities[0].findings.push(finding("warn"));
+    warned.identities[0].findings.push(finding(Severity::Warn));
     assert!(warned.is_well(now()));
-    warned.identities[0].findings.push(finding("reject"));
+    warned.identities[0].findings.push(finding(Severity::Reject));
     assert!(!warned.is_well(now()));
 }
 
@@ -212,18 +225,18 @@ fn what_needs_attention_is_not_well() {
 fn a_lost_subscriber_is_told_with_since_when_and_what_it_reported_and_is_not_well() {
     let lost = Subscriber {
         lost_since: before(180),
-        reported_generation: Some(2),
+        report: Some(Report { generation: 2, ..Report::default() }),
         unit: Some("pay.service".to_owned()),
         reason: Some("its process is stopped (SIGSTOP); it still serves 0a1b2c".to_owned()),
         behind_since: before(60),
-        ..subscriber(1, "behind")
+        ..subscriber(1, Behind)
     };
     assert_eq!(
         format!("{}: {}", who(&lost), doing(&lost, now())),
         "greeter\u{1b}[2J (pid 7, uid 1000) in pay.service: lost since 3 minutes ago: stopped answering, last reported generation 2; behind \
          since 60 seconds ago: its process is stopped (SIGSTOP); it still serves 0a1b2c"
     );
-    let current = Subscriber { lost_since: before(180), ..subscriber(2, "settled") };
+    let current = Subscriber { lost_since: before(180), ..subscriber(2, Settled) };
     assert_eq!(counts(&[lost, current.clone()]), "2: 1 behind, 1 settled; 2 lost");
     let mut identity = identity();
     identity.subscribers = vec![current];
@@ -238,11 +251,23 @@ fn an_expired_leaf_is_said_to_be() {
 #[test]
 fn json_has_stable_names_rfc_3339_times_and_null_for_what_is_absent() {
     let mut identity = identity();
-    identity.subscribers.push(subscriber(1, "behind"));
+    identity.subscribers.push(subscriber(1, Behind));
+    identity.retained.push(Retained { anchor: certificate("Old CA", 1, after(DAY)), until: after(3600) });
+    let said = Report { generation: 2, connections_on_older: 3, not_after: after(DAY).0, ..Report::default() };
+    identity.subscribers.push(Subscriber { report: Some(said), ..subscriber(2, Settled) });
     let json = serde_json::to_value(report(identity)).unwrap();
     let identity = &json["identities"][0];
     assert_eq!(identity["leaf"]["not_after"], "2027-02-13T08:00:00Z");
     assert_eq!(identity["subscribers"][0]["state"], "behind");
+    assert_eq!(identity["subscribers"][0]["deliver"], "full");
+    let reported = |subscriber: usize| {
+        ["reported_generation", "refused", "connections_on_older", "not_after"]
+            .map(|key| identity["subscribers"][subscriber][key].to_string())
+    };
+    assert_eq!(reported(0), ["null", "null", "0", "null"]);
+    assert_eq!(reported(1), ["2", "null", "3", "\"2027-01-16T08:00:00Z\""]);
+    assert_eq!((&json["epoch"], &identity["scope"]), (&"000000000000feed".into(), &"node".into()));
+    assert_eq!(identity["retained"][0]["sha256"], "ab".repeat(32));
     assert!(identity["subscribers"][0]["behind_since"].is_null());
     let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(keys(&json), "config_error epoch findings identities mode pods_in_doubt ready started version");
@@ -250,6 +275,16 @@ fn json_has_stable_names_rfc_3339_times_and_null_for_what_is_absent() {
         keys(identity),
         "anchors connections_on_older crls digest federated files findings generation intermediates leaf name pod published renewal_due \
          retained scope settled subscribers"
+    );
+    assert_eq!(
+        keys(&identity["subscribers"][1]),
+        "behind_since command connected connections_on_older deliver id lost_since not_after pid pod reason refused reported_generation \
+         sdk_version state uid unit"
+    );
+    assert_eq!(keys(&identity["retained"][0]), "not_after serial sha256 subject until");
+    assert_eq!(
+        keys(&identity["leaf"]),
+        "dns_names ip_addresses issuer not_after not_before serial sha256 subject uris"
     );
 }
 
@@ -315,14 +350,14 @@ proptest::proptest! {
     fn no_name_ends_a_line_or_reaches_the_terminal_raw(name in "\\PC*|[\\u{0}-\\u{2100}]*|(?s).{0,40}") {
         let mut identity = Identity { name: name.clone(), pod: Some(pod(&name, &name)), ..identity() };
         identity.findings = vec![Finding {
-            check: "x".to_owned(),
-            severity: "warn",
+            check: "x".into(),
+            severity: Severity::Warn,
             sentence: name.clone(),
             file: Some(name.clone()),
             found: Some(name.clone()),
             expected: Some(name.clone()),
         }];
-        let behind = Subscriber { command: name.clone(), reason: Some(name.clone()), ..subscriber(1, "behind") };
+        let behind = Subscriber { command: name.clone(), reason: Some(name.clone()), ..subscriber(1, Behind) };
         identity.subscribers = vec![Subscriber { pod: Some(pod(&name, &name)), ..behind }];
         if let Some(leaf) = &mut identity.leaf {
             leaf.dns_names = vec![name.clone()];

@@ -9,7 +9,7 @@ use crate::publication::SubscriberStatus;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How many processes are looked at for one identity at a time.
-pub(super) const LOOKED_AT: usize = 256;
+pub(crate) const LOOKED_AT: usize = 256;
 
 /// Why the process of a subscriber that is behind or lost does nothing; absent where it is not held up, or that cannot be told.
 pub(super) fn of(status: &SubscriberStatus) -> Option<&'static str> {

@@ -1,0 +1,165 @@
+//! Subscribers and what they report, as `evercert.v1` carries them, there and back.
+
+use evercert_api::v1;
+use v1::report::Outcome as Said;
+
+use super::super::{Moment, Pod, Subscriber};
+use super::{bytes, digest, some};
+use crate::inventory::pods::Doubt;
+use crate::publication::{Delivery, Outcome, Refused, RefusedCode, Report, SubscriberState};
+
+impl From<Subscriber> for v1::Subscriber {
+    fn from(subscriber: Subscriber) -> Self {
+        Self {
+            id: subscriber.id,
+            pid: subscriber.pid,
+            uid: subscriber.uid,
+            command: subscriber.command,
+            sdk_version: subscriber.sdk_version,
+            connected: subscriber.connected.into(),
+            deliver: v1::Deliver::from(subscriber.deliver).into(),
+            report: subscriber.report.map(Into::into),
+            state: match subscriber.state {
+                SubscriberState::Pending => v1::SubscriberState::Pending,
+                SubscriberState::Behind => v1::SubscriberState::Behind,
+                SubscriberState::Refused => v1::SubscriberState::Refused,
+                SubscriberState::Current => v1::SubscriberState::Current,
+                SubscriberState::Settled => v1::SubscriberState::Settled,
+            }
+            .into(),
+            behind_since: subscriber.behind_since.into(),
+            pod: subscriber.pod.map(Into::into),
+            reason: subscriber.reason.unwrap_or_default(),
+            lost_since: subscriber.lost_since.into(),
+            unit: subscriber.unit.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<v1::Subscriber> for Subscriber {
+    fn from(subscriber: v1::Subscriber) -> Self {
+        Self {
+            deliver: subscriber.deliver().into(),
+            state: match subscriber.state() {
+                v1::SubscriberState::Pending | v1::SubscriberState::Unspecified => SubscriberState::Pending,
+                v1::SubscriberState::Behind => SubscriberState::Behind,
+                v1::SubscriberState::Refused => SubscriberState::Refused,
+                v1::SubscriberState::Current => SubscriberState::Current,
+                v1::SubscriberState::Settled => SubscriberState::Settled,
+            },
+            id: subscriber.id,
+            pid: subscriber.pid,
+            uid: subscriber.uid,
+            command: subscriber.command,
+            sdk_version: subscriber.sdk_version,
+            connected: Moment::of(subscriber.connected),
+            behind_since: Moment::of(subscriber.behind_since),
+            report: subscriber.report.map(Report::from),
+            reason: some(subscriber.reason),
+            pod: subscriber.pod.map(Pod::from),
+            lost_since: Moment::of(subscriber.lost_since),
+            unit: some(subscriber.unit),
+        }
+    }
+}
+
+impl From<Delivery> for v1::Deliver {
+    fn from(deliver: Delivery) -> Self {
+        match deliver {
+            Delivery::Full => Self::Full,
+            Delivery::Digest => Self::Digest,
+        }
+    }
+}
+
+impl From<v1::Deliver> for Delivery {
+    fn from(deliver: v1::Deliver) -> Self {
+        match deliver {
+            v1::Deliver::Digest => Self::Digest,
+            v1::Deliver::Full | v1::Deliver::Unspecified => Self::Full,
+        }
+    }
+}
+
+impl From<Report> for v1::Report {
+    fn from(report: Report) -> Self {
+        let stage = |stage: v1::Stage| Said::Stage(stage.into());
+        Self {
+            epoch: report.epoch,
+            generation: report.generation,
+            digest: bytes(report.digest),
+            outcome: report.outcome.map(|outcome| match outcome {
+                Outcome::Current => stage(v1::Stage::Current),
+                Outcome::Settled => stage(v1::Stage::Settled),
+                Outcome::Refused(Refused { code, detail }) => {
+                    let code = match code {
+                        RefusedCode::Malformed => v1::RefusedCode::Malformed,
+                        RefusedCode::Credential => v1::RefusedCode::Credential,
+                        RefusedCode::Bundle => v1::RefusedCode::Bundle,
+                        RefusedCode::Incomplete => v1::RefusedCode::Incomplete,
+                        RefusedCode::Unknown => v1::RefusedCode::Unspecified,
+                    };
+                    Said::Refused(v1::Refused { code: code.into(), detail })
+                }
+            }),
+            connections_on_older: report.connections_on_older,
+            not_after: report.not_after.map(Into::into),
+        }
+    }
+}
+
+impl From<v1::Report> for Report {
+    fn from(report: v1::Report) -> Self {
+        Self {
+            epoch: report.epoch,
+            generation: report.generation,
+            digest: digest(&report.digest),
+            outcome: report.outcome.and_then(|outcome| match outcome {
+                Said::Refused(refused) => {
+                    let code = match refused.code() {
+                        v1::RefusedCode::Malformed => RefusedCode::Malformed,
+                        v1::RefusedCode::Credential => RefusedCode::Credential,
+                        v1::RefusedCode::Bundle => RefusedCode::Bundle,
+                        v1::RefusedCode::Incomplete => RefusedCode::Incomplete,
+                        v1::RefusedCode::Unspecified => RefusedCode::Unknown,
+                    };
+                    Some(Outcome::Refused(Refused { code, detail: refused.detail }))
+                }
+                Said::Stage(stage) => match v1::Stage::try_from(stage) {
+                    Ok(v1::Stage::Current) => Some(Outcome::Current),
+                    Ok(v1::Stage::Settled) => Some(Outcome::Settled),
+                    Ok(v1::Stage::Unspecified) | Err(_) => None,
+                },
+            }),
+            connections_on_older: report.connections_on_older,
+            not_after: Moment::of(report.not_after).0,
+        }
+    }
+}
+
+impl From<Pod> for v1::Pod {
+    fn from(pod: Pod) -> Self {
+        let name_doubt = match pod.name_doubt {
+            None => v1::NameDoubt::Unspecified,
+            Some(Doubt::LogDirectories) => v1::NameDoubt::LogDirectories,
+            Some(Doubt::Namespace) => v1::NameDoubt::Namespace,
+        };
+        Self {
+            uid: pod.uid,
+            namespace: pod.namespace.unwrap_or_default(),
+            name: pod.name.unwrap_or_default(),
+            name_doubt: name_doubt.into(),
+        }
+    }
+}
+
+impl From<v1::Pod> for Pod {
+    fn from(pod: v1::Pod) -> Self {
+        let name_doubt = match pod.name_doubt() {
+            v1::NameDoubt::Unspecified => None,
+            v1::NameDoubt::LogDirectories => Some(Doubt::LogDirectories),
+            v1::NameDoubt::Namespace => Some(Doubt::Namespace),
+        };
+        Self { namespace: some(pod.namespace), name: some(pod.name), uid: pod.uid, name_doubt }
+    }
+}

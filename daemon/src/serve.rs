@@ -31,7 +31,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 
-pub(crate) use accept::{DoorObserver, Subject, TurnedAway};
+pub(crate) use accept::{Accepting, DoorObserver, Intake, Subject, TurnedAway};
 use accept::{Doorkeeper, Socket};
 pub(crate) use control::{Control, Order, Reloaded};
 pub(crate) use limits::Limits;

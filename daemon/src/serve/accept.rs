@@ -1,9 +1,10 @@
 //! Accepting connections, within limits.
 //!
-//! The [`door`] runs on a thread of its own. Behind it one loop finds out who each visitor is, one after the other: a party has no
+//! The [`door`] runs on the thread of its [`intake`]. Behind it one loop finds out who each visitor is, one after the other: a party has no
 //! more of them waiting than it may have connections, and whoever has hung up meanwhile costs one system call.
 
 mod door;
+mod intake;
 mod turned_away;
 
 use std::io;
@@ -20,6 +21,7 @@ use super::connection::{self, Budget};
 use super::limits::Limits;
 use crate::callers::{Caller, Gone, Processes, Rates};
 use door::{Visitor, Visitors};
+pub(crate) use intake::{Accepting, Intake};
 pub(super) use turned_away::Doorkeeper;
 pub(super) use turned_away::Socket;
 pub(crate) use turned_away::{DoorObserver, Subject, TurnedAway};

@@ -7,6 +7,8 @@
 mod places;
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -21,17 +23,19 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use places::{Place, Places};
 
 use crate::host::sockets;
 use crate::publication::{Readiness, Subscribers};
+use crate::serve::{Accepting, Intake};
 use crate::web::metrics::{CONTENT_TYPE, Metrics};
 
 /// The most connections at a time: one more takes the place of an idle one.
@@ -52,8 +56,8 @@ const HEAD_LIMIT: usize = 16 * 1024;
 /// The longest life of a connection, whatever it does: a reader that never reads gives its place back.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
 
-/// The pause after a failed accept, which most likely means that no descriptor is left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How many connections wait to be served besides those in the kernel's queue.
+const NEWCOMERS: usize = 16;
 
 /// The most identities that `/readyz` names.
 const NAMED_UNREADY: usize = 100;
@@ -91,26 +95,46 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages, shutdown: Cancell
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(rendering);
+    let (sender, mut newcomers) = mpsc::channel(NEWCOMERS);
+    let intake = Newcomers { sender, failing: false };
+    let accepting = listener.into_std().and_then(|listener| Accepting::start(listener, "http", None, intake));
+    let _accepting = match accepting {
+        Ok(accepting) => accepting,
+        Err(error) => return error!(%error, "HTTP connections cannot be accepted"),
+    };
     let places = Places::new(CONNECTIONS, PAGES);
     let mut connections = JoinSet::new();
-    let mut failing = false;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    failing = false;
-                    connections.spawn(connection(stream, router.clone(), places.take()));
-                }
-                Err(error) => {
-                    if !failing {
-                        warn!(%error, "cannot accept an HTTP connection");
-                    }
-                    failing = true;
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            Some(stream) = newcomers.recv() => {
+                let Ok(stream) = TcpStream::from_std(stream) else { continue };
+                connections.spawn(connection(stream, router.clone(), places.take()));
+            }
+        }
+    }
+}
+
+/// Passes connections on as fast as they are served. Those that are too many wait in the kernel's queue.
+struct Newcomers {
+    sender: mpsc::Sender<std::net::TcpStream>,
+    failing: bool,
+}
+
+impl Intake for Newcomers {
+    fn came(&mut self, stream: OwnedFd) -> ControlFlow<()> {
+        self.failing = false;
+        // It ends when the receiver is gone.
+        match self.sender.blocking_send(stream.into()) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+
+    fn exhausted(&mut self, error: Errno) {
+        if !std::mem::replace(&mut self.failing, true) {
+            warn!(%error, "cannot accept an HTTP connection");
         }
     }
 }

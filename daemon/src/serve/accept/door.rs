@@ -6,26 +6,20 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
 use tokio::sync::mpsc;
 
 use super::super::limits::Limits;
+use super::intake::{Accepting, Intake};
 use super::turned_away::{Doorkeeper, TurnedAway};
 use crate::callers::{Full, Party, Processes, Quota, Rates, Share};
-
-/// How many connections are taken before it is looked whether to stop.
-const BATCH: usize = 256;
-
-/// How long accepting rests when no descriptor or memory is left: at once it would only fail again.
-const EXHAUSTED_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// How much sooner than others the thread gets a processor, where evercertd may ask for that: as root, or with RLIMIT_NICE
 /// (`LimitNICE=` of the unit). Measured on two cores: without it, one process that connects in a loop has the kernel refuse one newcomer
@@ -48,7 +42,7 @@ pub(super) struct Visitor {
 pub(super) struct Visitors {
     /// Bounded by the shares that there are.
     visitors: mpsc::UnboundedReceiver<Visitor>,
-    _open: UnixStream,
+    _accepting: Accepting,
 }
 
 impl Visitors {
@@ -63,17 +57,16 @@ impl Visitors {
         processes: Arc<Processes>,
         doorkeeper: Arc<Doorkeeper>,
     ) -> io::Result<Self> {
-        let (open, shut) = UnixStream::pair()?;
         let (sender, visitors) = mpsc::unbounded_channel();
-        let mut door = Door {
+        let door = Door {
+            visitors: sender,
             rates: Rates::new(limits.arrivals.in_all, limits.arrivals.per_caller),
             quota: Quota::new(limits.connections),
             parties: HashMap::new(),
             processes,
             doorkeeper,
         };
-        std::thread::Builder::new().name("door".to_owned()).spawn(move || door.keep(&listener, &shut, &sender))?;
-        Ok(Self { visitors, _open: open })
+        Ok(Self { visitors, _accepting: Accepting::start(listener, "door", Some(NICE), door)? })
     }
 
     /// The next one; none where the door is shut for good.
@@ -83,6 +76,7 @@ impl Visitors {
 }
 
 struct Door {
+    visitors: mpsc::UnboundedSender<Visitor>,
     rates: Rates,
     quota: Arc<Quota>,
     parties: HashMap<(u32, u32), (Instant, Party)>,
@@ -90,43 +84,20 @@ struct Door {
     doorkeeper: Arc<Doorkeeper>,
 }
 
-impl Door {
-    /// Lets in until `shut` says so.
-    fn keep(&mut self, listener: &UnixListener, shut: &UnixStream, visitors: &mpsc::UnboundedSender<Visitor>) {
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            tracing::debug!(%error, "connections are accepted at the priority of everything else");
-        }
-        loop {
-            let mut events = [PollFd::new(listener, PollFlags::IN), PollFd::new(shut, PollFlags::IN)];
-            match poll(&mut events, None) {
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(error) => return tracing::error!(%error, "no further connection can be waited for"),
-            }
-            if !events[1].revents().is_empty() {
-                return;
-            }
-            for _ in 0..BATCH {
-                match accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-                    Ok(stream) => {
-                        if let Some(visitor) = self.look_at(stream)
-                            && visitors.send(visitor).is_err()
-                        {
-                            return;
-                        }
-                    }
-                    Err(Errno::AGAIN) => break,
-                    Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                        self.doorkeeper.turned_away(None, TurnedAway::Descriptors);
-                        _ = poll(&mut [PollFd::new(shut, PollFlags::IN)], Some(&EXHAUSTED_PAUSE));
-                        break;
-                    }
-                    Err(error) => tracing::debug!(%error, "a connection was gone before it was accepted"),
-                }
-            }
+impl Intake for Door {
+    fn came(&mut self, stream: OwnedFd) -> ControlFlow<()> {
+        match self.look_at(stream).map(|visitor| self.visitors.send(visitor)) {
+            Some(Err(_)) => ControlFlow::Break(()),
+            None | Some(Ok(())) => ControlFlow::Continue(()),
         }
     }
 
+    fn exhausted(&mut self, _: Errno) {
+        self.doorkeeper.turned_away(None, TurnedAway::Descriptors);
+    }
+}
+
+impl Door {
     /// Lets in whoever may have one connection more. Whoever may not is closed at once: to let it wait would let it take the places
     /// of others in the kernel's queue.
     fn look_at(&mut self, stream: OwnedFd) -> Option<Visitor> {

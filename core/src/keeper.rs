@@ -29,7 +29,6 @@ mod task;
 mod tests;
 mod timers;
 mod watching;
-mod workers;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

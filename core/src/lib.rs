@@ -17,6 +17,7 @@ pub mod confined;
 pub mod credential;
 mod crl;
 pub mod crypto;
+pub mod detached;
 pub mod digest;
 mod elements;
 mod extensions;

@@ -1,13 +1,13 @@
 //! Hints that files may have changed.
 //!
 //! One inotify instance watches *directories*, not recursively: a watch on a file, or on `..data`, dies at the first swap. Of an
-//! identity's files every directory is watched in which a name on the way to them is looked up ([`route`]): those of links and of
+//! identity's files every directory is watched in which a name on the way to them is looked up (`route`): those of links and of
 //! what they lead to, and the ancestors of each. An event is a hint and never data: it only says which identity to look at. It
 //! concerns those whose way goes through that name, so what else happens in `/tmp` concerns nobody. The kernel's queue is the one
 //! buffer, bounded and merging equal events; when it overflows, everything is looked at.
 //!
 //! Adding a watch looks a path up and so blocks on a dead mount. It is therefore done by the job that reads the same files
-//! ([`Inotify::place`]), before it reads them, so that a change in between is not missed.
+//! (`Inotify::place`), before it reads them, so that a change in between is not missed.
 
 mod route;
 mod table;

@@ -28,12 +28,12 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use evercert_core::detached::{Calls, Threads};
 use evercert_core::finding::Check;
 use evercert_core::identity::{IdentityId, Scope};
 use evercert_core::keeper::IdentityState;
 use evercert_core::mount::{self, Sight};
 use evercert_core::spec::{FileSet, IdentitySpec};
-use tokio::sync::Semaphore;
 
 use crate::callers::{Caller, Gone, Namespaces, Origin};
 use crate::inventory::Wanted;
@@ -53,8 +53,8 @@ const LOOKS: usize = 8;
 /// How long a look counts as one of [`LOOKS`]: one that takes longer waits for its file system, not for a processor.
 const COUNTED: Duration = Duration::from_millis(200);
 
-/// How many threads looks may hold, most of them at file systems that do not answer. The runtime has more.
-pub(crate) const THREADS: usize = 64;
+/// How many threads looks may hold, most of them at file systems that do not answer.
+const THREADS: usize = 64;
 
 /// Decides which caller may have which identity.
 pub(crate) struct Attestor {
@@ -62,8 +62,7 @@ pub(crate) struct Attestor {
     audit: Audit,
     look: Arc<Look>,
     deadline: Duration,
-    looks: Semaphore,
-    threads: Arc<Semaphore>,
+    looks: Calls,
     /// One look at a time for each identity: a hung mount costs one thread, however many callers wait for it.
     turns: Mutex<HashMap<IdentityId, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -84,8 +83,8 @@ impl Attestor {
     }
 
     fn looking_with(observer: Arc<dyn DecisionObserver>, look: Arc<Look>, deadline: Duration) -> Self {
-        let (looks, threads) = (Semaphore::new(LOOKS), Arc::new(Semaphore::new(THREADS)));
-        Self { observer, audit: Audit::default(), look, deadline, looks, threads, turns: Mutex::default() }
+        let looks = Calls::new(Threads::named("looks"), LOOKS, COUNTED, THREADS);
+        Self { observer, audit: Audit::default(), look, deadline, looks, turns: Mutex::default() }
     }
 
     /// Whether `caller` may have the identity whose state is `state`, by its rules in `wanted` and as its files are on disk now.
@@ -220,23 +219,14 @@ impl Attestor {
         let id = &spec.id;
         let turn = Arc::clone(self.turns().entry(id.clone()).or_default());
         let turn = turn.lock_owned().await;
-        let place = self.looks.acquire().await.map_err(io::Error::other)?;
-        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(io::Error::other)?;
         let (look, looked_for) = (Arc::clone(&self.look), Arc::clone(spec));
-        let mut looking = tokio::task::spawn_blocking(move || {
+        let looking = self.looks.call(move || {
             let sight = look(&looked_for.files);
             // Kept until here even where nobody waits any more.
-            drop((turn, thread));
+            drop(turn);
             sight
         });
-        let looked = match tokio::time::timeout(COUNTED, &mut looking).await {
-            Ok(looked) => looked,
-            Err(_) => {
-                drop(place);
-                looking.await
-            }
-        };
-        let sight = looked.map_err(io::Error::other)?;
+        let sight = looking.await.map_err(io::Error::other)?;
         // Of callers that wait for the same turn the last one clears the place.
         if let Entry::Occupied(turn) = self.turns().entry(id.clone())
             && Arc::strong_count(turn.get()) == 1

@@ -22,9 +22,9 @@ use super::sweep::{Sweep, Work};
 use super::system::System;
 use super::timers::Timers;
 use super::watching::{Heard, Watching};
-use super::workers::Workers;
 use super::{KeeperSettings, Observer, Wanted};
 use crate::clock::Now;
+use crate::detached::Threads;
 use crate::identity::IdentityId;
 use crate::material::Interner;
 use crate::overlap::store::OverlapStore;
@@ -62,7 +62,7 @@ pub(super) struct Task {
     /// Who waits for a job.
     ready: VecDeque<SlotKey>,
     jobs: Jobs,
-    workers: Workers,
+    threads: Threads,
     timers: Timers,
     watching: Watching,
     mounting: Mounting,
@@ -105,7 +105,7 @@ impl Task {
             last_key: 0,
             ready: VecDeque::new(),
             jobs: Jobs::default(),
-            workers: Workers::default(),
+            threads: Threads::named("evercert-keeper"),
             timers: Timers::default(),
             watching: Watching::new(),
             mounting: Mounting::new(clock.monotonic),
@@ -161,7 +161,7 @@ impl Task {
             };
             let (system, pace, reports) = (Arc::clone(&self.system), Arc::clone(&self.pace), self.reports.0.clone());
             let shared = Arc::clone(&self.shared);
-            self.workers.run(move || {
+            let _ = self.threads.run(move || {
                 // It fails when the keeper is gone, and nobody wants to know.
                 let _ = reports.blocking_send(Report::Job(Box::new(job.run(&*system, &pace, &shared))));
             });

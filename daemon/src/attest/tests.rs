@@ -324,7 +324,7 @@ async fn a_mount_that_does_not_answer_holds_up_nobody_else() {
         assert!(decision.unwrap_err().is_unanswered());
     }
     // 200 callers of the hung one cost one thread, so there is one for the other.
-    assert_eq!(attestor.threads.available_permits(), THREADS - 1);
+    assert_eq!(attestor.looks.free(), THREADS - 1);
     assert_eq!(attestor.decide(&caller, &fine, &Wanted::default()).await.unwrap(), Grant::Rule(Rule::Readers));
     release.send(()).unwrap();
 }
@@ -355,7 +355,7 @@ async fn more_dead_mounts_than_looks_at_once_hold_up_nobody_else() {
             assert!(decision.unwrap_err().is_unanswered());
         }
     }
-    assert_eq!(attestor.threads.available_permits(), THREADS - dead.len());
+    assert_eq!(attestor.looks.free(), THREADS - dead.len());
     assert_eq!(
         attestor.decide(&caller, &named("fine".to_owned(), "/fine"), &Wanted::default()).await.unwrap(),
         Grant::Rule(Rule::Readers)

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::attest;
 use crate::cli::{Status, report};
 use crate::config::Config;
 use crate::daemon::{self, StartError};
@@ -14,8 +13,8 @@ use crate::host::{hardening, logging};
 /// The threads that serve. Two do for ten thousand identities, and every further one costs memory.
 const WORKER_THREADS: usize = 2;
 
-/// The most threads that wait for file systems at a time: those that attest callers, and some for the rest.
-const BLOCKING_THREADS: usize = attest::THREADS + 16;
+/// The most threads of the runtime that may block. What may hang has threads of its own.
+const BLOCKING_THREADS: usize = 16;
 
 /// How long a thread that is not idle any more is kept.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);

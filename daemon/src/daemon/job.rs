@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evercert_core::detached::Threads;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::hints::Ear;
@@ -66,8 +66,8 @@ pub(super) enum ReloadError {
 }
 
 /// At most one job at a time, and a reload that waits for its turn.
-#[derive(Default)]
 pub(super) struct Jobs {
+    threads: Threads,
     running: Option<Running>,
     waiting: Option<Job>,
     /// Who is to be told how the reload ends that waits.
@@ -81,10 +81,23 @@ pub(super) struct Jobs {
 pub(super) type Asked = oneshot::Sender<Reloaded>;
 
 struct Running {
-    handle: JoinHandle<Outcome>,
+    outcome: oneshot::Receiver<Outcome>,
     deadline: Instant,
     is_reload: bool,
     asked: Vec<Asked>,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self {
+            threads: Threads::named("sources"),
+            running: None,
+            waiting: None,
+            asked: Vec::new(),
+            thread: Arc::default(),
+            accounts: Arc::default(),
+        }
+    }
 }
 
 impl Jobs {
@@ -99,17 +112,13 @@ impl Jobs {
         // A thread that hangs in a file system stays where it is. One is enough: looking again would hang, too.
         let is_stuck = Arc::strong_count(&self.thread) > 1 && !is_reload;
         let (thread, accounts) = (Arc::clone(&self.thread), Arc::clone(&self.accounts));
-        let handle = if is_stuck {
-            tokio::spawn(async { Outcome::Looked(None) })
-        } else {
-            tokio::task::spawn_blocking(move || {
-                let outcome = job.run(&accounts);
-                drop(thread);
-                outcome
-            })
-        };
+        let outcome = self.threads.call(move || {
+            let outcome = if is_stuck { Outcome::Looked(None) } else { job.run(&accounts) };
+            drop(thread);
+            outcome
+        });
         self.running = Some(Running {
-            handle,
+            outcome,
             deadline: Instant::now() + DEADLINE,
             is_reload,
             asked: std::mem::take(&mut self.asked),
@@ -124,7 +133,7 @@ impl Jobs {
     /// What came of the job that runs, and who asked for it. Never ends without one; may be dropped and called again.
     pub(super) async fn finished(&mut self) -> (Outcome, Vec<Asked>) {
         let Some(running) = &mut self.running else { return std::future::pending().await };
-        let outcome = match timeout_at(running.deadline, &mut running.handle).await {
+        let outcome = match timeout_at(running.deadline, &mut running.outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) if running.is_reload => Outcome::Reloaded(Err(ReloadError::TooSlow)),
             Ok(Err(_)) | Err(_) => Outcome::Looked(None),

@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use evercert_core::detached::Threads;
 use tracing::warn;
 
 /// Where it is unless the configuration or the service manager says otherwise.
@@ -26,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) async fn directory(configured: Option<&Path>) -> Option<PathBuf> {
     let directory = configured.map_or_else(given, Path::to_owned);
     let place = directory.clone();
-    let prepared = tokio::task::spawn_blocking(move || prepare(&place));
+    let prepared = Threads::named("state").call(move || prepare(&place));
     let prepared = match tokio::time::timeout(DEADLINE, prepared).await {
         Ok(Ok(prepared)) => prepared,
         Ok(Err(_)) => Err(io::Error::other("its check was cut short")),

@@ -54,7 +54,7 @@ impl Task {
         self.next_state_sweep = monotonic + self.pace.state_sweep;
         let shared = Arc::clone(&self.shared);
         if shared.store.is_some() {
-            self.workers.run(move || shared.store.iter().for_each(|store| store.sweep(wall)));
+            let _ = self.threads.run(move || shared.store.iter().for_each(|store| store.sweep(wall)));
         }
     }
 }

@@ -112,7 +112,7 @@ impl Task {
 
     fn spawn_sweep(&self, work: Arc<Work>) {
         let (system, reports) = (Arc::clone(&self.system), self.reports.0.clone());
-        self.workers.run(move || {
+        let _ = self.threads.run(move || {
             // It fails when the keeper is gone, and nobody wants to know.
             let report = |report| drop(reports.blocking_send(report));
             work.run(&*system, |key| report(Report::Changed(key)));

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use evercert_core::detached::Threads;
 use rustix::io::Errno;
 
 use super::contents::{self, Contents, Sought};
@@ -96,6 +96,7 @@ type Place = (PathBuf, Option<Mount>);
 pub(super) struct Probe {
     look: Look,
     deadline: Duration,
+    threads: Threads,
     entered: Arc<Mutex<Entered>>,
 }
 
@@ -106,7 +107,7 @@ impl Probe {
     }
 
     fn with(look: Look, deadline: Duration) -> Self {
-        Self { look, deadline, entered: Arc::default() }
+        Self { look, deadline, threads: Threads::named("volumes").with_stack(STACK), entered: Arc::default() }
     }
 
     /// Looks into these volumes, of each owner into the first one before any second one. Those that do not answer in time, or at which
@@ -133,9 +134,7 @@ impl Probe {
                     listen: Arc::clone(listen),
                     answers: sender.clone(),
                 };
-                let thread = thread::Builder::new().name("volumes".to_owned()).stack_size(STACK);
-                if let Err(error) = thread.spawn(move || work.run()) {
-                    tracing::warn!(%error, "a thread to look into volumes cannot be started");
+                if self.threads.run(move || work.run()).is_err() {
                     break 'looking;
                 }
                 started += 1;

@@ -94,7 +94,7 @@ async fn a_subscriber_that_holds_what_is_published_is_told_so_only_if_it_may_hav
     assert_eq!(watched.error().await.code(), tonic::Code::PermissionDenied);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_subscriber_that_reports_often_does_not_put_off_the_next_look_at_what_it_may_have() {
     let node = Node::start();
     let mut kept = node.keep("x", &files());

@@ -64,7 +64,7 @@ impl Dead {
         while !lock(&probe.entered).0.is_empty() {
             assert!(Instant::now() < deadline);
             self.answer();
-            thread::yield_now();
+            std::thread::yield_now();
         }
     }
 }

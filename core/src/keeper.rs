@@ -20,6 +20,7 @@ mod ending;
 mod job;
 mod jobs;
 mod mounting;
+mod numbers;
 mod pace;
 mod slot;
 mod sweep;

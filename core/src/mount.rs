@@ -24,6 +24,7 @@
 
 mod access;
 mod directory;
+mod entrance;
 mod file;
 mod place;
 mod route;
@@ -37,8 +38,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-pub use access::{Access, KeyAccess};
-pub use file::{FILE_LIMIT, ReadError, read_beneath};
+pub use access::Access;
+pub use file::{FILE_LIMIT, KeyAccess, ReadError, read_beneath};
 pub use place::DATA;
 pub(crate) use route::Directories;
 pub use route::{Directory, Route};

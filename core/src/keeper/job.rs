@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ending::{self, End, Ended};
-use super::jobs::JobNumber;
+use super::numbers::{JobNumber, SlotKey};
 use super::pace::Pace;
-use super::slot::SlotKey;
 use super::system::System;
 use crate::clock::Now;
 use crate::lifecycle::{Event, Lifecycle, Step};

@@ -3,8 +3,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::numbers::{JobNumber, SlotKey};
 use super::pace::Pace;
-use super::slot::SlotKey;
 
 /// How many jobs run at once: enough for the processors and for a mount that is merely slow.
 const CONCURRENT: usize = 8;
@@ -12,10 +12,6 @@ const CONCURRENT: usize = 8;
 /// How many threads jobs may hold, most of them waiting for mounts that do not answer. With more dead mounts than that, looks
 /// wait until one of them answers; what is published stays.
 const THREADS: usize = 256;
-
-/// The number of a job, never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct JobNumber(u64);
 
 /// The jobs under way, by how long they have been.
 #[derive(Debug, Default)]

@@ -9,17 +9,13 @@ use super::IdentityState;
 use super::demand::KeyRetention;
 use super::ending::{self, End};
 use super::job::{Handoff, Job, Look, Restless};
-use super::jobs::JobNumber;
+use super::numbers::{JobNumber, SlotKey};
 use super::pace::Pace;
 use crate::finding::{Check, Finding, Severity};
 use crate::lifecycle::Lifecycle;
 use crate::mount::{self, Stamp};
 use crate::spec::IdentitySpec;
 use crate::watch::{Inotify, Interest};
-
-/// The number of a slot, never used twice: what a job brings back for a slot that is gone finds none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct SlotKey(pub(super) u64);
 
 /// What the keeper holds of one identity.
 pub(super) struct Slot {

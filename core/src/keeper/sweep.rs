@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::numbers::SlotKey;
 use super::pace::Pace;
-use super::slot::{Slot, SlotKey};
+use super::slot::Slot;
 use super::system::System;
 use crate::mount::Stamp;
 use crate::spec::IdentitySpec;

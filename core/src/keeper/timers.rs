@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::slot::SlotKey;
+use super::numbers::SlotKey;
 use crate::clock::Now;
 
 /// When which identity is due, by either clock. Each identity has at most one entry in each; the caller holds what it set.

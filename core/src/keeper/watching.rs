@@ -5,7 +5,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::slot::SlotKey;
+use super::numbers::SlotKey;
 use super::system::System;
 use super::{Observer, WatchProblem};
 use crate::watch::{Event, Events, Inotify, Interest, Placed, Subject, Table};

@@ -1,30 +1,15 @@
-//! Who could read a file when it was read.
+//! Whom a file or directory lets do what.
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
-use super::route::Route;
-
 /// The extended attribute that holds a file's access ACL.
 const ACL_ATTRIBUTE: &str = "system.posix_acl_access";
 
 /// The largest ACL that is noted, in bytes: 511 entries.
 const ACL_LIMIT: usize = 4096;
-
-/// Who could read a file when it was read: whom it let read, and whom every directory on the way to it let search.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyAccess {
-    /// Who could read the file.
-    pub access: Access,
-    /// The kind of its file system, by its magic number (statfs(2)).
-    pub filesystem: u32,
-    /// Whether `..data` led to it: a kubelet put it there, and chose the permissions.
-    pub is_kubelets: bool,
-    /// The way by which it was read.
-    pub route: Route,
-}
 
 /// The discretionary access control of a file or directory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
+use super::entrance::{Entered, Entrance, Sight};
 use super::file::{self, Content, ReadError};
 use super::place::{DATA, Place};
 use super::route::Route;
@@ -33,64 +34,6 @@ impl Outcome {
     /// Of a file that nothing is known of.
     pub(super) fn without(error: ReadError) -> Self {
         Self { content: Err(error), route: Route::default() }
-    }
-}
-
-/// How the files of a place are come by.
-pub(super) trait Entrance {
-    /// A directory that is open to be searched.
-    type Directory: AsFd;
-
-    /// Opens the directory that `..data` leads to, or where there is none the directory itself.
-    fn enter(&self) -> Entered<Self::Directory>;
-
-    /// Opens the directory itself.
-    fn enter_itself(&self) -> Entered<Self::Directory>;
-
-    /// Whether `..data` leads to this directory still.
-    fn still_leads_to(&self, data: &Self::Directory, stamp: &FileStamp) -> bool;
-
-    /// Looks at a file in one of the two.
-    fn look(&self, directory: &Self::Directory, file: &Path) -> Sight;
-
-    /// Why there is no file in a directory that cannot be opened.
-    fn refusal(errno: Errno) -> ReadError;
-
-    /// Why a file cannot be looked at.
-    fn refusal_of_file(errno: Errno) -> ReadError;
-}
-
-/// A directory that was opened, or why it was not.
-pub(super) struct Entered<D> {
-    found: Result<(D, FileStamp), Errno>,
-    /// Whether `..data` led to it.
-    is_data: bool,
-    /// The way to it, as far as it led.
-    route: Route,
-}
-
-/// A file that was looked at, or why it was not.
-pub(super) struct Sight {
-    pub(super) found: Result<Looked, Errno>,
-    /// The way to it, as far as it led.
-    pub(super) route: Route,
-    /// Where that ended.
-    pub(super) end: Option<PathBuf>,
-}
-
-impl Sight {
-    fn stamp(&self) -> Result<FileStamp, Errno> {
-        self.found.as_ref().map(|looked| FileStamp::of(&looked.stat)).map_err(|errno| *errno)
-    }
-}
-
-impl<D: AsFd> Entered<D> {
-    pub(super) fn new(directory: Result<D, Errno>, is_data: bool, route: Route) -> Self {
-        let stamped = |directory: D| {
-            let stamp = FileStamp::of(&rustix::fs::fstat(&directory)?);
-            Ok((directory, stamp))
-        };
-        Self { found: directory.and_then(stamped), is_data, route }
     }
 }
 

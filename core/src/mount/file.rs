@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, StatxAttributes, St
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use super::access::{self, Access, KeyAccess};
+use super::access::{self, Access};
 use super::route::Route;
 use super::stamp::FileStamp;
 use super::walk::Looked;
@@ -80,6 +80,19 @@ impl From<Errno> for ReadError {
             errno => Self::Io(errno.into()),
         }
     }
+}
+
+/// Who could read a file when it was read: whom it let read, and whom every directory on the way to it let search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyAccess {
+    /// Who could read the file.
+    pub access: Access,
+    /// The kind of its file system, by its magic number (statfs(2)).
+    pub filesystem: u32,
+    /// Whether `..data` led to it: a kubelet put it there, and chose the permissions.
+    pub is_kubelets: bool,
+    /// The way by which it was read.
+    pub route: Route,
 }
 
 /// What a file held, at one moment.

@@ -12,7 +12,7 @@ use std::path::{Component, Path};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::directory::{Entered, Entrance, Sight};
+use super::entrance::{Entered, Entrance, Sight};
 use super::file::ReadError;
 use super::place::DATA;
 use super::route::Route;

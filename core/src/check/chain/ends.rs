@@ -6,8 +6,7 @@ use std::time::SystemTime;
 use super::super::Case;
 use super::super::lineage::Lineage;
 use super::super::report::Report;
-use super::{itself, told};
-use crate::bundle::Bundle;
+use super::told;
 use crate::certificate::system_time;
 use crate::clock::rfc3339;
 use crate::finding::{Check, Finding, Severity};
@@ -36,11 +35,4 @@ pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, validator: &PathVali
 pub(super) fn any_ends_first(case: &Case<'_>) -> bool {
     let not_after = case.keyed.credential.leaf().not_after;
     case.issuers.iter().any(|issuer| system_time(issuer.validity().not_after) < not_after)
-}
-
-/// The same of a chain without a bundle, for whoever trusts the issuer of its last certificate.
-pub(super) fn check_itself(case: &Case<'_>, lineage: &Lineage<'_>, report: &mut Report) {
-    if let Ok(validator) = PathValidator::new(&Bundle::new(itself::heads(lineage), Vec::new())) {
-        check(case, lineage, &validator, report);
-    }
 }

@@ -30,7 +30,12 @@ pub(super) fn check_alone(case: &Case<'_>, report: &mut Report) {
             let sentence = format!("no peer accepts the chain, whomever it trusts: {cause}");
             report.add(Finding::new(Check::ChainUntrusted, Severity::Reject, sentence).in_file(case.files.chain()));
         }
-        None => ends::check_itself(case, &lineage, report),
+        // For whoever trusts the issuer of its last certificate.
+        None => {
+            if let Ok(validator) = PathValidator::new(&Bundle::new(heads(&lineage), Vec::new())) {
+                ends::check(case, &lineage, &validator, report);
+            }
+        }
     }
 }
 
@@ -165,7 +170,7 @@ fn not_issuing(alone: &Lineage<'_>) -> PathError {
 
 /// The certificates of the chain that a peer may trust: those whose issuer is not in it and, as their CAs may be known by other certificates,
 /// those that they issued.
-pub(super) fn heads(alone: &Lineage<'_>) -> Vec<CertificateDer<'static>> {
+fn heads(alone: &Lineage<'_>) -> Vec<CertificateDer<'static>> {
     let heads = alone.tops().chain(alone.under_tops());
     heads.map(|head| CertificateDer::from(head.certificate.as_raw().to_vec())).collect()
 }

@@ -7,7 +7,8 @@ use super::Task;
 use crate::clock::Now;
 use crate::keeper::ending::{End, Ended};
 use crate::keeper::job::{Done, Looked};
-use crate::keeper::slot::{Shown, SlotKey};
+use crate::keeper::numbers::SlotKey;
+use crate::keeper::slot::Shown;
 use crate::lifecycle::Step;
 use crate::spec::IdentitySpec;
 

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use super::super::demand::KeyRetention;
 use super::super::jobs::Jobs;
-use super::super::slot::{Slot, SlotKey};
+use super::super::numbers::SlotKey;
+use super::super::slot::Slot;
 use super::*;
 use crate::watch::Interest;
 

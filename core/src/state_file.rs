@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 /// The extension of a file that is being written.
 pub(crate) const TEMPORARY: &str = "tmp";
 
+/// What is added to the name of a file that is put aside.
+const NOT_BELIEVED: &str = ".not-believed";
+
 /// What a state file holds: a JSON object, to whose members `version` is added.
 pub trait State: Serialize + DeserializeOwned {
     /// The version of the file. One of another version is not believed.
@@ -181,6 +184,24 @@ pub fn remove(path: &Path) -> Result<(), StateError> {
         }
     };
     remove().map_err(|source| StateError { path: path.to_owned(), reading: false, source })
+}
+
+/// Puts a file that is not believed aside, for those who are to find out who wrote it. Only the first one is kept: whoever writes such files
+/// must not make more and more of them. Returns where that is.
+///
+/// # Errors
+///
+/// It cannot be told whether there is one already, or the file cannot be renamed.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(NOT_BELIEVED);
+    let aside = PathBuf::from(aside);
+    match fs::symlink_metadata(&aside) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(path, &aside)?,
+        Err(error) => return Err(error),
+    }
+    Ok(aside)
 }
 
 fn directory(path: &Path) -> &Path {

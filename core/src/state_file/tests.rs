@@ -88,3 +88,17 @@ fn the_advice_is_for_what_failed() {
         assert!(error.to_string().contains(advice), "{error}");
     }
 }
+
+#[test]
+fn of_files_that_are_not_believed_the_first_is_kept_aside() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("note.json");
+    set_aside(&path).unwrap_err();
+    for text in ["first", "second"] {
+        fs::write(&path, text).unwrap();
+        let aside = set_aside(&path).unwrap();
+        assert_eq!(aside, home.path().join("note.json.not-believed"));
+        assert_eq!(fs::read_to_string(aside).unwrap(), "first");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "second", "it is in its place until another is written");
+}

@@ -25,7 +25,7 @@ use evercert_core::spec::IdentitySpec;
 
 pub(crate) use discovery::Discovery;
 #[cfg(test)]
-pub(crate) use names::Told;
+pub(crate) use names::Naming;
 pub(crate) use names::{Contested, Doubt, PodNames};
 
 /// Where further changes are to be heard of. Called before what it names is looked at; may block as long as that does.
@@ -78,14 +78,12 @@ enum Trouble {
     TooMany,
     /// The pods' directory cannot be read.
     Directory,
+    /// Directories of some pods cannot be read.
+    Unread,
     /// The log directory cannot be read.
     Logs,
     /// Names are told of more pods than are known.
     TooManyNames,
-    /// What was remembered of names cannot be read.
-    Unread,
-    /// What is to be remembered of names cannot be written.
-    Unwritten,
     /// There are rules with a namespace, and nothing that tells one.
     NoNames,
     /// Volumes did not answer.

@@ -1,6 +1,6 @@
 //! What is known of the pods, from one look to the next.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use tracing::{debug, warn};
 use super::contents::{Contents, Credentials, Fingerprint, Sought};
 use super::memory::Memory;
 use super::mounts::{self, Mount};
-use super::names::{self, Names, PodNames, Sight};
+use super::names::{Evidence, LOGS_LIMIT, NameKeeping, logs};
 use super::probe::{Answer, Answers, Owner, Probe, Request};
 use super::rules::{self, Pods};
-use super::tree::{self, Kind, Tree};
+use super::tree::{self, Kind, Tree, Volume};
 use super::{Again, Found, Listen, Silent, Trouble};
 use crate::config::{Config, Kubelet};
 
@@ -31,11 +31,11 @@ pub(crate) struct Discovery {
 #[derive(Default)]
 struct Known {
     tree: Tree,
+    /// The volumes that were looked into.
     volumes: BTreeMap<PathBuf, Looked>,
-    service_accounts: BTreeMap<PathBuf, ServiceAccount>,
-    names: Names,
-    /// What is in the memory of names, once that was read.
-    remembered: Option<PodNames>,
+    names: NameKeeping,
+    /// Whether what is remembered of names is among them.
+    has_recalled: bool,
     silent: Silent,
     told: BTreeSet<Trouble>,
 }
@@ -45,18 +45,17 @@ struct Known {
 struct Looked {
     /// What is mounted there; absent where nothing is.
     mount: Option<Mount>,
-    fingerprint: Fingerprint,
-    credentials: Credentials,
-}
-
-/// A pod's volume with the token of its service account that was looked into.
-#[derive(Debug, Clone)]
-struct ServiceAccount {
-    mount: Option<Mount>,
     /// The pod's UID.
     pod: Arc<str>,
-    /// Absent: it was not told there.
-    namespace: Option<Arc<str>>,
+    held: Held,
+}
+
+/// What a volume holds.
+#[derive(Debug, Clone)]
+enum Held {
+    Credentials(Fingerprint, Credentials),
+    /// The namespace of the service account whose token it holds; absent: it was not told there.
+    Namespace(Option<Arc<str>>),
 }
 
 impl Discovery {
@@ -73,8 +72,8 @@ impl Discovery {
             *known = Known::default();
             return Found::default();
         }
-        let looked = self.volumes(&mut known, &config.kubelet, again, listen);
-        let is_told_who_is_there = looked.is_ok() && !known.tree.is_cut;
+        let looked = self.update_volumes(&mut known, &config.kubelet, again, listen);
+        let is_told_who_is_there = looked.is_ok() && known.tree.lists_all_pods;
         match looked {
             Ok(()) => known.passed(Trouble::Directory),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -83,8 +82,7 @@ impl Discovery {
                     let directory = config.kubelet.directory.display();
                     warn!(%directory, "there is no such directory of pods; see `directory` in [kubelet]");
                 }
-                (known.tree, known.silent) = (Tree::default(), Silent::default());
-                (known.volumes, known.service_accounts) = (BTreeMap::new(), BTreeMap::new());
+                (known.tree, known.silent, known.volumes) = (Tree::default(), Silent::default(), BTreeMap::new());
             }
             Err(error) => {
                 if known.is_new(Trouble::Directory) {
@@ -93,7 +91,7 @@ impl Discovery {
                 }
             }
         }
-        let are_names_told = self.names(&mut known, &config.kubelet.logs, is_told_who_is_there, &**listen);
+        let are_names_told = self.update_names(&mut known, &config.kubelet.logs, is_told_who_is_there, &**listen);
         if !are_names_told
             && config.pods.iter().any(|rule| rule.namespace().is_some())
             && known.is_new(Trouble::NoNames)
@@ -102,7 +100,10 @@ impl Discovery {
             warn!(%logs, "nothing tells the names of pods: [[pods]] with a `namespace` never match; see `logs` in [kubelet]");
         }
         let pods = Pods { tree: &known.tree, names: known.names.known(), are_names_told };
-        let credentials = |root: &Path| known.volumes.get(root).map(|looked| &looked.credentials);
+        let credentials = |root: &Path| match &known.volumes.get(root)?.held {
+            Held::Credentials(_, credentials) => Some(credentials),
+            Held::Namespace(_) => None,
+        };
         Found {
             specs: rules::specs(&config.pods, &pods, credentials),
             names: known.names.known().clone(),
@@ -112,75 +113,59 @@ impl Discovery {
     }
 
     /// Brings the volumes up to date.
-    fn volumes(&self, known: &mut Known, kubelet: &Kubelet, again: &Again, listen: &Arc<dyn Listen>) -> io::Result<()> {
+    fn update_volumes(
+        &self,
+        known: &mut Known,
+        kubelet: &Kubelet,
+        again: &Again,
+        listen: &Arc<dyn Listen>,
+    ) -> io::Result<()> {
         // The kernel tells of mounts without links.
         let directory = kubelet.directory.canonicalize()?;
         // Before the volumes: a mount that comes in between is heard of, and looked at again.
-        let mounts = mounts::below(&directory).unwrap_or_else(|error| {
-            debug!(%error, "the mounts are not told; every volume is looked at each time");
-            HashMap::new()
-        });
-        known.tree = tree::walk(&directory, &kubelet.csi_drivers, &**listen)?;
-        if !known.tree.is_cut {
-            known.passed(Trouble::TooMany);
-        } else if known.is_new(Trouble::TooMany) {
-            warn!(directory = %directory.display(), "there are more pods or volumes than are looked at; the rest are left out");
-        }
+        let mounts = mounts::below(&directory)
+            .inspect_err(|error| debug!(%error, "the mounts are not told; those that are known are taken to be there"))
+            .ok();
+        known.tree = tree::walk(&directory, &kubelet.csi_drivers, &known.tree, &**listen)?;
+        known.tell_of_tree(&directory);
         let mut roots: BTreeMap<PathBuf, (Option<Mount>, Owner)> = BTreeMap::new();
-        for volume in known.tree.volumes.iter().filter(|volume| volume.kind == Kind::Credential) {
+        for volume in known.tree.volumes.iter().filter(|volume| volume.kind != Kind::Trust) {
             let owner = Owner { driver: volume.driver.clone(), pod: Arc::clone(&volume.uid) };
-            roots.insert(volume.root.clone(), (mounts.get(&volume.root).cloned(), owner));
-        }
-        let mut service_accounts: BTreeMap<PathBuf, (Option<Mount>, Owner)> = BTreeMap::new();
-        for (uid, root) in &known.tree.service_accounts {
-            let owner = Owner { driver: None, pod: Arc::clone(uid) };
-            service_accounts.insert(root.clone(), (mounts.get(root).cloned(), owner));
+            let mount = match &mounts {
+                Some(mounts) => mounts.get(&volume.root).cloned(),
+                None => known.volumes.get(&volume.root).and_then(|looked| looked.mount.clone()),
+            };
+            roots.insert(volume.root.clone(), (mount, owner));
         }
         // What was found in another mount, or in a directory that is gone, is no more.
         known.volumes.retain(|root, looked| roots.get(root).is_some_and(|(mount, _)| *mount == looked.mount));
-        known
-            .service_accounts
-            .retain(|root, looked| service_accounts.get(root).is_some_and(|(mount, _)| *mount == looked.mount));
-        let request = |root: &PathBuf, (mount, owner): &(Option<Mount>, Owner), sought| {
-            let (root, mount, owner) = (root.clone(), mount.clone(), owner.clone());
-            Request { root, mount, owner, sought }
-        };
-        let credentials = roots.iter().filter_map(|(root, at)| {
-            let looked = known.volumes.get(root);
-            let sought = || Sought::Credentials(looked.map(|looked| looked.fingerprint.clone()));
-            is_due(root, looked, again).then(|| request(root, at, sought()))
-        });
-        // Behind them: of each pod the first volume has its turn first.
-        let namespaces = service_accounts.iter().filter_map(|(root, at)| {
-            let is_due = known.service_accounts.get(root).is_none_or(|looked| looked.is_due(root, again));
-            is_due.then(|| request(root, at, Sought::Namespace))
-        });
-        let requests = credentials.chain(namespaces).collect();
-        let Answers { answers, silent } = self.probe.answers(requests, listen);
+        let Answers { answers, silent } = self.probe.answers(known.requests(&roots, again), listen);
         known.tell(silent);
         for Answer { root, contents } in answers {
-            if let Some((mount, owner)) = service_accounts.remove(&root) {
-                known.answered_namespace(root, contents, mount, owner.pod);
-            } else {
-                let mount = roots.remove(&root).and_then(|(mount, _)| mount);
-                known.answered(Answer { root, contents }, mount);
+            if let Some((mount, owner)) = roots.remove(&root) {
+                known.answered(root, contents, mount, owner.pod);
             }
         }
         Ok(())
     }
 
     /// Brings the names of pods up to date, and what is remembered of them; says whether there is anything that tells them.
-    fn names(&self, known: &mut Known, logs: &Path, is_told_who_is_there: bool, listen: &dyn Listen) -> bool {
+    fn update_names(&self, known: &mut Known, logs: &Path, is_told_who_is_there: bool, listen: &dyn Listen) -> bool {
         if logs.as_os_str().is_empty() {
-            (known.names, known.remembered) = (Names::default(), None);
+            (known.names, known.has_recalled) = (NameKeeping::default(), false);
             return false;
         }
-        if let Some(memory) = &self.memory {
-            known.recall(memory);
+        let Some(memory) = &self.memory else { return known.read_names(logs, is_told_who_is_there, listen) };
+        if !known.has_recalled
+            && let Some(remembered) = memory.recall()
+        {
+            known.names.recall(&remembered);
+            known.has_recalled = true;
         }
         let are_told = known.read_names(logs, is_told_who_is_there, listen);
-        if let Some(memory) = &self.memory {
-            known.remember(memory);
+        // What is there and was not read is not replaced.
+        if known.has_recalled {
+            memory.remember(known.names.lasting());
         }
         are_told
     }
@@ -191,22 +176,55 @@ impl Discovery {
     }
 }
 
-/// Whether a volume is to be looked into; not one that is known. Its mount is left alone then: whoever is in one while it is to be unmounted
-/// makes that fail. One that held no credential is asked again when something happened in it; one that did, with all others.
-fn is_due(root: &Path, looked: Option<&Looked>, again: &Again) -> bool {
-    let is_touched = |looked: &Looked| looked.credentials.is_empty() && again.touched.contains(root);
-    let is_due = |looked: &Looked| again.all || looked.mount.is_none() || is_touched(looked);
-    looked.is_none_or(is_due)
-}
-
-impl ServiceAccount {
-    /// Whether it is to be looked into again. A namespace that was found stays as it is for as long as the mount does.
+impl Looked {
+    /// Whether the volume is to be looked into again; not where what is looked for was found. Its mount is left alone then: whoever is in
+    /// one while it is to be unmounted makes that fail. One that lacked it is asked again when something happened in it. Credentials
+    /// are looked for again with all others; a namespace stays as it is for as long as the mount does.
     fn is_due(&self, root: &Path, again: &Again) -> bool {
-        self.namespace.is_none() && (again.all || self.mount.is_none() || again.touched.contains(root))
+        let (is_found, is_for_good) = match &self.held {
+            Held::Credentials(_, credentials) => (!credentials.is_empty(), false),
+            Held::Namespace(namespace) => (namespace.is_some(), namespace.is_some()),
+        };
+        let is_touched = !is_found && again.touched.contains(root);
+        !is_for_good && (again.all || self.mount.is_none() || is_touched)
     }
 }
 
 impl Known {
+    /// The volumes that are to be looked into. Those of service accounts are last, as of each pod the first volume has its turn first.
+    fn requests(&self, roots: &BTreeMap<PathBuf, (Option<Mount>, Owner)>, again: &Again) -> Vec<Request> {
+        let of = |kind: Kind| self.tree.volumes.iter().filter(move |volume| volume.kind == kind);
+        let request = |volume: &Volume| {
+            let looked = self.volumes.get(&volume.root);
+            if looked.is_some_and(|looked| !looked.is_due(&volume.root, again)) {
+                return None;
+            }
+            let sought = match (volume.kind, looked.map(|looked| &looked.held)) {
+                (Kind::ServiceAccount, _) => Sought::Namespace,
+                (_, Some(Held::Credentials(fingerprint, _))) => Sought::Credentials(Some(fingerprint.clone())),
+                _ => Sought::Credentials(None),
+            };
+            let (mount, owner) = roots.get(&volume.root)?.clone();
+            Some(Request { root: volume.root.clone(), mount, owner, sought })
+        };
+        of(Kind::Credential).chain(of(Kind::ServiceAccount)).filter_map(request).collect()
+    }
+
+    /// Says what of the kubelet's directories is not known, where that is news.
+    fn tell_of_tree(&mut self, directory: &Path) {
+        let directory = directory.display();
+        if !self.tree.is_cut {
+            self.passed(Trouble::TooMany);
+        } else if self.is_new(Trouble::TooMany) {
+            warn!(%directory, "there are more pods or volumes than are looked at; the rest are left out");
+        }
+        let Some(errno) = self.tree.unread else { return self.passed(Trouble::Unread) };
+        if self.is_new(Trouble::Unread) {
+            let error = io::Error::from(errno);
+            warn!(%directory, %error, "cannot read some directories of pods; what is known of those pods stays");
+        }
+    }
+
     /// Says what did not answer, where that is news.
     fn tell(&mut self, silent: Silent) {
         self.silent = silent;
@@ -232,90 +250,37 @@ impl Known {
         }
     }
 
-    fn answered(&mut self, Answer { root, contents }: Answer, mount: Option<Mount>) {
-        match contents {
-            Ok(Contents::Unchanged | Contents::Namespace(_)) => {}
+    fn answered(&mut self, root: PathBuf, contents: Result<Contents, Errno>, mount: Option<Mount>, pod: Arc<str>) {
+        let held = match contents {
+            Ok(Contents::Unchanged) => return,
+            Ok(Contents::Namespace(namespace)) => Held::Namespace(namespace),
             Ok(Contents::Now(fingerprint, mut credentials)) => {
                 // What the volume held once is expected there for as long as it lasts: what is missing now is a finding.
-                if let Some(before) = self.volumes.remove(&root)
-                    && before.fingerprint.is_of_same(&fingerprint)
+                if let Some(Looked { held: Held::Credentials(before, once), .. }) = self.volumes.remove(&root)
+                    && before.is_of_same(&fingerprint)
                 {
-                    let missing = before.credentials.into_iter().filter(|(at, _)| !credentials.contains_key(at));
+                    let missing = once.into_iter().filter(|(at, _)| !credentials.contains_key(at));
                     let room = CREDENTIALS_LIMIT.saturating_sub(credentials.len());
                     credentials.extend(missing.take(room).collect::<Vec<_>>());
                 }
-                self.volumes.insert(root, Looked { mount, fingerprint, credentials });
+                Held::Credentials(fingerprint, credentials)
             }
-            Err(error) => {
-                debug!(volume = %root.display(), %error, "the volume cannot be looked into");
-                self.volumes.remove(&root);
-            }
-        }
-    }
-
-    fn answered_namespace(
-        &mut self,
-        root: PathBuf,
-        contents: Result<Contents, Errno>,
-        mount: Option<Mount>,
-        pod: Arc<str>,
-    ) {
-        match contents {
-            Ok(Contents::Namespace(namespace)) => {
-                self.service_accounts.insert(root, ServiceAccount { mount, pod, namespace });
-            }
-            Ok(_) => {}
-            Err(error) => debug!(volume = %root.display(), %error, "the volume cannot be looked into"),
-        }
-    }
-
-    /// Takes in what is remembered of names, once.
-    fn recall(&mut self, memory: &Memory) {
-        if self.remembered.is_some() {
-            return;
-        }
-        match memory.read() {
-            Ok(remembered) => {
-                self.passed(Trouble::Unread);
-                self.names.recall(&remembered);
-                self.remembered = Some(remembered);
-            }
-            Err(error) => {
-                if self.is_new(Trouble::Unread) {
-                    warn!(%error, "what was remembered of the names of pods is not known: the first ones that are told now count until it is");
+            Err(errno) => {
+                debug!(volume = %root.display(), error = %io::Error::from(errno), "the volume cannot be looked into");
+                if tree::is_absence(errno) {
+                    self.volumes.remove(&root);
                 }
+                return;
             }
-        }
-    }
-
-    /// Remembers what is known of names, where that changed or could not be written before.
-    fn remember(&mut self, memory: &Memory) {
-        let lasting = self.names.lasting();
-        // What is there and was not read is not replaced.
-        if self.remembered.as_ref().is_none_or(|remembered| *remembered == lasting) {
-            return;
-        }
-        match memory.write(&lasting) {
-            Ok(()) => {
-                self.passed(Trouble::Unwritten);
-                self.remembered = Some(lasting);
-            }
-            Err(error) => {
-                if self.is_new(Trouble::Unwritten) {
-                    warn!(
-                        %error,
-                        "what pods are called is forgotten when the daemon ends: whoever may write the pods' log directory could call them \
-                         something else then; it is tried again"
-                    );
-                }
-            }
-        }
+        };
+        self.volumes.insert(root, Looked { mount, pod, held });
     }
 
     /// Reads the names of pods; says whether there is anything that tells them.
     fn read_names(&mut self, logs: &Path, is_told_who_is_there: bool, listen: &dyn Listen) -> bool {
         listen.directory(logs);
-        let seen = names::read(logs);
+        let Self { names, tree, .. } = &*self;
+        let seen = logs::read(logs, LOGS_LIMIT, |uid| tree.pods.contains(uid) || names.known().contains(uid));
         match &seen {
             Ok(_) => self.passed(Trouble::Logs),
             Err(error) => {
@@ -324,14 +289,18 @@ impl Known {
                 }
             }
         }
-        let namespaces = self.service_accounts.values();
-        let namespaces = namespaces.filter_map(|at| Some((Arc::clone(&at.pod), Arc::clone(at.namespace.as_ref()?))));
+        let namespaces = self.volumes.values().filter_map(|looked| match &looked.held {
+            Held::Namespace(namespace) => Some((Arc::clone(&looked.pod), Arc::clone(namespace.as_ref()?))),
+            Held::Credentials(..) => None,
+        });
+        let seen_logs = seen.as_ref().ok().and_then(Option::as_ref);
         // A directory that somebody moved away makes nobody nameless, and names nobody anew.
-        let has_room = self.names.see(Sight {
+        let has_room = self.names.see(Evidence {
             pods: is_told_who_is_there.then_some(&self.tree.pods),
-            logs: seen.as_ref().ok().and_then(Option::as_ref),
+            logs: seen_logs.map(|logs| &logs.names),
             namespaces: &namespaces.collect(),
         });
+        let has_room = has_room && seen_logs.is_none_or(|logs| !logs.is_cut);
         if has_room {
             self.passed(Trouble::TooManyNames);
         } else if self.is_new(Trouble::TooManyNames) {

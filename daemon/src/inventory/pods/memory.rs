@@ -2,134 +2,227 @@
 //!
 //! Without it a pod that may write the pods' log directory would only have to wait for a restart to be called what it wants. The file is
 //! replaced when what is to be remembered changed, which whoever writes log directories alone cannot bring about again and again.
+//!
+//! A state directory that does not answer holds up nobody: one thread at a time is at the file, and writes what is the latest then. So
+//! a name is used a moment before it is durable, and a crash within that moment forgets it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use evercert_core::state_file::{self, State, StateError, Unusable};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::names::{MOST, PodNames, Told};
+use super::names::{Naming, PODS_LIMIT, PodNames};
 use crate::callers::is_pod_uid;
 
 /// The name of the file.
 const FILE: &str = "pod-names.json";
 
+/// How long the first look waits for what is remembered: less than the daemon waits for that look.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// After how long it is told that the state directory does not answer: longer than a busy disk takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 #[derive(Serialize, Deserialize)]
 struct NamesFile {
     /// By UID.
-    pods: BTreeMap<String, Told>,
+    pods: BTreeMap<String, Naming>,
 }
 
 impl State for NamesFile {
     const VERSION: u32 = 1;
-    /// [`MOST`] pods with the longest names.
+    /// [`PODS_LIMIT`] pods with the longest names.
     const LIMIT: u64 = 16 << 20;
 }
 
-/// The file of a state directory.
-#[derive(Debug)]
-pub(super) struct Memory(PathBuf);
+/// How the file is read and replaced.
+#[derive(Clone, Copy)]
+struct Access {
+    read: fn(&Path) -> Result<PodNames, StateError>,
+    write: fn(&Path, &PodNames) -> Result<(), StateError>,
+}
+
+/// The file of a state directory, and what is to be in it.
+pub(super) struct Memory {
+    file: Arc<File>,
+}
+
+struct File {
+    path: PathBuf,
+    access: Access,
+    content: Mutex<Content>,
+    /// Told when no thread is at the file any more.
+    left: Condvar,
+}
+
+#[derive(Default)]
+struct Content {
+    /// What is to be in the file; absent until that was read.
+    names: Option<PodNames>,
+    /// Whether the file holds something else.
+    is_behind: bool,
+    /// Since when a thread is at the file.
+    entered: Option<Instant>,
+    /// Whether it was told that the file cannot be read or written.
+    is_told: bool,
+}
 
 impl Memory {
     /// In this state directory.
     pub(super) fn new(directory: &Path) -> Self {
-        Self(directory.join(FILE))
+        Self::with(directory, Access { read, write })
     }
 
-    /// What is remembered: nothing, where that is not to be believed.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be told now: the file cannot be read.
-    pub(super) fn read(&self) -> Result<PodNames, StateError> {
-        match state_file::read::<NamesFile>(&self.0) {
-            Ok(file) => {
-                let pods = file.map(|file| file.pods).unwrap_or_default().into_iter();
-                Ok(pods.filter(|(uid, _)| is_pod_uid(uid)).take(MOST).map(|(uid, told)| (uid.into(), told)).collect())
+    fn with(directory: &Path, access: Access) -> Self {
+        let path = directory.join(FILE);
+        Self { file: Arc::new(File { path, access, content: Mutex::default(), left: Condvar::new() }) }
+    }
+
+    /// What is remembered; absent while it cannot be told, for which one call waits a moment.
+    pub(super) fn recall(&self) -> Option<PodNames> {
+        let mut content = self.file.lock();
+        if content.names.is_none() && content.entered.is_none() {
+            self.start(&mut content);
+            let waited = self.file.left.wait_timeout_while(content, DEADLINE, |content| content.entered.is_some());
+            content = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if content.names.is_none() && content.entered.is_some() && content.is_news() {
+            let path = self.file.path.display();
+            warn!(%path, "what is remembered of the names of pods is not known yet, as the state directory does not answer: {FIRST_COUNT}");
+        }
+        content.names.clone()
+    }
+
+    /// Remembers this, and nothing else, as soon as that can be done. What was not read is not replaced.
+    pub(super) fn remember(&self, names: PodNames) {
+        let mut content = self.file.lock();
+        let Some(before) = &content.names else { return };
+        content.is_behind |= *before != names;
+        content.names = Some(names);
+        let Some(entered) = content.entered else {
+            if content.is_behind {
+                self.start(&mut content);
             }
-            Err(Unusable::Io(source)) => Err(StateError { path: self.0.clone(), reading: true, source }),
-            Err(error) => {
-                let path = self.0.display();
-                warn!(%path, %error, "what it says of the names of pods is not used; remove it, and find out who wrote it");
-                Ok(PodNames::default())
-            }
+            return;
+        };
+        if entered.elapsed() > PATIENCE && content.is_news() {
+            let path = self.file.path.display();
+            warn!(%path, "the state directory does not answer: {FORGOTTEN}");
         }
     }
 
-    /// Remembers this, and nothing else, durably.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written, or not be removed where there is nothing to remember.
-    pub(super) fn write(&self, names: &PodNames) -> Result<(), StateError> {
-        if names.is_empty() {
-            return state_file::remove(&self.0);
+    /// Has a thread bring the file and what is to be in it together. There is none yet.
+    fn start(&self, content: &mut Content) {
+        let file = Arc::clone(&self.file);
+        match thread::Builder::new().name("pod-names".to_owned()).spawn(move || file.bring_together()) {
+            Ok(_) => content.entered = Some(Instant::now()),
+            Err(error) if content.is_news() => {
+                warn!(%error, "a thread that remembers the names of pods cannot be started: {FORGOTTEN}");
+            }
+            Err(_) => {}
         }
-        let pods = names.iter().map(|(uid, told)| (uid.to_string(), told.clone())).collect();
-        state_file::write(&self.0, &NamesFile { pods })
     }
+}
+
+const FIRST_COUNT: &str = "the first ones that are told now count until it is";
+const FORGOTTEN: &str = "what pods are called is forgotten when the daemon ends: whoever may write the pods' log directory could call them \
+    something else then; it is tried again";
+
+impl File {
+    /// Reads the file where that was not done, and writes what is the latest for as long as there is something later.
+    fn bring_together(&self) {
+        let mut content = self.lock();
+        loop {
+            let done = match content.names.clone() {
+                None => {
+                    drop(content);
+                    let read = (self.access.read)(&self.path);
+                    content = self.lock();
+                    read.map(|names| content.names = Some(names))
+                }
+                Some(names) if content.is_behind => {
+                    drop(content);
+                    let written = (self.access.write)(&self.path, &names);
+                    content = self.lock();
+                    written.map(|()| content.is_behind = content.names.as_ref() != Some(&names))
+                }
+                Some(_) => break,
+            };
+            match done {
+                Ok(()) => content.is_told = false,
+                Err(error) => {
+                    if content.is_news() {
+                        let outcome = if error.reading { FIRST_COUNT } else { FORGOTTEN };
+                        warn!(%error, "what is remembered of the names of pods is not up to date: {outcome}");
+                    }
+                    break;
+                }
+            }
+        }
+        content.entered = None;
+        self.left.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        // Each change is a single step; a panic leaves no half of one.
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    fn is_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_told, true)
+    }
+}
+
+/// What is remembered: nothing, where that is not to be believed. Such a file is kept beside it.
+///
+/// # Errors
+///
+/// It cannot be told now: the file cannot be read.
+fn read(path: &Path) -> Result<PodNames, StateError> {
+    match state_file::read::<NamesFile>(path) {
+        Ok(file) => {
+            let pods = file.map(|file| file.pods).unwrap_or_default().into_iter();
+            let pods = pods.filter(|(uid, _)| is_pod_uid(uid)).take(PODS_LIMIT);
+            Ok(pods.map(|(uid, naming)| (uid.into(), naming)).collect())
+        }
+        Err(Unusable::Io(source)) => Err(StateError { path: path.to_owned(), reading: true, source }),
+        Err(error) => {
+            let path_shown = path.display();
+            match state_file::set_aside(path) {
+                Ok(aside) => warn!(
+                    path = %path_shown, %error, aside = %aside.display(),
+                    "what it says of the names of pods is not used; find out who wrote it, by the first such file, which is kept aside, \
+                     and remove that"
+                ),
+                Err(failure) => warn!(
+                    path = %path_shown, %error, %failure,
+                    "what it says of the names of pods is not used, and it cannot be kept aside; find out who wrote it, and remove it"
+                ),
+            }
+            Ok(PodNames::default())
+        }
+    }
+}
+
+/// Remembers this, and nothing else, durably.
+///
+/// # Errors
+///
+/// The file cannot be written, or not be removed where there is nothing to remember.
+fn write(path: &Path, names: &PodNames) -> Result<(), StateError> {
+    if names.is_empty() {
+        return state_file::remove(path);
+    }
+    let pods = names.iter().map(|(uid, naming)| (uid.to_string(), naming.clone())).collect();
+    state_file::write(path, &NamesFile { pods })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-    use crate::callers::{POD_NAME_LIMIT, PodName};
-    use crate::inventory::pods::names::Doubt;
-
-    const UID: &str = "2c48913c-b29f-11e7-9350-020968147796";
-    const STATIC: &str = "0123456789abcdef0123456789abcdef";
-
-    fn names() -> PodNames {
-        let name = Told::Name(PodName::new("shop", "payments").unwrap());
-        [(UID.into(), name), (STATIC.into(), Told::Doubt(Doubt::LogDirectories))].into_iter().collect()
-    }
-
-    #[test]
-    fn names_and_doubts_are_read_as_they_were_written_and_nothing_leaves_no_file() {
-        let home = tempfile::tempdir().unwrap();
-        let memory = Memory::new(&home.path().join("state"));
-        assert_eq!(memory.read().unwrap(), PodNames::default());
-        memory.write(&PodNames::default()).unwrap();
-        memory.write(&names()).unwrap();
-        assert_eq!(memory.read().unwrap(), names());
-        let expected = format!(
-            r#"{{"version":1,"pods":{{"{STATIC}":{{"doubt":"log_directories"}},"{UID}":{{"name":"shop/payments"}}}}}}"#
-        );
-        assert_eq!(fs::read_to_string(&memory.0).unwrap(), expected);
-        memory.write(&PodNames::default()).unwrap();
-        assert!(!memory.0.exists());
-    }
-
-    #[test]
-    fn what_others_may_have_written_or_is_no_name_is_not_believed() {
-        let home = tempfile::tempdir().unwrap();
-        let memory = Memory::new(home.path());
-        memory.write(&names()).unwrap();
-        let good = fs::read_to_string(&memory.0).unwrap();
-        for (name, other) in [("shop/payments", "shop"), ("shop/payments", "Shop/payments"), ("log_dir", "no_dir")] {
-            fs::write(&memory.0, good.replace(name, other)).unwrap();
-            assert_eq!(memory.read().unwrap(), PodNames::default(), "{other}");
-        }
-        fs::write(&memory.0, &good).unwrap();
-        assert_eq!(memory.read().unwrap(), names());
-        fs::set_permissions(&memory.0, fs::Permissions::from_mode(0o660)).unwrap();
-        assert_eq!(memory.read().unwrap(), PodNames::default());
-    }
-
-    #[test]
-    fn as_many_pods_as_may_be_known_fit_into_the_file() {
-        let home = tempfile::tempdir().unwrap();
-        let memory = Memory::new(home.path());
-        let longest = "a".repeat(POD_NAME_LIMIT);
-        let name = Told::Name(PodName::new(&longest, &longest).unwrap());
-        let uid = |number| format!("{number:08x}-b29f-11e7-9350-020968147796").into();
-        let names: PodNames = (0..MOST).map(|number| (uid(number), name.clone())).collect();
-        memory.write(&names).unwrap();
-        assert_eq!(memory.read().unwrap(), names);
-    }
-}
+pub(super) mod tests;

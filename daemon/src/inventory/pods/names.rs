@@ -9,104 +9,28 @@
 //! called as the kubelet's is, and may do without any. All he can do is put his own pod in doubt. For that reason one volume of a pod
 //! is enough to look at, and the absence of one means nothing.
 
+pub(super) mod logs;
+mod pod_name;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::tree::ENTRIES_LIMIT;
-use crate::callers::{PodName, is_pod_uid};
+use crate::callers::PodName;
 
-/// The most log directories that are looked at: those of pods that are gone stay for a while.
-const LIMIT: usize = 16_384;
+pub(super) use logs::Seen;
+pub(crate) use pod_name::{Doubt, Naming, PodNames};
+
+/// Log directories of how many pods that are not known are looked at: those of pods that are gone stay for a while.
+pub(super) const LOGS_LIMIT: usize = 16_384;
 
 /// The most pods of which something is known: as many as are there, and as many as have log directories.
-pub(super) const MOST: usize = ENTRIES_LIMIT + LIMIT;
+pub(super) const PODS_LIMIT: usize = ENTRIES_LIMIT + LOGS_LIMIT;
 
 /// How many pods are named in the log after one look; the others are counted.
 const WARNINGS: usize = 8;
-
-/// Why a pod has no name though one is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Doubt {
-    /// Two log directories told different ones at first.
-    LogDirectories,
-    /// The volume with the token of its service account is of another namespace than its log directory tells.
-    Namespace,
-}
-
-/// What is known of a pod.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Told {
-    /// The first name that was told.
-    Name(PodName),
-    /// It cannot be told which name is the pod's, so it has none.
-    Doubt(Doubt),
-}
-
-/// The names of the node's pods, by UID, as far as they are known, and which of them are in doubt.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct PodNames(BTreeMap<Arc<str>, Told>);
-
-impl PodNames {
-    /// Nothing is known.
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    /// What the pod is called, where that is known and beyond doubt.
-    pub(crate) fn get(&self, uid: &str) -> Option<&PodName> {
-        match self.0.get(uid)? {
-            Told::Name(name) => Some(name),
-            Told::Doubt(_) => None,
-        }
-    }
-
-    /// Why the pod's name is in doubt, where it is.
-    pub(crate) fn doubt(&self, uid: &str) -> Option<Doubt> {
-        match self.0.get(uid)? {
-            Told::Name(_) => None,
-            Told::Doubt(doubt) => Some(*doubt),
-        }
-    }
-
-    /// The pods whose names are in doubt, and why they are.
-    pub(crate) fn in_doubt(&self) -> impl Iterator<Item = (&Arc<str>, Doubt)> {
-        self.0.iter().filter_map(|(uid, told)| match told {
-            Told::Name(_) => None,
-            Told::Doubt(doubt) => Some((uid, *doubt)),
-        })
-    }
-
-    /// What is known of each pod.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Told)> {
-        self.0.iter()
-    }
-
-    /// Whether nothing is known of any pod.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl FromIterator<(Arc<str>, Told)> for PodNames {
-    fn from_iter<T: IntoIterator<Item = (Arc<str>, Told)>>(told: T) -> Self {
-        Self(told.into_iter().collect())
-    }
-}
-
-#[cfg(test)]
-impl<const N: usize> From<[(Arc<str>, PodName); N]> for PodNames {
-    fn from(names: [(Arc<str>, PodName); N]) -> Self {
-        names.into_iter().map(|(uid, name)| (uid, Told::Name(name))).collect()
-    }
-}
 
 /// Pods that more than one name is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,7 +43,7 @@ pub(crate) struct Contested {
 
 /// What tells the names of pods in one look.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sight<'a> {
+pub(super) struct Evidence<'a> {
     /// The pods that are there; absent where that cannot be told.
     pub(super) pods: Option<&'a BTreeSet<Arc<str>>>,
     /// The names of log directories; absent where there is nothing that tells any.
@@ -130,7 +54,7 @@ pub(super) struct Sight<'a> {
 
 /// The names that are known, from one look to the next.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct NameKeeping {
     known: PodNames,
     /// Those of another name than the first.
     renamed: BTreeSet<Arc<str>>,
@@ -138,7 +62,7 @@ pub(super) struct Names {
     lasting: BTreeSet<Arc<str>>,
 }
 
-impl Names {
+impl NameKeeping {
     pub(super) fn known(&self) -> &PodNames {
         &self.known
     }
@@ -166,22 +90,22 @@ impl Names {
     }
 
     /// Takes in what was seen; says whether there was room for all of it.
-    pub(super) fn see(&mut self, sight: Sight<'_>) -> bool {
-        self.forget(sight);
+    pub(super) fn see(&mut self, evidence: Evidence<'_>) -> bool {
+        self.forget(evidence);
         let mut news = News::default();
         let mut has_room = true;
-        for (uid, names) in sight.logs.into_iter().flatten() {
-            let is_there = sight.pods.is_some_and(|pods| pods.contains(uid));
-            if self.known.0.len() >= MOST && !is_there && !self.known.0.contains_key(uid) {
+        for (uid, names) in evidence.logs.into_iter().flatten() {
+            let is_there = evidence.pods.is_some_and(|pods| pods.contains(uid));
+            if self.known.0.len() >= PODS_LIMIT && !is_there && !self.known.0.contains_key(uid) {
                 has_room = false;
             } else {
                 self.tell(uid, names, &mut news);
             }
         }
-        for (uid, namespace) in sight.namespaces {
+        for (uid, namespace) in evidence.namespaces {
             self.compare(uid, namespace, &mut news);
         }
-        if let Some(pods) = sight.pods {
+        if let Some(pods) = evidence.pods {
             self.lasting.extend(pods.iter().filter(|uid| self.known.0.contains_key(*uid)).cloned());
         }
         news.end();
@@ -190,8 +114,8 @@ impl Names {
 
     /// Forgets the pods that are gone: neither among those that are there nor among the log directories. Where one of both is not there,
     /// or no pod is at all, as before a file system is mounted, nothing is proved.
-    fn forget(&mut self, sight: Sight<'_>) {
-        let (Some(pods), Some(logs)) = (sight.pods, sight.logs) else { return };
+    fn forget(&mut self, evidence: Evidence<'_>) {
+        let (Some(pods), Some(logs)) = (evidence.pods, evidence.logs) else { return };
         if pods.is_empty() {
             return;
         }
@@ -205,8 +129,8 @@ impl Names {
     fn tell(&mut self, uid: &Arc<str>, names: &BTreeSet<PodName>, news: &mut News) {
         let mut told = names.iter();
         match (self.known.0.get(uid), told.next(), told.next()) {
-            (Some(Told::Doubt(_)), ..) => {}
-            (Some(Told::Name(first)), ..) => {
+            (Some(Naming::Doubt(_)), ..) => {}
+            (Some(Naming::Name(first)), ..) => {
                 let Some(other) = names.iter().find(|name| *name != first) else { return };
                 if self.renamed.insert(Arc::clone(uid)) && news.is_to_be_told() {
                     warn!(
@@ -216,9 +140,9 @@ impl Names {
                     );
                 }
             }
-            (None, Some(name), None) => _ = self.known.0.insert(Arc::clone(uid), Told::Name(name.clone())),
+            (None, Some(name), None) => _ = self.known.0.insert(Arc::clone(uid), Naming::Name(name.clone())),
             (None, ..) => {
-                self.known.0.insert(Arc::clone(uid), Told::Doubt(Doubt::LogDirectories));
+                self.known.0.insert(Arc::clone(uid), Naming::Doubt(Doubt::LogDirectories));
                 if news.is_to_be_told() {
                     let names = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
                     warn!(
@@ -233,8 +157,8 @@ impl Names {
 
     /// The pod's volume is of this namespace.
     fn compare(&mut self, uid: &Arc<str>, namespace: &str, news: &mut News) {
-        let Some(told @ Told::Name(_)) = self.known.0.get_mut(uid) else { return };
-        let Told::Name(name) = &*told else { return };
+        let Some(told @ Naming::Name(_)) = self.known.0.get_mut(uid) else { return };
+        let Naming::Name(name) = &*told else { return };
         if *name.namespace == *namespace {
             return;
         }
@@ -245,7 +169,7 @@ impl Names {
                  nothing is allowed by one; find out who may write the pods' log directory, and start the pod anew"
             );
         }
-        *told = Told::Doubt(Doubt::Namespace);
+        *told = Naming::Doubt(Doubt::Namespace);
         self.renamed.remove(uid);
     }
 }
@@ -266,45 +190,6 @@ impl News {
             warn!(pods = self.0 - WARNINGS, "the names of further pods are contested, too");
         }
     }
-}
-
-/// The names that are seen of each pod; two where there are more.
-pub(super) type Seen = BTreeMap<Arc<str>, BTreeSet<PodName>>;
-
-/// The names that `logs` tells; absent: there is no such directory.
-///
-/// # Errors
-///
-/// It cannot be listed.
-pub(super) fn read(logs: &Path) -> io::Result<Option<Seen>> {
-    let entries = match fs::read_dir(logs) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        entries => entries?,
-    };
-    let mut seen = Seen::new();
-    for entry in entries.take(LIMIT) {
-        let entry = entry?;
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        let Some((uid, name)) = entry.file_name().to_str().and_then(parse) else { continue };
-        let names = seen.entry(uid).or_default();
-        names.insert(name);
-        // The first and the last: whichever is known already, one of them is another.
-        while names.len() > 2 {
-            let second = names.iter().nth(1).cloned();
-            second.map(|second| names.remove(&second));
-        }
-    }
-    Ok(Some(seen))
-}
-
-/// None of the three parts holds an underscore.
-fn parse(directory: &str) -> Option<(Arc<str>, PodName)> {
-    let parts: Vec<_> = directory.split('_').collect();
-    let [namespace, name, uid] = parts[..] else { return None };
-    let name = PodName::new(namespace, name)?;
-    is_pod_uid(uid).then(|| (uid.into(), name))
 }
 
 #[cfg(test)]

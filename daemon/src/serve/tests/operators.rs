@@ -5,7 +5,7 @@ use v1::event::Event as Kind;
 
 use super::*;
 use crate::callers::PodName;
-use crate::inventory::pods::{Doubt, PodNames, Told};
+use crate::inventory::pods::{Doubt, Naming, PodNames};
 use crate::publication::{Delivery, NewSubscriber};
 use crate::serve::pages::{BYTES, IDENTITIES, SUBSCRIBERS};
 use crate::serve::trust;
@@ -186,8 +186,8 @@ async fn pods_are_shown_by_what_they_are_called_and_asked_for_by_their_uid() {
 async fn pods_whose_names_are_in_doubt_are_told_by_themselves_and_with_what_is_theirs() {
     let node = Node::start();
     let uid = |number: usize| -> Arc<str> { format!("{number:032x}").into() };
-    let doubts = (0..100).map(|number| (uid(number), Told::Doubt(Doubt::Namespace)));
-    let names = doubts.chain([(POD.into(), Told::Doubt(Doubt::LogDirectories))]).collect();
+    let doubts = (0..100).map(|number| (uid(number), Naming::Doubt(Doubt::Namespace)));
+    let names = doubts.chain([(POD.into(), Naming::Doubt(Doubt::LogDirectories))]).collect();
     node.wanted.send_modify(|wanted| Arc::make_mut(wanted).pods = names);
     let in_pod = node.keep_in(POD, "x", &files());
     let _subscription = node.subscribers.connect(in_pod.id(), subscriber(0, Some(&uid(1))));

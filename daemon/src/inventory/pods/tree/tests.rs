@@ -20,7 +20,7 @@ impl Listen for Heard {
 }
 
 fn tree(pods: &Path) -> Tree {
-    walk(pods, &["csi.cert-manager.io".to_owned()], &Heard::default()).unwrap()
+    walk(pods, &["csi.cert-manager.io".to_owned()], &Tree::default(), &Heard::default()).unwrap()
 }
 
 fn make(pods: &Path, directories: &[String]) {
@@ -60,11 +60,10 @@ fn the_volumes_of_pods_are_found_and_nothing_else() {
         [
             format!("trust Trust {B}/volumes/kubernetes.io~configmap/trust"),
             format!("bundle Credential {A}/volumes/kubernetes.io~projected/bundle"),
+            format!("kube-api-access-x7k2p ServiceAccount {A}/volumes/kubernetes.io~projected/kube-api-access-x7k2p"),
             format!("tls Credential {A}/volumes/kubernetes.io~secret/tls"),
         ]
     );
-    let token = pods.join(A).join("volumes/kubernetes.io~projected/kube-api-access-x7k2p");
-    assert_eq!(tree(pods).service_accounts, [(A.into(), token)].into());
     assert_eq!(tree(pods).pods.iter().map(|uid| &**uid).collect::<Vec<_>>(), [B, A]);
 }
 
@@ -91,7 +90,7 @@ fn every_directory_in_which_something_may_come_is_heard_first() {
     let pods = tempfile::tempdir().unwrap();
     make(pods.path(), &[format!("{A}/volumes/kubernetes.io~csi/certs")]);
     let heard = Heard::default();
-    walk(pods.path(), &[], &heard).unwrap();
+    walk(pods.path(), &[], &Tree::default(), &heard).unwrap();
     let volumes = pods.path().join(A).join("volumes");
     let mut expected = vec![pods.path().to_owned(), pods.path().join(A), volumes.clone()];
     expected.extend(PLUGINS.iter().map(|(plugin, _)| volumes.join(plugin)));
@@ -104,7 +103,77 @@ fn more_pods_than_are_looked_at_are_told() {
     let pods = tempfile::tempdir().unwrap();
     make(pods.path(), &(0..=ENTRIES_LIMIT).map(|number| format!("{number:032x}")).collect::<Vec<_>>());
     let tree = tree(pods.path());
-    assert!(tree.is_cut);
+    assert!(tree.is_cut && !tree.lists_all_pods);
     assert_eq!(tree.pods.len(), ENTRIES_LIMIT);
-    assert_eq!(walk(&pods.path().join("none"), &[], &Heard::default()), Err(Errno::NOENT));
+    assert_eq!(walk(&pods.path().join("none"), &[], &Tree::default(), &Heard::default()), Err(Errno::NOENT));
+}
+
+#[test]
+fn more_volumes_than_are_looked_at_hide_no_pod_and_no_service_account() {
+    let volume = |number: usize, kind| Volume {
+        uid: A.into(),
+        name: format!("{number:05}"),
+        root: PathBuf::from(number.to_string()),
+        kind,
+        driver: None,
+    };
+    let mut walk = bare_walk();
+    walk.tree.volumes = (0..=VOLUMES_LIMIT).map(|number| volume(number, Kind::Credential)).collect();
+    walk.tree.volumes.push(volume(VOLUMES_LIMIT + 1, Kind::ServiceAccount));
+    walk.cut_volumes();
+    assert!(walk.tree.is_cut);
+    let [.., last, account] = &walk.tree.volumes[..] else { panic!() };
+    assert_eq!((account.kind, last.root.to_str().unwrap().parse().unwrap()), (Kind::ServiceAccount, VOLUMES_LIMIT - 1));
+
+    let pods = tempfile::tempdir().unwrap();
+    let names = (0..=ENTRIES_LIMIT).map(|number| format!("{A}/volumes/kubernetes.io~secret/{number}"));
+    make(pods.path(), &names.collect::<Vec<_>>());
+    let tree = tree(pods.path());
+    assert!(tree.is_cut && tree.lists_all_pods);
+}
+
+struct Deaf;
+
+impl Listen for Deaf {
+    fn directory(&self, _: &Path) {}
+    fn volume(&self, _: &Path) {}
+    fn settled(&self, _: &Path) {}
+}
+
+fn bare_walk() -> Walk<'static> {
+    Walk { csi_drivers: &[], listen: &Deaf, tree: Tree::default(), unread: None }
+}
+
+#[test]
+fn a_list_of_pods_that_cannot_be_read_to_its_end_proves_no_pod_gone() {
+    let home = tempfile::tempdir().unwrap();
+    make(home.path(), &[A.to_owned()]);
+    let pods = rustix::fs::openat(CWD, home.path(), LISTED, Mode::empty()).unwrap();
+    let before = Tree { pods: [A.into(), B.into()].into(), ..Tree::default() };
+    for errno in [Errno::IO, Errno::MFILE, Errno::NOENT] {
+        let mut walk = bare_walk();
+        walk.list_pods(&pods, &before, |walk| walk.told(Err(errno)).into_iter().collect());
+        let is_whole = errno == Errno::NOENT;
+        let expected: BTreeSet<Arc<str>> = if is_whole { BTreeSet::new() } else { [A.into()].into() };
+        assert_eq!(
+            (walk.tree.lists_all_pods, walk.tree.pods),
+            (is_whole, expected),
+            "{errno}: by name {A} is there, {B} is not"
+        );
+    }
+}
+
+#[test]
+fn an_entry_of_unknown_kind_is_a_directory_or_not_or_that_cannot_be_told() {
+    let told = |errno: Errno| is_directory(FileType::Unknown, || Err(errno));
+    assert_eq!(told(Errno::XDEV), Ok(true));
+    for absent in [Errno::NOENT, Errno::NOTDIR, Errno::LOOP] {
+        assert_eq!(told(absent), Ok(false));
+    }
+    for untold in [Errno::MFILE, Errno::NFILE, Errno::ACCESS, Errno::IO] {
+        assert_eq!(told(untold), Err(untold));
+    }
+    let nobody_looks = || -> Result<OwnedFd, Errno> { panic!() };
+    assert_eq!(is_directory(FileType::Directory, nobody_looks), Ok(true));
+    assert_eq!(is_directory(FileType::Symlink, nobody_looks), Ok(false));
 }

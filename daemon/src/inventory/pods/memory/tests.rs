@@ -1,0 +1,151 @@
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::callers::{POD_NAME_LIMIT, PodName};
+use crate::inventory::pods::names::Doubt;
+
+const UID: &str = "2c48913c-b29f-11e7-9350-020968147796";
+const STATIC: &str = "0123456789abcdef0123456789abcdef";
+
+fn names() -> PodNames {
+    let name = Naming::Name(PodName::new("shop", "payments").unwrap());
+    [(UID.into(), name), (STATIC.into(), Naming::Doubt(Doubt::LogDirectories))].into_iter().collect()
+}
+
+#[test]
+fn names_and_doubts_are_read_as_they_were_written_and_nothing_leaves_no_file() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("state").join(FILE);
+    assert_eq!(read(&path).unwrap(), PodNames::default());
+    write(&path, &PodNames::default()).unwrap();
+    write(&path, &names()).unwrap();
+    assert_eq!(read(&path).unwrap(), names());
+    let expected = format!(
+        r#"{{"version":1,"pods":{{"{STATIC}":{{"doubt":"log_directories"}},"{UID}":{{"name":"shop/payments"}}}}}}"#
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    write(&path, &PodNames::default()).unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_others_may_have_written_or_is_no_name_is_not_believed() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(FILE);
+    write(&path, &names()).unwrap();
+    let good = fs::read_to_string(&path).unwrap();
+    for (name, other) in [("shop/payments", "shop"), ("shop/payments", "Shop/payments"), ("log_dir", "no_dir")] {
+        fs::write(&path, good.replace(name, other)).unwrap();
+        assert_eq!(read(&path).unwrap(), PodNames::default(), "{other}");
+    }
+    fs::write(&path, &good).unwrap();
+    assert_eq!(read(&path).unwrap(), names());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+    assert_eq!(read(&path).unwrap(), PodNames::default());
+    // The first one is kept for those who find out who wrote it; what is remembered from then on replaces none.
+    write(&path, &names()).unwrap();
+    let aside = fs::read_to_string(home.path().join("pod-names.json.not-believed")).unwrap();
+    assert_eq!(aside, good.replace("shop/payments", "shop"));
+}
+
+#[test]
+fn as_many_pods_as_may_be_known_fit_into_the_file() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(FILE);
+    let longest = "a".repeat(POD_NAME_LIMIT);
+    let name = Naming::Name(PodName::new(&longest, &longest).unwrap());
+    let uid = |number| format!("{number:08x}-b29f-11e7-9350-020968147796").into();
+    let names: PodNames = (0..PODS_LIMIT).map(|number| (uid(number), name.clone())).collect();
+    write(&path, &names).unwrap();
+    assert_eq!(read(&path).unwrap(), names);
+}
+
+impl Memory {
+    /// Waits until no thread is at the file.
+    pub(in crate::inventory::pods) fn settle(&self) {
+        let is_at_work = |content: &mut Content| content.entered.is_some();
+        let waited = self.file.left.wait_timeout_while(self.file.lock(), Duration::from_secs(20), is_at_work).unwrap();
+        assert!(!waited.1.timed_out());
+    }
+
+    /// A file system that does not answer until [`answer`] is called for its state directory.
+    pub(in crate::inventory::pods) fn hanging(directory: &Path) -> Self {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        for name in ["reading", "writing"] {
+            rustix::fs::mknodat(rustix::fs::CWD, directory.join(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        }
+        Self::with(
+            directory,
+            Access {
+                read: |path| {
+                    fs::read(path.with_file_name("reading")).unwrap();
+                    read(path)
+                },
+                write: |path, names| {
+                    fs::read(path.with_file_name("writing")).unwrap();
+                    write(path, names)
+                },
+            },
+        )
+    }
+}
+
+/// Has the thread go on that waits for this FIFO, or comes to wait for it.
+pub(in crate::inventory::pods) fn answer(directory: &Path, name: &str) {
+    fs::OpenOptions::new().write(true).open(directory.join(name)).unwrap().write_all(b"x").unwrap();
+}
+
+fn named(name: &str) -> PodNames {
+    [(UID.into(), Naming::Name(PodName::new("shop", name).unwrap()))].into_iter().collect()
+}
+
+#[test]
+fn while_a_state_directory_does_not_answer_the_latest_state_waits_for_it_and_nobody_else_does() {
+    let home = tempfile::tempdir().unwrap();
+    let (memory, path) = (Memory::hanging(home.path()), home.path().join(FILE));
+    let began = Instant::now();
+    assert_eq!(memory.recall(), None);
+    assert!(began.elapsed() >= DEADLINE, "the first look waits a moment");
+    let began = Instant::now();
+    assert_eq!(memory.recall(), None);
+    memory.remember(named("unread"));
+    assert!(began.elapsed() < DEADLINE, "later ones do not");
+    answer(home.path(), "reading");
+    memory.settle();
+    assert_eq!((memory.recall(), read(&path).unwrap()), (Some(PodNames::default()), PodNames::default()));
+
+    for name in ["a", "b", "c"] {
+        memory.remember(named(name));
+    }
+    assert_eq!(memory.recall(), Some(named("c")), "what waits to be written is what is remembered");
+    answer(home.path(), "writing");
+    answer(home.path(), "writing");
+    memory.settle();
+    assert_eq!(read(&path).unwrap(), named("c"));
+    // A third write would still wait.
+    memory.remember(named("c"));
+    memory.settle();
+}
+
+#[test]
+fn what_was_not_read_is_not_replaced_and_what_was_not_written_is_written_again() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(FILE);
+    write(&path, &names()).unwrap();
+    let memory = Memory::new(home.path());
+    memory.remember(named("a"));
+    memory.settle();
+    assert_eq!(memory.recall(), Some(names()));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir_all(path.join("in the way")).unwrap();
+    for _ in 0..2 {
+        memory.remember(named("a"));
+        memory.settle();
+    }
+    fs::remove_dir_all(&path).unwrap();
+    memory.remember(named("a"));
+    memory.settle();
+    assert_eq!(read(&path).unwrap(), named("a"));
+}

@@ -40,11 +40,10 @@ impl State for NamesFile {
     const LIMIT: u64 = 16 << 20;
 }
 
-/// How the file is read and replaced.
-#[derive(Clone, Copy)]
+/// How the file is read and replaced. Both may block.
 struct Access {
-    read: fn(&Path) -> Result<PodNames, StateError>,
-    write: fn(&Path, &PodNames) -> Result<(), StateError>,
+    read: Box<dyn Fn(&Path) -> Result<PodNames, StateError> + Send + Sync>,
+    write: Box<dyn Fn(&Path, &PodNames) -> Result<(), StateError> + Send + Sync>,
 }
 
 /// The file of a state directory, and what is to be in it.
@@ -75,7 +74,7 @@ struct Content {
 impl Memory {
     /// In this state directory.
     pub(super) fn new(directory: &Path) -> Self {
-        Self::with(directory, Access { read, write })
+        Self::with(directory, Access { read: Box::new(read), write: Box::new(write) })
     }
 
     fn with(directory: &Path, access: Access) -> Self {

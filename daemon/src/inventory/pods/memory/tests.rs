@@ -1,6 +1,6 @@
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::mpsc::{self, Receiver, Sender};
 
 use super::*;
 use crate::callers::{POD_NAME_LIMIT, PodName};
@@ -70,31 +70,52 @@ impl Memory {
         assert!(!waited.1.timed_out());
     }
 
-    /// A file system that does not answer until [`answer`] is called for its state directory.
-    pub(in crate::inventory::pods) fn hanging(directory: &Path) -> Self {
-        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        for name in ["reading", "writing"] {
-            rustix::fs::mknodat(rustix::fs::CWD, directory.join(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        }
-        Self::with(
-            directory,
-            Access {
-                read: |path| {
-                    fs::read(path.with_file_name("reading")).unwrap();
-                    read(path)
-                },
-                write: |path, names| {
-                    fs::read(path.with_file_name("writing")).unwrap();
-                    write(path, names)
-                },
-            },
-        )
+    /// In a file system that does not answer before it is let.
+    pub(in crate::inventory::pods) fn hanging(directory: &Path) -> (Self, Gate) {
+        let ((entered, entries), (answers, answer)) = (mpsc::channel(), mpsc::channel());
+        let hang = Arc::new(Mutex::new((entered, answer)));
+        let wait = move |what| {
+            let hang = hang.lock().unwrap();
+            _ = hang.0.send(what);
+            _ = hang.1.recv();
+        };
+        let (reading, writing) = (wait.clone(), wait);
+        let read = move |path: &Path| {
+            reading(At::Reading);
+            read(path)
+        };
+        let write = move |path: &Path, names: &PodNames| {
+            writing(At::Writing);
+            write(path, names)
+        };
+        let access = Access { read: Box::new(read), write: Box::new(write) };
+        (Self::with(directory, access), Gate { entries, answers })
     }
 }
 
-/// Has the thread go on that waits for this FIFO, or comes to wait for it.
-pub(in crate::inventory::pods) fn answer(directory: &Path, name: &str) {
-    fs::OpenOptions::new().write(true).open(directory.join(name)).unwrap().write_all(b"x").unwrap();
+/// What a thread does at a file system that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::inventory::pods) enum At {
+    Reading,
+    Writing,
+}
+
+/// What a thread waits for at such a file system.
+pub(in crate::inventory::pods) struct Gate {
+    entries: Receiver<At>,
+    answers: Sender<()>,
+}
+
+impl Gate {
+    /// Waits until a thread is there.
+    pub(in crate::inventory::pods) fn entered(&self) -> At {
+        self.entries.recv_timeout(Duration::from_secs(20)).unwrap()
+    }
+
+    /// Lets it go on.
+    pub(in crate::inventory::pods) fn answer(&self) {
+        self.answers.send(()).unwrap();
+    }
 }
 
 fn named(name: &str) -> PodNames {
@@ -104,29 +125,35 @@ fn named(name: &str) -> PodNames {
 #[test]
 fn while_a_state_directory_does_not_answer_the_latest_state_waits_for_it_and_nobody_else_does() {
     let home = tempfile::tempdir().unwrap();
-    let (memory, path) = (Memory::hanging(home.path()), home.path().join(FILE));
+    let ((memory, gate), path) = (Memory::hanging(home.path()), home.path().join(FILE));
     let began = Instant::now();
-    assert_eq!(memory.recall(), None);
+    assert_eq!((memory.recall(), gate.entered()), (None, At::Reading));
     assert!(began.elapsed() >= DEADLINE, "the first look waits a moment");
     let began = Instant::now();
     assert_eq!(memory.recall(), None);
     memory.remember(named("unread"));
     assert!(began.elapsed() < DEADLINE, "later ones do not");
-    answer(home.path(), "reading");
+    gate.answer();
     memory.settle();
     assert_eq!((memory.recall(), read(&path).unwrap()), (Some(PodNames::default()), PodNames::default()));
 
-    for name in ["a", "b", "c"] {
-        memory.remember(named(name));
-    }
+    memory.remember(named("a"));
+    assert_eq!(gate.entered(), At::Writing);
+    ["b", "c"].iter().for_each(|name| memory.remember(named(name)));
     assert_eq!(memory.recall(), Some(named("c")), "what waits to be written is what is remembered");
-    answer(home.path(), "writing");
-    answer(home.path(), "writing");
-    memory.settle();
-    assert_eq!(read(&path).unwrap(), named("c"));
-    // A third write would still wait.
+    for name in ["a", "c"] {
+        assert!(gate.entries.try_recv().is_err(), "one at a time");
+        gate.answer();
+        if name == "a" {
+            assert_eq!(gate.entered(), At::Writing);
+        } else {
+            memory.settle();
+        }
+        assert_eq!(read(&path).unwrap(), named(name));
+    }
     memory.remember(named("c"));
     memory.settle();
+    assert!(gate.entries.try_recv().is_err(), "it is written already");
 }
 
 #[test]

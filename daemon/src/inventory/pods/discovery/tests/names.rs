@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::inventory::pods::Doubt;
-use crate::inventory::pods::memory::tests::answer;
+use crate::inventory::pods::memory::tests::At;
 
 #[test]
 fn what_a_pod_was_called_first_or_that_it_is_in_doubt_outlasts_a_restart() {
@@ -201,7 +201,8 @@ fn a_pod_with_more_volumes_than_are_looked_at_keeps_no_name_from_being_remembere
 fn a_state_directory_that_does_not_answer_stops_no_discovery() {
     let mut node = Node::new();
     let state = tempfile::tempdir().unwrap();
-    node.discovery.memory = Some(Memory::hanging(state.path()));
+    let (memory, gate) = Memory::hanging(state.path());
+    node.discovery.memory = Some(memory);
     node.credential(A, "tls");
     node.name(A, "shop", "a");
     let text = format!("[kubelet]\ndirectory = \"{0}/pods\"\nlogs = \"{0}/logs\"\n", node.home.path().display());
@@ -211,13 +212,15 @@ fn a_state_directory_that_does_not_answer_stops_no_discovery() {
         (found.specs.len(), found.names.get(A).map(ToString::to_string))
     };
     assert_eq!(look(&node), (1, Some("shop/a".to_owned())), "while it is read");
-    answer(state.path(), "reading");
+    assert_eq!(gate.entered(), At::Reading);
+    gate.answer();
     node.discovery.memory.iter().for_each(Memory::settle);
     for count in 2..4 {
         node.credential(A, &format!("tls{count}"));
         assert_eq!(look(&node), (count, Some("shop/a".to_owned())), "while it is written");
     }
-    answer(state.path(), "writing");
+    assert_eq!(gate.entered(), At::Writing);
+    gate.answer();
     node.discovery.memory.iter().for_each(Memory::settle);
     assert!(fs::read_to_string(state.path().join("pod-names.json")).unwrap().contains("shop/a"));
 }

@@ -1,7 +1,7 @@
 //! Callers that ask for what is another's, and processes that pass for a pod's.
 
 use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf};
-use evercert_tests::daemon::identity;
+use evercert_tests::daemon::{Home, identity};
 use evercert_tests::wait::{DEADLINE, until_within};
 
 use crate::actor::Actor;
@@ -192,6 +192,7 @@ async fn a_pod_whose_log_directory_is_renamed_while_no_daemon_runs_stays_what_it
     home.configure(&(LIMITS.to_owned() + &daemon::pods(&kubelet) + rules + &identity));
     let running = home.start().await;
     running.until("it is published", "tls", |status| status.generation == 1).await;
+    remembered(&home, "shop/evil-0").await;
     running.kill();
     pod.rename_into("bank", "victim-0");
 
@@ -224,6 +225,7 @@ async fn what_another_user_may_have_written_of_the_names_of_pods_is_not_believed
     std::fs::create_dir(&state).unwrap();
     let forged = format!(r#"{{"version":1,"pods":{{"{}":{{"name":"shop/victim-0"}}}}}}"#, pod.uid());
     std::fs::write(&file, &forged).unwrap();
+    let aside = state.join("pod-names.json.not-believed");
     let mut believed = Vec::new();
     for owner in [A, 0] {
         std::os::unix::fs::chown(&file, Some(owner), Some(owner)).unwrap();
@@ -235,6 +237,7 @@ async fn what_another_user_may_have_written_of_the_names_of_pods_is_not_believed
     }
     assert_eq!(believed, ["evil-0", "victim-0"]);
     assert!(home.log().contains("what it says of the names of pods is not used"), "{}", home.log());
+    assert_eq!(std::fs::read_to_string(aside).unwrap(), forged);
 }
 
 #[tokio::test]
@@ -273,6 +276,7 @@ async fn a_pod_whose_log_directory_is_of_another_namespace_than_its_token_is_in_
         let status = daemon::cli(&home, &["status"]);
         assert!(status.contains(&line) && !status.contains(&format!("pod {}", honest.uid())), "{status}");
         if start == 0 {
+            remembered(&home, "\"namespace\"").await;
             running.kill();
             // What was held against it is gone, and the doubt stays.
             volume.swap(&token("shop"));
@@ -282,6 +286,13 @@ async fn a_pod_whose_log_directory_is_of_another_namespace_than_its_token_is_in_
             }
         }
     }
+}
+
+/// Waits until this is written of the names of pods, which is a moment after it counts.
+async fn remembered(home: &Home, text: &str) {
+    let file = home.config().with_file_name("state/pod-names.json");
+    let told = || async { std::fs::read_to_string(&file).is_ok_and(|names| names.contains(text)).then_some(()) };
+    until_within(DEADLINE, "it is remembered", told).await;
 }
 
 /// Names, paths and UIDs by which somebody may hope to be given what is `name`.

@@ -40,11 +40,14 @@ impl State for NamesFile {
     const LIMIT: u64 = 16 << 20;
 }
 
-/// How the file is read and replaced. Both may block.
-struct Access {
-    read: Box<dyn Fn(&Path) -> Result<PodNames, StateError> + Send + Sync>,
-    write: Box<dyn Fn(&Path, &PodNames) -> Result<(), StateError> + Send + Sync>,
+/// How the file is read and replaced. Both block as long as the file system does.
+trait Access: Send + Sync {
+    fn read(&self, path: &Path) -> Result<PodNames, StateError>;
+    fn write(&self, path: &Path, names: &PodNames) -> Result<(), StateError>;
 }
+
+/// By [`state_file`].
+struct StateFile;
 
 /// The file of a state directory, and what is to be in it.
 pub(super) struct Memory {
@@ -53,7 +56,7 @@ pub(super) struct Memory {
 
 struct File {
     path: PathBuf,
-    access: Access,
+    access: Box<dyn Access>,
     content: Mutex<Content>,
     /// Told when no thread is at the file any more.
     left: Condvar,
@@ -74,10 +77,10 @@ struct Content {
 impl Memory {
     /// In this state directory.
     pub(super) fn new(directory: &Path) -> Self {
-        Self::with(directory, Access { read: Box::new(read), write: Box::new(write) })
+        Self::with(directory, Box::new(StateFile))
     }
 
-    fn with(directory: &Path, access: Access) -> Self {
+    fn with(directory: &Path, access: Box<dyn Access>) -> Self {
         let path = directory.join(FILE);
         Self { file: Arc::new(File { path, access, content: Mutex::default(), left: Condvar::new() }) }
     }
@@ -140,13 +143,13 @@ impl File {
             let done = match content.names.clone() {
                 None => {
                     drop(content);
-                    let read = (self.access.read)(&self.path);
+                    let read = self.access.read(&self.path);
                     content = self.lock();
                     read.map(|names| content.names = Some(names))
                 }
                 Some(names) if content.is_behind => {
                     drop(content);
-                    let written = (self.access.write)(&self.path, &names);
+                    let written = self.access.write(&self.path, &names);
                     content = self.lock();
                     written.map(|()| content.is_behind = content.names.as_ref() != Some(&names))
                 }
@@ -179,48 +182,50 @@ impl Content {
     }
 }
 
-/// What is remembered: nothing, where that is not to be believed. Such a file is kept beside it.
-///
-/// # Errors
-///
-/// It cannot be told now: the file cannot be read.
-fn read(path: &Path) -> Result<PodNames, StateError> {
-    match state_file::read::<NamesFile>(path) {
-        Ok(file) => {
-            let pods = file.map(|file| file.pods).unwrap_or_default().into_iter();
-            let pods = pods.filter(|(uid, _)| is_pod_uid(uid)).take(PODS_LIMIT);
-            Ok(pods.map(|(uid, naming)| (uid.into(), naming)).collect())
-        }
-        Err(Unusable::Io(source)) => Err(StateError { path: path.to_owned(), reading: true, source }),
-        Err(error) => {
-            let path_shown = path.display();
-            match state_file::set_aside(path) {
-                Ok(aside) => warn!(
-                    path = %path_shown, %error, aside = %aside.display(),
-                    "what it says of the names of pods is not used; find out who wrote it, by the first such file, which is kept aside, \
-                     and remove that"
-                ),
-                Err(failure) => warn!(
-                    path = %path_shown, %error, %failure,
-                    "what it says of the names of pods is not used, and it cannot be kept aside; find out who wrote it, and remove it"
-                ),
+impl Access for StateFile {
+    /// What is remembered: nothing, where that is not to be believed. Such a file is kept beside it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be told now: the file cannot be read.
+    fn read(&self, path: &Path) -> Result<PodNames, StateError> {
+        match state_file::read::<NamesFile>(path) {
+            Ok(file) => {
+                let pods = file.map(|file| file.pods).unwrap_or_default().into_iter();
+                let pods = pods.filter(|(uid, _)| is_pod_uid(uid)).take(PODS_LIMIT);
+                Ok(pods.map(|(uid, naming)| (uid.into(), naming)).collect())
             }
-            Ok(PodNames::default())
+            Err(Unusable::Io(source)) => Err(StateError { path: path.to_owned(), reading: true, source }),
+            Err(error) => {
+                let path_shown = path.display();
+                match state_file::set_aside(path) {
+                    Ok(aside) => warn!(
+                        path = %path_shown, %error, aside = %aside.display(),
+                        "what it says of the names of pods is not used; find out who wrote it, by the first such file, which is kept aside, \
+                         and remove that"
+                    ),
+                    Err(failure) => warn!(
+                        path = %path_shown, %error, %failure,
+                        "what it says of the names of pods is not used, and it cannot be kept aside; find out who wrote it, and remove it"
+                    ),
+                }
+                Ok(PodNames::default())
+            }
         }
     }
-}
 
-/// Remembers this, and nothing else, durably.
-///
-/// # Errors
-///
-/// The file cannot be written, or not be removed where there is nothing to remember.
-fn write(path: &Path, names: &PodNames) -> Result<(), StateError> {
-    if names.is_empty() {
-        return state_file::remove(path);
+    /// Remembers this, and nothing else, durably.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written, or not be removed where there is nothing to remember.
+    fn write(&self, path: &Path, names: &PodNames) -> Result<(), StateError> {
+        if names.is_empty() {
+            return state_file::remove(path);
+        }
+        let pods = names.iter().map(|(uid, naming)| (uid.to_string(), naming.clone())).collect();
+        state_file::write(path, &NamesFile { pods })
     }
-    let pods = names.iter().map(|(uid, naming)| (uid.to_string(), naming.clone())).collect();
-    state_file::write(path, &NamesFile { pods })
 }
 
 #[cfg(test)]

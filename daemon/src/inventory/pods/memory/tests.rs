@@ -73,24 +73,41 @@ impl Memory {
     /// In a file system that does not answer before it is let.
     pub(in crate::inventory::pods) fn hanging(directory: &Path) -> (Self, Gate) {
         let ((entered, entries), (answers, answer)) = (mpsc::channel(), mpsc::channel());
-        let hang = Arc::new(Mutex::new((entered, answer)));
-        let wait = move |what| {
-            let hang = hang.lock().unwrap();
-            _ = hang.0.send(what);
-            _ = hang.1.recv();
-        };
-        let (reading, writing) = (wait.clone(), wait);
-        let read = move |path: &Path| {
-            reading(At::Reading);
-            read(path)
-        };
-        let write = move |path: &Path, names: &PodNames| {
-            writing(At::Writing);
-            write(path, names)
-        };
-        let access = Access { read: Box::new(read), write: Box::new(write) };
+        let access = Box::new(Hanging { entered, answer: Mutex::new(answer) });
         (Self::with(directory, access), Gate { entries, answers })
     }
+}
+
+struct Hanging {
+    entered: Sender<At>,
+    answer: Mutex<Receiver<()>>,
+}
+
+impl Hanging {
+    fn wait(&self, at: At) {
+        _ = self.entered.send(at);
+        _ = self.answer.lock().unwrap().recv();
+    }
+}
+
+impl Access for Hanging {
+    fn read(&self, path: &Path) -> Result<PodNames, StateError> {
+        self.wait(At::Reading);
+        read(path)
+    }
+
+    fn write(&self, path: &Path, names: &PodNames) -> Result<(), StateError> {
+        self.wait(At::Writing);
+        write(path, names)
+    }
+}
+
+fn read(path: &Path) -> Result<PodNames, StateError> {
+    StateFile.read(path)
+}
+
+fn write(path: &Path, names: &PodNames) -> Result<(), StateError> {
+    StateFile.write(path, names)
 }
 
 /// What a thread does at a file system that does not answer.

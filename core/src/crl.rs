@@ -9,7 +9,6 @@ mod error;
 mod name;
 mod parse;
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -45,11 +44,18 @@ pub(crate) struct Crl {
 
 /// What tells which of two lists is the newer: that is the greater. Lists of one second are told apart by their numbers, which only grow (RFC
 /// 5280 §5.2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Age<'a> {
-    pub(crate) this_update: SystemTime,
-    /// The digits, of whatever base, without leading zeros.
-    pub(crate) number: Option<&'a [u8]>,
+    this_update: SystemTime,
+    /// How many digits the number has, and which.
+    number: Option<(usize, &'a [u8])>,
+}
+
+impl<'a> Age<'a> {
+    /// The number is given by its digits, of whatever base, without leading zeros.
+    pub(crate) fn new(this_update: SystemTime, number: Option<&'a [u8]>) -> Self {
+        Self { this_update, number: number.map(|digits| (digits.len(), digits)) }
+    }
 }
 
 /// The scope of a list (RFC 5280 §5.2.4, §5.2.5). Of two lists by one key with an equal scope the newer replaces the older.
@@ -73,19 +79,6 @@ pub(crate) enum Subjects {
     Leaves,
     /// CAs.
     Authorities,
-}
-
-impl Ord for Age<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let key = |age: &Self| (age.this_update, age.number.map(<[u8]>::len));
-        key(self).cmp(&key(other)).then_with(|| self.number.cmp(&other.number))
-    }
-}
-
-impl PartialOrd for Age<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 impl Crl {
@@ -157,7 +150,7 @@ impl Crl {
     }
 
     pub(crate) fn age(&self) -> Age<'_> {
-        Age { this_update: self.this_update, number: self.number() }
+        Age::new(self.this_update, self.number())
     }
 
     /// Verifies its signature with this key, a `SubjectPublicKeyInfo` as DER.

@@ -79,11 +79,9 @@ impl CrlOnDisk {
     /// Whether it is newer than another list of the same issuer, and takes its place.
     #[must_use]
     pub fn is_newer_than(&self, other: &Self) -> bool {
-        self.age() > other.age()
-    }
-
-    fn age(&self) -> Age<'_> {
-        Age { this_update: self.this_update, number: self.number.as_deref().map(str::as_bytes) }
+        let [own, others] =
+            [self, other].map(|crl| Age::new(crl.this_update, crl.number.as_deref().map(str::as_bytes)));
+        own > others
     }
 }
 

@@ -162,12 +162,9 @@ proptest! {
 
 #[test]
 fn the_newer_list_is_the_later_one_and_of_one_second_that_of_the_greater_number() {
-    let age = |hours, number: Option<&'static str>| Age {
-        this_update: now() + hours * HOUR,
-        number: number.map(str::as_bytes),
-    };
+    let age = |hours, number: Option<&'static str>| Age::new(now() + hours * HOUR, number.map(str::as_bytes));
     let ascending =
         [age(0, Some("99")), age(1, None), age(1, Some("9")), age(1, Some("10")), age(1, Some("11")), age(2, None)];
     assert!(ascending.is_sorted_by(|older, newer| older < newer), "{ascending:?}");
-    assert_eq!(age(1, Some("9")).cmp(&age(1, Some("9"))), Ordering::Equal);
+    assert_eq!(age(1, Some("9")), age(1, Some("9")));
 }

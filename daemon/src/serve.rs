@@ -1,7 +1,7 @@
 //! The gRPC services on the workload socket and the admin socket.
 //!
 //! ```text
-//! accept ─→ connection ─→ agent ─→ follow (one per Watch stream) ─→ attest, store, subscribers
+//! accept ─→ connection ─→ agent ─→ feed (one per Watch stream) ──→ attest, store, subscribers
 //!            │            admin ─→ events ─────────────────────────→ store, subscribers
 //!            └ caps per caller, deadlines, limits of HTTP/2
 //! ```
@@ -11,6 +11,7 @@ mod admin;
 mod agent;
 mod connection;
 mod control;
+mod feed;
 mod limits;
 mod pages;
 mod patience;

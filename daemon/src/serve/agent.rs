@@ -1,7 +1,7 @@
 //! `evercert.v1.Agent`: what a workload may have.
 
+mod answers;
 mod bounds;
-mod follow;
 mod parcels;
 
 use std::collections::HashSet;
@@ -19,16 +19,17 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::follow::Follow;
+use self::answers::Teller;
 use self::parcels::Parcels;
 use super::connection::{Peer, peer};
+use super::feed::{Asked, Asker, Feed, stranger};
 use super::streams::{Besides, Displaced, InPlace};
 use super::{Context, stopping};
-use crate::attest::{Attestor, Denial};
+use crate::attest::Attestor;
 use crate::callers::{Cap, Origin, Quota};
 use crate::config::Mode;
 use crate::inventory::Wanted;
-use crate::publication::{Delivery, NewSubscriber, Store, Subscribers};
+use crate::publication::{Delivery, Store, Subscribers};
 use crate::status;
 
 /// How long the first message of a `Watch` stream may take.
@@ -221,74 +222,24 @@ impl v1::agent_server::Agent for AgentService {
         })?;
         let id = self.named(&peer, &name);
         let state = self.state(&peer, &id).await?;
-        let current = Arc::clone(&state.borrow());
-        let wanted = Arc::clone(&self.wanted.borrow());
-        match self.attestor.decide(&peer.caller, &current, &wanted).await {
-            Ok(_) => {}
-            Err(denial) if denial.is_missing() => {}
-            Err(denial) => return Err(refusal(&id, &denial)),
-        }
-        self.attestor.confirm(&peer.caller).map_err(|denial| stranger(&denial))?;
-        let subscriber = NewSubscriber {
-            pid: peer.caller.pid(),
-            uid: peer.caller.uid(),
-            command: peer.caller.command(),
-            sdk_version: open.sdk_version,
-            deliver,
-            pod: match peer.caller.origin() {
-                Origin::Pod(uid) => Some(Arc::clone(uid)),
-                Origin::Host { .. } | Origin::Container | Origin::Unclear => None,
-            },
-            unit: match peer.caller.origin() {
-                Origin::Host { unit } => unit.clone(),
-                Origin::Pod(_) | Origin::Container | Origin::Unclear => None,
-            },
-            life: peer.caller.life(),
-        };
-        let follow = Follow {
-            epoch: self.store.epoch(),
-            state,
+        let asker = Asker {
             attestor: Arc::clone(&self.attestor),
-            parcels: Arc::clone(&self.parcels),
             wanted: self.wanted.clone(),
-            deliver,
-            held,
-            subscription: Some(self.subscribers.connect(id, subscriber)),
             peer,
             displaced,
-            requests: Some(requests),
-            told: follow::Told::Nothing,
-            granted: false,
-            unanswered: follow::Unanswered::default(),
-            silent_until: None,
+            deliver,
+            sdk_version: open.sdk_version,
             shutdown: self.shutdown.clone(),
         };
+        let asked = vec![Asked { id, state, held }];
+        let feed = Feed::open(asker, asked, requests.map(answers::said as _), &self.subscribers).await?;
+        let teller = Teller { epoch: self.store.epoch(), deliver, parcels: Arc::clone(&self.parcels) };
         let mut response = Response::new(futures_util::stream::empty());
-        response.extensions_mut().insert(InPlace::new(follow.into_body()));
+        response.extensions_mut().insert(InPlace::new(answers::body(feed, teller)));
         Ok(response)
     }
 }
 
 fn too_many_listings() -> Status {
     Status::resource_exhausted("too many listings at once, or answers to them that are not read: try again in a second")
-}
-
-fn refusal(id: &IdentityId, denial: &Denial) -> Status {
-    denied(&format!("identity {}: {denial}", id.name), denial)
-}
-
-/// The answer to a caller that is no longer who connected.
-fn stranger(denial: &Denial) -> Status {
-    denied(&denial.to_string(), denial)
-}
-
-fn denied(message: &str, denial: &Denial) -> Status {
-    let message = text::sentence(message);
-    if denial.is_of_the_dead() {
-        Status::unauthenticated(message)
-    } else if denial.is_unanswered() {
-        Status::unavailable(message)
-    } else {
-        Status::permission_denied(message)
-    }
 }

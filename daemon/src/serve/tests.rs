@@ -3,6 +3,7 @@
 mod agent;
 mod callers;
 mod decisions;
+mod feed;
 mod keys;
 mod limits;
 mod lost;

@@ -60,13 +60,13 @@ impl Parcels {
     ///
     /// # Errors
     ///
-    /// `make` fails.
-    pub(super) fn of<E>(
+    /// `make` fails, or what it makes is larger than an answer may be.
+    pub(super) fn of(
         self: &Arc<Self>,
         state: &IdentityState,
         kind: Kind,
-        make: impl FnOnce() -> Result<Answer, E>,
-    ) -> Result<Result<Bytes, Status>, E> {
+        make: impl FnOnce() -> Result<Answer, Status>,
+    ) -> Result<Bytes, Status> {
         let key = (state.spec.id.clone(), kind);
         // Outlives the lock, which a parcel takes when it is dropped.
         let found;
@@ -76,15 +76,12 @@ impl Parcels {
         if let Some(parcel) = &found
             && parcel.tells_of(state)
         {
-            return Ok(Ok(Bytes::from_owner(Shared(Arc::clone(parcel)))));
+            return Ok(Bytes::from_owner(Shared(Arc::clone(parcel))));
         }
         let answer = make()?;
         #[cfg(test)]
         self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let bytes = match encoded(answer) {
-            Ok(bytes) => bytes,
-            Err(too_large) => return Ok(Err(too_large)),
-        };
+        let bytes = encoded(answer)?;
         let parcel = Arc::new(Parcel {
             key: key.clone(),
             snapshot: state.snapshot.as_ref().map(Arc::downgrade),
@@ -94,7 +91,7 @@ impl Parcels {
         });
         parcels.insert(key, Arc::downgrade(&parcel));
         drop(parcels);
-        Ok(Ok(Bytes::from_owner(Shared(parcel))))
+        Ok(Bytes::from_owner(Shared(parcel)))
     }
 
     /// How many were made until now.
@@ -190,9 +187,9 @@ mod tests {
     fn ask(parcels: &Arc<Parcels>, state: &IdentityState, made: &mut usize) -> Bytes {
         let make = || {
             *made += 1;
-            Ok::<_, ()>(Answer::Withdrawn(v1::Withdrawn { reason: "r".repeat(600_000) }))
+            Ok(Answer::Withdrawn(v1::Withdrawn { reason: "r".repeat(600_000) }))
         };
-        parcels.of(state, Kind::Full, make).unwrap().unwrap()
+        parcels.of(state, Kind::Full, make).unwrap()
     }
 
     #[test]

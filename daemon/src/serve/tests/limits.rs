@@ -277,6 +277,7 @@ async fn a_stream_that_gives_way_ends_whatever_it_waits_for() {
     // For its peer, which takes nothing: what is on its way goes with the connection.
     let narrow = untaken::narrow(UnixStream::connect(node.socket()).await.unwrap(), 0).await;
     let untaken = tokio::spawn(Watched::open(narrow, open("x")));
+    until("it is a subscriber", || node.subscribers.of(&kept.id()).len() == 2).await;
     displaces_one(&node, &mut other, 3).await;
     until("it is ended", || node.seen.disconnected.lock().unwrap().last() == Some(&Disconnect::Displaced)).await;
     drop(untaken);

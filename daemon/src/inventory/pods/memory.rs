@@ -28,6 +28,11 @@ const DEADLINE: Duration = Duration::from_secs(1);
 /// After how long it is told that the state directory does not answer: longer than a busy disk takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What follows while the file is not read, and while it is not written.
+const FIRST_COUNT: &str = "the first ones that are told now count until it is";
+const FORGOTTEN: &str = "what pods are called is forgotten when the daemon ends: whoever may write the pods' log directory could call them \
+    something else then; it is tried again";
+
 #[derive(Serialize, Deserialize)]
 struct NamesFile {
     /// By UID.
@@ -130,10 +135,6 @@ impl Memory {
         }
     }
 }
-
-const FIRST_COUNT: &str = "the first ones that are told now count until it is";
-const FORGOTTEN: &str = "what pods are called is forgotten when the daemon ends: whoever may write the pods' log directory could call them \
-    something else then; it is tried again";
 
 impl File {
     /// Reads the file where that was not done, and writes what is the latest for as long as there is something later.

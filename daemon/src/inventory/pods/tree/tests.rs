@@ -3,6 +3,7 @@ use std::os::unix::fs::symlink;
 use std::sync::Mutex;
 
 use super::*;
+use crate::inventory::pods::discovery::tests::Deaf;
 
 const A: &str = "2c48913c-b29f-11e7-9350-020968147796";
 const B: &str = "0123456789abcdef0123456789abcdef";
@@ -130,14 +131,6 @@ fn more_volumes_than_are_looked_at_hide_no_pod_and_no_service_account() {
     make(pods.path(), &names.collect::<Vec<_>>());
     let tree = tree(pods.path());
     assert!(tree.is_cut && tree.lists_all_pods);
-}
-
-struct Deaf;
-
-impl Listen for Deaf {
-    fn directory(&self, _: &Path) {}
-    fn volume(&self, _: &Path) {}
-    fn settled(&self, _: &Path) {}
 }
 
 fn bare_walk() -> Walk<'static> {

@@ -1,4 +1,4 @@
-//! Who the peer of a request is, by its certificate.
+//! The identity of a request's peer, by its certificate.
 
 mod layer;
 

@@ -48,7 +48,7 @@ impl Connection {
         self.life.origin.generation
     }
 
-    /// What the plan of its channel knows of it.
+    /// The facts that the plan of its channel knows.
     pub(super) fn facts(&self) -> Current {
         let sequence = self.session.generation().sequence();
         Current { sequence, not_after: self.session.not_after(), renewal: self.renewal }

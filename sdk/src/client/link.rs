@@ -1,4 +1,4 @@
-//! What keeps a channel connected: it carries out what the plan says, and tells it what happened.
+//! The task that keeps a channel connected: it carries out the steps of the plan, and tells it what happened.
 
 use std::sync::{Arc, LazyLock};
 
@@ -28,7 +28,7 @@ pub struct ChannelState {
     pub trouble: Option<Arc<ConnectError>>,
 }
 
-/// What the clones of a channel and its task share.
+/// The state that the clones of a channel share with its task.
 #[derive(Debug)]
 pub(super) struct Link {
     connector: Connector,
@@ -152,7 +152,7 @@ impl Link {
     async fn connect(&self, wanted: &watch::Receiver<Wanted>) -> Event {
         let Some(target) = wanted.borrow().target().cloned() else { return Event::Over };
         let begun = self.connector.begin(&target);
-        // What came before that may have been reported as settled.
+        // A swap that came before may have been reported as settled.
         if wanted.has_changed().unwrap_or_default() {
             return Event::Over;
         }

@@ -1,4 +1,4 @@
-//! What is said of a connection.
+//! The words by which logs and errors name a connection.
 
 use std::fmt;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// to go; after more, calls would wait for ever.
 const SHORT_LIVED: u32 = 3;
 
-/// What the channel does next. What happened meanwhile is the next event.
+/// The next step of the channel. Whatever happens meanwhile is the next event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// It looks at what is wanted and at what there is.
@@ -34,10 +34,10 @@ pub(super) enum Step {
     Tell(Ended),
 }
 
-/// What happened.
+/// Something that happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// What was to be waited for or done is over, and nothing is known of it.
+    /// The step is over, and the plan need not know how it ended.
     Over,
     /// The channel has looked.
     Looked { wanted: Option<Goal>, current: Option<Current>, now: Now },
@@ -83,7 +83,7 @@ pub(super) struct Ended {
     pub(super) answered: bool,
 }
 
-/// What the plan remembers from one step to the next.
+/// The memory of the plan from one step to the next.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// How long after a swap the channel leaves a connection of the former generation: its point of the spread.

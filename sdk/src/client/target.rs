@@ -26,7 +26,7 @@ impl Target {
         self.generation.snapshot().generation()
     }
 
-    /// What the plan of a channel knows of it.
+    /// The facts that the plan of a channel knows.
     pub(super) fn goal(&self) -> Goal {
         Goal { sequence: self.generation.sequence(), since: self.since.into_std() }
     }

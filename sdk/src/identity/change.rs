@@ -1,6 +1,6 @@
 //! How a generation differs from the one before it.
 
-/// What is new of a generation.
+/// The part of a generation that is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     Content,

@@ -15,7 +15,7 @@ const BATCH: usize = 256;
 /// How long accepting rests when no descriptor or memory is left: at once it would only fail again.
 const EXHAUSTED_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// What becomes of the connections of one socket.
+/// The taker of one socket's connections.
 pub(crate) trait Intake: Send + 'static {
     /// Takes a connection, whose socket does not block; a break where no more are wanted.
     fn came(&mut self, stream: OwnedFd) -> ControlFlow<()>;

@@ -1,4 +1,4 @@
-//! What a connection begins with.
+//! The first bytes of a connection, by which the peer begins to speak the version of HTTP that it agreed on.
 
 use std::future::Future;
 use std::io;
@@ -9,14 +9,14 @@ use std::time::Duration;
 use http::Version;
 use tokio::time::{Sleep, sleep};
 
-/// The HTTP/2 connection preface of a client (RFC 9113 §3.4), and what no request of HTTP/1.1 begins with.
+/// The HTTP/2 connection preface of a client (RFC 9113 §3.4). No request of HTTP/1.1 begins with it.
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What is still to come before the peer has begun to speak the version of HTTP that it agreed on, and until when.
+/// A connection whose peer has not begun yet, and the time it has for that.
 #[derive(Debug)]
 pub(super) struct Opening {
     version: Version,
-    /// What has not come of the preface, or has not come yet where none may.
+    /// The rest of the preface that has not come, or that must not come under HTTP/1.1.
     preface: &'static [u8],
     timeout: Duration,
     deadline: Pin<Box<Sleep>>,
@@ -27,8 +27,8 @@ impl Opening {
         Self { version, preface: PREFACE, timeout, deadline: Box::pin(sleep(timeout)) }
     }
 
-    /// Follows what was read; gives whether the peer speaks its version by now. That what comes under HTTP/2 is the preface is for HTTP/2 to
-    /// see, but under HTTP/1.1 nobody else would mind if it is: hyper would serve HTTP/2 then, which was not agreed on.
+    /// Follows what was read; gives whether the peer speaks its version by now. Under HTTP/2 the bytes are only counted, since HTTP/2 itself
+    /// refuses another preface. Under HTTP/1.1 nobody else refuses the preface: hyper would serve HTTP/2, which was not agreed on.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ mod tests {
 
     const REQUEST: &[u8] = b"POST /a HTTP/1.1\r\nhost: a\r\n\r\n";
 
-    /// What following `bytes` in pieces of this length comes to, and after how many of them.
+    /// The outcome of following `bytes` in pieces of this length, and how many of them it took.
     fn followed(version: Version, bytes: &[u8], piece: usize) -> (Result<bool, io::ErrorKind>, usize) {
         let mut opening = Opening::new(version, Duration::from_secs(1));
         let mut at = 0;

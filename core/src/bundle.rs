@@ -68,7 +68,7 @@ impl fmt::Debug for Bundle {
     }
 }
 
-/// Whom an identity trusts: its own trust domain's bundle, and the federated ones by trust domain.
+/// The bundles that an identity trusts: its own trust domain's, and the federated ones by trust domain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bundles {
     /// The bundle of the identity's own trust domain; absent for an identity that only presents a credential.

@@ -1,4 +1,4 @@
-//! What people and checks want to know of one certificate, read once.
+//! The facts that people and checks want to know of one certificate, read once.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -141,12 +141,12 @@ pub(crate) fn malformed(error: &X509Error) -> &'static str {
     }
 }
 
-/// The last instant at which a DER certificate is valid. What follows it in the certificate is not read: a server asks this of every
-/// connection, and to parse a whole certificate takes longer than all else it does after a handshake.
+/// The last instant at which a DER certificate is valid. The certificate is not read beyond it: a server asks this of every connection, and
+/// to parse a whole certificate takes longer than all else it does after a handshake.
 ///
 /// # Errors
 ///
-/// What is read is not of an X.509 certificate.
+/// The part that is read is not of an X.509 certificate.
 pub fn not_after(der: &[u8]) -> Result<SystemTime, NotACertificate> {
     let element = |der| Any::from_der(der).map_err(|_| NotACertificate::Malformed("its structure"));
     let (_, certificate) = element(der)?;

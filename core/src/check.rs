@@ -1,4 +1,4 @@
-//! What is demanded of an identity's files before a handshake depends on them.
+//! The demands on an identity's files before a handshake depends on them.
 //!
 //! ```text
 //! Material ─┬ bundle ─────→ [bundle checks] ──────────→ admitted │ rejected
@@ -65,33 +65,33 @@ const FAMILIES: [fn(&Case<'_>, &mut Report); 12] = [
     renewal::check,
 ];
 
-/// What an identity's files are worth at one instant.
+/// The outcome of the checks on an identity's files at one instant.
 #[derive(Debug, Clone)]
 pub struct Assessment {
     /// The credential.
     pub credential: Verdict<Credential>,
     /// The bundle, judged apart from it.
     pub bundle: Verdict<Bundle>,
-    /// What is trusted from now on: what was admitted, and the last good of the rest.
+    /// The trust from now on: what was admitted, and the last good of the rest.
     pub trusted: Trusted,
     /// Whether some of what the files say to trust was rejected.
     pub(crate) rejects_trust: bool,
     /// And something that is wanted has no last good.
     pub(crate) lacks_trust: bool,
-    /// What the checks have to say.
+    /// The findings of the checks.
     pub findings: Vec<Finding>,
     /// The next instant at which time alone may change any of this; always later than the one that was assessed for.
     pub next_change: Option<SystemTime>,
 }
 
-/// What becomes of a credential or a bundle.
+/// The decision on a credential or a bundle.
 #[derive(Debug)]
 pub enum Verdict<T: ?Sized> {
     /// It may be published.
     Admitted(Arc<T>),
     /// It may be published, but not before it is valid.
     Held {
-        /// What is held.
+        /// The held value.
         value: Arc<T>,
         /// When it may be published.
         until: SystemTime,
@@ -107,7 +107,7 @@ pub(crate) struct Case<'a> {
     spec: &'a IdentitySpec,
     files: &'a CredentialFiles,
     keyed: &'a KeyedCredential,
-    /// Who could read the key when it was read.
+    /// The permissions to read the key when it was read.
     readers: Option<&'a KeyAccess>,
     /// The chain, parsed.
     certificates: &'a [X509Certificate<'a>],
@@ -126,7 +126,7 @@ impl Case<'_> {
     }
 }
 
-/// What a credential would be served with.
+/// The trust that a credential would be served with.
 enum Trust<'a> {
     /// No bundle.
     None,
@@ -198,7 +198,7 @@ pub(crate) fn assess_beside(
                 (Some(file), Part::Whole(bundle)) if key::is_swapped(keyed, bundle) => Some(file.path()),
                 _ => None,
             };
-            // What is said of the bundle is said of the leaf, which is in its place.
+            // Findings about the bundle are about the leaf, which is in its place.
             findings.retain(|finding| swapped_with.is_none() || finding.file.as_deref() != swapped_with);
             examine(spec, files, keyed, material.key_access().map(Arc::as_ref), trust, swapped_with, &mut report);
             let verdict = report.verdict(&keyed.credential);
@@ -230,8 +230,7 @@ pub(crate) fn may_be_half_written(assessment: &Assessment) -> bool {
     })
 }
 
-/// What there is to say of a credential that is still served although the files hold another one, or none that is good;
-/// and when that changes.
+/// The findings on a credential that is still served although the files hold another one, or none that is good; and when they change.
 pub(crate) fn served(
     spec: &IdentitySpec,
     credential: &Credential,

@@ -16,7 +16,7 @@ pub const SEARCHED: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags:
 /// How often a name is resolved again because something was renamed or mounted meanwhile, anywhere on the machine.
 const RESOLUTIONS: usize = 32;
 
-/// What becomes of the symbolic links on the way.
+/// The treatment of symbolic links on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
     /// They are followed, as long as they lead to what is beneath the directory.

@@ -12,7 +12,7 @@ pub use private_key::{PrivateKey, PrivateKeyError};
 
 use crate::certificate::{CertificateFacts, NotACertificate};
 
-/// A certificate chain, leaf first, and the private key of the leaf. That they belong together is admission's to prove.
+/// A certificate chain, leaf first, and the private key of the leaf. Admission has to prove that they belong together.
 ///
 /// The key may be absent: of an identity whose key nobody asks for, the chain alone stays in memory.
 pub struct Credential {

@@ -1,9 +1,9 @@
 //! Certificate revocation lists (RFC 5280 §5), as admission and validation read them.
 //!
-//! A list is read strictly, to its last entry: a reader that stopped at the first entry it does not understand would let in whoever
-//! comes after it. What a list says is taken at its word wherever its issuer's key has signed it: a certificate that is listed is
-//! revoked, whatever distribution point the list is for. Those decide where to look for a certificate that is not listed, and
-//! here every list there is has been looked at.
+//! A list is read strictly, to its last entry: a reader that stopped at the first entry it does not understand would let in whoever comes
+//! after it. A list is taken at its word wherever its issuer's key has signed it: a certificate that is listed is revoked, whatever
+//! distribution point the list is for. Those decide where to look for a certificate that is not listed, and here every list there is has
+//! been looked at.
 
 mod error;
 mod name;
@@ -42,8 +42,8 @@ pub(crate) struct Crl {
     signed: Signed,
 }
 
-/// What tells which of two lists is the newer: that is the greater. Lists of one second are told apart by their numbers, which only grow (RFC
-/// 5280 §5.2.3).
+/// The issue time and number of a list: the newer of two lists has the greater. Lists of one second are told apart by their numbers, which
+/// only grow (RFC 5280 §5.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Age<'a> {
     this_update: SystemTime,

@@ -135,7 +135,7 @@ pub struct Calls {
     free: Arc<Semaphore>,
 }
 
-/// What was called did not come to its end.
+/// The called function did not return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it was cut short by a fault of this program")]
 pub struct CutShort;
@@ -212,7 +212,7 @@ mod tests {
         threads.run(move || _ = hung.recv()).unwrap();
         threads.run(work(&sender)).unwrap();
         assert!(ids.recv_timeout(SOON).is_ok());
-        // What was asked for is done even after the end.
+        // A requested call is made even after the end.
         let late = threads.call(current);
         drop((threads, release));
         assert!(late.blocking_recv().is_ok());

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::text;
 
-/// What a finding means for publication.
+/// The consequence of a finding for publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Worth knowing.
     Info,
     /// Published all the same; something should be mended.
     Warn,
-    /// What was read is not published; the last good stays.
+    /// Not published; the last good stays.
     Reject,
 }
 
@@ -42,10 +42,10 @@ impl fmt::Display for Severity {
 pub struct Finding {
     /// Which check speaks.
     pub check: Check,
-    /// What it means for publication.
+    /// Its consequence for publication.
     pub severity: Severity,
-    /// A sentence that names what is wrong and what to do. Never key material. What others chose the words of in it, in
-    /// `found` and in `expected` is told as [`text::sentence`] does.
+    /// A sentence that names what is wrong and what to do. Never key material. Words that others chose in it, in `found` and in `expected`
+    /// are told as [`text::sentence`] does.
     pub sentence: String,
     /// The file it is about.
     pub file: Option<PathBuf>,
@@ -164,7 +164,7 @@ checks! {
     CrlScope = "crl-scope",
     /// Anchors that left the credential's `ca.crt` are still trusted.
     TrustOverlap = "trust-overlap",
-    /// What is retained of a replaced `ca.crt` is not written down as it is, or what was cannot be read.
+    /// The overlap of a replaced `ca.crt` is not written down as it is, or the one written down cannot be read.
     StateNotWritten = "state-not-written",
     /// The leaf, or every anchor, has expired.
     Expired = "expired",

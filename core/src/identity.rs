@@ -1,4 +1,4 @@
-//! Who: the name a workload asks for, and the scope the name lives in.
+//! Identities: the name a workload asks for, and the scope the name lives in.
 
 use std::fmt;
 use std::str::FromStr;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 #[derive(Debug)]
 pub(crate) struct Pool<K, T>(Mutex<Table<K, T>>);
 
-/// What nobody holds any more is cleared out whenever the table has doubled.
+/// Values that nobody holds any more are cleared out whenever the table has doubled.
 #[derive(Debug)]
 struct Table<K, T> {
     held: HashMap<K, Weak<T>>,

@@ -63,8 +63,8 @@ pub trait Observer: Send + Sync + 'static {
     fn removed(&self, id: &IdentityId);
     /// Its files were read after a hint, a tick or at the start; `took` is the time from that to here.
     fn reload(&self, id: &IdentityId, result: Reload, took: Duration);
-    /// What is retained of a replaced `ca.crt` could not be written down, or read: once for each try. The identity's state has a finding
-    /// until one succeeds.
+    /// The overlap of a replaced `ca.crt` could not be written down, or read: once for each try. The identity's state has a finding until
+    /// one succeeds.
     fn state_unwritten(&self, id: &IdentityId, error: &StateError);
     /// Watching failed in part or whole.
     fn watch_problem(&self, problem: WatchProblem);
@@ -176,7 +176,7 @@ impl Keeper {
     }
 }
 
-/// What is wanted of the keeper's task. Only the latest counts.
+/// The demands on the keeper's task. Only the latest counts.
 #[derive(Debug, Clone, Default)]
 struct Wanted {
     specs: Arc<[Arc<IdentitySpec>]>,

@@ -1,4 +1,4 @@
-//! What the files of an identity are called, and so what a path or a directory holds.
+//! The names of an identity's files, which tell what a path or a directory holds.
 //!
 //! Names decide first, whatever they lead to: a file that cannot be used is a finding about an identity, and not an identity that is
 //! passed over in silence. Of a file of any other name its content tells whether it holds both key and chain.

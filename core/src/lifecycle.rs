@@ -12,8 +12,8 @@
 //! Credential and bundle are judged and kept apart. Only the latest reading counts: a credential that is held is forgotten
 //! when the files change again, even where the newer set is rejected, since what is no longer on disk was taken back.
 //!
-//! While nobody wants the key it is wiped as soon as it is known to be the leaf's. What is published is the same generation with
-//! and without it.
+//! While nobody wants the key it is wiped as soon as it is known to be the leaf's. The published generation is the same with and without
+//! it.
 
 mod keys;
 mod overlap;
@@ -48,7 +48,7 @@ pub struct Lifecycle {
     material: Option<Material>,
     /// The last good credential.
     credential: Option<Arc<Credential>>,
-    /// Who could read the key of that, or the bundle of an identity without one.
+    /// The permissions to read the key of that, or the bundle of an identity without one.
     key_access: Option<Arc<KeyAccess>>,
     /// The way to all that the state tells of.
     route: Route,
@@ -73,16 +73,16 @@ pub struct Lifecycle {
     state: Arc<IdentityState>,
 }
 
-/// What is known of one identity: immutable, replaced whole at every change.
+/// The state of one identity: immutable, replaced whole at every change.
 #[derive(Debug, Clone)]
 pub struct IdentityState {
-    /// What is wanted of it.
+    /// Its specification.
     pub spec: Arc<IdentitySpec>,
     /// The published generation; absent until the first set is admitted.
     pub snapshot: Option<Arc<Snapshot>>,
     /// When [`IdentityState::snapshot`] was published.
     pub published_at: Option<SystemTime>,
-    /// What the checks say of the files as last read, and of what is served.
+    /// The findings of the checks on the files as last read, and on what is served.
     pub findings: Arc<[Finding]>,
     /// The certificates on disk as last read, admitted or not.
     pub on_disk: Arc<[CertificateOnDisk]>,
@@ -90,20 +90,20 @@ pub struct IdentityState {
     pub crls: Arc<[CrlOnDisk]>,
     /// The anchors that left the credential's `ca.crt` and stay trusted for a while.
     pub overlap: Arc<[RetainedAnchor]>,
-    /// Who could read the key file (the bundle, of an identity without a key) when it was last read with what is served in it. A
+    /// The permissions to read the key file (the bundle, of an identity without a key) when it was last read with what is served in it. A
     /// later reading that was not admitted changes nothing in it: the file of that may be anybody's to read.
     pub key_access: Option<Arc<KeyAccess>>,
     /// The way by which everything was read that this tells of: the last reading, and those before it of which something is served still.
-    /// Whoever may not search every directory of it is told nothing of what is behind that.
+    /// A caller that may not search every directory of it is told nothing of what is behind that.
     pub route: Route,
 }
 
-/// What happened.
+/// Something that happened.
 #[derive(Debug)]
 pub enum Event {
     /// The files were read.
     Read {
-        /// What they hold.
+        /// Their content.
         material: Material,
         /// Whether the reading is to be taken as it is, even if it looks half-written.
         final_try: bool,
@@ -114,7 +114,7 @@ pub enum Event {
     OverlapEnded(Digest),
 }
 
-/// What follows from an event.
+/// The consequences of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use]
 pub struct Step {
@@ -126,7 +126,7 @@ pub struct Step {
     pub wake_at: Option<SystemTime>,
     /// The reading looks half-written, was not the final try and was not used: read again shortly.
     pub read_again: bool,
-    /// What left the bundle's file is to be remembered beyond the process, before the state is shown.
+    /// The overlap is to be remembered beyond the process, before the state is shown.
     pub remember: bool,
 }
 
@@ -150,7 +150,7 @@ pub enum Reload {
     Published,
     /// Credential or bundle were rejected, or are held until they are valid.
     Rejected,
-    /// What was read is what is served.
+    /// The files hold what is served.
     Unchanged,
 }
 
@@ -377,7 +377,7 @@ impl Lifecycle {
         (findings, changes.into_iter().flatten().min())
     }
 
-    /// What is to be served: the current snapshot where nothing is new, or the next generation.
+    /// The snapshot to be served: the current one where nothing is new, or the next generation.
     fn snapshot(&self) -> Option<Arc<Snapshot>> {
         let current = self.state.snapshot.as_ref();
         let lacks_credential = self.spec.files.credential.is_some() && self.credential.is_none();
@@ -400,12 +400,12 @@ impl Lifecycle {
         }
     }
 
-    /// Whether trust that is wanted has never been there. What is served without it already has none to lose.
+    /// Whether trust that is wanted has never been there. An identity that is served without it already has none to lose.
     fn withholds(&self) -> bool {
         self.lacks_trust && self.state.snapshot.is_none()
     }
 
-    /// What is to be published to trust; what is published already, where that is equal.
+    /// The bundles to be published; those published already, where they are equal.
     fn bundles(&self) -> Bundles {
         let mut bundles = self.trusted.bundles();
         if let (Some(own), Some(before)) = (&mut bundles.own, &self.state.snapshot)

@@ -56,7 +56,7 @@ pub(crate) fn message(chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
     if length > MAX_CERTIFICATE_MESSAGE { Err(LoadError::TooLong { length }) } else { Ok(()) }
 }
 
-/// What webpki, and with it every peer that uses rustls, asks of a leaf before it looks for an issuer: the structure (version 3, no
+/// Checks a leaf as webpki, and with it every peer that uses rustls, does before it looks for an issuer: the structure (version 3, no
 /// critical extension that is not understood), how times are written, the extended key usage. Whether the leaf is a CA, and whether it is
 /// valid by now, is for others to say.
 pub(crate) fn leaf(der: &CertificateDer<'_>) -> Result<(), LoadError> {

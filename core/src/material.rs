@@ -1,4 +1,4 @@
-//! What the files of one reading parse to: pure, without a clock, and small enough to be kept for every identity.
+//! The parsed files of one reading: pure, without a clock, and small enough to be kept for every identity.
 
 mod bundle;
 mod contents;
@@ -32,8 +32,8 @@ pub(crate) use interner::Interner;
 /// The most certificates a chain may have.
 pub const MAX_CHAIN: usize = 100;
 
-/// What the files of one reading parse to: a credential and a bundle, each whole or with the reasons why there is none.
-/// What they are worth is for [`assess`](crate::check::assess) to say.
+/// The parsed files of one reading: a credential and a bundle, each whole or with the reasons why there is none.
+/// [`assess`](crate::check::assess) says what they are worth.
 #[derive(Debug, Clone)]
 pub struct Material {
     pub(crate) credential: Part<KeyedCredential>,
@@ -63,7 +63,7 @@ pub struct CertificateOnDisk {
 pub struct CrlOnDisk {
     /// The file it is in.
     pub file: PathBuf,
-    /// Who issued it.
+    /// Its issuer.
     pub issuer: Name,
     /// Its number, in decimal (RFC 5280 §5.2.3); absent if it has none.
     pub number: Option<String>,
@@ -171,7 +171,7 @@ impl Material {
         }
     }
 
-    /// Who could read the key, or the bundle of an identity without one, when it was read; absent where it was not.
+    /// The permissions to read the key, or the bundle of an identity without one, when it was read; absent where it was not.
     pub(crate) fn key_access(&self) -> Option<&Arc<KeyAccess>> {
         self.key_access.as_ref()
     }
@@ -187,7 +187,7 @@ impl Material {
             if keyed.credential.chain() == credential.chain() && keyed.public_key == Some(keyed.leaf_public_key))
     }
 
-    /// Wipes the private key. That it is the leaf's stays known.
+    /// Wipes the private key. It stays known to be the leaf's.
     pub(crate) fn forget_key(&mut self) {
         if let Part::Whole(keyed) = &mut self.credential
             && keyed.credential.key().is_some()

@@ -52,7 +52,7 @@ use crate::spec::FileSet;
 use directory::Outcome;
 use walk::Looked;
 
-/// What one read of an identity's files gave.
+/// The result of one read of an identity's files.
 #[derive(Debug)]
 pub struct Reading {
     /// The chain; of a combined file, the whole file. Absent without a credential.
@@ -65,7 +65,7 @@ pub struct Reading {
     pub crls: Vec<FileRead>,
     /// The bundles of federated trust domains, in the order of [`FileSet::federated`].
     pub federated: Vec<FileRead>,
-    /// What the files looked like when they were read.
+    /// The stamp of the files when they were read.
     pub stamp: Stamp,
 }
 
@@ -75,7 +75,7 @@ pub struct FileRead {
     pub path: PathBuf,
     /// Its content, wiped when it is dropped; or why there is none.
     pub outcome: Result<Zeroizing<Vec<u8>>, ReadError>,
-    /// Who could read it then; absent without a content.
+    /// The permissions to read it then; absent without a content.
     pub access: Option<Arc<KeyAccess>>,
     /// The way to it, as far as it led.
     pub route: Route,
@@ -113,13 +113,13 @@ pub struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    /// What the files look like: equal stamps mean that nothing changed.
+    /// The stamp of the files: equal stamps mean that nothing changed.
     #[must_use]
     pub fn stamp(&self) -> &Stamp {
         &self.stamp
     }
 
-    /// Reads the files. What changed since it was looked at is looked at anew.
+    /// Reads the files. Those that changed since they were looked at are looked at anew.
     #[must_use]
     pub fn read(mut self) -> Reading {
         let paths: Vec<&Path> = self.files.paths().collect();
@@ -133,7 +133,7 @@ impl Visit<'_> {
                 outcomes[file] = Some(outcome);
             }
         }
-        // What was not asked for in any place is not there; each path has a place.
+        // A file that was not asked for in any place is not there; each path has a place.
         let outcomes =
             outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::without(ReadError::Missing)));
         Reading::of(self.files, outcomes, Stamp::new(stamps))
@@ -173,7 +173,7 @@ pub fn look(files: &FileSet) -> Option<Sight> {
 pub struct Sight {
     /// Where the way to the file ends that decides who may have the identity: that file, or the first name that leads nowhere.
     pub file: PathBuf,
-    /// Who can read it; or why there is none.
+    /// The permissions to read it; or why there are none.
     pub access: Result<KeyAccess, ReadError>,
     /// The directories on the way to it.
     pub own: Route,

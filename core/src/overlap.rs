@@ -70,7 +70,7 @@ impl Overlap {
         self.anchors.is_empty()
     }
 
-    /// What is to be remembered of the anchors.
+    /// The anchors to be remembered, each with its end.
     pub(crate) fn anchors(&self) -> impl Iterator<Item = (&CertificateDer<'static>, SystemTime)> {
         self.anchors.iter().map(|retained| (&retained.der, retained.told.until))
     }
@@ -112,7 +112,7 @@ impl Overlap {
             if has(incoming, der) || self.anchors.iter().any(|retained| retained.der == *der) {
                 continue;
             }
-            // What was admitted was parsed.
+            // An admitted anchor was parsed.
             if let Ok(facts) = CertificateFacts::from_der(der) {
                 self.anchors.push(Retained { der: der.clone(), told: RetainedAnchor { facts, until } });
                 left = true;
@@ -125,7 +125,7 @@ impl Overlap {
         self.bound();
     }
 
-    /// What the file holds is not retained.
+    /// Anchors that the file holds are not retained.
     pub(crate) fn returned(&mut self, file: &Bundle) {
         self.anchors.retain(|retained| !has(file, &retained.der));
         self.bound();
@@ -183,7 +183,7 @@ impl Overlap {
         Arc::new(Bundle::new(anchors.collect(), crls.collect()))
     }
 
-    /// That anchors are trusted which are in no file, for as long as it is so.
+    /// A finding for as long as anchors are trusted that are in no file.
     pub(crate) fn finding(&self, spec: &IdentitySpec) -> Option<Finding> {
         if self.is_empty() {
             return None;

@@ -65,7 +65,7 @@ impl Snapshot {
         self.credential.as_ref()
     }
 
-    /// Whom the identity trusts.
+    /// The bundles that the identity trusts.
     #[must_use]
     pub fn bundles(&self) -> &Bundles {
         &self.bundles

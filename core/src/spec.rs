@@ -1,4 +1,4 @@
-//! What is wanted of an identity: its files, and what is expected of their content.
+//! The specification of an identity: its files, and the expectations of their content.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ pub struct IdentitySpec {
     pub id: IdentityId,
     /// Its files.
     pub files: FileSet,
-    /// What is expected of their content.
+    /// The expectations of their content.
     pub expectations: Expectations,
     /// For how long, at the most, anchors that left a [`BundleFile::OfCredential`] stay trusted beside those that replaced them; zero:
     /// not at all. cert-manager rewrites `ca.crt` Secret by Secret, so peers may have the other CA's leaf for a while.
@@ -144,7 +144,7 @@ impl FileSet {
     }
 }
 
-/// What is expected of an identity's files.
+/// The expectations of an identity's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectations {
     /// The roles the leaf must allow; empty: no demand.

@@ -1,6 +1,6 @@
 //! Small files in which a process remembers something beyond its end.
 //!
-//! They are replaced whole and durably: a reader finds what was written last, or what was written before that. Whoever may write one
+//! They are replaced whole and durably: a reader finds what was written last, or what was written before that. Anyone who may write one
 //! decides what is remembered, so one is believed only where nobody but this process's user and root may.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 /// The extension of a file that is being written.
 pub(crate) const TEMPORARY: &str = "tmp";
 
-/// What is added to the name of a file that is put aside.
+/// The suffix added to the name of a file that is put aside.
 const NOT_BELIEVED: &str = ".not-believed";
 
-/// What a state file holds: a JSON object, to whose members `version` is added.
+/// The content of a state file: a JSON object, to whose members `version` is added.
 pub trait State: Serialize + DeserializeOwned {
     /// The version of the file. One of another version is not believed.
     const VERSION: u32;
@@ -90,7 +90,7 @@ impl From<serde_json::Error> for Unusable {
     }
 }
 
-/// What is written.
+/// A state file as it is written.
 #[derive(Serialize)]
 struct Versioned<'a, S> {
     version: u32,
@@ -98,7 +98,7 @@ struct Versioned<'a, S> {
     state: &'a S,
 }
 
-/// What is read first.
+/// The part of a state file that is read first.
 #[derive(Deserialize)]
 struct Version {
     version: u32,
@@ -146,7 +146,7 @@ pub fn read<S: State>(path: &Path) -> Result<Option<S>, Unusable> {
 ///
 /// # Errors
 ///
-/// It cannot be written. What was there stays.
+/// It cannot be written. The former file stays.
 pub fn write<S: State>(path: &Path, state: &S) -> Result<(), StateError> {
     let write = || {
         let directory = directory(path);
@@ -158,7 +158,7 @@ pub fn write<S: State>(path: &Path, state: &S) -> Result<(), StateError> {
             _ => {}
         }
         replace(path, &temporary, state).inspect_err(|_| {
-            // What was written of it must not take the room that the next try needs.
+            // A partly written file must not take the room that the next try needs.
             let _ = fs::remove_file(&temporary);
         })?;
         sync(directory)

@@ -200,7 +200,7 @@ pub(crate) struct Files {
     pub(crate) bundle: Option<Vec<u8>>,
     pub(crate) crl: Option<Vec<u8>>,
     pub(crate) federated: BTreeMap<TrustDomain, Vec<u8>>,
-    /// Who may read each of them.
+    /// The permissions to read each of them.
     pub(crate) access: Option<KeyAccess>,
 }
 
@@ -256,7 +256,7 @@ impl Files {
         self
     }
 
-    /// What these files parse to for `spec`.
+    /// Parses these files for `spec`.
     pub(crate) fn read(&self, spec: &IdentitySpec) -> Material {
         let file = |path: &Path, content: &Option<Vec<u8>>| {
             let outcome = content.clone().map(Zeroizing::new).ok_or(ReadError::Missing);

@@ -1,7 +1,7 @@
 //! Names and words of others where they become text: one line, without what is not seen, and of bounded length.
 //!
-//! Whoever writes a certificate, names a process or a volume, or reports to the daemon chooses what is in such a name. It must not
-//! write lines into a log, move the cursor of a terminal, or turn the direction in which a line is read. What is data stays as it is:
+//! The content of such a name is the choice of anyone who writes a certificate, names a process or a volume, or reports to the daemon. It
+//! must not write lines into a log, move the cursor of a terminal, or turn the direction in which a line is read. Data stays as it is:
 //! names are compared, and handed to programs, unchanged.
 
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ pub const WORD_LIMIT: usize = 1024;
 /// The longest line that holds words of others, in bytes with its end: what container runtimes keep in one piece.
 pub const LINE_LIMIT: usize = 16 * 1024;
 
-/// What stands where a text was cut.
+/// The mark where a text was cut.
 const ELLIPSIS: char = '…';
 
 /// Whether a character is not seen or acts on what shows it: a control of either set, a line or paragraph separator, a mark of direction,

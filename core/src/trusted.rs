@@ -1,4 +1,4 @@
-//! What is trusted by now.
+//! Everything that is trusted by now.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::spiffe::TrustDomain;
 pub struct Trusted {
     /// The own bundle, with the CRLs in its file.
     pub(crate) bundle: Option<Arc<Bundle>>,
-    /// What left its file and stays trusted for a while.
+    /// The anchors that left its file and stay trusted for a while.
     pub(crate) overlap: Overlap,
     /// The CRLs of each file of them.
     pub(crate) crls: BTreeMap<PathBuf, Crls>,

@@ -75,7 +75,7 @@ pub(crate) struct Placed {
     pub(crate) problem: Option<WatchProblem>,
 }
 
-/// What went wrong with watching; the periodic tick carries on.
+/// A failure of watching; the periodic tick carries on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WatchProblem {

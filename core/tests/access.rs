@@ -1,4 +1,4 @@
-//! Who could read a file is noted with its content.
+//! The permissions to read a file are noted with its content.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fs;

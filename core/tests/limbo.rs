@@ -10,7 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};
 use serde_json::{Value, json};
 
-/// What one case came to, where that is not what it expects.
+/// The outcome of one case, where it is not the expected one.
 #[derive(Debug, PartialEq, Eq)]
 enum Deviation {
     /// Accepted, though a failure is expected.

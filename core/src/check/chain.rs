@@ -122,7 +122,7 @@ fn unfit(case: &Case<'_>, at_hand: AtHand<'_>, lineage: &Lineage<'_>, role: Role
 }
 
 /// The path for every role that the leaf is wanted in or, where none is configured, for some role that it allows itself: returned is the
-/// other of these, if the path does not hold for it, and why. What other families tell of the leaf itself is not told again.
+/// other of these, if the path does not hold for it, and why. Faults of the leaf itself that other families tell are not told again.
 fn path(case: &Case<'_>, validator: &PathValidator) -> Result<Option<(Role, PathError)>, PathError> {
     let Some((leaf, intermediates)) = case.chain().split_first() else { return Ok(None) };
     let at = within(case.keyed.credential.leaf(), case.now);
@@ -160,7 +160,7 @@ pub(super) fn holds_to_the_end(credential: &Credential, validator: &PathValidato
     split.is_some_and(|(leaf, rest)| told(validator.validate_for(leaf, rest, None, not_after)).is_ok())
 }
 
-/// What a bundle says of a credential that it came without: it is served all the same, or a removed CA would stay trusted.
+/// Checks a credential by a bundle that came without it: the bundle is served all the same, or a removed CA would stay trusted.
 pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bundle, report: &mut Report) {
     let Some((leaf, intermediates)) = credential.chain().split_first() else { return };
     let at = within(credential.leaf(), report.now());

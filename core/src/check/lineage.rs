@@ -1,5 +1,5 @@
-//! Who issued whom, by name and signature: to say which certificate of which file a path fails at, and which a path needs. What a path
-//! is worth is for the validator to say.
+//! The issuers of certificates, by name and signature: to say which certificate of which file a path fails at, and which a path needs. The
+//! validator says what a path is worth.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -92,7 +92,7 @@ impl<'a> Lineage<'a> {
                 found.push((Member { certificate: candidate, place: *place, height, file }, signature));
             }
             // A namesake under another key is of interest where there is nothing better; in the bundle always, as it may be what was to be
-            // the issuer. Who signs for itself needs none.
+            // the issuer. A self-issued certificate needs none.
             let is_issued = is_own_name || found.iter().any(|(_, signature)| *signature != Signature::Invalid);
             found.retain(|(member, signature)| {
                 *signature != Signature::Invalid || !is_issued || matches!(member.place, Place::Bundle(_))

@@ -1,4 +1,4 @@
-//! What the families of checks write to.
+//! The report that the families of checks write to.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Report {
         self.add(Finding::new(check, Severity::Reject, sentence).in_file(file));
     }
 
-    /// What was said is of the bundle of a federated trust domain.
+    /// The findings so far are about the bundle of a federated trust domain.
     pub(super) fn of_trust_domain(&mut self, trust_domain: &TrustDomain) {
         for finding in &mut self.findings {
             finding.sentence.insert_str(0, &format!("federated trust domain {trust_domain}: "));

@@ -23,7 +23,7 @@ use crate::test_pki::{DAY, Entity, Files, HOUR, common_name, dedicated, key, now
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What is said of a leaf under a root of its own.
+/// The assessment of a leaf under a root of its own.
 fn judge(spec: &IdentitySpec, change: impl FnOnce(&mut CertificateParams)) -> Assessment {
     let root = Entity::root("root");
     judge_files(spec, &Files::of(&root.leaf_with(change), &[], &[&root]))

@@ -1,4 +1,4 @@
-//! Whom to trust, each part judged for itself.
+//! The trust of an identity, each part judged for itself.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,7 +14,7 @@ use crate::path::PathValidator;
 use crate::spec::{Admission, BundleFile, CrlFile, IdentitySpec};
 use crate::trusted::Trusted;
 
-/// What the files say of whom to trust.
+/// The trust that the files ask for, assessed.
 pub(super) struct AssessedTrust {
     pub(super) bundle: Verdict<Bundle>,
     pub(super) validator: Option<PathValidator>,
@@ -68,7 +68,7 @@ pub(super) fn assess(
         let kept = settled(&verdict, last_good);
         let rejected = matches!(verdict, Verdict::Rejected);
         trust.rejects_trust |= rejected;
-        // What was not asked for, and may be missing, holds nothing back for being damaged.
+        // A file that was not asked for, and may be missing, holds nothing back for being damaged.
         let is_asked_for = matches!(file, CrlFile::Dedicated(_));
         trust.lacks_trust |= rejected && kept.is_none() && is_asked_for;
         trust.trusted.crls.extend(kept.map(|crls| (file.path().to_owned(), crls)));
@@ -103,7 +103,7 @@ fn signers<'a>(material: &'a Material, own: Option<&'a Bundle>, overlaps: [&'a O
     Signers::anchors(own.into_iter().flat_map(Bundle::anchors).chain(retained)).and_chain(chain)
 }
 
-/// What holds after a verdict: the last good in its own allocation where it is the same.
+/// The value in effect after a verdict: the last good in its own allocation where it is the same.
 fn settled<T: PartialEq + ?Sized>(verdict: &Verdict<T>, last_good: Option<&Arc<T>>) -> Option<Arc<T>> {
     match verdict {
         Verdict::Admitted(new) | Verdict::Held { value: new, .. } => match last_good {

@@ -1,4 +1,4 @@
-//! What the leaf's key may be used for (RFC 5280 §4.2.1.3, §4.2.1.12), against what it is wanted for.
+//! The allowed usages of the leaf's key (RFC 5280 §4.2.1.3, §4.2.1.12), against the wanted ones.
 
 use x509_parser::extensions::{ExtendedKeyUsage, KeyUsage};
 

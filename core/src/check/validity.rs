@@ -6,7 +6,7 @@ use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
 use crate::finding::{Check, Finding, Severity};
 
-/// What is expected of an end. Not the time it is now: the finding would be another one at every look.
+/// The expected end. Not the time it is now: the finding would be another one at every look.
 pub(super) const STILL_TO_END: &str = "an end that is still to come";
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {

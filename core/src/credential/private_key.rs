@@ -1,9 +1,9 @@
 //! A private key in whatever encoding it came, kept as PKCS#8.
 //!
-//! The bytes of a key are wiped wherever this crate holds them: the content of its file, what PEM decodes to, the PKCS#8 here. What
-//! rustls and the crypto provider make of a key to sign with is theirs to wipe; where a key is sent to a subscriber, wiping ends at
-//! the encoder of the message (see `evercert_api::update_from_snapshot`). Nothing here keeps memory from being swapped: that is the
-//! service manager's to forbid, or evercertd's `lock_memory`.
+//! The bytes of a key are wiped wherever this crate holds them: the content of its file, what PEM decodes to, the PKCS#8 here. The signing
+//! keys that rustls and the crypto provider make of it are theirs to wipe; where a key is sent to a subscriber, wiping ends at the encoder
+//! of the message (see `evercert_api::update_from_snapshot`). Nothing here keeps memory from being swapped: that is the service manager's
+//! to forbid, or evercertd's `lock_memory`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Whose keys are wanted, as the keeper's task is told.
+//! The demand for keys, as the keeper's task is told.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +19,7 @@ pub enum KeyRetention {
     Never,
 }
 
-/// What was said of keys and the task has not taken in yet: of each identity the last word.
+/// The demand for keys that the task has not taken in yet: of each identity the last word.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
     said: Mutex<HashMap<IdentityId, bool>>,

@@ -31,20 +31,20 @@ pub enum EndOverlapError {
     OnDisk {
         /// The anchor.
         anchor: Digest,
-        /// Whose bundle it is in, and the file.
+        /// The identities whose bundle it is in, and the file.
         files: Vec<(IdentityId, PathBuf)>,
     },
     /// There is no such identity.
     #[error("there is no identity {0}")]
     UnknownIdentity(IdentityId),
-    /// That it has ended cannot be remembered, so it has not: the next start would not know of it.
+    /// The end of an overlap cannot be remembered, so it has not ended: the next start would not know of it.
     #[error("the overlap of {identity} was not ended, since the next start would not know of it: {source}")]
     NotRemembered {
         /// The first identity of which it is so.
         identity: IdentityId,
         /// The others in which it was ended.
         ended: Vec<IdentityId>,
-        /// What failed.
+        /// The failure.
         source: StateError,
     },
     /// The keeper has stopped.
@@ -52,7 +52,7 @@ pub enum EndOverlapError {
     Stopped,
 }
 
-/// What an operator asks for.
+/// The request of an operator.
 pub(super) struct Request {
     pub(super) anchor: Digest,
     pub(super) identity: Option<IdentityId>,
@@ -66,7 +66,7 @@ pub(super) struct End {
     pub(super) anchor: Digest,
 }
 
-/// What became of it in one identity.
+/// The outcome in one identity.
 #[derive(Debug)]
 pub(super) enum Ended {
     /// It is trusted no longer.
@@ -136,7 +136,7 @@ impl Endings {
                 None if !on_disk.is_empty() => Err(EndOverlapError::OnDisk { anchor, files: on_disk }),
                 None => Err(EndOverlapError::NotRetained(anchor)),
             };
-            // Whoever asked may have gone.
+            // The caller may have gone.
             let _ = request.reply.send(result);
         }
     }

@@ -32,7 +32,7 @@ pub(super) struct Job {
     pub(super) since: Instant,
 }
 
-/// What all jobs share.
+/// The state that all jobs share.
 #[derive(Default)]
 pub(super) struct Shared {
     /// Where it is remembered what is retained.
@@ -44,48 +44,47 @@ pub(super) struct Shared {
 pub(super) struct Look {
     /// Where its watches are placed.
     pub(super) inotify: Option<Inotify>,
-    /// What they looked like when they were last read: then they are not read again.
+    /// Their stamp when they were last read: with the same one they are not read again.
     pub(super) known: Option<Stamp>,
-    /// What they looked like when they were found to be changing, and since when.
+    /// Their stamp when they were found to be changing, and since when.
     pub(super) restless: Option<Restless>,
-    /// What is read is taken as it is, even if it looks half-written.
+    /// The reading is taken as it is, even if it looks half-written.
     pub(super) final_try: bool,
 }
 
 /// Files that are not at rest.
 #[derive(Debug, Clone)]
 pub(super) struct Restless {
-    /// What they look like.
     pub(super) stamp: Stamp,
-    /// Since when they look so.
+    /// Since when they have this stamp.
     pub(super) unchanged_since: Instant,
     /// Since when they have not been at rest.
     pub(super) began: Instant,
-    /// That they have not come to rest was told.
+    /// It was told that they have not come to rest.
     pub(super) told: bool,
 }
 
-/// What became of a job.
+/// The outcome of a job.
 pub(super) struct Done {
     pub(super) key: SlotKey,
     pub(super) number: JobNumber,
     pub(super) spec: Arc<IdentitySpec>,
     /// The lifecycle; absent if the keeper took it back.
     pub(super) lifecycle: Option<Lifecycle>,
-    /// What the lifecycle said, if it was asked.
+    /// The lifecycle's answer, if it was asked.
     pub(super) step: Option<Step>,
-    /// What the look at the files gave, if there was one.
+    /// The result of the look at the files, if there was one.
     pub(super) looked: Option<Looked>,
     /// The watches, and the instance they are of.
     pub(super) placed: Option<(Inotify, Placed)>,
-    /// What became of the anchors that were to be retained no longer; nothing, if the keeper took the lifecycle back.
+    /// The outcome for the anchors that were to be retained no longer; none, if the keeper took the lifecycle back.
     pub(super) ended: Vec<(End, Option<Ended>)>,
     /// Why what is retained could not be written down, or read.
     pub(super) state_error: Option<StateError>,
     pub(super) since: Instant,
 }
 
-/// What a look at the files gave.
+/// The result of a look at the files.
 pub(super) enum Looked {
     /// They are as they were when they were last read.
     Unchanged,
@@ -96,7 +95,7 @@ pub(super) enum Looked {
 }
 
 /// Where a job takes its identity's lifecycle from once the disk has answered, and the keeper takes it back if it does not.
-/// Whoever comes first has it; nobody waits.
+/// The first that comes has it; nobody waits.
 #[derive(Clone, Default)]
 pub(super) struct Handoff(Arc<Mutex<Option<Lifecycle>>>);
 

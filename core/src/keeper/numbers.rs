@@ -1,4 +1,4 @@
-//! What tells slots and jobs apart.
+//! Numbers that tell slots and jobs apart.
 
 /// The number of a slot, never used twice: what a job brings back for a slot that is gone finds none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,4 +1,4 @@
-//! What the keeper holds of one identity.
+//! The keeper's state of one identity.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,11 +17,11 @@ use crate::mount::{self, Stamp};
 use crate::spec::IdentitySpec;
 use crate::watch::{Inotify, Interest};
 
-/// What the keeper holds of one identity.
+/// The keeper's state of one identity.
 pub(super) struct Slot {
     pub(super) spec: Arc<IdentitySpec>,
     lifecycle: Whereabouts,
-    /// What the files looked like when they were last read.
+    /// The stamp of the files when they were last read.
     pub(super) stamp: Option<Stamp>,
     /// The files are not at rest.
     pub(super) restless: Option<Restless>,
@@ -46,11 +46,11 @@ pub(super) struct Slot {
     retention: KeyRetention,
     /// Whether keys stay in memory.
     keeps_keys: bool,
-    /// That changed what is to be shown, while a job borrowed the lifecycle.
+    /// A change of `keeps_keys` altered what is to be shown, while a job borrowed the lifecycle.
     unshown: bool,
 }
 
-/// What an observer was shown last.
+/// The state an observer was shown last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
     /// Nothing yet.
@@ -68,7 +68,7 @@ enum Whereabouts {
     Lent(JobNumber, Handoff, Arc<IdentitySpec>),
 }
 
-/// What is to be done.
+/// The work to be done.
 #[derive(Debug, Default)]
 struct Wants {
     /// Look at the files.
@@ -127,8 +127,8 @@ impl Slot {
         self.looking
     }
 
-    /// A job has looked, and this is on the way to the files; absent: it is not known. What was heard meanwhile, and is, is a hint: since
-    /// when there is one.
+    /// A job has looked, and this is on the way to the files; absent: it is not known. An event on the way that was heard meanwhile is a
+    /// hint: since when there is one.
     pub(super) fn looked(&mut self, interests: Option<&[Interest]>) -> Option<Instant> {
         self.looking = false;
         let (since, heard) = self.deferred.take()?;
@@ -271,7 +271,7 @@ impl Slot {
             _ => return false,
         };
         let Some(lifecycle) = lifecycle else { return false };
-        // Whoever takes it back shows its state.
+        // The caller shows its state.
         let _ = self.give_back(lifecycle);
         self.apply_spec();
         // Nobody waits for what it will find.
@@ -310,7 +310,7 @@ impl Slot {
         }
     }
 
-    /// What an observer is to be shown now. None while a job borrows the lifecycle.
+    /// The state an observer is to be shown now. None while a job borrows the lifecycle.
     pub(super) fn state(&self) -> Option<Arc<IdentityState>> {
         let Whereabouts::Here(lifecycle) = &self.lifecycle else { return None };
         let state = lifecycle.state();

@@ -35,7 +35,7 @@ pub(super) enum Cause {
     Mounts,
 }
 
-/// What the threads of a sweep share.
+/// The work that the threads of a sweep share.
 pub(super) struct Work {
     items: Vec<Item>,
     next: AtomicUsize,

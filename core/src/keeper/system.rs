@@ -1,4 +1,4 @@
-//! What the keeper needs of the machine.
+//! The machine, as far as the keeper needs it.
 
 use std::io;
 use std::time::{Instant, SystemTime};

@@ -34,7 +34,7 @@ use crate::spec::IdentitySpec;
 /// How many reports of jobs may wait for the task. Threads that have one more wait with it.
 const REPORTS: usize = 256;
 
-/// What a thread has to report.
+/// The report of a thread.
 enum Report {
     Job(Box<Done>),
     /// A sweep found files that do not look as they did.
@@ -60,7 +60,7 @@ pub(super) struct Task {
     slots: HashMap<SlotKey, Slot>,
     keys: HashMap<IdentityId, SlotKey>,
     last_key: u64,
-    /// Who waits for a job.
+    /// The slots that wait for a job.
     ready: VecDeque<SlotKey>,
     jobs: Jobs,
     threads: Threads,

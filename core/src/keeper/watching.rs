@@ -15,11 +15,11 @@ pub(super) struct Watching {
     events: Option<Events>,
     table: Table<SlotKey>,
     unwatched: HashSet<SlotKey>,
-    /// That no further instance or watch can be had was told.
+    /// The observer was told that no further instance or watch can be had.
     exhaustion_told: bool,
 }
 
-/// What was heard.
+/// The events that were heard.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// Everyone may be concerned.
@@ -121,7 +121,7 @@ impl Watching {
         self.unwatched.remove(&key);
     }
 
-    /// What a job placed is for an identity that is no longer kept.
+    /// The watches that a job placed are for an identity that is no longer kept.
     pub(super) fn abandon(&self, (inotify, placed): (Inotify, Placed)) {
         placed.interests.into_iter().for_each(|interest| self.table.abandon(&inotify, interest.watch));
     }
@@ -131,7 +131,7 @@ impl Watching {
         self.table.settle();
     }
 
-    /// Who is to be watched again, since something is not watched for it.
+    /// The slots to be watched again, since something is not watched for them.
     pub(super) fn unwatched(&self) -> &HashSet<SlotKey> {
         &self.unwatched
     }

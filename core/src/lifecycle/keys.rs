@@ -42,7 +42,7 @@ impl Lifecycle {
         }
     }
 
-    /// What there is to say of a key that is wanted and cannot be had.
+    /// The finding about a key that is wanted and cannot be had.
     pub(super) fn lacks_key(&self, snapshot: Option<&Snapshot>, material: &Material) -> Option<Finding> {
         let served = snapshot.filter(|snapshot| self.keeps_keys && !snapshot.is_complete())?.credential()?;
         let sentence = "the key of the served certificate is not in memory and no longer on disk: nobody can be given it \

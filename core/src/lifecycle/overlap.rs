@@ -1,4 +1,4 @@
-//! What leaves a credential's `ca.crt` stays trusted for a while.
+//! Anchors that leave a credential's `ca.crt` stay trusted for a while.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use crate::spec::{BundleFile, IdentitySpec};
 use crate::state_file::StateError;
 
 impl Lifecycle {
-    /// What was remembered of an earlier process: before the first event, or when it can be read at last. What is retained by then stays.
+    /// Takes the overlap of an earlier process: before the first event, or when it can be read at last. One retained by then stays.
     pub(crate) fn recall(&mut self, overlap: Overlap) {
         self.recalled = true;
         if self.trusted.overlap.is_empty() {
@@ -29,15 +29,15 @@ impl Lifecycle {
         self.recalled
     }
 
-    /// What [`Step::remember`] asked for is done. True if that makes another state.
+    /// The request of [`Step::remember`] is done. True if that makes another state.
     pub(crate) fn remembered(&mut self) -> bool {
         self.unremembered = false;
         self.recalled = true;
         self.tell_unwritten(None)
     }
 
-    /// What is retained could not be written down, or what was written down not be read: it is to be tried again. True if that makes
-    /// another state.
+    /// The overlap could not be written down, or the one written down not be read: it is to be tried again. True if that makes another
+    /// state.
     pub(crate) fn not_remembered(&mut self, error: &StateError) -> bool {
         let sentence = if error.reading {
             format!(
@@ -70,7 +70,7 @@ impl Lifecycle {
         true
     }
 
-    /// What is retained once the bundle of `material` is the last good.
+    /// The overlap once the bundle of `material` is the last good.
     pub(super) fn prospect(&self, material: &Material, now: SystemTime) -> Overlap {
         let mut overlap = self.lapsed(self.trusted.overlap.clone(), now);
         let Part::Whole(incoming) = &material.bundle else { return overlap };
@@ -90,7 +90,7 @@ impl Lifecycle {
         self.lapsed(overlap, now)
     }
 
-    /// What is left of an overlap by now.
+    /// The part of an overlap that is left by now.
     pub(super) fn lapsed(&self, overlap: Overlap, now: SystemTime) -> Overlap {
         match self.longest() {
             Duration::ZERO => Overlap::default(),

@@ -1,4 +1,4 @@
-//! What one file holds.
+//! The content of one file.
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -45,7 +45,7 @@ pub(super) enum ContentError {
     Foreign(Kind),
 }
 
-/// What a file should hold, for the advice about one that does not.
+/// The content a file should have, for the advice about one without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     Certificates,
@@ -54,7 +54,7 @@ pub(super) enum Expected {
 }
 
 impl ContentError {
-    /// What the advice ends with: how what was expected is written.
+    /// The end of the advice: how the expected content is written.
     pub(super) fn example(self, expected: Expected) -> &'static str {
         let Self::Pem(PemError { damage, .. }) = self else { return "" };
         match (damage, expected) {

@@ -1,4 +1,4 @@
-//! What many identities have on disk alike, in one allocation.
+//! Equal content that many identities have on disk, in one allocation.
 
 use std::sync::Arc;
 

@@ -36,7 +36,7 @@ pub(super) struct Collection {
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
 }
 
-/// The certificates and CRLs of a `SignedData` (RFC 5652 §5.1, RFC 2315 §9.1). Whatever else it holds is not looked at.
+/// The certificates and CRLs of a `SignedData` (RFC 5652 §5.1, RFC 2315 §9.1). Nothing else in it is looked at.
 pub(super) fn collection(der: &[u8]) -> Result<Collection, Unwrappable> {
     let sets = signed_data(der).map_err(|_| Unwrappable::Malformed)?;
     let mut collection = Collection { certificates: Vec::new(), crls: Vec::new() };

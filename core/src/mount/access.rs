@@ -1,4 +1,4 @@
-//! Whom a file or directory lets do what.
+//! The permissions of a file or directory.
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
@@ -26,7 +26,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Of an open file or directory. That nothing changes meanwhile is the caller's to see.
+    /// Of an open file or directory. The caller checks that nothing changes meanwhile.
     pub(super) fn of(file: impl AsFd, stat: &Stat) -> Self {
         let file = file.as_fd();
         let mut buffer = [0_u8; ACL_LIMIT];

@@ -17,13 +17,13 @@ use super::walk::{Looked, Standing, THROUGH_PROCFS, Walk};
 /// How often a directory is opened for one read before its files are given up as torn.
 const ATTEMPTS: usize = 5;
 
-/// What the files of one place gave, in the order they were asked for.
+/// The outcomes of the files of one place, in the order they were asked for.
 pub(super) struct DirectoryRead {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) stamp: DirectoryStamp,
 }
 
-/// What one file gave.
+/// The result of reading one file.
 pub(super) struct Outcome {
     pub(super) content: Result<Content, ReadError>,
     /// The way to it, as far as it led.
@@ -73,7 +73,7 @@ pub(super) fn looks(directory: &Path, files: &[&Path]) -> Vec<Look> {
     sights.into_iter().map(look).collect()
 }
 
-/// What of a file was looked at, and whether `..data` led to it; the way to it, and where that ended.
+/// A file as it was looked at, and whether `..data` led to it; the way to it, and where that ended.
 pub(super) type Look = (Result<(Looked, bool), ReadError>, Route, Option<PathBuf>);
 
 impl<'a> Visit<'a> {
@@ -97,7 +97,6 @@ impl<'a> Visit<'a> {
         Self { place, files, met, stamp }
     }
 
-    /// What they look like.
     pub(super) fn stamp(&self) -> &DirectoryStamp {
         &self.stamp
     }
@@ -189,7 +188,7 @@ fn same(errno: Errno, files: &[&Path], route: &Route) -> DirectoryStamp {
     DirectoryStamp::Plain(Err(errno), files.iter().map(|_| Err(errno)).collect(), Route::mark([route]))
 }
 
-/// What is read looks as it did when it was looked at, or it is torn: so its stamp stays.
+/// A file that is read is as it was when it was looked at, or it is torn: so its stamp stays.
 fn kubelet<E: Entrance>(sights: Vec<Sight>, stamp: DirectoryStamp, still_leads_here: impl FnOnce() -> bool) -> Attempt {
     let mut outcomes: Vec<_> = sights.into_iter().map(|sight| read_looked_at::<E>(sight, true)).collect();
     let missing = |outcome: &Outcome| matches!(outcome.content, Err(ReadError::Missing));
@@ -224,7 +223,7 @@ fn plain<E: Entrance>(entrance: E, directory: &E::Directory, sights: Vec<Sight>,
     Attempt::of(DirectoryRead { outcomes, stamp })
 }
 
-/// What a file gave that was looked at.
+/// Reads a file that was looked at.
 fn read_looked_at<E: Entrance>(sight: Sight, is_kubelets: bool) -> Outcome {
     let Sight { found, route, .. } = sight;
     let content = found.map_err(E::refusal_of_file).and_then(|looked| file::read(&looked, &route, is_kubelets));

@@ -74,7 +74,7 @@ impl From<Errno> for ReadError {
     fn from(errno: Errno) -> Self {
         match errno {
             Errno::NOENT | Errno::NOTDIR => Self::Missing,
-            // What opening a socket, or a device that has no driver, answers.
+            // The answer to opening a socket, or a device that has no driver.
             Errno::NXIO | Errno::NODEV => Self::NotRegular,
             Errno::LOOP => Self::LinkLoop,
             errno => Self::Io(errno.into()),
@@ -82,10 +82,10 @@ impl From<Errno> for ReadError {
     }
 }
 
-/// Who could read a file when it was read: whom it let read, and whom every directory on the way to it let search.
+/// The permissions to read a file when it was read: its own, and those to search every directory on the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyAccess {
-    /// Who could read the file.
+    /// The owner and permissions of the file.
     pub access: Access,
     /// The kind of its file system, by its magic number (statfs(2)).
     pub filesystem: u32,
@@ -95,18 +95,17 @@ pub struct KeyAccess {
     pub route: Route,
 }
 
-/// What a file held, at one moment.
+/// The content of a file, at one moment.
 pub(super) struct Content {
     pub(super) bytes: Zeroizing<Vec<u8>>,
-    /// Who could read it.
+    /// The permissions to read it.
     pub(super) access: Arc<KeyAccess>,
-    /// What it looked like.
     pub(super) stamp: FileStamp,
     /// It is mounted by itself, and was deleted where it is mounted from.
     pub(super) is_stale_mount: bool,
 }
 
-/// Reads a file that was looked at, to which this way led, and `..data` if it is a kubelet's. What is no regular file is not opened.
+/// Reads a file that was looked at, to which this way led, and `..data` if it is a kubelet's. Only a regular file is opened.
 pub(super) fn read(looked: &Looked, route: &Route, is_kubelets: bool) -> Result<Content, ReadError> {
     let size = size(&looked.stat)?;
     let file = open(looked.descriptor.as_fd())?;
@@ -124,7 +123,7 @@ pub(super) fn read(looked: &Looked, route: &Route, is_kubelets: bool) -> Result<
 }
 
 /// Reads a file beneath a directory that somebody else may write, if it is no larger than what is `left` to be read there in bytes; its size is
-/// taken off that. What is no regular file is not opened.
+/// taken off that. Only a regular file is opened.
 ///
 /// # Errors
 ///
@@ -150,9 +149,9 @@ fn open(looked: BorrowedFd<'_>) -> Result<OwnedFd, ReadError> {
     })
 }
 
-/// Whether an open file or directory is mounted by itself, and not only a name in a directory, and has no name any more where it is
-/// mounted from. That it has no link says nothing otherwise: it may have been replaced after it was opened, and some FUSE file
-/// systems count no links. Kernels before Linux 5.8 do not tell.
+/// Whether an open file or directory is mounted by itself, and not only a name in a directory, and has no name any more where it is mounted
+/// from. A link count of zero says nothing otherwise: it may have been replaced after it was opened, and some FUSE file systems count no
+/// links. Kernels before Linux 5.8 do not tell.
 pub(super) fn is_stale_mount(file: BorrowedFd<'_>, stat: &Stat) -> bool {
     let told = || rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
     stat.st_nlink == 0 && told().is_ok_and(|told| told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))

@@ -66,7 +66,7 @@ impl Directory {
         self.with_parents().into_iter().map(|directory| &*directory.name).collect()
     }
 
-    /// Who could search it.
+    /// Its owner and permissions when it was searched.
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
@@ -192,9 +192,9 @@ impl Route {
         all.into_iter()
     }
 
-    /// The way to all files of an identity: that to the file whose readers may have it, and those to others as far as they lead
-    /// through links. What an operator wrote as a path of another file is named to all; what a link leads to is the word of whoever
-    /// may write there.
+    /// The way to all files of an identity: that to the file whose readers may have it, and those to others as far as they lead through
+    /// links. The path of another file, which an operator wrote, is named to all; the target of a link is the word of whoever may write
+    /// there.
     #[must_use]
     pub(crate) fn of_set<'a>(deciding: &Self, others: impl IntoIterator<Item = &'a Self>) -> Self {
         others.into_iter().filter(|other| other.0.is_linked).fold(deciding.clone(), |all, other| all.and(other))

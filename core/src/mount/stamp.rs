@@ -1,4 +1,4 @@
-//! What files look like from outside.
+//! The metadata of files, by which changes are seen.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
-/// What an identity's files look like from outside. Two equal stamps: nothing was swapped, replaced or written between them.
+/// The metadata of an identity's files. Two equal stamps: nothing was swapped, replaced or written between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp(Arc<[DirectoryStamp]>);
 
-/// What the files of one directory look like.
+/// The metadata of the files of one directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DirectoryStamp {
     /// The directory that `..data` leads to, and each file in it. A kubelet never changes one; others do.
@@ -19,7 +19,7 @@ pub(super) enum DirectoryStamp {
     Plain(Result<DirectoryId, Errno>, Box<[Result<FileStamp, Errno>]>, RouteMark),
 }
 
-/// Whom the directories on the way to the files let search.
+/// A hash of the permissions to search the directories on the way to the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RouteMark(pub(super) u64);
 
@@ -71,7 +71,7 @@ impl Stamp {
         changing.filter_map(|file| file.as_ref().ok()).map(FileStamp::changed_at).max()
     }
 
-    /// Whether a plain file, or a directory, is missing. What is mounted in its place may look the same for the time being.
+    /// Whether a plain file, or a directory, is missing. A mount in its place may look the same for the time being.
     pub(crate) fn is_waiting(&self) -> bool {
         self.0.iter().any(|directory| match directory {
             DirectoryStamp::Kubelet(..) => false,

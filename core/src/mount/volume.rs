@@ -1,8 +1,8 @@
 //! A volume that somebody else may write: what is in it is read, and nothing that it leads to.
 //!
-//! The root is entered by its path, which is the kubelet's, with whatever is mounted there; from then on the kernel resolves
-//! every name beneath it (`openat2`). No link, no `..` and no mount leads out, and the last component is no link at all. What a
-//! name leads to is looked at before it is opened for reading, so that no device and no FIFO ever is.
+//! The root is entered by its path, which is the kubelet's, with whatever is mounted there; from then on the kernel resolves every name
+//! beneath it (`openat2`). No link, no `..` and no mount leads out, and the last component is no link at all. The target of a name is
+//! looked at before it is opened for reading, so that no device and no FIFO ever is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -74,7 +74,7 @@ impl Entrance for Volume<'_> {
         let look = || {
             let descriptor = self.look_at(directory.as_fd(), file)?;
             let stat = rustix::fs::fstat(&descriptor)?;
-            // Whoever may read there is not found out by permissions.
+            // Permissions do not tell who may read there.
             Ok(Looked { descriptor: descriptor.into(), stat, filesystem: 0 })
         };
         Sight { found: look(), route: Route::unknown(), end: None }

@@ -1,7 +1,7 @@
 //! The walk to a file, one component after the other, as the kernel goes it.
 //!
-//! Who may search a directory is noted from the very descriptor in which the next name is looked up. Symbolic links are read and
-//! followed by hand. So what is noted is the way that was gone, whoever exchanges names meanwhile. Only directories are opened on the
+//! The permissions to search a directory are noted from the very descriptor in which the next name is looked up. Symbolic links are read
+//! and followed by hand. So what is noted is the way that was gone, whoever exchanges names meanwhile. Only directories are opened on the
 //! way, which changes nothing in them (whoever watches them for being opened hears of it), and what is at its end is known before it is
 //! opened for reading: a device or a FIFO never is.
 //!
@@ -56,14 +56,14 @@ pub(super) struct Looked {
     pub(super) filesystem: u32,
 }
 
-/// What a name leads to.
+/// The target of a name.
 enum Met {
     Directory(Standing, Stat),
     Link { target: OsString },
     File(Looked),
 }
 
-/// What is wanted at the end of a way.
+/// The kind of file wanted at the end of a way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Directory,
@@ -99,7 +99,7 @@ impl Standing {
         &self.descriptor
     }
 
-    /// What the name leads to in it; a link is not followed.
+    /// The target of the name in it; a link is not followed.
     fn meet(&self, name: &OsStr, wanted: Wanted) -> Result<Met, Errno> {
         let look = || rustix::fs::openat(&*self.descriptor, name, LOOK, Mode::empty());
         let found = match wanted {
@@ -126,7 +126,7 @@ impl Standing {
         }
     }
 
-    /// What the kernel asks of a link where everybody may make one (`fs.protected_symlinks`, proc_sys_fs(5)), whether it is set or not.
+    /// The kernel's rule for a link where everybody may make one (`fs.protected_symlinks`, proc_sys_fs(5)), whether it is set or not.
     fn lets_follow(&self, link: &Stat) -> Result<(), Errno> {
         let Access { mode, owner, .. } = *self.directory.access();
         let is_own = link.st_uid == owner || link.st_uid == rustix::process::geteuid().as_raw();
@@ -150,7 +150,7 @@ impl Standing {
 }
 
 impl Walk {
-    /// What has been searched so far.
+    /// The directories searched so far.
     pub(super) fn route(&self) -> Route {
         Route::new(&self.ends, self.links > 0)
     }
@@ -179,7 +179,7 @@ impl Walk {
         }
     }
 
-    /// What a name leads to in a directory; nothing of it has happened to it.
+    /// The target of a name in a directory; nothing has been done to it.
     pub(super) fn file(&mut self, from: &Standing, name: &OsStr) -> Result<Looked, Errno> {
         match self.follow(from, Path::new(name), Wanted::Any)? {
             Met::File(looked) => Ok(looked),

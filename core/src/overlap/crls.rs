@@ -23,7 +23,7 @@ pub(super) fn latest(crls: Vec<CertificateRevocationListDer<'static>>) -> Vec<Ce
     crls
 }
 
-/// Who signs which of their lists (RFC 5280 §5.2.1, §5.2.5).
+/// The issuer, key and scope of a list (RFC 5280 §5.2.1, §5.2.5).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Signer {
     issuer: NormalName,

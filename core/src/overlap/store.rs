@@ -1,4 +1,4 @@
-//! What is retained, remembered beyond the process: one small file per identity.
+//! Overlaps, remembered beyond the process: one small file per identity.
 //!
 //! A restart must neither end an overlap nor begin it anew. The files hold certificates, CRLs and deadlines, no keys.
 
@@ -29,7 +29,7 @@ pub(crate) struct OverlapStore {
     writing: Mutex<()>,
 }
 
-/// What a file says is not used.
+/// The reason why a file's content is not used.
 #[derive(Debug, thiserror::Error)]
 enum NotUsed {
     #[error(transparent)]
@@ -68,8 +68,8 @@ impl OverlapStore {
         Self { directory, writing: Mutex::new(()) }
     }
 
-    /// What is remembered of an identity: nothing, where that is not to be believed. What is about another file than is wanted by now
-    /// is forgotten for good, as it is where that changes in a running process: wanting the first one again must not bring it back.
+    /// The remembered overlap of an identity; none, where it is not to be believed. One of another file than is wanted by now is forgotten
+    /// for good, as it is where that changes in a running process: wanting the first file again must not bring it back.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What is spent on the path of one peer, who may be anybody: validation comes before anything is proven.
+//! The work spent on the path of one peer, who may be anybody: validation comes before anything is proven.
 //!
 //! webpki has budgets of its own, for each call. Here one is shared by all that is tried of a peer, and it is small: what a hostile
 //! chain costs at the most is what a few honest ones do.
@@ -13,7 +13,7 @@ use webpki::EndEntityCert;
 use super::error::PathError;
 
 /// How many certificates besides the leaf may be on its paths, by their names. A path holds seven at the most; the rest is for issuers that
-/// are cross-signed or were renewed. What else a peer shows is left out of account.
+/// are cross-signed or were renewed. Anything else a peer shows is left out of account.
 pub(super) const MOST_ISSUERS: usize = 16;
 
 /// How many certificates are looked at while paths are built from one leaf. Honest chains of four certificates, each of them cross-signed,
@@ -53,7 +53,7 @@ pub(super) fn plain_signatures(leaf: &[u8], shown: &[CertificateDer<'_>], namesa
     is_plain.then_some(shown.len() + namesakes.max(1))
 }
 
-/// What may still be spent on one peer.
+/// The work that may still be spent on one peer.
 pub(super) struct Budget {
     steps: Cell<usize>,
     /// Atomic because webpki demands algorithms that threads may share; no other thread has it.

@@ -71,7 +71,7 @@ pub enum PathError {
     UnsupportedKey {
         /// The issuer's subject.
         issuer: String,
-        /// What kind of key it is.
+        /// The kind of key.
         key: String,
     },
     /// A certificate of the path has an extended key usage without the one that the role needs (RFC 5280 §4.2.1.12).
@@ -163,7 +163,7 @@ impl PathError {
         }
     }
 
-    /// What webpki says of a path; without a role, extended key usages were not looked at.
+    /// From webpki's error about a path; without a role, extended key usages were not looked at.
     #[expect(deprecated, reason = "webpki still has the variants that carry no context")]
     pub(super) fn of(error: webpki::Error, role: Option<Role>) -> Self {
         use webpki::Error as E;

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use crate::test_pki::crl::element;
 
-    /// What is said of a key of this algorithm.
+    /// The kind of a key of this algorithm, if it is unsupported.
     fn said(algorithm: &[u8], key: &[u8]) -> Option<String> {
         let bits = [&[0], key].concat();
         let der = element(0x30, &[element(0x30, algorithm), element(3, &bits)].concat());

@@ -47,7 +47,7 @@ struct List {
     learned: OnceLock<Vec<u8>>,
 }
 
-/// What may still be spent on lists for one peer.
+/// The work that may still be spent on lists for one peer.
 pub(super) enum Budget {
     /// How many signatures that turn out to be by another key are still verified.
     Open(Cell<usize>),
@@ -185,7 +185,7 @@ impl Revocation {
 }
 
 impl List {
-    /// Whether the key signed it. Whoever shows one key after the other runs out of budget, and is refused.
+    /// Whether the key signed it. A peer that shows one key after the other runs out of budget, and is refused.
     fn is_by(&self, key: &[u8], budget: &Budget) -> Result<bool, PathError> {
         if self.signers.iter().any(|signer| signer == key) {
             return Ok(true);

@@ -312,7 +312,7 @@ fn a_crl_of_an_intermediate_by_its_former_key_fails_nobody_under_its_new_key() {
         assert_eq!(validate(revoked), Err(PathError::Revoked));
         assert_eq!(validate(other), Ok(()));
     }
-    // Whoever sends many of the name gains nothing by it.
+    // A peer that sends many of the name gains nothing by it.
     let alone = Bundle::new(vec![root.der()], vec![former.crl(&[7], now() - HOUR)]);
     let validator = PathValidator::new(&alone).unwrap();
     let many: Vec<_> = std::iter::once(renewed.der()).chain((0..5).map(|_| root.sub_ca("sub", |_| {}).der())).collect();

@@ -112,7 +112,7 @@ impl Lines {
     }
 }
 
-/// What a run of base64 is made of.
+/// The composition of a run of base64.
 #[derive(Default)]
 struct Shape {
     length: usize,

@@ -45,7 +45,7 @@ fn a_file_that_others_may_write_that_is_too_large_or_of_another_version_is_not_b
     }
     write(&path, &note(&"x".repeat(1024))).unwrap();
     assert!(matches!(read::<Note>(&path), Err(Unusable::TooLarge(1024))));
-    // What another version calls its members decides nothing.
+    // The names of the members in another version decide nothing.
     fs::write(&path, r#"{"version":4,"words":[]}"#).unwrap();
     assert!(matches!(read::<Note>(&path), Err(Unusable::Version { found: 4, known: 3 })));
     for malformed in ["", "{\"version\":3,\"text\":\"x", "{\"version\":3}", "{\"text\":\"x\"}"] {

@@ -48,9 +48,9 @@ const WAY: WatchFlags = NAMES.union(WatchFlags::MASK_ADD);
 const FILES: WatchFlags =
     NAMES.union(WatchFlags::CLOSE_WRITE).union(WatchFlags::DELETE_SELF).union(WatchFlags::MOVE_SELF);
 
-/// What is heard of the directory behind `..data`, and in a volume of those in it: what is not a kubelet's doing. Not that a kubelet
-/// empties the former one, which would wake this process at every rotation for nothing; that somebody else removes a file there is
-/// found at the tick.
+/// The events of the directory behind `..data`, and in a volume of those in it, that are not a kubelet's doing. Removals are left out: a
+/// kubelet empties the former directory, which would wake this process at every rotation for nothing; a file that somebody else removes
+/// there is found missing at the tick.
 const BEHIND_DATA: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::CLOSE_WRITE)
@@ -114,8 +114,8 @@ impl Route<'_> {
         }
     }
 
-    /// What a path leads to from a directory that is free of links, free of links itself; nothing where a name is missing. What its
-    /// last name, or a link in its place, is looked up in is watched as `last` says.
+    /// The target of a path from a directory that is free of links, free of links itself; none where a name is missing. The directory that
+    /// its last name, or a link in its place, is looked up in is watched as `last` says.
     fn follow(&mut self, from: PathBuf, path: &Path, last: Purpose) -> Option<PathBuf> {
         let (mut at, mut links) = (from, 0);
         let mut ahead: Vec<OsString> = Vec::new();

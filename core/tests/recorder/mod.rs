@@ -1,4 +1,4 @@
-//! What a keeper tells, and how to wait for it.
+//! A record of what a keeper tells, and how to wait for it.
 #![allow(dead_code, reason = "each test needs a part of it")]
 
 use std::path::Path;

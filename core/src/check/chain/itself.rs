@@ -98,8 +98,8 @@ fn needs(lineage: &Lineage<'_>, member: &Member<'_>) -> bool {
         && !is_self_issued(member.certificate)
 }
 
-/// What is the matter with a path that the identity's own bundle does not have to hold: nothing but that the issuer is not in it, which is
-/// returned as `Ok`, or what every peer refuses, whatever its bundle.
+/// The fault of a path that need not hold by the identity's own bundle: only that the issuer is not in it, which is returned as `Ok`, or
+/// one for which every peer refuses the path, whatever its bundle.
 ///
 /// An anchor that has another key by now, or has expired, is an issuer that this bundle does not know: peers may have its successor or
 /// predecessor. A CRL is of this bundle alone.

@@ -28,7 +28,7 @@ pub(super) struct AtHand<'a> {
     pub(super) issuers: &'a [X509Certificate<'a>],
     /// The bundle, if there is one.
     pub(super) bundle: Option<&'a Bundle>,
-    /// What of the bundle can be nobody's anchor.
+    /// The certificates of the bundle that can be nobody's anchor.
     pub(super) unusable: &'a [(Digest, UnusableAnchor)],
 }
 
@@ -264,7 +264,7 @@ mod tests {
     use crate::path::CrlProblem;
     use crate::test_pki::Entity;
 
-    /// What is said of an error of the path from a leaf over `sub` to `root`.
+    /// The sentence about an error of the path from a leaf over `sub` to `root`.
     fn told(error: &PathError) -> String {
         let root = Entity::root("root");
         let sub = root.sub_ca("sub", |_| {});

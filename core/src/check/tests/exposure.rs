@@ -1,4 +1,4 @@
-//! Who can read the key.
+//! The permissions to read the key.
 
 use super::*;
 use crate::mount::Route;

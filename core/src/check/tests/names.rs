@@ -1,4 +1,4 @@
-//! Whose the leaf is, and that it is no authority.
+//! The names of the leaf, which must be no authority.
 
 use super::*;
 use crate::test_pki::{odd, pem};

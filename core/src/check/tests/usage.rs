@@ -1,4 +1,4 @@
-//! What the leaf's key is for.
+//! The usages of the leaf's key.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What becomes of a job that is done.
+//! The conclusion of a job that is done.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,7 +48,7 @@ impl Task {
             if Arc::ptr_eq(&spec, &slot.spec) {
                 self.conclude(key, looked, step, since, now, keys_changed);
             } else {
-                // What was read was read by the old spec; another look is wanted already, which may have to wait for its mount.
+                // Anything read was read by the old spec; another look is wanted already, which may have to wait for its mount.
                 slot.apply_spec();
                 self.timers.wake(key, &mut slot.wake_at, step.and_then(|step| step.wake_at));
                 if slot.shown != Shown::Nothing && (keys_changed || step.is_some_and(|step| step.changed)) {
@@ -64,7 +64,7 @@ impl Task {
         self.queue(key);
     }
 
-    /// Whoever asked for the end of an overlap finds it done: that comes after the state was shown.
+    /// A caller that asked for the end of an overlap finds it done: this comes after the state was shown.
     fn note(&mut self, key: SlotKey, spec: &IdentitySpec, ended: Vec<(End, Option<Ended>)>) {
         for (end, outcome) in ended {
             match (outcome, self.slots.get_mut(&key)) {
@@ -90,7 +90,7 @@ impl Task {
         let again = step.as_ref().is_some_and(|step| step.read_again);
         let mut pause = None;
         match looked {
-            // Whatever pause there was goes on, unless it was for files that have come to rest as they were.
+            // Any pause there was goes on, unless it was for files that have come to rest as they were.
             None => pause = slot.remaining_pause(now.monotonic),
             Some(Looked::Unchanged) if slot.restless.take().is_some() => {}
             Some(Looked::Unchanged) => pause = slot.remaining_pause(now.monotonic),

@@ -6,7 +6,7 @@ use crate::keeper::slot::Shown;
 impl Task {
     /// Takes in what was said of keys. An identity that is not kept has none.
     pub(super) fn hear_demand(&mut self) {
-        // Whoever asks for the key of an identity has asked for the identity before.
+        // A caller that asks for the key of an identity has asked for the identity before.
         if self.wanted.has_changed().unwrap_or(false) {
             self.apply();
         }

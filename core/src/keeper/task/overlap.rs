@@ -1,4 +1,4 @@
-//! What is retained beyond a replaced bundle: ended by an operator, and remembered.
+//! Anchors retained beyond a replaced bundle: ended by an operator, and remembered.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ impl Task {
                 Some(key) => vec![*key],
                 None => {
                     let error = EndOverlapError::UnknownIdentity(id.clone());
-                    // Whoever asked may have gone.
+                    // The caller may have gone.
                     let _ = request.reply.send(Err(error));
                     return;
                 }

@@ -1,4 +1,4 @@
-//! What time brings: pauses that are over, jobs that take too long, a clock that was set, and the periodic tick.
+//! The passing of time: pauses that are over, jobs that take too long, a clock that was set, and the periodic tick.
 
 use std::sync::Arc;
 use std::time::Instant;

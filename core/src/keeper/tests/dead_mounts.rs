@@ -101,7 +101,7 @@ async fn a_sweep_gets_past_a_dead_mount() {
     }
     let scans = recorder.scans.load(Ordering::SeqCst);
     recorder.until("another scan", || recorder.scans.load(Ordering::SeqCst) > scans + 1).await;
-    // Whoever waits for a dead mount is not sent there again: one sweep and one look each, and what was queued before.
+    // An identity that waits for a dead mount has no thread sent there again: one sweep and one look each, and what was queued before.
     assert!(system.waiting.load(Ordering::SeqCst) <= 6, "{:?}", system.waiting);
     system.revive(volumes[0].path());
     system.revive(volumes[17].path());

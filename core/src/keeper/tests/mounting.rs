@@ -1,4 +1,4 @@
-//! What is mounted or unmounted.
+//! Files that are mounted or unmounted.
 
 use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
@@ -93,7 +93,7 @@ async fn volumes_of_others_are_left_alone_when_the_list_changes() {
     let (_keeper, recorder) = start(&system, HOUR, vec![confined, spec("ours", ours.path())]);
     recorder.until_serves("pods", &first).await;
     recorder.until_serves("ours", &first).await;
-    // Whoever entered it would be seen waiting there.
+    // A thread that entered it would be seen waiting there.
     system.kill(pods.path());
     ours.swap(&second.files());
     change(&mounts);

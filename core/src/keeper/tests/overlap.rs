@@ -1,4 +1,4 @@
-//! What stays trusted of a replaced `ca.crt`, on files swapped as the kubelet does it.
+//! Anchors of a replaced `ca.crt` that stay trusted, on files swapped as the kubelet does it.
 
 use super::*;
 use crate::keeper::EndOverlapError;
@@ -86,7 +86,7 @@ async fn the_anchors_of_a_replaced_secret_stay_and_end_in_time() {
     assert!(recorder.finds("a", Check::TrustOverlap));
     assert_eq!(rolled.state_files(), 1, "remembered before it was shown");
     rolled.system.ahead.store(25 * 3600, Ordering::SeqCst);
-    // What has the task look at the clock.
+    // This has the task look at the clock.
     rolled.volume.swap(&rolled.new.files());
     recorder.until_trusts_only("a", rolled.anchors[1]).await;
     assert!(!recorder.finds("a", Check::TrustOverlap));

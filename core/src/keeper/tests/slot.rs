@@ -1,4 +1,4 @@
-//! What is heard while a job looks.
+//! Events that are heard while a job looks.
 
 use std::ffi::OsStr;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Who could read the key of what is served, as it is kept on record.
+//! The permissions to read the key of what is served, as they are kept on record.
 
 use super::*;
 

@@ -23,7 +23,7 @@ static CRLS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     issuers.map(|(i, issuer)| issuer.crl(&[7, 8, 9, 10][..=i], now()).as_ref().to_vec()).collect()
 });
 
-/// What may happen to one block.
+/// The damage that one block may take.
 #[derive(Debug, Clone)]
 enum Damage {
     EachLine(&'static str, &'static str),

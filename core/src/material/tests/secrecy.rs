@@ -54,7 +54,7 @@ static SECRETS: LazyLock<[Vec<Secret>; 2]> = LazyLock::new(|| [Secret::all(), Se
 
 static CERTIFICATE: LazyLock<Entity> = LazyLock::new(|| Entity::root("root").leaf());
 
-/// What may happen to a file on its way.
+/// The damage that a file may take on its way.
 #[derive(Debug, Clone)]
 enum Damage {
     LineBreaks(&'static str),
@@ -206,7 +206,7 @@ fn pieces(text: &str, length: usize) -> HashSet<&[u8]> {
     text.as_bytes().windows(length).collect()
 }
 
-/// What is in both texts, but not in the third.
+/// A piece that is in both texts, but not in the third.
 fn leaked<'a>(secret: &'a str, said: &str, of_another: &str, length: usize) -> Option<&'a str> {
     let (said, of_another) = (pieces(said, length), pieces(of_another, length));
     let mut places = secret.as_bytes().windows(length).enumerate();

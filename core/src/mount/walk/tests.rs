@@ -11,7 +11,7 @@ fn home() -> (tempfile::TempDir, PathBuf) {
     (home, path)
 }
 
-/// What a file is found to be, and the directories that were searched beneath `home`.
+/// The type of a file, and the directories that were searched beneath `home`.
 fn walk(home: &Path, path: &Path) -> (Result<FileType, Errno>, Vec<String>) {
     let mut walk = Walk::default();
     let directory = walk.enter(path.parent().unwrap());

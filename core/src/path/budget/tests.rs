@@ -44,7 +44,7 @@ fn counting(bundle: &Bundle) -> PathValidator {
     validator
 }
 
-/// What came of a peer, and how many signatures were verified for it.
+/// The outcome for a peer, and how many signatures were verified for it.
 fn spent(validator: &PathValidator, leaf: &Entity, shown: &[CertificateDer<'_>]) -> (Result<(), PathError>, usize) {
     let at: SystemTime = now();
     let plain = validator.validate_plain(&leaf.der(), shown, Role::Client, at);
@@ -75,7 +75,7 @@ fn an_honest_chain_takes_a_signature_for_each_of_its_certificates() {
     assert_eq!(spent(&validator, &below.leaf(), &[below.der(), sub.der()]), (Ok(()), 3));
 }
 
-/// What came of a peer where it is plain, and how many signatures were verified for it.
+/// The outcome for a peer where it is plain, and how many signatures were verified for it.
 fn spent_plainly(
     validator: &PathValidator,
     leaf: &Entity,

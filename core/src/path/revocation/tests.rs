@@ -8,7 +8,7 @@ use crate::test_pki::crl::{
 };
 use crate::test_pki::{DAY, Entity, HOUR, now};
 
-/// Who passes under one bundle, by default and where stale CRLs are to be rejected.
+/// Validators of one bundle: by default, and where stale CRLs are to be rejected.
 struct Door([PathValidator; 2]);
 
 impl Door {

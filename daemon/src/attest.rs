@@ -1,13 +1,13 @@
-//! Who is calling, and what it may have.
+//! The attestation of callers, and what they may have.
 //!
-//! What is mounted in a pod is for the containers of that pod, and for nobody else. An identity of the node is for whom one of
+//! A pod's mounted identities are for the containers of that pod, and for nobody else. An identity of the node is for whom one of
 //! its rules names, `allow` in the configuration, and for root of the node. A process in a pod fits the rule `pod:` alone,
 //! whatever its user.
 //!
 //! The rule `readers` gives an identity to whom the file system would give its key file: the caller's user and groups, as the
 //! kernel recorded them when it connected, are held against owner, group, mode and POSIX ACL of the key file (of the bundle file,
 //! where an identity has no key) and against the search permission of every directory on the way to it, symbolic links followed.
-//! That is done twice: with the way by which what is served was read, noted while it was read, and with the way that there is now,
+//! The check is done twice: with the way by which what is served was read, noted while it was read, and with the way that there is now,
 //! since a mode may change between two generations. A caller has to be let through by both, and by every directory behind a link in
 //! the place of another file of the identity; it is told of none that is behind one that it may not search. It says nothing of callers
 //! with mounts or users of their own, and nothing of files on other file systems than local ones, whose modes are not what decides.
@@ -105,14 +105,14 @@ impl Attestor {
         let decision = self.judge(caller, state, wanted).await;
         let reason = decision.as_ref().map_or_else(Denial::reason, Grant::reason);
         self.observer.decided(reason, started.elapsed());
-        // Who waits for a file has not been denied it yet.
+        // A caller that waits for a file has not been denied it yet.
         if let Some(denial) = decision.as_ref().err().filter(|denial| !denial.is_missing()) {
             self.audit.denied(caller, Some(&state.spec.id), denial, &wanted.pods);
         }
         decision
     }
 
-    /// That `caller` is still the process that connected, and is what it was then. To be asked after everything else and
+    /// Checks that `caller` is still the process that connected, and is what it was then. To be asked after everything else and
     /// before anything is given: a decision may take a while.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ impl Attestor {
             return Ok(Grant::Root);
         }
         let mut refusals = Vec::new();
-        // What needs no file system first: the answer is the same, and a mount that hangs holds up nobody else.
+        // Rules that need no file system first: the answer is the same, and a mount that hangs holds up nobody else.
         for rule in policy.0.iter().filter(|rule| **rule != Rule::Readers) {
             match fits::fits(rule, caller, pods) {
                 Ok(()) => return Ok(Grant::Rule(rule.clone())),

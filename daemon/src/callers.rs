@@ -1,6 +1,6 @@
 //! The processes that call: who each is, where it belongs, whom its use is charged to, and how much of it there may be.
 //!
-//! What is read of a process stands between two proofs that it is still the one that connected; nothing here says what it may have.
+//! Reads of a process stand between two proofs that it is still the one that connected; nothing here says what it may have.
 
 mod caller;
 mod cap;

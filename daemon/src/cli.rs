@@ -30,7 +30,7 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are answers, not errors. That the terminal is gone is nobody's concern here.
+            // Help and version are answers, not errors. A terminal that is gone is nobody's concern here.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }

@@ -71,15 +71,15 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// The process as a whole.
     pub(crate) process: Process,
-    /// What callers may use up.
+    /// The limits on callers.
     pub(crate) limits: Limits,
-    /// Who may have the identities that are named one by one.
+    /// The policies of identities that are named one by one.
     pub(crate) policies: HashMap<IdentityId, Policy>,
-    /// What the daemon is for.
+    /// The daemon's purpose.
     pub(crate) mode: Mode,
     /// Where the kubelet's directories are.
     pub(crate) kubelet: Kubelet,
-    /// What is asked of volumes of pods, the first rule that fits.
+    /// The rules for volumes of pods; the first that fits counts.
     pub(crate) pods: Vec<PodRule>,
 }
 
@@ -121,7 +121,7 @@ impl Config {
         Self::parse(path, &std::fs::read_to_string(path).map_err(unreadable)?)
     }
 
-    /// What holds without a configuration file.
+    /// The configuration without a file.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Config {
     }
 }
 
-/// What is to be kept, and who may have it.
+/// Identities to keep, and their policies.
 type Identities = (Vec<IdentitySpec>, HashMap<IdentityId, Policy>);
 
 fn identities(entries: &[file::Identity]) -> Result<Identities, Spanned<Problem>> {

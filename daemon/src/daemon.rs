@@ -86,7 +86,7 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
     Daemon::start(file, config, settings, listeners, jobs, looking, sources)?.run(signals).await
 }
 
-/// What the configuration asks for now. A file system that does not answer delays the start for a moment, not for
+/// The sources that are configured now. A file system that does not answer delays the start for a moment, not for
 /// ever: what it holds is picked up when it does.
 async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, looking: &Looking) -> Sources {
     jobs.start(looking.job(Arc::clone(config), Vec::new(), true), None);
@@ -123,7 +123,7 @@ impl Signals {
     }
 }
 
-/// What looking for identities takes.
+/// The means to look for identities.
 struct Looking {
     hints: Hints,
     pods: Arc<Discovery>,
@@ -141,7 +141,7 @@ struct Daemon {
     config: Arc<Config>,
     /// The directories in which identities were found.
     directories: Vec<Directory>,
-    /// What was said of names and directories, so that it is said once.
+    /// The warnings about names and directories, so that each is given once.
     warnings: BTreeSet<String>,
     jobs: Jobs,
     /// Whether to look when the job that runs is done, and if so, whether at all that is known, too.
@@ -305,7 +305,7 @@ impl Daemon {
             Order::Reload(answer) => self.reload(Some(answer)),
             Order::EndOverlap { anchor, identity, answer } => {
                 let keeper = Arc::clone(&self.keeper);
-                // It waits for a mount or a disk, which must hold up nothing else here. Who asked may have gone.
+                // It waits for a mount or a disk, which must hold up nothing else here. The receiver may be gone.
                 tokio::spawn(async move { drop(answer.send(keeper.end_overlap(anchor, identity).await)) });
             }
         }
@@ -343,7 +343,7 @@ impl Daemon {
     }
 
     fn reloaded(&self, config_error: Option<String>, asked: Vec<Asked>) {
-        // Who reloads does not trust that events were enough, whatever becomes of the configuration.
+        // A reload does not rely on events having been enough, whatever becomes of the configuration.
         self.keeper.rescan();
         self.pages.metrics.config_reloaded(config_error.is_none());
         if config_error.is_none() {
@@ -354,7 +354,7 @@ impl Daemon {
         // Before the answers: who asked may be the service manager's own command, whose end is the end of the reload.
         systemd::ready(&self.status());
         for answer in asked {
-            // Who asked may have gone.
+            // The receiver may be gone.
             let _ = answer.send(reloaded.clone());
         }
     }
@@ -378,7 +378,7 @@ impl Daemon {
         self.directories = sources.directories;
     }
 
-    /// What is in the file but not in force until the next start.
+    /// Warns of changes that take effect at the next start only.
     fn warn_of_unchangeable(&self, new: &Config) {
         let old = &self.config;
         for (section, changed) in [

@@ -1,4 +1,4 @@
-//! What there is: the identities that the configuration and the node's pods come to, who may have each, and what the pods are called.
+//! The identities that result from the configuration and the node's pods, who may have each, and the pods' names.
 
 mod accounts;
 pub(crate) mod pods;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Whatever is freed is wiped first: also what HTTP/2 and the encoder of messages held of a key, whose buffers are not ours.
+/// Memory is wiped before it is freed: also what HTTP/2 and the encoder of messages held of a key, whose buffers are not ours.
 #[global_allocator]
 static MEMORY: evercertd::Memory = evercertd::MEMORY;
 

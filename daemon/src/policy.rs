@@ -1,4 +1,4 @@
-//! Who may have an identity of the node: `allow`, as it is configured. Whom a rule fits is decided where callers are attested.
+//! The policy of an identity of the node: `allow`, as it is configured. Callers are matched with rules where they are attested.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::callers::PodName;
 
-/// What a unit that may be named ends in.
+/// The suffix of a unit that may be named.
 const SERVICE: &str = ".service";
 
 /// The number that stands for no user and no group.
@@ -19,7 +19,7 @@ pub(crate) struct Policy(pub(crate) Arc<[Rule]>);
 /// One entry of `allow`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// Whom owner, group, mode and ACL of the key file let read it.
+    /// Callers that owner, group, mode and ACL of the key file let read it.
     Readers,
     /// A user, by number or name; a name that nobody has on this node fits nobody.
     User { name: Option<Arc<str>>, uid: Option<u32> },
@@ -59,7 +59,7 @@ pub(crate) enum RuleError {
         "this rule names nobody; write a name without blanks and without {forbidden}, or the number: \"{number}:1001\""
     )]
     Name {
-        /// What no name holds.
+        /// Characters no name holds.
         forbidden: &'static str,
         /// The word for a rule with a number.
         number: &'static str,

@@ -1,4 +1,4 @@
-//! What is shown: the latest state of every identity, who has it, and whether all that is wanted is there.
+//! The state to show: the latest of every identity, who has it, and whether all that is wanted is there.
 //!
 //! ```text
 //! keeper ─→ journal ─→ collisions ─→ store ─┬→ readiness

@@ -54,7 +54,7 @@ const REQUEST_LIMIT: usize = 16 * 1024;
 /// The largest message that is sent, in bytes: the files of an identity are at most 1 MiB each.
 const RESPONSE_LIMIT: usize = 8 * 1024 * 1024;
 
-/// What the services work with.
+/// The services' shared state.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) store: Arc<Store>,
@@ -74,7 +74,7 @@ pub(crate) struct Context {
     pub(crate) mode: Mode,
 }
 
-/// What the admin socket says of the daemon itself. Whoever wires the daemon writes it.
+/// The daemon's own state for the admin socket, written by the code that wires the daemon.
 #[derive(Debug, Clone)]
 pub(crate) struct DaemonInfo {
     /// The daemon's version.
@@ -85,7 +85,7 @@ pub(crate) struct DaemonInfo {
     pub(crate) ready: bool,
     /// The error of the last reload of the configuration; absent: it succeeded.
     pub(crate) config_error: Option<String>,
-    /// What is wrong with it, besides what is wrong with watched directories.
+    /// The findings about it, besides those about watched directories.
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -121,8 +121,8 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
     attestor.audit().tell_now();
 }
 
-/// Serves operators on `listener` until `shutdown`, and then until the streams have ended, for a moment at most. Who may
-/// connect is decided by the mode of the socket, and callers in pods and containers may not call.
+/// Serves operators on `listener` until `shutdown`, and then until the streams have ended, for a moment at most. The mode
+/// of the socket decides who may connect, and callers in pods and containers may not call.
 pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: CancellationToken) {
     let processes = Arc::clone(&context.processes);
     let door = Doorkeeper::new(Arc::clone(&context.door), Socket::Admin);
@@ -153,7 +153,7 @@ fn operators_only(request: Request<()>) -> Result<Request<()>, Status> {
 /// How long the streams may take to end once the daemon stops.
 const STOPPING: Duration = Duration::from_millis(800);
 
-/// What ends every stream when the daemon stops.
+/// The status that ends every stream on shutdown.
 fn stopping() -> tonic::Status {
     tonic::Status::unavailable("evercertd is stopping")
 }

@@ -1,4 +1,4 @@
-//! What is served over HTTP: metrics, liveness and readiness.
+//! The HTTP pages: metrics, liveness and readiness.
 
 pub(crate) mod http;
 pub(crate) mod metrics;

@@ -1,4 +1,4 @@
-//! Who was given a key and who was denied an identity, line by line in the log.
+//! The log, line by line, of who was given a key and who was denied an identity.
 //!
 //! A flood of refusals must not become a flood of lines, nor hide in silence: what the limit holds back is counted, and told as
 //! one line for each party as soon as the limit lets another one through, or after [`TELL_AFTER`].
@@ -168,7 +168,7 @@ impl Count {
     }
 }
 
-/// What is told of a caller beside its numbers.
+/// Facts told of a caller beside its numbers.
 struct Told {
     pod: Option<String>,
     unit: Option<String>,

@@ -24,7 +24,7 @@ pub(crate) enum Denial {
     NoRuleFits {
         /// Why each does not, in the order they were tried.
         refusals: Vec<Refusal>,
-        /// What would let the caller in.
+        /// The way to let the caller in.
         advice: Option<Advice>,
     },
     /// The identity is a volume of a pod that the caller is not in.
@@ -76,7 +76,7 @@ pub(crate) enum Refusal {
     /// It lives in a user namespace whose users have no number here.
     #[error("{rule}: uid {uid} stands for every user of a foreign user namespace, so it is nobody's")]
     UnknownUser { rule: Rule, uid: u32 },
-    /// What it sees is not what the node sees.
+    /// It does not see what the node sees.
     #[error("readers: {namespaces}, so what the node's files allow says nothing of it")]
     OtherView { namespaces: Namespaces },
     /// A container that is not looked at as a reader.
@@ -85,7 +85,7 @@ pub(crate) enum Refusal {
         /// Where it is.
         caller: Place,
     },
-    /// Who may read there is not decided here.
+    /// Read access there is not decided here.
     #[error("readers: {} is on the file system {filesystem}, of which evercertd cannot tell who may read there", path.display())]
     FileSystem { path: PathBuf, filesystem: Filesystem },
     /// The file is not there, and the caller could see that for itself.
@@ -111,7 +111,7 @@ pub(crate) enum Refusal {
     Nobody { rule: Rule },
 }
 
-/// What a caller is, as far as a rule is concerned.
+/// A caller, as far as a rule is concerned.
 #[derive(Debug)]
 pub(crate) enum Who {
     /// This user, with these groups.
@@ -130,7 +130,7 @@ pub(crate) enum Place {
     Unclear,
 }
 
-/// What would let a caller in.
+/// The way to let a caller in.
 #[derive(Debug)]
 pub(crate) struct Advice {
     policy: Policy,
@@ -138,7 +138,7 @@ pub(crate) struct Advice {
 }
 
 impl Denial {
-    /// That nothing lets `caller` in: neither of the rules of `policy`, for these reasons.
+    /// Nothing lets `caller` in: none of the rules of `policy`, for these reasons.
     pub(super) fn of(refusals: Vec<Refusal>, policy: &Policy, caller: &Caller, pods: &PodNames) -> Self {
         let advice = Advice::to(caller, pods).map(|rule| Advice { policy: policy.clone(), rule });
         Self::NoRuleFits { refusals, advice }

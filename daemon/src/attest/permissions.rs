@@ -7,7 +7,7 @@ use evercert_core::mount::Access;
 
 use crate::callers::Caller;
 
-/// What a caller wants to do with a file or directory.
+/// A caller's wish for a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// Read a file.
@@ -34,7 +34,7 @@ impl fmt::Display for Wish {
     }
 }
 
-/// Who may do what with one file or directory.
+/// The permissions of one file or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Permissions {
     pub(super) owner: u32,

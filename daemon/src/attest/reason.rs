@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::policy::Rule;
 
-/// What lets a caller have an identity.
+/// Grounds to give a caller an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Grant {
     /// It is root of the node.

@@ -11,7 +11,7 @@ use super::permissions::{Permissions, Wish};
 use crate::callers::Caller;
 
 /// Whether `caller`, who is not root, could have read what `state` tells of by the way it was read, and can read it by the way that
-/// there is now. What it is told stops at the first directory that does not let it search: it learns nothing of what is behind that.
+/// there is now. Its answer stops at the first directory that does not let it search: it learns nothing of what is behind that.
 ///
 /// # Errors
 ///
@@ -58,7 +58,7 @@ fn not_a_reader(caller: &Caller, wish: Wish, path: &Path, permissions: Permissio
     Refusal::NotAReader { caller: caller.clone().into(), wish, path: path.to_owned(), permissions: permissions.into() }
 }
 
-/// That every directory lets the caller search.
+/// Checks that every directory lets the caller search.
 fn search(caller: &Caller, route: &Route, refusal: impl Fn(&Path, Permissions) -> Refusal) -> Result<(), Refusal> {
     for directory in route.directories() {
         let permissions = Permissions::of(directory.access());
@@ -69,7 +69,7 @@ fn search(caller: &Caller, route: &Route, refusal: impl Fn(&Path, Permissions) -
     Ok(())
 }
 
-/// That the permissions of every directory are what decides.
+/// Checks that the permissions of every directory decide.
 fn local(route: &Route) -> Result<(), Refusal> {
     let is_foreign = |directory: &&Directory| !Filesystem::numbered(directory.filesystem()).is_local();
     match route.directories().find(is_foreign) {
@@ -81,7 +81,7 @@ fn local(route: &Route) -> Result<(), Refusal> {
     }
 }
 
-/// That a file lets the caller read.
+/// Checks that a file lets the caller read.
 fn read(
     caller: &Caller,
     file: &Path,

@@ -195,7 +195,7 @@ impl fmt::Display for Caller {
     }
 }
 
-/// What users and groups of a foreign user namespace show as.
+/// The IDs shown for users and groups of a foreign user namespace.
 struct Overflow {
     uid: u32,
     gid: u32,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// The longest text that is looked at, in bytes. Some twenty hierarchies with paths of a few hundred bytes are usual.
 const TEXT_LIMIT: usize = 64 * 1024;
 
-/// What the kernel puts behind the path of a group that was removed.
+/// The kernel's suffix to the path of a group that was removed.
 const REMOVED: &str = " (deleted)";
 
 /// Where a process belongs.
@@ -30,12 +30,12 @@ pub enum Origin {
     },
     /// A container that belongs to no pod that can be told.
     Container,
-    /// That cannot be told: somebody may have made it look like what it is not.
+    /// Unknown: somebody may have made it look like what it is not.
     Unclear,
 }
 
 /// Where the process belongs whose `/proc/PID/cgroup` holds `text`. `prefixes` are what may stand before `kubepods`, such as
-/// `/docker/*`; `*` stands for the ID of a container. Whoever may make groups below one of them may pass for any pod.
+/// `/docker/*`; `*` stands for the ID of a container. Anyone who may make groups below one of them may pass for any pod.
 ///
 /// Every hierarchy has a line. One that knows the pod is enough, as not every hierarchy has groups for it; but no two may name
 /// different pods, and none may be unclear.
@@ -73,7 +73,7 @@ struct Line<'a> {
     path: &'a str,
 }
 
-/// What one line says.
+/// The place one line names.
 enum Place<'a> {
     Pod(String),
     Container,
@@ -92,7 +92,7 @@ impl<'a> Line<'a> {
 
     fn place(self, prefixes: &[String]) -> Place<'a> {
         let mut path = self.path;
-        // What lies outside the root of this process's own cgroup namespace shows with these in front.
+        // Paths outside the root of this process's own cgroup namespace show with these in front.
         while let Some(rest) = path.strip_prefix("/..").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
             path = rest;
         }

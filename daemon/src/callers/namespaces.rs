@@ -5,7 +5,7 @@ use std::io;
 
 use super::proc::Proc;
 
-/// What decides what is meant by a user's number, or by a path.
+/// A namespace that gives a user's number or a path its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     User,

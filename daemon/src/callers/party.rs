@@ -13,7 +13,7 @@ use super::user_namespace::{owner, parent};
 const DEEPEST: usize = 32;
 
 /// The party that use is charged to: a pod, a user of the host, or whoever made a user namespace, in which one user may be
-/// thousands. Whoever is in none of them may have any number, and takes nothing from the user of the host who has it.
+/// thousands. A caller in none of them may have any number, and takes nothing from the user of the host who has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Party {
     Pod(Arc<str>),
@@ -24,7 +24,7 @@ pub(crate) enum Party {
     Elsewhere(u32),
 }
 
-/// Whose the users of another user namespace are.
+/// Users of other user namespaces, counted as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Crowd {
     /// Those of every namespace that this user made.
@@ -34,7 +34,7 @@ pub(crate) enum Crowd {
 }
 
 impl Party {
-    /// That of the process `pid` of `uid`, as it is now. It may be another with its number already: good enough for counting, and
+    /// The party of the process `pid` of `uid`, as it is now. It may be another with its number already: good enough for counting, and
     /// for nothing else.
     pub(crate) fn of_process(pid: u32, uid: u32, prefixes: &[String]) -> Self {
         let process = Proc(pid);
@@ -42,7 +42,7 @@ impl Party {
         Self::of(&origin, uid, Crowd::of(process))
     }
 
-    /// That of a process of `uid` at `origin`.
+    /// The party of a process of `uid` at `origin`.
     pub(super) fn of(origin: &Origin, uid: u32, crowd: Option<Crowd>) -> Self {
         match (origin, crowd) {
             (Origin::Pod(pod), _) => Self::Pod(Arc::clone(pod)),
@@ -54,7 +54,7 @@ impl Party {
 }
 
 impl Crowd {
-    /// That of the namespace directly below this process's own which `process` is in; none where it is in this process's own, or
+    /// The crowd of the namespace directly below this process's own which `process` is in; none where it is in this process's own, or
     /// where that cannot be told.
     pub(super) fn of(process: Proc) -> Option<Self> {
         let identify = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));

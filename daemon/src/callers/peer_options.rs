@@ -1,4 +1,4 @@
-//! What the kernel says of a Unix socket's peer, where no crate wraps how it is asked.
+//! Kernel queries about a Unix socket's peer that no crate wraps.
 #![expect(unsafe_code, reason = "no crate wraps SO_PEERGROUPS and PIDFD_GET_INFO")]
 
 use std::io;

@@ -1,4 +1,4 @@
-//! What names a pod: its UID, as the kubelet writes it, or its namespace and name.
+//! The names of a pod: its UID, as the kubelet writes it, or its namespace and name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,6 @@ const DIGEST: [usize; 1] = [32];
 /// The longest name of a pod or namespace, in bytes: that of a DNS subdomain.
 pub(crate) const NAME_LIMIT: usize = 253;
 
-/// What a pod is called.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub(crate) struct PodName {

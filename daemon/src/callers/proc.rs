@@ -1,4 +1,4 @@
-//! What `/proc` says of a process. A number may go to another process at any time: what is read here is evidence only between
+//! A process, as `/proc` shows it. A number may go to another process at any time: what is read here is evidence only between
 //! two proofs that it did not.
 
 use std::fs::File;
@@ -20,7 +20,7 @@ pub(crate) struct Stat {
     threads: u64,
 }
 
-/// Whom a process acts as.
+/// A process's user and groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     /// The effective user and group. Those for file systems are not told: a process may always go back to these.

@@ -24,13 +24,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Process {
     living: Living,
-    /// What may stand before `kubepods` in the path of a control group.
+    /// Allowed prefixes of `kubepods` in the path of a control group.
     prefixes: Arc<[String]>,
     ended: CancellationToken,
     _watch: AbortOnDropHandle<()>,
 }
 
-/// What tells a process from a later one with its number.
+/// A process, told from a later one with its number.
 #[derive(Debug, Clone)]
 pub(super) struct Living {
     pub(super) pid: u32,
@@ -40,10 +40,10 @@ pub(super) struct Living {
     pidfd: Option<Arc<AsyncFd<OwnedFd>>>,
 }
 
-/// What a process is at one moment.
+/// A process's state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// As its first thread has them. What another thread has by itself is not looked at: threads keep nothing from one another.
+    /// As its first thread has them. Those of other threads are not looked at: threads keep nothing from one another.
     pub(super) credentials: Credentials,
     pub(super) origin: Origin,
     pub(super) namespaces: Namespaces,
@@ -154,7 +154,7 @@ impl Living {
         Ok(living)
     }
 
-    /// What the process is now, for sure: between two proofs that it is still this one.
+    /// The process's state now, for sure: between two proofs that it is still this one.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Living {
         Ok(standing)
     }
 
-    /// That the process has not ended.
+    /// Proves that it has not ended.
     fn prove(&self) -> Result<(), Gone> {
         let has_ended = match &self.pidfd {
             Some(pidfd) => {

@@ -17,7 +17,7 @@ const SWEEP_AT: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Processes {
     proof: Proof,
-    /// What may stand before `kubepods` in the path of a control group.
+    /// Allowed prefixes of `kubepods` in the path of a control group.
     prefixes: Arc<[String]>,
     table: Mutex<Table>,
 }
@@ -48,7 +48,7 @@ impl Processes {
         Self { proof, prefixes: prefixes.into(), table: Mutex::default() }
     }
 
-    /// What may stand before `kubepods` in the path of a control group.
+    /// Allowed prefixes of `kubepods` in the path of a control group.
     pub(crate) fn prefixes(&self) -> &[String] {
         &self.prefixes
     }
@@ -92,7 +92,7 @@ impl Proof {
         let told = UnixStream::pair().and_then(|(one, _other)| getsockopt(&one, PeerPidfd).map_err(io::Error::from));
         match told {
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Self::Start,
-            // What else fails now fails again where it is seen.
+            // Any other failure comes again where it is seen.
             Ok(_) | Err(_) => Self::Pidfd,
         }
     }

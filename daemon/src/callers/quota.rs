@@ -19,7 +19,7 @@ pub(crate) struct Quota {
 struct Used {
     in_all: usize,
     next: u64,
-    /// What each party has, the oldest first; parties that have nothing are not in it.
+    /// Each party's shares, the oldest first; parties that have none are not in it.
     by_party: HashMap<Party, BTreeMap<u64, CancellationToken>>,
 }
 
@@ -56,7 +56,7 @@ impl Quota {
     }
 
     /// One for this party; where there is none left in all, the newest of the party that has the most, where that still leaves it
-    /// no less than this one has then. That party is returned too. Whoever holds what was displaced has to watch
+    /// no less than this one has then. That party is returned too. The holder of the displaced one has to watch
     /// [`Share::displaced`] and end.
     ///
     /// # Errors
@@ -123,7 +123,6 @@ impl Share {
         &self.displaced
     }
 
-    /// Whose it is.
     pub(crate) fn party(&self) -> &Party {
         &self.party
     }
@@ -162,7 +161,7 @@ mod tests {
         let (mut first, second) = (of(&large), of(&other));
         drop(first.pop());
         let _fifth = quota.claim(Party::User(4)).unwrap();
-        // What is displaced is the newest of the party that has the most, and counts for nothing from then on.
+        // The newest of the party that has the most is displaced, and counts for nothing from then on.
         let (share, loser) = quota.claim(small.clone()).unwrap();
         assert_eq!(loser, Some(other.clone()));
         assert_eq!(

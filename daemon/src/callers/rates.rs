@@ -47,7 +47,7 @@ impl Rates {
         }
     }
 
-    /// Once for `party`. What is refused to one party is not taken from the others.
+    /// Once for `party`. A use refused to one party is not taken from the others.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What the kernel says of a user namespace, where no crate wraps how it is asked (ioctl_nsfs(2)).
+//! Kernel queries about a user namespace that no crate wraps (ioctl_nsfs(2)).
 #![expect(unsafe_code, reason = "no crate wraps NS_GET_PARENT and NS_GET_OWNER_UID")]
 
 use std::fs::File;

@@ -56,7 +56,7 @@ impl Socket {
         match status.code() {
             // tonic's client says CANCELLED when the time is up.
             Code::Cancelled | Code::DeadlineExceeded => Unreachable::Silent(self.path.clone()),
-            // What the daemon says has no source; what became of the connection is one.
+            // An answer of the daemon has no source; what became of the connection is one.
             _ if status.source().is_some() => Unreachable::Closed(self.path.clone()),
             code => Unreachable::Answer(format!("{} ({code})", status.message())),
         }

@@ -13,7 +13,7 @@ use crate::host::{hardening, logging};
 /// The threads that serve. Two do for ten thousand identities, and every further one costs memory.
 const WORKER_THREADS: usize = 2;
 
-/// The most threads of the runtime that may block. What may hang has threads of its own.
+/// The most threads of the runtime that may block. Calls that may hang have their own.
 const BLOCKING_THREADS: usize = 16;
 
 /// How long a thread that is not idle any more is kept.

@@ -81,7 +81,7 @@ async fn connect(socket: &Socket) -> Result<tonic::Streaming<v1::Event>, Unreach
     Ok(opened.map_err(|status| socket.unanswered(&status))?.into_inner())
 }
 
-/// What the reader has been shown.
+/// Identities shown to the reader.
 #[derive(Default)]
 struct Shown {
     /// By the UID of the pod, where it has one, and name.

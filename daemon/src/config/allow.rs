@@ -8,7 +8,7 @@ use super::at;
 use super::error::Problem;
 use crate::policy::{Policy, Rule};
 
-/// Who may have an identity, by the `allow` beside `named`. Names of users and groups are not looked up yet.
+/// The policy of an identity, by the `allow` beside `named`. Names of users and groups are not looked up yet.
 pub(super) fn policy(allow: Option<&[Spanned<String>]>, named: &Spanned<String>) -> Result<Policy, Spanned<Problem>> {
     let Some(texts) = allow else { return Ok(Policy::default()) };
     if texts.is_empty() {

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: where, and what to write instead.
+//! Errors in a configuration: where, and what to write instead.
 //!
 //! Nothing that is written in a configuration is ever quoted but names of settings, known ones and what is almost one: it may be a file
 //! with a key, or hold one where none belongs. The place says enough.
@@ -51,7 +51,7 @@ pub(crate) enum ConfigError {
         file: PathBuf,
         /// Where in it.
         place: Place,
-        /// What is wrong, and what to write instead.
+        /// The problem, and what to write instead.
         problem: Box<Problem>,
     },
 }
@@ -69,7 +69,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong with a setting.
+/// An error in a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     /// A key that there is not.
@@ -79,7 +79,7 @@ pub(crate) enum Problem {
         key: Option<String>,
         /// The known key it looks like.
         nearest: Option<String>,
-        /// What is known there.
+        /// The keys known there.
         known: Vec<String>,
     },
     /// Anything that TOML or the type of a setting does not allow.
@@ -87,7 +87,7 @@ pub(crate) enum Problem {
     Toml {
         /// The key, where the error is in a line that sets a known one.
         key: Option<String>,
-        /// What the parser says.
+        /// The parser's message.
         message: String,
     },
     /// A path that depends on where the daemon was started.

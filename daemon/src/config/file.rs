@@ -32,7 +32,7 @@ pub(super) struct File {
     pub(super) pods: Vec<PodRule>,
 }
 
-/// What the daemon is for.
+/// The daemon's purpose.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
@@ -100,7 +100,7 @@ pub(super) struct PodRule {
 }
 
 impl PodRule {
-    /// What is demanded of the credential.
+    /// The demands on the credential.
     pub(super) fn demands(&self) -> Demands<'_> {
         Demands {
             usages: &self.usages,
@@ -115,7 +115,7 @@ impl PodRule {
     }
 }
 
-/// What is demanded of a credential.
+/// The demands on a credential.
 pub(super) struct Demands<'a> {
     pub(super) usages: &'a [Spanned<String>],
     pub(super) dns_names: &'a [Spanned<String>],
@@ -157,7 +157,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// What is demanded of the credential.
+    /// The demands on the credential.
     pub(super) fn demands(&self) -> Demands<'_> {
         Demands {
             usages: &self.usages,

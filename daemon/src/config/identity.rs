@@ -21,7 +21,7 @@ const NOBODY: &str = "none";
 /// The longest skew between this clock and an issuer's that can be set.
 const CLOCK_SKEW_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
-/// What the keeper is to do for one `[[identity]]`.
+/// The keeper's spec for one `[[identity]]`.
 pub(super) fn spec(entry: &file::Identity) -> Result<IdentitySpec, Spanned<Problem>> {
     let name = IdentityName::from_str(entry.name.get_ref()).map_err(|_| at(&entry.name, Problem::Name))?;
     if name.as_str().contains('/') {
@@ -122,7 +122,7 @@ pub(super) fn beside<'a>(
     }
 }
 
-/// What is demanded of a credential.
+/// The demands on a credential, parsed.
 pub(super) fn expectations(demands: &file::Demands<'_>) -> Result<Expectations, Spanned<Problem>> {
     let usages =
         demands.usages.iter().map(|word| Usage::from_str(word.get_ref()).map_err(|error| at(word, error.into())));

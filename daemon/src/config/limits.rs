@@ -12,7 +12,7 @@ use crate::callers::Cap;
 /// The largest number that can be set.
 const MOST: u32 = 1_000_000;
 
-/// What callers may use up: in all, and one pod or one user of the node.
+/// Limits on callers: in all, and for one pod or one user of the node.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use super::error::Problem;
 use super::file::unwritten;
 
-/// What the filter takes for a level; any other word alone is to it the name of a module.
+/// Words the filter takes for levels; any other word alone is to it the name of a module.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The log.
@@ -26,7 +26,7 @@ impl Default for Log {
 }
 
 impl Log {
-    /// What is logged, as the directives of `tracing-subscriber`'s `EnvFilter`.
+    /// The level, as the directives of `tracing-subscriber`'s `EnvFilter`.
     pub(crate) fn level(&self) -> &str {
         self.level.get_ref()
     }
@@ -60,7 +60,7 @@ pub(crate) struct InvalidLevel {
     source: Option<tracing_subscriber::filter::ParseError>,
 }
 
-/// What `level` lets through: a level, or directives.
+/// The filter of `level`: a level, or directives.
 ///
 /// # Errors
 ///

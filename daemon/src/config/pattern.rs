@@ -9,7 +9,7 @@ use evercert_core::text;
 
 use super::glob::Glob;
 
-/// What is watched where nothing else is configured. It need not be there.
+/// The default pattern of watched directories. They need not be there.
 pub(super) const DEFAULT_DIRECTORIES: &str = "/etc/evercert/certs/*";
 
 /// An absolute path, the last component of which may hold `*` (any characters) and `?` (one character). A wildcard

@@ -19,7 +19,7 @@ pub(crate) struct Kubelet {
     pub(crate) logs: PathBuf,
     /// The CSI drivers whose volumes are looked at.
     pub(crate) csi_drivers: Vec<String>,
-    /// What may stand before `kubepods` in the path of a control group.
+    /// Allowed prefixes of `kubepods` in the path of a control group.
     pub(crate) cgroup_prefixes: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl Default for Kubelet {
     }
 }
 
-/// What is asked of some volumes of pods.
+/// A rule for some volumes of pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PodRule {
     namespace: Option<Glob>,
@@ -53,7 +53,7 @@ impl PodRule {
         self.volume.as_ref().is_none_or(|glob| glob.matches(volume, directory))
     }
 
-    /// What is asked; absent: the volume is left alone.
+    /// Absent: the volume is left alone.
     pub(crate) fn settings(&self) -> Option<&PodSettings> {
         self.settings.as_ref()
     }
@@ -80,14 +80,14 @@ impl VolumeGlob {
     }
 }
 
-/// What is asked of an identity of a pod.
+/// The settings of an identity of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PodSettings {
     /// Of its credential.
     pub(crate) expectations: Expectations,
     /// For how long anchors that left its `ca.crt` stay trusted.
     pub(crate) overlap: Duration,
-    /// Whom it trusts; absent: the `ca.crt` beside its credential.
+    /// Its bundle; absent: the `ca.crt` beside its credential.
     pub(crate) bundle: Option<PodBundle>,
 }
 
@@ -176,7 +176,7 @@ fn bundle(path: &Spanned<PathBuf>) -> Result<PodBundle, Spanned<Problem>> {
     }
 }
 
-/// What is demanded in an entry, if anything.
+/// The first demand in an entry, if any.
 fn other_key(entry: &file::PodRule) -> Option<&'static str> {
     let keys = [
         ("bundle", entry.bundle.is_some()),

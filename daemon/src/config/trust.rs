@@ -16,7 +16,7 @@ use super::{absolute, at, file, identity};
 /// The certificate revocation lists: those that are named, and a `ca.crl` beside the credential; an empty list names none at all.
 pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFile>, Spanned<Problem>> {
     let of_chain = files.credential.as_ref().and_then(|files| files.chain().parent());
-    // What is named alone is a file of the `path`.
+    // A bare name is a file of the `path`.
     let directory = of_chain.filter(|_| entry.path.is_some());
     // Of peers that nobody vouches for nobody is revoked.
     let beside = of_chain.filter(|_| files.bundle.is_some());

@@ -1,8 +1,8 @@
 //! Hints that a directory, a volume or a mount came or went where identities are looked for, so that a new one need not wait for the
 //! tick.
 //!
-//! A watch holds no mount: it hinders nobody from unmounting, and ends with what it is on. That something is mounted or unmounted is
-//! no event of a directory; the kernel tells it of the list of mounts as a whole.
+//! A watch holds no mount: it hinders nobody from unmounting, and ends with what it is on. A mount or unmount is no event of a
+//! directory; the kernel tells it of the list of mounts as a whole.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -23,7 +23,7 @@ const HEARD: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
     .union(WatchFlags::ONLYDIR);
 
-/// What happens in a volume: also files that are written in place.
+/// The events in a volume: also files that are written in place.
 const HEARD_IN_VOLUME: WatchFlags = HEARD.union(WatchFlags::CLOSE_WRITE);
 
 /// The events of an inotify instance, and the list of mounts. Without them the tick carries alone.
@@ -55,7 +55,7 @@ impl Hints {
         }
     }
 
-    /// What has further directories heard; may block.
+    /// The listener for further directories; may block.
     pub(super) fn ear(&self) -> Ear {
         let inotify = self.events.as_ref().map(|events| events.inotify().clone());
         Ear { inotify, volumes: Arc::clone(&self.volumes) }

@@ -1,4 +1,4 @@
-//! What may block, beside the task that decides.
+//! Blocking jobs, beside the task that decides.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(super) enum Job {
         config: Arc<Config>,
         /// With the directories that are known already.
         known: Vec<Directory>,
-        /// What is known of pods.
+        /// The discovery of pods.
         pods: Arc<Discovery>,
         /// Whether to look at all that is known, too: a hint may have been lost.
         all: bool,
@@ -39,14 +39,14 @@ pub(super) enum Job {
         file: Option<PathBuf>,
         /// With the directories that are known already.
         known: Vec<Directory>,
-        /// What is known of pods.
+        /// The discovery of pods.
         pods: Arc<Discovery>,
         /// Where to be told of further directories.
         ear: Ear,
     },
 }
 
-/// What came of a job.
+/// The result of a job.
 pub(super) enum Outcome {
     /// Which identities there are; absent: it took too long.
     Looked(Option<Sources>),
@@ -70,14 +70,14 @@ pub(super) struct Jobs {
     threads: Threads,
     running: Option<Running>,
     waiting: Option<Job>,
-    /// Who is to be told how the reload ends that waits.
+    /// Those to be told how the waiting reload ends.
     asked: Vec<Asked>,
     /// Held by the thread of a job, which may outlive the job's deadline.
     thread: Arc<()>,
     accounts: Arc<Accounts>,
 }
 
-/// Who asked for a reload. A signal waits for no answer.
+/// A reload's answer channel. A signal waits for no answer.
 pub(super) type Asked = oneshot::Sender<Reloaded>;
 
 struct Running {
@@ -130,7 +130,7 @@ impl Jobs {
         self.running.is_some()
     }
 
-    /// What came of the job that runs, and who asked for it. Never ends without one; may be dropped and called again.
+    /// The result of the job that runs, and whom to tell it. Never ends without one; may be dropped and called again.
     pub(super) async fn finished(&mut self) -> (Outcome, Vec<Asked>) {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let outcome = match timeout_at(running.deadline, &mut running.outcome).await {

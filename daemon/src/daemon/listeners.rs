@@ -1,4 +1,4 @@
-//! What the daemon listens on: what was handed over, else sockets of its own.
+//! The sockets the daemon listens on: those handed over, else its own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::serve::DaemonInfo;
 /// How long an address that cannot be had is left alone.
 const HTTP_RETRY: Duration = Duration::from_secs(5);
 
-/// What the daemon listens on.
+/// The daemon's sockets.
 pub(super) struct Listeners {
     pub(super) agent: UnixListener,
     pub(super) admin: UnixListener,

@@ -1,4 +1,4 @@
-//! What the process gives up before it reads a key, and the one thing it takes.
+//! The things the process gives up before it reads a key, and the one it takes.
 
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};

@@ -19,7 +19,7 @@ use crate::config::{InvalidLevel, Log, LogFormat, level_filter};
 /// The variables that override the level of the configuration, the first one that is set.
 const LEVEL_VARIABLES: [&str; 2] = ["EVERCERT_LOG", "RUST_LOG"];
 
-/// What carries messages with keys in them, and below [`LevelFilter::INFO`] may print them.
+/// The crates that carry messages with keys, and below [`LevelFilter::INFO`] may print them.
 const CARRIERS: [&str; 8] = ["h2", "hyper", "hyper_util", "tower", "tonic", "prost", "rustls", "axum"];
 
 /// The level of a variable is not understood.
@@ -55,7 +55,7 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
     Ok(())
 }
 
-/// What `filter` lets through, but of [`CARRIERS`] never what might be a key, whatever anybody sets.
+/// `filter`, capped: of [`CARRIERS`] never what might be a key, whatever anybody sets.
 fn capped(filter: EnvFilter) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync {
     let carriers = CARRIERS.map(|target| (target, LevelFilter::INFO));
     let cap = Targets::new().with_default(LevelFilter::TRACE).with_targets(carriers);
@@ -101,7 +101,7 @@ mod tests {
         };
     }
 
-    /// What is written at `level` when everybody says something.
+    /// The log written at `level` when everybody says something.
     fn written(level: &str) -> String {
         let written = Written::default();
         let writer = written.clone();

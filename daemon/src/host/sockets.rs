@@ -19,7 +19,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 /// The mode of the directories that are made.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// Who may connect to a socket.
+/// The peers that may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// Everybody: what each is given is decided when it asks.
@@ -65,7 +65,7 @@ pub(crate) enum SocketError {
     Held {
         /// The socket.
         path: PathBuf,
-        /// Who holds it, as the lock file says.
+        /// Its holder, as the lock file says.
         pid: Option<u32>,
     },
     /// Somebody answers who does not hold the lock.
@@ -85,9 +85,9 @@ pub(crate) enum SocketError {
     UnsafeDirectory {
         /// The directory.
         directory: PathBuf,
-        /// What is wrong with it.
+        /// The weakness.
         problem: &'static str,
-        /// What to do.
+        /// The remedy.
         advice: &'static str,
     },
     /// Longer than the kernel allows.
@@ -99,7 +99,7 @@ pub(crate) enum SocketError {
     /// The file system refuses.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What failed.
+        /// The failed action.
         action: &'static str,
         /// With what.
         path: PathBuf,
@@ -173,7 +173,7 @@ fn prepare(directory: &Path) -> Result<(), SocketError> {
         return unsafe_directory(directory, "is a symbolic link", "configure the directory it points to");
     }
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    // Whoever may write a directory above may put another one in place of this; by either name, where a link is on the way.
+    // A user that may write a directory above may put another one in place of this; by either name, where a link is on the way.
     let real = fs::canonicalize(directory).map_err(io_error("look at"))?;
     for above in real.ancestors().chain(directory.ancestors()) {
         let metadata = fs::metadata(above).map_err(io_error("look at"))?;
@@ -186,7 +186,7 @@ fn prepare(directory: &Path) -> Result<(), SocketError> {
     Ok(())
 }
 
-/// Who else could replace what is in a directory of this user and group with this mode, and what to do about it; `own` are the
+/// Whether others could replace what is in a directory of this user and group with this mode, and the remedy; `own` are the
 /// user and group that may.
 fn weakness((uid, gid): (u32, u32), mode: u32, own: (u32, u32)) -> Option<(&'static str, &'static str)> {
     const ADVICE: &str = "chmod it to 0755, or use a directory of its own below it";
@@ -287,7 +287,7 @@ mod tests {
         drop(first);
         assert!(!path.exists() && path.parent().unwrap().is_dir());
 
-        // What a killed daemon leaves: the socket, and no lock.
+        // A killed daemon leaves: the socket, and no lock.
         drop(UnixListener::bind(&path).unwrap());
         assert!(UnixStream::connect(&path).is_err());
         let second = OwnedSocket::bind(&path, Audience::Everybody).unwrap();

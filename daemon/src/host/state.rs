@@ -12,7 +12,7 @@ use tracing::warn;
 /// Where it is unless the configuration or the service manager says otherwise.
 const DEFAULT: &str = "/var/lib/evercert";
 
-/// What systemd sets for a unit with `StateDirectory=`: paths, with colons between.
+/// Set by systemd for a unit with `StateDirectory=`: paths, with colons between.
 const VARIABLE: &str = "STATE_DIRECTORY";
 
 /// Nobody else has to know what is trusted, and nobody else may change it.

@@ -1,4 +1,4 @@
-//! What the service manager is told, and what it hands over. All of it does nothing where there is none.
+//! Messages to the service manager, and sockets from it. All of it does nothing where there is none.
 
 use std::env;
 use std::io;

@@ -40,7 +40,7 @@ type Database = dyn Fn(&Account) -> io::Result<Option<u32>> + Send + Sync;
 struct Found {
     /// The number each name had last.
     numbers: BTreeMap<Account, u32>,
-    /// What nobody has, and was told of.
+    /// The accounts nobody has, already logged.
     unknown: BTreeSet<Account>,
 }
 

@@ -30,15 +30,15 @@ pub(crate) struct Sources {
     pub(crate) collisions: Vec<Collision>,
     /// The directories that are identities.
     pub(crate) directories: Vec<Directory>,
-    /// What each pattern comes to.
+    /// The state of each pattern.
     pub(crate) watched: Vec<Watched>,
-    /// What is to be said of single identities, besides what their files say.
+    /// The findings about single identities, besides those about their files.
     pub(crate) findings: BTreeMap<IdentityId, Vec<Finding>>,
-    /// Who may have the identities of the node.
+    /// The policies of the node's identities.
     pub(crate) policies: HashMap<IdentityId, Policy>,
     /// The users and groups that rules name and this node does not have.
     pub(crate) unknown_accounts: BTreeSet<Account>,
-    /// What the pods are called.
+    /// The names of the pods.
     pub(crate) pods: PodNames,
     /// How many pods more than one name is told of.
     pub(crate) contested: Contested,
@@ -72,7 +72,7 @@ impl Sources {
         Self { pods: found.names, contested: found.contested, silent: found.silent, ..self }
     }
 
-    /// What is to be kept.
+    /// Everything to keep.
     pub(crate) fn wanted(&self) -> Wanted {
         Wanted {
             ids: self.specs.iter().map(|spec| spec.id.clone()).collect(),
@@ -82,7 +82,7 @@ impl Sources {
         }
     }
 
-    /// What is wrong beside what is wrong with files, a sentence each.
+    /// The warnings besides those about files, a sentence each.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let watched = self.watched.iter().flat_map(|watched| &watched.findings).map(|finding| finding.sentence.clone());
         self.collisions.iter().map(ToString::to_string).chain(watched)

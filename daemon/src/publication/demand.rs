@@ -1,4 +1,4 @@
-//! Whose keys are wanted: those of identities with a subscriber that is to be given the key.
+//! The wanted keys: those of identities with a subscriber that is to be given the key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::Keeper;
 
-/// Who holds the keys. Called under a lock, in the order in which the words count; must not block.
+/// Holds the keys. Called under a lock, in the order in which the words count; must not block.
 pub(crate) trait KeyHolder: Send + Sync + 'static {
     /// The key of an identity is wanted, or no longer.
     fn want_keys(&self, identity: &IdentityId, wanted: bool);

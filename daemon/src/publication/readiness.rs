@@ -95,7 +95,7 @@ impl Readiness {
         counts
     }
 
-    /// What the patterns of directories come to.
+    /// The state of the patterns of directories.
     pub(crate) fn watched(&self) -> Arc<[Watched]> {
         Arc::clone(&self.wanted.borrow().watched)
     }

@@ -1,4 +1,4 @@
-//! What is published: the latest state of every identity.
+//! The publications: the latest state of every identity.
 //!
 //! The keeper writes through [`Observer`]; everyone else reads. Each identity has a watch channel of its own, so that a reader
 //! that falls behind holds one old state at most and then sees the latest one.
@@ -50,7 +50,7 @@ impl Store {
         Arc::new(Self { epoch, identities: Mutex::default(), changes: watch::Sender::new(0) })
     }
 
-    /// What the generations in this store are counted within.
+    /// The epoch that this store's generations are counted in.
     #[must_use]
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
@@ -63,7 +63,7 @@ impl Store {
         self.identities().get(id).map(|entry| entry.state.subscribe())
     }
 
-    /// What is published of one identity.
+    /// The publication of one identity.
     #[must_use]
     pub(crate) fn publication(&self, id: &IdentityId) -> Option<Publication> {
         self.identities().get(id).and_then(|entry| entry.publication)
@@ -104,7 +104,7 @@ impl Store {
 }
 
 impl Publication {
-    /// What `state` publishes; the same publication as `previous` keeps the time it was stored at.
+    /// The publication of `state`; the same one as `previous` keeps the time it was stored at.
     fn of(epoch: u64, state: &IdentityState, previous: Option<Self>) -> Option<Self> {
         let snapshot = state.snapshot.as_ref()?;
         let (generation, digest) = (snapshot.generation(), snapshot.digest());

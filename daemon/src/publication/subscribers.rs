@@ -1,7 +1,7 @@
-//! Who is connected: one entry per open `Watch` stream, with the last report of what the workload does with its identity. A subscriber whose
+//! The subscribers: one entry per open `Watch` stream, with the last report of what the workload does with its identity. A subscriber whose
 //! stream was ended because it stood still stays as lost while its process lives.
 //!
-//! A report is a state, not an event. What it means is decided when it is looked at, against what is published then: the
+//! A report is a state, not an event. Its meaning is decided when it is looked at, against what is published then: the
 //! publication it names has to be this one, epoch, generation and digest. Numbers of different epochs are never compared. Of a
 //! subscriber that reads its own mount the digest alone is compared: it may have read what it reports before it was published.
 
@@ -41,7 +41,7 @@ pub(crate) struct Subscribers {
     changes: watch::Sender<u64>,
 }
 
-/// What is worth counting of subscribers. Called where it happens; must not block.
+/// Events of subscribers worth counting. Called where they happen; must not block.
 pub(crate) trait SubscriberObserver: Send + Sync + 'static {
     /// A connected subscriber put a generation to use, `took` after it was published.
     fn acknowledged(&self, identity: &IdentityId, took: Duration);
@@ -99,7 +99,7 @@ impl Disconnect {
     }
 }
 
-/// What a subscriber is known by when it connects.
+/// A subscriber as it is known when it connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NewSubscriber {
     /// Its process, as the kernel named it when it connected; 0: of another PID namespace.
@@ -110,7 +110,6 @@ pub(crate) struct NewSubscriber {
     pub(crate) command: String,
     /// The version of its SDK, as it says.
     pub(crate) sdk_version: String,
-    /// What it is sent.
     pub(crate) deliver: Delivery,
     /// The UID of the pod it runs in; absent for a process of the node.
     pub(crate) pod: Option<Arc<str>>,
@@ -125,13 +124,12 @@ pub(crate) struct NewSubscriber {
 pub(crate) struct SubscriberStatus {
     /// Unique within the daemon's run.
     pub(crate) id: u64,
-    /// What it is known by.
     pub(crate) subscriber: NewSubscriber,
     /// When it connected.
     pub(crate) connected: SystemTime,
     /// Its last report.
     pub(crate) report: Option<Report>,
-    /// What the report means for what is published.
+    /// The report, judged by what is published.
     pub(crate) state: SubscriberState,
     /// When the generation was published that it has not put to use.
     pub(crate) behind_since: Option<SystemTime>,

@@ -54,7 +54,7 @@ pub(super) async fn serve(
             visitor = visitors.next() => visitor,
         };
         let Some(Visitor { stream, share }) = visitor else { break };
-        // Whoever connects in a loop mostly is gone by now.
+        // A peer that connects in a loop mostly is gone by now.
         if has_hung_up(&stream) {
             continue;
         }
@@ -81,7 +81,7 @@ pub(super) async fn serve(
         }
     }
     drop(visitors);
-    // What is left then is cut off with the set.
+    // The rest is cut off with the set.
     let _ = tokio::time::timeout(STOPPING, async { while connections.join_next().await.is_some() {} }).await;
 }
 

@@ -108,14 +108,14 @@ struct Events {
     subscribed: watch::Receiver<u64>,
     shutdown: CancellationToken,
     told: HashMap<IdentityId, Told>,
-    /// What is to be looked at again.
+    /// Identities to look at again.
     changed: VecDeque<IdentityId>,
     /// When the subscribers that are behind are looked at next.
     look_again: Instant,
     synced: bool,
 }
 
-/// What was told of one identity.
+/// The state told of one identity.
 #[derive(PartialEq)]
 struct Told {
     /// The revisions of the identity and of its subscribers.
@@ -183,7 +183,7 @@ impl Events {
         // The subscribers are read after their revision, so a change in between is told again, not missed.
         let subscribed = self.context.subscribers.revision(id);
         let Some((published, state)) = self.context.store.revised(id) else {
-            // What the pod was called may be forgotten by now.
+            // The pod's name may be forgotten by now.
             let told = self.told.remove(id)?;
             return Some(event(Kind::Removed(id.name.to_string()), told.pod.map(Into::into)));
         };

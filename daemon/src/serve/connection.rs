@@ -26,10 +26,10 @@ const STREAMS: u32 = 128;
 /// The streams a peer may have reset, or made this side reset, before the connection is closed.
 const RESETS: usize = 1024;
 
-/// What a peer may send before it is read, in bytes, for a stream and for all streams of a connection.
+/// The bytes a peer may send before they are read, for a stream and for all streams of a connection.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
 
-/// What is taken from a stream's responses before the peer has made room for it, in bytes. The rest stays where it is: in the
+/// The bytes taken from a stream's responses before the peer has made room for them. The rest stays where it is: in the
 /// store, where the latest generation replaces the one before.
 const SEND_BUFFER: usize = 16 * 1024;
 
@@ -37,13 +37,13 @@ const SEND_BUFFER: usize = 16 * 1024;
 const HEADERS: u32 = 16 * 1024;
 
 /// The bytes that are read of one caller in a second, on all of its connections; after a second of rest as many at once. More waits
-/// in its socket. What is read costs up to 0.1 µs a byte, and a report has 100 bytes.
+/// in its socket. Reading costs up to 0.1 µs a byte, and a report has 100 bytes.
 const BYTES: NonZeroU32 = NonZeroU32::new(1024 * 1024).unwrap();
 
 /// How long a connection, or a stream, that was displaced may take to be told.
 pub(super) const FAREWELL: Duration = Duration::from_millis(200);
 
-/// Who is at the other end of a connection: an extension of every request.
+/// The other end of a connection: an extension of every request.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) caller: Caller,
@@ -98,7 +98,7 @@ impl From<Caller> for Peer {
     }
 }
 
-/// Who sent the request.
+/// The request's sender.
 pub(super) fn peer<T>(request: &tonic::Request<T>) -> Result<Arc<Peer>, Status> {
     request.extensions().get::<Arc<Peer>>().cloned().ok_or_else(|| Status::internal("the caller is not known"))
 }
@@ -207,7 +207,7 @@ fn builder(patience: Patience) -> hyper::server::conn::http2::Builder<TokioExecu
     builder
 }
 
-/// What may be read of each caller.
+/// Each caller's budget of bytes.
 #[derive(Clone)]
 pub(super) struct Budget(Arc<Rates>);
 

@@ -1,4 +1,4 @@
-//! What operators ask of the daemon itself: from the admin socket to the task that decides.
+//! Operators' orders to the daemon itself: from the admin socket to the task that decides.
 
 use evercert_core::digest::Digest;
 use evercert_core::identity::IdentityId;
@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 /// How many orders may wait for their turn; further ones wait for that.
 const WAITING: usize = 16;
 
-/// What an operator asks of the daemon itself.
+/// An operator's order to the daemon itself.
 pub(crate) enum Order {
     /// Read the configuration and every identity's files again.
     Reload(oneshot::Sender<Reloaded>),

@@ -1,4 +1,4 @@
-//! What callers of a socket may use up, and for how long they may be silent.
+//! Limits on callers of a socket: on their use, and on their silence.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::callers::Cap;
 /// it is. There is no limit in all, as that would let many keep out one.
 pub(super) const ARRIVALS: Cap<NonZeroU32> = Cap { in_all: NonZeroU32::MAX, per_caller: NonZeroU32::new(500).unwrap() };
 
-/// What callers may use up.
+/// The limits on callers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// Connections at once.

@@ -54,7 +54,7 @@ pub(super) struct Patient<T> {
     alarm: Pin<Box<Sleep>>,
     gave_up: GaveUp,
     allowance: Option<Allowance>,
-    /// What was read and is above the allowance, in bytes: nothing more is read before it is within.
+    /// The bytes read above the allowance: nothing more is read before they are within it.
     owed: u32,
     pause: Option<Pin<Box<Sleep>>>,
 }

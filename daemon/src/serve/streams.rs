@@ -82,7 +82,7 @@ impl<S> Counted<S> {
     }
 }
 
-/// What an answer takes up besides its place, until it has been taken: an extension of the response.
+/// A share an answer uses besides its place, until it has been taken: an extension of the response.
 #[derive(Clone)]
 pub(super) struct Besides {
     share: Arc<Share>,

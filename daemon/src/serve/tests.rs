@@ -56,7 +56,7 @@ use crate::publication::{Demand, Disconnect, KeyHolder, Store, SubscriberObserve
 const DEADLINE: Duration = Duration::from_secs(20);
 const EPOCH: u64 = 0xfeed_0000_0000_0001;
 
-/// What is awaited, or a panic that says what never came.
+/// The awaited value, or a panic that says what never came.
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
@@ -85,7 +85,7 @@ struct Node {
     _info: watch::Sender<DaemonInfo>,
 }
 
-/// What the metrics would be told.
+/// The events the metrics would be told.
 #[derive(Default)]
 struct Seen {
     acknowledged: Mutex<Vec<Duration>>,
@@ -193,7 +193,7 @@ impl Node {
         Kept::new(self, IdentityId::node(name.parse().unwrap()), files)
     }
 
-    /// What is mounted in the pod with UID `pod`.
+    /// An identity mounted in the pod with UID `pod`.
     fn keep_in(&self, pod: &str, name: &str, files: &Files) -> Kept<'_> {
         Kept::new(self, IdentityId::pod(pod, name.parse().unwrap()), files)
     }
@@ -280,7 +280,7 @@ impl<'a> Kept<'a> {
         self.read();
     }
 
-    /// What the keeper does when a key is wanted from now on, or no longer.
+    /// Acts as the keeper does when a key is wanted from now on, or no longer.
     fn want_key(&mut self, wanted: bool) {
         let changed = self.lifecycle.keep_keys(wanted);
         if changed {
@@ -291,7 +291,7 @@ impl<'a> Kept<'a> {
         }
     }
 
-    /// What the keeper does after a hint.
+    /// Acts as the keeper does after a hint.
     fn read(&mut self) {
         let spec = Arc::clone(&self.lifecycle.state().spec);
         let material = Material::parse(&spec, mount::read(&spec.files));

@@ -40,7 +40,7 @@ fn unknown<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Status {
     Status::not_found(format!("no identity is named {name:?}; {advice}"))
 }
 
-/// What they retain.
+/// The anchors they retain.
 pub(super) fn retained(states: &[Arc<IdentityState>], pods: &PodNames) -> v1::TrustResponse {
     let retaining = states.iter().filter(|state| !state.overlap.is_empty());
     let identities = retaining.map(|state| v1::IdentityTrust {

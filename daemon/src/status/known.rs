@@ -16,7 +16,7 @@ use crate::inventory::pods::PodNames;
 use crate::publication::SubscriberStatus;
 
 impl Identity {
-    /// That of an identity with these subscribers, of whose processes at most [`LOOKED_AT`](super::LOOKED_AT) are looked at.
+    /// The status of an identity with these subscribers, of whose processes at most [`LOOKED_AT`](super::LOOKED_AT) are looked at.
     pub(crate) fn of(state: &IdentityState, subscribers: &[SubscriberStatus], pods: &PodNames) -> Self {
         let snapshot = state.snapshot.as_deref();
         let credential = snapshot.and_then(|snapshot| snapshot.credential());
@@ -56,7 +56,7 @@ impl Identity {
 }
 
 impl Subscriber {
-    /// That of one subscriber; `looks` is how many processes may still be looked at.
+    /// The status of one subscriber; `looks` is how many processes may still be looked at.
     pub(crate) fn of(status: &SubscriberStatus, looks: &mut usize, pods: &PodNames) -> Self {
         let mut reason = Some(status.reason.clone()).filter(|reason| !reason.is_empty());
         if (status.state.is_behind() || status.lost_since.is_some()) && *looks > 0 {

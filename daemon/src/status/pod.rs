@@ -29,7 +29,7 @@ impl Pod {
         }
     }
 
-    /// That its name is in doubt, and why, where it is.
+    /// The doubt about its name, and why, if any.
     pub(crate) fn doubt(&self) -> Option<String> {
         let reason = match self.name_doubt? {
             Doubt::LogDirectories => "two log directories",
@@ -65,7 +65,7 @@ impl Pod {
     }
 }
 
-/// What people call an identity: its name, behind its pod where it has one.
+/// The title of an identity: its name, behind its pod where it has one.
 pub(crate) fn title(pod: Option<&Pod>, name: &str) -> String {
     pod.map_or_else(|| plain(name).into_owned(), |pod| format!("{}/{}", pod.title(), plain(name)))
 }

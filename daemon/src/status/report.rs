@@ -22,7 +22,7 @@ const BEHIND_GRACE: Duration = Duration::from_secs(60);
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusReport {
     pub(crate) version: String,
-    /// What the generations are counted within, in hexadecimal: another one after each start.
+    /// The epoch the generations are counted in, in hexadecimal: another one after each start.
     #[serde(serialize_with = "hexadecimal")]
     pub(crate) epoch: u64,
     pub(crate) started: Moment,
@@ -30,7 +30,7 @@ pub(crate) struct StatusReport {
     pub(crate) ready: bool,
     /// Why the last reload of the configuration failed.
     pub(crate) config_error: Option<String>,
-    /// What is wrong with the daemon as a whole.
+    /// The findings about the daemon as a whole.
     pub(crate) findings: Vec<Finding>,
     pub(crate) mode: Mode,
     /// The pods whose names are in doubt, whether they have identities or not: at most 64.
@@ -74,7 +74,7 @@ pub(crate) struct Identity {
     pub(crate) federated: Vec<Federated>,
 }
 
-/// Whose an identity is.
+/// An identity's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum IdentityScope {
@@ -146,7 +146,7 @@ pub(crate) struct Certificate {
     pub(crate) uris: Vec<String>,
 }
 
-/// What a check has to say.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Finding {
     /// Its stable name, which may be one that this program does not know: the daemon may be newer.
@@ -172,7 +172,7 @@ pub(crate) struct Subscriber {
     pub(crate) state: SubscriberState,
     /// When the generation was published that it has not put to use.
     pub(crate) behind_since: Moment,
-    /// What it said last.
+    /// Its last report.
     #[serde(flatten, serialize_with = "reported")]
     pub(crate) report: Option<Report>,
     /// Why it is behind, or cannot use the published generation: a sentence.
@@ -206,7 +206,7 @@ impl StatusReport {
 }
 
 impl Identity {
-    /// What people call it.
+    /// Its name for people.
     pub(crate) fn title(&self) -> String {
         title(self.pod.as_ref(), &self.name)
     }
@@ -245,7 +245,7 @@ impl Subscriber {
     }
 
     fn is_well(&self, now: SystemTime) -> bool {
-        // Who has just connected is told first: its time starts then.
+        // A new subscriber is told first: its time starts then.
         let since = self.behind_since.0.max(self.connected.0);
         match self.state {
             _ if self.is_lost() => false,
@@ -266,7 +266,7 @@ fn refused(report: &Report) -> Option<&str> {
     }
 }
 
-/// What a subscriber said last: the generation, which is of another epoch where the state is `behind` and it was not told yet; why it
+/// A subscriber's last report: the generation, which is of another epoch where the state is `behind` and it was not told yet; why it
 /// cannot use that; and what it uses. All null before its first report, but that no connection is on an older one then.
 fn reported<S: Serializer>(report: &Option<Report>, serializer: S) -> Result<S::Ok, S::Error> {
     let report = report.as_ref();
@@ -278,7 +278,7 @@ fn reported<S: Serializer>(report: &Option<Report>, serializer: S) -> Result<S::
     fields.end()
 }
 
-/// What an anchor is known by, and its end.
+/// An anchor's identifiers, and its end.
 fn briefly<S: Serializer>(anchor: &Certificate, serializer: S) -> Result<S::Ok, S::Error> {
     let mut fields = serializer.serialize_struct("Anchor", 4)?;
     fields.serialize_field("subject", &anchor.subject)?;

@@ -13,7 +13,7 @@ use evercert_core::keeper::IdentityState;
 use super::{Certificate, Crl, Federated, Finding, Identity, IdentityScope, Moment, Pod, Retained, StatusReport};
 use crate::config::Mode;
 
-/// What a workload may know of an identity it may have.
+/// A workload's view of an identity it may have.
 pub(crate) fn summary(state: &IdentityState) -> v1::IdentitySummary {
     let snapshot = state.snapshot.as_deref();
     v1::IdentitySummary {

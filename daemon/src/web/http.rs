@@ -1,8 +1,8 @@
 //! The HTTP side: metrics, liveness and readiness, for machines on the node. Without TLS and without authentication,
 //! so by default on the loopback address alone.
 //!
-//! Whoever can reach the address can connect as often as it likes. So a connection is for one request, nobody waits for a place,
-//! and whoever asks for something comes before whoever says nothing: a probe is answered whatever others hold.
+//! Peers that reach the address can connect as often as they like. So a connection is for one request, nobody waits for a place,
+//! and a peer that asks for something comes before one that says nothing: a probe is answered whatever others hold.
 
 mod places;
 
@@ -62,14 +62,12 @@ const NEWCOMERS: usize = 16;
 /// The most identities that `/readyz` names.
 const NAMED_UNREADY: usize = 100;
 
-/// What the pages are made from.
+/// The sources of the pages.
 #[derive(Clone)]
 pub(crate) struct Pages {
-    /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// Whether everything is published.
     pub(crate) readiness: Readiness,
-    /// Who is connected.
     pub(crate) subscribers: Arc<Subscribers>,
     /// How long the keeper may be silent before it counts as dead.
     pub(crate) silence_limit: Duration,
@@ -168,7 +166,7 @@ async fn connection(stream: TcpStream, router: Router, place: Place) {
     }
 }
 
-/// What the handlers work with.
+/// The state of the handlers.
 #[derive(Clone)]
 struct Rendering {
     pages: Pages,

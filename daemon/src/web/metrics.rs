@@ -1,4 +1,4 @@
-//! What is measured.
+//! The metrics.
 //!
 //! Two kinds: what happens to the daemon as a whole is counted when it happens, in a registry of the crate
 //! `prometheus`; what is known of each identity is read from the store when it is asked for, so that no series
@@ -44,7 +44,7 @@ const ACKNOWLEDGE_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025
 /// A few system calls.
 const ATTESTATION_BUCKETS: [f64; 7] = [0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.05, 0.5];
 
-/// What happened, counted.
+/// The events, counted.
 pub(crate) struct Metrics {
     registry: Registry,
     config_last_reload_successful: IntGauge,

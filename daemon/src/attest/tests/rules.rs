@@ -173,7 +173,7 @@ fn readers_of_a_file_system_where_another_decides_are_not_let_in() {
     record.filesystem = NFS;
     let refused = route::decide(&stranger(), &sight(&state), &state).unwrap_err();
     assert_eq!(refused.reason(), Reason::FileSystem, "it was there when it was read: {refused}");
-    // Whoever may not read the directory does not learn of it.
+    // One who may not read the directory does not learn of it.
     state.spec = super::state(Path::new("/sys/kernel")).spec;
     let refused = route::decide(&stranger(), &sight(&state), &state).unwrap_err().to_string();
     assert!(refused.starts_with("readers: /sys is on the file system 0x62656572, of which"), "{refused}");

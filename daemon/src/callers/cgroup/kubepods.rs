@@ -11,7 +11,7 @@ const LIKE_A_UID: usize = 8;
 /// The classes of service that have groups of their own; a guaranteed pod is directly below `kubepods`.
 const CLASSES: [&str; 2] = ["burstable", "besteffort"];
 
-/// What runtimes put before the ID in the name of a scope.
+/// Runtimes' prefixes to the ID in the name of a scope.
 const SCOPES: [&str; 3] = ["cri-containerd-", "crio-", "docker-"];
 
 /// The group that crun puts a container's processes into, below the scope.
@@ -35,7 +35,7 @@ fn below(prefix: &str, path: &[&str], from_outside: bool) -> Option<String> {
     let stem = stem.unwrap_or_default();
     let (last, above) = path.split_last()?;
     let (uid, above) = if let Some((slice, id)) = last.split_once(":cri-containerd:") {
-        // What containerd makes of the name of a slice when it was not told that a system manager keeps the groups.
+        // containerd writes the name of a slice so when it was not told that a system manager keeps the groups.
         let (_, uid) = of_a_slice(slice, &stem)?;
         is_container_id(id).then_some((uid, above))?
     } else {

@@ -12,7 +12,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
-/// What tells this program that it is the other process, and which socket it is to connect to.
+/// The variable that makes this program the other process: the socket it is to connect to.
 const SOCKET: &str = "EVERCERT_TEST_OTHER_SOCKET";
 
 /// A process that has connected; it lives until [`Other::end`].

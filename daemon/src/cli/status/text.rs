@@ -104,7 +104,7 @@ pub(crate) fn until(end: Moment, now: SystemTime) -> String {
     end.0.map_or_else(|| "not known".to_owned(), |end| format!("{}, {}", absolute(end), relative(end, now)))
 }
 
-/// Whose list it is, what it holds and until when.
+/// The list's issuer, what it holds and until when.
 fn revocations(crl: &Crl, now: SystemTime) -> String {
     let number = crl.number.as_ref().map_or_else(String::new, |number| format!(" number {number}"));
     let update = match crl.next_update.0 {
@@ -140,7 +140,7 @@ pub(crate) fn who(subscriber: &Subscriber) -> String {
     format!("{command} (pid {}, uid {}){pod}", subscriber.pid, subscriber.uid)
 }
 
-/// What a subscriber does with what is published, or did when it was last heard.
+/// A subscriber's use of what is published, now or when it was last heard.
 pub(crate) fn doing(subscriber: &Subscriber, now: SystemTime) -> String {
     let Some(lost) = subscriber.lost_since.0 else { return serving(subscriber, now) };
     let reported = match (&subscriber.report, subscriber.deliver) {

@@ -35,7 +35,7 @@ pub(super) struct Args {
     socket: Socket,
 }
 
-/// What `--json` prints. Its names are stable: fields are added, never renamed or removed.
+/// The output of `--json`. Its names are stable: fields are added, never renamed or removed.
 #[derive(Debug, Serialize)]
 struct Report {
     identities: Vec<Identity>,

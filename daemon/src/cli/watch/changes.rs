@@ -1,4 +1,4 @@
-//! What has changed between two states of an identity, in words.
+//! The changes between two states of an identity, in words.
 
 use std::time::SystemTime;
 

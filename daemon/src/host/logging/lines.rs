@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// What is written when one event has `name` wherever an event can have it.
+    /// The log written when one event has `name` wherever an event can have it.
     fn written(format: LogFormat, name: &str) -> String {
         let written = Written::default();
         let writer = written.clone();

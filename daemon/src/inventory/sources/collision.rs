@@ -23,7 +23,7 @@ pub(crate) struct Collision {
 }
 
 impl Collision {
-    /// What the identity that stays says of it.
+    /// The finding for the identity that stays.
     pub(super) fn finding(&self) -> Finding {
         let other = text::path(&self.other);
         let sentence =

@@ -1,4 +1,4 @@
-//! What one pattern of `directories` matches now, and what is wrong with that: nothing found is no proof that all is well.
+//! The matches of one pattern of `directories` now, and what is wrong with that: nothing found is no proof that all is well.
 
 use std::fs;
 use std::io;
@@ -18,10 +18,10 @@ const MATCHES_LIMIT: usize = 32_768;
 /// How many unusable names a finding tells.
 const NAMED: usize = 8;
 
-/// What `mkfs` makes at the root of a file system, and nobody means.
+/// Made by `mkfs` at the root of a file system, and meant by nobody.
 const OF_FILE_SYSTEM: &str = "lost+found";
 
-/// What one pattern comes to.
+/// The state of one pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Watched {
     /// The pattern, as it is configured.
@@ -32,7 +32,7 @@ pub(crate) struct Watched {
     pub(crate) unusable: usize,
     /// How many identities are kept though the directory that held theirs went away.
     pub(crate) kept: usize,
-    /// What there is to say of it.
+    /// The findings about it.
     pub(crate) findings: Vec<Finding>,
     /// Whether something is missing that was asked for.
     pub(crate) is_wanting: bool,
@@ -41,7 +41,7 @@ pub(crate) struct Watched {
 /// Which directory it is: the numbers of its file system and of itself.
 pub(super) type Number = (u64, u64);
 
-/// What was found in the parent of a pattern.
+/// A listing of the parent of a pattern.
 pub(super) struct Listing {
     /// Which directory the parent is; absent: there is none that can be listed.
     pub(super) parent: Option<Number>,
@@ -80,7 +80,7 @@ impl Listing {
         }
     }
 
-    /// What this comes to, with `kept` identities of directories that are out of sight.
+    /// The pattern's state, with `kept` identities of directories that are out of sight.
     pub(super) fn watched(&self, pattern: &Pattern, kept: usize) -> Watched {
         let unusable: Vec<_> = self.directories.iter().filter(|directory| name(directory).is_none()).collect();
         let mut watched = Watched {
@@ -95,7 +95,7 @@ impl Listing {
             watched.is_wanting = true;
             watched.say(Check::DirectoryAway, Severity::Warn, pattern, away(pattern, self.error.as_ref(), kept));
         } else if self.matches == 0 && pattern.literal().is_none() {
-            // What every host has by default need not be there; what somebody wrote need.
+            // The default pattern need not match; one that somebody wrote must.
             watched.is_wanting = !pattern.is_default();
             let severity = if watched.is_wanting { Severity::Warn } else { Severity::Info };
             let why = match &self.error {
@@ -142,7 +142,7 @@ fn away(pattern: &Pattern, error: Option<&io::Error>, kept: usize) -> String {
     )
 }
 
-/// What an identity says whose directory is out of sight.
+/// The finding for an identity whose directory is out of sight.
 pub(super) fn away_finding(directory: &Path) -> Finding {
     let sentence = "the directory that held this one went away; what was published last is kept until it is back: mount or restore it";
     let finding = Finding::new(Check::DirectoryAway, Severity::Warn, sentence);

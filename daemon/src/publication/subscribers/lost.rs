@@ -17,11 +17,11 @@ pub(super) const IN_ALL: usize = 256;
 /// The most of one party; its oldest goes.
 pub(super) const PER_PARTY: usize = 64;
 
-/// That a subscriber is lost.
+/// A lost subscriber.
 pub(super) struct Lost {
     /// When its connection was given up.
     pub(super) since: SystemTime,
-    /// What waits for the end of its process.
+    /// Waits for the end of its process.
     pub(super) _watch: AbortOnDropHandle<()>,
 }
 

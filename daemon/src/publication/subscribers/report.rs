@@ -1,17 +1,17 @@
-//! What a subscriber asks for, and what it says of what it uses.
+//! A subscriber's request, and its report on what it uses.
 
 use std::time::SystemTime;
 
 use evercert_core::digest::Digest;
 use serde::Serialize;
 
-/// What is sent to a subscriber.
+/// The content sent to a subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Delivery {
-    /// What is published, with its key.
+    /// Published content, with its key.
     Full,
-    /// What is published, without its key: the subscriber reads its own mount.
+    /// Published content, without its key: the subscriber reads its own mount.
     Digest,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Report {
     pub(crate) not_after: Option<SystemTime>,
 }
 
-/// What became of the content.
+/// The result for the content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// New handshakes use it.

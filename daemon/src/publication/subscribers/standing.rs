@@ -8,7 +8,7 @@ use crate::publication::Publication;
 /// How much of a digest is said, in hexadecimal digits: enough to tell the generations of one identity apart.
 const DIGEST: usize = 12;
 
-/// What a subscriber's last report means for what is published.
+/// A subscriber's last report, judged by what is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SubscriberState {
@@ -64,7 +64,7 @@ impl SubscriberState {
 fn names(deliver: Delivery, report: &Report, publication: &Publication) -> bool {
     let is_its_content = report.digest == Some(publication.digest);
     match deliver {
-        // What it could not read to the end has no digest: it is what is mounted.
+        // Content not read to the end has no digest: it is what is mounted.
         Delivery::Digest => {
             is_its_content || report.digest.is_none() && matches!(report.outcome, Some(Outcome::Refused(_)))
         }

@@ -1,6 +1,6 @@
 //! The door: takes connections from the kernel's queue as fast as they come, and lets in no more of one party than it may have.
 //!
-//! Whoever connects without waiting is refused by the kernel while that queue is full, so nothing that costs is done here: who it
+//! A peer that connects without waiting is refused by the kernel while that queue is full, so nothing that costs is done here: who it
 //! is by its credentials, how often and how many of its party there are, and what is too much is closed at once. Whether a caller
 //! is who it says it is is found out behind the door.
 
@@ -98,7 +98,7 @@ impl Intake for Door {
 }
 
 impl Door {
-    /// Lets in whoever may have one connection more. Whoever may not is closed at once: to let it wait would let it take the places
+    /// Lets in a peer that may have one connection more. Any other is closed at once: to let it wait would let it take the places
     /// of others in the kernel's queue.
     fn look_at(&mut self, stream: OwnedFd) -> Option<Visitor> {
         let credentials = getsockopt(&stream, PeerCredentials).ok()?;

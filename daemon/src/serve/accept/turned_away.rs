@@ -31,7 +31,7 @@ pub(crate) enum TurnedAway {
     StreamDisplaced,
 }
 
-/// What somebody is turned away with.
+/// The kind of thing that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
     Connection,
@@ -58,7 +58,6 @@ impl TurnedAway {
         Self::StreamDisplaced,
     ];
 
-    /// What it is about.
     pub(crate) fn subject(self) -> Subject {
         match self {
             Self::TooOften | Self::TooMany | Self::TooManyInAll | Self::Displaced | Self::Descriptors => {

@@ -27,7 +27,7 @@ fn agent(node: &Node) -> AgentService {
     AgentService::new(node.context.clone(), attestor, node.shutdown.clone())
 }
 
-/// What a caller of this origin may have.
+/// The identities for a caller of this origin.
 async fn permitted(agent: &AgentService, origin: Origin) -> Vec<IdentityId> {
     let permitted = agent.permitted(&Peer::from(caller_in(origin)), usize::MAX).await;
     permitted.iter().map(|state| state.spec.id.clone()).collect()

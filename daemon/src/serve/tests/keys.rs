@@ -14,7 +14,7 @@ fn has_key(update: &v1::Update) -> bool {
 }
 
 impl Node {
-    /// What was said of keys: wanted, or no longer.
+    /// The calls about keys: wanted, or no longer.
     fn keys_wanted(&self) -> Vec<bool> {
         self.seen.keys_wanted.lock().unwrap().clone()
     }

@@ -98,7 +98,7 @@ async fn lists_that_many_callers_do_not_read_give_way_to_whoever_has_none() {
     }
     let (mut other, _) = node.agent_of_another().await;
     assert_eq!(other.list(v1::ListRequest {}).await.unwrap().into_inner().identities.len(), 1);
-    // What is on its way cannot be called back but with its connection.
+    // An answer on its way cannot be called back but with its connection.
     for _ in 0..2 {
         soon("the end of a connection", asked.join_next()).await.unwrap().unwrap();
     }

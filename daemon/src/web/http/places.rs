@@ -1,4 +1,4 @@
-//! Who has a connection, and who gives its place to a newcomer: the one that has been idle for the longest.
+//! The places for connections; the connection idle for the longest gives its own to a newcomer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ struct Connection {
     given_up: CancellationToken,
 }
 
-/// What a connection is there for at the moment.
+/// The purpose of a connection at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doing {
     /// Nothing was asked yet.

@@ -1,4 +1,4 @@
-//! What is measured of each identity.
+//! The metrics of each identity.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::callers::PodName;
 /// One identity at the time of a scrape.
 pub(super) struct Row {
     pub(super) id: IdentityId,
-    /// What its pod is called, where it is of one and that is known.
+    /// The name of its pod, where it is of one and that is known.
     pub(super) pod: Option<PodName>,
     /// Absent until its files were first read.
     pub(super) state: Option<Arc<IdentityState>>,

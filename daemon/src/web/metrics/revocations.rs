@@ -65,7 +65,7 @@ impl Revocations {
     }
 }
 
-/// What tells the lists in one file apart.
+/// The labels that tell a file's lists apart.
 fn labels_of(crl: &CrlOnDisk) -> [(&'static str, &str); 6] {
     let issuer = &crl.issuer;
     [

@@ -1,4 +1,4 @@
-//! What the patterns of directories come to.
+//! Metrics of the patterns of directories.
 
 use super::exposition::Family;
 use crate::inventory::sources::Watched;

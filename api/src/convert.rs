@@ -68,7 +68,7 @@ pub struct KeyNotInMemory {
 ///
 /// So a key is wiped everywhere from the reading of its file to here. The daemon encodes the message into a buffer that it wipes
 /// too, and HTTP/2 sends from that; what HTTP/2 copies, which are the small ends of messages, is wiped by the daemon's allocator
-/// when it is freed. What a subscriber's transport reads into is the subscriber's to wipe, as the SDK does; the kernel's socket
+/// when it is freed. A subscriber's transport buffers are its own to wipe, as the SDK does; the kernel's socket
 /// buffers hold a copy until it is read.
 struct KeyBytes(Arc<PrivateKey>);
 
@@ -132,9 +132,9 @@ pub enum MalformedUpdate {
     /// The digest is not the one of the content.
     #[error("the update promises the digest {promised} and carries {found}")]
     DigestMismatch {
-        /// What the message says.
+        /// The message's digest.
         promised: Digest,
-        /// What its content hashes to.
+        /// The digest of its content.
         found: Digest,
     },
 }

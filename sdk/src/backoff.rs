@@ -13,7 +13,7 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// What lasted this long was good: after it the waits begin anew, and the first try comes at once. A peer that accepts
+    /// An attempt this long was good: after it the waits begin anew, and the first try comes at once. A peer that accepts
     /// connections only to end them is not asked in a tight loop.
     pub(crate) const GOOD: Duration = Duration::from_secs(1);
 

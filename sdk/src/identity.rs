@@ -1,4 +1,4 @@
-//! Who this process is: the current generation of one identity, and everything in the process that uses it.
+//! An identity of this process: its current generation, and everything in the process that uses it.
 //!
 //! ```text
 //! Source ─ state ─→ the identity's one task: load → every consumer prepares → all commit → current, changed()
@@ -211,7 +211,7 @@ pub enum ConfigError {
     Refused(#[from] Refusal),
 }
 
-/// What the task and all clones share.
+/// State of the task and all clones.
 struct Shared {
     name: Arc<str>,
     source: Arc<dyn Source>,

@@ -38,7 +38,7 @@ pub trait Source: Send + Sync + 'static {
     /// The latest state; changes are seen through the receiver, the latest wins.
     fn state(&self) -> watch::Receiver<SourceState>;
 
-    /// What became of the snapshot delivered last. It is a state: the source repeats it where its peer has forgotten it.
+    /// The outcome of the snapshot delivered last. It is a state: the source repeats it where its peer has forgotten it.
     fn report(&self, report: Report);
 
     /// How the daemon is told of what comes from elsewhere. Nothing where that is not this source's to do.
@@ -71,7 +71,7 @@ pub struct SourceState {
     pub trouble: Option<Arc<str>>,
 }
 
-/// What became of a snapshot.
+/// The outcome of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The snapshot's generation.

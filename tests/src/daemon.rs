@@ -38,7 +38,7 @@ impl Home {
         Self { directory: tempfile::tempdir().unwrap(), program: Box::new(program), http: None }
     }
 
-    /// As [`Home::new`], below `parent`, and every user may go in. What it serves by HTTP is at a port of the loopback interface.
+    /// As [`Home::new`], below `parent`, and every user may go in. Its HTTP side is at a port of the loopback interface.
     #[must_use]
     pub fn open_to_all(parent: &Path, program: impl Fn() -> Command + Send + Sync + 'static) -> Self {
         let directory = tempfile::tempdir_in(parent).unwrap();
@@ -71,7 +71,7 @@ impl Home {
         self.directory.path().join("evercertd.toml")
     }
 
-    /// What the daemons have logged so far.
+    /// The daemons' log so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What the scenarios and the benchmarks share: a real daemon as a child process, and waiting for a state with a deadline.
+//! Parts that scenarios and benchmarks share: a real daemon as a child process, and waiting for a state with a deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a scenario that cannot go on has failed")]
 
 pub mod connections;

@@ -17,7 +17,7 @@ use crate::wait;
 /// How long a loop rests after a failure: a broken connection must not fill the memory with failures.
 const REST: Duration = Duration::from_millis(10);
 
-/// What runs at a time.
+/// The load at a time.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// Loops of unary calls.
@@ -64,7 +64,7 @@ struct Counts {
     replies: AtomicU64,
 }
 
-/// What became of a load.
+/// The outcome of a load.
 #[derive(Debug)]
 pub struct Outcome {
     /// Unary calls that were answered at once, or failed.
@@ -75,7 +75,7 @@ pub struct Outcome {
     pub streams: u64,
     /// Replies of all streams.
     pub replies: u64,
-    /// What failed, calls and streams alike.
+    /// Failures of calls and streams alike.
     pub failed: Vec<Status>,
 }
 

@@ -1,4 +1,4 @@
-//! What is in the memory of a process.
+//! The content of a process's memory.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -34,7 +34,7 @@ fn writable(pid: u32) -> Vec<Vec<u8>> {
     });
     let read = |(from, to): (u64, u64)| {
         let mut content = vec![0; usize::try_from(to - from).unwrap()];
-        // What has been unmapped meanwhile holds nothing.
+        // A range unmapped meanwhile holds nothing.
         let read = memory.read_at(&mut content, from).unwrap_or(0);
         content.truncate(read);
         content

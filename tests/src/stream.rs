@@ -24,7 +24,7 @@ pub struct LiveStream(JoinHandle<Ended>);
 pub struct Ended {
     /// When its end was seen.
     pub at: SystemTime,
-    /// What it ended with; absent where the server ended it as if it were complete.
+    /// Its final status; absent where the server ended it as if it were complete.
     pub status: Option<Status>,
 }
 

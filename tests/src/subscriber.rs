@@ -31,7 +31,7 @@ impl Subscriber {
     ///
     /// # Errors
     ///
-    /// What the daemon answers.
+    /// The daemon's answer.
     pub async fn open(socket: PathBuf, identity: &str) -> Result<Self, Status> {
         Self::open_for(Deliver::Full, socket, identity).await
     }
@@ -40,7 +40,7 @@ impl Subscriber {
     ///
     /// # Errors
     ///
-    /// What the daemon answers.
+    /// The daemon's answer.
     pub async fn open_for(deliver: Deliver, socket: PathBuf, identity: &str) -> Result<Self, Status> {
         let channel = connect(socket).await.ok_or_else(|| Status::unavailable("nobody listens"))?;
         let (requests, stream) = mpsc::channel(1);

@@ -1,4 +1,4 @@
-//! What an operator does to a running daemon, and what a subscriber does to it.
+//! An operator's actions on a running daemon, and a subscriber's.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What the daemon publishes when the kubelet swaps a volume, and what it does not.
+//! The daemon's answer when the kubelet swaps a volume: a publication, or none.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Whom a service trusts changes under load: what has to end ends soon, and nothing else.
+//! A service's trust changes under load: what has to end ends soon, and nothing else.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::io;
@@ -23,7 +23,7 @@ use evercert_tests::{stranger, wait};
 use serde_json::Value;
 use tonic::Code;
 
-/// What the services of a test are called at the daemon.
+/// The names of a test's services at the daemon.
 const SERVER: &str = "server";
 const CLIENT: &str = "client";
 
@@ -65,7 +65,7 @@ async fn until_accepted(accepted: bool, server: SocketAddr, issued: &Issued, tru
     .await;
 }
 
-/// What a command of evercertd prints about this daemon.
+/// The output of an evercertd command about this daemon.
 fn evercertd(home: &Home, arguments: &[&str]) -> String {
     let output = program().args(arguments).arg("--socket").arg(home.admin_socket()).output().unwrap();
     let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());

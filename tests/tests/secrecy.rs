@@ -1,4 +1,4 @@
-//! What is left of a key in a service once it is out of use.
+//! The traces of a key in a service once it is out of use.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ impl Service {
         Self { child, lines }
     }
 
-    /// What it says next.
+    /// Its next line.
     async fn says(&mut self) -> String {
         let line = timeout(DEADLINE, self.lines.next_line()).await.expect("a line within the deadline").unwrap();
         line.expect("a service that goes on")

@@ -25,7 +25,7 @@ pub struct CertificateFacts {
     #[prost(string, repeated, tag = "9")]
     pub uris: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// What a check has to say.
+/// The result of a check.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Finding {
     /// The stable name of the check, such as "key-mismatch".
@@ -130,7 +130,7 @@ pub struct Open {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Report {
     /// The publication it speaks of. A subscriber with DELIVER_DIGEST gives the digest of what it read from its own mount and uses or
-    /// refuses; where that is not what is published, epoch and generation are 0. What it rejected before it had a digest, such as a
+    /// refuses; where that is not what is published, epoch and generation are 0. Content rejected before it had a digest, such as a
     /// certificate that is not its own, it refuses with an empty one.
     #[prost(fixed64, tag = "1")]
     pub epoch: u64,
@@ -240,7 +240,7 @@ pub struct Bundle {
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub crls: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
-/// What the caller holds is what is published.
+/// The caller holds what is published.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Unchanged {
     #[prost(fixed64, tag = "1")]
@@ -379,7 +379,7 @@ pub mod agent_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// What a workload may have, on the workload socket. A caller sees its own identities and nothing else.
+    /// A workload's identities, on the workload socket. A caller sees its own identities and nothing else.
     #[derive(Debug, Clone)]
     pub struct AgentClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -526,7 +526,7 @@ pub mod agent_server {
             request: tonic::Request<tonic::Streaming<super::WatchRequest>>,
         ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
     }
-    /// What a workload may have, on the workload socket. A caller sees its own identities and nothing else.
+    /// A workload's identities, on the workload socket. A caller sees its own identities and nothing else.
     #[derive(Debug)]
     pub struct AgentServer<T> {
         inner: Arc<T>,
@@ -753,7 +753,7 @@ pub struct StatusResponse {
     pub config_error: ::prost::alloc::string::String,
     #[prost(enumeration = "Mode", tag = "7")]
     pub mode: i32,
-    /// What is wrong with the daemon as a whole: watched directories, the HTTP side.
+    /// Findings about the daemon as a whole: watched directories, the HTTP side.
     #[prost(message, repeated, tag = "8")]
     pub findings: ::prost::alloc::vec::Vec<Finding>,
     /// The pods whose names are in doubt, whether they have identities or not: at most 64 of them.
@@ -1094,7 +1094,7 @@ pub mod admin_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// What an operator may see, on the admin socket. Never a key.
+    /// The operator's view, on the admin socket. Never a key.
     #[derive(Debug, Clone)]
     pub struct AdminClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1333,7 +1333,7 @@ pub mod admin_server {
             tonic::Status,
         >;
     }
-    /// What an operator may see, on the admin socket. Never a key.
+    /// The operator's view, on the admin socket. Never a key.
     #[derive(Debug)]
     pub struct AdminServer<T> {
         inner: Arc<T>,

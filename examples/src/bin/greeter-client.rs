@@ -19,7 +19,7 @@ struct Args {
     #[arg(default_value = "https://localhost:50051")]
     server: String,
 
-    /// Whom to greet
+    /// Name to greet
     #[arg(long, default_value = "world")]
     name: String,
 

@@ -41,7 +41,7 @@ pub(super) struct Call {
     backoff: Option<Backoff>,
 }
 
-/// What is sent after an attempt that came to nothing.
+/// The retry after an attempt that came to nothing.
 #[derive(Debug)]
 pub(super) struct Again {
     pub(super) request: Request<ReplayBody>,
@@ -60,7 +60,7 @@ impl Call {
         response.map(|body| Body::new(ResponseBody::new(body, in_flight)))
     }
 
-    /// What to send after an attempt that failed.
+    /// The retry after an attempt that failed.
     ///
     /// # Errors
     ///

@@ -64,7 +64,7 @@ impl<S> Severable<S> {
         Self { stream, cut }
     }
 
-    /// What a write came to; where it failed, it counts as done.
+    /// The result of a write; where it failed, it counts as done.
     fn written<T>(&self, write: Poll<io::Result<T>>, dropped: T) -> Poll<io::Result<T>> {
         match write {
             Poll::Ready(Err(error)) => {

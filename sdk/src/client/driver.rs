@@ -24,7 +24,7 @@ pub(super) struct Driver<S: Read + Write + Send + Unpin + 'static> {
     queue: Option<http2::Connection<S, ReplayBody, Tasks>>,
     connection: BoxedTask,
     life: Arc<Life>,
-    /// What the connection's first frame was; gone once it is passed on.
+    /// The verdict of the first frame; gone once it is passed on.
     first_frame: Option<(oneshot::Receiver<Acceptance>, oneshot::Sender<Acceptance>)>,
     /// How many calls the server allows at a time, as far as it was said.
     allowed: usize,

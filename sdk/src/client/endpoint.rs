@@ -113,7 +113,7 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// What the server's certificate is checked against. Default: [`ServerVerification::Name`].
+    /// The check of the server's certificate. Default: [`ServerVerification::Name`].
     #[must_use]
     pub fn server_verification(mut self, verification: ServerVerification) -> Self {
         self.settings.tls.verification = verification;
@@ -165,7 +165,7 @@ impl Endpoint {
         self
     }
 
-    /// How much of a call's request body is kept, so that the call can be sent again: in bytes, until its response begins. What is kept
+    /// How much of a call's request body is kept, so that the call can be sent again: in bytes, until its response begins. The kept part
     /// is shared with what is sent, not copied. Default: 64 KiB. With 0, calls whose body has begun are never sent again.
     ///
     /// A call is sent again where the server provably did not process it, for it was closing the connection or refused the stream
@@ -206,7 +206,7 @@ impl Endpoint {
         self
     }
 
-    /// What stands before this library's name in the `user-agent` of calls.
+    /// The text before this library's name in the `user-agent` of calls.
     ///
     /// # Errors
     ///
@@ -308,7 +308,7 @@ pub enum InvalidEndpoint {
     NotAUri {
         /// The text.
         uri: String,
-        /// What is wrong with it.
+        /// The error in it.
         source: InvalidUri,
     },
     /// The scheme is another one, or missing.

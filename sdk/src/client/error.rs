@@ -22,7 +22,7 @@ pub struct ConnectError {
     pub endpoint: String,
     /// The generation whose credential was presented; absent where it did not come to that.
     pub generation: Option<u64>,
-    /// What failed.
+    /// The failed step.
     #[source]
     pub failure: ConnectFailure,
 }

@@ -1,7 +1,7 @@
 //! Requests that can be sent again.
 //!
 //! A call that a server provably did not process is sent again, so what its body has produced is kept until the response begins, up
-//! to a limit. Data is shared, not copied. What the body has not produced yet stays in it and goes to the next attempt.
+//! to a limit. Data is shared, not copied. The part not produced yet stays in the body and goes to the next attempt.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -15,10 +15,10 @@ use http_body::{Body as _, Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
 
-/// What the smallest piece counts: a body of single bytes costs more than its bytes.
+/// The least that a piece counts: a body of single bytes costs more than its bytes.
 const LEAST_PIECE: usize = 64;
 
-/// What is kept of a request.
+/// Kept parts of a request.
 #[derive(Debug)]
 pub(super) struct Kept {
     method: Method,
@@ -88,7 +88,7 @@ impl Kept {
 #[derive(Debug)]
 struct Production {
     body: Body,
-    /// What it has produced; once nothing is kept, only what an attempt after the first has still to send.
+    /// The output so far; once nothing is kept, only what an attempt after the first has still to send.
     pieces: VecDeque<Piece>,
     /// The piece that the attempt under way sends next.
     next: usize,
@@ -112,7 +112,7 @@ impl Piece {
         data.or_else(|| frame.trailers_ref().map(|trailers| Self::Trailers(Box::new(trailers.clone()))))
     }
 
-    /// What it counts towards the limit.
+    /// Its share of the limit.
     fn cost(&self) -> usize {
         let length = match self {
             Self::Data(data) => data.len(),

@@ -1,4 +1,4 @@
-//! What a channel adds to a request, and what it reads from it.
+//! The parts a channel adds to a request, and those it reads.
 
 use std::mem;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// The most digits of a `TimeoutValue`.
 const GRPC_TIMEOUT_DIGITS: usize = 8;
 
-/// Whatever is set longer is this long, since instants have an end: a year.
+/// A longer setting counts as this, since instants have an end: a year.
 pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// When a call has to have its response.
@@ -47,7 +47,7 @@ impl Deadline {
     }
 }
 
-/// What every request of an endpoint gets.
+/// The settings of an endpoint's requests.
 #[derive(Debug, Clone)]
 pub(super) struct RequestSettings {
     /// The `:authority`.

@@ -1,4 +1,4 @@
-//! What ends a connection before its time, whether calls still use it or not.
+//! Ends a connection before its time, whether calls still use it or not.
 //!
 //! A connection outlives the moment it was made, and its calls outlive the channel's move to the next one. So each has a warden, a task
 //! that ends with it and holds its server against time and every new generation:
@@ -31,7 +31,7 @@ pub(super) struct Warden {
     pub(super) untrusted_timeout: Duration,
 }
 
-/// What becomes of a connection.
+/// The decision on a connection.
 #[derive(Debug)]
 enum Verdict {
     /// It stays as it is for so long, if nothing else happens.

@@ -51,13 +51,13 @@ impl IdentityBuilder {
         self
     }
 
-    /// What becomes of servers and channels when the own leaf has expired; [`ExpiryPolicy::Retain`] unless set.
+    /// The policy for servers and channels when the own leaf has expired; [`ExpiryPolicy::Retain`] unless set.
     pub fn expiry_policy(mut self, policy: ExpiryPolicy) -> Self {
         self.expiry = policy;
         self
     }
 
-    /// What becomes of peers whose issuer's CRL should have been replaced by a newer one; [`StaleCrls::Accept`] unless set. It holds
+    /// The policy for peers whose issuer's CRL should have been replaced by a newer one; [`StaleCrls::Accept`] unless set. It holds
     /// for handshakes and for connections that exist.
     pub fn stale_crls(mut self, answer: StaleCrls) -> Self {
         self.path_policy.stale_crls = answer;
@@ -154,7 +154,7 @@ pub enum StartError {
         name: Arc<str>,
         /// How long it was waited.
         waited: Duration,
-        /// What the source says is wrong.
+        /// The fault the source reports.
         trouble: Option<Arc<str>>,
     },
     /// The source delivered only what cannot be used.
@@ -164,7 +164,7 @@ pub enum StartError {
         name: Arc<str>,
         /// How long it was waited.
         waited: Duration,
-        /// What is wrong with the newest generation.
+        /// The fault in the newest generation.
         refusal: Refusal,
     },
 }

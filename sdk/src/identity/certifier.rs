@@ -16,7 +16,7 @@ use crate::tls::Generation;
 /// Presents the identity's current credential inside a rustls config that the user built and keeps. Every full handshake
 /// presents the credential of its moment; before the first generation it presents none.
 ///
-/// Only the credential moves. What stays as the user built it, and what an [`Incoming`] or a channel would have done:
+/// Only the credential moves. The rest, which an [`Incoming`] or a channel would do, stays as the user built it:
 ///
 /// * **Trust roots are not swapped.** The config's verifier keeps the roots it was built with, for as long as the config lives.
 /// * **Resumption must be off.** A resumed session (RFC 8446 §2.2, RFC 5246 §7.3) skips the resolver and the verifier: the peer

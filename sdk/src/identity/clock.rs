@@ -1,4 +1,4 @@
-//! What time alone changes of an identity: the end of its leaf, and whom it trusts.
+//! Changes of an identity by time alone: the end of its leaf, and whom it trusts.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ pub(crate) fn now() -> Now {
     Now { wall: SystemTime::now(), monotonic: Instant::now().into_std() }
 }
 
-/// What was seen of the clock.
+/// The clock as seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// The end of the leaf that the log said to have expired.

@@ -1,6 +1,6 @@
-//! What a user decides about an identity as a whole.
+//! User decisions about an identity as a whole.
 
-/// What becomes of servers and channels when the own leaf has expired and nothing newer has come.
+/// The policy for servers and channels when the own leaf has expired and nothing newer has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ExpiryPolicy {
     /// It is presented all the same, and the log says so: peers decide whether they accept it, and those that look at it less closely

@@ -32,7 +32,7 @@ pub struct IdentityStatus {
     pub settled: bool,
     /// Whether the source can deliver the next generation now.
     pub source_connected: bool,
-    /// What the source says is wrong.
+    /// The fault the source reports.
     pub trouble: Option<Arc<str>>,
     /// The newest generation, where this process could not use it; the one before is kept.
     pub refused: Option<RefusedGeneration>,
@@ -74,7 +74,7 @@ impl Shared {
     }
 }
 
-/// What the identity's task publishes to its clones.
+/// State the task publishes to an identity's clones.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
     pub(super) current: Option<Arc<Generation>>,

@@ -14,7 +14,7 @@ pub(crate) struct Tally {
     changed: Notify,
 }
 
-/// What has been made with one generation, and is there still.
+/// Everything made with one generation that is there still.
 #[derive(Debug, Default)]
 struct Made {
     connections: u64,
@@ -62,7 +62,7 @@ impl Tally {
         self.add(sequence, Stage::Connection)
     }
 
-    /// Notes a handshake with the generation of this sequence. Whoever begins one looks afterwards whether the generation is still the
+    /// Notes a handshake with the generation of this sequence. The caller looks afterwards whether the generation is still the
     /// one to use: else a swap in between would be taken for settled.
     pub(crate) fn begin(self: &Arc<Self>, sequence: u64) -> Member {
         self.add(sequence, Stage::Handshake)

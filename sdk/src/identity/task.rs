@@ -96,7 +96,7 @@ impl Shared {
         }
     }
 
-    /// What became of the snapshot delivered last, where that is news.
+    /// Reports on the snapshot delivered last, where that is news.
     fn report(&self, snapshot: &Snapshot, told: &mut Option<Report>) {
         let count = self.tally.count();
         let report = {

@@ -80,7 +80,7 @@ fn identity(parsed: &RwLock<Parsed>, certificates: &Arc<Certificates>) -> Option
     peer
 }
 
-/// What the chains of live connections were parsed to, by the chain's address. The weak reference keeps that address from being
+/// The peers parsed from chains of live connections, by the chain's address. The weak reference keeps that address from being
 /// used anew for as long as its entry is here.
 #[derive(Debug, Default)]
 struct Parsed {

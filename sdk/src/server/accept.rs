@@ -2,7 +2,7 @@
 //!
 //! The first stage waits for the ClientHello: cheap, wide and short. Only then is the config of that moment taken, by one atomic
 //! load, and the handshake computed; a small pool bounds how many compute at a time, so a burst of handshakes does not stand
-//! before running calls in the runtime's queue. What a stranger's chain costs stands before none: `tls::apart`, and [`threads`] where the
+//! before running calls in the runtime's queue. The cost of a stranger's chain stands before none: `tls::apart`, and [`threads`] where the
 //! runtime has but one.
 
 mod peers;
@@ -38,7 +38,7 @@ use peers::Peers;
 /// kernel's queue, so trying again at once would only burn the CPU.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// What an accept loop works with.
+/// The parts of an accept loop.
 pub(super) struct Accepting<A: Listener> {
     pub(super) listener: A,
     pub(super) slot: Arc<Slot>,

@@ -205,7 +205,7 @@ impl Connections {
         state.current.clone().filter(|_| state.unjudged)
     }
 
-    /// What new handshakes use, or did before our leaf expired.
+    /// New handshakes use it, or did before our leaf expired.
     pub(super) fn current(&self) -> Option<Arc<Generation>> {
         self.state().current.clone()
     }
@@ -257,7 +257,7 @@ impl Connections {
         fates.into_iter().next().unwrap_or(Fate { settled: facts.settled, drain: None, cut: None })
     }
 
-    /// What is due, and what comes next.
+    /// The work due, and what is next.
     pub(super) fn due(&self, now: Instant) -> (Due, Watch) {
         self.state().due(now)
     }

@@ -23,7 +23,7 @@ pub(super) use plan::{Facts, Fate, Settled, Standing, Why, is_most, plan};
 /// An own leaf that is about to expire with nothing newer ends no connection: the peer would come back to the same leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrainPolicy {
-    /// What becomes of connections of an older generation. Kept unless set: a rotation is no reason to disturb anybody.
+    /// The policy for connections of an older generation. Kept unless set: a rotation is no reason to disturb anybody.
     pub superseded: Superseded,
     /// How long before the end of a leaf the connections made with it are drained, each at a point of its own; never more than a
     /// quarter of what was left of the leaf when the connection began. 5 minutes unless set; longer spreads the reconnects more.
@@ -66,7 +66,7 @@ impl Default for DrainPolicy {
     }
 }
 
-/// What becomes of connections that were made with an older generation.
+/// The policy for connections that were made with an older generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Superseded {
     /// They go on. The identity reports a rotation as settled when they have ended by themselves.

@@ -42,7 +42,7 @@ pub struct TlsIo<IO> {
     entry: Entry,
 }
 
-/// What is still taken from a peer that has been told that nothing more comes.
+/// The limits of reading from a peer that was told that nothing more comes.
 struct Lingering {
     bytes: usize,
     deadline: Pin<Box<Sleep>>,

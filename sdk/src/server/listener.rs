@@ -1,4 +1,4 @@
-//! What connections are accepted from.
+//! Sockets that accept connections.
 
 use std::future::Future;
 use std::io;
@@ -10,7 +10,7 @@ use tonic::transport::server::Connected;
 
 /// A listening socket: tokio's `TcpListener` or `UnixListener`.
 pub trait Listener: sealed::Sealed + Send + 'static {
-    /// What it accepts.
+    /// Its connections.
     type Io: AsyncRead + AsyncWrite + Connected + Unpin + Send + Sync + 'static;
 
     /// Accepts one connection; with the peer's address where it says something about the peer. Cancel safe.

@@ -29,7 +29,7 @@ impl Slot {
         Self { tls, prepared: Arc::default(), connections }
     }
 
-    /// What a handshake that begins now is made with, and its place in the tally; `None`: there is nothing to make one with.
+    /// The generation for a handshake that begins now, and its place in the tally; `None`: there is none.
     pub(super) fn begin(&self) -> Option<(Arc<Prepared>, Member)> {
         loop {
             let prepared = self.prepared.load_full()?;

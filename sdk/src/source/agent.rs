@@ -8,7 +8,7 @@
 //!
 //! A key that comes over the socket is in this process once, in the [`Snapshot`](evercert_core::snapshot::Snapshot) that holds it, and what
 //! the crypto provider makes of it: no buffer of the transport ever holds it. Both are wiped when the last connection, configuration or
-//! handle that uses the generation is gone. What a process does with a key beyond that is its own to wipe, and ring leaves copies behind,
+//! handle that uses the generation is gone. Any further copy of a key is the process's own to wipe, and ring leaves copies behind,
 //! which aws-lc-rs does not: an allocator that wipes what is freed sees to those, such as `zeroizing-alloc`, which evercertd uses. A
 //! library cannot choose it for the program that it is linked into:
 //!

@@ -30,7 +30,7 @@ pub(super) use diverting::Diverting;
 #[derive(Clone, Default)]
 pub(super) struct Aside(Arc<Mutex<VecDeque<Taken>>>);
 
-/// What a message holds; wiped when it is dropped.
+/// A message's content; wiped when it is dropped.
 type Taken = Zeroizing<Vec<u8>>;
 
 impl Aside {

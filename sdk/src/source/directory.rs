@@ -137,7 +137,7 @@ impl DirectorySettings {
         self
     }
 
-    /// What is expected of the certificate: usages, names, how strictly.
+    /// Expectations of the certificate: usages, names, how strictly.
     #[must_use]
     pub fn expectations(mut self, expectations: Expectations) -> Self {
         self.expectations = expectations;

@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use super::agent::{CONNECT_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use crate::settings::{DEFAULT_SOCKET, SettingsError, env};
 
-/// What a uid without a name in this user namespace shows as (`/proc/sys/kernel/overflowuid`).
+/// The uid shown for one without a name in this user namespace (`/proc/sys/kernel/overflowuid`).
 const OVERFLOW_UID: u32 = 65534;
 
 /// Where the daemon listens, and who may be the one that listens there.

@@ -21,7 +21,7 @@ use super::agent::{ANSWER_TIMEOUT, MESSAGE_LIMIT};
 use super::aside::{AsideCodec, Diverting};
 use super::socket::{self, Socket, SocketError};
 
-/// What this SDK calls itself.
+/// The SDK's name and version.
 const SDK_VERSION: &str = concat!("evercert/", env!("CARGO_PKG_VERSION"));
 
 /// The method of the daemon that follows an identity.
@@ -129,7 +129,7 @@ impl Ended {
     }
 }
 
-/// What is at the bottom of an error: tonic and hyper say little above it ("transport error").
+/// The root cause of an error: tonic and hyper say little above it ("transport error").
 fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     while let Some(source) = error.source() {
         error = source;

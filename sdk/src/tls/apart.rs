@@ -1,6 +1,6 @@
 //! Verification of chains that may cost more than a plain one.
 //!
-//! Whoever connects decides what is verified, before anything is proven. A plain chain costs less than handing it over would; for any other
+//! The peer decides what is verified, before anything is proven. A plain chain costs less than handing it over would; for any other
 //! the worker of the runtime that has the handshake gives up its other tasks, and takes a place first, of which there are as many as
 //! cores. So however many strangers show dear chains, calls go on, and the kernel shares the cores out between the two. Only some may wait
 //! for a place: a handshake that does keeps others of its server from computing.

@@ -55,7 +55,7 @@ impl Generation {
         Ok(Self { certified_key: certified_key.map(Arc::new), trust, snapshot, sequence })
     }
 
-    /// What this generation was loaded from.
+    /// The snapshot it was loaded from.
     #[must_use]
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
@@ -67,7 +67,7 @@ impl Generation {
         self.certified_key.as_ref()
     }
 
-    /// Whom it trusts; absent for an identity without a bundle. The same `Arc` as the generation's before where bundles are equal.
+    /// Its trust; absent for an identity without a bundle. The same `Arc` as the generation's before where bundles are equal.
     #[must_use]
     pub fn trust(&self) -> Option<&Arc<Trust>> {
         self.trust.as_ref()

@@ -1,4 +1,4 @@
-//! What a connection was made with.
+//! The session of a connection.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::tls::generation::Generation;
 
-/// What a connection was made with: the generation it shook hands under, and the chain its peer showed. It is what is looked at again
+/// The generation a connection shook hands under, and the chain its peer showed. Both are looked at again
 /// when time passes and trust changes.
 #[derive(Debug)]
 pub(crate) struct Session {

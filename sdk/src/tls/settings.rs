@@ -1,4 +1,4 @@
-//! What a user decides about TLS; everything else follows from the generation.
+//! User decisions about TLS; everything else follows from the generation.
 
 use evercert_core::spiffe::SpiffeId;
 use http::Version;
@@ -45,7 +45,7 @@ pub enum HttpVersions {
 }
 
 impl HttpVersions {
-    /// What a server offers, the preferred one first.
+    /// A server's ALPN offer, the preferred one first.
     pub(crate) fn offered(self) -> Vec<Vec<u8>> {
         match self {
             Self::Http2 => vec![ALPN_HTTP_2.to_vec()],
@@ -75,7 +75,7 @@ pub enum ClientCertificates {
     None,
 }
 
-/// What a client demands of the server's certificate, beside a path to the bundle.
+/// A client's demands on the server's certificate, beside a path to the bundle.
 ///
 /// A server of a federated trust domain is verified by its SPIFFE ID alone: its CA is a partner's, which vouches for no name of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -125,7 +125,7 @@ pub enum Resumption {
     /// SPIFFE ID. One that fails is turned away before the first request, and all sessions of that server or channel are forgotten:
     /// the next handshake is a full one. Early data (RFC 8446 §2.3) stays off, since it can be replayed.
     ///
-    /// What remains: a foreign client that was issued a new leaf, and resumes a session that it began with the old one, is who the
+    /// A gap remains: a foreign client that was issued a new leaf, and resumes a session that it began with the old one, is who the
     /// old one says until that expires. Our own channels do not do that.
     PerGeneration,
 }
@@ -148,7 +148,7 @@ pub struct ServerTls {
 pub struct ClientTls {
     /// The TLS versions.
     pub versions: TlsVersions,
-    /// What the server's certificate must be.
+    /// Demands on the server's certificate.
     pub verification: ServerVerification,
     /// Whether sessions are resumed.
     pub resumption: Resumption,

@@ -1,4 +1,4 @@
-//! Whom one generation trusts.
+//! One generation's trust.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -10,11 +10,11 @@ use rustls_pki_types::CertificateDer;
 
 use crate::refusal::Refusal;
 
-/// Whom one generation trusts: the anchors and CRLs of its own bundle, and those of federated trust domains.
+/// One generation's trust: the anchors and CRLs of its own bundle, and those of federated trust domains.
 ///
 /// A peer whose SPIFFE ID is of a federated trust domain is held against that domain's bundle and no other, and every other peer
 /// against the own bundle (X509-SVID §5, SPIFFE Federation §2): a partner's CA vouches for the partner alone, and no other CA does.
-/// What it vouches for is SPIFFE IDs: it may write any DNS name into a leaf, so a server under it is never verified by name.
+/// A partner's CA vouches only for SPIFFE IDs: it may write any DNS name into a leaf, so a server under it is never verified by name.
 #[derive(Debug)]
 pub struct Trust {
     bundles: Bundles,
@@ -44,13 +44,13 @@ impl Trust {
         Ok(Some(Self { bundles: bundles.clone(), policy, own, federated: federated.collect::<Result<_, _>>()? }))
     }
 
-    /// What it was loaded from.
+    /// The loaded bundles.
     #[must_use]
     pub fn bundles(&self) -> &Bundles {
         &self.bundles
     }
 
-    /// The same, loaded again. Whoever tells by its address whether a peer was held against it will do so once more.
+    /// The same, loaded again. Code that tells by its address whether a peer was held against it will do so once more.
     pub(super) fn again(&self) -> Result<Option<Self>, Refusal> {
         Self::load(&self.bundles, self.policy)
     }

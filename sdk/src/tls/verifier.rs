@@ -222,7 +222,7 @@ pub(super) fn unix_time(time: SystemTime) -> UnixTime {
     UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
-/// The error whose alert tells the peer what is wrong with its path (RFC 8446 §6.2). What has no alert of its own goes out as
+/// The error whose alert tells the peer what is wrong with its path (RFC 8446 §6.2). One without its own alert goes out as
 /// `certificate_unknown`, and keeps its words here.
 fn rejection(error: PathError) -> rustls::Error {
     let error = match error {

@@ -206,7 +206,7 @@ async fn a_deadline_that_passes_while_waiting_for_a_connection_says_why_there_is
 async fn a_connection_lost_under_a_call_is_unavailable() {
     let ca = Authority::new("ca");
     let server = Server::start(&ca).await;
-    // What passes through here can be cut.
+    // Connections through here can be cut.
     let (tcp, endpoint) = listener().await;
     let (cut, upstream) = (CancellationToken::new(), server.address);
     tokio::spawn(cut.clone().run_until_cancelled_owned(async move {

@@ -1,4 +1,4 @@
-//! What becomes of calls when servers end connections and streams: what was not processed is sent again, and nothing else ever is.
+//! The fate of calls when servers end connections and streams: what was not processed is sent again, and nothing else ever is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

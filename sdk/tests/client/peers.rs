@@ -37,7 +37,7 @@ pub(crate) const SERVER_ID: &str = "spiffe://example.org/api";
 
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// What every server here is called.
+/// The names of every server here.
 pub(crate) fn server_leaf() -> Leaf {
     Leaf::for_dns(SERVER).ip([127, 0, 0, 1].into()).uri(SERVER_ID)
 }
@@ -78,7 +78,7 @@ impl Publisher {
         generation
     }
 
-    /// What was reported of a generation last.
+    /// The last report on a generation.
     pub(crate) fn report_on(&self, generation: u64) -> Option<Report> {
         self.reports.lock().unwrap().iter().rev().find(|report| report.generation == generation).cloned()
     }

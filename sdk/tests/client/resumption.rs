@@ -138,7 +138,7 @@ async fn a_session_does_not_outlast_the_servers_leaf_nor_stand_before_the_next_o
     call(&channel).await.unwrap();
     server.saw(HandshakeKind::Resumed, &own);
 
-    // Whoever comes with the old session goes on to resume it.
+    // A client with the old session goes on to resume it.
     let mut renewed = tls_1_2(&ca, &ca.issue(Leaf::for_dns(SERVER)));
     renewed.session_storage = Arc::clone(&server.config.lock().unwrap().session_storage);
     *server.config.lock().unwrap() = Arc::new(renewed);

@@ -1,4 +1,4 @@
-//! What becomes of connections when trust and time change.
+//! The fate of connections when trust and time change.
 
 use std::time::{Duration, Instant, SystemTime};
 

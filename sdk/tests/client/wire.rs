@@ -105,7 +105,7 @@ impl Wire {
         }
     }
 
-    /// What has come of a request once it has brought so much.
+    /// The request received, once it has brought so much.
     pub(crate) async fn request_with(&mut self, body: &str) -> Received {
         loop {
             let stream = self.piece().await.expect("the connection is open");
@@ -194,7 +194,7 @@ impl Wire {
     async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let frame = [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat();
-        // What the client has closed meanwhile need not be told.
+        // A client that closed meanwhile need not be told.
         _ = self.stream.get_mut().write_all(&frame).await;
         _ = self.stream.get_mut().flush().await;
     }

@@ -34,7 +34,7 @@ use clients::{accepted, channel, client, tcp, try_channel};
 use patient::{PANICS, Patient, check, checking, reading, silent_watch, slow_check, watch};
 use support::{NAME, Script, server_leaf, snapshot, soon};
 
-/// What a process has.
+/// A process's counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     tasks: usize,
@@ -195,7 +195,7 @@ async fn no_task_descriptor_or_entry_outlives_its_connection() {
     soon(async { while TcpStream::connect(("127.0.0.1", port)).await.is_err() {} }).await;
     let (own, others) = (ca.issue_dns("client.example.org"), leaving.issue_dns("client.example.org"));
     let peers = Arc::new(Peers { port, ca, own });
-    // What is made once and stays, on both sides.
+    // The first makes what stays, on both sides.
     peers.come_and_go(0).await;
     emptied(&identity).await;
     tokio::time::sleep(limits.client_hello * 2).await;

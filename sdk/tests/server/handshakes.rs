@@ -1,4 +1,4 @@
-//! What a server accepts and what it turns away, and what it tells those.
+//! Clients a server accepts or turns away, and what it tells the latter.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,4 @@
-//! What a server does with calls is what tonic's own does.
+//! A server does with calls what tonic's own does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use super::patient::{Patient, check, slow_check};
 use super::serving::listen;
 use super::support::{NAME, Script, server_leaf, snapshot, soon};
 
-/// What messages may be long.
+/// The longest message.
 const MESSAGE_LIMIT: usize = 32;
 
 fn routes() -> Routes {

@@ -59,7 +59,7 @@ async fn calls_are_answered_over_mutual_tls() {
     soon(health.check(HealthCheckRequest::default())).await.unwrap();
 }
 
-/// What a service learns of the peer of one call.
+/// A service's view of the peer of one call.
 #[derive(Debug)]
 struct Seen {
     certificates: Option<Arc<Vec<CertificateDer<'static>>>>,

@@ -213,7 +213,7 @@ async fn a_removed_ca_cuts_its_connections_in_a_serve_loop_of_ones_own_too() {
     let others = channel(client(&ca, Some(&leaving.issue_dns("client.example.org"))), port).await;
     let (mut going_on, ending) = (watch(&kept).await, reading(watch(&others).await));
 
-    // What has been taken out of the stream is watched over as long as it lives, though the stream is gone.
+    // A connection taken out of the stream is watched over as long as it lives, though the stream is gone.
     drop(stop);
     soon(async { while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {} }).await;
     script.publish(Snapshot::new(2, credential(&leaf), bundle(&[&ca]), None)).await;

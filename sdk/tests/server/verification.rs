@@ -1,4 +1,4 @@
-//! What our client config demands of a server.
+//! Our client config's demands on a server.
 
 use std::io;
 use std::sync::Arc;

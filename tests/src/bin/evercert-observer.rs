@@ -16,7 +16,7 @@ struct Args {
     directory: PathBuf,
     /// The daemon's workload socket
     socket: PathBuf,
-    /// What the leaf has to be named; others are refused
+    /// The name the leaf must have; others are refused
     #[arg(long)]
     dns_name: Option<String>,
 }

@@ -23,7 +23,7 @@ enum Source {
     Agent {
         /// The daemon's workload socket
         socket: PathBuf,
-        /// What the identity is called
+        /// The name of the identity
         name: String,
     },
     /// A mount

@@ -1,4 +1,4 @@
-//! Who a process is.
+//! A process's user and place.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -37,7 +37,7 @@ impl Caller {
         Self { child, lines }
     }
 
-    /// What it is told next; `None` once it has ended.
+    /// The next answer; `None` once it has ended.
     pub(crate) async fn answer(&mut self) -> Option<Value> {
         let line = timeout(DEADLINE, self.lines.next_line()).await.expect("an answer within the deadline").unwrap()?;
         Some(serde_json::from_str(&line).unwrap_or_else(|_| panic!("a caller said {line:?}")))
@@ -54,7 +54,7 @@ impl Caller {
         self
     }
 
-    /// What it is told until it ends.
+    /// The answers until it ends.
     pub(crate) async fn answers(mut self) -> Vec<Value> {
         drop(self.child.stdin.take());
         let mut answers = Vec::new();
@@ -65,7 +65,7 @@ impl Caller {
     }
 }
 
-/// What `actor` is answered when it asks for each of these names, on one connection.
+/// The answers to `actor` when it asks for each of these names, on one connection.
 pub(crate) async fn ask(room: &Room, actor: &Actor, socket: &Path, names: &[String]) -> Vec<Value> {
     let mut caller = Caller::start(room, actor, &["--socket", socket.to_str().unwrap(), "ask"]);
     let mut stdin = caller.child.stdin.take().unwrap();
@@ -76,7 +76,7 @@ pub(crate) async fn ask(room: &Room, actor: &Actor, socket: &Path, names: &[Stri
     answers
 }
 
-/// What `actor` is answered when it asks for this name.
+/// The answer to `actor` when it asks for this name.
 pub(crate) async fn ask_one(room: &Room, actor: &Actor, socket: &Path, name: &str) -> Value {
     ask(room, actor, socket, &[name.to_owned()]).await.remove(0)
 }

@@ -11,7 +11,7 @@ use evercert_tests::wait::DEADLINE;
 /// How often it is looked whether a group can go.
 const PACE: Duration = Duration::from_millis(5);
 
-/// A control group of the unified hierarchy, with those above it. What is in it ends, and it goes, when this is dropped.
+/// A control group of the unified hierarchy, with those above it. Its processes end, and it goes, when this is dropped.
 pub(crate) struct Cgroup {
     root: PathBuf,
     path: PathBuf,

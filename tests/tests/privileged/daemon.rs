@@ -63,7 +63,7 @@ pub(crate) async fn counted(address: SocketAddr, counter: &str, labels: &[&str])
     series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
-/// What the daemon serves by HTTP at this path.
+/// The daemon's HTTP answer at this path.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -73,7 +73,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
     answer
 }
 
-/// What a command of the daemon's program for operators prints.
+/// The output of a command of the operators' program.
 pub(crate) fn cli(home: &Home, arguments: &[&str]) -> String {
     let output = program(&[]).args(arguments).arg("--socket").arg(home.admin_socket()).output().unwrap();
     String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()

@@ -32,7 +32,7 @@ impl Namespace {
         let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/user")).ok();
         let made = || async { (of(&namespace.pid().to_string())? != of("self")?).then_some(()) };
         until("it is in its namespace", made).await;
-        // What newuidmap(1) does for whom /etc/subuid gives these users.
+        // newuidmap(1) does this where /etc/subuid gives these users.
         for map in ["uid_map", "gid_map"] {
             let line = format!("0 {SUBORDINATES} {USERS}");
             fs::write(format!("/proc/{}/{map}", namespace.pid()), line).unwrap();

@@ -19,7 +19,7 @@ pub(crate) struct Kubelet {
     made: Cell<u64>,
 }
 
-/// What kind of volume it is, by its directory.
+/// The kind of volume, by its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Secret,

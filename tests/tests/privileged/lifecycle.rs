@@ -35,7 +35,7 @@ fn resident_kib(pid: u32) -> u64 {
 async fn five_hundred_pods_come_rotate_and_go_and_no_unmount_fails() {
     let room = Room::enter();
     let kubelet = Kubelet::new(&room);
-    // What a container with a hostPath and HostToContainer has.
+    // As in a container with a hostPath and HostToContainer.
     let home = Home::open_to_all(room.path(), || daemon::program(&["unshare", "--mount", "--propagation", "slave"]));
     home.configure(&daemon::pods(&kubelet));
     let running = home.start().await;

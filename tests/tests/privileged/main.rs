@@ -1,4 +1,4 @@
-//! What only root can show: callers under other users, in other control groups and namespaces, and volumes that are mounts. Each
+//! Scenarios only for root: callers under other users, in other control groups and namespaces, and volumes that are mounts. Each
 //! scenario has a mount namespace and a tmpfs of its own, which end with it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! What is mounted on the way to an identity's files, of which no directory tells. The tick is an hour away where nothing else is said.
+//! Mounts on the way to an identity's files, of which no directory tells. The tick is an hour away where nothing else is said.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;

@@ -53,7 +53,7 @@ fn heir(room: &Room, actor: &Actor, name: &str) -> Vec<String> {
     [actor.words(&caller::program(room)), vec!["ask".to_owned(), name.to_owned()]].concat()
 }
 
-/// What is answered over a connection that `first` made and handed to `heir` in this way.
+/// The answers over a connection that `first` made and handed to `heir` in this way.
 async fn handed(room: &Room, home: &Home, first: &Actor, how: &str, heir: &[String]) -> Vec<Value> {
     let socket = home.agent_socket();
     let mut arguments = vec!["--socket", socket.to_str().unwrap(), how, "--"];
@@ -149,7 +149,7 @@ async fn a_process_with_another_root_directory_or_other_mounts_is_no_reader_of_t
         assert_eq!((key(&refused), &refused["code"]), (0, &"PermissionDenied".into()), "{attestation:?}: {refused}");
         drop(running);
 
-        // Whoever is named may be anywhere.
+        // A named caller may be anywhere.
         let (_volume, _running) = with_identity_of_b(&room, &home).await;
         let named = ask_one(&room, &free.through(&["chroot", jail]), &socket, "b").await;
         assert!(key(&named) > 0, "{attestation:?}: {named}");

@@ -68,7 +68,7 @@ impl Scene {
         chown(&closed, Some(VICTIM), Some(VICTIM)).unwrap();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
         write(&own, attackers, ATTACKER);
-        // What it has on disk ends with the room.
+        // Its files on disk end with the room.
         let home: &'static Home = Box::leak(daemon::home(&room).into());
         home.configure(
             &(LIMITS.to_owned()
@@ -100,7 +100,7 @@ impl Scene {
         self.daemon.until("the victim's files are published", "own", |status| status.generation == 2).await;
     }
 
-    /// That the attacker is refused, for the directory that is closed to it and for nothing behind that.
+    /// The attacker is refused, for the directory that is closed to it and for nothing behind that.
     async fn is_stopped_at_the_directory(&self, mark: &str) {
         let answer = self.ask("own").await;
         let (message, expected) = (answer["message"].as_str().unwrap(), self.closed.display().to_string());
@@ -220,7 +220,7 @@ async fn nothing_is_told_of_what_lies_behind_a_closed_directory() {
     symlink("/dev/null", at("device")).unwrap();
     let fifo = std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap();
     assert!(fifo.success());
-    // What the operator is told of each, and the attacker is not.
+    // The operator is told this of each, and the attacker is not.
     let targets = [
         ("directory", "is a directory"),
         ("large", "bytes are more"),

@@ -11,7 +11,7 @@ use crate::room::Room;
 
 const ATTACKER: u32 = 70_003;
 
-/// What becomes of a daemon whose workload socket is to be in `directory`.
+/// The outcome of a daemon whose workload socket is to be in `directory`.
 fn refused(room: &Room, directory: &Path) -> Output {
     let place = room.directory("refused");
     let config = place.join("evercertd.toml");

@@ -278,7 +278,7 @@ async fn a_pod_whose_log_directory_is_of_another_namespace_than_its_token_is_in_
         if start == 0 {
             remembered(&home, "\"namespace\"").await;
             running.kill();
-            // What was held against it is gone, and the doubt stays.
+            // The evidence against it is gone, and the doubt stays.
             volume.swap(&token("shop"));
             running = home.start().await;
             for name in ["theirs", "own"] {

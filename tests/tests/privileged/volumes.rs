@@ -125,7 +125,7 @@ async fn dead_volumes_of_allowed_drivers_keep_no_other_from_being_found() {
     }
     assert!(start.elapsed() < FOUND, "they were found {:?} after the start", start.elapsed());
 
-    // What comes beside them is found, too.
+    // New ones beside them are found, too.
     servers.extend((0..DEAD).map(|number| hostile[3].mount_dead_csi(DRIVER, &format!("dead-{number:02}"))));
     let (start, late) = (Instant::now(), kubelet.pod("late-0"));
     let _volumes = [late.mount_csi(DRIVER, "late-csi", &files()), late.mount_csi(OTHER_DRIVER, "late-other", &files())];

@@ -1,4 +1,4 @@
-//! That each crate is built as ARCHITECTURE.md draws it: its rooms, which are the modules of `lib.rs`, use each other as the table there
+//! Each crate is built as ARCHITECTURE.md draws it: its rooms, which are the modules of `lib.rs`, use each other as the table there
 //! lets them, and never in a circle.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
@@ -16,7 +16,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// What is wrong with a crate of these files, against this table.
+/// The faults of a crate of these files, against this table.
 fn wrong(files: &[(&str, &str)], rows: &str) -> Vec<String> {
     let home = tempfile::tempdir().unwrap();
     for (name, text) in files {

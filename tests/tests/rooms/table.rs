@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md says of the rooms of a crate, and whether the sources agree.
+//! The table of a crate's rooms in ARCHITECTURE.md, and whether the sources agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub fn table(text: &str, krate: &str) -> Table {
     .collect()
 }
 
-/// What is wrong, a sentence each.
+/// The faults, a sentence each.
 pub fn differences(table: &Table, rooms: &Rooms) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut needed = BTreeSet::new();
@@ -46,7 +46,7 @@ pub fn differences(table: &Table, rooms: &Rooms) -> Vec<String> {
 
 /// Rooms that use each other, all of which are on or behind a circle, with a place for each arrow between them.
 fn circle(rooms: &Rooms) -> Option<String> {
-    // Whatever uses nobody, or only what was taken away, is taken away; what is left goes round.
+    // A room that uses nobody, or only those taken away, is taken away; what is left goes round.
     let mut left: Vec<&Arrow> = rooms.arrows.iter().collect();
     loop {
         let users: BTreeSet<_> = left.iter().map(|arrow| &arrow.from).collect();

@@ -1,4 +1,4 @@
-//! What happens in which order: rotations, a broken one between them, and what is measured of each.
+//! The order of events: rotations, a broken one between them, and what is measured of each.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -21,18 +21,18 @@ const ROTATION_DEADLINE: Duration = Duration::from_secs(10);
 /// The finding that the broken rotation must raise.
 const BROKEN_FINDING: &str = "key-mismatch";
 
-/// What there is to see at one moment.
+/// The state at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Scene {
     pub(crate) rotations: u32,
     pub(crate) summary: Summary,
     /// The serial that the last handshake of the probe saw, hexadecimal.
     pub(crate) serial: String,
-    /// What happened so far, in order.
+    /// The events so far, in order.
     pub(crate) events: Vec<String>,
 }
 
-/// What the screen looks at.
+/// The inputs of the screen.
 pub(crate) struct Views {
     pub(crate) scene: watch::Receiver<Scene>,
     pub(crate) status: watch::Receiver<Option<Status>>,
@@ -91,7 +91,7 @@ impl Conductor {
                 self.break_once().await?;
             }
         }
-        // What follows the last rotation counts as well.
+        // Events after the last rotation count as well.
         sleep_until(next + self.args.every).await;
         Ok(())
     }

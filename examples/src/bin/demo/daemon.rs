@@ -50,14 +50,14 @@ pub(crate) struct Daemon {
     poller: tokio::task::AbortHandle,
 }
 
-/// What the daemon says of the identity.
+/// The daemon's account of the identity.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Status {
     pub(crate) generation: u64,
     /// Of the published leaf, decimal.
     pub(crate) serial: String,
     pub(crate) subscribers: usize,
-    /// Who does not use the published generation yet.
+    /// Subscribers behind the published generation.
     pub(crate) behind: Vec<String>,
     /// The names of the findings.
     pub(crate) findings: Vec<String>,
@@ -90,7 +90,7 @@ impl Daemon {
         Ok(Self { child, log, socket, status, poller })
     }
 
-    /// What the daemon says, again and again; absent until it answers.
+    /// The daemon's latest status; absent until it answers.
     pub(crate) fn status(&self) -> watch::Receiver<Option<Status>> {
         self.status.clone()
     }

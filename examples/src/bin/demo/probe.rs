@@ -1,4 +1,4 @@
-//! What a handshake sees: a TLS client of its own, which uses nothing of the SDK.
+//! A handshake's view: a TLS client of its own, which uses nothing of the SDK.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

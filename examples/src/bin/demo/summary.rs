@@ -1,4 +1,4 @@
-//! What came of it.
+//! The outcome.
 
 use std::fmt;
 use std::time::Duration;

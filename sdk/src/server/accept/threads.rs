@@ -10,7 +10,7 @@ use std::thread::available_parallelism;
 
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
-/// What the threads are called.
+/// The threads' name.
 const NAME: &str = "evercert-tls";
 
 /// Started by the first handshake of a runtime with one thread, and never stopped.

@@ -1,4 +1,4 @@
-//! What is known of each connection, and what is next for it.
+//! The record of each connection, and what is next for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use crate::server::serving::Serving;
 use crate::tls::session::Session;
 use crate::tls::{Generation, Trust};
 
-/// What [`Connections`](super::Connections) owns.
+/// State of [`Connections`](super::Connections).
 #[derive(Default)]
 pub(super) struct State {
     live: BTreeMap<u64, Live>,
-    /// What is next for each connection, the soonest first.
+    /// Each connection's next step, the soonest first.
     agenda: BTreeSet<(Instant, u64)>,
     /// How many there have been: the number of the last one.
     entered: u64,
     /// When the warden looks next; `None`: not before it is stirred.
     looks_at: Option<Instant>,
-    /// What new handshakes are made with.
+    /// The generation of new handshakes.
     pub(super) current: Option<Arc<Generation>>,
     /// There are no new handshakes, since our leaf has expired.
     pub(super) withdrawn: bool,
-    /// What is live has not been held against `current` and `withdrawn` yet.
+    /// `live` has not been held against `current` and `withdrawn` yet.
     pub(super) unjudged: bool,
     /// No more connections are taken.
     pub(super) closed: bool,
@@ -35,22 +35,21 @@ pub(super) struct State {
     pub(super) leaving: bool,
 }
 
-/// What is known of one connection.
+/// The record of one connection.
 pub(super) struct Live {
     pub(super) session: Arc<Session>,
-    /// What the peer was last held against.
+    /// The trust it was last held against.
     pub(super) verified: Option<Arc<Trust>>,
     pub(super) facts: Facts,
     pub(super) fate: Fate,
     pub(super) cut: CancellationToken,
-    /// What serves it and can drain it, once it is served and until it is drained.
+    /// Serves it and can drain it, once it is served and until it is drained.
     pub(super) serving: Option<Serving>,
     /// Where it is on the agenda.
     pub(super) listed: Option<Instant>,
     pub(super) _member: Member,
 }
 
-/// What is due.
 #[derive(Default)]
 pub(in crate::server) struct Due {
     /// Dropping what serves them drains these connections.
@@ -59,7 +58,7 @@ pub(in crate::server) struct Due {
     pub(in crate::server) cut: Vec<(u64, Why, CancellationToken)>,
 }
 
-/// What is left to watch over.
+/// The rest to watch over.
 pub(in crate::server) enum Watch {
     /// This is when the next thing is due.
     Until(Instant),
@@ -116,7 +115,7 @@ impl State {
         }
     }
 
-    /// What is due, and what comes next.
+    /// The work due, and what is next.
     pub(super) fn due(&mut self, now: Instant) -> (Due, Watch) {
         let mut due = Due::default();
         while let Some(&(at, number)) = self.agenda.first()

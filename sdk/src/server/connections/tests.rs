@@ -44,7 +44,7 @@ fn session(generation: &Arc<Generation>, leaf: &CertificateDer<'static>) -> Sess
     Session::new(Arc::clone(generation), Some(std::slice::from_ref(leaf)), Role::Client)
 }
 
-/// What the warden does about a new generation.
+/// Acts as the warden on a new generation.
 fn judged(connections: &Connections) {
     while let Some(generation) = connections.unjudged() {
         let mut verdicts = connections.unverified(&generation);

@@ -10,7 +10,7 @@ use crate::phase::Phase;
 /// The share of a leaf's remaining life that a window before its end may take: one in so many.
 const WINDOW_SHARE: u32 = 4;
 
-/// What the plan knows of a connection.
+/// A connection as the plan knows it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::server) struct Facts {
     /// When its handshake was done.
@@ -25,7 +25,7 @@ pub(in crate::server) struct Facts {
     pub(in crate::server) drains: bool,
     /// How it stands to the current generation.
     pub(in crate::server) standing: Standing,
-    /// What was settled before; a later plan moves none of it.
+    /// Points settled before; a later plan moves none.
     pub(in crate::server) settled: Settled,
 }
 
@@ -42,7 +42,7 @@ pub(in crate::server) struct Standing {
     pub(in crate::server) withdrawn: bool,
 }
 
-/// What once settled stays: the points of spreads, which depend on how many connections there were then.
+/// Points that stay once settled: those of spreads, which depend on how many connections there were then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::server) struct Settled {
     superseded: Option<Instant>,
@@ -53,7 +53,7 @@ pub(in crate::server) struct Settled {
     pub(in crate::server) draining: Option<Instant>,
 }
 
-/// What will become of a connection unless something changes.
+/// The future of a connection unless something changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) struct Fate {
     /// To be carried into the facts of the next plan.
@@ -117,7 +117,7 @@ pub(in crate::server) fn plan(policy: &DrainPolicy, connections: &[Facts], live:
         if untrusted(facts) {
             settled.untrusted = untrusted_points.next();
         }
-        // What does not hold any more ends nothing, unless it has begun to: a bundle that was put right again saves the rest.
+        // A reason that has lapsed ends nothing, unless it has begun to: a bundle that was put right again saves the rest.
         settled.untrusted = settled.untrusted.filter(|_| facts.standing.untrusted);
         let since = |settled: Option<Instant>, holds: bool| holds.then(|| settled.unwrap_or(now.monotonic));
         settled.outlived = since(settled.outlived, facts.standing.outlived);
@@ -210,7 +210,7 @@ impl Window<'_> {
         on_the_monotonic(start + self.facts.phase.of(length), self.now)
     }
 
-    /// As [`Window::before`], where there is a reason only since `since`. What comes too late for the window is spread over a whole
+    /// As [`Window::before`], where there is a reason only since `since`. One too late for the window is spread over a whole
     /// one from then on.
     fn since(&self, since: Instant, end: Option<SystemTime>) -> Option<Instant> {
         let ago = self.now.monotonic.saturating_duration_since(since);

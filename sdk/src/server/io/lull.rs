@@ -24,7 +24,7 @@ const ANSWER: [u8; 17] = [0, 0, 8, 6, 1, 0, 0, 0, 0, 0x0b, 0x7b, 0xa2, 0xf0, 0x8
 /// The length of a frame's header (RFC 9113 §4.1).
 const HEADER_LENGTH: usize = 9;
 
-/// What a peer sends, followed from frame to frame until the answer has come and gone.
+/// A peer's bytes, followed from frame to frame until the answer has come and gone.
 #[derive(Debug)]
 pub(super) enum Lull {
     /// The answer has not come.
@@ -82,7 +82,7 @@ impl Lull {
 /// Where in a sequence of frames reading is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frames {
-    /// What is missing of the current frame's payload.
+    /// Bytes missing of the current frame's payload.
     rest: usize,
     /// The next frame's header, as far as it is known.
     header: [u8; HEADER_LENGTH],
@@ -144,7 +144,7 @@ mod tests {
     const DATA: &[u8] =
         &[0, 0, 17, 0, 0, 0, 0, 0, 1, 0, 0, 8, 6, 1, 0, 0, 0, 0, 0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
-    /// What is passed on of `bytes` that are read in pieces of this length, while the lull lasts and after it.
+    /// The part of `bytes` passed on when read in pieces of this length, while the lull lasts and after it.
     async fn passed_on(bytes: &[u8], piece: usize) -> (Vec<u8>, Vec<u8>) {
         let mut lull = Lull::after(PREFACE.len());
         let mut now = Vec::new();

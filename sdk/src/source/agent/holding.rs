@@ -1,4 +1,4 @@
-//! What is held, and what each message of the daemon makes of it. Without IO.
+//! The held snapshot, and each daemon message's effect on it. Without IO.
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Holding {
         self.trouble.as_ref()
     }
 
-    /// What the first request of a stream says to be held.
+    /// The digest for the first request of a stream.
     pub(super) fn held_digest(&self) -> Option<Digest> {
         self.snapshot.as_ref().map(|snapshot| snapshot.digest())
     }
@@ -143,7 +143,7 @@ impl Holding {
         format!("{} has nothing to publish: {why}{}", self.origin, self.kept()).into()
     }
 
-    /// What keeps the files on disk from being published, beside what is published.
+    /// The reasons against publishing the files on disk, beside what is published.
     fn rejected(&self, findings: &[v1::Finding]) -> Option<Arc<str>> {
         let mut rejecting = findings.iter().filter(|finding| finding.severity() == v1::Severity::Reject).peekable();
         rejecting.peek()?;
@@ -155,7 +155,7 @@ impl Holding {
     }
 }
 
-/// Who is asked for what: the subject of every sentence of trouble.
+/// Socket and identity: the subject of every sentence of trouble.
 #[derive(Debug, Clone)]
 pub(super) struct Origin {
     settings: AgentSettings,

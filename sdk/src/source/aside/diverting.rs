@@ -16,10 +16,10 @@ const FRAME_HEADER: usize = 9;
 const DATA: u8 = 0;
 /// The flag of such a frame that begins and ends with padding.
 const PADDED: u8 = 0x8;
-/// What stands before a message: whether it is compressed, and its length ("Length-Prefixed-Message" in gRPC over HTTP/2).
+/// The prefix of a message: whether it is compressed, and its length ("Length-Prefixed-Message" in gRPC over HTTP/2).
 const MESSAGE_PREFIX: usize = 5;
 
-/// A connection with one stream, whose messages are put aside as they are read. What is read on holds zeros in their place.
+/// A connection with one stream, whose messages are put aside as they are read. The reader sees zeros in their place.
 pub(in crate::source) struct Diverting<IO> {
     io: IO,
     frames: Frames,
@@ -33,7 +33,7 @@ impl<IO> Diverting<IO> {
     }
 }
 
-/// What is read, by frames.
+/// Bytes read, by frames.
 struct Frames {
     frame: Frame,
     messages: Messages,
@@ -45,7 +45,7 @@ enum Frame {
     Payload { carries_messages: bool, left: usize },
 }
 
-/// What is in frames of data, by messages.
+/// The content of data frames, by messages.
 struct Messages {
     message: Message,
     aside: Aside,
@@ -81,7 +81,7 @@ impl Frames {
                     read = &mut read[used..];
                     if let Some([a, b, c, kind, flags, ..]) = whole {
                         if kind == DATA && flags & PADDED != 0 {
-                            // Whoever reads on would find what follows.
+                            // A reader would find what follows.
                             read.zeroize();
                             return Err(io::Error::new(io::ErrorKind::InvalidData, Padded));
                         }

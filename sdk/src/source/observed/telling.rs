@@ -131,7 +131,7 @@ impl Telling {
         Ok(responses)
     }
 
-    /// What the daemon is to know now; what comes later is a change.
+    /// The report to the daemon now; what comes later is a change.
     fn report(&mut self, view: &View) -> Option<v1::Report> {
         let rejection = self.rejections.borrow_and_update().clone();
         let reported = self.reports.borrow_and_update().clone();
@@ -160,7 +160,7 @@ impl Telling {
     }
 }
 
-/// Who is told of what: the subject of every sentence of trouble.
+/// Socket and directory: the subject of every sentence of trouble.
 #[derive(Debug)]
 struct Origin {
     socket: PathBuf,

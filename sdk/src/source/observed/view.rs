@@ -1,4 +1,4 @@
-//! What the daemon knows of the certificate, and what it is told of it. Without IO.
+//! The daemon's view of the certificate, and what it is told of it. Without IO.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use evercert_core::digest::Digest;
 use crate::source::Report;
 use crate::source::directory::Rejection;
 
-/// What the daemon publishes, as far as this stream has said.
+/// The daemon's publication, as far as this stream has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Publication {
     epoch: u64,
@@ -16,10 +16,10 @@ pub(super) struct Publication {
     digest: Digest,
 }
 
-/// What one stream has told.
+/// One stream's account.
 #[derive(Debug)]
 pub(super) struct View {
-    /// What the stream was opened with.
+    /// The digest at its opening.
     held: Option<Digest>,
     published: Option<Publication>,
     /// Why there is nothing published.
@@ -56,7 +56,7 @@ impl View {
         }
     }
 
-    /// What the daemon is to know now. `held` is the digest of what was read last from the mount and could be used, `rejection` why
+    /// The report to the daemon now. `held` is the digest of what was read last from the mount and could be used, `rejection` why
     /// what the mount holds now cannot be.
     pub(super) fn report(
         &self,

@@ -1,4 +1,4 @@
-//! What the chains of strangers cost a server, and the handshakes of others meanwhile.
+//! The cost of strangers' chains to a server, and to others' handshakes meanwhile.
 
 use std::net::SocketAddr;
 use std::pin::pin;

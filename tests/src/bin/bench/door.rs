@@ -1,4 +1,4 @@
-//! What notes the connections that come to a server.
+//! Notes the connections that come to a server.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::stage;
 
-/// What stands before the server and notes when connections come.
+/// A proxy before the server that notes when connections come.
 #[derive(Debug)]
 pub(crate) struct Door {
     pub(crate) address: SocketAddr,

@@ -165,7 +165,7 @@ async fn the_own_leaf_expires(lifetime: Duration, policy: ExpiryPolicy) -> Own {
     Own { policy, server_presents, client_connects, status, recovers }
 }
 
-/// What became of a connection that had to end, and of those that had not.
+/// The fate of a connection that had to end, and of those that had not.
 struct End {
     due: SystemTime,
     within: Duration,
@@ -205,12 +205,12 @@ impl End {
     }
 }
 
-/// What our server and our client did with their own expired leaf.
+/// The use our server and client made of their own expired leaf.
 struct Own {
     policy: ExpiryPolicy,
     server_presents: bool,
     client_connects: bool,
-    /// What the call over a channel with the expired leaf failed with.
+    /// The error of the call over a channel with the expired leaf.
     status: Option<Status>,
     recovers: bool,
 }

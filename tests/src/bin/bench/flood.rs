@@ -2,7 +2,7 @@
 //! left. A neighbour must hardly notice, and the server must be as before once they are gone. And the same of the daemon: callers that
 //! connect and close in a loop, and silent peers of its HTTP side.
 //!
-//! What depends on how busy the machine is otherwise is reported, in `promises`, and does not decide whether it was kept.
+//! Promises that depend on how busy the machine is otherwise are reported, in `promises`, and do not decide `kept`.
 
 mod attack;
 mod daemon;

@@ -1,4 +1,4 @@
-//! What an identity that swaps costs a handshake.
+//! A swapping identity's cost to a handshake.
 
 use std::net::SocketAddr;
 use std::pin::pin;

@@ -64,7 +64,7 @@ pub(crate) async fn run(args: Args) -> Value {
         source.deliver(&issued[1], &anchors);
         let all = || async { (door.count() >= args.clients).then_some(()) };
         wait::until_within(over + wait::DEADLINE, "all clients come back", all).await;
-        // Whoever came twice is to be seen too.
+        // A second visit is to be seen too.
         tokio::time::sleep(2 * PAUSE).await;
         Comings::of(&door.drain(), start)
     };

@@ -102,7 +102,7 @@ pub(crate) async fn run(args: Args) -> Value {
     })
 }
 
-/// What this process holds.
+/// This process in figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Figures {
     resident_kib: i64,

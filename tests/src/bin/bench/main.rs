@@ -66,7 +66,7 @@ enum Scenario {
     Flood(flood::Args),
     /// Sessions that outlive what their peer was verified by, against our server, our channels and plain rustls
     Resumption(resumption::Args),
-    /// What thousands of subscribers cost the daemon, and one rotation for all of them
+    /// Cost of thousands of subscribers to the daemon, and of one rotation for all of them
     Subscribers(subscribers::Args),
 }
 

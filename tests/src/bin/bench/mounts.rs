@@ -61,7 +61,7 @@ pub(crate) async fn run(args: Args) -> Value {
     }
     let published = start.elapsed();
     let busy = daemon.cpu();
-    // What starting has left to do is no idling.
+    // The rest of starting is no idling.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let memory = daemon.memory("VmRSS");
     let (cpu, idle) = (daemon.cpu(), Instant::now());

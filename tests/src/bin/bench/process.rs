@@ -5,7 +5,7 @@ use std::process::Child;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What `/proc` counts CPU time in: USER_HZ, which is 100 on every architecture Rust runs on.
+/// The unit of CPU time in `/proc`: USER_HZ, which is 100 on every architecture Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A child that ends when this is dropped.

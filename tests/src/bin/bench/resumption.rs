@@ -31,7 +31,6 @@ pub(crate) struct Args {
     limit: u64,
 }
 
-/// What is attacked.
 #[derive(Debug, Clone, Copy)]
 struct Target {
     label: &'static str,

@@ -1,4 +1,4 @@
-//! What the scenarios are played with: certificates, static TLS, an identity from a real daemon.
+//! The setup of the scenarios: certificates, static TLS, an identity from a real daemon.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use crate::process::{self, Process};
 use crate::stage;
 pub(crate) use client::{CLIENT, run as be_client};
 
-/// What a subscriber may cost the daemon, in KiB.
+/// The daemon's budget for a subscriber, in KiB.
 const MEMORY: f64 = 40.0;
 /// How long a rotation may take until all serve it.
 const PROMISE: Duration = Duration::from_secs(2);

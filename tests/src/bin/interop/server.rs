@@ -24,7 +24,7 @@ use crate::foreign::Foreign;
 /// The span over which superseded connections are drained.
 const DRAIN_OVER: Duration = Duration::from_millis(200);
 
-/// What the server has seen.
+/// The server's counts.
 #[derive(Debug, Default)]
 struct Seen {
     calls: u64,

@@ -13,7 +13,7 @@ fn prefixed(message: &[u8]) -> Vec<u8> {
     [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), message].concat()
 }
 
-/// What goes on when this is read in pieces of these lengths, and what is put aside.
+/// The bytes passed on when read in pieces of these lengths, and those put aside.
 fn diverted(read: &[u8], pieces: &[usize]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let aside = Aside::default();
     let mut frames = Frames::new(aside.clone());

@@ -24,7 +24,7 @@ const CANCEL: u32 = 0x8;
 /// How many streams go out in one write.
 const BATCH: usize = 64;
 
-/// What is done to each stream.
+/// The abuse of each stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flood {
     /// It is opened, and left so.
@@ -33,7 +33,7 @@ pub(super) enum Flood {
     Reset,
 }
 
-/// What became of the connections of a flood.
+/// The fate of the connections of a flood.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Outcome {
     pub(super) streams: usize,

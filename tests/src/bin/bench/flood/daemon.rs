@@ -24,7 +24,7 @@ use crate::latencies::Latencies;
 /// How many loops connect and close.
 const LOOPS: usize = 6;
 
-/// Who they are: a caller's connections count as its own.
+/// Their uid: a caller's connections count as its own.
 const FLOODER: u32 = 65_533;
 
 /// How long the newcomers leave between one and the next.

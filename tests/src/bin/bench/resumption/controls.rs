@@ -25,7 +25,7 @@ use super::raw::{
 /// By how much a server's clock jumps, in seconds: 3,000 years.
 const JUMP: u64 = 3000 * 365 * 24 * 60 * 60;
 
-/// What is done to a setup, and whether the attack is known to work there.
+/// The change to a setup, and whether the attack is known to work there.
 #[derive(Debug, Clone, Copy)]
 struct Setup {
     name: &'static str,

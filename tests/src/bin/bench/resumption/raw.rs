@@ -127,7 +127,7 @@ pub(super) async fn together<T: Send + 'static>(
     tasks.join_all().await
 }
 
-/// What a server saw of one handshake.
+/// A server's view of one handshake.
 pub(super) struct Seen {
     pub(super) kind: HandshakeKind,
     pub(super) leaf: Vec<u8>,
@@ -162,7 +162,7 @@ impl RawServer {
         self.connections.lock().unwrap().drain(..).for_each(|connection| connection.abort());
     }
 
-    /// What it saw since it was asked last.
+    /// Handshakes since it was asked last.
     pub(super) fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }

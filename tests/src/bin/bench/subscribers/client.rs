@@ -33,7 +33,7 @@ const COMING: usize = 16;
 /// which services come again too.
 const ATTEMPTS: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(100);
-/// What stands before every message of gRPC: whether it is compressed, and its length.
+/// The prefix of every message of gRPC: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
 /// The monotonic clock, which is the same in every process.

@@ -1,0 +1,89 @@
+//! The subscriber of a feed, and whether it may have what it asks for.
+
+use std::sync::Arc;
+
+use evercert_core::identity::IdentityId;
+use evercert_core::keeper::IdentityState;
+use evercert_core::text;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::super::connection::Peer;
+use super::super::streams::Displaced;
+use crate::attest::{Attestor, Denial};
+use crate::callers::Origin;
+use crate::inventory::Wanted;
+use crate::publication::{Delivery, NewSubscriber};
+
+/// Who asks, for what, and who decides.
+pub(in crate::serve) struct Asker {
+    pub(in crate::serve) attestor: Arc<Attestor>,
+    pub(in crate::serve) wanted: watch::Receiver<Arc<Wanted>>,
+    pub(in crate::serve) peer: Arc<Peer>,
+    pub(in crate::serve) displaced: Displaced,
+    pub(in crate::serve) deliver: Delivery,
+    /// The version of its SDK, as it says.
+    pub(in crate::serve) sdk_version: String,
+    pub(in crate::serve) shutdown: CancellationToken,
+}
+
+impl Asker {
+    /// Whether the subscriber may have what is in `state`.
+    pub(super) async fn decide(&self, state: &IdentityState) -> Result<(), Denial> {
+        let wanted = Arc::clone(&self.wanted.borrow());
+        self.attestor.decide(&self.peer.caller, state, &wanted).await.map(drop)
+    }
+
+    /// Whether the subscriber may hear what is found of the files: as for a key, but that there may be none yet.
+    pub(super) async fn may_hear(&self, state: &IdentityState) -> Result<(), Denial> {
+        match self.decide(state).await {
+            Err(denial) if !denial.is_missing() => Err(denial),
+            Ok(()) | Err(_) => self.confirm(),
+        }
+    }
+
+    pub(super) fn confirm(&self) -> Result<(), Denial> {
+        self.attestor.confirm(&self.peer.caller)
+    }
+
+    /// What the subscriber is known by.
+    pub(super) fn subscriber(&self) -> NewSubscriber {
+        let caller = &self.peer.caller;
+        let (pod, unit) = match caller.origin() {
+            Origin::Pod(uid) => (Some(Arc::clone(uid)), None),
+            Origin::Host { unit } => (None, unit.clone()),
+            Origin::Container | Origin::Unclear => (None, None),
+        };
+        NewSubscriber {
+            pid: caller.pid(),
+            uid: caller.uid(),
+            command: caller.command(),
+            sdk_version: self.sdk_version.clone(),
+            deliver: self.deliver,
+            pod,
+            unit,
+            life: caller.life(),
+        }
+    }
+}
+
+pub(super) fn refusal(id: &IdentityId, denial: &Denial) -> Status {
+    denied(&format!("identity {}: {denial}", id.name), denial)
+}
+
+/// The answer to a caller that is no longer who connected.
+pub(in crate::serve) fn stranger(denial: &Denial) -> Status {
+    denied(&denial.to_string(), denial)
+}
+
+fn denied(message: &str, denial: &Denial) -> Status {
+    let message = text::sentence(message);
+    if denial.is_of_the_dead() {
+        Status::unauthenticated(message)
+    } else if denial.is_unanswered() {
+        Status::unavailable(message)
+    } else {
+        Status::permission_denied(message)
+    }
+}

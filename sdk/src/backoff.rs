@@ -1,4 +1,4 @@
-//! How long to wait before something that ended is tried again.
+//! The wait before something that ended is tried again.
 
 use std::time::Duration;
 

@@ -108,7 +108,7 @@ impl Identity {
         }
     }
 
-    /// How the identity stands.
+    /// The identity's status.
     #[must_use]
     pub fn status(&self) -> IdentityStatus {
         self.inner.shared.status()

@@ -14,7 +14,7 @@ use rustls_pki_types::CertificateDer;
 
 pub use layer::{PeerIdentityLayer, PeerIdentityService};
 
-/// Who the peer of a request is: the facts of the leaf that it proved in its handshake to have the key of, and that chained to the
+/// The identity of a request's peer: the facts of the leaf that it proved in its handshake to have the key of, and that chained to the
 /// bundle then. A cheap clone; parsed once per connection.
 ///
 /// Where bundles of federated trust domains are trusted, decide by [`PeerIdentity::spiffe_id`]: a partner's CA is held to its own trust

@@ -1,4 +1,4 @@
-//! Where in a span something happens, so that what shares the span does not happen all at once.
+//! The point in a span at which something happens, so that what shares the span does not happen all at once.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

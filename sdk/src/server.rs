@@ -47,20 +47,20 @@ use crate::tls::{ClientCertificates, HttpVersions, Resumption, TlsVersions};
 use connections::Connections;
 use serving::Serving;
 
-/// How many streams a peer may have open on one connection (RFC 9113 §5.1.2). tonic alone sets no limit, and 50,000 open streams
+/// The most streams a peer may have open on one connection (RFC 9113 §5.1.2). tonic alone sets no limit, and 50,000 open streams
 /// cost some 440 MB.
 pub const MAX_CONCURRENT_STREAMS: u32 = 128;
 
-/// After how many streams that we had to reset for the peer's errors a connection is closed. tonic alone sets no limit.
+/// The number of streams we had to reset for the peer's errors after which a connection is closed. tonic alone sets no limit.
 pub const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 1024;
 
-/// How long a connection is silent before the peer is asked whether it still lives.
+/// The time a connection is silent before the peer is asked whether it still lives.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long the peer may take to answer that.
+/// The time the peer may take to answer that.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long running calls may go on after the shutdown signal: within the 30 s that Kubernetes gives a pod.
+/// The time running calls may go on after the shutdown signal: within the 30 s that Kubernetes gives a pod.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The paved path: a tonic server whose certificate, key and trust roots follow the identity.
@@ -141,14 +141,14 @@ impl<L> Server<L> {
         self
     }
 
-    /// How long running calls may go on after the shutdown signal; then their connections are cut. [`SHUTDOWN_TIMEOUT`] unless set. A
+    /// The time running calls may go on after the shutdown signal; then their connections are cut. [`SHUTDOWN_TIMEOUT`] unless set. A
     /// connection that is drained before has [`DrainPolicy::drain_timeout`].
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
         self
     }
 
-    /// When connections are ended before either side wants to.
+    /// The policy by which connections are ended before either side wants to.
     pub fn drain_policy(mut self, policy: DrainPolicy) -> Self {
         self.incoming.drain_policy = policy;
         self

@@ -1,4 +1,4 @@
-//! How a service says where its identity comes from.
+//! The settings by which a service says where its identity comes from.
 //!
 //! | `EVERCERT_DIR` | `EVERCERT_IDENTITY` | `EVERCERT_SOCKET` | what [`Identity::from_env`](crate::Identity::from_env) gives |
 //! |---|---|---|---|
@@ -41,7 +41,7 @@ pub mod env {
     pub const STATE_DIR: &str = "EVERCERT_STATE_DIR";
 }
 
-/// Where the daemon's workload socket is unless something else is said.
+/// The daemon's workload socket unless something else is said.
 pub const DEFAULT_SOCKET: &str = "/run/evercert/agent/agent.sock";
 
 /// Settings no source can be started with.

@@ -1,4 +1,4 @@
-//! Where an identity's snapshots come from: the daemon's socket, or a mounted directory.
+//! The sources of an identity's snapshots: the daemon's socket, or a mounted directory.
 //!
 //! An identity over a directory is also an *observer*: where a daemon of the node keeps the same certificate, it is told what this
 //! process serves or refuses, so that the daemon's status shows this process beside those that get their keys from it. No key
@@ -32,7 +32,7 @@ pub use directory::{DirectorySettings, DirectorySource};
 #[cfg(feature = "directory")]
 pub use observed::ObservedSource;
 
-/// Where snapshots come from, and where the reports on them go. A source never takes a snapshot back: what it delivered last
+/// A source of snapshots, to which the reports on them go. A source never takes a snapshot back: what it delivered last
 /// stays usable when the source is lost.
 pub trait Source: Send + Sync + 'static {
     /// The latest state; changes are seen through the receiver, the latest wins.
@@ -41,7 +41,7 @@ pub trait Source: Send + Sync + 'static {
     /// The outcome of the snapshot delivered last. It is a state: the source repeats it where its peer has forgotten it.
     fn report(&self, report: Report);
 
-    /// How the daemon is told of what comes from elsewhere. Nothing where that is not this source's to do.
+    /// Whether the daemon is told of what comes from elsewhere. `None` where that is not this source's to do.
     fn attachment(&self) -> Option<Attachment> {
         None
     }
@@ -80,7 +80,7 @@ pub struct Report {
     pub digest: Digest,
     /// Whether it is used.
     pub outcome: Outcome,
-    /// How many connections of the identity's servers and channels were made with an older generation than the current one.
+    /// The number of connections of the identity's servers and channels made with an older generation than the current one.
     pub connections_on_older: u64,
     /// The end of the leaf that new handshakes use now.
     pub not_after: Option<SystemTime>,

@@ -28,17 +28,17 @@ pub(crate) use discovery::Discovery;
 pub(crate) use names::Naming;
 pub(crate) use names::{Contested, Doubt, PodNames};
 
-/// Where further changes are to be heard of. Called before what it names is looked at; may block as long as that does.
+/// Listens for further changes. Called before what it names is looked at; may block as long as that does.
 pub(crate) trait Listen: Send + Sync {
-    /// Of entries that come to this directory, or leave it.
+    /// To entries that come to this directory, or leave it.
     fn directory(&self, directory: &Path);
-    /// Of what happens in the root of this volume.
+    /// To changes in the root of this volume.
     fn volume(&self, root: &Path);
-    /// No longer of what happens there: whoever keeps its identities hears it.
+    /// No longer to changes there: whoever keeps its identities hears it.
     fn settled(&self, root: &Path);
 }
 
-/// Which of the known volumes are to be looked into again.
+/// The known volumes to look into again.
 #[derive(Debug, Default)]
 pub(crate) struct Again {
     /// All of them, as a hint may have been lost.
@@ -47,31 +47,31 @@ pub(crate) struct Again {
     pub(crate) touched: HashSet<PathBuf>,
 }
 
-/// What was found.
+/// The result of discovery.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Found {
     /// The identities of pods.
     pub(crate) specs: Vec<IdentitySpec>,
-    /// What the pods are called.
+    /// The names of the pods.
     pub(crate) names: PodNames,
-    /// How many of them more than one name is told of.
+    /// The number of pods of which more than one name is told.
     pub(crate) contested: Contested,
-    /// How many of their volumes are not looked into.
+    /// The number of their volumes that are not looked into.
     pub(crate) silent: Silent,
 }
 
-/// How many volumes of pods are not looked into, as they or others do not answer.
+/// The number of volumes of pods that are not looked into, as they or others do not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Silent {
-    /// In which a thread is stuck.
+    /// Those in which a thread is stuck.
     pub(crate) stuck: usize,
-    /// Which are not asked, since too many others of their pod or CSI driver do not answer.
+    /// Those not asked, since too many others of their pod or CSI driver do not answer.
     pub(crate) crowded_out: usize,
-    /// Which were not asked for lack of time, and are the next time.
+    /// Those not asked for lack of time; they are the next time.
     pub(crate) postponed: usize,
 }
 
-/// What may go wrong with the kubelet's directories as a whole. Each is told once, until it has passed.
+/// A fault of the kubelet's directories as a whole. Each is told once, until it has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Trouble {
     /// There are more entries in a directory than are looked at.
@@ -88,6 +88,6 @@ enum Trouble {
     NoNames,
     /// Volumes did not answer.
     Dead,
-    /// So many that others are not asked.
+    /// So many volumes did not answer that others are not asked.
     CrowdedOut,
 }

@@ -1,4 +1,4 @@
-//! Which identities a configuration asks for, given what directories there are now.
+//! The identities that a configuration asks for, given the directories there are now.
 
 mod collision;
 mod watched;
@@ -40,22 +40,21 @@ pub(crate) struct Sources {
     pub(crate) unknown_accounts: BTreeSet<Account>,
     /// The names of the pods.
     pub(crate) pods: PodNames,
-    /// How many pods more than one name is told of.
+    /// The number of pods of which more than one name is told.
     pub(crate) contested: Contested,
-    /// How many volumes of pods are not looked into.
+    /// The number of volumes of pods that are not looked into.
     pub(crate) silent: Silent,
 }
 
 /// A directory that is an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Directory {
-    /// Where it is.
     pub(crate) path: PathBuf,
-    /// In which directory it was when it was last there.
+    /// The directory it was in when it was last there.
     parent: Option<Number>,
 }
 
-/// Which of the directories that are known stay, of those that patterns still mean.
+/// The known directories that stay, of those that patterns still mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stay {
     /// All of them, whether they are there or not: what is away for a moment costs nobody an identity.
@@ -66,7 +65,7 @@ pub(crate) enum Stay {
 }
 
 impl Sources {
-    /// With what was found of pods. Their names are of scopes of their own: they collide with nobody's.
+    /// Adds what was found of pods. Their names are of scopes of their own: they collide with nobody's.
     pub(crate) fn with_pods(mut self, found: Found) -> Self {
         self.specs.extend(found.specs);
         Self { pods: found.names, contested: found.contested, silent: found.silent, ..self }

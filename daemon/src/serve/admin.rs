@@ -1,4 +1,4 @@
-//! `evercert.v1.Admin`: what an operator may see. Never a key.
+//! `evercert.v1.Admin`: the view of an operator. Never a key.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -21,11 +21,11 @@ use super::pages::Pages;
 use super::{Context, stopping, trust};
 use crate::status::{self, Identity, Pod};
 
-/// How long changes are gathered before the identities are looked through for them: with many identities that change at
+/// The time changes are gathered before the identities are looked through for them: with many identities that change at
 /// once the work stays bounded.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// How often it is looked why a subscriber is behind, while one is: that its process was stopped is no event.
+/// The interval of looking why a subscriber is behind, while one is: a stopped process is no event.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The service.
@@ -110,7 +110,7 @@ struct Events {
     told: HashMap<IdentityId, Told>,
     /// Identities to look at again.
     changed: VecDeque<IdentityId>,
-    /// When the subscribers that are behind are looked at next.
+    /// The next time to look at the subscribers that are behind.
     look_again: Instant,
     synced: bool,
 }

@@ -1,4 +1,4 @@
-//! `evercert.v1.Agent`: what a workload may have.
+//! `evercert.v1.Agent`: the identities of a workload.
 
 mod answers;
 mod bounds;
@@ -32,10 +32,10 @@ use crate::inventory::Wanted;
 use crate::publication::{Delivery, Store, Subscribers};
 use crate::status;
 
-/// How long the first message of a `Watch` stream may take.
+/// The time the first message of a `Watch` stream may take.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long a caller waits for an identity whose files have not been read yet: the daemon listens before it has read them all.
+/// The time a caller waits for an identity whose files have not been read yet: the daemon listens before it has read them all.
 const FIRST_READ_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Calls that look at every identity, until their answers have been taken. Each answer may be as large as [`RESPONSE_LIMIT`](super::RESPONSE_LIMIT), and whoever
@@ -45,13 +45,13 @@ const LISTINGS: Cap<usize> = Cap { in_all: 32, per_caller: 2 };
 /// Identities of one listing that are decided on at once.
 const DECISIONS: usize = 8;
 
-/// How long a listing may take; identities whose file systems have not answered by then are left out.
+/// The time a listing may take; identities whose file systems have not answered by then are left out.
 const LISTING_DEADLINE: Duration = Duration::from_secs(3);
 
 /// The most names a refusal lists.
 const NAMES: usize = 32;
 
-/// What a caller that wants a key is told where none is handed out.
+/// The answer to a caller that wants a key where none is handed out.
 const NO_KEYS: &str = "this evercertd runs with mode = \"observer\": it hands out no keys; open the identity from its directory \
                        (EVERCERT_DIR), or have the daemon run with mode = \"publisher\"";
 
@@ -81,7 +81,7 @@ impl AgentService {
         }
     }
 
-    /// How many answers were encoded to be shared.
+    /// The number of answers encoded to be shared.
     #[cfg(test)]
     pub(super) fn encoded(&self) -> usize {
         self.parcels.made()
@@ -118,7 +118,7 @@ impl AgentService {
         decisions.collect().await
     }
 
-    /// What `peer` means by `name`: what is mounted in its pod under this name, else the node's.
+    /// The identity `peer` means by `name`: the one mounted in its pod under this name, else the node's.
     pub(super) fn named(&self, peer: &Peer, name: &IdentityName) -> IdentityId {
         let of_pod = match peer.caller.origin() {
             Origin::Pod(uid) => Some(IdentityId::pod(Arc::clone(uid), name.clone())),

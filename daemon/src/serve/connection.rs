@@ -1,4 +1,4 @@
-//! One connection: whose it is, and the limits it is served under.
+//! One connection: its peer, and the limits it is served under.
 
 use std::convert::Infallible;
 use std::num::NonZeroU32;
@@ -17,7 +17,7 @@ use super::patience::{Allowance, GaveUp, Patience, Patient};
 use crate::callers::{Caller, Exceeded, Party, Rates, Share};
 use crate::publication::Disconnect;
 
-/// How often a peer is asked whether it is still there.
+/// The interval at which a peer is asked whether it is still there.
 const PING: Duration = Duration::from_secs(10);
 
 /// The streams one connection may have open (SETTINGS_MAX_CONCURRENT_STREAMS).
@@ -40,14 +40,14 @@ const HEADERS: u32 = 16 * 1024;
 /// in its socket. Reading costs up to 0.1 µs a byte, and a report has 100 bytes.
 const BYTES: NonZeroU32 = NonZeroU32::new(1024 * 1024).unwrap();
 
-/// How long a connection, or a stream, that was displaced may take to be told.
+/// The time a connection, or a stream, that was displaced may take to be told.
 pub(super) const FAREWELL: Duration = Duration::from_millis(200);
 
 /// The other end of a connection: an extension of every request.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) caller: Caller,
-    /// How long a message may wait for the peer to take it.
+    /// The time a message may wait for the peer to take it.
     pub(super) taking: Duration,
     gave_up: GaveUp,
     takes_nothing: CancellationToken,

@@ -5,7 +5,7 @@ use evercert_core::identity::IdentityId;
 use evercert_core::keeper::EndOverlapError;
 use tokio::sync::{mpsc, oneshot};
 
-/// How many orders may wait for their turn; further ones wait for that.
+/// The number of orders that may wait for their turn; further ones wait for that.
 const WAITING: usize = 16;
 
 /// An operator's order to the daemon itself.
@@ -16,15 +16,15 @@ pub(crate) enum Order {
     EndOverlap { anchor: Digest, identity: Option<IdentityId>, answer: oneshot::Sender<Ended> },
 }
 
-/// In which identities an anchor is trusted no longer, or why it still is.
+/// The identities in which an anchor is trusted no longer, or why it still is.
 pub(crate) type Ended = Result<Vec<IdentityId>, EndOverlapError>;
 
-/// How a reload ended.
+/// The result of a reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reloaded {
     /// Why the configuration was refused; absent: it was taken over.
     pub(crate) config_error: Option<String>,
-    /// How many identities are kept now.
+    /// The number of identities kept now.
     pub(crate) identities: usize,
 }
 

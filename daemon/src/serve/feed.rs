@@ -1,4 +1,4 @@
-//! What one subscriber is told of a set of identities: attested, and the latest wins.
+//! The messages to one subscriber of a set of identities: attested, and the latest wins.
 //!
 //! A feed is pulled: the next message is asked for only once the subscriber has taken the one before, and what it gets is made
 //! from the state that is the latest then. So a subscriber that reads slowly, or not at all, skips generations and costs no queue here. Nor
@@ -8,7 +8,7 @@
 //! The key of an identity comes into memory when the first subscriber is there that is to be given it, so a generation may have to
 //! wait for its key.
 //!
-//! How a message looks is the service's matter. It is asked for one only after the decision that the subscriber may have what is in it, so
+//! The form of a message is up to the service. It is asked for one only after the decision that the subscriber may have what is in it, so
 //! nothing is made of a key for anybody else.
 
 mod asker;
@@ -35,7 +35,7 @@ use followed::Followed;
 use super::stopping;
 use crate::publication::{Disconnect, Report, Subscribers};
 
-/// How often it is tried again to find out whether the caller may have a generation, while its file is not there or its file
+/// The interval at which it is tried again to find out whether the caller may have a generation, while its file is not there or its file
 /// system does not answer.
 const DECIDE_AGAIN: Duration = Duration::from_secs(5);
 
@@ -43,33 +43,33 @@ const DECIDE_AGAIN: Duration = Duration::from_secs(5);
 pub(super) struct Asked {
     pub(super) id: IdentityId,
     pub(super) state: watch::Receiver<Arc<IdentityState>>,
-    /// What the subscriber says it holds already.
+    /// The digest the subscriber says it holds already.
     pub(super) held: Option<Digest>,
 }
 
-/// What the subscriber is to be told of one identity.
+/// The news of one identity for the subscriber.
 pub(super) struct News<'a> {
     pub(super) state: &'a IdentityState,
     pub(super) what: What<'a>,
 }
 
-/// What there is to tell of a state.
+/// The kind of news that there is of a state.
 pub(super) enum What<'a> {
-    /// That nothing is published, and why.
+    /// Nothing is published; the state says why.
     Pending,
-    /// What is found since the generation that was told.
+    /// The findings since the generation that was told.
     Findings,
-    /// That this is what the subscriber holds.
+    /// The subscriber holds this.
     Unchanged(&'a Snapshot),
-    /// What is published. Where the subscriber is given keys, its key is in memory.
+    /// The published generation. Where the subscriber is given keys, its key is in memory.
     Generation(&'a Snapshot),
-    /// That the identity is no longer kept.
+    /// The identity is no longer kept.
     Removed,
 }
 
-/// What the subscriber says.
+/// A message of the subscriber.
 pub(super) enum Said {
-    /// What it does with the identity that it asked for in this place.
+    /// Its report on the identity that it asked for in this place.
     Report(usize, Report),
     /// Something that it may not say, for this reason.
     Wrong(Status),
@@ -81,13 +81,13 @@ pub(super) enum Said {
 pub(super) struct Feed<S> {
     asker: Asker,
     followed: Vec<Followed>,
-    /// Who is looked at first, so that no identity keeps another one waiting.
+    /// The identity looked at first, so that none keeps another waiting.
     turn: usize,
     /// Absent once the subscriber has said its last word; it may still listen.
     said: Option<S>,
 }
 
-/// What may come next.
+/// An event that may come next.
 enum Next {
     Changed(usize),
     Removed(usize),
@@ -101,7 +101,7 @@ enum Next {
 type Made<M> = Result<M, Status>;
 
 impl<S: Stream<Item = Said> + Unpin> Feed<S> {
-    /// What `asker` is told of all that is `asked` for, each registered with `subscribers`.
+    /// The feed of all that is `asked` for to `asker`, each registered with `subscribers`.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl<S: Stream<Item = Said> + Unpin> Feed<S> {
         if self.followed.iter().all(|followed| followed.subscription.is_none()) {
             return None;
         }
-        // What is new since the last message is told without waiting for the next change.
+        // News since the last message is told without waiting for the next change.
         for followed in &mut self.followed {
             followed.is_due |= followed.is_owed() && followed.pause().is_none();
         }

@@ -36,7 +36,7 @@ struct Unfinished {
     id: IdentityId,
     /// The last subscriber that was told.
     after: u64,
-    /// How many processes may still be looked at.
+    /// The number of processes that may still be looked at.
     looks: usize,
 }
 

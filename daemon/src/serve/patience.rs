@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 /// The length of the preface every HTTP/2 connection starts with (RFC 9113 §3.4).
 const PREFACE: usize = 24;
 
-/// How long a peer may be silent.
+/// The time limits on a silent peer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// From the connection's start until its preface is there.
@@ -26,7 +26,7 @@ pub(super) struct Patience {
     pub(super) taking: Duration,
 }
 
-/// How long to wait before so many bytes more that were read are within what may be read; none: they are.
+/// The wait before so many bytes more that were read are within what may be read; none: they are.
 pub(super) type Allowance = Box<dyn Fn(NonZeroU32) -> Option<Duration> + Send + Sync>;
 
 /// Whether a connection was given up: its peer was silent, or took nothing, for too long.

@@ -1,4 +1,4 @@
-//! How many requests are open at once: each costs memory until it is answered and the answer is read, whatever it asks for.
+//! A limit on requests open at once: each costs memory until it is answered and the answer is read, whatever it asks for.
 
 use std::convert::Infallible;
 use std::pin::Pin;

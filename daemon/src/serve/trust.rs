@@ -12,7 +12,7 @@ use crate::inventory::pods::PodNames;
 use crate::publication::Store;
 use crate::status::{Pod, Retained};
 
-/// How many names of other identities an error lists.
+/// The most names of other identities that an error lists.
 const NAMED_IN_ERRORS: usize = 20;
 
 /// The identities that are meant: the one of the node with that name, or the one of a pod as `pod/UID/NAME`; all where it is empty.

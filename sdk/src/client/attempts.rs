@@ -16,7 +16,7 @@ use super::replay::{Kept, ReplayBody};
 use super::request::Deadline;
 use crate::backoff::Backoff;
 
-/// How often a call is sent again.
+/// The number of times a call is sent again.
 const RESENDS: u32 = 5;
 /// The first and the longest wait before a call is sent again that the server refused on a connection it keeps.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -105,7 +105,7 @@ impl Call {
     }
 }
 
-/// How it is known that a request with a stream of its own was not processed.
+/// The proof that a request with a stream of its own was not processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Proof {
     GoAway,

@@ -25,12 +25,12 @@ const MOST_CALLS: usize = 1 << 20;
 pub(super) struct Connection {
     sender: SendRequest<ReplayBody>,
     session: Arc<Session>,
-    /// When it is made anew although it works: before the server's leaf ends.
+    /// The time it is made anew although it works: before the server's leaf ends.
     renewal: Option<SystemTime>,
     life: Arc<Life>,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<ReplayBody>>>;
 
 impl Connection {
@@ -81,14 +81,14 @@ impl Connection {
     }
 }
 
-/// What a connection's task, its calls and its handles share. It keeps nothing open.
+/// State shared by a connection's task, its calls and its handles. It keeps nothing open.
 #[derive(Debug)]
 pub(super) struct Life {
     origin: Origin,
     since: Instant,
     /// One permit for each call that the server allows at a time; closed once the connection takes no new call.
     slots: Semaphore,
-    /// How many permits calls hold beyond what the server allows by now; those are not given back.
+    /// The number of permits calls hold beyond what the server allows by now; those are not given back.
     beyond: AtomicUsize,
     /// Cancelled once it takes no new call.
     ended: CancellationToken,
@@ -117,7 +117,7 @@ impl Life {
         &self.cut
     }
 
-    /// How long ago it was made.
+    /// The time since it was made.
     pub(super) fn age(&self) -> Duration {
         self.since.elapsed()
     }

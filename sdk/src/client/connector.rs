@@ -32,7 +32,7 @@ use crate::tls::ClientTls;
 use crate::tls::session::Session;
 use crate::tls::settings::ALPN_HTTP_2;
 
-/// Where to connect to.
+/// The address to connect to.
 #[derive(Debug, Clone)]
 pub(super) enum Address {
     Tcp { host: String, port: u16 },

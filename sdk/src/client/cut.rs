@@ -1,4 +1,4 @@
-//! How a connection's stream ends: by a cut, with everything on it at once, or once the last word of the server is read.
+//! The end of a connection's stream: by a cut, with everything on it at once, or once the last word of the server is read.
 
 use std::io;
 use std::pin::Pin;

@@ -26,7 +26,7 @@ pub(super) struct Driver<S: Read + Write + Send + Unpin + 'static> {
     life: Arc<Life>,
     /// The verdict of the first frame; gone once it is passed on.
     first_frame: Option<(oneshot::Receiver<Acceptance>, oneshot::Sender<Acceptance>)>,
-    /// How many calls the server allows at a time, as far as it was said.
+    /// The number of calls the server allows at a time, as far as it was said.
     allowed: usize,
 }
 
@@ -80,7 +80,7 @@ impl<S: Read + Write + Send + Unpin + 'static> Driver<S> {
     }
 }
 
-/// How many calls run at a time where the server allows so many: one less, if it allows more than one. hyper holds back the call that
+/// The number of calls run at a time where the server allows so many: one less, if it allows more than one. hyper holds back the call that
 /// takes the last stream until h2 has confirmed the stream; a GOAWAY in that time fails the call, and nobody can tell whether it was sent.
 fn room(allowed: usize) -> usize {
     if allowed > 1 { allowed - 1 } else { allowed }

@@ -1,4 +1,4 @@
-//! Where a channel goes, and how.
+//! The endpoint of a channel, and its settings.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -134,14 +134,14 @@ impl Endpoint {
         self
     }
 
-    /// How long resolving the name and connecting to one of its addresses may take. Default: 5 s.
+    /// The time resolving the name and connecting to one of its addresses may take. Default: 5 s.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.settings.connect_timeout = limit;
         self
     }
 
-    /// How long it may take from there until the server has accepted the connection: the TLS handshake and the first frame
+    /// The time it may take from there until the server has accepted the connection: the TLS handshake and the first frame
     /// of HTTP/2. Default: 5 s.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
@@ -149,7 +149,7 @@ impl Endpoint {
         self
     }
 
-    /// How long a call may wait for its response's headers; a shorter `grpc-timeout` of the call counts. Default: no limit
+    /// The time a call may wait for its response's headers; a shorter `grpc-timeout` of the call counts. Default: no limit
     /// but the call's.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
@@ -165,7 +165,7 @@ impl Endpoint {
         self
     }
 
-    /// How much of a call's request body is kept, so that the call can be sent again: in bytes, until its response begins. The kept part
+    /// The size of a call's request body kept so that the call can be sent again: in bytes, until its response begins. The kept part
     /// is shared with what is sent, not copied. Default: 64 KiB. With 0, calls whose body has begun are never sent again.
     ///
     /// A call is sent again where the server provably did not process it, for it was closing the connection or refused the stream
@@ -197,7 +197,7 @@ impl Endpoint {
         self
     }
 
-    /// How long the calls that run on a connection have when its server is no longer trusted (its issuer left the bundle, or a CRL
+    /// The time the calls that run on a connection have when its server is no longer trusted (its issuer left the bundle, or a CRL
     /// revokes it), or when the identity's own leaf has expired and its policy is to fail closed. New calls do not use it from the
     /// first moment. Default: 5 s.
     #[must_use]
@@ -218,7 +218,7 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// How often an HTTP/2 PING asks whether the server is there, while calls run. Default: never. Servers may close
+    /// The interval at which an HTTP/2 PING asks whether the server is there, while calls run. Default: never. Servers may close
     /// connections that ask more often than they allow (gRPC's own: every five minutes).
     #[must_use]
     pub fn keep_alive_interval(mut self, interval: Duration) -> Self {
@@ -226,7 +226,7 @@ impl Endpoint {
         self
     }
 
-    /// How long the answer to a PING may take before the connection counts as lost. Default: 20 s.
+    /// The time the answer to a PING may take before the connection counts as lost. Default: 20 s.
     #[must_use]
     pub fn keep_alive_timeout(mut self, limit: Duration) -> Self {
         self.settings.http2.keep_alive_timeout = Some(limit.min(FOREVER));

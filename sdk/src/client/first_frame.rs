@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 /// Length of an HTTP/2 frame header (RFC 9113 §4.1).
 const FRAME_HEADER: usize = 9;
-/// Where the frame's type is in it, and the type SETTINGS.
+/// The offset of the frame's type in it, and the type SETTINGS.
 const FRAME_TYPE: usize = 3;
 const SETTINGS: u8 = 4;
 

@@ -1,4 +1,4 @@
-//! When a channel leaves a connection that still works.
+//! The time at which a channel leaves a connection that still works.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ const MARGIN_SHARE: u32 = 4;
 /// With less left, a move would come too late.
 const LEAST_LEFT: Duration = Duration::from_secs(1);
 
-/// When a connection made at `now` to a server whose leaf ends at `not_after` is made anew: at a random point of `window` before that,
+/// The time a connection made at `now` to a server whose leaf ends at `not_after` is made anew: a random point of `window` before that,
 /// which is bounded by a share of what is left. `None` where too little is left.
 pub(super) fn renewal(now: SystemTime, not_after: SystemTime, window: Duration) -> Option<SystemTime> {
     renewal_at(now, not_after, window, Phase::random())

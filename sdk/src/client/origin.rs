@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Where a connection leads, and what it was made with.
+/// The endpoint of a connection, and the generation it was made with.
 #[derive(Debug, Clone)]
 pub(super) struct Origin {
     pub(super) endpoint: Arc<str>,

@@ -11,11 +11,11 @@ use crate::identity::CLOCK_CHECK;
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
-/// How many connections in a row may end young and without an answer before calls are told: some may have met a server that was about
+/// The number of connections in a row that may end young and unanswered before calls are told: some may have met a server that was about
 /// to go; after more, calls would wait for ever.
 const SHORT_LIVED: u32 = 3;
 
-/// The next step of the channel. Whatever happens meanwhile is the next event.
+/// The next step of the channel. Anything that happens meanwhile is the next event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// It looks at what is wanted and at what there is.
@@ -57,7 +57,7 @@ pub(super) enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Goal {
     pub(super) sequence: u64,
-    /// When it was put to use.
+    /// The time it was put to use.
     pub(super) since: Instant,
 }
 
@@ -66,9 +66,9 @@ pub(super) struct Goal {
 pub(super) struct Current {
     /// The sequence of the generation it was made with.
     pub(super) sequence: u64,
-    /// When the first of the two leaves ends that it was made with.
+    /// The earlier end of the two leaves it was made with.
     pub(super) not_after: Option<SystemTime>,
-    /// When it is made anew although it works.
+    /// The time it is made anew although it works.
     pub(super) renewal: Option<SystemTime>,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Current {
 pub(super) struct Ended {
     /// The number of the generation it was made with.
     pub(super) generation: u64,
-    /// How long it took calls.
+    /// The time it took calls.
     pub(super) age: Duration,
     /// Whether a call ever got a response on it.
     pub(super) answered: bool,
@@ -86,12 +86,12 @@ pub(super) struct Ended {
 /// The memory of the plan from one step to the next.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// How long after a swap the channel leaves a connection of the former generation: its point of the spread.
+    /// The time after a swap at which the channel leaves a connection of the former generation: its point of the spread.
     after_swap: Duration,
     backoff: Backoff,
-    /// How many connections in a row took no more calls as soon as they were accepted, and had answered none.
+    /// The number of connections in a row that took no more calls as soon as they were accepted, and had answered none.
     short_lived: u32,
-    /// Since when the connection there is is superseded. A newer generation does not put off that it is left.
+    /// The time since which the current connection is superseded. A newer generation does not put off that it is left.
     superseded: Option<Instant>,
 }
 
@@ -132,7 +132,7 @@ impl Plan {
         }
     }
 
-    /// How long the channel stays with a connection, if nothing else happens.
+    /// The time the channel stays with a connection, if nothing else happens.
     fn wait(&mut self, current: Current, goal: Goal, now: Now) -> Duration {
         let until = |end: SystemTime| end.duration_since(now.wall).unwrap_or_default();
         let renewal = current.renewal.map_or(CLOCK_CHECK, until).min(CLOCK_CHECK);

@@ -92,7 +92,7 @@ struct Production {
     pieces: VecDeque<Piece>,
     /// The piece that the attempt under way sends next.
     next: usize,
-    /// How much more may be kept; `None` where nothing is.
+    /// The room left in the limit; `None` where nothing is kept.
     left: Option<usize>,
     ended: bool,
     attempt: u32,

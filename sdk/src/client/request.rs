@@ -18,7 +18,7 @@ const GRPC_TIMEOUT_DIGITS: usize = 8;
 /// A longer setting counts as this, since instants have an end: a year.
 pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// When a call has to have its response.
+/// The time by which a call has to have its response.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     limit: Duration,

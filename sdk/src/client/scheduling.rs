@@ -1,4 +1,4 @@
-//! How the tasks of a connection are scheduled, which decides what a call costs more than anything else here does.
+//! The scheduling of a connection's tasks, which decides what a call costs more than anything else here does.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

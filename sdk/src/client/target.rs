@@ -1,4 +1,4 @@
-//! What a channel is to connect with.
+//! The generation a channel is to connect with.
 
 use std::sync::{Arc, Weak};
 
@@ -16,7 +16,7 @@ use crate::tls::{ClientTls, Generation};
 pub(super) struct Target {
     pub(super) generation: Arc<Generation>,
     pub(super) tls: Arc<ClientHandshakes>,
-    /// When it was put to use.
+    /// The time it was put to use.
     pub(super) since: Instant,
 }
 
@@ -32,7 +32,7 @@ impl Target {
     }
 }
 
-/// What a channel wants to be connected with.
+/// The generation a channel wants to be connected with.
 #[derive(Debug, Clone)]
 pub(super) enum Wanted {
     /// There is no generation yet.

@@ -27,7 +27,7 @@ pub(super) struct Warden {
     pub(super) life: Arc<Life>,
     pub(super) session: Arc<Session>,
     pub(super) targets: Arc<Targets>,
-    /// How long the calls on a server that is no longer trusted have.
+    /// The time that calls on a server that is no longer trusted have.
     pub(super) untrusted_timeout: Duration,
 }
 

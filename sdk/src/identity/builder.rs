@@ -16,7 +16,7 @@ use super::{ExpiryPolicy, Identity, Inner, Shared, task};
 use crate::refusal::Refusal;
 use crate::source::Source;
 
-/// How long [`IdentityBuilder::start`] waits for the first generation unless told otherwise: longer than a restart of the daemon,
+/// The time [`IdentityBuilder::start`] waits for the first generation unless set: longer than a restart of the daemon,
 /// shorter than what orchestrators give a start.
 pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -45,7 +45,7 @@ impl IdentityBuilder {
         }
     }
 
-    /// How long to wait for the first generation; [`START_TIMEOUT`] unless set.
+    /// The time to wait for the first generation; [`START_TIMEOUT`] unless set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -152,7 +152,7 @@ pub enum StartError {
     NoGeneration {
         /// The identity.
         name: Arc<str>,
-        /// How long it was waited.
+        /// The time waited.
         waited: Duration,
         /// The fault the source reports.
         trouble: Option<Arc<str>>,
@@ -162,7 +162,7 @@ pub enum StartError {
     Refused {
         /// The identity.
         name: Arc<str>,
-        /// How long it was waited.
+        /// The time waited.
         waited: Duration,
         /// The fault in the newest generation.
         refusal: Refusal,

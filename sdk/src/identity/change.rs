@@ -1,4 +1,4 @@
-//! How a generation differs from the one before it.
+//! The difference of a generation from the one before it.
 
 /// The part of a generation that is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::change::Change;
 use super::{ExpiryPolicy, Shared};
 use crate::refusal::Refusal;
 
-/// How often the wall clock is looked at, at the least: it may be set meanwhile.
+/// The longest interval between looks at the wall clock: it may be set meanwhile.
 pub(crate) const CLOCK_CHECK: Duration = Duration::from_secs(30);
 
 /// Both clocks, read together. The monotonic one is the runtime's.
@@ -23,7 +23,7 @@ pub(crate) fn now() -> Now {
 pub(super) struct Clock {
     /// The end of the leaf that the log said to have expired.
     expired: Option<SystemTime>,
-    /// Until when it is known what time alone has changed of who is trusted.
+    /// The time up to which it is known what time alone has changed of who is trusted.
     trusted_until: Option<SystemTime>,
 }
 

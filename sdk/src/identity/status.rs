@@ -1,4 +1,4 @@
-//! How an identity stands.
+//! The status of an identity.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 use crate::source::Attachment;
 use crate::tls::Generation;
 
-/// How an identity stands at one moment.
+/// The status of an identity at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityStatus {
     /// The identity's name.
@@ -23,9 +23,9 @@ pub struct IdentityStatus {
     pub not_after: Option<SystemTime>,
     /// Whether that is over.
     pub expired: bool,
-    /// How many connections the identity's servers and channels have.
+    /// The number of connections of the identity's servers and channels.
     pub connections: u64,
-    /// How many of them were made with an older generation.
+    /// The number of them made with an older generation.
     pub connections_on_older: u64,
     /// Whether none is older, and no handshake goes on that may make one, as far as it is known: never while a rustls
     /// config of the user's own may use the identity.

@@ -1,4 +1,4 @@
-//! How many connections there are, by the generation they were made with.
+//! The number of connections, by the generation they were made with.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

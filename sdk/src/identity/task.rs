@@ -17,10 +17,10 @@ use crate::refusal::Refusal;
 use crate::source::{Outcome, Report, SourceState};
 use crate::tls::Generation;
 
-/// How often a refused generation is tried again: what refused it may be gone.
+/// The interval at which a refused generation is tried again: what refused it may be gone.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
-/// How long changes in the number of older connections are collected before they are reported.
+/// The time changes in the number of older connections are collected before they are reported.
 const TALLY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Follows the source until the identity is dropped or the source ends.

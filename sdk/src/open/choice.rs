@@ -1,4 +1,4 @@
-//! Which source an identity is opened from.
+//! The choice of the source an identity is opened from.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;

@@ -34,7 +34,7 @@ use super::slot::{Prepared, Slot};
 use crate::tls::session::Session;
 use peers::Peers;
 
-/// How long accepting rests when the process or the system is out of what a connection needs. The failed connection stays in the
+/// The pause of accepting when the process or the system is out of what a connection needs. The failed connection stays in the
 /// kernel's queue, so trying again at once would only burn the CPU.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 

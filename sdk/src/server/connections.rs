@@ -167,7 +167,7 @@ impl Connections {
         }
     }
 
-    /// Drains all connections, and those still on their way. How long that may take is the caller's to say.
+    /// Drains all connections, and those still on their way. The caller decides how long that may take.
     pub(super) fn drain(&self) {
         let mut state = self.state();
         state.leaving = true;
@@ -194,7 +194,7 @@ impl Connections {
         }
     }
 
-    /// How many are live.
+    /// The number of live connections.
     pub(super) fn len(&self) -> usize {
         self.state().live().len()
     }

@@ -1,4 +1,4 @@
-//! Which connection has to go, and when: what the user decides, and the plan that follows from it.
+//! The connections that have to go, and when: the user's policy, and the plan that follows from it.
 
 mod plan;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub(super) use plan::{Facts, Fate, Settled, Standing, Why, is_most, plan};
 
-/// When a server ends connections, and how.
+/// The policy by which a server ends connections.
 ///
 /// A connection is drained: the peer is told to go (GOAWAY, RFC 9113 §6.8), running calls and streams finish, and what is left
 /// after the timeout is cut. Whatever is set here, a connection is cut when the peer's certificate has expired.
@@ -25,15 +25,15 @@ pub(super) use plan::{Facts, Fate, Settled, Standing, Why, is_most, plan};
 pub struct DrainPolicy {
     /// The policy for connections of an older generation. Kept unless set: a rotation is no reason to disturb anybody.
     pub superseded: Superseded,
-    /// How long before the end of a leaf the connections made with it are drained, each at a point of its own; never more than a
+    /// The time before a leaf's end in which the connections made with it are drained, each at a point of its own; never more than a
     /// quarter of what was left of the leaf when the connection began. 5 minutes unless set; longer spreads the reconnects more.
     pub expiry_window: Duration,
-    /// How long the calls of a drained connection may go on. 30 s unless set. At shutdown
+    /// The time the calls of a drained connection may go on. 30 s unless set. At shutdown
     /// [`Server::shutdown_timeout`](super::Server::shutdown_timeout) counts instead.
     pub drain_timeout: Duration,
-    /// How long they may go on where the peer is no longer trusted. 5 s unless set.
+    /// The time they may go on where the peer is no longer trusted. 5 s unless set.
     pub untrusted_timeout: Duration,
-    /// Over which time connections whose peers are no longer trusted are drained where they are more than half of all: then
+    /// The time over which connections whose peers are no longer trusted are drained where they are more than half of all: then
     /// a bundle that went wrong is as likely as a CA that went bad, and all peers at once would come back. 30 s unless set;
     /// zero ends them at once.
     pub untrusted_spread: Duration,
@@ -84,6 +84,6 @@ pub enum Superseded {
 pub struct MaxAge {
     /// The age that none exceeds, but for the drain timeout.
     pub age: Duration,
-    /// Up to how much earlier a connection goes, each at a point of its own, so that those that came together do not go together.
+    /// The most by which a connection goes earlier, each at a point of its own, so that those that came together do not go together.
     pub jitter: Duration,
 }

@@ -22,7 +22,7 @@ use crate::identity::Identity;
 use crate::refusal::Refusal;
 use crate::tls::ServerTls;
 
-/// How many finished connections wait for the server to take them. Behind them handshakes wait too, and then accepting.
+/// The number of finished connections that wait for the server to take them. Behind them handshakes wait too, and then accepting.
 const FINISHED_QUEUE: usize = 64;
 
 /// The connections of one listener whose handshake is done, each made with the generation of its moment: for tonic's
@@ -50,7 +50,7 @@ pub struct IncomingSettings {
     pub tls: ServerTls,
     /// The limits of connections that have not finished their handshake.
     pub limits: AcceptLimits,
-    /// When connections are ended.
+    /// The policy by which connections are ended.
     pub drain_policy: DrainPolicy,
 }
 

@@ -22,7 +22,7 @@ use super::connections::Entry;
 use lull::Lull;
 use opening::Opening;
 
-/// How long a connection that is closed waits for the peer to close its side, and how many bytes it takes from it meanwhile. A
+/// The time a closed connection waits for the peer to close its side, and the number of bytes it takes from it meanwhile. A
 /// socket that is closed with bytes unread is reset, and with that the peer may lose answers that it has not been sent yet.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;

@@ -6,20 +6,20 @@ use std::time::Duration;
 /// none of them can be turned off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AcceptLimits {
-    /// How long a peer may take to send its ClientHello, the first thing it has to do. Longer: a silent peer keeps its place.
+    /// The time a peer may take to send its ClientHello, the first thing it has to do. Longer: a silent peer keeps its place.
     pub client_hello: Duration,
-    /// How long a peer may take for the rest of the handshake: two round trips, and its signature where it shows a certificate.
+    /// The time a peer may take for the rest of the handshake: two round trips, and its signature where it shows a certificate.
     pub handshake: Duration,
-    /// How long a peer may take after the handshake to send the HTTP/2 connection preface (RFC 9113 §3.4), or to begin its first request
+    /// The time a peer may take after the handshake to send the HTTP/2 connection preface (RFC 9113 §3.4), or to begin its first request
     /// where HTTP/1.1 was agreed on.
     pub preface: Duration,
-    /// How many connections may be between accept and the end of their handshake. At the limit no more are accepted, and wait in
+    /// The most connections between accept and the end of their handshake. At the limit no more are accepted, and wait in
     /// the kernel's queue. Each costs a file descriptor and some 10 kB.
     pub unfinished: usize,
-    /// How many of them may be from one IPv4 address or one IPv6 /64; one more is closed. Clients behind one address translation
+    /// The most of them from one IPv4 address or one IPv6 /64; one more is closed. Clients behind one address translation
     /// count as one.
     pub unfinished_per_peer: usize,
-    /// How many handshakes may compute at a time. A place is held for the computing alone and never while a peer is awaited, so
+    /// The most handshakes that compute at a time. A place is held for the computing alone and never while a peer is awaited, so
     /// stalled peers take none. More of them make a burst of handshakes faster and running calls slower meanwhile.
     ///
     /// Of chains that may cost more to verify than a leaf over one or two issuers no more are verified at a time, in all servers of the

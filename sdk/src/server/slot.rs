@@ -1,4 +1,4 @@
-//! Where handshakes find the config of the moment.
+//! The place where handshakes find the config of the moment.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::tls::apart::DearChains;
 use crate::tls::config::ServerHandshakes;
 use crate::tls::{Generation, ServerTls};
 
-/// Where handshakes find the config of the moment; one per server, attached to its identity.
+/// The place where handshakes find the config of the moment; one per server, attached to its identity.
 pub(super) struct Slot {
     tls: ServerTls,
     prepared: Arc<ArcSwapOption<Prepared>>,

@@ -14,17 +14,17 @@ use super::slot::Slot;
 use crate::identity::{Identity, now};
 use crate::tls::Generation;
 
-/// How long the warden sleeps at most while anything is due: so late it notices a wall clock that was set.
+/// The longest sleep of the warden while anything is due: so late it notices a wall clock that was set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
-/// How far the clocks may part before everything is planned anew.
+/// The most that the clocks may part before everything is planned anew.
 const CLOCK_JUMP: Duration = Duration::from_secs(1);
 
-/// How many peers are verified at a stretch, on a thread beside the runtime's workers; some 100 µs each, and a hostile chain about a
+/// The number of peers verified at a stretch, on a thread beside the runtime's workers; some 100 µs each, and a hostile chain about a
 /// millisecond.
 const BATCH: usize = 64;
 
-/// How many fingerprints a line of the log has room for.
+/// The most fingerprints in a line of the log.
 const LOGGED: usize = 8;
 
 /// Watches over `connections` until there are none and none will come. Meanwhile the slot stays attached, so that a swap is
@@ -61,7 +61,7 @@ pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _iden
     }
 }
 
-/// When the connections were judged last.
+/// The time the connections were judged last.
 struct Judged {
     at: Now,
 }

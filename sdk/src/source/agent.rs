@@ -33,13 +33,13 @@ use super::socket::Socket;
 use super::{Report, Source, SourceState};
 use crate::settings::SettingsError;
 
-/// How long connecting to the socket may take.
+/// The time connecting to the socket may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the daemon may take to its first message on a stream.
+/// The time the daemon may take to its first message on a stream.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the connection is probed (RFC 9113 §6.7).
+/// The interval at which the connection is probed (RFC 9113 §6.7).
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// How long the answer to a probe may take until the daemon counts as stopped.
+/// The time the answer to a probe may take until the daemon counts as stopped.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The delay after the first failed attempt to reconnect; it doubles with each further one. A random part of at most the same
 /// length is added to every delay.
@@ -50,7 +50,7 @@ pub const RECONNECT_MAX: Duration = Duration::from_secs(5);
 /// and CRLs are together as many files as somebody may reasonably configure.
 pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Which identity is asked for, and where.
+/// The identity to ask for, and the daemon's socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentSettings {
     identity: String,

@@ -21,7 +21,7 @@ use crate::settings::SettingsError;
 /// The name of an identity whose directory's name is none for an identity.
 const FALLBACK_NAME: &str = "directory";
 
-/// Which files of a directory make the identity, and what is expected of them. Without further settings: `tls.crt`, `tls.key`,
+/// The files of a directory that make the identity, and what is expected of them. Without further settings: `tls.crt`, `tls.key`,
 /// `ca.crt` and, if there is one, `ca.crl`, as cert-manager names them, and no demands but those every handshake makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectorySettings {
@@ -121,7 +121,7 @@ impl DirectorySettings {
         self
     }
 
-    /// For how long, at the most, anchors that left the credential's `ca.crt` stay trusted beside those that replaced them; they go
+    /// The most time that anchors that left the credential's `ca.crt` stay trusted beside those that replaced them; they go
     /// when the leaf that was served until then has expired. 24 h unless set; zero: not at all.
     #[must_use]
     pub fn overlap(mut self, overlap: Duration) -> Self {
@@ -129,7 +129,7 @@ impl DirectorySettings {
         self
     }
 
-    /// Where it is remembered until when such anchors stay trusted. Unless set, that ends with the process. Each process, and in it each
+    /// A directory that remembers how long such anchors stay trusted. Unless set, that ends with the process. Each process, and in it each
     /// of several identities of one name, needs a directory of its own: they would forget for each other.
     #[must_use]
     pub fn state_directory(mut self, directory: impl Into<PathBuf>) -> Self {
@@ -144,7 +144,7 @@ impl DirectorySettings {
         self
     }
 
-    /// How often the files are looked at even if the kernel reports no change: 30 s unless set.
+    /// The interval of looks at the files even if the kernel reports no change: 30 s unless set.
     #[must_use]
     pub fn tick(mut self, tick: Duration) -> Self {
         self.tick = tick;

@@ -16,7 +16,7 @@ use crate::settings::{DEFAULT_SOCKET, SettingsError, env};
 /// The uid shown for one without a name in this user namespace (`/proc/sys/kernel/overflowuid`).
 const OVERFLOW_UID: u32 = 65534;
 
-/// Where the daemon listens, and who may be the one that listens there.
+/// The socket the daemon listens on, and who may listen there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Socket {
     pub(super) path: PathBuf,

@@ -12,11 +12,11 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
 
-/// How many of these chains are verified at a time in a process.
+/// Places for these chains to be verified at a time in a process.
 pub(crate) static PLACES: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, usize::from)));
 
-/// How many of these chains are verified, or wait for a place, at a time in a process; one more is refused. Half of the handshakes that compute
+/// The most of these chains verified or waiting for a place at a time in a process; one more is refused. Half the handshakes that compute
 /// at a time in one server by default ([`AcceptLimits::computing`](crate::AcceptLimits::computing)).
 pub(crate) const WAITING: usize = 16;
 
@@ -27,7 +27,7 @@ static WAITS: Semaphore = Semaphore::const_new(WAITING);
 #[error("{WAITING} chains that may cost much to verify are being verified already")]
 pub(crate) struct Crowded;
 
-/// How a server's handshakes verify a chain that may cost more than a plain one.
+/// The way a server's handshakes verify a chain that may cost more than a plain one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DearChains {
     /// On the thread that has the handshake, like all else. The only way wherever that may be no task of the runtime's own, such as one of

@@ -29,7 +29,7 @@ use crate::tls::settings::{
 };
 use crate::tls::verifier::{ClientVerifier, ServerVerifier, unix_time};
 
-/// How one generation serves: the config with everything of its own, and how a client that resumed is looked at again.
+/// The TLS of one generation as a server: the config with everything of its own, and how a client that resumed is looked at again.
 #[derive(Debug)]
 pub(crate) struct ServerHandshakes {
     pub(crate) config: Arc<ServerConfig>,
@@ -113,7 +113,7 @@ impl ServerHandshakes {
     }
 }
 
-/// How one generation connects: the config with everything of its own, and how a server that resumed is looked at again.
+/// The TLS of one generation as a client: the config with everything of its own, and how a server that resumed is looked at again.
 #[derive(Debug)]
 pub(crate) struct ClientHandshakes {
     pub(crate) config: Arc<ClientConfig>,

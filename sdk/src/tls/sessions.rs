@@ -8,19 +8,19 @@ use arc_swap::ArcSwap;
 use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use tokio::time::Instant;
 
-/// How many sessions a server keeps; the oldest go first. A client whose session is gone shakes hands in full.
+/// The number of sessions a server keeps; the oldest go first. A client whose session is gone shakes hands in full.
 const SERVER_SESSIONS: usize = 1024;
 
 /// The most bytes a session may have, nearly all of which are the client's chain; longer ones are not kept.
 const SESSION_BYTES: usize = 16 * 1024;
 
-/// How long a session may be resumed at most: what RFC 5246 §F.1.4 suggests, and what rustls tells the clients.
+/// The longest time a session may be resumed: what RFC 5246 §F.1.4 suggests, and what rustls tells the clients.
 const SESSION_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many TLS 1.3 tickets a client is sent after a handshake: it needs one to reconnect, and gets the next one then.
+/// The number of TLS 1.3 tickets a client is sent after a handshake: it needs one to reconnect, and gets the next one then.
 pub(super) const TICKETS: usize = 1;
 
-/// How many sessions a channel keeps. It has one server; rustls keeps eight TLS 1.3 tickets of each.
+/// The number of sessions a channel keeps. It has one server; rustls keeps eight TLS 1.3 tickets of each.
 pub(super) const CLIENT_SESSIONS: usize = 8;
 
 /// The sessions of one server and generation. They can be forgotten all at once, and are when they reach their lifetime.

@@ -18,11 +18,11 @@ use crate::callers::{POD_NAME_LIMIT, is_pod_name};
 /// The most entries of one directory that are looked at.
 const ENTRIES_LIMIT: usize = 64;
 
-/// How much of one volume is read in one look, in bytes: several Secrets as large as they may be. With links one large file could stand
+/// The most bytes of one volume read in one look: several Secrets as large as they may be. With links one large file could stand
 /// for thousands.
 const READ_LIMIT: u64 = 16 * FILE_LIMIT;
 
-/// Which directory the root of a volume is, and which set of files the kubelet put there last.
+/// The directory that is the root of a volume, and the set of files the kubelet put there last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fingerprint {
     device: u64,
@@ -48,7 +48,7 @@ pub(super) type Credentials = BTreeMap<Option<String>, Layout>;
 /// The file of a service account's volume that tells its namespace.
 const NAMESPACE: &str = "namespace";
 
-/// What is looked for in a volume.
+/// The content looked for in a volume.
 #[derive(Debug, Clone)]
 pub(super) enum Sought {
     /// Its credentials, where it is not as it was found before.
@@ -57,7 +57,7 @@ pub(super) enum Sought {
     Namespace,
 }
 
-/// What looking into a volume gave.
+/// The result of looking into a volume.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Contents {
     /// It is as it was.

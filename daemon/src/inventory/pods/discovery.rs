@@ -1,4 +1,4 @@
-//! What is known of the pods, from one look to the next.
+//! Knowledge of the pods, kept from one look to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -43,14 +43,14 @@ struct Known {
 /// A volume that was looked into.
 #[derive(Debug, Clone)]
 struct Looked {
-    /// What is mounted there; absent where nothing is.
+    /// The mount there; absent where there is none.
     mount: Option<Mount>,
     /// The pod's UID.
     pod: Arc<str>,
     held: Held,
 }
 
-/// What a volume holds.
+/// The content of a volume.
 #[derive(Debug, Clone)]
 enum Held {
     Credentials(Fingerprint, Credentials),
@@ -137,7 +137,7 @@ impl Discovery {
             };
             roots.insert(volume.root.clone(), (mount, owner));
         }
-        // What was found in another mount, or in a directory that is gone, is no more.
+        // Content of another mount, or of a directory that is gone, is no more.
         known.volumes.retain(|root, looked| roots.get(root).is_some_and(|(mount, _)| *mount == looked.mount));
         let Answers { answers, silent } = self.probe.answers(known.requests(&roots, again), listen);
         known.tell(silent);
@@ -163,7 +163,7 @@ impl Discovery {
             known.has_recalled = true;
         }
         let are_told = known.read_names(logs, is_told_who_is_there, listen);
-        // What is there and was not read is not replaced.
+        // A file that is there and was not read is not replaced.
         if known.has_recalled {
             memory.remember(known.names.lasting());
         }
@@ -171,7 +171,7 @@ impl Discovery {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        // Whatever is half known after a panic is looked at again.
+        // State half written at a panic is looked at again.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -255,7 +255,7 @@ impl Known {
             Ok(Contents::Unchanged) => return,
             Ok(Contents::Namespace(namespace)) => Held::Namespace(namespace),
             Ok(Contents::Now(fingerprint, mut credentials)) => {
-                // What the volume held once is expected there for as long as it lasts: what is missing now is a finding.
+                // Credentials the volume held once are expected there for as long as it lasts: what is missing now is a finding.
                 if let Some(Looked { held: Held::Credentials(before, once), .. }) = self.volumes.remove(&root)
                     && before.is_of_same(&fingerprint)
                 {

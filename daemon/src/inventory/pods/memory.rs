@@ -1,4 +1,4 @@
-//! What pods are called, remembered beyond the process, in a small file of the state directory.
+//! The names of pods, remembered beyond the process, in a small file of the state directory.
 //!
 //! Without it a pod that may write the pods' log directory would only have to wait for a restart to be called what it wants. The file is
 //! replaced when what is to be remembered changed, which whoever writes log directories alone cannot bring about again and again.
@@ -22,13 +22,13 @@ use crate::callers::is_pod_uid;
 /// The name of the file.
 const FILE: &str = "pod-names.json";
 
-/// How long the first look waits for what is remembered: less than the daemon waits for that look.
+/// The time the first look waits for the remembered names: less than the daemon waits for that look.
 const DEADLINE: Duration = Duration::from_secs(1);
 
-/// After how long it is told that the state directory does not answer: longer than a busy disk takes.
+/// The time after which it is told that the state directory does not answer: longer than a busy disk takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What follows while the file is not read, and while it is not written.
+/// The consequences while the file is not read, and while it is not written.
 const FIRST_COUNT: &str = "the first ones that are told now count until it is";
 const FORGOTTEN: &str = "what pods are called is forgotten when the daemon ends: whoever may write the pods' log directory could call them \
     something else then; it is tried again";
@@ -45,7 +45,7 @@ impl State for NamesFile {
     const LIMIT: u64 = 16 << 20;
 }
 
-/// How the file is read and replaced. Both block as long as the file system does.
+/// Reads and replaces the file. Both block as long as the file system does.
 trait Access: Send + Sync {
     fn read(&self, path: &Path) -> Result<PodNames, StateError>;
     fn write(&self, path: &Path, names: &PodNames) -> Result<(), StateError>;
@@ -69,11 +69,11 @@ struct File {
 
 #[derive(Default)]
 struct Content {
-    /// What is to be in the file; absent until that was read.
+    /// The names to be in the file; absent until it was read.
     names: Option<PodNames>,
     /// Whether the file holds something else.
     is_behind: bool,
-    /// Since when a thread is at the file.
+    /// The time since which a thread is at the file.
     entered: Option<Instant>,
     /// Whether it was told that the file cannot be read or written.
     is_told: bool,
@@ -90,7 +90,7 @@ impl Memory {
         Self { file: Arc::new(File { path, access, content: Mutex::default(), left: Condvar::new() }) }
     }
 
-    /// What is remembered; absent while it cannot be told, for which one call waits a moment.
+    /// The remembered names; absent while they cannot be told, for which one call waits a moment.
     pub(super) fn recall(&self) -> Option<PodNames> {
         let mut content = self.file.lock();
         if content.names.is_none() && content.entered.is_none() {
@@ -105,7 +105,7 @@ impl Memory {
         content.names.clone()
     }
 
-    /// Remembers this, and nothing else, as soon as that can be done. What was not read is not replaced.
+    /// Remembers this, and nothing else, as soon as that can be done. A file that was not read is not replaced.
     pub(super) fn remember(&self, names: PodNames) {
         let mut content = self.file.lock();
         let Some(before) = &content.names else { return };
@@ -184,7 +184,7 @@ impl Content {
 }
 
 impl Access for StateFile {
-    /// What is remembered: nothing, where that is not to be believed. Such a file is kept beside it.
+    /// The remembered names: none, where the file is not to be believed. Such a file is kept beside it.
     ///
     /// # Errors
     ///

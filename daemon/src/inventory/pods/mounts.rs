@@ -1,4 +1,4 @@
-//! Which mounts there are below a directory, told without entering one.
+//! The mounts below a directory, found without entering one.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -1,10 +1,10 @@
-//! What the pods are called, by the names of their log directories: `NAMESPACE_NAME_UID`.
+//! The names of the pods, by those of their log directories: `NAMESPACE_NAME_UID`.
 //!
 //! Some pods may write there, such as those that collect logs. So the first name that is seen of a pod stays for as long as the pod is
 //! there, whatever its directory is called later; a pod with two names at first has none. That is [remembered](super::memory) over a
 //! restart, which would otherwise make the name first that is told then.
 //!
-//! What the kubelet wrote into a pod's volume with the token of its service account has to agree, where there is such a volume. It can
+//! The namespace that the kubelet wrote into the volume of a pod's service account token has to agree, where there is such a volume. It can
 //! take a name away, and never gives one: whoever wrote the pod's spec chose what the volumes are called, may have filled one that is
 //! called as the kubelet's is, and may do without any. All he can do is put his own pod in doubt. For that reason one volume of a pod
 //! is enough to look at, and the absence of one means nothing.
@@ -29,19 +29,19 @@ pub(super) const LOGS_LIMIT: usize = 16_384;
 /// The most pods of which something is known: as many as are there, and as many as have log directories.
 pub(super) const PODS_LIMIT: usize = ENTRIES_LIMIT + LOGS_LIMIT;
 
-/// How many pods are named in the log after one look; the others are counted.
+/// The most pods named in the log after one look; the others are counted.
 const WARNINGS: usize = 8;
 
 /// Pods that more than one name is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Contested {
-    /// Which have no name, as it cannot be told which of two is theirs.
+    /// Those without a name, as it cannot be told which of two is theirs.
     pub(crate) in_doubt: usize,
-    /// Which keep the name that was seen first.
+    /// Those that keep the name that was seen first.
     pub(crate) first_stays: usize,
 }
 
-/// What tells the names of pods in one look.
+/// The evidence of one look for the names of pods.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Evidence<'a> {
     /// The pods that are there; absent where that cannot be told.
@@ -58,7 +58,7 @@ pub(super) struct NameKeeping {
     known: PodNames,
     /// Those of another name than the first.
     renamed: BTreeSet<Arc<str>>,
-    /// Those that were there. Whoever makes log directories of pods that never were makes nothing to be remembered.
+    /// Those that were there. Log directories of pods that never were leave nothing to be remembered.
     lasting: BTreeSet<Arc<str>>,
 }
 
@@ -71,7 +71,7 @@ impl NameKeeping {
         Contested { in_doubt: self.known.in_doubt().count(), first_stays: self.renamed.len() }
     }
 
-    /// What is to be remembered.
+    /// The names to be remembered.
     pub(super) fn lasting(&self) -> PodNames {
         let lasting = self.known.iter().filter(|(uid, _)| self.lasting.contains(*uid));
         lasting.map(|(uid, told)| (Arc::clone(uid), told.clone())).collect()
@@ -174,7 +174,7 @@ impl NameKeeping {
     }
 }
 
-/// Of how many pods there is something new to be said.
+/// The number of pods of which there is something new to be said.
 #[derive(Debug, Default)]
 struct News(usize);
 

@@ -19,34 +19,34 @@ use super::contents::{self, Contents, Sought};
 use super::mounts::Mount;
 use super::{Listen, Silent};
 
-/// How many threads look into volumes at once.
+/// The number of threads that look into volumes at once.
 const AT_WORK: usize = 8;
 
-/// How long a look counts as one of [`AT_WORK`].
+/// The time a look counts as one of [`AT_WORK`].
 const COUNTED: Duration = Duration::from_millis(100);
 
-/// How often it is looked who has not come back.
+/// The interval of looks for threads that have not come back.
 const PACE: Duration = Duration::from_millis(20);
 
-/// How long a volume may take to answer.
+/// The time a volume may take to answer.
 const DEADLINE: Duration = Duration::from_secs(1);
 
-/// How long all of them may take together; what is left is looked into the next time.
+/// The time all of them may take together; what is left is looked into the next time.
 const BUDGET: Duration = Duration::from_secs(3);
 
-/// How many threads may be stuck in volumes of one driver. Each costs some 30 KiB.
+/// The most threads that may be stuck in volumes of one driver. Each costs some 30 KiB.
 const STUCK: usize = 512;
 
-/// How many of them pods share that have several; the others are each for the only one of a pod, and more than the pods of a node.
+/// The number of them shared by pods that have several; the others are each for the only one of a pod, and more than the pods of a node.
 const SHARED: usize = 256;
 
 /// A pod may hold one of so many places that are left of [`SHARED`].
 const SHARE: usize = 4;
 
-/// The stack of a thread, in bytes: enough for paths and a directory's entries. What files hold is on the heap.
+/// The stack of a thread, in bytes: enough for paths and a directory's entries. The content of files is on the heap.
 const STACK: usize = 256 * 1024;
 
-/// Whom a thread that is stuck counts against.
+/// The owner that a stuck thread counts against.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     /// The CSI driver whose volume it is; absent: it is the kubelet's own.
@@ -58,35 +58,34 @@ pub(super) struct Owner {
 /// A volume to look into.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    /// Where it is.
+    /// Its path.
     pub(super) root: PathBuf,
-    /// What is mounted there: another mount is another volume.
+    /// The mount there: another mount is another volume.
     pub(super) mount: Option<Mount>,
-    /// Whose it is.
     pub(super) owner: Owner,
-    /// What is looked for in it.
+    /// The content looked for in it.
     pub(super) sought: Sought,
 }
 
-/// What came of a request.
+/// The answer to a request.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// Where the volume is.
+    /// The volume's path.
     pub(super) root: PathBuf,
-    /// What it holds.
+    /// Its contents.
     pub(super) contents: Result<Contents, Errno>,
 }
 
-/// What came of all of them.
+/// The answers to all requests.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// Of those that answered in time.
+    /// The answers that came in time.
     pub(super) answers: Vec<Answer>,
-    /// How many there are besides.
+    /// The number of volumes without an answer, by reason.
     pub(super) silent: Silent,
 }
 
-/// What a volume is looked into with.
+/// The function that looks into a volume.
 type Look = fn(&Path, &Sought) -> Result<Contents, Errno>;
 
 /// A volume, for as long as it is mounted.
@@ -175,7 +174,7 @@ impl Request {
 struct Entered(HashMap<Place, (Instant, Owner)>);
 
 impl Entered {
-    /// How many threads that went in after `began` have not come back for longer than this.
+    /// The number of threads that went in after `began` and have not come back for longer than this.
     fn count_since(&self, began: Instant, longer_than: Duration) -> usize {
         self.0.values().filter(|(since, _)| *since >= began && since.elapsed() > longer_than).count()
     }
@@ -203,7 +202,7 @@ struct Waiting {
     crowded_out: usize,
 }
 
-/// What one thread has.
+/// One thread of the probe.
 struct Work {
     look: Look,
     waiting: Arc<Mutex<Waiting>>,

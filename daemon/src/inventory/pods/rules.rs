@@ -1,4 +1,4 @@
-//! What is asked of the identities of pods: the first rule that fits says it.
+//! The demands on the identities of pods: the first rule that fits makes them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use super::contents::Credentials;
 use super::tree::{Tree, Volume};
 use crate::config::{PodBundle, PodRule, PodSettings};
 
-/// What is known of the pods.
+/// The known pods.
 pub(super) struct Pods<'a> {
     /// Their volumes.
     pub(super) tree: &'a Tree,
-    /// What they are called.
+    /// Their names.
     pub(super) names: &'a PodNames,
     /// Whether the name of each is told sooner or later.
     pub(super) are_names_told: bool,
 }
 
-/// What the rules have to say of a credential.
+/// The verdict of the rules on a credential.
 enum Verdict<'a> {
     /// It is an identity, of which this is asked.
     Kept(Option<&'a PodSettings>),
     /// It is left alone.
     Ignored,
-    /// That depends on what the pod is called.
+    /// It depends on the pod's name, which is not known.
     Unknown,
 }
 
@@ -122,7 +122,7 @@ impl Pods<'_> {
         }
     }
 
-    /// Where another volume of the same pod is; while there is none of that name, where it would be as a ConfigMap.
+    /// The root of another volume of the same pod; while there is none of that name, the one it would have as a ConfigMap.
     fn root(&self, volume: &Volume, name: &str) -> PathBuf {
         let wanted = (&volume.uid, name);
         let index = self.tree.volumes.partition_point(|other| (&other.uid, other.name.as_str()) < wanted);

@@ -20,10 +20,10 @@ pub(super) const ENTRIES_LIMIT: usize = 4096;
 /// The most volumes of all pods, without those of service accounts, of which a pod has one.
 const VOLUMES_LIMIT: usize = 16_384;
 
-/// What a pod's volumes are in.
+/// The directory of a pod's volumes.
 const VOLUMES: &str = "volumes";
 
-/// What the kubelet writes beside the mount of a CSI driver, where that is, and how large it may be.
+/// The file that the kubelet writes beside the mount of a CSI driver, the mount's name, and the file's size limit.
 const CSI_DATA: &str = "vol_data.json";
 const CSI_MOUNT: &str = "mount";
 const CSI_DATA_LIMIT: u64 = 64 * 1024;
@@ -31,7 +31,7 @@ const CSI_DATA_LIMIT: u64 = 64 * 1024;
 /// The volumes in which the kubelet gives every pod the token of its service account.
 const SERVICE_ACCOUNT: &str = "kube-api-access-";
 
-/// What a volume is for.
+/// The purpose of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It may hold a key: a Secret, a projected volume, or one of a CSI driver that is allowed.
@@ -42,7 +42,7 @@ pub(super) enum Kind {
     ServiceAccount,
 }
 
-/// What the kubelet calls the kinds of volumes that are looked at.
+/// The kubelet's names for the kinds of volumes that are looked at.
 const PLUGINS: [(&str, Kind); 3] =
     [("kubernetes.io~secret", Kind::Credential), (PROJECTED, Kind::Credential), (CONFIG_MAP, Kind::Trust)];
 const PROJECTED: &str = "kubernetes.io~projected";
@@ -54,11 +54,11 @@ const CSI_PLUGIN: &str = "kubernetes.io~csi";
 pub(super) struct Volume {
     /// The pod's UID.
     pub(super) uid: Arc<str>,
-    /// What the pod calls it.
+    /// Its name in the pod.
     pub(super) name: String,
-    /// Where its files are.
+    /// The directory of its files.
     pub(super) root: PathBuf,
-    /// What it is for.
+    /// Its purpose.
     pub(super) kind: Kind,
     /// The CSI driver that it is of; absent: the kubelet itself filled it.
     pub(super) driver: Option<Arc<str>>,
@@ -82,7 +82,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Where the volume of a ConfigMap is.
+    /// The path of a ConfigMap's volume.
     pub(super) fn config_map(&self, uid: &str, volume: &str) -> PathBuf {
         self.directory.join(uid).join(VOLUMES).join(CONFIG_MAP).join(volume)
     }
@@ -94,7 +94,7 @@ impl Tree {
     }
 }
 
-/// Walks the pods' directory. `listen` is told of each directory in which something may come or go. What was found `before` stays where
+/// Walks the pods' directory. `listen` is told of each directory in which something may come or go. Volumes found `before` stay where
 /// it cannot be told now what is there.
 ///
 /// # Errors
@@ -191,7 +191,7 @@ impl Walk<'_> {
         driver.is_none_or(|driver| self.csi_drivers.iter().any(|allowed| allowed == driver))
     }
 
-    /// The volumes of one kind: what they are called, where they are, and what they are in.
+    /// The names, paths and parent directory of the volumes of one kind.
     fn plugin(&mut self, volumes: &OwnedFd, directory: &Path, plugin: &str) -> Vec<(String, PathBuf, Arc<OwnedFd>)> {
         let directory = directory.join(plugin);
         // Heard first, so that what comes while it is listed is not missed.
@@ -231,7 +231,7 @@ impl Walk<'_> {
         self.told(is_directory(kind, || look(directory, name))).unwrap_or(false)
     }
 
-    /// What was told; nothing where there is no such thing, or where it cannot be told.
+    /// The value of `outcome`; none where there is no such thing, or where it cannot be told.
     fn told<T>(&mut self, outcome: Result<T, Errno>) -> Option<T> {
         match outcome {
             Ok(told) => Some(told),

@@ -15,7 +15,7 @@ use crate::config::Pattern;
 /// The most directories one pattern may match; further ones are left out, with a warning.
 const MATCHES_LIMIT: usize = 32_768;
 
-/// How many unusable names a finding tells.
+/// The most unusable names that a finding lists.
 const NAMED: usize = 8;
 
 /// Made by `mkfs` at the root of a file system, and meant by nobody.
@@ -26,11 +26,11 @@ const OF_FILE_SYSTEM: &str = "lost+found";
 pub(crate) struct Watched {
     /// The pattern, as it is configured.
     pub(crate) pattern: String,
-    /// How many directories it matches.
+    /// The number of directories it matches.
     pub(crate) matches: usize,
-    /// How many of them have names that no identity can have.
+    /// The number of them with names that no identity can have.
     pub(crate) unusable: usize,
-    /// How many identities are kept though the directory that held theirs went away.
+    /// The number of identities kept though the directory that held theirs went away.
     pub(crate) kept: usize,
     /// The findings about it.
     pub(crate) findings: Vec<Finding>,
@@ -38,16 +38,16 @@ pub(crate) struct Watched {
     pub(crate) is_wanting: bool,
 }
 
-/// Which directory it is: the numbers of its file system and of itself.
+/// A directory's identity: the numbers of its file system and of itself.
 pub(super) type Number = (u64, u64);
 
 /// A listing of the parent of a pattern.
 pub(super) struct Listing {
-    /// Which directory the parent is; absent: there is none that can be listed.
+    /// The parent directory; absent: there is none that can be listed.
     pub(super) parent: Option<Number>,
     /// Those that are meant, sorted. One without wildcard is meant whether it is there or not.
     pub(super) directories: Vec<PathBuf>,
-    /// How many are there.
+    /// The number of those that are there.
     matches: usize,
     /// Why the parent cannot be listed.
     error: Option<io::Error>,

@@ -21,15 +21,15 @@ use super::intake::{Accepting, Intake};
 use super::turned_away::{Doorkeeper, TurnedAway};
 use crate::callers::{Full, Party, Processes, Quota, Rates, Share};
 
-/// How much sooner than others the thread gets a processor, where evercertd may ask for that: as root, or with RLIMIT_NICE
+/// The thread's priority for a processor over others, where evercertd may ask for that: as root, or with RLIMIT_NICE
 /// (`LimitNICE=` of the unit). Measured on two cores: without it, one process that connects in a loop has the kernel refuse one newcomer
 /// in seven that does not wait, and six have it refuse two of three; with -10, one in twenty; with -20, none.
 const NICE: i32 = -20;
 
-/// How long it is remembered which party a process is of. It decides on rates and numbers only.
+/// The time for which a process's party is remembered. It decides on rates and numbers only.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
-/// How many processes are remembered.
+/// The number of processes remembered.
 const PROCESSES: usize = 4096;
 
 /// A connection that may be had, of a caller that is not known yet.

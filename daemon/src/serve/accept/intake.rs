@@ -9,10 +9,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
-/// How many connections are taken before it is looked whether to stop.
+/// The number of connections taken before it is looked whether to stop.
 const BATCH: usize = 256;
 
-/// How long accepting rests when no descriptor or memory is left: at once it would only fail again.
+/// The pause of accepting when no descriptor or memory is left: at once it would only fail again.
 const EXHAUSTED_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// The taker of one socket's connections.

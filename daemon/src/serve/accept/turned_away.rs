@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::limits::ARRIVALS;
 use crate::callers::Party;
 
-/// How often one reason is told; it is always counted.
+/// The interval at which one reason is told; it is always counted.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a caller gets no connection or no answer, or loses one.

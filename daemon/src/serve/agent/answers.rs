@@ -61,7 +61,7 @@ impl Teller {
     }
 }
 
-/// What a request says, which has to be a report of the one identity that was asked for.
+/// The content of a request, which has to be a report of the one identity that was asked for.
 pub(super) fn said(request: Result<v1::WatchRequest, Status>) -> Said {
     match request {
         Ok(v1::WatchRequest { message: Some(Asked::Report(report)) }) => match bounds::of_report(report) {
@@ -73,7 +73,7 @@ pub(super) fn said(request: Result<v1::WatchRequest, Status>) -> Said {
     }
 }
 
-/// What the subscriber says, as its feed hears it.
+/// The subscriber's messages, as its feed hears them.
 pub(super) type Reports =
     futures_util::stream::Map<Streaming<v1::WatchRequest>, fn(Result<v1::WatchRequest, Status>) -> Said>;
 

@@ -1,4 +1,4 @@
-//! What a caller may say: whatever is kept of it has a bound, which is looked at before anything is kept.
+//! The bounds of a caller's messages: all that is kept of them has a bound, which is looked at before anything is kept.
 
 use evercert_api::v1;
 use evercert_core::digest::Digest;
@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::publication::Report;
 
-/// What a caller says it holds.
+/// The digest that a caller says it holds.
 ///
 /// # Errors
 ///
@@ -19,11 +19,11 @@ pub(super) fn of_open(open: &v1::Open) -> Result<Option<Digest>, Status> {
     digest("held_digest", &open.held_digest)
 }
 
-/// What a caller says it does with what it was told; its one text is cut where it is kept.
+/// A caller's report of what it does with what it was told; its one text is cut where it is kept.
 ///
 /// # Errors
 ///
-/// What it speaks of is no digest.
+/// The digest in it has the wrong length.
 pub(super) fn of_report(report: v1::Report) -> Result<Report, Status> {
     digest("digest", &report.digest)?;
     Ok(report.into())

@@ -19,19 +19,19 @@ use zeroize::Zeroizing;
 
 use crate::serve::RESPONSE_LIMIT;
 
-/// What precedes a message: whether it is compressed, and its length.
+/// The header of a message: whether it is compressed, and its length.
 const HEADER: usize = 5;
 
-/// What an answer tells of a state.
+/// The part of a state that an answer tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
-    /// What is published, with its key.
+    /// The published generation, with its key.
     Full,
-    /// What is published, without its key.
+    /// The published generation, without its key.
     Digest,
     /// Why nothing is published.
     Pending,
-    /// What is found since.
+    /// The findings since.
     Findings,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Parcels {
 /// One of them.
 struct Parcel {
     key: Key,
-    /// What it was made from. It is not kept alive by it.
+    /// Its source, which it does not keep alive.
     snapshot: Option<Weak<Snapshot>>,
     findings: Arc<[Finding]>,
     bytes: Zeroizing<Vec<u8>>,
@@ -94,13 +94,13 @@ impl Parcels {
         Ok(Bytes::from_owner(Shared(parcel)))
     }
 
-    /// How many were made until now.
+    /// The number made until now.
     #[cfg(test)]
     pub(super) fn made(&self) -> usize {
         self.made.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// How many there are.
+    /// The number of parcels.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.parcels().len()

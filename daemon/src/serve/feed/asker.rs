@@ -16,7 +16,7 @@ use crate::callers::Origin;
 use crate::inventory::Wanted;
 use crate::publication::{Delivery, NewSubscriber};
 
-/// Who asks, for what, and who decides.
+/// The subscriber of a feed, its request, and the attestor that decides.
 pub(in crate::serve) struct Asker {
     pub(in crate::serve) attestor: Arc<Attestor>,
     pub(in crate::serve) wanted: watch::Receiver<Arc<Wanted>>,
@@ -47,7 +47,7 @@ impl Asker {
         self.attestor.confirm(&self.peer.caller)
     }
 
-    /// What the subscriber is known by.
+    /// The subscriber, as it is registered.
     pub(super) fn subscriber(&self) -> NewSubscriber {
         let caller = &self.peer.caller;
         let (pod, unit) = match caller.origin() {

@@ -15,13 +15,13 @@ use super::{Made, News, What};
 use crate::attest::Denial;
 use crate::publication::{Delivery, Disconnect, Report, Subscription};
 
-/// How many generations of an identity may be on their way to a subscriber that has answered none of them.
+/// The number of generations of an identity that may be on their way to a subscriber that has answered none of them.
 const UNANSWERED: u32 = 4;
 
-/// How long such a subscriber waits for the next generation: it may be one that never reports.
+/// The time such a subscriber waits for the next generation: it may be one that never reports.
 const UNANSWERED_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a subscriber waits for a generation's key before it is told why there is nothing yet. With the wait for an identity's
+/// The time a subscriber waits for a generation's key before it is told why there is nothing yet. With the wait for an identity's
 /// first reading that stays below the 10 s that the SDK waits for an answer.
 const KEY_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -35,18 +35,18 @@ pub(super) struct Followed {
     /// Whether its key was given.
     granted: bool,
     unanswered: Unanswered,
-    /// Until when it is waited in silence for the key of a generation.
+    /// The end of the silent wait for the key of a generation.
     silent_until: Option<Instant>,
-    /// When it is tried again to decide.
+    /// The time of the next attempt to decide.
     pub(super) decide_at: Option<Instant>,
     /// Whether it is to be looked whether there is news.
     pub(super) is_due: bool,
 }
 
-/// What the subscriber was told last.
+/// The last news the subscriber was told.
 enum Told {
     Nothing,
-    /// That nothing is published, and why.
+    /// Nothing is published, for these reasons.
     Pending(Arc<[Finding]>),
     /// A generation, and the findings since.
     Generation(u64, Digest, Arc<[Finding]>),
@@ -56,7 +56,7 @@ enum Told {
 #[derive(Default)]
 struct Unanswered {
     count: u32,
-    /// When the next one may be sent although there are [`UNANSWERED`] of them.
+    /// The time from which the next one may be sent although there are [`UNANSWERED`] of them.
     next: Option<Instant>,
 }
 
@@ -66,7 +66,7 @@ impl Unanswered {
         self.next = (self.count >= UNANSWERED).then(|| Instant::now() + UNANSWERED_PAUSE);
     }
 
-    /// Until when the next generation has to wait.
+    /// The time until which the next generation has to wait.
     fn pause(&self) -> Option<Instant> {
         self.next.filter(|next| *next > Instant::now())
     }
@@ -117,18 +117,18 @@ impl Followed {
         }
     }
 
-    /// Until when the next generation has to wait for an answer to those before.
+    /// The time until which the next generation has to wait for an answer to those before.
     pub(super) fn pause(&self) -> Option<Instant> {
         self.unanswered.pause()
     }
 
-    /// When it is to be looked again, though nothing has changed.
+    /// The time to look again, though nothing has changed.
     pub(super) fn timer(&self) -> Option<Instant> {
         let silent_until = self.silent_until.filter(|until| *until > Instant::now());
         [self.unanswered.pause(), self.decide_at, silent_until].into_iter().flatten().min()
     }
 
-    /// What the subscriber has to be told of `state`, where it has not been told yet.
+    /// The news of `state` for the subscriber, where it has not been told yet.
     pub(super) async fn answer<M>(
         &mut self,
         asker: &Asker,
@@ -160,7 +160,7 @@ impl Followed {
         matches!(&self.told, Told::Pending(told) | Told::Generation(_, _, told) if told == findings)
     }
 
-    /// That there is nothing yet, where the subscriber has nothing; whether it has heard that is its caller's to look.
+    /// The news that there is nothing yet, where the subscriber has nothing; whether it has heard that is its caller's to look.
     fn pending<M>(&mut self, state: &IdentityState, make: &mut impl FnMut(News<'_>) -> Made<M>) -> Option<Made<M>> {
         match &self.told {
             Told::Generation(..) => None,

@@ -1,4 +1,4 @@
-//! When it is decided whether a subscriber may have something, and what is done before that: seen without a transport, which asks
+//! The decisions whether a subscriber may have something, and what is done before them: seen without a transport, which asks
 //! for answers when it likes.
 
 use evercert_api::v1::agent_server::AgentServer;

@@ -19,7 +19,7 @@ const NOBODY: &str = "uid:4294967294";
 struct Two {
     feed: Feed<UnboundedReceiverStream<Said>>,
     says: mpsc::UnboundedSender<Said>,
-    /// How many messages were made of a generation, and with that of its key.
+    /// The number of messages made of a generation, and with that of its key.
     made: Arc<AtomicUsize>,
 }
 

@@ -1,11 +1,11 @@
-//! How many unfinished handshakes each peer has.
+//! The number of unfinished handshakes of each peer.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use tokio::task::Id;
 
-/// How many unfinished handshakes each peer has. Peers without an address are not counted.
+/// The number of unfinished handshakes of each peer. Peers without an address are not counted.
 pub(super) struct Peers {
     limit: usize,
     counts: HashMap<IpAddr, usize>,

@@ -52,7 +52,7 @@ fn slot() -> Arc<Slot> {
     Arc::new(Slot::new(ServerTls::default(), connections))
 }
 
-/// How often a listener that fails so is asked within ten pauses of a paused clock.
+/// The number of times a listener that fails so is asked within ten pauses of a paused clock.
 async fn asked(errno: rustix::io::Errno) -> usize {
     let asked = Arc::new(AtomicUsize::new(0));
     let listener = Failing { errno, asked: Arc::clone(&asked) };

@@ -19,9 +19,9 @@ pub(super) struct State {
     live: BTreeMap<u64, Live>,
     /// Each connection's next step, the soonest first.
     agenda: BTreeSet<(Instant, u64)>,
-    /// How many there have been: the number of the last one.
+    /// The number of connections so far, which is the last one's own.
     entered: u64,
-    /// When the warden looks next; `None`: not before it is stirred.
+    /// The warden's next look; `None`: not before it is stirred.
     looks_at: Option<Instant>,
     /// The generation of new handshakes.
     pub(super) current: Option<Arc<Generation>>,
@@ -45,7 +45,7 @@ pub(super) struct Live {
     pub(super) cut: CancellationToken,
     /// Serves it and can drain it, once it is served and until it is drained.
     pub(super) serving: Option<Serving>,
-    /// Where it is on the agenda.
+    /// Its time on the agenda.
     pub(super) listed: Option<Instant>,
     pub(super) _member: Member,
 }
@@ -152,7 +152,7 @@ impl State {
 }
 
 impl Live {
-    /// When something is due.
+    /// The time something is due.
     fn next(&self) -> Option<Instant> {
         if self.cut.is_cancelled() {
             return None;

@@ -13,7 +13,7 @@ const WINDOW_SHARE: u32 = 4;
 /// A connection as the plan knows it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::server) struct Facts {
-    /// When its handshake was done.
+    /// The time its handshake was done.
     pub(in crate::server) began: Instant,
     /// The end of the leaf that we presented in it.
     pub(in crate::server) own_not_after: Option<SystemTime>,
@@ -23,13 +23,13 @@ pub(in crate::server) struct Facts {
     pub(in crate::server) phase: Phase,
     /// Whether it can be told to go; what cannot is only ever cut.
     pub(in crate::server) drains: bool,
-    /// How it stands to the current generation.
+    /// Its standing against the current generation.
     pub(in crate::server) standing: Standing,
     /// Points settled before; a later plan moves none.
     pub(in crate::server) settled: Settled,
 }
 
-/// How a connection stands to the current generation.
+/// The standing of a connection against the current generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::server) struct Standing {
     /// It was made with an older one.
@@ -49,7 +49,7 @@ pub(in crate::server) struct Settled {
     outlived: Option<Instant>,
     untrusted: Option<Instant>,
     withdrawn: Option<Instant>,
-    /// Since when it is being drained.
+    /// The time since which it is being drained.
     pub(in crate::server) draining: Option<Instant>,
 }
 
@@ -58,9 +58,9 @@ pub(in crate::server) struct Settled {
 pub(in crate::server) struct Fate {
     /// To be carried into the facts of the next plan.
     pub(in crate::server) settled: Settled,
-    /// When it is drained; `None` once it is.
+    /// The time it is drained; `None` once it is.
     pub(in crate::server) drain: Option<(Instant, Why)>,
-    /// When it is cut.
+    /// The time it is cut.
     pub(in crate::server) cut: Option<(Instant, Why)>,
 }
 
@@ -169,7 +169,7 @@ fn sooner(first: &mut Option<(Instant, Why)>, other: Option<(Instant, Why)>) {
     }
 }
 
-/// When the wall clock will show that, as it runs now; what is past is now.
+/// The moment the wall clock will show that, as it runs now; the past is now.
 fn on_the_monotonic(wall: SystemTime, now: Now) -> Option<Instant> {
     now.monotonic.checked_add(wall.duration_since(now.wall).unwrap_or_default())
 }
@@ -220,7 +220,7 @@ impl Window<'_> {
         }
     }
 
-    /// Where the window begins, and how long its points lie apart at most; `None` where the connection began after the end.
+    /// The start of the window, and the most that its points lie apart; `None` where the connection began after the end.
     fn of(&self, end: SystemTime) -> Option<(SystemTime, Duration)> {
         let age = self.now.monotonic.saturating_duration_since(self.facts.began);
         // By the wall clock as it runs now: it may have been set since.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::{Sleep, sleep};
 
-/// How long the answer is withheld: a flight is read within it on a busy machine too, and nobody misses it.
+/// The time the answer is withheld: a flight is read within it on a busy machine too, and nobody misses it.
 const LULL: Duration = Duration::from_millis(100);
 
 /// The answer to the PING with which h2 measures the round trip: a frame of type PING with the flag ACK and h2's own payload. Were that
@@ -79,7 +79,7 @@ impl Lull {
     }
 }
 
-/// Where in a sequence of frames reading is.
+/// The position of reading in a sequence of frames.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frames {
     /// Bytes missing of the current frame's payload.

@@ -39,7 +39,7 @@ struct Frames {
     messages: Messages,
 }
 
-/// Where in a frame reading is.
+/// The position of reading in a frame.
 enum Frame {
     Header(Partial<FRAME_HEADER>),
     Payload { carries_messages: bool, left: usize },
@@ -51,7 +51,7 @@ struct Messages {
     aside: Aside,
 }
 
-/// Where in a message reading is.
+/// The position of reading in a message.
 enum Message {
     Prefix(Partial<MESSAGE_PREFIX>),
     /// One that is longer than is accepted is refused behind HTTP/2, by its prefix: nothing of it is kept.
@@ -166,7 +166,7 @@ impl<const LENGTH: usize> Default for Partial<LENGTH> {
 }
 
 impl<const LENGTH: usize> Partial<LENGTH> {
-    /// How much of `read` belongs to it, and the whole once that is there.
+    /// The number of octets of `read` that belong to it, and the whole once that is there.
     fn fill(&mut self, read: &[u8]) -> (usize, Option<[u8; LENGTH]>) {
         let missing = &mut self.octets[self.filled..];
         let used = missing.len().min(read.len());

@@ -21,7 +21,7 @@ use crate::source::socket::Socket;
 use crate::source::stream::{self, Ended};
 use crate::source::{Attachment, Report, Source as _, SourceState};
 
-/// How long the first reading of the mount is waited for, since its content tells which identity it is.
+/// The wait for the first reading of the mount, since its content tells which identity it is.
 const FIRST_READ: Duration = Duration::from_secs(5);
 
 /// Tells the daemon of one directory.

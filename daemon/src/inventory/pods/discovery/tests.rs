@@ -116,7 +116,7 @@ fn an_identity_comes_with_its_volume_and_goes_with_it() {
     assert_eq!(specs[2].files.paths().next().unwrap(), tls.path().join("tls.crt"));
     assert_eq!(specs[0].files.paths().next().unwrap(), node.place(B, "projected", "certs").join("one/bundle.pem"));
 
-    // What was once there is expected there: what its files lack then is a finding.
+    // A credential that was once there is expected there: what its files lack then is a finding.
     tls.swap(&Files::new());
     assert_eq!(node.ids(""), ids);
     tls.swap(&node.ca.issue_dns("a").files());

@@ -110,14 +110,14 @@ fn write(path: &Path, names: &PodNames) -> Result<(), StateError> {
     StateFile.write(path, names)
 }
 
-/// What a thread does at a file system that does not answer.
+/// The action of a thread at a file system that does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::inventory::pods) enum At {
     Reading,
     Writing,
 }
 
-/// What a thread waits for at such a file system.
+/// The gate that a thread waits at there.
 pub(in crate::inventory::pods) struct Gate {
     entries: Receiver<At>,
     answers: Sender<()>,

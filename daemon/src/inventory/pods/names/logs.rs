@@ -11,7 +11,7 @@ use crate::callers::{PodName, is_pod_uid};
 /// The names that are seen of each pod; two where there are more.
 pub(in crate::inventory::pods) type Seen = BTreeMap<Arc<str>, BTreeSet<PodName>>;
 
-/// What log directories tell.
+/// The names that log directories tell.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::inventory::pods) struct Logs {
     /// By the UIDs of pods.

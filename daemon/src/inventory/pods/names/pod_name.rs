@@ -17,7 +17,7 @@ pub(crate) enum Doubt {
     Namespace,
 }
 
-/// What is known of a pod.
+/// The name of a pod, or the doubt about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Naming {
@@ -37,7 +37,7 @@ impl PodNames {
         Self::default()
     }
 
-    /// What the pod is called, where that is known and beyond doubt.
+    /// The pod's name, where it is known and beyond doubt.
     pub(crate) fn get(&self, uid: &str) -> Option<&PodName> {
         match self.0.get(uid)? {
             Naming::Name(name) => Some(name),
@@ -61,7 +61,7 @@ impl PodNames {
         })
     }
 
-    /// What is known of each pod.
+    /// The name or doubt of each pod.
     pub(in crate::inventory::pods) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Naming)> {
         self.0.iter()
     }

@@ -40,7 +40,7 @@ fn one(policy: &DrainPolicy, facts: Facts, now: Now) -> Fate {
     plan(policy, &[facts], 100, now)[0]
 }
 
-/// How long after `now` each is drained.
+/// The time after `now` at which each is drained.
 fn drained(fates: &[Fate], now: Now) -> Vec<Option<Duration>> {
     fates.iter().map(|fate| Some(fate.drain?.0 - now.monotonic)).collect()
 }

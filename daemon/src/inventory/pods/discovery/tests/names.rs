@@ -1,4 +1,4 @@
-//! What pods are called, over looks and restarts.
+//! The names of pods, over looks and restarts.
 
 use super::*;
 use crate::inventory::pods::Doubt;
@@ -21,7 +21,7 @@ fn what_a_pod_was_called_first_or_that_it_is_in_doubt_outlasts_a_restart() {
     assert_eq!((found.contested.in_doubt, found.contested.first_stays), (1, 1));
 }
 
-/// What there is of a directory for a while.
+/// The state of a directory for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     There,

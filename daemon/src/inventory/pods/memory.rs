@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use evercert_core::detached::Threads;
 use evercert_core::state_file::{self, State, StateError, Unusable};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -57,6 +57,7 @@ struct StateFile;
 /// The file of a state directory, and what is to be in it.
 pub(super) struct Memory {
     file: Arc<File>,
+    threads: Threads,
 }
 
 struct File {
@@ -73,8 +74,10 @@ struct Content {
     names: Option<PodNames>,
     /// Whether the file holds something else.
     is_behind: bool,
-    /// The time since which a thread is at the file.
+    /// The time since which a thread is asked to be at the file.
     entered: Option<Instant>,
+    /// Whether one is. Asked for when no thread could be had, it may come later beside another.
+    is_busy: bool,
     /// Whether it was told that the file cannot be read or written.
     is_told: bool,
 }
@@ -87,7 +90,8 @@ impl Memory {
 
     fn with(directory: &Path, access: Box<dyn Access>) -> Self {
         let path = directory.join(FILE);
-        Self { file: Arc::new(File { path, access, content: Mutex::default(), left: Condvar::new() }) }
+        let file = Arc::new(File { path, access, content: Mutex::default(), left: Condvar::new() });
+        Self { file, threads: Threads::named("pod-names") }
     }
 
     /// The remembered names; absent while they cannot be told, for which one call waits a moment.
@@ -126,12 +130,9 @@ impl Memory {
     /// Has a thread bring the file and what is to be in it together. There is none yet.
     fn start(&self, content: &mut Content) {
         let file = Arc::clone(&self.file);
-        match thread::Builder::new().name("pod-names".to_owned()).spawn(move || file.bring_together()) {
-            Ok(_) => content.entered = Some(Instant::now()),
-            Err(error) if content.is_news() => {
-                warn!(%error, "a thread that remembers the names of pods cannot be started: {FORGOTTEN}");
-            }
-            Err(_) => {}
+        // Where no thread can be had, it is asked for again at the next look.
+        if self.threads.run(move || file.bring_together()).is_ok() {
+            content.entered = Some(Instant::now());
         }
     }
 }
@@ -140,6 +141,9 @@ impl File {
     /// Reads the file where that was not done, and writes what is the latest for as long as there is something later.
     fn bring_together(&self) {
         let mut content = self.lock();
+        if std::mem::replace(&mut content.is_busy, true) {
+            return;
+        }
         loop {
             let done = match content.names.clone() {
                 None => {
@@ -167,7 +171,7 @@ impl File {
                 }
             }
         }
-        content.entered = None;
+        (content.entered, content.is_busy) = (None, false);
         self.left.notify_all();
     }
 

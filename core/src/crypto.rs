@@ -130,8 +130,8 @@ fn by_identifier(algorithm: &[u8]) -> impl Iterator<Item = &'static dyn Signatur
     verification_algorithms().iter().copied().filter(move |known| known.signature_alg_id().as_ref() == algorithm)
 }
 
-/// Whether a key, written for one of the algorithms here in the one way that is taken, is what `is_it` looks for. `key` may write it another
-/// way, as with a curve that is spelled out.
+/// Whether a key, written for one of the algorithms here in the one way that is taken, is what `is_it` looks for. `key` may write it
+/// another way, as with a curve that is spelled out.
 pub(crate) fn writes_key_of(key: &SubjectPublicKeyInfo<'_>, is_it: impl Fn(&[u8]) -> bool) -> bool {
     let mut written = verification_algorithms()
         .iter()

@@ -54,8 +54,8 @@ pub use crate::material::{CertificateOnDisk, CrlOnDisk};
 pub use crate::state_file::StateError;
 pub use crate::watch::WatchProblem;
 
-/// Where the keeper's results go. Called from the keeper's task, in order, and must not block. Each method has to be written: one that passes
-/// on to another must not swallow what it does not know.
+/// Where the keeper's results go. Called from the keeper's task, in order, and must not block. Each method has to be written: one that
+/// passes on to another must not swallow what it does not know.
 pub trait Observer: Send + Sync + 'static {
     /// An identity has a new state. The first one comes once its files were first read.
     fn state(&self, id: &IdentityId, state: Arc<IdentityState>);

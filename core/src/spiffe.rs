@@ -42,8 +42,8 @@ impl TrustDomain {
         &self.0
     }
 
-    /// The trust domain that a DER leaf claims to be of: the one in its only URI, if that is a SPIFFE ID. Its bundle alone can vouch for the
-    /// leaf, also where the ID has no path and so is nobody's.
+    /// The trust domain that a DER leaf claims to be of: the one in its only URI, if that is a SPIFFE ID. Its bundle alone can vouch for
+    /// the leaf, also where the ID has no path and so is nobody's.
     #[must_use]
     pub fn claimed_by(leaf: &[u8]) -> Option<Self> {
         only_id(leaf).map(|id| id.trust_domain)

@@ -186,8 +186,8 @@ pub fn remove(path: &Path) -> Result<(), StateError> {
     remove().map_err(|source| StateError { path: path.to_owned(), reading: false, source })
 }
 
-/// Puts a file that is not believed aside, for those who are to find out who wrote it. Only the first one is kept: whoever writes such files
-/// must not make more and more of them. Returns where that is.
+/// Puts a file that is not believed aside, for those who are to find out who wrote it. Only the first one is kept: whoever writes such
+/// files must not make more and more of them. Returns where that is.
 ///
 /// # Errors
 ///

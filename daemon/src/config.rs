@@ -1,7 +1,8 @@
 //! The configuration file: TOML, refused as a whole when one setting makes no sense.
 //!
 //! `file` is what a person writes, `identity` and `trust` turn one `[[identity]]` into what the keeper wants, `pods` one `[[pods]]`
-//! into a rule, `error` says what is wrong, where, and what to write instead. `default.toml` documents every key; `evercertd config` prints it.
+//! into a rule, `error` says what is wrong, where, and what to write instead. `default.toml` documents every key; `evercertd config` prints
+//! it.
 
 mod allow;
 mod duration;

@@ -154,8 +154,8 @@ impl<L> Server<L> {
         self
     }
 
-    /// Adds a tower layer inside of those added before; the first one of all puts the [`PeerIdentity`](crate::peer::PeerIdentity) into the request. Each is
-    /// applied once, so what it limits or buffers it does for the server and not for a connection.
+    /// Adds a tower layer inside of those added before; the first one of all puts the [`PeerIdentity`](crate::peer::PeerIdentity) into the
+    /// request. Each is applied once, so what it limits or buffers it does for the server and not for a connection.
     pub fn layer<New>(self, layer: New) -> Server<Stack<New, L>> {
         Server {
             identity: self.identity,
@@ -166,8 +166,8 @@ impl<L> Server<L> {
         }
     }
 
-    /// Turns tonic's own knobs; layers go into [`Server::layer`], and `accept_http1` is [`Server::http_versions`] here. Its TLS settings and
-    /// those of its TCP listener are not used.
+    /// Turns tonic's own knobs; layers go into [`Server::layer`], and `accept_http1` is [`Server::http_versions`] here. Its TLS settings
+    /// and those of its TCP listener are not used.
     /// `max_connection_age` works, but has neither jitter nor a deadline, and `max_connection_age_grace` cuts calls without telling
     /// the peer: [`DrainPolicy::max_age`] has all of it.
     pub fn tonic(mut self, turn: impl FnOnce(tonic::transport::Server) -> tonic::transport::Server) -> Self {

@@ -12,10 +12,12 @@
 //!
 //! | beside `EVERCERT_DIR` | what it means |
 //! |---|---|
-//! | `EVERCERT_IDENTITY` | the identity's name in logs and status, and the daemon's identity that is reported on; unset: the directory's name, and the one with the same content |
+//! | `EVERCERT_IDENTITY` | the identity's name in logs and status, and the daemon's identity that is reported on; unset: the directory's
+//! name, and the one with the same content |
 //! | `EVERCERT_SOCKET` | where the daemon is told; unset: [`DEFAULT_SOCKET`] |
 //! | `EVERCERT_OBSERVE` | `off`: no daemon is told; `on`, or unset: one is, where there is one |
-//! | `EVERCERT_STATE_DIR` | where it is remembered until when the anchors of a replaced `ca.crt` stay trusted; unset, that ends with the process |
+//! | `EVERCERT_STATE_DIR` | where it is remembered until when the anchors of a replaced `ca.crt` stay trusted; unset, that ends with the
+//! process |
 //!
 //! `EVERCERT_SOCKET_OWNER`, with any socket: the uid that may serve it besides root and the process's own. An empty variable is an
 //! unset one.

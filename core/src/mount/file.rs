@@ -122,8 +122,8 @@ pub(super) fn read(looked: &Looked, route: &Route, is_kubelets: bool) -> Result<
     Ok(Content { bytes, access: access.into(), stamp, is_stale_mount })
 }
 
-/// Reads a file beneath a directory that somebody else may write, if it is no larger than what is `left` to be read there in bytes; its size is
-/// taken off that. Only a regular file is opened.
+/// Reads a file beneath a directory that somebody else may write, if it is no larger than what is `left` to be read there in bytes; its
+/// size is taken off that. Only a regular file is opened.
 ///
 /// # Errors
 ///

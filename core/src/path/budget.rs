@@ -38,8 +38,8 @@ pub(super) fn signatures(namesakes: usize) -> usize {
 /// How many certificates a plain chain has besides its leaf, at the most: an issuing CA and one above it.
 const PLAIN_ISSUERS: usize = 2;
 
-/// How many octets a plain chain has in all: three certificates with RSA keys of 4096 bits have some 6 KiB. Parsing a large one takes as long as a
-/// signature.
+/// How many octets a plain chain has in all: three certificates with RSA keys of 4096 bits have some 6 KiB. Parsing a large one takes as
+/// long as a signature.
 const PLAIN_OCTETS: usize = 8 * 1024;
 
 /// How many anchors of one name a plain chain may end at: a CA that was renewed has two.

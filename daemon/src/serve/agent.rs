@@ -38,8 +38,8 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 /// The time a caller waits for an identity whose files have not been read yet: the daemon listens before it has read them all.
 const FIRST_READ_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Calls that look at every identity, until their answers have been taken. Each answer may be as large as [`RESPONSE_LIMIT`](super::RESPONSE_LIMIT), and whoever
-/// reads none has that much of memory for each.
+/// Calls that look at every identity, until their answers have been taken. Each answer may be as large as
+/// [`RESPONSE_LIMIT`](super::RESPONSE_LIMIT), and a caller that reads none has that much of memory for each.
 const LISTINGS: Cap<usize> = Cap { in_all: 32, per_caller: 2 };
 
 /// Identities of one listing that are decided on at once.

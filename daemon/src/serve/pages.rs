@@ -20,7 +20,8 @@ pub(super) const SUBSCRIBERS: usize = 256;
 /// More bytes than a subscriber has: each of its words has at most [`WORD_LIMIT`](evercert_core::text::WORD_LIMIT).
 const SUBSCRIBER_BYTES: usize = 4 * 1024;
 
-/// After so many bytes a page ends. It is larger by less than one identity's own: the names in its certificates, what is found of its files.
+/// After so many bytes a page ends. It is larger by less than one identity's own: the names in its certificates, what is found of its
+/// files.
 pub(super) const BYTES: usize = 3 * 512 * 1024;
 
 /// The pages that are still to be told.

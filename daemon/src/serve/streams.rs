@@ -37,7 +37,7 @@ pub(super) struct Counted<S> {
 pub(super) enum Refused {
     /// There may be no further one.
     Full(Full),
-    /// Another party's took its place, or that of its connection, as this setting allows no more.
+    /// Another party has taken its place, or that of its connection, as this setting allows no more.
     Displaced { setting: &'static str },
 }
 
@@ -90,12 +90,12 @@ pub(super) struct Besides {
 }
 
 impl Besides {
-    /// `refusal` is the answer where another party's took this one's share.
+    /// `refusal` is the answer where another party has taken the share.
     pub(super) fn new(share: Share, refusal: fn() -> Status) -> Self {
         Self { share: Arc::new(share), refusal }
     }
 
-    /// Waits until another party's took the share.
+    /// Waits until another party has taken the share, and gives the refusal.
     pub(super) fn lost(&self) -> impl Future<Output = Status> + Send + use<> {
         let (displaced, refusal) = (self.share.displaced().clone(), self.refusal);
         async move {
@@ -267,7 +267,8 @@ struct Way {
 struct Ticket {
     bytes: Bytes,
     way: Arc<Way>,
-    /// Rings when it has been on its way for too long, or for a moment after its request has lost its place. A task of its own: the transport polls no answer whose peer has made no room at all.
+    /// Rings when it has been on its way for too long, or for a moment after its request has lost its place. A task of its own: the
+    /// transport polls no answer whose peer has made no room at all.
     _alarm: AbortOnDropHandle<()>,
 }
 

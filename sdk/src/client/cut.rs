@@ -50,9 +50,9 @@ impl Cut {
 
 /// A stream that fails from the moment it is cut, and that does not fail for a write.
 ///
-/// A server that ends a connection may reset it, and a write often learns of that first. The GOAWAY that the server sent before, and answers, are
-/// still to be read then, and with them the proof of what it has processed. So what cannot be written is dropped, and the end comes
-/// with the end of what can be read.
+/// A server that ends a connection may reset it, and a write often learns of that first. The GOAWAY that the server sent before, and
+/// answers, are still to be read then, and with them the proof of what it has processed. So what cannot be written is dropped, and the end
+/// comes with the end of what can be read.
 #[derive(Debug)]
 pub(super) struct Severable<S> {
     stream: S,

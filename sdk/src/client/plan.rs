@@ -1,4 +1,5 @@
-//! The plan of a channel: from what happened to what it does next. It reads no clock and does nothing itself; [`link`](super::link) carries it out.
+//! The plan of a channel: from what happened to what it does next. It reads no clock and does nothing itself; [`link`](super::link) carries
+//! it out.
 
 use std::time::{Duration, Instant, SystemTime};
 

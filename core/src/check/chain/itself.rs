@@ -168,8 +168,8 @@ fn not_issuing(alone: &Lineage<'_>) -> PathError {
     }
 }
 
-/// The certificates of the chain that a peer may trust: those whose issuer is not in it and, as their CAs may be known by other certificates,
-/// those that they issued.
+/// The certificates of the chain that a peer may trust: those whose issuer is not in it and, as their CAs may be known by other
+/// certificates, those that they issued.
 fn heads(alone: &Lineage<'_>) -> Vec<CertificateDer<'static>> {
     let heads = alone.tops().chain(alone.under_tops());
     heads.map(|head| CertificateDer::from(head.certificate.as_raw().to_vec())).collect()

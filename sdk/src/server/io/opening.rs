@@ -27,8 +27,8 @@ impl Opening {
         Self { version, preface: PREFACE, timeout, deadline: Box::pin(sleep(timeout)) }
     }
 
-    /// Follows what was read; gives whether the peer speaks its version by now. Under HTTP/2 the bytes are only counted, since HTTP/2 itself
-    /// refuses another preface. Under HTTP/1.1 nobody else refuses the preface: hyper would serve HTTP/2, which was not agreed on.
+    /// Follows what was read; gives whether the peer speaks its version by now. Under HTTP/2 the bytes are only counted, since HTTP/2
+    /// itself refuses another preface. Under HTTP/1.1 nobody else refuses the preface: hyper would serve HTTP/2, which was not agreed on.
     ///
     /// # Errors
     ///

@@ -4,10 +4,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{Semaphore, oneshot};
 
 /// How long a thread waits for more work before it ends.
@@ -92,7 +93,7 @@ impl Drop for Threads {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is a single step; a panic leaves no half of one.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Does what there is to do, until there has been nothing for a while.
@@ -109,8 +110,7 @@ impl Shared {
                 return;
             }
             state.idle += 1;
-            let (guard, waited) = self.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
-            state = guard;
+            let waited = self.changed.wait_for(&mut state, IDLE);
             state.idle -= 1;
             if waited.timed_out() && state.queue.is_empty() {
                 return;

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 /// Values of one kind that are in use, by a key that is made of the content.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ const FIRST_CLEARING: usize = 64;
 impl<K: Eq + Hash, T: PartialEq> Pool<K, T> {
     /// The same value, in the allocation that others hold. Of two different values with one key one is not shared.
     pub(crate) fn share(&self, key: K, value: &Arc<T>) -> Arc<T> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.lock();
         match table.held.get(&key).and_then(Weak::upgrade) {
             Some(held) if *held == **value => held,
             _ => {
@@ -57,6 +59,6 @@ mod tests {
         for n in 0..1000 {
             drop(pool.share(n, &Arc::new(n)));
         }
-        assert!(pool.0.lock().unwrap().held.len() <= FIRST_CLEARING);
+        assert!(pool.0.lock().held.len() <= FIRST_CLEARING);
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert_core::digest::Digest;
@@ -13,6 +13,7 @@ use evercert_core::keeper::{
 };
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -25,12 +26,12 @@ struct Recorder {
 
 impl Observer for Recorder {
     fn state(&self, _id: &IdentityId, state: Arc<IdentityState>) {
-        self.states.lock().unwrap().push(state);
+        self.states.lock().push(state);
         self.shown.send_modify(|shown| *shown += 1);
     }
 
     fn removed(&self, _id: &IdentityId) {
-        self.states.lock().unwrap().clear();
+        self.states.lock().clear();
         self.shown.send_modify(|shown| *shown += 1);
     }
 
@@ -45,7 +46,7 @@ impl Observer for Recorder {
 
 impl Recorder {
     fn latest(&self) -> Option<Arc<IdentityState>> {
-        self.states.lock().unwrap().last().cloned()
+        self.states.lock().last().cloned()
     }
 
     async fn until(&self, what: &str, is_so: impl Fn(&IdentityState) -> bool) -> Arc<IdentityState> {
@@ -58,7 +59,7 @@ impl Recorder {
                 shown.changed().await.unwrap();
             }
         });
-        found.await.unwrap_or_else(|_| panic!("never saw {what}: {:#?}", self.states.lock().unwrap()))
+        found.await.unwrap_or_else(|_| panic!("never saw {what}: {:#?}", self.states.lock()))
     }
 
     /// Waits until the leaf is served, with its key or without.
@@ -73,7 +74,7 @@ impl Recorder {
 
     /// Whether a key was in any state that was shown.
     fn ever_held_a_key(&self) -> bool {
-        let states = self.states.lock().unwrap();
+        let states = self.states.lock();
         let mut served = states.iter().filter_map(|state| state.snapshot.as_ref()?.credential());
         served.any(|credential| credential.key().is_some())
     }
@@ -141,7 +142,7 @@ async fn a_key_comes_when_it_is_wanted_and_goes_when_it_is_not() {
     keeper.want_keys(&id(), true);
     recorder.serves(&second, true).await;
     let bits: Vec<_> = {
-        let states = recorder.states.lock().unwrap();
+        let states = recorder.states.lock();
         states.iter().map(|state| state.snapshot.as_ref().is_some_and(|snapshot| snapshot.is_complete())).collect()
     };
     assert_eq!(bits, [false, true, true, false, true]);

@@ -25,7 +25,7 @@ mod route;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evercert_core::detached::{Calls, Threads};
@@ -42,6 +42,7 @@ use crate::policy::{Policy, Rule};
 pub(crate) use audit::Audit;
 pub(crate) use denial::Denial;
 use denial::{Place, Refusal};
+use parking_lot::{Mutex, MutexGuard};
 pub(crate) use reason::{Grant, Reason};
 
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.
@@ -237,7 +238,7 @@ impl Attestor {
     }
 
     fn turns(&self) -> MutexGuard<'_, HashMap<IdentityId, Arc<tokio::sync::Mutex<()>>>> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turns.lock()
     }
 }
 

@@ -22,8 +22,9 @@ mod task;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -170,7 +171,7 @@ impl Identity {
         if consumer.upgrade().is_some_and(|consumer| !consumer.tallies()) {
             self.inner.shared.untallied.store(true, Ordering::Relaxed);
         }
-        let mut consumers = self.inner.shared.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut consumers = self.inner.shared.consumers.lock();
         let (current, withdrawn) = {
             let state = self.state.borrow();
             (state.current.clone(), state.withdrawn.clone())
@@ -273,7 +274,7 @@ mod tests {
         for _ in 0..1000 {
             drop(identity.channel("https://server.example.org").unwrap());
         }
-        let kept = identity.inner.shared.consumers.lock().unwrap().len();
+        let kept = identity.inner.shared.consumers.lock().len();
         assert!(kept <= 16, "{kept} are kept");
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use evercert::source::DirectorySettings;
 use evercert::{ClientCertificates, Identity, Server};
@@ -15,6 +15,7 @@ use evercert_tests::connections::Connections;
 use evercert_tests::side::{NAME, Side};
 use evercert_tests::{stranger, wait};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsConnector;
@@ -33,7 +34,7 @@ async fn a_client_that_comes_back_from_the_same_port_has_a_connection_more() {
     let server = listener.local_addr().unwrap();
     let note = Arc::clone(&seen);
     let greeter = GreeterServer::with_interceptor(GreeterService, move |call: Request<()>| {
-        let (connections, addresses) = &mut *note.lock().unwrap();
+        let (connections, addresses) = &mut *note.lock();
         connections.note(&call);
         addresses.push(call.remote_addr().unwrap());
         Ok(call)
@@ -44,7 +45,7 @@ async fn a_client_that_comes_back_from_the_same_port_has_a_connection_more() {
     let mut port = 0;
     for connections in 1..=3 {
         call_twice(server, port, &theirs, &authority).await;
-        let (seen, addresses) = &*seen.lock().unwrap();
+        let (seen, addresses) = &*seen.lock();
         assert_eq!((seen.count(), addresses.len()), (connections, 2 * connections));
         port = addresses[0].port();
         assert!(addresses.iter().all(|address| *address == addresses[0]), "{addresses:?}");

@@ -1,8 +1,8 @@
 //! The demand for keys, as the keeper's task is told.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::identity::IdentityId;
@@ -28,7 +28,7 @@ pub(super) struct Demand {
 
 impl Demand {
     pub(super) fn say(&self, id: &IdentityId, wanted: bool) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), wanted);
+        self.said.lock().insert(id.clone(), wanted);
         self.changed.notify_one();
     }
 
@@ -38,6 +38,6 @@ impl Demand {
     }
 
     pub(super) fn take(&self) -> HashMap<IdentityId, bool> {
-        std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.said.lock())
     }
 }

@@ -1,7 +1,9 @@
 //! The part of the work that blocks: a look at one identity's files, and its lifecycle.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::ending::{self, End, Ended};
 use super::numbers::{JobNumber, SlotKey};
@@ -101,16 +103,16 @@ pub(super) struct Handoff(Arc<Mutex<Option<Lifecycle>>>);
 
 impl Handoff {
     pub(super) fn put(&self, lifecycle: Lifecycle) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lifecycle);
+        *self.0.lock() = Some(lifecycle);
     }
 
     pub(super) fn take(&self) -> Option<Lifecycle> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 
     /// Changes it where it is, if nobody has taken it yet. Must not block.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Lifecycle) -> T) -> Option<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(change)
+        self.0.lock().as_mut().map(change)
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime};
 
 use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf, PlainDirectory};
+use parking_lot::{Condvar, Mutex};
 use rustix::io::Errno;
 use tokio::sync::watch;
 
@@ -50,20 +51,20 @@ struct Rigged {
 
 impl Rigged {
     fn kill(&self, directory: &Path) {
-        self.dead.lock().unwrap().insert(directory.to_owned());
+        self.dead.lock().insert(directory.to_owned());
     }
 
     fn revive(&self, directory: &Path) {
-        self.dead.lock().unwrap().remove(directory);
+        self.dead.lock().remove(directory);
         self.revived.notify_all();
     }
 
     fn answer(&self, files: &FileSet) {
         let is_dead = |dead: &mut HashSet<PathBuf>| files.paths().any(|file| dead.contains(file.parent().unwrap()));
-        let mut dead = self.dead.lock().unwrap();
+        let mut dead = self.dead.lock();
         if is_dead(&mut dead) {
             self.waiting.fetch_add(1, Ordering::SeqCst);
-            drop(self.revived.wait_while(dead, is_dead).unwrap());
+            self.revived.wait_while(&mut dead, is_dead);
         }
     }
 }
@@ -79,7 +80,7 @@ impl System for Rigged {
     }
 
     fn mounts(&self) -> io::Result<MountChanges> {
-        let mounts = self.mounts.lock().unwrap().take();
+        let mounts = self.mounts.lock().take();
         mounts.map_or_else(|| Err(Errno::NOENT.into()), MountChanges::of)
     }
 
@@ -124,12 +125,12 @@ impl Recorder {
             }
         };
         if tokio::time::timeout(DEADLINE, wait).await.is_err() {
-            panic!("never saw {what}: {:#?}", self.states.lock().unwrap());
+            panic!("never saw {what}: {:#?}", self.states.lock());
         }
     }
 
     fn latest(&self, name: &str) -> Option<Arc<IdentityState>> {
-        let states = self.states.lock().unwrap();
+        let states = self.states.lock();
         states.iter().rev().find(|(id, _)| *id == id_of(name)).map(|(_, state)| Arc::clone(state))
     }
 
@@ -152,14 +153,14 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
-        self.states.lock().unwrap().push((id.clone(), state));
+        self.states.lock().push((id.clone(), state));
         self.changes.send_replace(());
     }
 
     fn removed(&self, _id: &IdentityId) {}
 
     fn reload(&self, _id: &IdentityId, result: Reload, _took: Duration) {
-        self.reloads.lock().unwrap().push(result);
+        self.reloads.lock().push(result);
         self.changes.send_replace(());
     }
 
@@ -168,7 +169,7 @@ impl Observer for Recorder {
     }
 
     fn watch_problem(&self, problem: WatchProblem) {
-        self.problems.lock().unwrap().push(problem);
+        self.problems.lock().push(problem);
         self.changes.send_replace(());
     }
 
@@ -224,7 +225,7 @@ async fn the_tick_carries_alone_when_no_instance_can_be_had_and_says_so_once() {
         volume.swap(&next.files());
         recorder.until_serves("a", &next).await;
     }
-    assert_eq!(*recorder.problems.lock().unwrap(), [WatchProblem::Exhausted]);
+    assert_eq!(*recorder.problems.lock(), [WatchProblem::Exhausted]);
 }
 
 #[tokio::test]
@@ -260,7 +261,7 @@ async fn watches_are_had_at_a_tick_once_there_are_some() {
     for n in 0..3 {
         recorder.until_serves(&format!("n{n}"), &first).await;
     }
-    assert_eq!(*recorder.problems.lock().unwrap(), [WatchProblem::Exhausted], "said once, not for each");
+    assert_eq!(*recorder.problems.lock(), [WatchProblem::Exhausted], "said once, not for each");
     system.no_watch.store(false, Ordering::SeqCst);
     recorder.until("the tick", || recorder.scans.load(Ordering::SeqCst) == 1).await;
     let began = std::time::Instant::now();
@@ -287,7 +288,7 @@ async fn a_clock_that_is_set_has_everything_judged_anew() {
     assert!(recorder.serves("a", &issued), "what is served stays, loudly");
     system.ahead.store(0, Ordering::SeqCst);
     recorder.until("the end of the finding", || !recorder.finds("a", Check::Expired)).await;
-    assert_eq!(recorder.reloads.lock().unwrap().len(), 1, "no file was read for it");
+    assert_eq!(recorder.reloads.lock().len(), 1, "no file was read for it");
 }
 
 #[tokio::test]
@@ -342,12 +343,12 @@ async fn what_a_job_brings_for_an_identity_that_is_gone_is_dropped() {
     recorder.until_finds("gone", Check::MountUnresponsive).await;
     keeper.keep(vec![spec("kept", kept.path())]);
     recorder.until_serves("kept", &first).await;
-    let states = recorder.states.lock().unwrap().len();
+    let states = recorder.states.lock().len();
     system.revive(gone.path());
     let next = leaf(&authority);
     kept.swap(&next.files());
     recorder.until_serves("kept", &next).await;
-    assert_eq!(recorder.states.lock().unwrap().len(), states + 1);
+    assert_eq!(recorder.states.lock().len(), states + 1);
 }
 
 #[tokio::test]

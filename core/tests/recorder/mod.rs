@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test needs a part of it")]
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert_core::digest::Digest;
@@ -11,6 +11,7 @@ use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, StateError, WatchProblem};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 use evercert_fixtures::{Authority, Issued};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -43,12 +44,12 @@ impl Recorder {
     }
 
     fn note(&self, note: impl FnOnce(&mut Told)) {
-        note(&mut self.told.lock().unwrap());
+        note(&mut self.told.lock());
         self.changes.send_replace(());
     }
 
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Told) -> T) -> T {
-        read(&self.told.lock().unwrap())
+        read(&self.told.lock())
     }
 
     pub(crate) async fn until<T>(&self, what: &str, mut read: impl FnMut(&Told) -> Option<T>) -> T {
@@ -61,7 +62,7 @@ impl Recorder {
                 changes.changed().await.unwrap();
             }
         });
-        found.await.unwrap_or_else(|_| panic!("never saw {what}: {:#?}", self.told.lock().unwrap()))
+        found.await.unwrap_or_else(|_| panic!("never saw {what}: {:#?}", self.told.lock()))
     }
 
     /// Waits until this identity serves this leaf.

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use evercert_core::identity::{IdentityId, NAME_LIMIT};
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::denial::{Denial, Place};
@@ -134,9 +134,9 @@ impl Audit {
         may_tell
     }
 
-    fn held_back(&self) -> std::sync::MutexGuard<'_, HeldBack> {
+    fn held_back(&self) -> parking_lot::MutexGuard<'_, HeldBack> {
         // Counts that are behind by one are all that a panic could leave.
-        self.held_back.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held_back.lock()
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
 
     impl io::Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -224,7 +224,7 @@ mod tests {
         let subscriber =
             tracing_subscriber::fmt().with_writer(written.clone()).with_ansi(false).without_time().finish();
         tracing::subscriber::with_default(subscriber, || work(&Audit::default()));
-        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(written.0.lock().clone()).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
+use parking_lot::Mutex;
 use tokio::net::UnixStream;
 
 use super::process::{Gone, Living, Process};
@@ -72,7 +73,7 @@ impl Processes {
     }
 
     fn shared(&self, living: Living) -> Arc<Process> {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock();
         let key = (living.pid, living.started);
         if let Some(known) = table.processes.get(&key).and_then(Weak::upgrade) {
             return known;

@@ -7,10 +7,11 @@
 use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use evercert_core::mounts::MountChanges;
 use evercert_core::watch::{Event, Events, Inotify, Watch};
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::inotify::WatchFlags;
 use tracing::warn;
 
@@ -155,7 +156,7 @@ impl Listen for Ear {
 
 fn lock(volumes: &Mutex<Volumes>) -> MutexGuard<'_, Volumes> {
     // Each change is a single step; a panic leaves no half of one.
-    volumes.lock().unwrap_or_else(PoisonError::into_inner)
+    volumes.lock()
 }
 
 #[cfg(test)]

@@ -73,7 +73,9 @@ fn is_journal() -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -82,7 +84,7 @@ mod tests {
 
     impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> std::io::Result<()> {
@@ -112,7 +114,7 @@ mod tests {
             say!("h2" "hyper" "hyper_util" "tower" "tonic" "prost" "rustls" "axum");
             say!("h2::codec::framed_write" "tonic::transport::server" "evercertd::serve");
         });
-        let bytes = written.0.lock().unwrap().clone();
+        let bytes = written.0.lock().clone();
         String::from_utf8(bytes).unwrap()
     }
 

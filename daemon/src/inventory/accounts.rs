@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use evercert_core::identity::IdentityId;
 use nix::unistd::{Group, User};
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use crate::policy::{Policy, Rule};
@@ -71,7 +72,7 @@ impl Accounts {
         let wanted = policies.values().flat_map(|policy| policy.0.iter()).filter_map(account).collect::<BTreeSet<_>>();
         let mut numbers = BTreeMap::new();
         let mut unknown = BTreeSet::new();
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = self.found.lock();
         for account in wanted {
             let number = match (self.database)(&account) {
                 Ok(number) => number,

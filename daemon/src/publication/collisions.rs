@@ -2,12 +2,13 @@
 //! away.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert_core::finding::{Check, Finding};
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::publication::Store;
 
@@ -46,7 +47,7 @@ impl Collisions {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<IdentityId, Vec<Finding>>> {
         // The map is replaced whole; a panic leaves no half of it.
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.findings.lock()
     }
 }
 

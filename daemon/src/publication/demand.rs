@@ -1,10 +1,11 @@
 //! The wanted keys: those of identities with a subscriber that is to be given the key.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::Keeper;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Holds the keys. Called under a lock, in the order in which the words count; must not block.
 pub(crate) trait KeyHolder: Send + Sync + 'static {
@@ -54,7 +55,7 @@ impl Demand {
 
     fn claims(&self) -> MutexGuard<'_, HashMap<IdentityId, usize>> {
         // No code that runs under the lock can leave the counts half changed.
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+        self.claims.lock()
     }
 }
 
@@ -81,7 +82,7 @@ mod tests {
 
     impl KeyHolder for Heard {
         fn want_keys(&self, identity: &IdentityId, wanted: bool) {
-            self.0.lock().unwrap().push((identity.name.to_string(), wanted));
+            self.0.lock().push((identity.name.to_string(), wanted));
         }
     }
 
@@ -101,7 +102,7 @@ mod tests {
         drop(other);
         let said = |name: &str, wanted| (name.to_owned(), wanted);
         let expected = [said("a", true), said("a", true), said("b", true), said("a", false), said("b", false)];
-        assert_eq!(*heard.0.lock().unwrap(), expected);
+        assert_eq!(*heard.0.lock(), expected);
         assert!(demand.claims().is_empty());
     }
 
@@ -116,9 +117,9 @@ mod tests {
                 drop(last);
                 next.join().unwrap()
             });
-            assert_eq!(heard.0.lock().unwrap().last(), Some(&("a".to_owned(), true)));
+            assert_eq!(heard.0.lock().last(), Some(&("a".to_owned(), true)));
             drop(next);
-            assert_eq!(heard.0.lock().unwrap().last(), Some(&("a".to_owned(), false)));
+            assert_eq!(heard.0.lock().last(), Some(&("a".to_owned(), false)));
         }
     }
 }

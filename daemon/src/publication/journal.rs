@@ -1,13 +1,14 @@
 //! The decorator between keeper and store that logs what changes: publications and findings, never a key.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert_core::clock::rfc3339;
 use evercert_core::finding::{Finding, Severity};
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
+use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 /// Logs what passes on to the next observer.
@@ -22,9 +23,9 @@ impl Journal {
         Self { next, latest: Mutex::default() }
     }
 
-    fn latest(&self) -> std::sync::MutexGuard<'_, HashMap<IdentityId, Arc<IdentityState>>> {
+    fn latest(&self) -> parking_lot::MutexGuard<'_, HashMap<IdentityId, Arc<IdentityState>>> {
         // No code that runs under the lock can leave the map half changed.
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.latest.lock()
     }
 }
 

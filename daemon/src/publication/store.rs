@@ -4,12 +4,13 @@
 //! that falls behind holds one old state at most and then sees the latest one.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::digest::Digest;
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 /// The latest state of every identity that is kept.
@@ -95,7 +96,7 @@ impl Store {
 
     fn identities(&self) -> MutexGuard<'_, BTreeMap<IdentityId, Entry>> {
         // No code that runs under the lock can leave the map half changed.
-        self.identities.lock().unwrap_or_else(PoisonError::into_inner)
+        self.identities.lock()
     }
 
     fn next_revision(&self) -> u64 {

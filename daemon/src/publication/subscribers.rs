@@ -12,11 +12,12 @@ mod subscription;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::identity::IdentityId;
 use evercert_core::text;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
@@ -301,7 +302,7 @@ impl Subscribers {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         // No code that runs under the lock can leave the registry half changed.
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registry.lock()
     }
 
     /// Called under the lock: revisions are given and announced in one order.

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -30,6 +30,7 @@ use evercert_core::mount;
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 use evercert_fixtures::{Authority, Files, KubeletVolume};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
@@ -97,29 +98,29 @@ struct Seen {
 
 impl DoorObserver for Seen {
     fn turned_away(&self, reason: TurnedAway) {
-        self.turned_away.lock().unwrap().push(reason);
+        self.turned_away.lock().push(reason);
     }
 }
 
 impl KeyHolder for Seen {
     fn want_keys(&self, _: &IdentityId, wanted: bool) {
-        self.keys_wanted.lock().unwrap().push(wanted);
+        self.keys_wanted.lock().push(wanted);
     }
 }
 
 impl SubscriberObserver for Seen {
     fn acknowledged(&self, _: &IdentityId, took: Duration) {
-        self.acknowledged.lock().unwrap().push(took);
+        self.acknowledged.lock().push(took);
     }
 
     fn disconnected(&self, _: &IdentityId, reason: Disconnect) {
-        self.disconnected.lock().unwrap().push(reason);
+        self.disconnected.lock().push(reason);
     }
 }
 
 impl DecisionObserver for Seen {
     fn decided(&self, reason: Reason, _: Duration) {
-        self.decided.lock().unwrap().push(reason);
+        self.decided.lock().push(reason);
     }
 }
 
@@ -213,7 +214,7 @@ impl Node {
     /// The connection of another process, of this user where one is named.
     fn stream_of(&self, uid: Option<u32>) -> UnixStream {
         let (process, stream) = Other::connect(&self.socket(), uid);
-        self.others.lock().unwrap().push(process);
+        self.others.lock().push(process);
         stream.set_nonblocking(true).unwrap();
         UnixStream::from_std(stream).unwrap()
     }

@@ -14,10 +14,11 @@ mod revocations;
 mod watched;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::identity::IdentityId;
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
@@ -224,7 +225,7 @@ impl Metrics {
 
     /// How long ago the keeper last did anything.
     pub(crate) fn silence(&self) -> Duration {
-        self.sign_of_life.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.sign_of_life.lock().elapsed()
     }
 
     /// Everything as it is at `now`, in Prometheus' text format.
@@ -234,7 +235,7 @@ impl Metrics {
 
     fn records(&self) -> MutexGuard<'_, HashMap<IdentityId, Record>> {
         // Each record is replaced or counted up whole; a panic leaves no half of one.
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock()
     }
 }
 

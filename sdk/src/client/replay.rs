@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri};
 use http_body::{Body as _, Frame, SizeHint};
+use parking_lot::{Mutex, MutexGuard};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -228,7 +229,7 @@ impl http_body::Body for ReplayBody {
 }
 
 fn lock(production: &Mutex<Production>) -> MutexGuard<'_, Production> {
-    production.lock().unwrap_or_else(PoisonError::into_inner)
+    production.lock()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! The scheduling of a connection's tasks, which decides what a call costs more than anything else here does.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use hyper::rt::Executor;
+use parking_lot::Mutex;
 
 /// A task in a box.
 pub(super) type BoxedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -27,7 +28,7 @@ struct First {
 impl Tasks {
     /// The connection of a handshake that is through.
     pub(super) fn connection(&self) -> Option<BoxedTask> {
-        self.0.task.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.task.lock().take()
     }
 }
 
@@ -35,7 +36,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
         let task = Box::pin(task);
         if self.0.made.set(()).is_ok() {
-            *self.0.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+            *self.0.task.lock() = Some(task);
         } else {
             tokio::spawn(task);
         }

@@ -1,6 +1,6 @@
 //! Changes of an identity by time alone: the end of its leaf, and whom it trusts.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert_core::clock::{Now, expiry, rfc3339};
@@ -86,7 +86,7 @@ impl Shared {
     }
 
     fn withdraw(&self, refusal: Refusal) {
-        let consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        let consumers = self.consumers.lock();
         for consumer in consumers.iter().filter_map(|attached| attached.consumer.upgrade()) {
             consumer.withdraw(&refusal);
         }

@@ -1,9 +1,10 @@
 //! The number of connections, by the generation they were made with.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// The connections of every server and channel of one identity, by the sequence of the generation they were made with.
@@ -104,7 +105,7 @@ impl Tally {
     }
 
     fn made(&self) -> MutexGuard<'_, BTreeMap<u64, Made>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+        self.made.lock()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The identity's one task: from the source's states to swaps and reports.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use evercert_core::clock::rfc3339;
@@ -137,7 +137,7 @@ impl Shared {
 
     /// Has every consumer prepare the generation, and only then puts it to use.
     pub(super) fn commit(&self, generation: Arc<Generation>, change: Change) -> Result<(), Refusal> {
-        let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut consumers = self.consumers.lock();
         consumers.retain(Attached::is_alive);
         let mut commits: Vec<(&mut bool, Commit)> = Vec::with_capacity(consumers.len());
         for Attached { consumer, idle } in consumers.iter_mut() {
@@ -172,7 +172,7 @@ impl Shared {
 
     /// The same content under another number: consumers keep what they have.
     fn renumber(&self, generation: Generation) {
-        let _consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        let _consumers = self.consumers.lock();
         self.state.send_modify(|state| {
             state.current = Some(Arc::new(generation));
             state.refused = None;

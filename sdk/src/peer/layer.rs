@@ -1,10 +1,11 @@
 //! The layer that puts the peer's identity into requests.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use http::{Extensions, Request};
+use parking_lot::RwLock;
 use rustls_pki_types::CertificateDer;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo, UdsConnectInfo};
 use tower::{Layer, Service};
@@ -68,7 +69,7 @@ fn peer_certificates(extensions: &Extensions) -> Option<Arc<Certificates>> {
 }
 
 fn identity(parsed: &RwLock<Parsed>, certificates: &Arc<Certificates>) -> Option<PeerIdentity> {
-    if let Some(known) = parsed.read().unwrap_or_else(PoisonError::into_inner).get(certificates) {
+    if let Some(known) = parsed.read().get(certificates) {
         return known;
     }
     let peer = certificates.first().and_then(|leaf| {
@@ -76,7 +77,7 @@ fn identity(parsed: &RwLock<Parsed>, certificates: &Arc<Certificates>) -> Option
             .inspect_err(|error| tracing::warn!(%error, "a peer's leaf is not understood"))
             .ok()
     });
-    parsed.write().unwrap_or_else(PoisonError::into_inner).insert(certificates, peer.clone());
+    parsed.write().insert(certificates, peer.clone());
     peer
 }
 
@@ -138,7 +139,7 @@ mod tests {
             let other = Arc::new(live.as_ref().clone());
             assert!(!Arc::ptr_eq(&identity(&parsed, &other).unwrap().0, &peer.0));
         }
-        assert!(parsed.read().unwrap().peers.len() <= Parsed::SWEEP + 1);
+        assert!(parsed.read().peers.len() <= Parsed::SWEEP + 1);
         assert!(Arc::ptr_eq(&identity(&parsed, &live).unwrap().0, &peer.0));
     }
 

@@ -14,10 +14,11 @@
 mod diverting;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
 use evercert_api::v1;
+use parking_lot::Mutex;
 use prost::Message as _;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
@@ -35,11 +36,11 @@ type Taken = Zeroizing<Vec<u8>>;
 
 impl Aside {
     fn put(&self, message: Taken) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(message);
+        self.0.lock().push_back(message);
     }
 
     fn take(&self) -> Option<Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.0.lock().pop_front()
     }
 }
 

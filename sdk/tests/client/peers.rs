@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use evercert::Identity;
@@ -15,6 +15,7 @@ use evercert_core::certificate::CertificateFacts;
 use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::snapshot::Snapshot;
 use evercert_fixtures::{Authority, Issued, Leaf};
+use parking_lot::Mutex;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::PrivateKeyDer;
@@ -80,7 +81,7 @@ impl Publisher {
 
     /// The last report on a generation.
     pub(crate) fn report_on(&self, generation: u64) -> Option<Report> {
-        self.reports.lock().unwrap().iter().rev().find(|report| report.generation == generation).cloned()
+        self.reports.lock().iter().rev().find(|report| report.generation == generation).cloned()
     }
 
     pub(crate) async fn identity(self: &Arc<Self>) -> Identity {
@@ -100,7 +101,7 @@ impl Source for Publisher {
     }
 
     fn report(&self, report: Report) {
-        self.reports.lock().unwrap().push(report);
+        self.reports.lock().push(report);
     }
 }
 
@@ -145,7 +146,7 @@ impl Server {
         let seen = Arc::clone(&serials);
         let service = InterceptedService::new(service, move |request: Request<()>| {
             let certificates = request.peer_certs().unwrap();
-            seen.lock().unwrap().insert(CertificateFacts::from_der(&certificates[0]).unwrap().serial);
+            seen.lock().insert(CertificateFacts::from_der(&certificates[0]).unwrap().serial);
             Ok(request)
         });
         let stop = CancellationToken::new();
@@ -156,7 +157,7 @@ impl Server {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let (acceptor, accepted) = (presented.lock().unwrap().clone(), accepted.clone());
+                let (acceptor, accepted) = (presented.lock().clone(), accepted.clone());
                 let counted = Arc::clone(&counted);
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
@@ -184,12 +185,12 @@ impl Server {
     }
 
     pub(crate) fn has_seen(&self, issued: &Issued) -> bool {
-        self.serials.lock().unwrap().contains(&issued.serial_number().to_string())
+        self.serials.lock().contains(&issued.serial_number().to_string())
     }
 
     /// Shows this certificate from now on.
     pub(crate) fn present(&self, clients: &Authority, issued: &Issued) {
-        *self.acceptor.lock().unwrap() = acceptor(clients, issued, &[b"h2"]);
+        *self.acceptor.lock() = acceptor(clients, issued, &[b"h2"]);
     }
 
     /// How many TLS handshakes it has finished.

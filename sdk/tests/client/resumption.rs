@@ -1,13 +1,14 @@
 //! Channels that keep sessions, with a server that resumes whatever it may.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert::TlsVersions;
 use evercert::client::Endpoint;
 use evercert::tls::Resumption;
 use evercert_fixtures::{Authority, Issued, Leaf};
+use parking_lot::Mutex;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 use rustls_pki_types::PrivateKeyDer;
@@ -42,13 +43,13 @@ impl Resuming {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let acceptor = TlsAcceptor::from(Arc::clone(&*config.lock().unwrap()));
+                let acceptor = TlsAcceptor::from(Arc::clone(&*config.lock()));
                 let Ok(stream) = acceptor.accept(stream).await else { continue };
                 let tls = stream.get_ref().1;
                 let kind = tls.handshake_kind().unwrap();
                 let leaf = tls.peer_certificates().unwrap()[0].to_vec();
                 seen.send_modify(|seen| seen.push((kind, leaf)));
-                let mut draining = drain.lock().unwrap().subscribe();
+                let mut draining = drain.lock().subscribe();
                 let io = tokio_stream::once(Ok::<_, std::io::Error>(stream)).chain(tokio_stream::pending());
                 let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
                 // An error of the receiver: its sender is gone.
@@ -68,7 +69,7 @@ impl Resuming {
     async fn reconnected(&self) {
         let mut seen = self.seen.subscribe();
         let before = seen.borrow_and_update().len();
-        *self.drain.lock().unwrap() = watch::Sender::new(());
+        *self.drain.lock() = watch::Sender::new(());
         let again = tokio::time::timeout(DEADLINE, seen.wait_for(|seen| seen.len() > before)).await;
         assert!(again.is_ok(), "nobody connected again");
     }
@@ -140,8 +141,8 @@ async fn a_session_does_not_outlast_the_servers_leaf_nor_stand_before_the_next_o
 
     // A client with the old session goes on to resume it.
     let mut renewed = tls_1_2(&ca, &ca.issue(Leaf::for_dns(SERVER)));
-    renewed.session_storage = Arc::clone(&server.config.lock().unwrap().session_storage);
-    *server.config.lock().unwrap() = Arc::new(renewed);
+    renewed.session_storage = Arc::clone(&server.config.lock().session_storage);
+    *server.config.lock() = Arc::new(renewed);
     tokio::time::sleep((now + lifetime + Duration::from_secs(1)).duration_since(SystemTime::now()).unwrap()).await;
     tokio::time::timeout(DEADLINE, call(&channel)).await.expect("the channel connects again").unwrap();
     server.saw(HandshakeKind::Full, &own);

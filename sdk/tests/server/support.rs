@@ -29,7 +29,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 /// A source under the test's hands. Of a generation it is told once whether it was taken up; how older connections go is not told.
 pub(crate) struct Script {
-    taken_up: std::sync::Mutex<Option<Report>>,
+    taken_up: parking_lot::Mutex<Option<Report>>,
     state: watch::Sender<SourceState>,
     sent: mpsc::UnboundedSender<Report>,
     reports: Mutex<mpsc::UnboundedReceiver<Report>>,
@@ -39,7 +39,7 @@ impl Script {
     pub(crate) fn new() -> Arc<Self> {
         let (sent, reports) = mpsc::unbounded_channel();
         Arc::new(Self {
-            taken_up: std::sync::Mutex::default(),
+            taken_up: parking_lot::Mutex::default(),
             state: watch::Sender::default(),
             sent,
             reports: Mutex::new(reports),
@@ -95,7 +95,7 @@ impl Source for Script {
     }
 
     fn report(&self, report: Report) {
-        let first = self.taken_up.lock().unwrap().replace(taken_up(&report)) != Some(taken_up(&report));
+        let first = self.taken_up.lock().replace(taken_up(&report)) != Some(taken_up(&report));
         if first {
             let _ = self.sent.send(taken_up(&report));
         }

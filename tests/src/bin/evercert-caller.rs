@@ -13,7 +13,6 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +24,7 @@ use evercert_api::v1::watch_response::Message;
 use evercert_api::v1::{Deliver, ListRequest, Open, Report, Stage, Update, WatchRequest, WatchResponse};
 use evercert_core::certificate::CertificateFacts;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -137,7 +137,7 @@ async fn channel(stream: UnixStream) -> Channel {
     stream.set_nonblocking(true).unwrap();
     let stream = Mutex::new(Some(tokio::net::UnixStream::from_std(stream).unwrap()));
     Endpoint::from_static("http://unix.invalid").connect_with_connector_lazy(tower::service_fn(move |_| {
-        let stream = stream.lock().unwrap().take().ok_or_else(|| io::Error::other("the connection has ended"));
+        let stream = stream.lock().take().ok_or_else(|| io::Error::other("the connection has ended"));
         std::future::ready(stream.map(TokioIo::new))
     }))
 }

@@ -12,7 +12,7 @@ use super::*;
 fn mounts(system: &Rigged) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    *system.mounts.lock().unwrap() = Some(listener.accept().unwrap().0.into());
+    *system.mounts.lock() = Some(listener.accept().unwrap().0.into());
     ours
 }
 

@@ -96,9 +96,10 @@ fn shorten(value: &mut Value, limit: usize) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use evercert_core::text::is_unseen;
+    use parking_lot::Mutex;
     use proptest::prelude::*;
 
     use super::*;
@@ -108,7 +109,7 @@ mod tests {
 
     impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -127,7 +128,7 @@ mod tests {
             LogFormat::Text => tracing::subscriber::with_default(layer.finish(), say),
             LogFormat::Json => tracing::subscriber::with_default(layer.json().flatten_event(true).finish(), say),
         }
-        let bytes = written.0.lock().unwrap().clone();
+        let bytes = written.0.lock().clone();
         String::from_utf8(bytes).unwrap()
     }
 

@@ -8,11 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evercert_core::detached::Threads;
 use evercert_core::state_file::{self, State, StateError, Unusable};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -99,8 +100,7 @@ impl Memory {
         let mut content = self.file.lock();
         if content.names.is_none() && content.entered.is_none() {
             self.start(&mut content);
-            let waited = self.file.left.wait_timeout_while(content, DEADLINE, |content| content.entered.is_some());
-            content = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.file.left.wait_while_for(&mut content, |content| content.entered.is_some(), DEADLINE);
         }
         if content.names.is_none() && content.entered.is_some() && content.is_news() {
             let path = self.file.path.display();
@@ -176,8 +176,7 @@ impl File {
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {
-        // Each change is a single step; a panic leaves no half of one.
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+        self.content.lock()
     }
 }
 

@@ -8,11 +8,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use evercert_core::detached::Threads;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
 use super::contents::{self, Contents, Sought};
@@ -247,7 +248,7 @@ impl Work {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Each change is a single step; a panic leaves no half of one.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

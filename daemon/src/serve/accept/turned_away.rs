@@ -1,8 +1,10 @@
 //! Those who get no connection or no answer, counted, and told to the operator at a bounded rate.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::super::limits::ARRIVALS;
 use crate::callers::Party;
@@ -149,7 +151,7 @@ impl Doorkeeper {
     /// One of `party`, where that is known, was turned away.
     pub(in crate::serve) fn turned_away(&self, party: Option<&Party>, reason: TurnedAway) {
         self.observer.turned_away(reason);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         let told = &mut told[reason as usize];
         told.since += 1;
         if told.at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {

@@ -4,7 +4,7 @@
 //! only while they are on their way to somebody, and are wiped then.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::{BufMut as _, Bytes};
 use evercert_api::v1;
@@ -12,6 +12,7 @@ use evercert_core::finding::Finding;
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;
+use parking_lot::{Mutex, MutexGuard};
 use prost::Message as _;
 use tonic::Status;
 use v1::watch_response::Message as Answer;
@@ -107,7 +108,7 @@ impl Parcels {
     }
 
     fn parcels(&self) -> MutexGuard<'_, HashMap<Key, Weak<Parcel>>> {
-        self.on_their_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.on_their_way.lock()
     }
 }
 

@@ -139,7 +139,7 @@ async fn a_caller_that_may_not_read_the_key_is_told_the_rule() {
     let start = format!("identity x: readers: uid {uid} (gids ");
     let end = format!("mode 0000); to allow it: allow = [\"readers\", \"uid:{uid}\"] in its [[identity]]");
     assert!(error.message().starts_with(&start) && error.message().ends_with(&end), "{}", error.message());
-    assert_eq!(*node.seen.decided.lock().unwrap(), [Reason::NotAReader]);
+    assert_eq!(*node.seen.decided.lock(), [Reason::NotAReader]);
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn a_new_generation_goes_only_to_who_may_read_it_now() {
     assert!(kept.lifecycle.handle(Event::Read { material, final_try: true }, now).changed);
     node.store.state(&kept.id(), Arc::clone(kept.lifecycle.state()));
     assert_eq!(watched.error().await.code(), tonic::Code::PermissionDenied);
-    until("it is gone", || *node.seen.disconnected.lock().unwrap() == [Disconnect::Denied]).await;
+    until("it is gone", || *node.seen.disconnected.lock() == [Disconnect::Denied]).await;
 }
 
 #[tokio::test]
@@ -217,12 +217,12 @@ async fn a_report_counts_only_for_the_publication_it_names() {
         assert_eq!(status().state, state);
         assert_eq!(status().behind_since.is_some(), state.is_behind());
         reported += 1;
-        let acknowledged = node.seen.acknowledged.lock().unwrap().len();
+        let acknowledged = node.seen.acknowledged.lock().len();
         assert_eq!(acknowledged, usize::from(reported > 6), "acknowledged once, by the first that says so");
     }
     drop(watched);
     until("it is gone", || node.subscribers.of(&id).is_empty()).await;
-    assert_eq!(*node.seen.disconnected.lock().unwrap(), [Disconnect::ClientClosed]);
+    assert_eq!(*node.seen.disconnected.lock(), [Disconnect::ClientClosed]);
 }
 
 #[tokio::test]
@@ -265,7 +265,7 @@ async fn a_removed_identity_is_withdrawn() {
     node.store.removed(&kept.id());
     let Answer::Withdrawn(_) = watched.next().await else { panic!() };
     assert!(soon("the end", watched.answers.message()).await.unwrap().is_none());
-    assert_eq!(*node.seen.disconnected.lock().unwrap(), [Disconnect::Removed]);
+    assert_eq!(*node.seen.disconnected.lock(), [Disconnect::Removed]);
     let error = Watched::open(node.agent().await, open("x")).await.err().unwrap();
     assert_eq!(error.message(), "no identity x; there is none that you may have");
 }
@@ -288,7 +288,7 @@ async fn streams_end_with_unavailable_when_the_daemon_stops() {
         Arc::clone(&node.seen)
     };
     soon("both servers", async { while node.servers.join_next().await.is_some() {} }).await;
-    assert_eq!(*seen.disconnected.lock().unwrap(), [Disconnect::Shutdown; 2]);
+    assert_eq!(*seen.disconnected.lock(), [Disconnect::Shutdown; 2]);
 }
 
 #[tokio::test]
@@ -299,8 +299,8 @@ async fn a_stream_ends_with_the_process_that_opened_its_connection_whoever_holds
     let mut watched = Watched::open(agent.clone(), open("x")).await.unwrap();
     watched.update().await;
     // This process has the connection still.
-    node.others.lock().unwrap().clear();
+    node.others.lock().clear();
     watched.error().await;
     assert!(soon("an answer", agent.clone().list(v1::ListRequest {})).await.is_err());
-    until("it is gone", || *node.seen.disconnected.lock().unwrap() == [Disconnect::ProcessEnded]).await;
+    until("it is gone", || *node.seen.disconnected.lock() == [Disconnect::ProcessEnded]).await;
 }

@@ -55,7 +55,7 @@ async fn a_pod_has_what_is_mounted_in_it_and_of_the_node_what_is_for_it_by_name(
     for origin in [Origin::Unclear, Origin::Container] {
         assert_eq!(permitted(&agent, origin).await, []);
     }
-    assert_eq!(*node.seen.decided.lock().unwrap(), [], "nobody asked for one of these");
+    assert_eq!(*node.seen.decided.lock(), [], "nobody asked for one of these");
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_name_means_the_pods_own_and_another_pods_is_not_there() {
     let error = agent.state(&Peer::from(caller_in(in_pod(POD))), &not_there).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::NotFound);
     assert_eq!(error.message(), "no identity secret; you may have: x");
-    assert_eq!(*node.seen.decided.lock().unwrap(), [Reason::UnknownName]);
+    assert_eq!(*node.seen.decided.lock(), [Reason::UnknownName]);
 }
 
 #[tokio::test]

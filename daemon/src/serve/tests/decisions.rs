@@ -103,7 +103,7 @@ async fn a_subscriber_that_reports_often_does_not_put_off_the_next_look_at_what_
     let first = watched.update().await;
     let aside = node.home.path().join("aside");
     kept.swap_and_then(|key| std::fs::rename(key, &aside).unwrap());
-    let undecided = || node.seen.decided.lock().unwrap().last() == Some(&Reason::Missing);
+    let undecided = || node.seen.decided.lock().last() == Some(&Reason::Missing);
     let started = tokio::time::Instant::now();
     let second = loop {
         tokio::select! {

@@ -26,11 +26,11 @@ struct Two {
 impl Two {
     /// Asks for these as another process of another user than root.
     async fn open(node: &Node, ids: [IdentityId; 2]) -> Result<Self, Status> {
-        let socket = node.home.path().join(format!("two-{}.sock", node.others.lock().unwrap().len()));
+        let socket = node.home.path().join(format!("two-{}.sock", node.others.lock().len()));
         let listener = UnixListener::bind(&socket).unwrap();
         set_mode(&socket, 0o666);
         let (process, _connected) = Other::connect(&socket, (own() == 0).then_some(uid()));
-        node.others.lock().unwrap().push(process);
+        node.others.lock().push(process);
         let (stream, _) = soon("a connection", listener.accept()).await.unwrap();
         let caller = Caller::of(&stream, &node.context.processes).unwrap();
         let (says, said) = mpsc::unbounded_channel();
@@ -126,7 +126,7 @@ async fn two_identities_are_followed_at_once_and_each_is_told_and_reported_and_g
     node.store.removed(&b.id());
     assert_eq!(two.said().await, "b removed");
     assert!(two.next().await.is_none());
-    assert_eq!(*node.seen.disconnected.lock().unwrap(), [Disconnect::Removed; 2]);
+    assert_eq!(*node.seen.disconnected.lock(), [Disconnect::Removed; 2]);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn one_that_is_not_for_the_caller_is_refused_with_the_other_and_nothing_is
         "a message was made of a key before it was decided who may have it"
     );
     assert!(two.next().await.is_none());
-    assert_eq!(*node.seen.disconnected.lock().unwrap(), [Disconnect::Denied; 2]);
+    assert_eq!(*node.seen.disconnected.lock(), [Disconnect::Denied; 2]);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ fn has_key(update: &v1::Update) -> bool {
 impl Node {
     /// The calls about keys: wanted, or no longer.
     fn keys_wanted(&self) -> Vec<bool> {
-        self.seen.keys_wanted.lock().unwrap().clone()
+        self.seen.keys_wanted.lock().clone()
     }
 }
 
@@ -74,7 +74,7 @@ async fn a_key_is_wanted_until_the_last_of_its_subscribers_has_gone() {
     let _kept = node.keep("x", &files());
     let (mut first, mut second) = (node.watch("x").await, node.watch("x").await);
     assert!(has_key(&first.update().await) && has_key(&second.update().await));
-    let gone = || node.seen.disconnected.lock().unwrap().len();
+    let gone = || node.seen.disconnected.lock().len();
     drop(first);
     until("the first has gone", || gone() == 1).await;
     assert_eq!(node.keys_wanted(), [true, true]);

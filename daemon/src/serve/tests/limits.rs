@@ -52,7 +52,7 @@ async fn a_connection_too_many_is_closed_at_once() {
         agent.list(v1::ListRequest {}).await.unwrap();
     }
     closed(UnixStream::connect(node.socket()).await.unwrap()).await;
-    assert_eq!(*node.seen.turned_away.lock().unwrap(), [TurnedAway::TooMany]);
+    assert_eq!(*node.seen.turned_away.lock(), [TurnedAway::TooMany]);
     drop(first);
     until("there is room again", || true).await;
     soon("a connection", async {
@@ -119,7 +119,7 @@ async fn a_stream_too_many_is_refused_with_the_setting_and_one_that_ends_makes_r
     assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
     assert!(refused.message().contains("`streams_per_caller` of [limits]"), "{}", refused.message());
     drop(watched);
-    until("it is gone", || !node.seen.disconnected.lock().unwrap().is_empty()).await;
+    until("it is gone", || !node.seen.disconnected.lock().is_empty()).await;
     soon("room", async { while Watched::open(node.agent().await, open("x")).await.is_err() {} }).await;
 }
 
@@ -165,13 +165,13 @@ async fn whoever_connects_too_often_is_closed_before_it_is_looked_at_and_others_
     let node = Node::start_with(Limits { connections: Cap { in_all: 10_000, per_caller: 10_000 }, ..generous() });
     let (mut other, uid) = node.agent_of_another().await;
     soon("a connection that is turned away", async {
-        while node.seen.turned_away.lock().unwrap().is_empty() {
+        while node.seen.turned_away.lock().is_empty() {
             // The kernel's queue may be full: that is what is to be seen to.
             drop(UnixStream::connect(node.socket()).await);
         }
     })
     .await;
-    assert!(node.seen.turned_away.lock().unwrap().iter().all(|reason| *reason == TurnedAway::TooOften));
+    assert!(node.seen.turned_away.lock().iter().all(|reason| *reason == TurnedAway::TooOften));
     if uid != rustix::process::getuid().as_raw() {
         other.list(v1::ListRequest {}).await.unwrap();
     }
@@ -194,8 +194,8 @@ async fn when_all_connections_are_taken_the_largest_caller_gives_its_newest_to_a
     let told = third.error().await;
     assert_eq!(told.code(), tonic::Code::ResourceExhausted);
     assert!(told.message().contains("`connections` of [limits]"), "{}", told.message());
-    assert_eq!(*node.seen.turned_away.lock().unwrap(), [TurnedAway::Displaced]);
-    assert_eq!(*node.seen.disconnected.lock().unwrap(), [Disconnect::Displaced]);
+    assert_eq!(*node.seen.turned_away.lock(), [TurnedAway::Displaced]);
+    assert_eq!(*node.seen.disconnected.lock(), [Disconnect::Displaced]);
     kept.swap(&files());
     for watched in [&mut first, &mut second] {
         assert_eq!(watched.update().await.generation, 2);
@@ -239,8 +239,8 @@ async fn when_all_streams_are_taken_the_largest_caller_gives_its_newest_to_anoth
     let told = watched.pop().unwrap().error().await;
     assert_eq!(told.code(), tonic::Code::ResourceExhausted);
     assert!(told.message().contains("`streams` of [limits]"), "{}", told.message());
-    assert_eq!(*node.seen.turned_away.lock().unwrap(), [TurnedAway::StreamDisplaced]);
-    assert_eq!(*node.seen.disconnected.lock().unwrap(), [Disconnect::Displaced]);
+    assert_eq!(*node.seen.turned_away.lock(), [TurnedAway::StreamDisplaced]);
+    assert_eq!(*node.seen.disconnected.lock(), [Disconnect::Displaced]);
     kept.swap(&files());
     for watched in &mut watched {
         assert_eq!(watched.update().await.generation, 2);
@@ -279,7 +279,7 @@ async fn a_stream_that_gives_way_ends_whatever_it_waits_for() {
     let untaken = tokio::spawn(Watched::open(narrow, open("x")));
     until("it is a subscriber", || node.subscribers.of(&kept.id()).len() == 2).await;
     displaces_one(&node, &mut other, 3).await;
-    until("it is ended", || node.seen.disconnected.lock().unwrap().last() == Some(&Disconnect::Displaced)).await;
+    until("it is ended", || node.seen.disconnected.lock().last() == Some(&Disconnect::Displaced)).await;
     drop(untaken);
     assert_eq!(node.subscribers.of(&kept.id()).len(), 1);
 }
@@ -287,7 +287,7 @@ async fn a_stream_that_gives_way_ends_whatever_it_waits_for() {
 /// Asks, until somebody had to make room for that so often.
 async fn displaces_one(node: &Node, other: &mut AgentClient<Channel>, times: usize) {
     soon("a stream that gives way", async {
-        while node.seen.turned_away.lock().unwrap().len() < times {
+        while node.seen.turned_away.lock().len() < times {
             other.list(v1::ListRequest {}).await.unwrap();
         }
     })

@@ -95,13 +95,13 @@ async fn a_subscriber_that_stands_still_is_lost_while_its_process_lives_and_behi
         until("it is lost", || are_lost(&node) == [true]).await;
         let [lost] = &subscribers(&node)[..] else { panic!("not one") };
         assert_eq!((lost.subscriber.pid, lost.state, lost.behind_since), (pid, SubscriberState::Settled, None));
-        assert_eq!(*node.seen.disconnected.lock().unwrap(), [Disconnect::Timeout]);
+        assert_eq!(*node.seen.disconnected.lock(), [Disconnect::Timeout]);
         kept.swap(&files());
         let [lost] = &subscribers(&node)[..] else { panic!("not one") };
         assert_eq!(lost.state, SubscriberState::Behind);
         assert!(lost.behind_since.is_some() && lost.report.as_ref().is_some_and(|report| report.generation == 1));
         if deliver == v1::Deliver::Full {
-            assert_eq!(*node.seen.keys_wanted.lock().unwrap(), [true, false], "its key is wanted no longer");
+            assert_eq!(*node.seen.keys_wanted.lock(), [true, false], "its key is wanted no longer");
         }
         process.end();
         until("it is gone", || subscribers(&node).is_empty()).await;
@@ -133,7 +133,7 @@ async fn a_process_with_another_connection_for_the_identity_is_not_lost() {
     lives.update().await;
     let stopped = Stopping::watch(&node, UnixStream::connect(node.socket()).await.unwrap(), v1::Deliver::Full).await;
     stopped.stop();
-    until("it is given up", || !node.seen.disconnected.lock().unwrap().is_empty()).await;
+    until("it is given up", || !node.seen.disconnected.lock().is_empty()).await;
     assert_eq!(are_lost(&node), [false]);
 }
 
@@ -155,6 +155,6 @@ async fn a_subscriber_that_closes_its_stream_or_its_connection_or_is_sent_away_i
     watched.update().await;
     node.shutdown.cancel();
     until("it is gone", || subscribers(&node).is_empty()).await;
-    assert!(!node.seen.disconnected.lock().unwrap().contains(&Disconnect::Timeout));
+    assert!(!node.seen.disconnected.lock().contains(&Disconnect::Timeout));
     while node.servers.join_next().await.is_some() {}
 }

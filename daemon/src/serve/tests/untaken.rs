@@ -34,7 +34,7 @@ async fn whoever_takes_nothing_for_too_long_loses_its_connection_and_others_stay
         other.update().await;
         let narrow = node.narrow(window).await;
         let _unread = tokio::spawn(async move { Watched::open(narrow, open("x")).await });
-        until("it is ended", || *node.seen.disconnected.lock().unwrap() == [Disconnect::Timeout]).await;
+        until("it is ended", || *node.seen.disconnected.lock() == [Disconnect::Timeout]).await;
         kept.swap(&files());
         assert_eq!(other.update().await.generation, 2);
     }

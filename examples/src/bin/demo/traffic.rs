@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use evercert::source::AgentSettings;
@@ -12,6 +12,7 @@ use evercert_examples::GreeterService;
 use evercert_examples::v1::greeter_client::GreeterClient;
 use evercert_examples::v1::greeter_server::GreeterServer;
 use evercert_examples::v1::{HelloRequest, KeepGreetingRequest};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -55,12 +56,12 @@ impl Counts {
 
     /// Why the first one failed.
     pub(crate) fn first_failure(&self) -> Option<String> {
-        self.first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.first_failure.lock().clone()
     }
 
     fn fail(&self, kind: &str, why: &str) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        let mut first = self.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = self.first_failure.lock();
         first.get_or_insert_with(|| format!("{kind}: {why}"));
     }
 }

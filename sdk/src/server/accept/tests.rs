@@ -1,5 +1,4 @@
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
@@ -8,6 +7,7 @@ use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::snapshot::Snapshot;
 use evercert_fixtures::{Authority, Issued, Leaf};
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt as _, DuplexStream};

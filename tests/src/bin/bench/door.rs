@@ -1,9 +1,10 @@
 //! Notes the connections that come to a server.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use crate::stage;
@@ -23,7 +24,7 @@ impl Door {
         tokio::spawn(async move {
             loop {
                 let (mut client, _) = listener.accept().await.unwrap();
-                noted.lock().unwrap().push(Instant::now());
+                noted.lock().push(Instant::now());
                 tokio::spawn(async move {
                     let mut server = TcpStream::connect(server).await.unwrap();
                     client.set_nodelay(true).unwrap();
@@ -37,11 +38,11 @@ impl Door {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.comings.lock().unwrap().len()
+        self.comings.lock().len()
     }
 
     /// Those noted since the last time.
     pub(crate) fn drain(&self) -> Vec<Instant> {
-        std::mem::take(&mut *self.comings.lock().unwrap())
+        std::mem::take(&mut *self.comings.lock())
     }
 }

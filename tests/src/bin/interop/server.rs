@@ -1,7 +1,7 @@
 //! Our server under a foreign client.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use evercert::server::{DrainPolicy, Superseded};
@@ -13,6 +13,7 @@ use evercert_fixtures::Authority;
 use evercert_tests::connections::Connections;
 use evercert_tests::side::Side;
 use evercert_tests::wait;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tonic::Request;
@@ -42,11 +43,11 @@ pub(crate) async fn run(settings: Settings) -> Value {
     calls(&seen, settings.calls).await;
 
     for _ in 0..settings.rotations {
-        let connections = seen.lock().unwrap().connections.count();
+        let connections = seen.lock().connections.count();
         ours.mount(&authority, &[&authority]);
         ours.until_served_by(&identity).await;
         // The drained client comes back.
-        let back = || async { (seen.lock().unwrap().connections.count() > connections).then_some(()) };
+        let back = || async { (seen.lock().connections.count() > connections).then_some(()) };
         wait::until("the client makes a new connection", back).await;
         calls(&seen, settings.calls).await;
     }
@@ -69,7 +70,7 @@ pub(crate) async fn run(settings: Settings) -> Value {
         authority = next;
     }
     let outcome = client.end().await;
-    let Seen { calls, connections } = &*seen.lock().unwrap();
+    let Seen { calls, connections } = &*seen.lock();
     json!({
         "scenario": "our server, a foreign client",
         "settings": { "rotations": settings.rotations, "rollovers": settings.rollovers },
@@ -85,7 +86,7 @@ async fn serve(identity: &Identity, seen: Arc<Mutex<Seen>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let greeter = GreeterServer::with_interceptor(GreeterService, move |call: Request<()>| {
-        let mut seen = seen.lock().unwrap();
+        let mut seen = seen.lock();
         seen.calls += 1;
         seen.connections.note(&call);
         Ok(call)
@@ -102,6 +103,6 @@ async fn serve(identity: &Identity, seen: Arc<Mutex<Seen>>) -> SocketAddr {
 
 /// Waits until as many calls more have come.
 async fn calls(seen: &Mutex<Seen>, more: u64) {
-    let goal = seen.lock().unwrap().calls + more;
-    wait::until("the client goes on", || async { (seen.lock().unwrap().calls >= goal).then_some(()) }).await;
+    let goal = seen.lock().calls + more;
+    wait::until("the client goes on", || async { (seen.lock().calls >= goal).then_some(()) }).await;
 }

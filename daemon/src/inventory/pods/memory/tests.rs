@@ -66,8 +66,8 @@ impl Memory {
     /// Waits until no thread is at the file.
     pub(in crate::inventory::pods) fn settle(&self) {
         let is_at_work = |content: &mut Content| content.entered.is_some();
-        let waited = self.file.left.wait_timeout_while(self.file.lock(), Duration::from_secs(20), is_at_work).unwrap();
-        assert!(!waited.1.timed_out());
+        let waited = self.file.left.wait_while_for(&mut self.file.lock(), is_at_work, Duration::from_secs(20));
+        assert!(!waited.timed_out());
     }
 
     /// In a file system that does not answer before it is let.
@@ -86,7 +86,7 @@ struct Hanging {
 impl Hanging {
     fn wait(&self, at: At) {
         _ = self.entered.send(at);
-        _ = self.answer.lock().unwrap().recv();
+        _ = self.answer.lock().recv();
     }
 }
 

@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 use super::*;
 use crate::inventory::pods::discovery::tests::Deaf;
@@ -13,7 +14,7 @@ struct Heard(Mutex<Vec<PathBuf>>);
 
 impl Listen for Heard {
     fn directory(&self, directory: &Path) {
-        self.0.lock().unwrap().push(directory.to_owned());
+        self.0.lock().push(directory.to_owned());
     }
 
     fn volume(&self, _: &Path) {}
@@ -96,7 +97,7 @@ fn every_directory_in_which_something_may_come_is_heard_first() {
     let mut expected = vec![pods.path().to_owned(), pods.path().join(A), volumes.clone()];
     expected.extend(PLUGINS.iter().map(|(plugin, _)| volumes.join(plugin)));
     expected.extend([volumes.join(CSI_PLUGIN), volumes.join(CSI_PLUGIN).join("certs")]);
-    assert_eq!(*heard.0.lock().unwrap(), expected);
+    assert_eq!(*heard.0.lock(), expected);
 }
 
 #[test]

@@ -2,12 +2,13 @@
 //! to, or it proves nothing where it fails.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evercert_fixtures::{Authority, Issued};
 use evercert_tests::side::leaf;
+use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -160,11 +161,11 @@ struct Delegating<V: ?Sized>(Mutex<Arc<V>>);
 
 impl<V: ?Sized> Delegating<V> {
     fn set(&self, verifier: Arc<V>) {
-        *self.0.lock().unwrap() = verifier;
+        *self.0.lock() = verifier;
     }
 
     fn now(&self) -> Arc<V> {
-        Arc::clone(&self.0.lock().unwrap())
+        Arc::clone(&self.0.lock())
     }
 }
 

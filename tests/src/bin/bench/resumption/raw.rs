@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use evercert_core::crypto;
 use evercert_fixtures::{Authority, Issued};
@@ -11,6 +11,7 @@ use evercert_tests::service;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{
     ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
@@ -154,17 +155,17 @@ impl RawServer {
 
     /// The next handshakes are made with this config.
     pub(super) fn swap(&self, config: ServerConfig) {
-        *self.config.lock().unwrap() = Arc::new(config);
+        *self.config.lock() = Arc::new(config);
     }
 
     /// Cuts all connections.
     pub(super) fn cut(&self) {
-        self.connections.lock().unwrap().drain(..).for_each(|connection| connection.abort());
+        self.connections.lock().drain(..).for_each(|connection| connection.abort());
     }
 
     /// Handshakes since it was asked last.
     pub(super) fn seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.seen.lock().unwrap())
+        std::mem::take(&mut *self.seen.lock())
     }
 }
 
@@ -183,17 +184,17 @@ async fn accept(
 ) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let (config, seen) = (Arc::clone(&*config.lock().unwrap()), Arc::clone(&seen));
+        let (config, seen) = (Arc::clone(&*config.lock()), Arc::clone(&seen));
         let connection = tokio::spawn(async move {
             stream.set_nodelay(true).unwrap();
             let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else { return };
             let tls = stream.get_ref().1;
             let leaf = tls.peer_certificates().unwrap()[0].to_vec();
-            seen.lock().unwrap().push(Seen { kind: tls.handshake_kind().unwrap(), leaf });
+            seen.lock().push(Seen { kind: tls.handshake_kind().unwrap(), leaf });
             let service = TowerToHyperService::new(service::routes());
             let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
         });
-        let mut connections = connections.lock().unwrap();
+        let mut connections = connections.lock();
         connections.retain(|connection| !connection.is_finished());
         connections.push(connection.abort_handle());
     }
@@ -209,7 +210,7 @@ impl Presented {
     }
 
     pub(super) fn replace(&self, issued: &Issued) {
-        *self.0.lock().unwrap() = certified(issued);
+        *self.0.lock() = certified(issued);
     }
 }
 
@@ -220,13 +221,13 @@ fn certified(issued: &Issued) -> Arc<CertifiedKey> {
 
 impl ResolvesServerCert for Presented {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&*self.0.lock().unwrap()))
+        Some(Arc::clone(&*self.0.lock()))
     }
 }
 
 impl ResolvesClientCert for Presented {
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&*self.0.lock().unwrap()))
+        Some(Arc::clone(&*self.0.lock()))
     }
 
     fn has_certs(&self) -> bool {
@@ -240,12 +241,12 @@ pub(super) struct Everything(Mutex<HashMap<Vec<u8>, Vec<u8>>>);
 
 impl StoresServerSessions for Everything {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.0.lock().unwrap().insert(key, value);
+        self.0.lock().insert(key, value);
         true
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.lock().unwrap().get(key).cloned()
+        self.0.lock().get(key).cloned()
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -272,20 +273,20 @@ impl ClientSessionStore for Hoard {
     }
 
     fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
-        *self.tls12.lock().unwrap() = Some(value);
+        *self.tls12.lock() = Some(value);
     }
 
     fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.tls12.lock().unwrap().clone()
+        self.tls12.lock().clone()
     }
 
     fn remove_tls12_session(&self, _: &ServerName<'static>) {}
 
     fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.tls13.lock().unwrap().push(value);
+        self.tls13.lock().push(value);
     }
 
     fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.tls13.lock().unwrap().pop()
+        self.tls13.lock().pop()
     }
 }

@@ -1,10 +1,11 @@
 //! The configuration file: TOML, refused as a whole when one setting makes no sense.
 //!
 //! `file` is what a person writes, `identity` and `trust` turn one `[[identity]]` into what the keeper wants, `pods` one `[[pods]]`
-//! into a rule, `error` says what is wrong, where, and what to write instead. `default.toml` documents every key; `evercertd config` prints
-//! it.
+//! into a rule. `node` lets serde read TOML, `document` places errors in the text, `error` says what is wrong and what to write instead.
+//! `default.toml` documents every key; `evercertd config` prints it.
 
 mod allow;
+mod document;
 mod duration;
 mod error;
 mod file;
@@ -12,6 +13,7 @@ mod glob;
 mod identity;
 mod limits;
 mod log;
+mod node;
 mod pattern;
 mod pods;
 mod trust;
@@ -34,7 +36,8 @@ pub(crate) use pattern::Pattern;
 pub(crate) use pods::{Kubelet, PodBundle, PodRule, PodSettings};
 
 use crate::policy::Policy;
-use error::{Document, Problem};
+use document::Document;
+use error::Problem;
 
 /// Where the configuration is looked for when none is named.
 pub(crate) const DEFAULT_FILE: &str = "/etc/evercert/evercertd.toml";
@@ -138,7 +141,7 @@ impl Config {
     /// A setting in it makes no sense.
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let document = Document { path, text };
-        let file: file::File = toml::from_str(text).map_err(|error| document.toml(&error))?;
+        let file: file::File = document.read()?;
         Self::check(path, &file).map_err(|problem| document.problem(problem))
     }
 

@@ -5,13 +5,11 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use evercert_core::identity::NAME_LIMIT;
 use evercert_core::spec::UnknownUsage;
-use toml::Spanned;
 
-use super::DEFAULT;
 use super::pattern::PatternError;
 use crate::policy::RuleError;
 
@@ -23,15 +21,6 @@ const KEY_LIMIT: usize = 32;
 
 /// The longest word that is too short to tell anything of a key.
 const SYLLABLE: usize = 5;
-
-/// How serde begins to say that a value is not what was expected, after which it quotes the value.
-const VALUES: [&str; 4] = ["invalid type: ", "invalid value: ", "unknown variant ", "unexpected keys "];
-
-/// How it goes on.
-const EXPECTED: &str = ", expected ";
-
-/// The message about a line of which nothing may be quoted.
-const NOT_HERE: &str = "this is not what belongs here; `evercertd config` prints a configuration to start from";
 
 /// A configuration that is not used.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +48,8 @@ pub(crate) enum ConfigError {
 /// A line and column of a file, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    line: usize,
-    column: usize,
+    pub(super) line: usize,
+    pub(super) column: usize,
 }
 
 impl fmt::Display for Place {
@@ -85,11 +74,14 @@ pub(crate) enum Problem {
     /// Anything that TOML or the type of a setting does not allow.
     #[error("{}{message}", key.iter().map(|key| format!("`{key}`: ")).collect::<String>())]
     Toml {
-        /// The key, where the error is in a line that sets a known one.
-        key: Option<String>,
-        /// The parser's message.
+        /// The known key that is set to it.
+        key: Option<&'static str>,
+        /// What is expected.
         message: String,
     },
+    /// A key that has to be there.
+    #[error("missing field `{0}`; write it")]
+    Missing(&'static str),
     /// A path that depends on where the daemon was started.
     #[error("`{key}` is a relative path; write an absolute one, starting with /")]
     RelativePath {
@@ -223,8 +215,8 @@ pub(crate) enum Problem {
     #[error("this is a certificate or key and not a configuration; `evercertd config` prints one to start from")]
     NoConfiguration,
     /// A table where a list of tables is meant.
-    #[error("`[identity]` is one of a list; write [[identity]]")]
-    NotAList,
+    #[error("`[{0}]` is one of a list; write [[{0}]]")]
+    NotAList(&'static str),
     /// A path that no socket can have.
     #[error("`{key}` has {bytes} bytes, too many for a socket's path: the kernel allows 107; write a shorter one")]
     LongSocket {
@@ -262,93 +254,19 @@ pub(crate) enum Problem {
     Pattern(#[from] PatternError),
 }
 
-/// A configuration's text and where it is from, to place errors in.
-pub(super) struct Document<'a> {
-    pub(super) path: &'a Path,
-    pub(super) text: &'a str,
-}
-
-impl Document<'_> {
-    /// The error of a setting that makes no sense.
-    pub(super) fn problem(&self, problem: Spanned<Problem>) -> ConfigError {
-        let place = self.place(problem.span().start);
-        let problem = match problem.into_inner() {
-            Problem::NameTwice { first } => Problem::NameTwice { first: self.place(first).line },
-            other => other,
-        };
-        ConfigError::Invalid { file: self.path.to_owned(), place, problem: Box::new(problem) }
-    }
-
-    /// The error of the parser.
-    pub(super) fn toml(&self, error: &toml::de::Error) -> ConfigError {
-        let start = error.span().map_or(0, |span| span.start);
-        let problem = unknown_key(error.message()).unwrap_or_else(|| self.foreign(start, error.message()));
-        self.problem(Spanned::new(start..start, problem))
-    }
-
-    fn foreign(&self, offset: usize, message: &str) -> Problem {
-        if self.text.trim_start().starts_with("-----") {
-            return Problem::NoConfiguration;
-        }
-        let start = before(self.text, offset).rfind('\n').map_or(0, |newline| newline + 1);
-        let line = self.text[start..].lines().next().unwrap_or_default();
-        if line.trim_start().starts_with("[identity]") {
-            return Problem::NotAList;
-        }
-        // Only where the error lies in the value: before the `=` the key itself may be what is wrong.
-        let key = line.split_once('=').filter(|(key, _)| start + key.len() < offset).map(|(key, _)| key.trim());
-        let key = key.filter(|key| is_known(key)).map(str::to_owned);
-        Problem::Toml { key, message: self.harmless(message) }
-    }
-
-    /// The parser's message without what it quotes: of a value of the wrong type only what was expected.
-    fn harmless(&self, message: &str) -> String {
-        let is_of_value = VALUES.iter().any(|start| message.starts_with(start));
-        match message.rsplit_once(EXPECTED) {
-            Some((_, expected)) if is_of_value => format!("expected {expected}"),
-            _ if is_of_value || self.is_quoted_in(message) => NOT_HERE.to_owned(),
-            _ => message.to_owned(),
+impl Problem {
+    /// The problem of a key that is not among the known ones.
+    pub(super) fn unknown_key(key: &str, known: &[&str]) -> Self {
+        let likeness = |known: &str| strsim::jaro_winkler(known, &key.to_lowercase().replace('-', "_"));
+        let nearest = known.iter().map(|known| (likeness(known), *known)).max_by(|a, b| a.0.total_cmp(&b.0));
+        let nearest = nearest.filter(|(likeness, _)| *likeness >= LIKENESS).map(|(_, known)| known.to_owned());
+        let is_shown = is_plausible(key, nearest.is_some());
+        Self::UnknownKey {
+            key: is_shown.then(|| key.to_owned()),
+            nearest,
+            known: known.iter().map(|known| (*known).to_owned()).collect(),
         }
     }
-
-    /// Whether a word of a message, other than a plain one, stands in the configuration.
-    fn is_quoted_in(&self, message: &str) -> bool {
-        let mut words = message.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '/'));
-        words.any(|word| {
-            let is_plain = word.bytes().all(|byte| byte.is_ascii_lowercase());
-            word.len() > SYLLABLE && !is_plain && self.text.contains(word)
-        })
-    }
-
-    fn place(&self, offset: usize) -> Place {
-        let before = before(self.text, offset);
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
-    }
-}
-
-/// `text` up to `offset`, or to the character before it where that is in the middle of one.
-fn before(text: &str, offset: usize) -> &str {
-    (0..=offset.min(text.len())).rev().find_map(|end| text.get(..end)).unwrap_or_default()
-}
-
-/// serde's sentence for an unknown field, taken apart: "unknown field `x`, expected one of `a`, `b`".
-fn unknown_key(message: &str) -> Option<Problem> {
-    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2).map(str::to_owned);
-    let key = quoted.next()?;
-    let known: Vec<_> = quoted.collect();
-    let likeness = |known: &str| strsim::jaro_winkler(known, &key.to_lowercase().replace('-', "_"));
-    let nearest = known.iter().map(|known| (likeness(known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
-    let nearest = nearest.filter(|(likeness, _)| *likeness >= LIKENESS).map(|(_, known)| known.clone());
-    let is_shown = is_plausible(&key, nearest.is_some());
-    Some(Problem::UnknownKey { key: Some(key).filter(|_| is_shown), nearest, known })
-}
-
-/// Whether a key is a setting, of whatever section: the default configuration documents every one.
-fn is_known(key: &str) -> bool {
-    let documented =
-        |line: &str| line.trim_start_matches('#').split_once('=').is_some_and(|(known, _)| known.trim() == key);
-    DEFAULT.lines().any(documented)
 }
 
 /// Whether a key can be nothing but the name of a setting that somebody thought of: like a known one, or of short words.

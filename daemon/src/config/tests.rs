@@ -168,6 +168,28 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
 }
 
 #[test]
+fn a_value_of_another_type_is_answered_with_what_is_expected() {
+    for (text, expected) in [
+        ("mode = 3", "1:8: `mode`: expected `publisher` or `observer`"),
+        ("[sockets]\nagent = 3", "2:9: `agent`: expected a string"),
+        ("[limits]\nstreams = -3", "2:11: `streams`: expected a positive whole number"),
+        ("[limits]\nstreams = 0xffffffffffffffffff", "2:11: `streams`: expected a positive whole number"),
+        ("[limits]\nstreams = 1.5", "2:11: `streams`: expected a positive whole number"),
+        ("[kubelet]\ncsi_drivers = \"a\"", "2:15: `csi_drivers`: expected a list"),
+        ("[process]\ndumpable = 1979-05-27", "2:12: `dumpable`: expected a boolean"),
+        ("[pods]", "1:1: `[pods]` is one of a list; write [[pods]]"),
+        ("[[watch]]", "1:1: `watch`: expected a table"),
+        ("[watch]\ndirectories = [{ path = 3 }]", "2:25: `directories`: expected a string"),
+        ("[watch]\ndirectories = [{ allow = [] }]", "2:16: missing field `path`; write it"),
+        // The elements of a list are no fields, whatever their order.
+        ("http = [\"127.0.0.1:1\"]", "1:8: `http`: expected a table"),
+    ] {
+        assert_eq!(error(text), format!("/etc/evercert/evercertd.toml:{expected}"), "{text}");
+    }
+    assert_eq!(parse("[limits]\nstreams = 0x1000").unwrap(), parse("[limits]\nstreams = 4_096").unwrap());
+}
+
+#[test]
 fn an_identity_says_where_its_files_are() {
     let files = |rest: &str| {
         let config = parse(&format!("[[identity]]\nname = \"a\"\n{rest}\n")).unwrap();

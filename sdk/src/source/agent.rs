@@ -33,23 +33,14 @@ use super::socket::Socket;
 use super::{Report, Source, SourceState};
 use crate::settings::SettingsError;
 
-/// The time connecting to the socket may take.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The time the daemon may take to its first message on a stream.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The interval at which the connection is probed (RFC 9113 §6.7).
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// The time the answer to a probe may take until the daemon counts as stopped.
-pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+pub use super::socket::{CONNECT_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
+pub use super::stream::{ANSWER_TIMEOUT, MESSAGE_LIMIT};
+
 /// The delay after the first failed attempt to reconnect; it doubles with each further one. A random part of at most the same
 /// length is added to every delay.
 pub const RECONNECT_MIN: Duration = Duration::from_millis(100);
 /// The longest delay between attempts to reconnect, before the random part.
 pub const RECONNECT_MAX: Duration = Duration::from_secs(5);
-/// The largest message accepted, in bytes. The daemon reads 1 MiB of each file; a chain, a bundle with what left it, federated bundles
-/// and CRLs are together as many files as somebody may reasonably configure.
-pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
-
 /// The identity to ask for, and the daemon's socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentSettings {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -11,8 +12,14 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::agent::{CONNECT_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use crate::settings::{DEFAULT_SOCKET, SettingsError, env};
+
+/// The time connecting to the socket may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The interval at which the connection is probed (RFC 9113 §6.7).
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// The time the answer to a probe may take until the daemon counts as stopped.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The uid shown for one without a name in this user namespace (`/proc/sys/kernel/overflowuid`).
 const OVERFLOW_UID: u32 = 65534;

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::time::Duration;
 
 use evercert_api::v1;
 #[cfg(feature = "directory")]
@@ -17,9 +18,14 @@ use tonic::client::Grpc;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
-use super::agent::{ANSWER_TIMEOUT, MESSAGE_LIMIT};
 use super::aside::{AsideCodec, Diverting};
 use super::socket::{self, Socket, SocketError};
+
+/// The time the daemon may take to its first message on a stream.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest message accepted, in bytes. The daemon reads 1 MiB of each file; a chain, a bundle with what left it, federated bundles
+/// and CRLs are together as many files as somebody may reasonably configure.
+pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// The SDK's name and version.
 const SDK_VERSION: &str = concat!("evercert/", env!("CARGO_PKG_VERSION"));

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{Aside, Taken};
-use crate::source::agent::MESSAGE_LIMIT;
+use crate::source::stream::MESSAGE_LIMIT;
 
 /// The length of a frame's header (RFC 9113 §4.1).
 const FRAME_HEADER: usize = 9;

@@ -29,10 +29,17 @@ struct Facts {
 }
 
 impl PeerIdentity {
-    /// The identity of the peer of a request that came through [`PeerIdentityLayer`]; `None` for one that showed no certificate.
+    /// The identity of the peer of a request that came through [`PeerIdentityLayer`]; `None` for one that showed no certificate. It is in
+    /// the extensions of the HTTP request too, where axum's `Extension<PeerIdentity>` finds it.
     #[must_use]
     pub fn of<T>(request: &tonic::Request<T>) -> Option<&Self> {
         request.extensions().get()
+    }
+
+    /// The identity of a peer that showed this chain, leaf first; `None` with a word in the log for a leaf that is not understood.
+    pub(crate) fn of_chain(chain: &[CertificateDer<'_>]) -> Option<Self> {
+        let peer = Self::from_leaf(chain.first()?);
+        peer.inspect_err(|error| tracing::warn!(%error, "a peer's leaf is not understood")).ok()
     }
 
     /// The facts of a leaf.

@@ -12,6 +12,7 @@
 mod accept;
 mod connections;
 mod drain;
+mod draining;
 mod incoming;
 mod io;
 mod limits;
@@ -35,6 +36,7 @@ use tower::layer::util::Stack;
 use tower::{BoxError, Layer, Service};
 
 pub use drain::{DrainPolicy, MaxAge, Superseded};
+pub use draining::Draining;
 pub use incoming::{Incoming, IncomingSettings};
 pub use io::TlsIo;
 pub use limits::AcceptLimits;
@@ -118,8 +120,9 @@ impl<L> Server<L> {
         self
     }
 
-    /// The versions of HTTP that clients may speak. [`HttpVersions::Http2`] unless set. [`HttpVersions::Http1And2`] is for gRPC-Web, which
-    /// needs a layer of its own besides, such as `tonic_web::GrpcWebLayer`: gRPC itself is HTTP/2.
+    /// The versions of HTTP that clients may speak. [`HttpVersions::Http2`] unless set. [`HttpVersions::Http1And2`] is for HTTPS beside
+    /// gRPC ([`Routes`] are made from an axum `Router` too), and for gRPC-Web, which needs a layer of its own besides, such as
+    /// `tonic_web::GrpcWebLayer`: gRPC itself is HTTP/2.
     ///
     /// A connection of HTTP/1.1 has one call at a time. It is closed when a request's head takes longer than 30 s, the wait for the next
     /// request included. There is no probe for a peer that is gone: a call that neither side continues goes on until the connection has to
@@ -212,23 +215,11 @@ impl<L> Server<L> {
                 Some(Ok(io)) = incoming.next() => {
                     let number = io.number();
                     let tonic = self.tonic.clone().accept_http1(io.http_version() == Version::HTTP_11);
-                    connections.0.serve(number, Serving::start(tonic, service.clone(), io));
+                    connections.0.serve(number, Serving::by_tonic(tonic, service.clone(), io));
                 }
             }
         }
-        connections.0.drain();
-        let drained = tokio::time::timeout(self.shutdown_timeout, async {
-            incoming.close().await;
-            connections.0.emptied().await;
-        });
-        if drained.await.is_err() {
-            let count = connections.0.cut();
-            tracing::warn!(
-                identity = %self.identity.name(), count, timeout = ?self.shutdown_timeout,
-                "cut the connections that did not drain"
-            );
-        }
-        connections.0.emptied().await;
+        incoming.shut_down(self.shutdown_timeout).await;
         Ok(())
     }
 }

@@ -72,11 +72,7 @@ fn identity(parsed: &RwLock<Parsed>, certificates: &Arc<Certificates>) -> Option
     if let Some(known) = parsed.read().get(certificates) {
         return known;
     }
-    let peer = certificates.first().and_then(|leaf| {
-        PeerIdentity::from_leaf(leaf)
-            .inspect_err(|error| tracing::warn!(%error, "a peer's leaf is not understood"))
-            .ok()
-    });
+    let peer = PeerIdentity::of_chain(certificates);
     parsed.write().insert(certificates, peer.clone());
     peer
 }

@@ -34,7 +34,7 @@ pub(super) struct Connections {
     /// The identity's name, for the log.
     pub(super) identity: Arc<str>,
     policy: DrainPolicy,
-    /// Whether connections can be drained; else they can only be cut.
+    /// Whether all connections can be drained; else one can only be cut until its serve loop asks to be told.
     drains: bool,
     tally: Arc<Tally>,
     phases: Phases,
@@ -49,6 +49,8 @@ pub(super) struct Entry {
     connections: Arc<Connections>,
     number: u64,
     cut: CancellationToken,
+    /// Cancelled when the connection is to be drained, for a serve loop that asked to be told.
+    drained: Option<CancellationToken>,
 }
 
 /// Whether a live connection's peer is trusted still.
@@ -123,7 +125,7 @@ impl Connections {
         if sooner {
             self.stirred.notify_one();
         }
-        let entry = Entry { connections: Arc::clone(self), number, cut };
+        let entry = Entry { connections: Arc::clone(self), number, cut, drained: None };
         session.verify(&current, now.wall)?;
         Ok(entry)
     }
@@ -153,18 +155,27 @@ impl Connections {
         self.stirred.notify_one();
     }
 
-    /// Keeps what serves the connection until it is to be drained; at once, where it is to be already.
+    /// Keeps what serves the connection until it is to be drained; drops it at once, where it is to be already.
     pub(super) fn serve(&self, number: u64, serving: Serving) {
         let mut state = self.state();
-        let leaving = state.leaving;
+        let (leaving, count) = (state.leaving, state.live().len());
+        let mut sooner = false;
         if let Some(live) = state.live_mut().get_mut(&number)
             && !leaving
             && live.facts.settled.draining.is_none()
         {
             live.serving = Some(serving);
+            if !std::mem::replace(&mut live.facts.drains, true) {
+                let facts = live.facts;
+                sooner = state.replan(number, self.fate(facts, count, now()));
+            }
+            drop(state);
         } else {
             drop(state);
             drop(serving);
+        }
+        if sooner {
+            self.stirred.notify_one();
         }
     }
 
@@ -285,6 +296,15 @@ impl Connections {
 impl Entry {
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Cancelled when the connection is to be drained, as it can be from now on.
+    pub(super) fn drained(&mut self) -> &CancellationToken {
+        self.drained.get_or_insert_with(|| {
+            let drained = CancellationToken::new();
+            self.connections.serve(self.number, Serving::Own(drained.clone().drop_guard()));
+            drained
+        })
     }
 
     /// Cancelled when the connection is to be cut.

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -25,14 +26,15 @@ use crate::tls::ServerTls;
 /// The number of finished connections that wait for the server to take them. Behind them handshakes wait too, and then accepting.
 const FINISHED_QUEUE: usize = 64;
 
-/// The connections of one listener whose handshake is done, each made with the generation of its moment: for tonic's
-/// `serve_with_incoming` and `serve_with_incoming_shutdown`. Never ends and never fails; dropping it closes the listener and
-/// ends unfinished handshakes.
+/// The connections of one listener whose handshake is done, each made with the generation of its moment: for hyper and what is built
+/// on it, such as axum, and for tonic's `serve_with_incoming` and `serve_with_incoming_shutdown`. Never ends and never fails; dropping
+/// it closes the listener and ends unfinished handshakes, and [`Incoming::shut_down`] sees to the live ones too.
 ///
 /// While the identity has no generation that this server can use, connections are closed unanswered. Where the settings let HTTP/1.1 in,
 /// tonic has to be told too, by its `accept_http1`.
 ///
-/// A serve loop of one's own has no hook to drain a connection by, so what the [`DrainPolicy`] would drain is not told to go, and
+/// [`TlsIo::draining`] is the hook by which a serve loop learns that the [`DrainPolicy`] wants a connection to be told to go, and
+/// [`Draining`](super::Draining) has such a loop. A connection whose hook nobody took, as with tonic's loops, is not told, and
 /// is cut where it would be cut after the drain. That concerns connections whose peers are no longer trusted, those made with a
 /// leaf of ours that expired under a policy of failing closed, and, if set, superseded and aged ones. A connection whose peer's
 /// certificate expires is cut then, as everywhere. All of it holds for connections that have been taken out of this stream,
@@ -106,8 +108,25 @@ impl<IO: Send + 'static> Incoming<IO> {
         &self.connections
     }
 
-    /// Closes the listener, ends unfinished handshakes and closes what nobody has taken.
-    pub(super) async fn close(mut self) {
+    /// Closes the listener, ends unfinished handshakes, closes what nobody has taken, and fires all hooks ([`TlsIo::draining`]); what
+    /// runs may go on for `timeout`, and is cut then. No connection is left when this returns; gives how many were cut.
+    pub async fn shut_down(self, timeout: Duration) -> usize {
+        let connections = Arc::clone(&self.connections);
+        connections.drain();
+        let drained = tokio::time::timeout(timeout, async {
+            self.close().await;
+            connections.emptied().await;
+        });
+        if drained.await.is_ok() {
+            return 0;
+        }
+        let count = connections.cut();
+        tracing::warn!(identity = %connections.identity, count, ?timeout, "cut the connections that did not drain");
+        connections.emptied().await;
+        count
+    }
+
+    async fn close(mut self) {
         self.finished.close();
         while self.finished.recv().await.is_some() {}
         // Should it have panicked, there is nothing of it left either.

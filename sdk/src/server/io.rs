@@ -19,6 +19,8 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
 use super::connections::Entry;
+use super::draining::Draining;
+use crate::peer::PeerIdentity;
 use lull::Lull;
 use opening::Opening;
 
@@ -77,6 +79,19 @@ impl<IO> TlsIo<IO> {
     #[must_use]
     pub fn session(&self) -> &ServerConnection {
         self.stream.get_ref().1
+    }
+
+    /// The identity of the peer; `None` for one that showed no certificate. To be put into the extensions of its requests by a serve loop
+    /// of one's own.
+    #[must_use]
+    pub fn peer_identity(&self) -> Option<PeerIdentity> {
+        PeerIdentity::of_chain(self.session().peer_certificates()?)
+    }
+
+    /// The hook by which a serve loop of one's own is told when the peer is to be told to go. A connection whose hook was taken is drained
+    /// as the [`DrainPolicy`](super::DrainPolicy) has it; any other is cut where it would be cut after the drain.
+    pub fn draining(&mut self) -> Draining {
+        Draining::new(self.entry.drained().clone())
     }
 
     /// The socket.

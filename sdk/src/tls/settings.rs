@@ -33,15 +33,18 @@ pub(crate) const ALPN_HTTP_2: &[u8] = b"h2";
 /// HTTP/1.1 in the terms of ALPN (RFC 7301 §6).
 const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
-/// The versions of HTTP that a server lets a client agree on by ALPN (RFC 7301).
+/// The versions of HTTP that a server lets a client agree on by ALPN (RFC 7301): every list of them but the one that would have a client
+/// of both speak the older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HttpVersions {
     /// HTTP/2 (RFC 9113) alone. A client that does not offer it is turned away during the handshake, or after it if it offers nothing.
     #[default]
     Http2,
-    /// HTTP/1.1 (RFC 9112) too, for browsers and proxies that call by gRPC-Web. A client that offers both gets HTTP/2, and one that offers
-    /// nothing is taken to speak HTTP/1.1.
+    /// HTTP/1.1 (RFC 9112) too, for HTTPS, and for browsers and proxies that call by gRPC-Web. A client that offers both gets HTTP/2, and one
+    /// that offers nothing is taken to speak HTTP/1.1.
     Http1And2,
+    /// HTTP/1.1 alone, for HTTPS that HTTP/2 would disturb, such as WebSockets. A client that offers nothing is taken to speak it.
+    Http1,
 }
 
 impl HttpVersions {
@@ -50,14 +53,15 @@ impl HttpVersions {
         match self {
             Self::Http2 => vec![ALPN_HTTP_2.to_vec()],
             Self::Http1And2 => vec![ALPN_HTTP_2.to_vec(), ALPN_HTTP_1_1.to_vec()],
+            Self::Http1 => vec![ALPN_HTTP_1_1.to_vec()],
         }
     }
 
     /// The version that a handshake came to, if it is one of these.
     pub(crate) fn agreed(self, alpn: Option<&[u8]>) -> Option<Version> {
         match (self, alpn) {
-            (_, Some(ALPN_HTTP_2)) => Some(Version::HTTP_2),
-            (Self::Http1And2, Some(ALPN_HTTP_1_1) | None) => Some(Version::HTTP_11),
+            (Self::Http2 | Self::Http1And2, Some(ALPN_HTTP_2)) => Some(Version::HTTP_2),
+            (Self::Http1 | Self::Http1And2, Some(ALPN_HTTP_1_1) | None) => Some(Version::HTTP_11),
             _ => None,
         }
     }

@@ -168,6 +168,16 @@ async fn http_2_is_preferred_and_a_client_that_offers_nothing_is_taken_to_speak_
 }
 
 #[tokio::test]
+async fn a_server_of_http_1_1_alone_refuses_http_2_in_the_handshake() {
+    let stage = Stage::new(|server| server.http_versions(HttpVersions::Http1)).await;
+    assert_eq!(alert(connect(stage.offering(&["h2"]), stage.port).await), AlertDescription::NoApplicationProtocol);
+    for offered in [&["h2", "http/1.1"][..], &["http/1.1"], &[]] {
+        let mut web = stage.http_1(offered).await;
+        assert_eq!(caller(soon(web.send_request(call())).await.unwrap()).await, "client.example.org");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_was_not_told_refuses_http_1_1_in_the_handshake() {
     for stage in
         [Stage::new(|server| server).await, Stage::new(|server| server.tonic(|it| it.accept_http1(true))).await]

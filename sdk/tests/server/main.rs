@@ -8,6 +8,7 @@ mod expiry;
 mod goaway;
 mod handshakes;
 mod http_1;
+mod https;
 mod like_tonic;
 mod patient;
 mod resumption;

@@ -87,6 +87,22 @@ impl State {
     pub(super) fn enter(&mut self, number: u64, live: Live) -> bool {
         self.live.insert(number, live);
         self.list(number);
+        self.is_due_before_the_look()
+    }
+
+    /// Takes another plan for one connection. `true`: something is due for it before the warden looks next.
+    pub(super) fn replan(&mut self, number: u64, fate: Fate) -> bool {
+        let Some(live) = self.live.get_mut(&number) else { return false };
+        live.fate = fate;
+        live.facts.settled = fate.settled;
+        if let Some(at) = live.listed.take() {
+            self.agenda.remove(&(at, number));
+        }
+        self.list(number);
+        self.is_due_before_the_look()
+    }
+
+    fn is_due_before_the_look(&self) -> bool {
         match (self.agenda.first(), self.looks_at) {
             (Some((at, _)), Some(looks_at)) => *at < looks_at,
             (first, None) => first.is_some(),

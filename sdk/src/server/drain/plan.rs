@@ -21,7 +21,7 @@ pub(in crate::server) struct Facts {
     pub(in crate::server) peer_not_after: Option<SystemTime>,
     /// Its point in every window.
     pub(in crate::server) phase: Phase,
-    /// Whether it can be told to go; what cannot is only ever cut.
+    /// Whether it can be told to go; what cannot, or not yet, is only ever cut.
     pub(in crate::server) drains: bool,
     /// Its standing against the current generation.
     pub(in crate::server) standing: Standing,

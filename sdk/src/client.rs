@@ -3,7 +3,7 @@
 //! ```text
 //! Identity ── prepare, commit, withdraw ──▶ targets ──┬─────────────────────────────────┐
 //!                                                     ▼                                 ▼
-//!             connector: TCP or Unix → TLS → h2 → the server's SETTINGS     warden: one task per connection
+//!   addresses: each TCP or Unix → TLS → h2 → the server's SETTINGS         warden: one task per connection
 //!                                                     ▼                                 │ takes no new calls, cut
 //! call ──▶ Channel ──▶ ArcSwap<Connection> ◀── swap   │                                 ▼
 //!            │ attempts                               └──▶ driver: one task per connection
@@ -21,12 +21,15 @@
 //! A server's GOAWAY costs no call: what the server did not process is sent again on the next connection, and what it may have
 //! processed never is.
 
+mod addresses;
 mod attempts;
 mod body;
 mod channel;
 mod connection;
 mod connector;
 mod cut;
+mod dialer;
+mod dialing;
 mod driver;
 mod endpoint;
 mod error;
@@ -37,6 +40,7 @@ mod origin;
 mod plan;
 mod replay;
 mod request;
+mod resolving;
 mod scheduling;
 mod target;
 mod warden;
@@ -44,5 +48,6 @@ mod warden;
 pub use body::ResponseBody;
 pub use channel::{Channel, ResponseFuture};
 pub use endpoint::{Endpoint, InvalidEndpoint};
-pub use error::{ChannelError, ConnectError, ConnectFailure};
+pub use error::{AddressFailure, ChannelError, ConnectError, ConnectFailure};
 pub use link::ChannelState;
+pub use resolving::{Resolve, Resolving};

@@ -1,6 +1,7 @@
 //! From an endpoint and a generation to an accepted connection.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,15 +16,18 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::addresses::Known;
 use super::connection::{Connection, Life};
 use super::cut::{Cut, Severable};
+use super::dialer::dial;
 use super::driver::Driver;
-use super::error::{ConnectError, ConnectFailure};
+use super::error::{AddressFailure, ConnectError, ConnectFailure};
 use super::first_frame::FirstFrame;
 use super::moves;
 use super::origin::Origin;
 use super::replay::ReplayBody;
 use super::request::RequestSettings;
+use super::resolving::Resolver;
 use super::scheduling::{Batched, Tasks};
 use super::target::{Target, Targets};
 use super::warden::Warden;
@@ -35,7 +39,8 @@ use crate::tls::settings::ALPN_HTTP_2;
 /// The address to connect to.
 #[derive(Debug, Clone)]
 pub(super) enum Address {
-    Tcp { host: String, port: u16 },
+    Name { host: String, port: u16 },
+    Ip(SocketAddr),
     Unix(PathBuf),
 }
 
@@ -55,6 +60,7 @@ pub(super) struct Http2Settings {
 pub(super) struct Settings {
     pub(super) uri: Arc<str>,
     pub(super) address: Address,
+    pub(super) resolver: Resolver,
     pub(super) server_name: ServerName<'static>,
     pub(super) tls: ClientTls,
     pub(super) http2: Http2Settings,
@@ -66,6 +72,28 @@ pub(super) struct Settings {
     pub(super) rotation_spread: Duration,
     pub(super) expiry_window: Duration,
     pub(super) untrusted_timeout: Duration,
+}
+
+/// Why no connection was made, and to which address where the endpoint's name has but that one.
+#[derive(Debug)]
+pub(super) struct Failed {
+    address: Option<SocketAddr>,
+    failure: ConnectFailure,
+}
+
+impl From<ConnectFailure> for Failed {
+    fn from(failure: ConnectFailure) -> Self {
+        Self { address: None, failure }
+    }
+}
+
+impl From<Vec<AddressFailure>> for Failed {
+    fn from(failures: Vec<AddressFailure>) -> Self {
+        match <[AddressFailure; 1]>::try_from(failures) {
+            Ok([AddressFailure { address, failure }]) => Self { address: Some(address), failure },
+            Err(failures) => ConnectFailure::Addresses(failures).into(),
+        }
+    }
 }
 
 /// Makes connections to one endpoint.
@@ -93,8 +121,9 @@ impl Connector {
         &self.settings.uri
     }
 
-    pub(super) fn error(&self, generation: Option<u64>, failure: ConnectFailure) -> ConnectError {
-        ConnectError { endpoint: self.endpoint().to_owned(), generation, failure }
+    pub(super) fn error(&self, generation: Option<u64>, failed: Failed) -> ConnectError {
+        let Failed { address, failure } = failed;
+        ConnectError { endpoint: self.endpoint().to_owned(), address, generation, failure }
     }
 
     /// Notes in the tally that a connection is about to be made.
@@ -103,17 +132,31 @@ impl Connector {
     }
 
     /// A connection that the server has accepted.
-    pub(super) async fn connect(&self, target: &Target) -> Result<Connection, ConnectFailure> {
-        let limit = self.settings.connect_timeout;
+    pub(super) async fn connect(&self, target: &Target, known: &mut Known) -> Result<Connection, Failed> {
         match &self.settings.address {
-            Address::Tcp { host, port } => {
-                let stream = in_time(limit, TcpStream::connect((host.as_str(), *port))).await?;
-                // Calls are small writes; a failure costs latency alone.
-                _ = stream.set_nodelay(true);
-                self.accepted(stream, target).await
+            Address::Name { host, port } => {
+                let resolved = self.resolve(host, *port).await?;
+                dial(&resolved, known, |address| self.connect_to(address, target)).await.map_err(Failed::from)
             }
-            Address::Unix(path) => self.accepted(in_time(limit, UnixStream::connect(path)).await?, target).await,
+            Address::Ip(address) => Ok(self.connect_to(*address, target).await?),
+            Address::Unix(path) => {
+                let stream = in_time(self.settings.connect_timeout, UnixStream::connect(path)).await?;
+                Ok(self.accepted(stream, target).await?)
+            }
         }
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectFailure> {
+        let limit = self.settings.connect_timeout;
+        let resolved = tokio::time::timeout(limit, self.settings.resolver.resolve(host, port)).await;
+        resolved.unwrap_or_else(|_| Err(unresolved(host, limit))).map_err(ConnectFailure::Connect)
+    }
+
+    async fn connect_to(&self, address: SocketAddr, target: &Target) -> Result<Connection, ConnectFailure> {
+        let stream = in_time(self.settings.connect_timeout, TcpStream::connect(address)).await?;
+        // Calls are small writes; a failure costs latency alone.
+        _ = stream.set_nodelay(true);
+        self.accepted(stream, target).await
     }
 
     async fn accepted<S>(&self, stream: S, target: &Target) -> Result<Connection, ConnectFailure>
@@ -204,4 +247,9 @@ async fn in_time<T>(limit: Duration, connecting: impl Future<Output = io::Result
         Ok(connected) => connected.map_err(ConnectFailure::Connect),
         Err(_) => Err(ConnectFailure::ConnectTimeout(limit)),
     }
+}
+
+fn unresolved(host: &str, limit: Duration) -> io::Error {
+    let text = format!("{host} did not resolve within {limit:?}; the setting is connect_timeout");
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }

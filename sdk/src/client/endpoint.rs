@@ -1,12 +1,13 @@
 //! The endpoint of a channel, and its settings.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 use http::header::HeaderValue;
-use http::uri::{InvalidUri, Scheme};
+use http::uri::{Authority, InvalidUri, Scheme};
 use rustls_pki_types::ServerName;
 
 use super::channel::Channel;
@@ -14,6 +15,7 @@ use super::connector::{Address, Connector, Http2Settings, Settings};
 use super::error::ChannelError;
 use super::link::Link;
 use super::request::{self, FOREVER, RequestSettings};
+use super::resolving::{Resolve, Resolver};
 use super::target::Targets;
 use crate::identity::Identity;
 use crate::tls::{ClientTls, Resumption, ServerVerification, TlsVersions};
@@ -59,7 +61,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Not a URI, not `https`, or a host that no certificate can be checked against.
+    /// Not a URI, not `https`, a host that no certificate can be checked against, or a port that is none.
     pub fn new(uri: impl AsRef<str>) -> Result<Self, InvalidEndpoint> {
         let text = uri.as_ref();
         let uri: Uri = text.parse().map_err(|source| InvalidEndpoint::NotAUri { uri: text.to_owned(), source })?;
@@ -75,11 +77,16 @@ impl Endpoint {
         if authority.as_str().contains('@') {
             return Err(InvalidEndpoint::UserInformation { uri: text.to_owned() });
         }
-        let port = uri.port_u16().unwrap_or(HTTPS_PORT);
+        let port = port(&authority).ok_or_else(|| InvalidEndpoint::Port { uri: text.to_owned() })?;
+        let address = match host.parse::<IpAddr>() {
+            Ok(ip) => Address::Ip(SocketAddr::new(ip, port)),
+            Err(_) => Address::Name { host, port },
+        };
         Ok(Self {
             settings: Settings {
                 uri: text.into(),
-                address: Address::Tcp { host, port },
+                address,
+                resolver: Resolver::default(),
                 server_name,
                 tls: ClientTls::default(),
                 http2: Http2Settings::default(),
@@ -134,15 +141,27 @@ impl Endpoint {
         self
     }
 
-    /// The time resolving the name and connecting to one of its addresses may take. Default: 5 s.
+    /// The resolver of the URI's host, where that is a name. Default: the system's.
+    ///
+    /// The addresses of a name are tried as RFC 8305 says: one after the other, each 250 ms after the one before or as soon as that has
+    /// failed, the two families in turn, up to 16 at once and 64 in all. The first whose server accepts the connection is used, so an
+    /// address that takes connections and says nothing, or whose certificate is not accepted, costs 250 ms. The one that worked is
+    /// the first to be tried next time, and the one that failed last the last.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.settings.resolver = Resolver::new(resolver);
+        self
+    }
+
+    /// The time resolving the name may take, and the time connecting to one of its addresses may. Default: 5 s.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.settings.connect_timeout = limit;
         self
     }
 
-    /// The time it may take from there until the server has accepted the connection: the TLS handshake and the first frame
-    /// of HTTP/2. Default: 5 s.
+    /// The time it may take from there until the server at that address has accepted the connection: the TLS handshake and the first
+    /// frame of HTTP/2. Default: 5 s.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.settings.handshake_timeout = limit;
@@ -284,6 +303,16 @@ impl Endpoint {
     }
 }
 
+/// The port of an authority; `None` where what it has is none to connect to.
+fn port(authority: &Authority) -> Option<u16> {
+    let text = authority.as_str();
+    let (_, after_host) = text.split_at(text.rfind(']').map_or(0, |end| end + 1));
+    match after_host.rsplit_once(':') {
+        None => Some(HTTPS_PORT),
+        Some(_) => authority.port_u16().filter(|port| *port != 0),
+    }
+}
+
 fn server_name(name: &str) -> Result<ServerName<'static>, InvalidEndpoint> {
     ServerName::try_from(name.to_owned()).map_err(|_| InvalidEndpoint::NotAServerName { name: name.to_owned() })
 }
@@ -331,6 +360,14 @@ pub enum InvalidEndpoint {
         /// The host.
         name: String,
     },
+    /// What follows the host is not a port.
+    #[error(
+        "{uri:?} has no port to connect to; write https://host:port with a port from 1 to 65535, or https://host for 443"
+    )]
+    Port {
+        /// The URI.
+        uri: String,
+    },
     /// The user agent is no header value.
     #[error("{value:?} cannot be a user agent: use visible ASCII characters")]
     UserAgent {
@@ -345,7 +382,11 @@ mod tests {
 
     fn address(uri: &str) -> (String, u16, String) {
         let settings = Endpoint::new(uri).unwrap().settings;
-        let Address::Tcp { host, port } = settings.address else { panic!("not TCP") };
+        let (host, port) = match settings.address {
+            Address::Name { host, port } => (host, port),
+            Address::Ip(address) => (address.ip().to_string(), address.port()),
+            Address::Unix(_) => panic!("not TCP"),
+        };
         (host, port, settings.server_name.to_str().into_owned())
     }
 
@@ -355,6 +396,24 @@ mod tests {
         assert_eq!(address("https://api.internal"), ("api.internal".into(), 443, "api.internal".into()));
         assert_eq!(address("https://127.0.0.1:1/"), ("127.0.0.1".into(), 1, "127.0.0.1".into()));
         assert_eq!(address("https://[::1]:50051"), ("::1".into(), 50051, "::1".into()));
+        assert_eq!(address("https://[::1]"), ("::1".into(), 443, "::1".into()));
+    }
+
+    #[test]
+    fn a_port_that_nothing_listens_at_is_refused_with_what_to_write() {
+        for uri in [
+            "https://api.internal:",
+            "https://api.internal:0",
+            "https://api.internal:65536",
+            "https://[::1]:0/",
+            "https://[::1]:",
+        ] {
+            let error = Endpoint::new(uri).unwrap_err();
+            assert!(matches!(error, InvalidEndpoint::Port { .. } | InvalidEndpoint::NotAUri { .. }), "{error:?}");
+            let error = error.to_string();
+            assert!(error.contains("https://host:port") && error.contains(uri), "{error}");
+        }
+        assert!(matches!(Endpoint::new("https://api.internal:65536"), Err(InvalidEndpoint::Port { .. })));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,16 +16,23 @@ use crate::refusal::Refusal;
 
 /// Why a channel has no connection, or none with the newest generation.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot connect to {endpoint}{}: {failure}", with_generation(*.generation))]
+#[error("cannot connect to {endpoint}{}{}: {failure}", at_address(*.address), with_generation(*.generation))]
 #[non_exhaustive]
 pub struct ConnectError {
     /// The endpoint's URI.
     pub endpoint: String,
+    /// The one address that the endpoint's name has; absent where the URI is an address, where it did not come to that, and where there
+    /// are several ([`ConnectFailure::Addresses`]).
+    pub address: Option<SocketAddr>,
     /// The generation whose credential was presented; absent where it did not come to that.
     pub generation: Option<u64>,
     /// The failed step.
     #[source]
     pub failure: ConnectFailure,
+}
+
+fn at_address(address: Option<SocketAddr>) -> String {
+    address.map(|address| format!(" at {address}")).unwrap_or_default()
 }
 
 fn with_generation(generation: Option<u64>) -> String {
@@ -46,7 +54,7 @@ pub enum ConnectFailure {
     /// The identity's generation cannot be used by this channel.
     #[error("the channel cannot use the identity's generation: {0}")]
     Refused(#[source] Refusal),
-    /// The name does not resolve, or no address of it accepts a connection.
+    /// The name does not resolve, or its address does not accept a connection.
     #[error("{0}")]
     Connect(#[source] io::Error),
     /// Nothing answered in time.
@@ -68,9 +76,36 @@ pub enum ConnectFailure {
     /// The server accepted one connection after the other, and closed each soon after.
     #[error("the server accepts connections only to close them, the last one after {0:?}")]
     ShortLived(Duration),
+    /// The name has several addresses, and none of them gave a connection.
+    #[error("none of its {} addresses gave a connection: {}", .0.len(), listed(.0))]
+    Addresses(Vec<AddressFailure>),
     /// The HTTP/2 preface could not be sent.
     #[error("HTTP/2 could not be started: {0}")]
     Http2(#[source] hyper::Error),
+}
+
+/// Why one of several addresses gave no connection.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: {failure}")]
+#[non_exhaustive]
+pub struct AddressFailure {
+    /// The address.
+    pub address: SocketAddr,
+    /// The failed step.
+    #[source]
+    pub failure: ConnectFailure,
+}
+
+/// The number of addresses that a text tells of.
+const MOST_TOLD: usize = 16;
+
+fn listed(failures: &[AddressFailure]) -> String {
+    let mut told: Vec<_> = failures.iter().take(MOST_TOLD).map(|failure| text::word(&failure.to_string())).collect();
+    let more = failures.len() - told.len();
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    text::sentence(&told.join("; "))
 }
 
 /// Why a call failed before a response came. A generated client sees the [`Status`] in [`ChannelError::status`].
@@ -199,9 +234,18 @@ mod tests {
         assert!(refused.to_string().contains(is_unseen), "rustls escapes it by itself by now");
         for failure in [ConnectFailure::Tls, ConnectFailure::NotAccepted] {
             let failure = failure(io::Error::new(io::ErrorKind::InvalidData, refused.clone()));
-            let error = ConnectError { endpoint: "https://a.example.org".to_owned(), generation: Some(1), failure };
+            let endpoint = "https://a.example.org".to_owned();
+            let error = ConnectError { endpoint, address: None, generation: Some(1), failure };
             let text = error.to_string();
             assert!(text.contains("INFO granted") && !text.contains(is_unseen), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_name_with_many_addresses_makes_no_endless_sentence() {
+        let failure =
+            |n: u8| AddressFailure { address: ([192, 0, 2, n], 443).into(), failure: ConnectFailure::NoHttp2 };
+        let text = ConnectFailure::Addresses((0..200).map(failure).collect()).to_string();
+        assert!(text.contains("192.0.2.0:443: the server did not agree") && text.ends_with("and 184 more"), "{text}");
     }
 }

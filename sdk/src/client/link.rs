@@ -6,8 +6,9 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::addresses::Known;
 use super::connection::Connection;
-use super::connector::Connector;
+use super::connector::{Connector, Failed};
 use super::error::{ChannelError, ConnectError, ConnectFailure};
 use super::plan::{Ended, Event, Plan, Step};
 use super::target::Wanted;
@@ -86,14 +87,15 @@ impl Link {
     pub(super) async fn keep_connected(&self) {
         let mut wanted = self.connector.targets().subscribe();
         let mut plan = Plan::new(self.phase.of(self.connector.settings().rotation_spread));
+        let mut known = Known::default();
         let mut step = Step::Look;
         loop {
-            step = plan.after(self.carry_out(step, &mut wanted).await);
+            step = plan.after(self.carry_out(step, &mut wanted, &mut known).await);
         }
     }
 
     /// Carries out one step of the plan; gives what happened.
-    async fn carry_out(&self, step: Step, wanted: &mut watch::Receiver<Wanted>) -> Event {
+    async fn carry_out(&self, step: Step, wanted: &mut watch::Receiver<Wanted>, known: &mut Known) -> Event {
         match step {
             Step::Look => {
                 let wanted = wanted.borrow_and_update().target().map(|target| target.goal());
@@ -107,7 +109,7 @@ impl Link {
                 ended = self.ended() => Event::Ended(ended),
                 () = sleep(wait) => Event::Over,
             },
-            Step::Connect => self.connect(wanted).await,
+            Step::Connect => self.connect(wanted, known).await,
             Step::Retry(wait) => tokio::select! {
                 () = sleep(wait) => Event::Over,
                 _ = self.ended() => {
@@ -127,7 +129,7 @@ impl Link {
                 Event::Forgotten(Ended { answered, ..ended })
             }
             Step::Tell(Ended { generation, age, .. }) => {
-                self.failed(Some(generation), ConnectFailure::ShortLived(age));
+                self.failed(Some(generation), ConnectFailure::ShortLived(age).into());
                 Event::Over
             }
         }
@@ -141,7 +143,7 @@ impl Link {
             Wanted::Target(_) => return Event::Over,
         };
         self.supersede(None);
-        self.failed(None, failure);
+        self.failed(None, failure.into());
         _ = wanted.changed().await;
         self.anew();
         Event::Over
@@ -149,21 +151,21 @@ impl Link {
 
     /// Connects with what is wanted now. Not cut short by a newer generation: where rotations follow each other faster than a handshake
     /// takes, the channel would never move.
-    async fn connect(&self, wanted: &watch::Receiver<Wanted>) -> Event {
+    async fn connect(&self, wanted: &watch::Receiver<Wanted>, known: &mut Known) -> Event {
         let Some(target) = wanted.borrow().target().cloned() else { return Event::Over };
         let begun = self.connector.begin(&target);
         // A swap that came before may have been reported as settled.
         if wanted.has_changed().unwrap_or_default() {
             return Event::Over;
         }
-        match self.connector.connect(&target).await {
+        match self.connector.connect(&target, known).await {
             Ok(connection) => {
                 self.swap(connection);
                 Event::Connected
             }
-            Err(failure) => {
+            Err(failed) => {
                 drop(begun);
-                self.failed(Some(target.number()), failure);
+                self.failed(Some(target.number()), failed);
                 Event::Failed
             }
         }
@@ -206,8 +208,8 @@ impl Link {
         }
     }
 
-    fn failed(&self, generation: Option<u64>, failure: ConnectFailure) {
-        let trouble = self.connector.error(generation, failure);
+    fn failed(&self, generation: Option<u64>, failed: Failed) {
+        let trouble = self.connector.error(generation, failed);
         tracing::warn!(error = %trouble, "not connected; trying again");
         let generation = self.open().map(|connection| connection.generation());
         self.state.send_replace(ChannelState { generation, trouble: Some(Arc::new(trouble)) });

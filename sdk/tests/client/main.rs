@@ -1,6 +1,7 @@
 //! Channels against real tonic servers over real TLS, with identities that are rotated by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod addresses;
 mod connecting;
 mod draining;
 mod goaway;

@@ -41,7 +41,7 @@ use crate::inventory::pods::PodNames;
 use crate::policy::{Policy, Rule};
 pub(crate) use audit::Audit;
 pub(crate) use denial::Denial;
-use denial::{Place, Refusal};
+use denial::{NamedOrigin, Refusal};
 use parking_lot::{Mutex, MutexGuard};
 pub(crate) use reason::{Grant, Reason};
 
@@ -158,7 +158,7 @@ impl Attestor {
         match &state.spec.id.scope {
             Scope::Pod(uid) => match caller.origin() {
                 Origin::Pod(own) if own == uid => Ok(Grant::OwnPod),
-                _ => Err(Denial::OtherPod { caller: Place::of(caller, &wanted.pods) }),
+                _ => Err(Denial::OtherPod { caller: NamedOrigin::of(caller, &wanted.pods) }),
             },
             Scope::Node => self.by_rules(caller, state, &wanted.policy(&state.spec.id), &wanted.pods).await,
         }
@@ -193,7 +193,7 @@ impl Attestor {
 
     async fn by_readers(&self, caller: &Caller, state: &IdentityState, pods: &PodNames) -> Result<(), Refusal> {
         if !matches!(caller.origin(), Origin::Host { .. }) {
-            return Err(Refusal::Contained { caller: Place::of(caller, pods) });
+            return Err(Refusal::Contained { caller: NamedOrigin::of(caller, pods) });
         }
         if caller.is_of_another_user_namespace() {
             return Err(Refusal::UnknownUser { rule: Rule::Readers, uid: caller.uid() });

@@ -22,19 +22,19 @@ pub(super) struct Lineage<'a> {
     links: Vec<Link>,
 }
 
-/// A certificate of the lineage. It is displayed by its place and subject, as a sentence names it.
+/// A certificate of the lineage. It is displayed by its position and subject, as a sentence names it.
 #[derive(Clone, Copy)]
 pub(super) struct Member<'a> {
     pub(super) certificate: &'a X509Certificate<'a>,
-    pub(super) place: Place,
+    pub(super) position: Position,
     /// How many steps it is above the leaf, by the shortest way.
     pub(super) height: usize,
     file: &'a Path,
 }
 
-/// The place of a certificate.
+/// The position of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Position {
     /// In the chain, counted from 1: the leaf.
     Chain(usize),
     /// In the bundle.
@@ -63,12 +63,12 @@ impl<'a> Lineage<'a> {
             .certificates
             .iter()
             .zip(2..)
-            .map(|(certificate, number)| (certificate, Place::Chain(number), issuers.file));
+            .map(|(certificate, number)| (certificate, Position::Chain(number), issuers.file));
         let anchors = bundle.into_iter().flat_map(|source| {
-            source.certificates.iter().enumerate().map(move |(i, anchor)| (anchor, Place::Bundle(i), source.file))
+            source.certificates.iter().enumerate().map(move |(i, anchor)| (anchor, Position::Bundle(i), source.file))
         });
         let candidates: Vec<_> = numbered.chain(anchors).collect();
-        let leaf = Member { certificate: leaf, place: Place::Chain(1), height: 0, file: issuers.file };
+        let leaf = Member { certificate: leaf, position: Position::Chain(1), height: 0, file: issuers.file };
         let mut lineage = Self { members: vec![leaf], links: Vec::new() };
         let mut signatures = MAX_SIGNATURES;
         let mut to_visit = VecDeque::from([0]);
@@ -77,28 +77,28 @@ impl<'a> Lineage<'a> {
             let (name, key) = (issued.certificate.issuer().as_raw(), issued.certificate.public_key());
             // A certificate of the same CA under the same key is the same issuer once more, not one above it.
             let is_own_name = is_self_issued(issued.certificate);
-            let named = candidates.iter().filter(|(candidate, place, _)| {
+            let named = candidates.iter().filter(|(candidate, position, _)| {
                 candidate.subject().as_raw() == name
-                    && *place != issued.place
+                    && *position != issued.position
                     && !(is_own_name && !issued.is_leaf() && candidate.public_key() == key)
             });
             let mut found = Vec::new();
-            for (candidate, place, file) in named {
+            for (candidate, position, file) in named {
                 let signature = signatures.checked_sub(1).map_or(Signature::Unsupported, |left| {
                     signatures = left;
                     crypto::verify_certificate(issued.certificate, candidate.public_key())
                 });
                 let height = issued.height + 1;
-                found.push((Member { certificate: candidate, place: *place, height, file }, signature));
+                found.push((Member { certificate: candidate, position: *position, height, file }, signature));
             }
             // A namesake under another key is of interest where there is nothing better; in the bundle always, as it may be what was to be
             // the issuer. A self-issued certificate needs none.
             let is_issued = is_own_name || found.iter().any(|(_, signature)| *signature != Signature::Invalid);
             found.retain(|(member, signature)| {
-                *signature != Signature::Invalid || !is_issued || matches!(member.place, Place::Bundle(_))
+                *signature != Signature::Invalid || !is_issued || matches!(member.position, Position::Bundle(_))
             });
             for (member, signature) in found {
-                let known = lineage.members.iter().position(|known| known.place == member.place);
+                let known = lineage.members.iter().position(|known| known.position == member.position);
                 let issuer = known.unwrap_or_else(|| {
                     lineage.members.push(member);
                     lineage.members.len() - 1
@@ -106,7 +106,7 @@ impl<'a> Lineage<'a> {
                 // Above an anchor, or a namesake, there is nothing to look for.
                 let is_new =
                     !lineage.links.iter().any(|link| link.issuer == issuer && link.signature != Signature::Invalid);
-                if signature != Signature::Invalid && is_new && matches!(member.place, Place::Chain(_)) {
+                if signature != Signature::Invalid && is_new && matches!(member.position, Position::Chain(_)) {
                     to_visit.push_back(issuer);
                 }
                 lineage.links.push(Link { issued: visited, issuer, signature });
@@ -132,10 +132,11 @@ impl<'a> Lineage<'a> {
 
     /// Those of the bundle that issued the leaf, or one of those that did.
     pub(super) fn anchors(&self) -> impl Iterator<Item = &Member<'a>> {
-        let is_issuer =
-            |place: usize| self.links.iter().any(|link| link.issuer == place && link.signature != Signature::Invalid);
-        let anchors = self.members.iter().enumerate().filter(move |(place, _)| is_issuer(*place));
-        anchors.map(|(_, anchor)| anchor).filter(|anchor| matches!(anchor.place, Place::Bundle(_)))
+        let is_issuer = |position: usize| {
+            self.links.iter().any(|link| link.issuer == position && link.signature != Signature::Invalid)
+        };
+        let anchors = self.members.iter().enumerate().filter(move |(position, _)| is_issuer(*position));
+        anchors.map(|(_, anchor)| anchor).filter(|anchor| matches!(anchor.position, Position::Bundle(_)))
     }
 
     /// The members that another with their issuer's name did not sign, and those.
@@ -146,14 +147,14 @@ impl<'a> Lineage<'a> {
 
     /// Those of the chain, but for the leaf, whose issuer is not there.
     pub(super) fn tops(&self) -> impl Iterator<Item = &Member<'a>> {
-        let tops = self.members.iter().enumerate().filter(|(place, _)| self.issuers_of(*place).next().is_none());
-        tops.map(|(_, top)| top).filter(|top| matches!(top.place, Place::Chain(number) if number > 1))
+        let tops = self.members.iter().enumerate().filter(|(position, _)| self.issuers_of(*position).next().is_none());
+        tops.map(|(_, top)| top).filter(|top| matches!(top.position, Position::Chain(number) if number > 1))
     }
 
     /// Those directly under a top.
     pub(super) fn under_tops(&self) -> impl Iterator<Item = &Member<'a>> {
-        let under = self.members.iter().enumerate().skip(1).filter(|(place, _)| {
-            let mut issuers = self.issuers_of(*place).peekable();
+        let under = self.members.iter().enumerate().skip(1).filter(|(position, _)| {
+            let mut issuers = self.issuers_of(*position).peekable();
             issuers.peek().is_some() && issuers.all(|issuer| self.issuers_of(issuer).next().is_none())
         });
         under.map(|(_, member)| member)
@@ -172,7 +173,7 @@ impl<'a> Lineage<'a> {
 
 impl Member<'_> {
     pub(super) fn is_leaf(&self) -> bool {
-        self.place == Place::Chain(1)
+        self.position == Position::Chain(1)
     }
 
     pub(super) fn begins(&self) -> SystemTime {
@@ -205,10 +206,10 @@ impl Member<'_> {
 
 impl fmt::Display for Member<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place {
-            Place::Chain(1) => f.write_str("the leaf"),
-            Place::Chain(number) => f.write_str(&name_in_chain(self.certificate, number, self.file)),
-            Place::Bundle(_) => {
+        match self.position {
+            Position::Chain(1) => f.write_str("the leaf"),
+            Position::Chain(number) => f.write_str(&name_in_chain(self.certificate, number, self.file)),
+            Position::Bundle(_) => {
                 write!(f, "the anchor {} of {}", Name::of(self.certificate.subject()), file_name(self.file))
             }
         }

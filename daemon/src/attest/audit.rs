@@ -12,7 +12,7 @@ use evercert_core::identity::{IdentityId, NAME_LIMIT};
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
-use super::denial::{Denial, Place};
+use super::denial::{Denial, NamedOrigin};
 use super::reason::{Grant, Reason};
 use crate::callers::{Caller, Party, Rates};
 use crate::inventory::pods::PodNames;
@@ -177,11 +177,11 @@ struct Told {
 
 impl Told {
     fn of(caller: &Caller, pods: &PodNames) -> Self {
-        let (pod, unit) = match Place::of(caller, pods) {
-            Place::Pod { name: Some(pod), .. } => (Some(pod.to_string()), None),
-            Place::Pod { uid, name: None } => (Some(uid.to_string()), None),
-            Place::Unit(unit) => (None, Some(unit.to_string())),
-            Place::Host | Place::Container | Place::Unclear => (None, None),
+        let (pod, unit) = match NamedOrigin::of(caller, pods) {
+            NamedOrigin::Pod { name: Some(pod), .. } => (Some(pod.to_string()), None),
+            NamedOrigin::Pod { uid, name: None } => (Some(uid.to_string()), None),
+            NamedOrigin::Unit(unit) => (None, Some(unit.to_string())),
+            NamedOrigin::Host | NamedOrigin::Container | NamedOrigin::Unclear => (None, None),
         };
         Self { pod, unit, command: caller.command() }
     }
@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn denial() -> Denial {
-        Denial::OtherPod { caller: Place::Host }
+        Denial::OtherPod { caller: NamedOrigin::Host }
     }
 
     #[test]

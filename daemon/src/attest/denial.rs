@@ -31,7 +31,7 @@ pub(crate) enum Denial {
     #[error("pod: what is mounted in a pod is for that pod's containers alone, and the caller is {caller}")]
     OtherPod {
         /// Where it is.
-        caller: Place,
+        caller: NamedOrigin,
     },
     /// Its control groups say nothing that can be trusted.
     #[error(
@@ -83,7 +83,7 @@ pub(crate) enum Refusal {
     #[error("readers: the caller is {caller}, so what the node's files allow says nothing of it")]
     Contained {
         /// Where it is.
-        caller: Place,
+        caller: NamedOrigin,
     },
     /// Read access there is not decided here.
     #[error("readers: {} is on the file system {filesystem}, of which evercertd cannot tell who may read there", path.display())]
@@ -117,12 +117,12 @@ pub(crate) enum Who {
     /// This user, with these groups.
     Account(Box<Caller>),
     /// Where it belongs.
-    At(Place),
+    At(NamedOrigin),
 }
 
 /// Where a caller belongs.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum NamedOrigin {
     Pod { uid: Arc<str>, name: Option<PodName> },
     Unit(Arc<str>),
     Host,
@@ -203,7 +203,7 @@ fn sentences(refusals: &[Refusal]) -> String {
     }
 }
 
-impl Place {
+impl NamedOrigin {
     pub(super) fn of(caller: &Caller, pods: &PodNames) -> Self {
         match caller.origin() {
             Origin::Pod(uid) => Self::Pod { uid: Arc::clone(uid), name: pods.get(uid).cloned() },
@@ -215,7 +215,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for NamedOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pod { name: Some(pod), .. } => write!(f, "in pod {pod}"),
@@ -232,7 +232,7 @@ impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Account(caller) => fmt::Display::fmt(caller, f),
-            Self::At(place) => fmt::Display::fmt(place, f),
+            Self::At(origin) => fmt::Display::fmt(origin, f),
         }
     }
 }

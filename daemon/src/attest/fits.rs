@@ -1,6 +1,6 @@
 //! Whether a rule fits a caller.
 
-use super::denial::{Place, Refusal, Who};
+use super::denial::{NamedOrigin, Refusal, Who};
 use crate::callers::{Caller, Origin};
 use crate::inventory::pods::PodNames;
 use crate::policy::Rule;
@@ -11,7 +11,7 @@ use crate::policy::Rule;
 ///
 /// It does not.
 pub(super) fn fits(rule: &Rule, caller: &Caller, pods: &PodNames) -> Result<(), Refusal> {
-    let place = || Who::At(Place::of(caller, pods));
+    let origin = || Who::At(NamedOrigin::of(caller, pods));
     // In a container with the node's users its root may claim to be any; in one with users of its own none is the node's but
     // those it was given. In a pod anyone may claim any.
     let has_account = match caller.origin() {
@@ -41,6 +41,6 @@ pub(super) fn fits(rule: &Rule, caller: &Caller, pods: &PodNames) -> Result<(), 
     match fits {
         true => Ok(()),
         false if is_account => Err(Refusal::Other { rule: rule.clone(), caller: Who::Account(caller.clone().into()) }),
-        false => Err(Refusal::Other { rule: rule.clone(), caller: place() }),
+        false => Err(Refusal::Other { rule: rule.clone(), caller: origin() }),
     }
 }

@@ -47,13 +47,13 @@ pub fn origin(text: &str, prefixes: &[String]) -> Origin {
     let (mut pod, mut is_container, mut units) = (None, false, Vec::new());
     for line in text.lines() {
         let Some(line) = Line::parse(line) else { return Origin::Unclear };
-        match line.place(prefixes) {
-            Place::Unclear => return Origin::Unclear,
-            Place::Pod(uid) if pod.as_ref().is_some_and(|known| *known != uid) => return Origin::Unclear,
-            Place::Pod(uid) => pod = Some(uid),
-            Place::Container => is_container = true,
-            Place::Host(unit) if line.tells_the_unit() => units.push(unit),
-            Place::Host(_) => {}
+        match line.origin(prefixes) {
+            LineOrigin::Unclear => return Origin::Unclear,
+            LineOrigin::Pod(uid) if pod.as_ref().is_some_and(|known| *known != uid) => return Origin::Unclear,
+            LineOrigin::Pod(uid) => pod = Some(uid),
+            LineOrigin::Container => is_container = true,
+            LineOrigin::Host(unit) if line.tells_the_unit() => units.push(unit),
+            LineOrigin::Host(_) => {}
         }
     }
     match pod {
@@ -73,8 +73,8 @@ struct Line<'a> {
     path: &'a str,
 }
 
-/// The place one line names.
-enum Place<'a> {
+/// The origin that one line tells.
+enum LineOrigin<'a> {
     Pod(String),
     Container,
     /// With the unit where the path is that of one.
@@ -90,7 +90,7 @@ impl<'a> Line<'a> {
         (is_number && path.starts_with('/') && !path.ends_with(REMOVED)).then_some(Self { controllers, path })
     }
 
-    fn place(self, prefixes: &[String]) -> Place<'a> {
+    fn origin(self, prefixes: &[String]) -> LineOrigin<'a> {
         let mut path = self.path;
         // Paths outside the root of this process's own cgroup namespace show with these in front.
         while let Some(rest) = path.strip_prefix("/..").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
@@ -102,23 +102,23 @@ impl<'a> Line<'a> {
             Some(path) => path.split('/').collect(),
         };
         if components.iter().any(|component| matches!(*component, "" | "." | "..")) {
-            return Place::Unclear;
+            return LineOrigin::Unclear;
         }
         if let Some(uid) = kubepods::pod(&components, is_from_outside, prefixes) {
-            return Place::Pod(uid);
+            return LineOrigin::Pod(uid);
         }
         if components.iter().any(|component| kubepods::is_like_a_pods(component)) {
-            return Place::Unclear;
+            return LineOrigin::Unclear;
         }
         if components.iter().any(|component| kubepods::is_a_containers(component)) {
-            return Place::Container;
+            return LineOrigin::Container;
         }
         match components.as_slice() {
             // The system manager puts an underscore before a name that could be one of the kernel's files.
             ["system.slice", service, ..] if service.ends_with(".service") => {
-                Place::Host(Some(service.strip_prefix('_').unwrap_or(service)))
+                LineOrigin::Host(Some(service.strip_prefix('_').unwrap_or(service)))
             }
-            _ => Place::Host(None),
+            _ => LineOrigin::Host(None),
         }
     }
 

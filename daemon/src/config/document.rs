@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Place, Problem};
+use super::error::{ConfigError, LineColumn, Problem};
 use super::node::Node;
 
 /// How a PEM file begins.
@@ -50,10 +50,10 @@ impl Document<'_> {
         self.problem(Spanned::new(error.span().unwrap_or_default(), problem))
     }
 
-    fn place(&self, offset: usize) -> Place {
+    fn place(&self, offset: usize) -> LineColumn {
         let before = before(self.text, offset);
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
+        LineColumn { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) enum ConfigError {
         /// The file.
         file: PathBuf,
         /// Where in it.
-        place: Place,
+        place: LineColumn,
         /// The problem, and what to write instead.
         problem: Box<Problem>,
     },
@@ -47,12 +47,12 @@ pub(crate) enum ConfigError {
 
 /// A line and column of a file, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct LineColumn {
     pub(super) line: usize,
     pub(super) column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LineColumn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }

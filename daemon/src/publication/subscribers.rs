@@ -147,7 +147,7 @@ struct Registry {
     next_id: u64,
     identities: HashMap<IdentityId, Group>,
     sweep_at: usize,
-    lost: lost::Places,
+    lost: lost::LostQueue,
 }
 
 /// The subscribers of one identity.

@@ -23,7 +23,7 @@ use self::answers::Teller;
 use self::parcels::Parcels;
 use super::connection::{Peer, peer};
 use super::feed::{Asked, Asker, Feed, stranger};
-use super::streams::{Besides, Displaced, InPlace};
+use super::streams::{Displaced, EncodedBody, ExtraShare};
 use super::{Context, stopping};
 use crate::attest::Attestor;
 use crate::callers::{Cap, Origin, Quota};
@@ -88,9 +88,9 @@ impl AgentService {
     }
 
     /// A place among the [`LISTINGS`], to be kept until the answer is taken.
-    fn listing(&self, peer: &Peer) -> Result<Besides, Status> {
+    fn listing(&self, peer: &Peer) -> Result<ExtraShare, Status> {
         let (share, _) = self.listings.claim(peer.caller.party()).map_err(|_| too_many_listings())?;
-        Ok(Besides::new(share, too_many_listings))
+        Ok(ExtraShare::new(share, too_many_listings))
     }
 
     /// The identities `peer` may have, by name, at most `limit` of them.
@@ -235,7 +235,7 @@ impl v1::agent_server::Agent for AgentService {
         let feed = Feed::open(asker, asked, requests.map(answers::said as _), &self.subscribers).await?;
         let teller = Teller { epoch: self.store.epoch(), deliver, parcels: Arc::clone(&self.parcels) };
         let mut response = Response::new(futures_util::stream::empty());
-        response.extensions_mut().insert(InPlace::new(answers::body(feed, teller)));
+        response.extensions_mut().insert(EncodedBody::new(answers::body(feed, teller)));
         Ok(response)
     }
 }

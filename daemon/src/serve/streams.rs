@@ -64,7 +64,7 @@ impl<S> Counted<S> {
     }
 
     /// One more request of the caller.
-    fn enter(&self, request: &Request<Body>) -> Result<Place, Status> {
+    fn enter(&self, request: &Request<Body>) -> Result<RequestPermit, Status> {
         let peer = request.extensions().get::<Arc<Peer>>();
         let peer = peer.ok_or_else(|| Status::internal("the caller is not known"))?;
         let party = peer.caller.party();
@@ -79,18 +79,18 @@ impl<S> Counted<S> {
         if let Some(loser) = loser {
             self.doorkeeper.turned_away(Some(&loser), TurnedAway::StreamDisplaced);
         }
-        Ok(Place { peer: Arc::clone(peer), refusal: self.refusal, share, besides: None })
+        Ok(RequestPermit { peer: Arc::clone(peer), refusal: self.refusal, share, besides: None })
     }
 }
 
 /// A share an answer uses besides its place, until it has been taken: an extension of the response.
 #[derive(Clone)]
-pub(super) struct Besides {
+pub(super) struct ExtraShare {
     share: Arc<Share>,
     refusal: fn() -> Status,
 }
 
-impl Besides {
+impl ExtraShare {
     /// `refusal` is the answer where another party has taken the share.
     pub(super) fn new(share: Share, refusal: fn() -> Status) -> Self {
         Self { share: Arc::new(share), refusal }
@@ -106,21 +106,21 @@ impl Besides {
     }
 }
 
-/// The place of a request.
-struct Place {
+/// The permit of a request to be open, which it may lose.
+struct RequestPermit {
     peer: Arc<Peer>,
     refusal: fn(Refused) -> Status,
     share: Share,
-    besides: Option<Besides>,
+    besides: Option<ExtraShare>,
 }
 
 /// Waits until a request has lost its place, and then says so.
 type Lost = Pin<Box<dyn Future<Output = Status> + Send>>;
 
-impl Place {
+impl RequestPermit {
     fn lost(&self) -> Lost {
         let (connection, own) = (self.peer.displaced().clone(), self.share.displaced().clone());
-        let (refusal, besides) = (self.refusal, self.besides.as_ref().map(Besides::lost));
+        let (refusal, besides) = (self.refusal, self.besides.as_ref().map(ExtraShare::lost));
         Box::pin(async move {
             tokio::select! {
                 () = connection.cancelled() => refusal(Refused::Displaced { setting: "connections" }),
@@ -150,22 +150,22 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match self.enter(&request) {
-            Ok(mut place) => {
-                request.extensions_mut().insert(Displaced(place.share.displaced().clone()));
+            Ok(mut permit) => {
+                request.extensions_mut().insert(Displaced(permit.share.displaced().clone()));
                 let response = self.service.call(request);
                 Box::pin(async move {
-                    let mut lost = place.lost();
+                    let mut lost = permit.lost();
                     let mut response = tokio::select! {
                         biased;
                         response = response => response?,
                         status = &mut lost => return Ok(status.into_http()),
                     };
-                    place.besides = response.extensions_mut().remove::<Besides>();
-                    if place.besides.is_some() {
-                        lost = place.lost();
+                    permit.besides = response.extensions_mut().remove::<ExtraShare>();
+                    if permit.besides.is_some() {
+                        lost = permit.lost();
                     }
-                    let in_place = response.extensions_mut().remove::<InPlace>().and_then(InPlace::take);
-                    Ok(response.map(|body| Body::new(Open::new(in_place.unwrap_or(body), place, lost))))
+                    let encoded = response.extensions_mut().remove::<EncodedBody>().and_then(EncodedBody::take);
+                    Ok(response.map(|body| Body::new(Open::new(encoded.unwrap_or(body), permit, lost))))
                 })
             }
             Err(full) => Box::pin(std::future::ready(Ok(full.into_http()))),
@@ -175,9 +175,9 @@ where
 
 /// The body of a response that was encoded already: an extension of the response, whose own body it takes the place of.
 #[derive(Clone)]
-pub(super) struct InPlace(Arc<Mutex<Option<Body>>>);
+pub(super) struct EncodedBody(Arc<Mutex<Option<Body>>>);
 
-impl InPlace {
+impl EncodedBody {
     pub(super) fn new(body: Body) -> Self {
         Self(Arc::new(Mutex::new(Some(body))))
     }
@@ -204,12 +204,12 @@ struct Open {
     body: Option<Body>,
     way: Arc<Way>,
     lost: Lost,
-    place: Place,
+    permit: RequestPermit,
 }
 
 impl Open {
-    fn new(body: Body, place: Place, lost: Lost) -> Self {
-        Self { body: Some(body), way: Arc::default(), lost, place }
+    fn new(body: Body, permit: RequestPermit, lost: Lost) -> Self {
+        Self { body: Some(body), way: Arc::default(), lost, permit }
     }
 
     /// Waits until no message is on its way.
@@ -242,7 +242,7 @@ impl http_body::Body for Open {
             frame.map(|frame| {
                 frame.map_data(|bytes| {
                     this.way.is_busy.store(true, Ordering::Release);
-                    Bytes::from_owner(Ticket::new(bytes, &this.way, &this.place))
+                    Bytes::from_owner(Ticket::new(bytes, &this.way, &this.permit))
                 })
             })
         }))
@@ -274,8 +274,8 @@ struct Ticket {
 }
 
 impl Ticket {
-    fn new(bytes: Bytes, way: &Arc<Way>, place: &Place) -> Self {
-        let (peer, lost) = (Arc::clone(&place.peer), place.lost());
+    fn new(bytes: Bytes, way: &Arc<Way>, permit: &RequestPermit) -> Self {
+        let (peer, lost) = (Arc::clone(&permit.peer), permit.lost());
         let alarm = tokio::spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep(peer.taking) => {}

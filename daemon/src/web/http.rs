@@ -4,7 +4,7 @@
 //! Peers that reach the address can connect as often as they like. So a connection is for one request, nobody waits for a place,
 //! and a peer that asks for something comes before one that says nothing: a probe is answered whatever others hold.
 
-mod places;
+mod permits;
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, error, warn};
 
-use places::{Place, Places};
+use permits::{Permit, Permits};
 
 use crate::host::sockets;
 use crate::publication::{Readiness, Subscribers};
@@ -100,7 +100,7 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages, shutdown: Cancell
         Ok(accepting) => accepting,
         Err(error) => return error!(%error, "HTTP connections cannot be accepted"),
     };
-    let places = Places::new(CONNECTIONS, PAGES);
+    let permits = Permits::new(CONNECTIONS, PAGES);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -108,7 +108,7 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages, shutdown: Cancell
             Some(_) = connections.join_next() => {}
             Some(stream) = newcomers.recv() => {
                 let Ok(stream) = TcpStream::from_std(stream) else { continue };
-                connections.spawn(connection(stream, router.clone(), places.take()));
+                connections.spawn(connection(stream, router.clone(), permits.take()));
             }
         }
     }
@@ -137,14 +137,14 @@ impl Intake for Newcomers {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, place: Place) {
-    let place = Arc::new(place);
+async fn connection(stream: TcpStream, router: Router, permit: Permit) {
+    let permit = Arc::new(permit);
     let service = {
-        let place = Arc::clone(&place);
+        let permit = Arc::clone(&permit);
         tower::service_fn(move |request: http::Request<Incoming>| {
             match request.uri().path() {
-                "/metrics" => place.reads_a_page(),
-                _ => place.answers(),
+                "/metrics" => permit.reads_a_page(),
+                _ => permit.answers(),
             }
             router.clone().oneshot(request)
         })
@@ -157,7 +157,7 @@ async fn connection(stream: TcpStream, router: Router, place: Place) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let ended = tokio::select! {
         ended = tokio::time::timeout(CONNECTION_LIFETIME, connection) => ended,
-        () = place.given_up() => return debug!("an HTTP connection gave its place to a newcomer"),
+        () = permit.given_up() => return debug!("an HTTP connection gave its place to a newcomer"),
     };
     match ended {
         Ok(Ok(())) => {}

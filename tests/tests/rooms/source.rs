@@ -12,17 +12,17 @@ use super::lexer::{self, Token};
 pub struct Arrow {
     pub from: String,
     pub to: String,
-    pub at: Place,
+    pub at: SourceLine,
 }
 
 /// Where a path is written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct SourceLine {
     pub file: PathBuf,
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file.display(), self.line)
     }
@@ -116,7 +116,7 @@ impl Rooms {
         for name in firsts(path) {
             let to = self.exported.get(name).filter(|_| !self.names.contains(name)).map_or(name, String::as_str);
             if to != from {
-                let at = Place { file: module.file.clone(), line };
+                let at = SourceLine { file: module.file.clone(), line };
                 self.arrows.push(Arrow { from: from.clone(), to: to.to_owned(), at });
             }
         }

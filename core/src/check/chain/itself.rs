@@ -3,7 +3,7 @@
 use rustls_pki_types::CertificateDer;
 
 use super::super::Case;
-use super::super::lineage::{Lineage, Member, Place};
+use super::super::lineage::{Lineage, Member, Position};
 use super::super::report::{Consequences, Report};
 use super::words::AtHand;
 use super::{chain, ends, path};
@@ -69,7 +69,7 @@ pub(super) fn check(
     report: &mut Report,
 ) {
     for (number, why) in unreadable {
-        let member = lineage.issuers().iter().find(|member| member.place == Place::Chain(*number));
+        let member = lineage.issuers().iter().find(|member| member.position == Position::Chain(*number));
         let name = member.map_or_else(|| format!("certificate {number} of the chain"), Member::to_string);
         let finding =
             |severity, sentence| Finding::new(Check::Unloadable, severity, sentence).in_file(case.files.chain());
@@ -91,10 +91,10 @@ pub(super) fn check(
 fn needs(lineage: &Lineage<'_>, member: &Member<'_>) -> bool {
     let name = member.certificate.subject().as_raw();
     let readable = |other: &Member<'_>| loading::issuer(&other.certificate.as_raw().into()).is_ok();
-    let mut others = lineage.issuers().iter().filter(|other| other.place != member.place);
+    let mut others = lineage.issuers().iter().filter(|other| other.position != member.position);
     let is_alone = !others.any(|other| other.certificate.subject().as_raw() == name && readable(other));
     is_alone
-        && (member.height == 1 || !lineage.tops().any(|top| top.place == member.place))
+        && (member.height == 1 || !lineage.tops().any(|top| top.position == member.position))
         && !is_self_issued(member.certificate)
 }
 
@@ -113,7 +113,7 @@ pub(super) fn excuse(case: &Case<'_>, lineage: &Lineage<'_>, error: PathError) -
         | E::IssuerUnusable { .. }
         | E::AnchorNotValid { .. }
         | E::Crl(_) => true,
-        E::BadSignature => lineage.not_signed().all(|(_, issuer)| matches!(issuer.place, Place::Bundle(_))),
+        E::BadSignature => lineage.not_signed().all(|(_, issuer)| matches!(issuer.position, Position::Bundle(_))),
         E::TooComplex | E::UnsupportedKey { .. } => return Err(error),
         _ => false,
     };

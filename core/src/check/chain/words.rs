@@ -4,7 +4,7 @@ use rustls_pki_types::CertificateDer;
 use webpki::Error;
 use x509_parser::prelude::{X509Certificate, X509Name};
 
-use super::super::lineage::{Lineage, Member, Place};
+use super::super::lineage::{Lineage, Member, Position};
 use crate::bundle::Bundle;
 use crate::certificate::{Name, is_ca, is_self_issued};
 use crate::clock::rfc3339;
@@ -64,7 +64,7 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, at_hand: AtHand<'_>) 
         E::AnchorNotValid { not_before, not_after, .. } => format!(
             "{}, which the path ends in, is valid only from {} to {}; renew that CA and put its new certificate into the bundle",
             named(&|member| {
-                matches!(member.place, Place::Bundle(_))
+                matches!(member.position, Position::Bundle(_))
                     && (member.begins(), member.ends()) == (*not_before, *not_after)
             }),
             rfc3339(*not_before),
@@ -73,7 +73,7 @@ pub(super) fn of(error: &PathError, lineage: &Lineage<'_>, at_hand: AtHand<'_>) 
         E::UnsupportedSignature { algorithm } => format!(
             "{} is signed with {algorithm}, which peers do not accept; have it issued again with SHA-256",
             named(&|member| {
-                matches!(member.place, Place::Chain(_))
+                matches!(member.position, Position::Chain(_))
                     && !crypto::accepts_signature(crypto::signature_algorithm(member.certificate))
             })
         ),
@@ -148,12 +148,12 @@ fn malformed(lineage: &Lineage<'_>, why: &Error) -> String {
 
 /// The issuer that is looked for is nowhere, or it is in the bundle and of no use there.
 fn unknown_issuer(lineage: &Lineage<'_>, at_hand: AtHand<'_>) -> String {
-    let anchor = lineage.issuers().iter().find_map(|member| match member.place {
-        Place::Bundle(_) => {
+    let anchor = lineage.issuers().iter().find_map(|member| match member.position {
+        Position::Bundle(_) => {
             let fingerprint = Digest::fingerprint(member.certificate.as_raw());
             at_hand.unusable.iter().find(|(anchor, _)| *anchor == fingerprint).map(|(_, reason)| (member, reason))
         }
-        Place::Chain(_) => None,
+        Position::Chain(_) => None,
     });
     if let Some((anchor, reason)) = anchor {
         return format!("{anchor} issued it, but can be nobody's anchor: {reason}; {}", mend(reason));
@@ -211,7 +211,7 @@ pub(in super::super) fn mend(reason: &UnusableAnchor) -> &'static str {
 
 fn bad_signature(lineage: &Lineage<'_>) -> String {
     match lineage.not_signed().next() {
-        Some((issued, issuer)) if matches!(issuer.place, Place::Bundle(_)) => format!(
+        Some((issued, issuer)) if matches!(issuer.position, Position::Bundle(_)) => format!(
             "{issued} is not signed with the key of {issuer}, which has its issuer's name: that CA has another key by now; have the \
              leaf issued again, or add the CA's certificate for the other key to the bundle"
         ),

@@ -90,7 +90,7 @@ pub(super) struct Answers {
 type Look = fn(&Path, &Sought) -> Result<Contents, Errno>;
 
 /// A volume, for as long as it is mounted.
-type Place = (PathBuf, Option<Mount>);
+type MountedVolume = (PathBuf, Option<Mount>);
 
 /// The threads that look into volumes.
 pub(super) struct Probe {
@@ -156,7 +156,7 @@ impl Probe {
 fn in_turn(requests: Vec<Request>, entered: &Entered) -> VecDeque<Request> {
     let mut turns: HashMap<Owner, usize> = HashMap::new();
     let mut sorted: BTreeMap<usize, Vec<Request>> = BTreeMap::new();
-    for request in requests.into_iter().filter(|request| !entered.0.contains_key(&request.place())) {
+    for request in requests.into_iter().filter(|request| !entered.0.contains_key(&request.mounted())) {
         let turn = turns.entry(request.owner.clone()).or_default();
         sorted.entry(*turn).or_default().push(request);
         *turn += 1;
@@ -165,14 +165,14 @@ fn in_turn(requests: Vec<Request>, entered: &Entered) -> VecDeque<Request> {
 }
 
 impl Request {
-    fn place(&self) -> Place {
+    fn mounted(&self) -> MountedVolume {
         (self.root.clone(), self.mount.clone())
     }
 }
 
 /// The volumes at which a thread is now: since when, and whose they are.
 #[derive(Default)]
-struct Entered(HashMap<Place, (Instant, Owner)>);
+struct Entered(HashMap<MountedVolume, (Instant, Owner)>);
 
 impl Entered {
     /// The number of threads that went in after `began` and have not come back for longer than this.
@@ -215,7 +215,7 @@ struct Work {
 impl Work {
     fn run(self) {
         while let Some(request) = self.next() {
-            let (place, Request { root, sought, .. }) = (request.place(), request);
+            let (mounted, Request { root, sought, .. }) = (request.mounted(), request);
             // Heard first, so that what happens while it is looked into is not missed.
             self.listen.volume(&root);
             let contents = (self.look)(&root, &sought);
@@ -223,7 +223,7 @@ impl Work {
                 self.listen.settled(&root);
             }
             let mut entered = lock(&self.entered);
-            entered.0.remove(&place);
+            entered.0.remove(&mounted);
             // In one step: whoever sees that the thread is back finds its answer.
             if self.answers.send(Answer { root, contents }).is_err() {
                 return;
@@ -237,7 +237,7 @@ impl Work {
         let mut entered = lock(&self.entered);
         while let Some(request) = waiting.requests.pop_front() {
             if entered.has_room_for(&request.owner) {
-                entered.0.insert(request.place(), (Instant::now(), request.owner.clone()));
+                entered.0.insert(request.mounted(), (Instant::now(), request.owner.clone()));
                 return Some(request);
             }
             waiting.crowded_out += 1;

@@ -23,8 +23,8 @@ pub(super) struct Pods<'a> {
     pub(super) are_names_told: bool,
 }
 
-/// The verdict of the rules on a credential.
-enum Verdict<'a> {
+/// A credential as the rules select it.
+enum Selection<'a> {
     /// It is an identity, of which this is asked.
     Kept(Option<&'a PodSettings>),
     /// It is left alone.
@@ -52,12 +52,12 @@ pub(super) fn specs<'a>(
         }
         for (directory, layout) in credentials {
             let Some(id) = id(volume, directory.as_deref()) else { continue };
-            match pods.verdict(rules, volume, directory.as_deref()) {
-                Verdict::Kept(settings) => {
+            match pods.selection(rules, volume, directory.as_deref()) {
+                Selection::Kept(settings) => {
                     specs.push(pods.spec(id, volume, directory.as_deref(), layout, settings));
                 }
-                Verdict::Ignored => {}
-                Verdict::Unknown => debug!(identity = %id, "waits for its pod's name"),
+                Selection::Ignored => {}
+                Selection::Unknown => debug!(identity = %id, "waits for its pod's name"),
             }
         }
     }
@@ -77,19 +77,19 @@ fn id(volume: &Volume, directory: Option<&str>) -> Option<IdentityId> {
 }
 
 impl Pods<'_> {
-    fn verdict<'a>(&self, rules: &'a [PodRule], volume: &Volume, directory: Option<&str>) -> Verdict<'a> {
+    fn selection<'a>(&self, rules: &'a [PodRule], volume: &Volume, directory: Option<&str>) -> Selection<'a> {
         for rule in rules.iter().filter(|rule| rule.means(&volume.name, directory)) {
             let fits = match (rule.namespace(), self.names.get(&volume.uid)) {
                 (None, _) => true,
                 (Some(glob), Some(pod)) => glob.matches(pod.namespace.as_bytes()),
-                (Some(_), None) if self.are_names_told => return Verdict::Unknown,
+                (Some(_), None) if self.are_names_told => return Selection::Unknown,
                 (Some(_), None) => false,
             };
             if fits {
-                return rule.settings().map_or(Verdict::Ignored, |settings| Verdict::Kept(Some(settings)));
+                return rule.settings().map_or(Selection::Ignored, |settings| Selection::Kept(Some(settings)));
             }
         }
-        Verdict::Kept(None)
+        Selection::Kept(None)
     }
 
     fn spec(

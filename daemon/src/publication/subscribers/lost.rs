@@ -27,34 +27,34 @@ pub(super) struct Lost {
 
 /// Where the lost subscribers are, the oldest first.
 #[derive(Default)]
-pub(super) struct Places(VecDeque<Place>);
+pub(super) struct LostQueue(VecDeque<LostEntry>);
 
-struct Place {
+struct LostEntry {
     identity: IdentityId,
     id: u64,
     party: Party,
 }
 
-impl Places {
+impl LostQueue {
     /// Adds one; says which one has to go for it, if any.
     pub(super) fn add(&mut self, identity: IdentityId, id: u64, party: Party) -> Option<(IdentityId, u64)> {
-        let of_party = self.0.iter().filter(|place| place.party == party).count();
+        let of_party = self.0.iter().filter(|entry| entry.party == party).count();
         let oldest = match of_party {
-            PER_PARTY.. => self.0.iter().position(|place| place.party == party),
+            PER_PARTY.. => self.0.iter().position(|entry| entry.party == party),
             _ => (self.0.len() >= IN_ALL).then_some(0),
         };
         let gone = oldest.and_then(|oldest| self.0.remove(oldest));
-        self.0.push_back(Place { identity, id, party });
-        gone.map(|place| (place.identity, place.id))
+        self.0.push_back(LostEntry { identity, id, party });
+        gone.map(|entry| (entry.identity, entry.id))
     }
 
     pub(super) fn remove(&mut self, id: u64) {
-        self.0.retain(|place| place.id != id);
+        self.0.retain(|entry| entry.id != id);
     }
 
     /// Forgets those whose identity is not kept any more.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&IdentityId) -> bool) {
-        self.0.retain(|place| is_kept(&place.identity));
+        self.0.retain(|entry| is_kept(&entry.identity));
     }
 }
 
@@ -64,9 +64,9 @@ mod tests {
 
     #[test]
     fn too_many_cost_their_own_party_its_oldest_and_then_all_parties_theirs() {
-        let mut places = Places::default();
+        let mut queue = LostQueue::default();
         let identity = IdentityId::node("x".parse().unwrap());
-        let mut add = |id, uid| places.add(identity.clone(), id, Party::User(uid)).map(|(_, id)| id);
+        let mut add = |id, uid| queue.add(identity.clone(), id, Party::User(uid)).map(|(_, id)| id);
         assert_eq!(add(0, 7), None);
         for id in 1..=PER_PARTY as u64 {
             assert_eq!(add(id, 8), None);
@@ -76,6 +76,6 @@ mod tests {
             assert_eq!(add(id, u32::try_from(id).unwrap()), None);
         }
         assert_eq!(add(9000, 9000), Some(0));
-        assert_eq!(places.0.len(), IN_ALL);
+        assert_eq!(queue.0.len(), IN_ALL);
     }
 }

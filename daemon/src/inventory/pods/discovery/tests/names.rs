@@ -23,7 +23,7 @@ fn what_a_pod_was_called_first_or_that_it_is_in_doubt_outlasts_a_restart() {
 
 /// The state of a directory for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum DirectoryState {
     There,
     Empty,
     Gone,
@@ -38,21 +38,21 @@ fn names_outlast_a_kubelets_directory_or_logs_that_come_late() {
     assert_eq!(node.called(A).as_deref(), Some("shop/a"));
     fs::rename(node.log("shop", "a", A), node.log("bank", "x", A)).unwrap();
     let [pods, logs, away] = ["pods", "logs", "away"].map(|name| node.home.path().join(name));
-    for of_pods in [Place::There, Place::Empty, Place::Gone] {
-        for of_logs in [Place::There, Place::Empty, Place::Gone] {
+    for of_pods in [DirectoryState::There, DirectoryState::Empty, DirectoryState::Gone] {
+        for of_logs in [DirectoryState::There, DirectoryState::Empty, DirectoryState::Gone] {
             fs::create_dir(&away).unwrap();
             let places =
                 [(&pods, of_pods), (&logs, of_logs)].map(|(place, is)| (place, is, place.file_name().unwrap()));
-            for (place, is, name) in places.iter().filter(|(_, is, _)| *is != Place::There) {
+            for (place, is, name) in places.iter().filter(|(_, is, _)| *is != DirectoryState::There) {
                 fs::rename(place, away.join(name)).unwrap();
-                if *is == Place::Empty {
+                if *is == DirectoryState::Empty {
                     fs::create_dir(place).unwrap();
                 }
             }
             node.restart();
             assert_eq!(node.called(A).as_deref(), Some("shop/a"), "pods {of_pods:?}, logs {of_logs:?}");
-            for (place, is, name) in places.iter().filter(|(_, is, _)| *is != Place::There) {
-                if *is == Place::Empty {
+            for (place, is, name) in places.iter().filter(|(_, is, _)| *is != DirectoryState::There) {
+                if *is == DirectoryState::Empty {
                     fs::remove_dir(place).unwrap();
                 }
                 fs::rename(away.join(name), place).unwrap();

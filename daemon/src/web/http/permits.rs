@@ -1,4 +1,4 @@
-//! The places for connections; the connection idle for the longest gives its own to a newcomer.
+//! The permits for connections; the connection idle for the longest gives its own to a newcomer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
-/// The places there are.
+/// The permits there are.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Permits {
     most: usize,
     most_pages: usize,
     taken: Mutex<Taken>,
@@ -38,23 +38,23 @@ enum Doing {
     Page,
 }
 
-/// A connection's place, until it is dropped.
+/// A connection's permit to be there, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct Permit {
+    permits: Arc<Permits>,
     number: u64,
     given_up: CancellationToken,
 }
 
-impl Places {
+impl Permits {
     /// For `most` connections, of which `most_pages` may be given a page at a time.
     pub(super) fn new(most: usize, most_pages: usize) -> Arc<Self> {
         Arc::new(Self { most, most_pages, taken: Mutex::default() })
     }
 
-    /// A place for a newcomer. Where there is none left the connection that has been idle for the longest loses its own, or the
+    /// A permit for a newcomer. Where there is none left the connection that has been idle for the longest loses its own, or the
     /// oldest where none is idle.
-    pub(super) fn take(self: &Arc<Self>) -> Place {
+    pub(super) fn take(self: &Arc<Self>) -> Permit {
         let mut taken = self.taken();
         if taken.connections.len() >= self.most {
             let idle = taken.oldest(Doing::Idle).or_else(|| taken.connections.keys().next().copied());
@@ -64,7 +64,7 @@ impl Places {
         taken.next += 1;
         taken.connections.insert(number, Connection { doing: Doing::Idle, given_up: given_up.clone() });
         drop(taken);
-        Place { places: Arc::clone(self), number, given_up }
+        Permit { permits: Arc::clone(self), number, given_up }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -84,8 +84,8 @@ impl Taken {
     }
 }
 
-impl Place {
-    /// Waits until another has this place.
+impl Permit {
+    /// Waits until it goes to another.
     pub(super) async fn given_up(&self) {
         self.given_up.cancelled().await;
     }
@@ -98,9 +98,9 @@ impl Place {
     /// A page was asked for. Where too many are read already the oldest reader is cut off: a scrape takes moments, and a reader that
     /// is there for longer reads slowly.
     pub(super) fn reads_a_page(&self) {
-        let mut taken = self.places.taken();
+        let mut taken = self.permits.taken();
         let readers = taken.connections.values().filter(|connection| connection.doing == Doing::Page).count();
-        if readers >= self.places.most_pages {
+        if readers >= self.permits.most_pages {
             let oldest = taken.oldest(Doing::Page);
             taken.give_up(oldest);
         }
@@ -109,15 +109,15 @@ impl Place {
     }
 
     fn does(&self, doing: Doing) {
-        if let Some(connection) = self.places.taken().connections.get_mut(&self.number) {
+        if let Some(connection) = self.permits.taken().connections.get_mut(&self.number) {
             connection.doing = doing;
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.places.taken().connections.remove(&self.number);
+        self.permits.taken().connections.remove(&self.number);
     }
 }
 
@@ -125,41 +125,41 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn is_given_up(place: &Place) -> bool {
-        place.given_up.is_cancelled()
+    fn is_given_up(permit: &Permit) -> bool {
+        permit.given_up.is_cancelled()
     }
 
     #[test]
     fn a_newcomer_takes_the_place_of_whoever_was_idle_for_the_longest() {
-        let places = Places::new(3, 2);
-        let [probe, idle, other] = [places.take(), places.take(), places.take()];
+        let permits = Permits::new(3, 2);
+        let [probe, idle, other] = [permits.take(), permits.take(), permits.take()];
         probe.answers();
-        let newcomer = places.take();
+        let newcomer = permits.take();
         assert_eq!([&probe, &idle, &other, &newcomer].map(is_given_up), [false, true, false, false]);
         drop(idle);
-        let _next = places.take();
+        let _next = permits.take();
         assert_eq!([&probe, &other, &newcomer].map(is_given_up), [false, true, false]);
         drop(probe);
-        let _last = places.take();
+        let _last = permits.take();
         assert!(!is_given_up(&newcomer));
     }
 
     #[test]
     fn where_nobody_is_idle_the_oldest_goes() {
-        let places = Places::new(2, 2);
-        let [first, second] = [places.take(), places.take()];
+        let permits = Permits::new(2, 2);
+        let [first, second] = [permits.take(), permits.take()];
         first.reads_a_page();
         second.answers();
-        let _newcomer = places.take();
+        let _newcomer = permits.take();
         assert_eq!([&first, &second].map(is_given_up), [true, false]);
     }
 
     #[test]
     fn readers_of_pages_take_no_more_than_their_share_and_the_last_one_is_served() {
-        let places = Places::new(10, 2);
-        let readers = [places.take(), places.take(), places.take()];
-        readers.iter().for_each(Place::reads_a_page);
+        let permits = Permits::new(10, 2);
+        let readers = [permits.take(), permits.take(), permits.take()];
+        readers.iter().for_each(Permit::reads_a_page);
         assert_eq!(readers.each_ref().map(is_given_up), [true, false, false]);
-        assert_eq!(places.taken().connections.len(), 2);
+        assert_eq!(permits.taken().connections.len(), 2);
     }
 }

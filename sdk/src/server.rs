@@ -32,6 +32,7 @@ use http::{Request, Response, Version};
 use tokio_stream::StreamExt as _;
 use tonic::body::Body;
 use tonic::service::Routes;
+use tonic::transport::server::Connected;
 use tower::layer::util::Stack;
 use tower::{BoxError, Layer, Service};
 
@@ -40,7 +41,7 @@ pub use draining::Draining;
 pub use incoming::{Incoming, IncomingSettings};
 pub use io::TlsIo;
 pub use limits::AcceptLimits;
-pub use listener::Listener;
+pub use listener::{FromStream, Listener, from_stream};
 
 use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
@@ -80,7 +81,7 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 /// # }
 /// ```
 #[must_use = "a server does nothing until it serves"]
-pub struct Server<L = Stack<PeerIdentityLayer, tower::layer::util::Identity>> {
+pub struct Server<L = tower::layer::util::Identity> {
     identity: Identity,
     incoming: IncomingSettings,
     shutdown_timeout: Duration,
@@ -102,7 +103,7 @@ impl Server {
             incoming: IncomingSettings::default(),
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             tonic,
-            layer: Stack::new(PeerIdentityLayer::default(), tower::layer::util::Identity::new()),
+            layer: tower::layer::util::Identity::new(),
         }
     }
 }
@@ -157,7 +158,7 @@ impl<L> Server<L> {
         self
     }
 
-    /// Adds a tower layer inside of those added before; the first one of all puts the [`PeerIdentity`](crate::peer::PeerIdentity) into the
+    /// Adds a tower layer inside of those added before; outside of all of them, ours puts the [`PeerIdentity`](crate::peer::PeerIdentity) into the
     /// request. Each is applied once, so what it limits or buffers it does for the server and not for a connection.
     pub fn layer<New>(self, layer: New) -> Server<Stack<New, L>> {
         Server {
@@ -207,7 +208,8 @@ impl<L> Server<L> {
         let (mut incoming, attached) = Incoming::start(&self.identity, listener, self.incoming, true);
         let connections = CutOnDrop(Arc::clone(incoming.connections()));
         attached?;
-        let service = self.layer.layer(routes.prepare());
+        let peers = PeerIdentityLayer::over::<<A::Io as Connected>::ConnectInfo>();
+        let service = peers.layer(self.layer.layer(routes.prepare()));
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {

@@ -13,20 +13,44 @@ use tower::{Layer, Service};
 use super::PeerIdentity;
 
 /// Puts the [`PeerIdentity`] of a peer that showed a certificate into the extensions of its requests. [`Server`] adds it as the
-/// outermost layer; a tonic server of one's own over [`Incoming`], or over tonic's TLS, may add it too.
+/// outermost layer; a tonic server of one's own over [`Incoming`], or over tonic's TLS, may add it too. The default is for TCP and Unix
+/// sockets, [`PeerIdentityLayer::over`] for other connections.
 ///
 /// [`Server`]: crate::server::Server
 /// [`Incoming`]: crate::server::Incoming
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PeerIdentityLayer {
     parsed: Arc<RwLock<Parsed>>,
+    chain: FindChain,
+}
+
+/// Finds the peer's chain among what tonic tells of the connection.
+type FindChain = fn(&Extensions) -> Option<Arc<Certificates>>;
+
+impl PeerIdentityLayer {
+    /// The layer for connections with this `ConnectInfo` under their TLS.
+    #[must_use]
+    pub fn over<C: Clone + Send + Sync + 'static>() -> Self {
+        Self { parsed: Arc::default(), chain: |extensions| extensions.get::<TlsConnectInfo<C>>()?.peer_certs() }
+    }
+}
+
+impl Default for PeerIdentityLayer {
+    fn default() -> Self {
+        let chain: FindChain = |extensions| {
+            let tcp = || extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs();
+            let unix = || extensions.get::<TlsConnectInfo<UdsConnectInfo>>()?.peer_certs();
+            tcp().or_else(unix)
+        };
+        Self { parsed: Arc::default(), chain }
+    }
 }
 
 impl<S> Layer<S> for PeerIdentityLayer {
     type Service = PeerIdentityService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        PeerIdentityService { inner, parsed: Arc::clone(&self.parsed) }
+        PeerIdentityService { inner, parsed: Arc::clone(&self.parsed), chain: self.chain }
     }
 }
 
@@ -35,6 +59,7 @@ impl<S> Layer<S> for PeerIdentityLayer {
 pub struct PeerIdentityService<S> {
     inner: S,
     parsed: Arc<RwLock<Parsed>>,
+    chain: FindChain,
 }
 
 impl<S, B> Service<Request<B>> for PeerIdentityService<S>
@@ -50,7 +75,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        if let Some(certificates) = peer_certificates(request.extensions())
+        if let Some(certificates) = (self.chain)(request.extensions())
             && let Some(peer) = identity(&self.parsed, &certificates)
         {
             request.extensions_mut().insert(peer);
@@ -61,12 +86,6 @@ where
 
 /// The peer's chain. It is the same `Arc` in all requests of one connection.
 type Certificates = Vec<CertificateDer<'static>>;
-
-fn peer_certificates(extensions: &Extensions) -> Option<Arc<Certificates>> {
-    let tcp = || extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs();
-    let unix = || extensions.get::<TlsConnectInfo<UdsConnectInfo>>()?.peer_certs();
-    tcp().or_else(unix)
-}
 
 fn identity(parsed: &RwLock<Parsed>, certificates: &Arc<Certificates>) -> Option<PeerIdentity> {
     if let Some(known) = parsed.read().get(certificates) {

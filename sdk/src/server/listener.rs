@@ -1,26 +1,34 @@
-//! Sockets that accept connections.
+//! Where connections come from.
 
-use std::future::Future;
+use std::fmt;
+use std::future::{Future, pending};
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::server::Connected;
 
-/// A listening socket: tokio's `TcpListener` or `UnixListener`.
-pub trait Listener: sealed::Sealed + Send + 'static {
-    /// Its connections.
+/// A source of connections to make TLS with: tokio's `TcpListener` or `UnixListener`, a stream of what is connected already
+/// ([`from_stream`]), or a type of one's own, say for vsock or for what a proxy says in front of a connection (the PROXY protocol).
+///
+/// It is dropped when the server closes, and no connection is accepted then.
+pub trait Listener: Send + 'static {
+    /// Its connections. Their `ConnectInfo` is what requests carry as `TlsConnectInfo<ConnectInfo>`, and so should say who the peer
+    /// is. With tonic's `TcpConnectInfo`, `Request::remote_addr` works, and with that or `UdsConnectInfo` `Request::peer_certs` does.
     type Io: AsyncRead + AsyncWrite + Connected + Unpin + Send + Sync + 'static;
 
-    /// Accepts one connection; with the peer's address where it says something about the peer. Cancel safe.
+    /// Accepts one connection; with the peer's address where it tells peers apart: [`AcceptLimits`](super::AcceptLimits) count by it.
+    /// Cancel safe. All connections come through here one after the other, so it must never await what a peer sends: do that on tasks
+    /// of the listener's own, with a limit and a deadline, and give out here what is ready.
+    ///
+    /// # Errors
+    ///
+    /// Errors of one connection are passed over (such as `ConnectionReset` or `TimedOut`, as accept(2) has them); behind any other the
+    /// accept loop pauses for a moment, and the first of a row is logged.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Option<IpAddr>)>> + Send;
-}
-
-pub(super) mod sealed {
-    pub trait Sealed {}
-    impl Sealed for tokio::net::TcpListener {}
-    impl Sealed for tokio::net::UnixListener {}
 }
 
 impl Listener for TcpListener {
@@ -39,5 +47,62 @@ impl Listener for UnixListener {
 
     async fn accept(&mut self) -> io::Result<(UnixStream, Option<IpAddr>)> {
         Self::accept(self).await.map(|(stream, _)| (stream, None))
+    }
+}
+
+/// A listener that takes its connections from a stream, such as tonic's `TcpIncoming` or a channel of tokio's `DuplexStream`s in a
+/// test. The server goes on when the stream ends: it is a shutdown that ends it.
+///
+/// Peers are not told apart unless [`FromStream::with_peer`] says how, and the limits for one peer hold for none then.
+pub fn from_stream<S, IO>(stream: S) -> FromStream<S, IO>
+where
+    S: Stream<Item = io::Result<IO>> + Send + 'static,
+{
+    FromStream { stream: Some(Box::pin(stream)), peer: |_| None }
+}
+
+/// The listener of [`from_stream`].
+pub struct FromStream<S, IO> {
+    /// Nothing once it has ended.
+    stream: Option<Pin<Box<S>>>,
+    peer: fn(&IO) -> Option<IpAddr>,
+}
+
+impl<S, IO> FromStream<S, IO> {
+    /// Has `peer` give the address by which peers are told apart.
+    #[must_use]
+    pub fn with_peer(self, peer: fn(&IO) -> Option<IpAddr>) -> Self {
+        Self { peer, ..self }
+    }
+}
+
+impl<S, IO> Listener for FromStream<S, IO>
+where
+    S: Stream<Item = io::Result<IO>> + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + Sync + 'static,
+{
+    type Io = IO;
+
+    async fn accept(&mut self) -> io::Result<(IO, Option<IpAddr>)> {
+        let next = match &mut self.stream {
+            Some(stream) => stream.next().await,
+            None => None,
+        };
+        match next {
+            Some(io) => io.map(|io| {
+                let peer = (self.peer)(&io);
+                (io, peer)
+            }),
+            None => {
+                self.stream = None;
+                pending().await
+            }
+        }
+    }
+}
+
+impl<S, IO> fmt::Debug for FromStream<S, IO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromStream").field("ended", &self.stream.is_none()).finish_non_exhaustive()
     }
 }

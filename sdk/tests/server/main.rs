@@ -10,6 +10,7 @@ mod handshakes;
 mod http_1;
 mod https;
 mod like_tonic;
+mod listeners;
 mod patient;
 mod resumption;
 mod serving;

@@ -61,13 +61,13 @@ async fn calls_are_answered_over_mutual_tls() {
 
 /// A service's view of the peer of one call.
 #[derive(Debug)]
-struct Seen {
+pub(crate) struct Seen {
     certificates: Option<Arc<Vec<CertificateDer<'static>>>>,
-    peer: Option<PeerIdentity>,
-    address: Option<SocketAddr>,
+    pub(crate) peer: Option<PeerIdentity>,
+    pub(crate) address: Option<SocketAddr>,
 }
 
-struct Recorder(mpsc::UnboundedSender<Seen>);
+pub(crate) struct Recorder(pub(crate) mpsc::UnboundedSender<Seen>);
 
 #[tonic::async_trait]
 impl Health for Recorder {

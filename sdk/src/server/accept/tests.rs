@@ -20,7 +20,6 @@ use super::*;
 use crate::identity::{Consumer as _, Tally};
 use crate::server::DrainPolicy;
 use crate::server::connections::Connections;
-use crate::server::listener::sealed::Sealed;
 use crate::tls::apart::{PLACES, WAITING};
 use crate::tls::settings::ALPN_HTTP_2;
 use crate::tls::{Generation, ServerTls};
@@ -33,8 +32,6 @@ struct Failing {
     errno: rustix::io::Errno,
     asked: Arc<AtomicUsize>,
 }
-
-impl Sealed for Failing {}
 
 impl Listener for Failing {
     type Io = DuplexStream;

@@ -22,8 +22,6 @@ mod permissions;
 mod reason;
 mod route;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +29,7 @@ use std::time::{Duration, Instant};
 use evercert_core::detached::{Calls, Threads};
 use evercert_core::finding::Check;
 use evercert_core::identity::{IdentityId, Scope};
+use evercert_core::intern::Pool;
 use evercert_core::keeper::IdentityState;
 use evercert_core::mount::{self, Sight};
 use evercert_core::spec::{FileSet, IdentitySpec};
@@ -42,7 +41,6 @@ use crate::policy::{Policy, Rule};
 pub(crate) use audit::Audit;
 pub(crate) use denial::Denial;
 use denial::{NamedOrigin, Refusal};
-use parking_lot::{Mutex, MutexGuard};
 pub(crate) use reason::{Grant, Reason};
 
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.
@@ -65,7 +63,7 @@ pub(crate) struct Attestor {
     deadline: Duration,
     looks: Calls,
     /// One look at a time for each identity: a hung mount costs one thread, however many callers wait for it.
-    turns: Mutex<HashMap<IdentityId, Arc<tokio::sync::Mutex<()>>>>,
+    turns: Pool<IdentityId, tokio::sync::Mutex<()>>,
 }
 
 /// Is told of every decision where it is made; must not block.
@@ -85,7 +83,7 @@ impl Attestor {
 
     fn looking_with(observer: Arc<dyn DecisionObserver>, look: Arc<Look>, deadline: Duration) -> Self {
         let looks = Calls::new(Threads::named("looks"), LOOKS, COUNTED, THREADS);
-        Self { observer, audit: Audit::default(), look, deadline, looks, turns: Mutex::default() }
+        Self { observer, audit: Audit::default(), look, deadline, looks, turns: Pool::default() }
     }
 
     /// Whether `caller` may have the identity whose state is `state`, by its rules in `wanted` and as its files are on disk now.
@@ -217,9 +215,7 @@ impl Attestor {
 
     /// Looks at the way to an identity's files.
     async fn sight(&self, spec: &Arc<IdentitySpec>) -> io::Result<Option<Sight>> {
-        let id = &spec.id;
-        let turn = Arc::clone(self.turns().entry(id.clone()).or_default());
-        let turn = turn.lock_owned().await;
+        let turn = self.turns.get_or_make(spec.id.clone(), |_| true, Arc::default).lock_owned().await;
         let (look, looked_for) = (Arc::clone(&self.look), Arc::clone(spec));
         let looking = self.looks.call(move || {
             let sight = look(&looked_for.files);
@@ -227,18 +223,7 @@ impl Attestor {
             drop(turn);
             sight
         });
-        let sight = looking.await.map_err(io::Error::other)?;
-        // Of callers that wait for the same turn the last one clears the place.
-        if let Entry::Occupied(turn) = self.turns().entry(id.clone())
-            && Arc::strong_count(turn.get()) == 1
-        {
-            turn.remove();
-        }
-        Ok(sight)
-    }
-
-    fn turns(&self) -> MutexGuard<'_, HashMap<IdentityId, Arc<tokio::sync::Mutex<()>>>> {
-        self.turns.lock()
+        looking.await.map_err(io::Error::other)
     }
 }
 

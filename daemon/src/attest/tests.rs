@@ -7,6 +7,7 @@ use std::sync::mpsc;
 
 use evercert_core::identity::IdentityId;
 use evercert_core::spec::{Expectations, IdentitySpec};
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::denial::Refusal;
@@ -298,7 +299,7 @@ async fn a_changed_mode_changes_the_next_decision() {
     assert_eq!(attestor.decide(&me, &state, &Wanted::default()).await.unwrap_err().reason(), Reason::NotAReader);
     fs::remove_file(&key).unwrap();
     assert!(attestor.decide(&me, &state, &Wanted::default()).await.unwrap_err().is_missing());
-    assert!(attestor.turns().is_empty());
+    assert_eq!(attestor.turns.living(), 0);
 }
 
 #[tokio::test]

@@ -1,18 +1,14 @@
 //! The processes that are connected: one pidfd and one watch for each, however many connections it has.
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
+use evercert_core::intern::Pool;
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
-use parking_lot::Mutex;
 use tokio::net::UnixStream;
 
 use super::process::{Gone, Living, Process};
-
-/// The table is cleared of processes that are gone when it has grown to this, or to twice what was left the last time.
-const SWEEP_AT: usize = 64;
 
 /// Every process that has a connection.
 #[derive(Debug)]
@@ -20,7 +16,8 @@ pub(crate) struct Processes {
     proof: Proof,
     /// Allowed prefixes of `kubepods` in the path of a control group.
     prefixes: Arc<[String]>,
-    table: Mutex<Table>,
+    /// By number and start.
+    connected: Pool<(u32, u64), Process>,
 }
 
 /// How a process is told from a later one with its number.
@@ -32,13 +29,6 @@ pub(super) enum Proof {
     Start,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    /// By number and start.
-    processes: HashMap<(u32, u64), Weak<Process>>,
-    sweep_at: usize,
-}
-
 impl Processes {
     /// An empty table; asks the kernel once what it can tell.
     pub(crate) fn new(prefixes: Vec<String>) -> Self {
@@ -46,7 +36,7 @@ impl Processes {
     }
 
     pub(super) fn proven_by(proof: Proof, prefixes: Vec<String>) -> Self {
-        Self { proof, prefixes: prefixes.into(), table: Mutex::default() }
+        Self { proof, prefixes: prefixes.into(), connected: Pool::default() }
     }
 
     /// Allowed prefixes of `kubepods` in the path of a control group.
@@ -69,22 +59,9 @@ impl Processes {
             },
             Proof::Start => Living::numbered(pid)?,
         };
-        Ok(self.shared(living))
-    }
-
-    fn shared(&self, living: Living) -> Arc<Process> {
-        let mut table = self.table.lock();
         let key = (living.pid, living.started);
-        if let Some(known) = table.processes.get(&key).and_then(Weak::upgrade) {
-            return known;
-        }
-        if table.processes.len() >= table.sweep_at.max(SWEEP_AT) {
-            table.processes.retain(|_, process| process.strong_count() > 0);
-            table.sweep_at = table.processes.len() * 2;
-        }
-        let process = Arc::new(Process::watch(living, Arc::clone(&self.prefixes)));
-        table.processes.insert(key, Arc::downgrade(&process));
-        process
+        let watch = || Arc::new(Process::watch(living, Arc::clone(&self.prefixes)));
+        Ok(self.connected.get_or_make(key, |_| true, watch))
     }
 }
 

@@ -10,12 +10,13 @@ mod report;
 mod standing;
 mod subscription;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::identity::IdentityId;
+use evercert_core::swept::Swept;
 use evercert_core::text;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -29,9 +30,6 @@ pub(crate) use subscription::Subscription;
 
 use crate::callers::Life;
 use crate::publication::{Demand, Publication, Store};
-
-/// Identities that are gone are forgotten when there are so many, or twice as many as were left the last time.
-const SWEEP_AT: usize = 64;
 
 /// The subscribers of every identity.
 pub(crate) struct Subscribers {
@@ -145,8 +143,7 @@ pub(crate) struct SubscriberStatus {
 #[derive(Default)]
 struct Registry {
     next_id: u64,
-    identities: HashMap<IdentityId, Group>,
-    sweep_at: usize,
+    identities: Swept<IdentityId, Group>,
     lost: lost::LostQueue,
 }
 
@@ -193,9 +190,8 @@ impl Subscribers {
             acknowledged: None,
             lost: None,
         };
-        registry.sweep(&self.store);
         registry.found(&identity, entry.subscriber.life.as_ref());
-        let group = registry.identities.entry(identity.clone()).or_default();
+        let group = registry.group(identity.clone(), &self.store);
         group.subscribers.insert(id, entry);
         group.revision = self.announce();
         drop(registry);
@@ -297,7 +293,9 @@ impl Subscribers {
         let mut registry = self.registry();
         registry.remove(identity, id, &self.store);
         let revision = self.announce();
-        registry.identities.entry(identity.clone()).and_modify(|group| group.revision = revision);
+        if let Some(group) = registry.identities.get_mut(identity) {
+            group.revision = revision;
+        }
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -314,13 +312,16 @@ impl Subscribers {
 }
 
 impl Registry {
-    /// Forgets identities that are gone, whose subscribers went before them.
-    fn sweep(&mut self, store: &Store) {
-        if self.identities.len() >= self.sweep_at.max(SWEEP_AT) {
-            self.identities.retain(|id, group| group.is_connected() || store.get(id).is_some());
-            self.sweep_at = self.identities.len() * 2;
-            self.lost.retain(|id| self.identities.contains_key(id));
-        }
+    /// The subscribers of an identity that is kept. Those go that are gone, whose subscribers went before them.
+    fn group(&mut self, identity: IdentityId, store: &Store) -> &mut Group {
+        let lives = |id: &IdentityId, group: &Group| {
+            let lives = group.is_connected() || store.get(id).is_some();
+            if !lives {
+                self.lost.retain(|identity| identity != id);
+            }
+            lives
+        };
+        self.identities.entry(identity, lives).or_default()
     }
 
     /// Removes a subscriber, and what is known of its identity where that is gone too.
@@ -444,7 +445,7 @@ mod tests {
             drop(subscribers.connect(id.clone(), subscriber));
             store.removed(&id);
         }
-        let remembered = subscribers.registry().identities.len();
+        let remembered = subscribers.registry().identities.values().len();
         assert!(remembered <= 100, "{remembered}");
     }
 }

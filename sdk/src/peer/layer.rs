@@ -1,9 +1,9 @@
 //! The layer that puts the peer's identity into requests.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use evercert_core::swept::Swept;
 use http::{Extensions, Request};
 use parking_lot::RwLock;
 use rustls_pki_types::CertificateDer;
@@ -88,45 +88,24 @@ where
 type Certificates = Vec<CertificateDer<'static>>;
 
 fn identity(parsed: &RwLock<Parsed>, certificates: &Arc<Certificates>) -> Option<PeerIdentity> {
-    if let Some(known) = parsed.read().get(certificates) {
-        return known;
+    let address = Arc::as_ptr(certificates).addr();
+    if let Some((_, known)) = parsed.read().get(&address) {
+        return known.clone();
     }
     let peer = PeerIdentity::of_chain(certificates);
-    parsed.write().insert(certificates, peer.clone());
+    let mut parsed = parsed.write();
+    let lives = |_: &_, (chain, _): &(Weak<Certificates>, _)| chain.strong_count() > 0;
+    parsed.entry(address, lives).insert_entry((Arc::downgrade(certificates), peer.clone()));
     peer
 }
 
 /// The peers parsed from chains of live connections, by the chain's address. The weak reference keeps that address from being
 /// used anew for as long as its entry is here.
-#[derive(Debug, Default)]
-struct Parsed {
-    peers: HashMap<usize, (Weak<Certificates>, Option<PeerIdentity>)>,
-    sweep_at: usize,
-}
-
-impl Parsed {
-    /// The least number of entries at which those of closed connections are looked for.
-    const SWEEP: usize = 64;
-
-    fn get(&self, certificates: &Arc<Certificates>) -> Option<Option<PeerIdentity>> {
-        self.peers.get(&address(certificates)).map(|(_, peer)| peer.clone())
-    }
-
-    fn insert(&mut self, certificates: &Arc<Certificates>, peer: Option<PeerIdentity>) {
-        if self.peers.len() >= self.sweep_at.max(Self::SWEEP) {
-            self.peers.retain(|_, (certificates, _)| certificates.strong_count() > 0);
-            self.sweep_at = 2 * self.peers.len();
-        }
-        self.peers.insert(address(certificates), (Arc::downgrade(certificates), peer));
-    }
-}
-
-fn address(certificates: &Arc<Certificates>) -> usize {
-    Arc::as_ptr(certificates).addr()
-}
+type Parsed = Swept<usize, (Weak<Certificates>, Option<PeerIdentity>)>;
 
 #[cfg(test)]
 mod tests {
+    use evercert_core::swept::FIRST_SWEEP;
     use evercert_fixtures::{Authority, Leaf};
 
     use super::*;
@@ -150,11 +129,11 @@ mod tests {
         let parsed = RwLock::default();
         let live = chain("live.example.org");
         let peer = identity(&parsed, &live).unwrap();
-        for _ in 0..10 * Parsed::SWEEP {
+        for _ in 0..10 * FIRST_SWEEP {
             let other = Arc::new(live.as_ref().clone());
             assert!(!Arc::ptr_eq(&identity(&parsed, &other).unwrap().0, &peer.0));
         }
-        assert!(parsed.read().peers.len() <= Parsed::SWEEP + 1);
+        assert!(parsed.read().values().len() <= FIRST_SWEEP);
         assert!(Arc::ptr_eq(&identity(&parsed, &live).unwrap().0, &peer.0));
     }
 

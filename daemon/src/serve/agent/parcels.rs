@@ -3,16 +3,15 @@
 //! An update may be megabytes large, and a thousand subscribers may be slow to take it. They are sent the same bytes, which live
 //! only while they are on their way to somebody, and are wiped then.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use bytes::{BufMut as _, Bytes};
 use evercert_api::v1;
 use evercert_core::finding::Finding;
 use evercert_core::identity::IdentityId;
+use evercert_core::intern::Pool;
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;
-use parking_lot::{Mutex, MutexGuard};
 use prost::Message as _;
 use tonic::Status;
 use v1::watch_response::Message as Answer;
@@ -36,24 +35,20 @@ pub(super) enum Kind {
     Findings,
 }
 
-type Key = (IdentityId, Kind);
-
 /// The answers that are on their way.
 #[derive(Default)]
 pub(super) struct Parcels {
-    on_their_way: Mutex<HashMap<Key, Weak<Parcel>>>,
+    on_their_way: Pool<(IdentityId, Kind), Parcel>,
     #[cfg(test)]
     made: std::sync::atomic::AtomicUsize,
 }
 
 /// One of them.
 struct Parcel {
-    key: Key,
     /// Its source, which it does not keep alive.
     snapshot: Option<Weak<Snapshot>>,
     findings: Arc<[Finding]>,
     bytes: Zeroizing<Vec<u8>>,
-    parcels: Weak<Parcels>,
 }
 
 impl Parcels {
@@ -63,35 +58,22 @@ impl Parcels {
     ///
     /// `make` fails, or what it makes is larger than an answer may be.
     pub(super) fn of(
-        self: &Arc<Self>,
+        &self,
         state: &IdentityState,
         kind: Kind,
         make: impl FnOnce() -> Result<Answer, Status>,
     ) -> Result<Bytes, Status> {
-        let key = (state.spec.id.clone(), kind);
-        // Outlives the lock, which a parcel takes when it is dropped.
-        let found;
-        // It is made under the lock: whoever is told the same at the same time waits for it, and makes no other.
-        let mut parcels = self.parcels();
-        found = parcels.get(&key).and_then(Weak::upgrade);
-        if let Some(parcel) = &found
-            && parcel.tells_of(state)
-        {
-            return Ok(Bytes::from_owner(Shared(Arc::clone(parcel))));
-        }
-        let answer = make()?;
-        #[cfg(test)]
-        self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let bytes = encoded(answer)?;
-        let parcel = Arc::new(Parcel {
-            key: key.clone(),
-            snapshot: state.snapshot.as_ref().map(Arc::downgrade),
-            findings: Arc::clone(&state.findings),
-            bytes,
-            parcels: Arc::downgrade(self),
-        });
-        parcels.insert(key, Arc::downgrade(&parcel));
-        drop(parcels);
+        let tells_of_it = |parcel: &Parcel| parcel.tells_of(state);
+        let parcel = self.on_their_way.get_or_try_make((state.spec.id.clone(), kind), tells_of_it, || {
+            let answer = make()?;
+            #[cfg(test)]
+            self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, Status>(Arc::new(Parcel {
+                snapshot: state.snapshot.as_ref().map(Arc::downgrade),
+                findings: Arc::clone(&state.findings),
+                bytes: encoded(answer)?,
+            }))
+        })?;
         Ok(Bytes::from_owner(Shared(parcel)))
     }
 
@@ -104,11 +86,7 @@ impl Parcels {
     /// The number of parcels.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.parcels().len()
-    }
-
-    fn parcels(&self) -> MutexGuard<'_, HashMap<Key, Weak<Parcel>>> {
-        self.on_their_way.lock()
+        self.on_their_way.living()
     }
 }
 
@@ -120,18 +98,6 @@ impl Parcel {
             _ => false,
         };
         same_snapshot && Arc::ptr_eq(&self.findings, &state.findings)
-    }
-}
-
-impl Drop for Parcel {
-    fn drop(&mut self) {
-        if let Some(parcels) = self.parcels.upgrade() {
-            let mut parcels = parcels.parcels();
-            // A later one may have taken its place.
-            if parcels.get(&self.key).is_some_and(|parcel| parcel.strong_count() == 0) {
-                parcels.remove(&self.key);
-            }
-        }
     }
 }
 

@@ -13,13 +13,13 @@ mod bundle;
 mod chain;
 mod crls;
 mod exposure;
+mod findings;
 mod key;
 mod lineage;
 mod loading;
 mod names;
 mod order;
 mod renewal;
-mod report;
 mod temporary;
 mod trust;
 mod usage;
@@ -45,12 +45,12 @@ use crate::overlap::Overlap;
 use crate::path::PathValidator;
 use crate::spec::{Admission, BundleFile, CredentialFiles, IdentitySpec};
 use crate::trusted::Trusted;
-use report::Report;
+use findings::Findings;
 use trust::AssessedTrust;
 
 /// The families of checks that a credential has to pass, in the order in which their findings are told. To add one, write a
 /// function that reports what it finds and list it here.
-const FAMILIES: [fn(&Case<'_>, &mut Report); 12] = [
+const FAMILIES: [fn(&Case<'_>, &mut Findings); 12] = [
     key::check,
     exposure::check,
     loading::check,
@@ -193,16 +193,24 @@ pub(crate) fn assess_beside(
             Verdict::Rejected
         }
         (Some(files), Part::Whole(keyed)) => {
-            let mut report = Report::new(now, spec.expectations.admission);
+            let mut of_credential = Findings::new(now, spec.expectations.admission);
             let swapped_with = match (&spec.files.bundle, &material.bundle) {
                 (Some(file), Part::Whole(bundle)) if key::is_swapped(keyed, bundle) => Some(file.path()),
                 _ => None,
             };
             // Findings about the bundle are about the leaf, which is in its place.
             findings.retain(|finding| swapped_with.is_none() || finding.file.as_deref() != swapped_with);
-            examine(spec, files, keyed, material.key_access().map(Arc::as_ref), trust, swapped_with, &mut report);
-            let verdict = report.verdict(&keyed.credential);
-            let (more, change) = report.into_parts();
+            examine(
+                spec,
+                files,
+                keyed,
+                material.key_access().map(Arc::as_ref),
+                trust,
+                swapped_with,
+                &mut of_credential,
+            );
+            let verdict = of_credential.verdict(&keyed.credential);
+            let (more, change) = of_credential.into_parts();
             findings.extend(more);
             next_change = [next_change, change].into_iter().flatten().min();
             verdict
@@ -236,10 +244,10 @@ pub(crate) fn served(
     credential: &Credential,
     now: SystemTime,
 ) -> (Vec<Finding>, Option<SystemTime>) {
-    let mut report = Report::new(now, Admission::Enforce);
-    validity::served(credential, &mut report);
-    renewal::of(spec, credential, None, &mut report);
-    report.into_parts()
+    let mut findings = Findings::new(now, Admission::Enforce);
+    validity::served(credential, &mut findings);
+    renewal::of(spec, credential, None, &mut findings);
+    findings.into_parts()
 }
 
 /// Whether the bundle disowns the credential that is served with it; and when that changes.
@@ -249,9 +257,9 @@ pub(crate) fn own_leaf(
     bundle: &Bundle,
     now: SystemTime,
 ) -> (Vec<Finding>, Option<SystemTime>) {
-    let mut report = Report::new(now, Admission::Enforce);
-    chain::served(spec, credential, bundle, &mut report);
-    report.into_parts()
+    let mut findings = Findings::new(now, Admission::Enforce);
+    chain::served(spec, credential, bundle, &mut findings);
+    findings.into_parts()
 }
 
 fn examine(
@@ -261,17 +269,17 @@ fn examine(
     readers: Option<&KeyAccess>,
     trust: Trust<'_>,
     swapped_with: Option<&Path>,
-    report: &mut Report,
+    findings: &mut Findings,
 ) {
     let chain: Result<Vec<_>, _> = keyed.credential.chain().iter().map(|der| certificate::parse(der)).collect();
     match chain.as_deref() {
         Ok(certificates @ [leaf, issuers @ ..]) => {
-            let now = report.now();
+            let now = findings.now();
             let case = Case { spec, files, keyed, readers, certificates, leaf, issuers, trust, swapped_with, now };
-            FAMILIES.iter().for_each(|family| family(&case, report));
+            FAMILIES.iter().for_each(|family| family(&case, findings));
         }
         // Material is parsed when it is made; this says so again rather than admit what was not examined.
-        Ok([]) | Err(_) => report.reject(Check::Unparsable, files.chain(), "the chain cannot be parsed"),
+        Ok([]) | Err(_) => findings.reject(Check::Unparsable, files.chain(), "the chain cannot be parsed"),
     }
 }
 

@@ -15,10 +15,10 @@
 //! wake_at, clock was set → Job without a look ──────────────────────┘
 //! ```
 
-mod demand;
 mod ending;
 mod job;
 mod jobs;
+mod key_requests;
 mod mounting;
 mod numbers;
 mod pace;
@@ -38,8 +38,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::demand::Demand;
 use self::ending::{REQUESTS, Request};
+use self::key_requests::KeyRequests;
 use self::pace::Pace;
 use self::system::{Machine, System};
 use self::task::Task;
@@ -47,8 +47,8 @@ use crate::digest::Digest;
 use crate::identity::IdentityId;
 use crate::spec::IdentitySpec;
 
-pub use self::demand::KeyRetention;
 pub use self::ending::EndOverlapError;
+pub use self::key_requests::KeyRetention;
 pub use crate::lifecycle::{IdentityState, Reload, RetainedAnchor};
 pub use crate::material::{CertificateOnDisk, CrlOnDisk};
 pub use crate::state_file::StateError;
@@ -98,9 +98,9 @@ impl Default for KeeperSettings {
 /// A handle to a running keeper. Dropping it stops the keeper.
 #[derive(Debug)]
 pub struct Keeper {
-    wanted: watch::Sender<Wanted>,
+    wanted: watch::Sender<DesiredState>,
     requests: mpsc::Sender<Request>,
-    demand: Arc<Demand>,
+    key_requests: Arc<KeyRequests>,
 }
 
 impl Keeper {
@@ -120,11 +120,11 @@ impl Keeper {
         settings: KeeperSettings,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        let (wanted, changes) = watch::channel(Wanted::default());
+        let (wanted, changes) = watch::channel(DesiredState::default());
         let (requests, receiver) = mpsc::channel(REQUESTS);
-        let demand = Arc::new(Demand::default());
-        tokio::spawn(Task::new(system, pace, settings, observer, changes, receiver, Arc::clone(&demand)).run());
-        Self { wanted, requests, demand }
+        let key_requests = Arc::new(KeyRequests::default());
+        tokio::spawn(Task::new(system, pace, settings, observer, changes, receiver, Arc::clone(&key_requests)).run());
+        Self { wanted, requests, key_requests }
     }
 
     /// Keeps exactly these identities from now on: new ones are read at once, those not named are removed, unchanged ones
@@ -148,7 +148,7 @@ impl Keeper {
     /// A key that is wanted is read again: the state is shown with the same generation once it has it. One that is wanted no
     /// longer is wiped, and the state shown without it.
     pub fn want_keys(&self, id: &IdentityId, wanted: bool) {
-        self.demand.say(id, wanted);
+        self.key_requests.say(id, wanted);
     }
 
     /// Ends the overlap of an anchor that left a credential's own bundle, in one identity or in all that retain it: it is trusted
@@ -176,9 +176,9 @@ impl Keeper {
     }
 }
 
-/// The demands on the keeper's task. Only the latest counts.
+/// The state that the keeper's task brings about. Only the latest counts.
 #[derive(Debug, Clone, Default)]
-struct Wanted {
+struct DesiredState {
     specs: Arc<[Arc<IdentitySpec>]>,
     rescans: u64,
 }

@@ -224,7 +224,7 @@ impl Lifecycle {
                     return self.read_again(now);
                 }
                 let first = self.material.is_none();
-                let (mut step, published) = self.settle(material, &assessment, now.wall);
+                let (mut step, published) = self.take_up(material, &assessment, now.wall);
                 step.changed |= first;
                 step.reload = Some(if published {
                     Reload::Published
@@ -242,7 +242,7 @@ impl Lifecycle {
             Event::TimePassed => match self.material.take() {
                 Some(material) => {
                     let assessment = self.assess(&material, now.wall);
-                    self.settle(material, &assessment, now.wall).0
+                    self.take_up(material, &assessment, now.wall).0
                 }
                 None => self.pass(now.wall),
             },
@@ -264,7 +264,7 @@ impl Lifecycle {
 
     /// Makes what was assessed the last good where it was admitted, publishes where that makes a difference, and says
     /// whether it did.
-    fn settle(&mut self, mut material: Material, assessment: &Assessment, now: SystemTime) -> (Step, bool) {
+    fn take_up(&mut self, mut material: Material, assessment: &Assessment, now: SystemTime) -> (Step, bool) {
         self.keep(assessment);
         self.take_key(&material);
         if self.is_of(&material) {

@@ -286,7 +286,7 @@ impl<'p> Search<'p> {
             anchors,
             intermediates,
             self.now,
-            Demand(self),
+            RoleUsage(self),
             None,
             Some(&verify),
         );
@@ -316,9 +316,9 @@ fn extensions(certificate: &[u8]) -> Result<Extensions<'_>, PathError> {
 
 /// The extended key usage that a role needs. webpki asks for it at every certificate of every path it tries, and at no other point does it
 /// ask anything: so this is where its steps are counted.
-struct Demand<'p>(&'p Search<'p>);
+struct RoleUsage<'p>(&'p Search<'p>);
 
-impl ExtendedKeyUsageValidator for Demand<'_> {
+impl ExtendedKeyUsageValidator for RoleUsage<'_> {
     fn validate(&self, found: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
         let Self(search) = self;
         search.budget.step()?;

@@ -34,14 +34,14 @@ use evercert_core::keeper::IdentityState;
 use evercert_core::mount::{self, Sight};
 use evercert_core::spec::{FileSet, IdentitySpec};
 
-use crate::callers::{Caller, Gone, Namespaces, Origin};
+use crate::callers::{Caller, Namespaces, Origin, ProcessError};
 use crate::inventory::Wanted;
 use crate::inventory::pods::PodNames;
 use crate::policy::{Policy, Rule};
 pub(crate) use audit::Audit;
 pub(crate) use denial::Denial;
-use denial::{NamedOrigin, Refusal};
-pub(crate) use reason::{Grant, Reason};
+use denial::{NamedOrigin, RuleMismatch};
+pub(crate) use reason::{DecisionReason, Grant};
 
 /// How long a file system may take to say who may read a file. A caller waits no longer for a decision.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
@@ -69,7 +69,7 @@ pub(crate) struct Attestor {
 /// Is told of every decision where it is made; must not block.
 pub(crate) trait DecisionObserver: Send + Sync + 'static {
     /// It took `took` to decide for `reason`.
-    fn decided(&self, reason: Reason, took: Duration);
+    fn decided(&self, reason: DecisionReason, took: Duration);
 }
 
 /// Looks at the file system; blocks.
@@ -119,7 +119,7 @@ impl Attestor {
     /// It is not.
     pub(crate) fn confirm(&self, caller: &Caller) -> Result<(), Denial> {
         let started = Instant::now();
-        caller.verify().map_err(Denial::from).inspect_err(|denial| {
+        caller.confirm().map_err(Denial::from).inspect_err(|denial| {
             self.observer.decided(denial.reason(), started.elapsed());
             self.audit.denied(caller, None, denial, &PodNames::new());
         })
@@ -127,7 +127,7 @@ impl Attestor {
 
     /// `caller` asked for an identity that there is not for it.
     pub(crate) fn unknown(&self, caller: &Caller, name: &str, pods: &PodNames) {
-        self.observer.decided(Reason::UnknownName, Duration::ZERO);
+        self.observer.decided(DecisionReason::UnknownName, Duration::ZERO);
         self.audit.unknown(caller, name, pods);
     }
 
@@ -148,7 +148,7 @@ impl Attestor {
     /// As there.
     pub(crate) async fn judge(&self, caller: &Caller, state: &IdentityState, wanted: &Wanted) -> Result<Grant, Denial> {
         if caller.pid() == 0 {
-            return Err(Gone::Hidden.into());
+            return Err(ProcessError::Hidden.into());
         }
         if *caller.origin() == Origin::Unclear {
             return Err(Denial::Unclear { pid: caller.pid() });
@@ -172,43 +172,43 @@ impl Attestor {
         if caller.is_root() && sees_what_the_node_sees(caller) {
             return Ok(Grant::Root);
         }
-        let mut refusals = Vec::new();
+        let mut mismatches = Vec::new();
         // Rules that need no file system first: the answer is the same, and a mount that hangs holds up nobody else.
         for rule in policy.0.iter().filter(|rule| **rule != Rule::Readers) {
             match fits::fits(rule, caller, pods) {
                 Ok(()) => return Ok(Grant::Rule(rule.clone())),
-                Err(refusal) => refusals.push(refusal),
+                Err(mismatch) => mismatches.push(mismatch),
             }
         }
         if policy.0.contains(&Rule::Readers) {
             match self.by_readers(caller, state, pods).await {
                 Ok(()) => return Ok(Grant::Rule(Rule::Readers)),
-                Err(refusal) => refusals.insert(0, refusal),
+                Err(mismatch) => mismatches.insert(0, mismatch),
             }
         }
-        Err(Denial::of(refusals, policy, caller, pods))
+        Err(Denial::of(mismatches, policy, caller, pods))
     }
 
-    async fn by_readers(&self, caller: &Caller, state: &IdentityState, pods: &PodNames) -> Result<(), Refusal> {
+    async fn by_readers(&self, caller: &Caller, state: &IdentityState, pods: &PodNames) -> Result<(), RuleMismatch> {
         if !matches!(caller.origin(), Origin::Host { .. }) {
-            return Err(Refusal::Contained { caller: NamedOrigin::of(caller, pods) });
+            return Err(RuleMismatch::Contained { caller: NamedOrigin::of(caller, pods) });
         }
         if caller.is_of_another_user_namespace() {
-            return Err(Refusal::UnknownUser { rule: Rule::Readers, uid: caller.uid() });
+            return Err(RuleMismatch::UnknownUser { rule: Rule::Readers, uid: caller.uid() });
         }
         if !sees_what_the_node_sees(caller) {
-            return Err(Refusal::OtherView { namespaces: caller.namespaces() });
+            return Err(RuleMismatch::OtherView { namespaces: caller.namespaces() });
         }
-        let Some(file) = state.spec.files.deciding() else { return Err(Refusal::NoFile) };
-        let unanswered = || Refusal::Unanswered { file: file.to_owned(), deadline: self.deadline };
+        let Some(file) = state.spec.files.deciding() else { return Err(RuleMismatch::NoFile) };
+        let unanswered = || RuleMismatch::Unanswered { file: file.to_owned(), deadline: self.deadline };
         // The keeper has waited for this mount already: another thread would hang as its own does.
         if state.findings.iter().any(|finding| finding.check == Check::MountUnresponsive) {
             return Err(unanswered());
         }
         match tokio::time::timeout(self.deadline, self.sight(&state.spec)).await {
             Err(_) => Err(unanswered()),
-            Ok(Err(error)) => Err(Refusal::Failed { file: file.to_owned(), error }),
-            Ok(Ok(None)) => Err(Refusal::NoFile),
+            Ok(Err(error)) => Err(RuleMismatch::Failed { file: file.to_owned(), error }),
+            Ok(Ok(None)) => Err(RuleMismatch::NoFile),
             Ok(Ok(Some(sight))) => route::decide(caller, &sight, state),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) use namespaces::Namespaces;
 pub(crate) use party::Party;
 pub(crate) use pod::{NAME_LIMIT as POD_NAME_LIMIT, PodName, is_name as is_pod_name, is_uid as is_pod_uid};
 pub(crate) use proc::Proc;
-pub(crate) use process::Gone;
+pub(crate) use process::ProcessError;
 pub(crate) use processes::Processes;
 pub(crate) use quota::{Full, Quota, Share};
 pub(crate) use rates::{Exceeded, Rates};

@@ -30,8 +30,8 @@ use crate::host::state;
 use crate::host::systemd::{self, Activation};
 use crate::inventory::Wanted;
 use crate::inventory::pods::Discovery;
-use crate::inventory::sources::{Directory, Sources};
-use crate::publication::{Collisions, Demand, Journal, Readiness, Store, Subscribers};
+use crate::inventory::sources::{IdentityDirectory, Sources};
+use crate::publication::{Collisions, Journal, KeyClaims, Readiness, Store, Subscribers};
 use crate::serve::{self, Context, Control, DaemonInfo, Order, Reloaded};
 use crate::web::http::{self, Pages};
 use crate::web::metrics::{Measured, Metrics};
@@ -46,7 +46,7 @@ use listeners::Listeners;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long changes are gathered before what follows from them is worked out.
-const SETTLE: Duration = Duration::from_millis(100);
+const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// How many ticks the keeper may be silent before the daemon counts as dead, and how much longer at least.
 const SILENT_TICKS: u32 = 3;
@@ -130,7 +130,7 @@ struct Looking {
 }
 
 impl Looking {
-    fn job(&self, config: Arc<Config>, known: Vec<Directory>, all: bool) -> Job {
+    fn job(&self, config: Arc<Config>, known: Vec<IdentityDirectory>, all: bool) -> Job {
         Job::Look { config, known, pods: Arc::clone(&self.pods), all, ear: self.hints.ear() }
     }
 }
@@ -140,7 +140,7 @@ struct Daemon {
     file: Option<PathBuf>,
     config: Arc<Config>,
     /// The directories in which identities were found.
-    directories: Vec<Directory>,
+    directories: Vec<IdentityDirectory>,
     /// The warnings about names and directories, so that each is given once.
     warnings: BTreeSet<String>,
     jobs: Jobs,
@@ -175,8 +175,8 @@ impl Daemon {
         let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _));
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
         let keeper = Arc::new(Keeper::start(settings, observer));
-        let demand = Demand::new(Arc::clone(&keeper) as _);
-        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&metrics) as _, demand);
+        let key_claims = KeyClaims::new(Arc::clone(&keeper) as _);
+        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&metrics) as _, key_claims);
         // Known before anyone can ask: a daemon that wants nothing yet would be ready.
         let (wanted, wanted_now) = watch::channel(Arc::new(sources.wanted()));
         let readiness = Readiness::new(wanted_now.clone(), Arc::clone(&store));
@@ -245,7 +245,7 @@ impl Daemon {
         let mut changes = self.store.changes();
         let mut look = every(self.config.tick);
         let mut watchdog = systemd::watchdog_interval().map(every);
-        let (mut settle, mut look_at): (Option<Pin<Box<Sleep>>>, _) = (None, None);
+        let (mut debounce, mut look_at): (Option<Pin<Box<Sleep>>>, _) = (None, None);
         info!(identities = self.wanted.borrow().ids.len(), "serving");
         systemd::ready(&self.status());
         loop {
@@ -256,7 +256,7 @@ impl Daemon {
                 Some(order) = self.orders.recv() => self.answer(order),
                 (outcome, asked) = self.jobs.finished(), if self.jobs.is_running() => self.finish(outcome, asked),
                 // The pause gathers what a mount or a deployment does at once.
-                () = self.looking.hints.heard(), if look_at.is_none() => look_at = Some(Box::pin(sleep(SETTLE))),
+                () = self.looking.hints.heard(), if look_at.is_none() => look_at = Some(Box::pin(sleep(DEBOUNCE))),
                 () = wait(look_at.as_mut()) => {
                     look_at = None;
                     self.look(false);
@@ -268,9 +268,9 @@ impl Daemon {
                         systemd::alive();
                     }
                 }
-                Ok(()) = changes.changed(), if settle.is_none() => settle = Some(Box::pin(sleep(SETTLE))),
-                () = wait(settle.as_mut()) => {
-                    settle = None;
+                Ok(()) = changes.changed(), if debounce.is_none() => debounce = Some(Box::pin(sleep(DEBOUNCE))),
+                () = wait(debounce.as_mut()) => {
+                    debounce = None;
                     systemd::status(&self.status());
                 }
                 _ = self.servers.join_next() => return Err(StartError::ServerEnded),

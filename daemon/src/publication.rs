@@ -2,21 +2,21 @@
 //!
 //! ```text
 //! keeper ─→ journal ─→ collisions ─→ store ─┬→ readiness
-//!    ↑ demand ←────────── subscribers ←─────┘
+//!    ↑ claims ←────────── subscribers ←─────┘
 //! ```
 
 mod collisions;
-mod demand;
 mod journal;
+mod key_claims;
 mod readiness;
 mod store;
 mod subscribers;
 
 pub(crate) use collisions::Collisions;
-#[cfg(test)]
-pub(crate) use demand::KeyHolder;
-pub(crate) use demand::{Claim, Demand};
 pub(crate) use journal::Journal;
+#[cfg(test)]
+pub(crate) use key_claims::KeyHolder;
+pub(crate) use key_claims::{Claim, KeyClaims};
 pub(crate) use readiness::Readiness;
 pub(crate) use store::{Publication, Store};
 pub(crate) use subscribers::{

@@ -32,8 +32,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 
-pub(crate) use accept::{Accepting, DoorObserver, Intake, Subject, TurnedAway};
-use accept::{Doorkeeper, Socket};
+pub(crate) use accept::{Accepting, DoorObserver, Intake, Resource, TurnedAway};
+use accept::{Doorkeeper, SocketKind};
 pub(crate) use control::{Control, Order, Reloaded};
 pub(crate) use limits::Limits;
 use streams::{Counted, Refused};
@@ -96,7 +96,7 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
         reporter.set_service_status(service, ServingStatus::Serving).await;
     }
     let processes = Arc::clone(&context.processes);
-    let door = Doorkeeper::new(Arc::clone(&context.door), Socket::Workload);
+    let door = Doorkeeper::new(Arc::clone(&context.door), SocketKind::Workload);
     let attestor = Arc::new(Attestor::new(Arc::clone(&context.decisions)));
     let agent = agent::AgentService::new(context, Arc::clone(&attestor), shutdown.clone());
     let agent =
@@ -125,7 +125,7 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
 /// of the socket decides who may connect, and callers in pods and containers may not call.
 pub(crate) async fn admin(listener: UnixListener, context: Context, shutdown: CancellationToken) {
     let processes = Arc::clone(&context.processes);
-    let door = Doorkeeper::new(Arc::clone(&context.door), Socket::Admin);
+    let door = Doorkeeper::new(Arc::clone(&context.door), SocketKind::Admin);
     let admin = AdminServer::new(admin::AdminService::new(context, shutdown.clone()))
         .max_decoding_message_size(REQUEST_LIMIT)
         .max_encoding_message_size(ADMIN_RESPONSE_LIMIT);

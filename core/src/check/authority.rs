@@ -2,16 +2,16 @@
 //! §4.2.1.10). rustls, Go and OpenSSL refuse only a CA.
 
 use super::Case;
-use super::report::Report;
+use super::findings::Findings;
 use crate::certificate::is_ca;
 use crate::finding::{Check, Finding, Severity};
 use crate::spiffe::SCHEME;
 
-pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let file = case.files.chain();
     if is_ca(case.leaf) {
         let sentence = "the leaf is a CA certificate, which peers refuse; issue one without isCA for this identity";
-        return report.reject(Check::LeafIsCa, file, sentence);
+        return findings.reject(Check::LeafIsCa, file, sentence);
     }
     let usage = case.leaf.key_usage().ok().flatten().map(|usage| usage.value);
     let may = match usage.map(|usage| (usage.key_cert_sign(), usage.crl_sign())) {
@@ -29,5 +29,5 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         "though most peers take it all the same"
     };
     let sentence = format!("the leaf has {what} {place}, which only a CA may have, {whom}; have it issued without");
-    report.add(Finding::new(Check::LeafAuthority, Severity::Warn, sentence).in_file(file));
+    findings.add(Finding::new(Check::LeafAuthority, Severity::Warn, sentence).in_file(file));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chain::mend;
 use super::crls::Signers;
-use super::report::Report;
+use super::findings::Findings;
 use super::validity::STILL_TO_END;
 use super::{Verdict, crls};
 use crate::bundle::Bundle;
@@ -21,7 +21,7 @@ pub(super) fn assess(
     file: Option<&Path>,
     part: &Part<Arc<Bundle>>,
     last_good: Option<&Arc<Bundle>>,
-    report: &mut Report,
+    findings: &mut Findings,
 ) -> (Verdict<Bundle>, Option<PathValidator>) {
     let Some(file) = file else { return (Verdict::Absent, None) };
     match part {
@@ -30,31 +30,31 @@ pub(super) fn assess(
         Part::Missing => {
             let sentence = "the bundle is gone; the last good one stays in use: put it back, or remove the identity's trust by \
                             configuration";
-            report.reject(Check::FileMissing, file, sentence);
+            findings.reject(Check::FileMissing, file, sentence);
             (Verdict::Rejected, None)
         }
-        Part::Broken(findings) => {
-            findings.iter().for_each(|finding| report.add(finding.clone()));
+        Part::Broken(broken) => {
+            broken.iter().for_each(|finding| findings.add(finding.clone()));
             (Verdict::Rejected, None)
         }
         Part::Whole(bundle) => {
-            validity(bundle, file, report);
-            crls::examine(file, bundle.crls(), &Signers::anchors(bundle.anchors()), report);
-            let validator = usability(bundle, file, report);
-            (report.verdict(bundle), validator)
+            validity(bundle, file, findings);
+            crls::examine(file, bundle.crls(), &Signers::anchors(bundle.anchors()), findings);
+            let validator = usability(bundle, file, findings);
+            (findings.verdict(bundle), validator)
         }
     }
 }
 
 /// An anchor that has expired is a warning, unless its successor is there; a bundle in which none is valid is rejected.
-fn validity(bundle: &Bundle, file: &Path, report: &mut Report) {
+fn validity(bundle: &Bundle, file: &Path, findings: &mut Findings) {
     let anchors: Vec<_> =
         bundle.anchors().iter().filter_map(|anchor| CertificateFacts::from_der(anchor).ok()).collect();
     for anchor in &anchors {
-        report.changes_at(anchor.not_before);
-        report.changes_at(expiry(anchor.not_after));
+        findings.changes_at(anchor.not_before);
+        findings.changes_at(expiry(anchor.not_after));
     }
-    let now = report.now();
+    let now = findings.now();
     let (expired, valid): (Vec<_>, Vec<_>) = anchors.iter().partition(|anchor| now >= expiry(anchor.not_after));
     let finding = |check, severity, sentence: String, last: &CertificateFacts| {
         let finding = Finding::new(check, severity, sentence).in_file(file);
@@ -69,7 +69,7 @@ fn validity(bundle: &Bundle, file: &Path, report: &mut Report) {
             "every anchor of the bundle has expired".to_owned()
         };
         let sentence = format!("{which}, and the last good bundle stays; replace it by one that is valid");
-        return report.add(finding(Check::Expired, Severity::Reject, sentence, &last));
+        return findings.add(finding(Check::Expired, Severity::Reject, sentence, &last));
     }
     let is_renewed = |anchor: &CertificateFacts| {
         valid.iter().any(|other| other.subject == anchor.subject && other.not_before <= now)
@@ -90,15 +90,15 @@ fn validity(bundle: &Bundle, file: &Path, report: &mut Report) {
             last.subject.text
         )
     };
-    report.add(finding(Check::AnchorExpired, Severity::Warn, sentence, &last));
+    findings.add(finding(Check::AnchorExpired, Severity::Warn, sentence, &last));
 }
 
 /// Certificates that can be nobody's anchor are a warning; a bundle of nothing else is rejected.
-fn usability(bundle: &Bundle, file: &Path, report: &mut Report) -> Option<PathValidator> {
+fn usability(bundle: &Bundle, file: &Path, findings: &mut Findings) -> Option<PathValidator> {
     match PathValidator::new(bundle) {
         Ok(validator) => {
             if let Some(finding) = unusable(bundle, validator.unusable_anchors(), Severity::Warn) {
-                report.add(finding.in_file(file));
+                findings.add(finding.in_file(file));
             }
             Some(validator)
         }
@@ -108,7 +108,7 @@ fn usability(bundle: &Bundle, file: &Path, report: &mut Report) -> Option<PathVa
                 let sentence = format!("{error}; put the certificate of the issuing CA in");
                 Finding::new(Check::AnchorUnusable, Severity::Reject, sentence)
             };
-            report.add(finding.unwrap_or_else(otherwise).in_file(file));
+            findings.add(finding.unwrap_or_else(otherwise).in_file(file));
             None
         }
     }

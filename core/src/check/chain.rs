@@ -13,8 +13,8 @@ use std::time::SystemTime;
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::X509Certificate;
 
+use super::findings::{Consequences, Findings};
 use super::lineage::{Lineage, Source, is_for};
-use super::report::{Consequences, Report};
 use super::{Case, Trust, is_dedicated};
 use crate::bundle::Bundle;
 use crate::certificate::{self, CertificateFacts, Name, system_time};
@@ -27,12 +27,12 @@ use crate::spec::{IdentitySpec, RequireChain, Usage};
 use words::AtHand;
 pub(super) use words::mend;
 
-pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let file = case.files.chain();
     let required = case.spec.expectations.require_chain;
     for issuer in case.issuers {
-        report.changes_at(system_time(issuer.validity().not_before));
-        report.changes_at(expiry(system_time(issuer.validity().not_after)));
+        findings.changes_at(system_time(issuer.validity().not_before));
+        findings.changes_at(expiry(system_time(issuer.validity().not_after)));
     }
     let (validator, bundle) = match &case.trust {
         Trust::Anchors { validator, bundle } => (validator, bundle),
@@ -44,14 +44,14 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
                 }
                 _ => (Severity::Info, "there is no bundle to hold the credential against, and nobody to trust"),
             };
-            report.add(Finding::new(Check::NoBundle, severity, sentence).in_file(file));
-            return itself::check_alone(case, report);
+            findings.add(Finding::new(Check::NoBundle, severity, sentence).in_file(file));
+            return itself::check_alone(case, findings);
         }
     };
-    validator.changes_after(case.now).into_iter().for_each(|change| report.changes_at(change));
+    validator.changes_after(case.now).into_iter().for_each(|change| findings.changes_at(change));
     let outcome = path(case, validator);
     if outcome == Err(PathError::Revoked) {
-        return report.add(revoked(Name::of(case.leaf.issuer()).text).in_file(file));
+        return findings.add(revoked(Name::of(case.leaf.issuer()).text).in_file(file));
     }
     let anchors = named(case.certificates, bundle);
     let unreadable = itself::unreadable(case);
@@ -67,20 +67,20 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     }
     let source = case.spec.files.bundle.as_ref().map(|file| Source { certificates: &anchors, file: file.path() });
     let lineage = Lineage::of(case.leaf, chain(case), source);
-    itself::check(case, &lineage, &unreadable, outcome.is_ok(), report);
+    itself::check(case, &lineage, &unreadable, outcome.is_ok(), findings);
     let at_hand = AtHand { issuers: case.issuers, bundle: Some(bundle), unusable: validator.unusable_anchors() };
     match outcome {
         Ok(lost) => {
             if let Some((role, error)) = lost {
-                report.add(unfit(case, at_hand, &lineage, role, &error));
+                findings.add(unfit(case, at_hand, &lineage, role, &error));
             }
-            ends::check(case, &lineage, validator, report);
-            anchor::check(case, &lineage, report);
+            ends::check(case, &lineage, validator, findings);
+            anchor::check(case, &lineage, findings);
         }
         Err(error) => {
             // A root that belongs into the bundle first is not told to be left out.
             let finding = untrusted(case, at_hand, &lineage, error);
-            report.add_cause(finding, Consequences::Of(&[Check::RootInChain]));
+            findings.add_cause(finding, Consequences::Of(&[Check::RootInChain]));
         }
     }
 }
@@ -161,17 +161,17 @@ pub(super) fn holds_to_the_end(credential: &Credential, validator: &PathValidato
 }
 
 /// Checks a credential by a bundle that came without it: the bundle is served all the same, or a removed CA would stay trusted.
-pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bundle, report: &mut Report) {
+pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bundle, findings: &mut Findings) {
     let Some((leaf, intermediates)) = credential.chain().split_first() else { return };
-    let at = within(credential.leaf(), report.now());
+    let at = within(credential.leaf(), findings.now());
     let validator = PathValidator::new(bundle);
     let outcome = validator.as_ref().map_err(Clone::clone).and_then(|validator| {
-        validator.changes_after(report.now()).into_iter().for_each(|change| report.changes_at(change));
+        validator.changes_after(findings.now()).into_iter().for_each(|change| findings.changes_at(change));
         told(validator.validate_for(leaf, intermediates, None, at))
     });
     let Err(error) = outcome else { return };
     if error == PathError::Revoked {
-        return report.add(revoked(credential.leaf().issuer.text.clone()));
+        return findings.add(revoked(credential.leaf().issuer.text.clone()));
     }
     let chain: Result<Vec<_>, _> = credential.chain().iter().map(|der| certificate::parse(der)).collect();
     let cause = match (chain.as_deref(), &spec.files.credential) {
@@ -187,7 +187,7 @@ pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bund
     let sentence = format!("the bundle no longer trusts the leaf that is served: {cause}");
     let finding = Finding::new(Check::OwnLeafUntrusted, Severity::Warn, sentence);
     let finding = finding.found(format!("issued by {}", credential.leaf().issuer.text)).expected("a path to an anchor");
-    report.add(match &spec.files.bundle {
+    findings.add(match &spec.files.bundle {
         Some(file) => finding.in_file(file.path()),
         None => finding,
     });

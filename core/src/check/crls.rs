@@ -7,7 +7,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::X509Certificate;
 
 use super::Verdict;
-use super::report::Report;
+use super::findings::Findings;
 use crate::bundle::Crls;
 use crate::certificate::{Name, may_sign_crls, parse};
 use crate::clock::{expiry, rfc3339};
@@ -74,22 +74,22 @@ pub(super) fn assess(
     part: &Part<Crls>,
     last_good: Option<&Crls>,
     signers: &Signers<'_>,
-    report: &mut Report,
+    findings: &mut Findings,
 ) -> Verdict<[CertificateRevocationListDer<'static>]> {
     match part {
         Part::NotWanted => Verdict::Absent,
         Part::Missing if last_good.is_none() => Verdict::Absent,
         Part::Missing => {
-            report.add(material::gone(file.path()));
+            findings.add(material::gone(file.path()));
             Verdict::Rejected
         }
-        Part::Broken(findings) => {
-            findings.iter().for_each(|finding| report.add(finding.clone()));
+        Part::Broken(broken) => {
+            broken.iter().for_each(|finding| findings.add(finding.clone()));
             Verdict::Rejected
         }
         Part::Whole(crls) => {
-            examine(file.path(), crls, signers, report);
-            if report.rejects() { Verdict::Rejected } else { Verdict::Admitted(crls.clone()) }
+            examine(file.path(), crls, signers, findings);
+            if findings.rejects() { Verdict::Rejected } else { Verdict::Admitted(crls.clone()) }
         }
     }
 }
@@ -99,24 +99,24 @@ pub(super) fn examine(
     file: &Path,
     crls: &[CertificateRevocationListDer<'static>],
     signers: &Signers<'_>,
-    report: &mut Report,
+    findings: &mut Findings,
 ) {
     // A list that cannot be read was told of when its file was.
     let read: Vec<_> = crls.iter().filter_map(|der| Crl::from_der(der).ok()).collect();
     for (place, crl) in read.iter().enumerate() {
         let which = material::which_crl(place, read.len());
-        signature(file, &format!("{which} ({})", issuer(crl)), crl, signers, &read, report);
-        scope(file, &which, crl, report);
+        signature(file, &format!("{which} ({})", issuer(crl)), crl, signers, &read, findings);
+        scope(file, &which, crl, findings);
     }
 }
 
 /// A list whose issuer is an anchor has to be signed by it; one of a CA of the own chain, if it says that it is by that key. One by another
 /// key, or of an issuer that only peers show, is held against what they show.
-fn signature(file: &Path, which: &str, crl: &Crl, signers: &Signers<'_>, others: &[Crl], report: &mut Report) {
+fn signature(file: &Path, which: &str, crl: &Crl, signers: &Signers<'_>, others: &[Crl], findings: &mut Findings) {
     if let Some(algorithm) = crl.unsupported_algorithm() {
         let sentence =
             format!("{which} is signed with {algorithm}, which is not accepted; have it signed with SHA-256");
-        return report.reject(Check::CrlSignature, file, sentence);
+        return findings.reject(Check::CrlSignature, file, sentence);
     }
     let named: Vec<_> = signers.named(crl.normal_issuer()).collect();
     let signs = |crl: &Crl, signer: &Signer<'_>| crl.signature_by(signer.key()) == Signature::Valid;
@@ -131,36 +131,36 @@ fn signature(file: &Path, which: &str, crl: &Crl, signers: &Signers<'_>, others:
         let sentence = format!(
             "{which} revokes nobody, since its issuer may not sign CRLs (key usage cRLSign); have the CA's certificate issued with it"
         );
-        report.add(finding(Check::CrlIssuer, Severity::Warn, sentence));
+        findings.add(finding(Check::CrlIssuer, Severity::Warn, sentence));
     } else if named.is_empty() || (is_by_another_key && !is_of_anchor) {
         let sentence = format!(
             "{which} is by a CA that is neither in the bundle nor in the chain: its signature is verified when a peer shows that CA, and it \
              revokes nobody before; nothing is to be done if peers are under that CA"
         );
-        report.add(finding(Check::CrlIssuer, Severity::Info, sentence));
+        findings.add(finding(Check::CrlIssuer, Severity::Info, sentence));
     } else if is_by_another_key && others.iter().any(|other| named.iter().any(|signer| signs(other, signer))) {
         let sentence = format!(
             "{which} is by another key of that CA than the bundle has, and revokes nobody under it; take it out, or put the CA's \
              certificate for that key into the bundle"
         );
-        report.add(finding(Check::CrlIssuer, Severity::Warn, sentence));
+        findings.add(finding(Check::CrlIssuer, Severity::Warn, sentence));
     } else {
         let sentence = format!(
             "{which} is not signed by the CA of this name: it is damaged, or by another key of the same name; fetch it again, or put \
              the CA that signed it into the bundle"
         );
-        report.add(finding(Check::CrlSignature, Severity::Reject, sentence));
+        findings.add(finding(Check::CrlSignature, Severity::Reject, sentence));
     }
 }
 
 /// Warns of entries of a list that are not applied.
-fn scope(file: &Path, which: &str, crl: &Crl, report: &mut Report) {
+fn scope(file: &Path, which: &str, crl: &Crl, findings: &mut Findings) {
     if crl.of_others() > 0 {
         let sentence = format!(
             "{which} is indirect, and what it says of certificates of other issuers is not applied: add the lists of those issuers"
         );
         let finding = Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(file);
-        report.add(finding.found(format!("entries: {}", crl.of_others())).expected("none"));
+        findings.add(finding.found(format!("entries: {}", crl.of_others())).expected("none"));
     }
     if crl.taken_back() > 0 {
         let sentence = format!(
@@ -168,14 +168,14 @@ fn scope(file: &Path, which: &str, crl: &Crl, report: &mut Report) {
              complete list"
         );
         let finding = Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(file);
-        report.add(finding.found(format!("taken back: {}", crl.taken_back())).expected("none"));
+        findings.add(finding.found(format!("taken back: {}", crl.taken_back())).expected("none"));
     }
 }
 
 /// Deltas tell only what changed since a complete list.
 pub(super) fn deltas<'c>(
     crls: impl Iterator<Item = (&'c Path, &'c CertificateRevocationListDer<'static>)>,
-    report: &mut Report,
+    findings: &mut Findings,
 ) {
     let read: Vec<_> = crls.filter_map(|(file, der)| Some((file, Crl::from_der(der).ok()?))).collect();
     let has_base = |delta: &Crl| {
@@ -186,23 +186,23 @@ pub(super) fn deltas<'c>(
             "the CRL of {} is a delta without its complete list: who was revoked before is not known here; put the complete list beside it",
             issuer(delta)
         );
-        report.add(Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(file));
+        findings.add(Finding::new(Check::CrlScope, Severity::Warn, sentence).in_file(file));
     }
 }
 
 /// Lists whose successor is overdue: they revoke still what they revoked, and nobody since.
-pub(super) fn age(on_disk: &[CrlOnDisk], report: &mut Report) {
+pub(super) fn age(on_disk: &[CrlOnDisk], findings: &mut Findings) {
     for crl in on_disk {
         let Some(next_update) = crl.next_update else { continue };
-        report.changes_at(expiry(next_update));
-        if report.now() >= expiry(next_update) {
+        findings.changes_at(expiry(next_update));
+        if findings.now() >= expiry(next_update) {
             let sentence = format!(
                 "the CRL of {} was to be replaced by now: what was revoked since is not known here; see why no newer one came, and \
                  mind that whoever rejects stale CRLs refuses all peers under it",
                 crl.issuer.text
             );
             let finding = Finding::new(Check::CrlStale, Severity::Warn, sentence).in_file(&crl.file);
-            report.add(finding.found(format!("next update {}", rfc3339(next_update))).expected("still to come"));
+            findings.add(finding.found(format!("next update {}", rfc3339(next_update))).expected("still to come"));
         }
     }
 }

@@ -1,11 +1,11 @@
 //! A key that every user of the host can read is no secret there.
 
 use super::Case;
-use super::report::Report;
+use super::findings::Findings;
 use crate::finding::{Check, Finding, Severity};
 use crate::mount::KeyAccess;
 
-pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let Some(readers) = case.readers.filter(|readers| let_everybody_read(readers)) else { return };
     let (file, mode) = (case.files.key(), readers.access.mode);
     let sentence = format!(
@@ -14,7 +14,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         file.display()
     );
     let finding = Finding::new(Check::KeyWorldReadable, Severity::Warn, sentence).in_file(file);
-    report.add(finding.found(format_args!("{mode:04o}")).expected("0640 or less"));
+    findings.add(finding.found(format_args!("{mode:04o}")).expected("0640 or less"));
 }
 
 /// Whether the permissions are an operator's (a kubelet gives every file of a volume mode 0644, and it is the pod that keeps others

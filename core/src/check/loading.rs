@@ -6,20 +6,20 @@ use webpki::{DerTypeId, Error};
 use x509_parser::prelude::X509Certificate;
 
 use super::Case;
+use super::findings::{Consequences, Findings};
 use super::lineage::name_in_chain;
-use super::report::{Consequences, Report};
 use crate::finding::{Check, Finding, Severity};
 use crate::loading::{self, LoadError, MAX_CERTIFICATE_MESSAGE};
 use crate::path::words;
 
-pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     if let Err(LoadError::TooLong { length }) = loading::message(case.chain()) {
         let sentence = "the chain is too long for a handshake, and no peer is sure to receive it; leave out what did not issue the leaf";
         let finding = Finding::new(Check::Unloadable, Severity::Reject, sentence).in_file(case.files.chain());
         let finding = finding.found(format!("{length} octets")).expected(format!("at most {MAX_CERTIFICATE_MESSAGE}"));
-        report.add_fatal(finding, Consequences::Of(&[]));
+        findings.add_fatal(finding, Consequences::Of(&[]));
     }
-    negative_serial(case, report);
+    negative_serial(case, findings);
     let Some(Err(error)) = case.chain().first().map(loading::leaf) else { return };
     let Some(sentence) = sentence(&error, case.leaf) else { return };
     let (check, consequences) = match &error {
@@ -31,11 +31,11 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         _ => (Check::Unloadable, OF_PATH),
     };
     let finding = Finding::new(check, Severity::Reject, sentence).in_file(case.files.chain());
-    report.add_fatal(finding, Consequences::Of(consequences));
+    findings.add_fatal(finding, Consequences::Of(consequences));
 }
 
 /// Go reads no certificate with a negative serial number, and so no chain with one.
-fn negative_serial(case: &Case<'_>, report: &mut Report) {
+fn negative_serial(case: &Case<'_>, findings: &mut Findings) {
     let is_negative = |serial: &[u8]| matches!(serial, [0x80..=0xff, ..]) && loading::is_minimal(serial);
     let mut numbered = case.certificates.iter().zip(1..);
     let found = numbered.find(|(certificate, _)| is_negative(certificate.tbs_certificate.raw_serial()));
@@ -47,7 +47,7 @@ fn negative_serial(case: &Case<'_>, report: &mut Report) {
     let sentence = format!(
         "the serial number of {whose} is negative, and peers written in Go refuse a chain with such a certificate; have it issued again"
     );
-    report.add(Finding::new(Check::Unloadable, Severity::Warn, sentence).in_file(case.files.chain()));
+    findings.add(Finding::new(Check::Unloadable, Severity::Warn, sentence).in_file(case.files.chain()));
 }
 
 /// The cause and the advice; none for an error that is not of the leaf alone.

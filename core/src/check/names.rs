@@ -10,13 +10,13 @@ use x509_parser::asn1_rs::Tag;
 use x509_parser::prelude::{GeneralName, X509Certificate};
 
 use super::Case;
-use super::report::{Consequences, Report};
+use super::findings::{Consequences, Findings};
 use crate::certificate::SubjectAltNames;
 use crate::finding::{Check, Finding, Severity};
 use crate::spec::Usage;
 use crate::text;
 
-pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let file = case.files.chain();
     let credential = &case.keyed.credential;
     let (names, expectations) = (&credential.leaf().names, &case.spec.expectations);
@@ -27,10 +27,10 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
                         issued with one, as the common name does not count";
         let finding = Finding::new(Check::NoSan, severity, sentence).in_file(file);
         if severity == Severity::Reject {
-            report.add_cause(finding, Consequences::Of(&[Check::NameMissing]));
+            findings.add_cause(finding, Consequences::Of(&[Check::NameMissing]));
         } else {
             of_missing = Consequences::Of(&[Check::NoSan]);
-            report.add(finding);
+            findings.add(finding);
         }
     }
     // A leaf that cannot be parsed is for no name at all, and told of as such.
@@ -48,7 +48,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             }
         };
         let finding = Finding::new(Check::NameMissing, Severity::Reject, sentence).in_file(file);
-        report.add_cause(finding.found(found).expected(name), of_missing);
+        findings.add_cause(finding.found(found).expected(name), of_missing);
     };
     let is_for_dns = |wanted: &str| match wanted.strip_prefix("*.") {
         // No client asks for a wildcard: the leaf has the same one.
@@ -65,7 +65,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         missing("URI", uri, &list(&names.uris));
     }
     if let Some(sentence) = unread(case.leaf).or_else(|| unusable(names)) {
-        report.add(Finding::new(Check::NameUnusable, Severity::Warn, sentence).in_file(file));
+        findings.add(Finding::new(Check::NameUnusable, Severity::Warn, sentence).in_file(file));
     }
 }
 

@@ -3,12 +3,12 @@
 use x509_parser::prelude::X509Certificate;
 
 use super::Case;
+use super::findings::Findings;
 use super::lineage::name_in_chain;
-use super::report::Report;
 use crate::certificate::{Name, is_self_issued};
 use crate::finding::{Check, Finding, Severity};
 
-pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let file = case.files.chain();
     let issued = |issuer: &X509Certificate<'_>, by: &[X509Certificate<'_>]| {
         by.iter().any(|certificate| certificate.issuer().as_raw() == issuer.subject().as_raw())
@@ -25,11 +25,11 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         let name = name_in_chain(stray, i + 1, file);
         let sentence = format!("{name} did not issue a certificate before it, and {advice}");
         let finding = Finding::new(Check::ChainOrder, Severity::Warn, sentence).in_file(file);
-        report.add(finding.found(Name::of(stray.subject())).expected(Name::of(case.certificates[i - 1].issuer())));
+        findings.add(finding.found(Name::of(stray.subject())).expected(Name::of(case.certificates[i - 1].issuer())));
     }
     if let Some(root) = case.issuers.iter().find(|issuer| is_self_issued(issuer)) {
         let sentence = "a self-signed root travels in the chain, and peers have it or do not trust it; leave it out";
-        report.add(
+        findings.add(
             Finding::new(Check::RootInChain, Severity::Info, sentence).in_file(file).found(Name::of(root.subject())),
         );
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::Case;
-use super::report::Report;
+use super::findings::Findings;
 use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
 use crate::finding::{Check, Finding, Severity};
@@ -14,24 +14,24 @@ use crate::spec::IdentitySpec;
 /// a leaf that has less left than four times this when renewal is due, a quarter of what is left.
 const RENEWAL_GRACE: Duration = Duration::from_secs(3600);
 
-pub(super) fn check(case: &Case<'_>, report: &mut Report) {
-    of(case.spec, &case.keyed.credential, Some(case.files.chain()), report);
+pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
+    of(case.spec, &case.keyed.credential, Some(case.files.chain()), findings);
 }
 
-pub(super) fn of(spec: &IdentitySpec, credential: &Credential, file: Option<&Path>, report: &mut Report) {
+pub(super) fn of(spec: &IdentitySpec, credential: &Credential, file: Option<&Path>, findings: &mut Findings) {
     let not_after = credential.leaf().not_after;
     let due = renewal_due(spec, credential);
     let left = not_after.duration_since(due).unwrap_or_default();
     let overdue = due + RENEWAL_GRACE.min(left / 4);
-    report.changes_at(overdue);
+    findings.changes_at(overdue);
     // From then on, its having expired says enough.
-    if report.now() < overdue || report.now() >= expiry(not_after) {
+    if findings.now() < overdue || findings.now() >= expiry(not_after) {
         return;
     }
     let sentence = "renewal of the leaf is overdue: look at what issues it, before it ends";
     let finding = Finding::new(Check::RenewalOverdue, Severity::Warn, sentence);
     let finding = finding.found(format!("ends {}", rfc3339(not_after))).expected(format!("renewed {}", rfc3339(due)));
-    report.add(match file {
+    findings.add(match file {
         Some(file) => finding.in_file(file),
         None => finding,
     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::crls::Signers;
-use super::report::Report;
+use super::findings::Findings;
 use super::{Verdict, bundle, crls};
 use crate::bundle::Bundle;
 use crate::finding::Finding;
@@ -26,8 +26,8 @@ pub(super) struct AssessedTrust {
 }
 
 impl AssessedTrust {
-    pub(super) fn take(&mut self, report: Report) {
-        let (findings, change) = report.into_parts();
+    pub(super) fn take(&mut self, findings: Findings) {
+        let (findings, change) = findings.into_parts();
         self.findings.extend(findings);
         self.next_change = [self.next_change, change].into_iter().flatten().min();
     }
@@ -41,11 +41,11 @@ pub(super) fn assess(
     overlap: &Overlap,
     now: SystemTime,
 ) -> AssessedTrust {
-    let fresh = || Report::new(now, Admission::Enforce);
-    let mut report = fresh();
+    let fresh = || Findings::new(now, Admission::Enforce);
+    let mut findings = fresh();
     let file = spec.files.bundle.as_ref().map(BundleFile::path);
-    let (bundle, validator) = bundle::assess(file, &material.bundle, before.bundle.as_ref(), &mut report);
-    let own = settled(&bundle, before.bundle.as_ref());
+    let (bundle, validator) = bundle::assess(file, &material.bundle, before.bundle.as_ref(), &mut findings);
+    let own = in_effect(&bundle, before.bundle.as_ref());
     let rejects_trust = matches!(bundle, Verdict::Rejected);
     let lacks_trust = rejects_trust && own.is_none();
     let trusted = Trusted { bundle: own, ..Trusted::default() };
@@ -58,36 +58,36 @@ pub(super) fn assess(
         findings: Vec::new(),
         next_change: None,
     };
-    trust.take(report);
+    trust.take(findings);
     let own = trust.trusted.bundle.clone();
     let signers = signers(material, own.as_deref(), [overlap, &before.overlap]);
     for (file, part) in spec.files.crls.iter().zip(&material.crls) {
-        let mut report = fresh();
+        let mut findings = fresh();
         let last_good = before.crls.get(file.path());
-        let verdict = crls::assess(file, part, last_good, &signers, &mut report);
-        let kept = settled(&verdict, last_good);
+        let verdict = crls::assess(file, part, last_good, &signers, &mut findings);
+        let kept = in_effect(&verdict, last_good);
         let rejected = matches!(verdict, Verdict::Rejected);
         trust.rejects_trust |= rejected;
         // A file that was not asked for, and may be missing, holds nothing back for being damaged.
         let is_asked_for = matches!(file, CrlFile::Dedicated(_));
         trust.lacks_trust |= rejected && kept.is_none() && is_asked_for;
         trust.trusted.crls.extend(kept.map(|crls| (file.path().to_owned(), crls)));
-        trust.take(report);
+        trust.take(findings);
     }
-    let mut report = fresh();
-    crls::age(material.crls_on_disk(), &mut report);
+    let mut findings = fresh();
+    crls::age(material.crls_on_disk(), &mut findings);
     let in_bundle = own.iter().zip(file).flat_map(|(bundle, file)| bundle.crls().iter().map(move |crl| (file, crl)));
     let in_files = trust.trusted.crls.iter().flat_map(|(file, crls)| crls.iter().map(move |crl| (file.as_path(), crl)));
-    crls::deltas(in_bundle.chain(in_files), &mut report);
-    trust.take(report);
+    crls::deltas(in_bundle.chain(in_files), &mut findings);
+    trust.take(findings);
     for ((domain, file), part) in spec.files.federated.iter().zip(&material.federated) {
-        let mut report = fresh();
+        let mut findings = fresh();
         let last_good = before.federated.get(domain);
-        let (verdict, _) = bundle::assess(Some(file), part, last_good, &mut report);
+        let (verdict, _) = bundle::assess(Some(file), part, last_good, &mut findings);
         trust.rejects_trust |= matches!(verdict, Verdict::Rejected);
-        trust.trusted.federated.extend(settled(&verdict, last_good).map(|bundle| (domain.clone(), bundle)));
-        report.of_trust_domain(domain);
-        trust.take(report);
+        trust.trusted.federated.extend(in_effect(&verdict, last_good).map(|bundle| (domain.clone(), bundle)));
+        findings.of_trust_domain(domain);
+        trust.take(findings);
     }
     trust
 }
@@ -104,7 +104,7 @@ fn signers<'a>(material: &'a Material, own: Option<&'a Bundle>, overlaps: [&'a O
 }
 
 /// The value in effect after a verdict: the last good in its own allocation where it is the same.
-fn settled<T: PartialEq + ?Sized>(verdict: &Verdict<T>, last_good: Option<&Arc<T>>) -> Option<Arc<T>> {
+fn in_effect<T: PartialEq + ?Sized>(verdict: &Verdict<T>, last_good: Option<&Arc<T>>) -> Option<Arc<T>> {
     match verdict {
         Verdict::Admitted(new) | Verdict::Held { value: new, .. } => match last_good {
             Some(held) if held == new => Some(Arc::clone(held)),

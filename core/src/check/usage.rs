@@ -3,11 +3,11 @@
 use x509_parser::extensions::{ExtendedKeyUsage, KeyUsage};
 
 use super::Case;
-use super::report::Report;
+use super::findings::Findings;
 use crate::finding::{Check, Finding, Severity};
 use crate::spec::Usage;
 
-pub(super) fn extended_key_usage(case: &Case<'_>, report: &mut Report) {
+pub(super) fn extended_key_usage(case: &Case<'_>, findings: &mut Findings) {
     let file = case.files.chain();
     let wanted: Vec<Usage> =
         case.spec.expectations.usages.iter().copied().filter(|usage| is_extended(*usage)).collect();
@@ -19,7 +19,7 @@ pub(super) fn extended_key_usage(case: &Case<'_>, report: &mut Report) {
     };
     let Some(found) = case.leaf.extended_key_usage().ok().flatten().map(|extension| extension.value) else {
         let sentence = "the leaf has no extended key usage: any role will do for it; have it issued for its own";
-        return report.add(finding(Severity::Warn, sentence));
+        return findings.add(finding(Severity::Warn, sentence));
     };
     let found_list = list(&EXTENDED.into_iter().filter(|usage| allows(found, *usage)).collect::<Vec<_>>());
     if !wanted.iter().all(|usage| allows(found, *usage)) {
@@ -29,14 +29,14 @@ pub(super) fn extended_key_usage(case: &Case<'_>, report: &mut Report) {
         } else {
             "the leaf's extended key usage lacks a configured usage; have it issued with it, or correct the configuration"
         };
-        report.add(finding(Severity::Reject, sentence).found(found_list));
+        findings.add(finding(Severity::Reject, sentence).found(found_list));
     } else if found.any && !wanted.contains(&Usage::Any) {
         let sentence = "the leaf's extended key usage has \"any\" beside the usages configured; have it issued without";
-        report.add(finding(Severity::Warn, sentence).found(found_list));
+        findings.add(finding(Severity::Warn, sentence).found(found_list));
     }
 }
 
-pub(super) fn key_usage(case: &Case<'_>, report: &mut Report) {
+pub(super) fn key_usage(case: &Case<'_>, findings: &mut Findings) {
     let file = case.files.chain();
     let configured = case.spec.expectations.usages.iter().copied().filter(|usage| !is_extended(*usage));
     // TLS 1.3 signs every handshake with the leaf's key (RFC 8446 §4.4.2.2).
@@ -49,7 +49,7 @@ pub(super) fn key_usage(case: &Case<'_>, report: &mut Report) {
         if !case.spec.expectations.usages.is_empty() {
             let sentence =
                 "the leaf has no key usage: its key may be used for anything; have it issued for what it does";
-            report.add(finding(Severity::Warn, sentence));
+            findings.add(finding(Severity::Warn, sentence));
         }
         return;
     };
@@ -60,11 +60,11 @@ pub(super) fn key_usage(case: &Case<'_>, report: &mut Report) {
         } else {
             "the leaf's key usage lacks \"digital signature\", without which there is no handshake; have it issued with it"
         };
-        report.add(finding(Severity::Reject, sentence).found(list(&found)));
+        findings.add(finding(Severity::Reject, sentence).found(list(&found)));
     } else if !extension.critical {
         let sentence =
             "the leaf's key usage is not marked critical: peers may pass over it; have it issued as critical";
-        report.add(Finding::new(Check::KeyUsage, Severity::Warn, sentence).in_file(file));
+        findings.add(Finding::new(Check::KeyUsage, Severity::Warn, sentence).in_file(file));
     }
 }
 

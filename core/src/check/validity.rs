@@ -1,7 +1,7 @@
 //! The leaf's validity against the clock (RFC 5280 §4.1.2.5).
 
 use super::Case;
-use super::report::{Consequences, Report};
+use super::findings::{Consequences, Findings};
 use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
 use crate::finding::{Check, Finding, Severity};
@@ -9,7 +9,7 @@ use crate::finding::{Check, Finding, Severity};
 /// The expected end. Not the time it is now: the finding would be another one at every look.
 pub(super) const STILL_TO_END: &str = "an end that is still to come";
 
-pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let file = case.files.chain();
     let leaf = case.keyed.credential.leaf();
     let skew = case.spec.expectations.clock_skew;
@@ -17,19 +17,19 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         let sentence = "the leaf does not end after it begins, and no peer accepts it; issue it again";
         let finding = Finding::new(Check::ValidityReversed, Severity::Reject, sentence).in_file(file);
         let finding = finding.found(rfc3339(leaf.not_after)).expected(format!("after {}", rfc3339(leaf.not_before)));
-        return report.add_cause(finding, Consequences::Of(&[Check::ChainUntrusted, Check::RenewalOverdue]));
+        return findings.add_cause(finding, Consequences::Of(&[Check::ChainUntrusted, Check::RenewalOverdue]));
     }
 
-    report.changes_at(leaf.not_before);
-    report.changes_at(expiry(leaf.not_after));
+    findings.changes_at(leaf.not_before);
+    findings.changes_at(expiry(leaf.not_after));
     if case.now >= expiry(leaf.not_after) {
         let sentence = "the leaf has expired; have it issued again, or set the clock if that is what is wrong";
         let finding = Finding::new(Check::Expired, Severity::Reject, sentence).in_file(file);
-        report.add(finding.found(format!("ended {}", rfc3339(leaf.not_after))).expected(STILL_TO_END));
+        findings.add(finding.found(format!("ended {}", rfc3339(leaf.not_after))).expected(STILL_TO_END));
     } else if case.now < leaf.not_before {
         let due = leaf.not_before.checked_sub(skew).unwrap_or(leaf.not_before);
         let sentence = if case.now < due {
-            report.hold(due);
+            findings.hold(due);
             format!(
                 "the leaf is not valid yet and is held until {}: nothing is to be done unless the clock is wrong",
                 rfc3339(due)
@@ -39,18 +39,19 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
                 .into()
         };
         let finding = Finding::new(Check::NotYetValid, Severity::Warn, sentence).in_file(file);
-        report.add(finding.found(format!("begins {}", rfc3339(leaf.not_before))).expected("a beginning that is past"));
+        findings
+            .add(finding.found(format!("begins {}", rfc3339(leaf.not_before))).expected("a beginning that is past"));
     }
 }
 
 /// The end of a leaf that is served although the files hold no good one.
-pub(super) fn served(credential: &Credential, report: &mut Report) {
+pub(super) fn served(credential: &Credential, findings: &mut Findings) {
     let not_after = credential.leaf().not_after;
-    report.changes_at(expiry(not_after));
-    if report.now() >= expiry(not_after) {
+    findings.changes_at(expiry(not_after));
+    if findings.now() >= expiry(not_after) {
         let sentence = "the leaf that is served has expired, and the files hold none to replace it: peers refuse it";
         let finding =
             Finding::new(Check::Expired, Severity::Reject, sentence).found(format!("ended {}", rfc3339(not_after)));
-        report.add(finding.expected(STILL_TO_END));
+        findings.add(finding.expected(STILL_TO_END));
     }
 }

@@ -93,7 +93,7 @@ struct Pending {
 }
 
 impl Endings {
-    /// Notes a request. Besides the identities it waits for one more [`Endings::settle`], so that it is not answered before all of
+    /// Notes a request. Besides the identities it waits for one more [`Endings::one_less`], so that it is not answered before all of
     /// them are asked.
     pub(super) fn begin(&mut self, request: Request) -> End {
         self.last += 1;
@@ -117,11 +117,11 @@ impl Endings {
                 Ended::NotRemembered(error) => pending.failed = pending.failed.take().or(Some((id.clone(), error))),
             }
         }
-        self.settle(end);
+        self.one_less(end);
     }
 
     /// There is one thing less to wait for; after the last, the request is answered.
-    pub(super) fn settle(&mut self, end: End) {
+    pub(super) fn one_less(&mut self, end: End) {
         let Some(pending) = self.pending.get_mut(&end.request) else { return };
         pending.waiting -= 1;
         if pending.waiting == 0

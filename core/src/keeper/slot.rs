@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::IdentityState;
-use super::demand::KeyRetention;
 use super::ending::{self, End};
 use super::job::{Handoff, Job, Look, Restless};
+use super::key_requests::KeyRetention;
 use super::numbers::{JobNumber, SlotKey};
 use super::pace::Pace;
 use crate::finding::{Check, Finding, Severity};
@@ -156,8 +156,8 @@ impl Slot {
         self.again_at.map(|at| at.saturating_duration_since(now))
     }
 
-    /// The job that answered a hint that came at `since` did not settle it.
-    pub(super) fn unsettled(&mut self, since: Instant) {
+    /// The job that answered a hint that came at `since` did not answer it for good.
+    pub(super) fn still_due(&mut self, since: Instant) {
         self.wants.since = Some(self.wants.since.map_or(since, |other| other.min(since)));
     }
 

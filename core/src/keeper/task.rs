@@ -1,7 +1,7 @@
 //! The keeper's one task.
 
 mod conclude;
-mod demand;
+mod key_requests;
 mod overlap;
 mod tick;
 
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use super::demand::{Demand, KeyRetention};
 use super::ending::{Ended, Endings, Request};
 use super::job::{Done, Shared};
 use super::jobs::Jobs;
+use super::key_requests::{KeyRequests, KeyRetention};
 use super::mounting::Mounting;
 use super::numbers::SlotKey;
 use super::pace::Pace;
@@ -23,7 +23,7 @@ use super::sweep::{Sweep, Work};
 use super::system::System;
 use super::timers::Timers;
 use super::watching::{Heard, Watching};
-use super::{KeeperSettings, Observer, Wanted};
+use super::{DesiredState, KeeperSettings, Observer};
 use crate::clock::Now;
 use crate::detached::Threads;
 use crate::identity::IdentityId;
@@ -35,7 +35,7 @@ use crate::spec::IdentitySpec;
 const REPORTS: usize = 256;
 
 /// The report of a thread.
-enum Report {
+enum ThreadReport {
     Job(Box<Done>),
     /// A sweep found files that do not look as they did.
     Changed(SlotKey),
@@ -49,14 +49,14 @@ pub(super) struct Task {
     pace: Arc<Pace>,
     tick: Duration,
     observer: Arc<dyn Observer>,
-    wanted: watch::Receiver<Wanted>,
+    wanted: watch::Receiver<DesiredState>,
     requests: mpsc::Receiver<Request>,
     endings: Endings,
     retention: KeyRetention,
-    demand: Arc<Demand>,
+    key_requests: Arc<KeyRequests>,
     shared: Arc<Shared>,
     rescans: u64,
-    reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
+    reports: (mpsc::Sender<ThreadReport>, mpsc::Receiver<ThreadReport>),
     slots: HashMap<SlotKey, Slot>,
     keys: HashMap<IdentityId, SlotKey>,
     last_key: u64,
@@ -80,9 +80,9 @@ impl Task {
         pace: Pace,
         settings: KeeperSettings,
         observer: Arc<dyn Observer>,
-        wanted: watch::Receiver<Wanted>,
+        wanted: watch::Receiver<DesiredState>,
         requests: mpsc::Receiver<Request>,
-        demand: Arc<Demand>,
+        key_requests: Arc<KeyRequests>,
     ) -> Self {
         let clock = system.now();
         Self {
@@ -94,7 +94,7 @@ impl Task {
             requests,
             endings: Endings::default(),
             retention: settings.keys,
-            demand,
+            key_requests,
             shared: Arc::new(Shared {
                 store: settings.state_directory.map(OverlapStore::new),
                 interner: Interner::default(),
@@ -122,7 +122,7 @@ impl Task {
         self.watching.open(&*self.system, &*self.observer);
         self.mounting.open(&*self.system);
         self.sweep_store(self.system.now());
-        let demand = Arc::clone(&self.demand);
+        let key_requests = Arc::clone(&self.key_requests);
         loop {
             self.dispatch();
             let pause = self.pause();
@@ -132,7 +132,7 @@ impl Task {
                     Err(_) => return,
                 },
                 Some(request) = self.requests.recv() => self.end_overlap(request),
-                () = demand.heard() => self.hear_demand(),
+                () = key_requests.heard() => self.hear_key_requests(),
                 ready = self.watching.readable() => self.hear(ready),
                 () = self.mounting.heard() => self.mounting.note(),
                 Some(report) = self.reports.1.recv() => self.receive(report),
@@ -164,7 +164,7 @@ impl Task {
             let shared = Arc::clone(&self.shared);
             let _ = self.threads.run(move || {
                 // It fails when the keeper is gone, and nobody wants to know.
-                let _ = reports.blocking_send(Report::Job(Box::new(job.run(&*system, &pace, &shared))));
+                let _ = reports.blocking_send(ThreadReport::Job(Box::new(job.run(&*system, &pace, &shared))));
             });
         }
     }
@@ -187,7 +187,7 @@ impl Task {
     /// Brings the slots in line with what is wanted.
     fn apply(&mut self) {
         let now = self.system.now().monotonic;
-        let Wanted { specs, rescans } = self.wanted.borrow_and_update().clone();
+        let DesiredState { specs, rescans } = self.wanted.borrow_and_update().clone();
         let mut kept = HashSet::with_capacity(specs.len());
         let mut touched = Vec::new();
         for spec in specs.iter() {
@@ -264,7 +264,7 @@ impl Task {
         let now = self.system.now().monotonic;
         let Heard { everyone, concerned } = self.watching.hear(ready, &*self.observer);
         if self.jobs.is_idle() {
-            self.watching.settle();
+            self.watching.forget_early();
         }
         for (key, interest) in concerned {
             if !self.slots.get_mut(&key).is_some_and(|slot| slot.defer(interest, now)) {
@@ -276,11 +276,11 @@ impl Task {
         }
     }
 
-    fn receive(&mut self, report: Report) {
+    fn receive(&mut self, report: ThreadReport) {
         match report {
-            Report::Job(done) => self.finish(*done),
-            Report::Changed(key) => self.hint(key, self.system.now().monotonic),
-            Report::Swept(work) => {
+            ThreadReport::Job(done) => self.finish(*done),
+            ThreadReport::Changed(key) => self.hint(key, self.system.now().monotonic),
+            ThreadReport::Swept(work) => {
                 if let Some(sweep) = self.sweep.take_if(|sweep| sweep.is_of(&work)) {
                     self.swept(&sweep);
                 }

@@ -127,8 +127,8 @@ impl Watching {
     }
 
     /// No job is under way that placed watches.
-    pub(super) fn settle(&mut self) {
-        self.table.settle();
+    pub(super) fn forget_early(&mut self) {
+        self.table.forget_early();
     }
 
     /// The slots to be watched again, since something is not watched for them.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::entrance::{Entered, Entrance, Sight};
+use super::entrance::{Entered, Entrance, LookedAt};
 use super::file::{self, Content, ReadError};
 use super::place::{DATA, Place};
 use super::route::Route;
@@ -46,7 +46,7 @@ pub(super) struct Visit<'a> {
 }
 
 enum Met<'a> {
-    Directory(Visited<Directory<'a>>),
+    Directory(Visited<NodeDirectory<'a>>),
     Volume(Visited<Volume<'a>>),
     /// A volume that cannot be entered.
     NoVolume(Errno),
@@ -54,21 +54,22 @@ enum Met<'a> {
 
 struct Visited<E: Entrance> {
     entrance: E,
-    entered: Entered<E::Directory>,
+    entered: Entered<E::Opened>,
     /// Of each file, in a directory that was opened.
-    sights: Vec<Sight>,
+    sights: Vec<LookedAt>,
 }
 
 /// Looks at these files of a directory of the node's, in the way in which they are read. The reason why there is none is that of a
 /// reading.
 pub(super) fn looks(directory: &Path, files: &[&Path]) -> Vec<Look> {
-    let Visited { entered: Entered { found, is_data, route }, sights, .. } = Visited::new(Directory(directory), files);
+    let Visited { entered: Entered { found, is_data, route }, sights, .. } =
+        Visited::new(NodeDirectory(directory), files);
     if let Err(errno) = found {
-        return files.iter().map(|_| (Err(Directory::refusal(errno)), route.clone(), None)).collect();
+        return files.iter().map(|_| (Err(NodeDirectory::refusal(errno)), route.clone(), None)).collect();
     }
-    let look = |Sight { found, route, end }| {
+    let look = |LookedAt { found, route, end }| {
         let found: Result<Looked, Errno> = found;
-        (found.map(|looked| (looked, is_data)).map_err(Directory::refusal_of_file), route, end)
+        (found.map(|looked| (looked, is_data)).map_err(NodeDirectory::refusal_of_file), route, end)
     };
     sights.into_iter().map(look).collect()
 }
@@ -81,7 +82,7 @@ impl<'a> Visit<'a> {
     pub(super) fn to(place: Place<'a>, files: Vec<&'a Path>) -> Self {
         let (met, stamp) = match place {
             Place::Directory(directory) => {
-                let visited = Visited::new(Directory(directory), &files);
+                let visited = Visited::new(NodeDirectory(directory), &files);
                 let stamp = visited.stamp(&files);
                 (Met::Directory(visited), stamp)
             }
@@ -144,7 +145,7 @@ impl<E: Entrance> Visited<E> {
         Self::within(entrance, entered, files)
     }
 
-    fn within(entrance: E, entered: Entered<E::Directory>, files: &[&Path]) -> Self {
+    fn within(entrance: E, entered: Entered<E::Opened>, files: &[&Path]) -> Self {
         let sights = match &entered.found {
             Ok((directory, _)) => files.iter().map(|file| entrance.look(directory, file)).collect(),
             Err(_) => Vec::new(),
@@ -157,7 +158,7 @@ impl<E: Entrance> Visited<E> {
         match found {
             Ok((_, directory)) => {
                 let mark = Route::mark(self.sights.iter().map(|sight| &sight.route));
-                let looks = self.sights.iter().map(Sight::stamp).collect();
+                let looks = self.sights.iter().map(LookedAt::stamp).collect();
                 match is_data {
                     true => DirectoryStamp::Kubelet(*directory, looks, mark),
                     false => DirectoryStamp::Plain(Ok(directory.id()), looks, mark),
@@ -189,7 +190,11 @@ fn same(errno: Errno, files: &[&Path], route: &Route) -> DirectoryStamp {
 }
 
 /// A file that is read is as it was when it was looked at, or it is torn: so its stamp stays.
-fn kubelet<E: Entrance>(sights: Vec<Sight>, stamp: DirectoryStamp, still_leads_here: impl FnOnce() -> bool) -> Attempt {
+fn kubelet<E: Entrance>(
+    sights: Vec<LookedAt>,
+    stamp: DirectoryStamp,
+    still_leads_here: impl FnOnce() -> bool,
+) -> Attempt {
     let mut outcomes: Vec<_> = sights.into_iter().map(|sight| read_looked_at::<E>(sight, true)).collect();
     let missing = |outcome: &Outcome| matches!(outcome.content, Err(ReadError::Missing));
     // After a swap the old directory is emptied file by file. A file that is missing while `..data` still leads here is
@@ -203,7 +208,7 @@ fn kubelet<E: Entrance>(sights: Vec<Sight>, stamp: DirectoryStamp, still_leads_h
     Attempt::of(DirectoryRead { outcomes, stamp })
 }
 
-fn plain<E: Entrance>(entrance: E, directory: &E::Directory, sights: Vec<Sight>, files: &[&Path]) -> Attempt {
+fn plain<E: Entrance>(entrance: E, directory: &E::Opened, sights: Vec<LookedAt>, files: &[&Path]) -> Attempt {
     let read: Vec<_> = sights.into_iter().map(|sight| read_looked_at::<E>(sight, false)).collect();
     let is_stale = rustix::fs::fstat(directory).is_ok_and(|stat| file::is_stale_mount(directory.as_fd(), &stat));
     let itself = entrance.enter_itself();
@@ -224,14 +229,14 @@ fn plain<E: Entrance>(entrance: E, directory: &E::Directory, sights: Vec<Sight>,
 }
 
 /// Reads a file that was looked at.
-fn read_looked_at<E: Entrance>(sight: Sight, is_kubelets: bool) -> Outcome {
-    let Sight { found, route, .. } = sight;
+fn read_looked_at<E: Entrance>(sight: LookedAt, is_kubelets: bool) -> Outcome {
+    let LookedAt { found, route, .. } = sight;
     let content = found.map_err(E::refusal_of_file).and_then(|looked| file::read(&looked, &route, is_kubelets));
     Outcome { content, route }
 }
 
 /// A directory of the node's.
-struct Directory<'a>(&'a Path);
+struct NodeDirectory<'a>(&'a Path);
 
 /// One that was entered, and the way to it and into it.
 struct Within {
@@ -256,7 +261,7 @@ impl AsFd for Within {
     }
 }
 
-impl Directory<'_> {
+impl NodeDirectory<'_> {
     fn entered(standing: Result<Standing, Errno>, data_of: Option<Standing>, walk: Walk) -> Entered<Within> {
         let is_data = data_of.is_some();
         match standing {
@@ -270,8 +275,8 @@ impl Directory<'_> {
     }
 }
 
-impl Entrance for Directory<'_> {
-    type Directory = Within;
+impl Entrance for NodeDirectory<'_> {
+    type Opened = Within;
 
     fn enter(&self) -> Entered<Within> {
         let mut walk = Walk::default();
@@ -298,15 +303,15 @@ impl Entrance for Directory<'_> {
         now.is_some_and(|now| now.is_ok_and(|now| FileStamp::of(&now).id() == stamp.id()))
     }
 
-    fn look(&self, within: &Within, file: &Path) -> Sight {
+    fn look(&self, within: &Within, file: &Path) -> LookedAt {
         let Some(name) = file.file_name() else {
-            return Sight { found: Err(Errno::ISDIR), route: within.route.clone(), end: None };
+            return LookedAt { found: Err(Errno::ISDIR), route: within.route.clone(), end: None };
         };
         let mut walk = within.walk.clone();
         let found = walk.file(&within.standing, name);
         let is_direct = walk.links() == within.walk.links();
         let route = if is_direct { within.route.clone() } else { walk.route() };
-        Sight { found, route, end: walk.end() }
+        LookedAt { found, route, end: walk.end() }
     }
 
     fn refusal(errno: Errno) -> ReadError {

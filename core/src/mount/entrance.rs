@@ -13,19 +13,19 @@ use super::walk::Looked;
 /// How the files of a place are come by.
 pub(super) trait Entrance {
     /// A directory that is open to be searched.
-    type Directory: AsFd;
+    type Opened: AsFd;
 
     /// Opens the directory that `..data` leads to, or where there is none the directory itself.
-    fn enter(&self) -> Entered<Self::Directory>;
+    fn enter(&self) -> Entered<Self::Opened>;
 
     /// Opens the directory itself.
-    fn enter_itself(&self) -> Entered<Self::Directory>;
+    fn enter_itself(&self) -> Entered<Self::Opened>;
 
     /// Whether `..data` leads to this directory still.
-    fn still_leads_to(&self, data: &Self::Directory, stamp: &FileStamp) -> bool;
+    fn still_leads_to(&self, data: &Self::Opened, stamp: &FileStamp) -> bool;
 
     /// Looks at a file in one of the two.
-    fn look(&self, directory: &Self::Directory, file: &Path) -> Sight;
+    fn look(&self, directory: &Self::Opened, file: &Path) -> LookedAt;
 
     /// Why there is no file in a directory that cannot be opened.
     fn refusal(errno: Errno) -> ReadError;
@@ -44,7 +44,7 @@ pub(super) struct Entered<D> {
 }
 
 /// A file that was looked at, or why it was not.
-pub(super) struct Sight {
+pub(super) struct LookedAt {
     pub(super) found: Result<Looked, Errno>,
     /// The way to it, as far as it led.
     pub(super) route: Route,
@@ -52,7 +52,7 @@ pub(super) struct Sight {
     pub(super) end: Option<PathBuf>,
 }
 
-impl Sight {
+impl LookedAt {
     pub(super) fn stamp(&self) -> Result<FileStamp, Errno> {
         self.found.as_ref().map(|looked| FileStamp::of(&looked.stat)).map_err(|errno| *errno)
     }

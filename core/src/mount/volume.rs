@@ -12,7 +12,7 @@ use std::path::{Component, Path};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::entrance::{Entered, Entrance, Sight};
+use super::entrance::{Entered, Entrance, LookedAt};
 use super::file::ReadError;
 use super::place::DATA;
 use super::route::Route;
@@ -52,7 +52,7 @@ impl<'a> Volume<'a> {
 }
 
 impl Entrance for Volume<'_> {
-    type Directory = OwnedFd;
+    type Opened = OwnedFd;
 
     fn enter(&self) -> Entered<OwnedFd> {
         match beneath(self.root.as_fd(), DATA, SEARCHED) {
@@ -70,14 +70,14 @@ impl Entrance for Volume<'_> {
         now.is_ok_and(|now| FileStamp::of(&now).id() == stamp.id())
     }
 
-    fn look(&self, directory: &OwnedFd, file: &Path) -> Sight {
+    fn look(&self, directory: &OwnedFd, file: &Path) -> LookedAt {
         let look = || {
             let descriptor = self.look_at(directory.as_fd(), file)?;
             let stat = rustix::fs::fstat(&descriptor)?;
             // Permissions do not tell who may read there.
             Ok(Looked { descriptor: descriptor.into(), stat, filesystem: 0 })
         };
-        Sight { found: look(), route: Route::unknown(), end: None }
+        LookedAt { found: look(), route: Route::unknown(), end: None }
     }
 
     fn refusal(errno: Errno) -> ReadError {

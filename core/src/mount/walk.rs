@@ -65,7 +65,7 @@ enum Met {
 
 /// The kind of file wanted at the end of a way.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum ExpectedKind {
     Directory,
     Any,
 }
@@ -100,15 +100,15 @@ impl Standing {
     }
 
     /// The target of the name in it; a link is not followed.
-    fn meet(&self, name: &OsStr, wanted: Wanted) -> Result<Met, Errno> {
+    fn meet(&self, name: &OsStr, expected: ExpectedKind) -> Result<Met, Errno> {
         let look = || rustix::fs::openat(&*self.descriptor, name, LOOK, Mode::empty());
-        let found = match wanted {
-            Wanted::Directory => match open_directory(&*self.descriptor, name) {
+        let found = match expected {
+            ExpectedKind::Directory => match open_directory(&*self.descriptor, name) {
                 // Of a link, which may lead to one, the same is said.
                 Err(Errno::NOTDIR) => look(),
                 found => found,
             },
-            Wanted::Any => look(),
+            ExpectedKind::Any => look(),
         }?;
         let stat = rustix::fs::fstat(&found)?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -173,7 +173,7 @@ impl Walk {
 
     /// The directory that a path leads to from another one.
     pub(super) fn directory(&mut self, from: &Standing, path: &Path) -> Result<Standing, Errno> {
-        match self.follow(from, path, Wanted::Directory)? {
+        match self.follow(from, path, ExpectedKind::Directory)? {
             Met::Directory(directory, _) => Ok(directory),
             Met::File(_) | Met::Link { .. } => Err(Errno::NOTDIR),
         }
@@ -181,7 +181,7 @@ impl Walk {
 
     /// The target of a name in a directory; nothing has been done to it.
     pub(super) fn file(&mut self, from: &Standing, name: &OsStr) -> Result<Looked, Errno> {
-        match self.follow(from, Path::new(name), Wanted::Any)? {
+        match self.follow(from, Path::new(name), ExpectedKind::Any)? {
             Met::File(looked) => Ok(looked),
             Met::Directory(directory, stat) => {
                 let filesystem = directory.directory.filesystem();
@@ -192,7 +192,7 @@ impl Walk {
     }
 
     /// Goes to where a path leads.
-    fn follow(&mut self, from: &Standing, path: &Path, wanted: Wanted) -> Result<Met, Errno> {
+    fn follow(&mut self, from: &Standing, path: &Path, expected: ExpectedKind) -> Result<Met, Errno> {
         let mut here = from.clone();
         let mut ahead = Vec::new();
         push(&mut ahead, path);
@@ -208,7 +208,7 @@ impl Walk {
                 _ => {
                     self.search(&here.directory);
                     let is_last = ahead.is_empty();
-                    let met = match here.meet(&name, if is_last { wanted } else { Wanted::Directory }) {
+                    let met = match here.meet(&name, if is_last { expected } else { ExpectedKind::Directory }) {
                         Ok(Met::Link { .. }) if self.links == LINKS => Err(Errno::LOOP),
                         Ok(Met::Link { target }) => {
                             self.links += 1;

@@ -68,7 +68,7 @@ impl<K: Copy + Ord + Default> Table<K> {
     }
 
     /// Forgets what was heard early: no job is under way that could still claim it.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn forget_early(&mut self) {
         self.early.clear();
         self.overflowed = false;
     }

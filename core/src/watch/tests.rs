@@ -196,7 +196,7 @@ fn what_is_heard_before_it_is_known_whom_it_concerns_has_them_look_again_once() 
     assert!(!table.claim(&inotify, 2, &[tls], &[itself, tls]));
     assert_eq!(table.ended(7).collect::<Vec<_>>(), [2], "1 hears of it elsewhere");
     assert!(table.claim(&inotify, 1, &[tls], &[tls]), "its watch ended before it was claimed");
-    table.settle();
+    table.forget_early();
     assert!(!table.claim(&inotify, 4, &[], &[tls, other]));
     (0..5000).for_each(|n| _ = table.heard(interest(9, &n.to_string())).count());
     assert!(table.claim(&inotify, 5, &[], &[interest(10, "x")]), "more was heard than is kept");

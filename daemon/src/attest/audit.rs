@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::denial::{Denial, NamedOrigin};
-use super::reason::{Grant, Reason};
+use super::reason::{DecisionReason, Grant};
 use crate::callers::{Caller, Party, Rates};
 use crate::inventory::pods::PodNames;
 
@@ -70,7 +70,7 @@ impl Audit {
     /// `caller` may not have `id`, or nothing at all.
     pub(super) fn denied(&self, caller: &Caller, id: Option<&IdentityId>, denial: &Denial, pods: &PodNames) {
         if self.may_tell(caller, Outcome::Denied) {
-            let Told { pod, unit, command } = Told::of(caller, pods);
+            let CallerFacts { pod, unit, command } = CallerFacts::of(caller, pods);
             warn!(
                 target: target!(),
                 identity = id.map(display), uid = caller.uid(), pid = caller.pid(), pod, unit, ?command,
@@ -82,12 +82,12 @@ impl Audit {
     /// `caller` asked for something that is no identity, or none of its.
     pub(super) fn unknown(&self, caller: &Caller, name: &str, pods: &PodNames) {
         if self.may_tell(caller, Outcome::Denied) {
-            let Told { pod, unit, command } = Told::of(caller, pods);
+            let CallerFacts { pod, unit, command } = CallerFacts::of(caller, pods);
             let name: String = name.chars().take(NAME_LIMIT).collect();
             warn!(
                 target: target!(),
                 identity = ?name, uid = caller.uid(), pid = caller.pid(), pod, unit, ?command,
-                rule = Reason::UnknownName.as_str(), outcome = "denied", "there is no such identity for the caller"
+                rule = DecisionReason::UnknownName.as_str(), outcome = "denied", "there is no such identity for the caller"
             );
         }
     }
@@ -95,7 +95,7 @@ impl Audit {
     /// `caller` is given the key of `id`, as `grant` allows.
     pub(super) fn granted(&self, caller: &Caller, id: &IdentityId, grant: &Grant, pods: &PodNames) {
         if self.may_tell(caller, Outcome::Granted) {
-            let Told { pod, unit, command } = Told::of(caller, pods);
+            let CallerFacts { pod, unit, command } = CallerFacts::of(caller, pods);
             info!(
                 target: target!(),
                 identity = %id, uid = caller.uid(), pid = caller.pid(), pod, unit, ?command,
@@ -169,13 +169,13 @@ impl Count {
 }
 
 /// Facts told of a caller beside its numbers.
-struct Told {
+struct CallerFacts {
     pod: Option<String>,
     unit: Option<String>,
     command: String,
 }
 
-impl Told {
+impl CallerFacts {
     fn of(caller: &Caller, pods: &PodNames) -> Self {
         let (pod, unit) = match NamedOrigin::of(caller, pods) {
             NamedOrigin::Pod { name: Some(pod), .. } => (Some(pod.to_string()), None),

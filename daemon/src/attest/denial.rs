@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::filesystem::Filesystem;
 use super::permissions::{Permissions, Wish};
-use super::reason::Reason;
-use crate::callers::{Caller, Gone, Namespaces, Origin, PodName};
+use super::reason::DecisionReason;
+use crate::callers::{Caller, Namespaces, Origin, PodName, ProcessError};
 use crate::inventory::pods::PodNames;
 use crate::policy::{Policy, Rule};
 
@@ -20,10 +20,10 @@ const RULES: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Denial {
     /// No rule of the identity's fits.
-    #[error("{}{}", sentences(refusals), advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default())]
+    #[error("{}{}", sentences(mismatches), advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default())]
     NoRuleFits {
         /// Why each does not, in the order they were tried.
-        refusals: Vec<Refusal>,
+        mismatches: Vec<RuleMismatch>,
         /// The way to let the caller in.
         advice: Option<Advice>,
     },
@@ -43,12 +43,12 @@ pub(crate) enum Denial {
     },
     /// It is no process that can be answered for.
     #[error("process: {0}")]
-    Gone(#[from] Gone),
+    Process(#[from] ProcessError),
 }
 
 /// Why one rule does not let a caller in.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum RuleMismatch {
     /// The file system would not let it read the file.
     #[error("readers: {caller} may not {wish} {} ({permissions})", path.display())]
     NotAReader {
@@ -139,64 +139,68 @@ pub(crate) struct Advice {
 
 impl Denial {
     /// Nothing lets `caller` in: none of the rules of `policy`, for these reasons.
-    pub(super) fn of(refusals: Vec<Refusal>, policy: &Policy, caller: &Caller, pods: &PodNames) -> Self {
+    pub(super) fn of(mismatches: Vec<RuleMismatch>, policy: &Policy, caller: &Caller, pods: &PodNames) -> Self {
         let advice = Advice::to(caller, pods).map(|rule| Advice { policy: policy.clone(), rule });
-        Self::NoRuleFits { refusals, advice }
+        Self::NoRuleFits { mismatches, advice }
     }
 
-    /// The metric label: of several refusals that of the first.
-    pub(super) fn reason(&self) -> Reason {
+    /// The metric label: of several mismatches that of the first.
+    pub(super) fn reason(&self) -> DecisionReason {
         match self {
-            Self::NoRuleFits { refusals, .. } => refusals.first().map_or(Reason::NotNamed, Refusal::reason),
-            Self::OtherPod { .. } => Reason::OtherPod,
-            Self::Unclear { .. } => Reason::Unclear,
-            Self::Gone(_) => Reason::Gone,
+            Self::NoRuleFits { mismatches, .. } => {
+                mismatches.first().map_or(DecisionReason::NotNamed, RuleMismatch::reason)
+            }
+            Self::OtherPod { .. } => DecisionReason::OtherPod,
+            Self::Unclear { .. } => DecisionReason::Unclear,
+            Self::Process(_) => DecisionReason::Gone,
         }
     }
 
     /// Whether the caller might be a reader of a file that is not there. It could see that for itself: it may know why it waits.
     pub(crate) fn is_missing(&self) -> bool {
-        self.refusals().iter().any(|refusal| matches!(refusal, Refusal::Missing { .. }))
+        self.mismatches().iter().any(|mismatch| matches!(mismatch, RuleMismatch::Missing { .. }))
     }
 
     /// Whether the process that connected has ended: nobody is there any more to be told what it may have.
     pub(crate) fn is_of_the_dead(&self) -> bool {
-        matches!(self, Self::Gone(Gone::Ended))
+        matches!(self, Self::Process(ProcessError::Ended))
     }
 
     /// Whether a file system did not answer that might let the caller in, or evercertd has no descriptor left to find out who calls.
     pub(crate) fn is_unanswered(&self) -> bool {
-        matches!(self, Self::Gone(gone) if gone.is_for_want_of_descriptors())
-            || self.refusals().iter().any(|refusal| matches!(refusal, Refusal::Unanswered { .. }))
+        matches!(self, Self::Process(error) if error.is_for_want_of_descriptors())
+            || self.mismatches().iter().any(|mismatch| matches!(mismatch, RuleMismatch::Unanswered { .. }))
     }
 
-    fn refusals(&self) -> &[Refusal] {
+    fn mismatches(&self) -> &[RuleMismatch] {
         match self {
-            Self::NoRuleFits { refusals, .. } => refusals,
-            Self::OtherPod { .. } | Self::Unclear { .. } | Self::Gone(_) => &[],
+            Self::NoRuleFits { mismatches, .. } => mismatches,
+            Self::OtherPod { .. } | Self::Unclear { .. } | Self::Process(_) => &[],
         }
     }
 }
 
-impl Refusal {
-    pub(super) fn reason(&self) -> Reason {
+impl RuleMismatch {
+    pub(super) fn reason(&self) -> DecisionReason {
         match self {
-            Self::NotAReader { .. } | Self::NotAReaderThen { .. } => Reason::NotAReader,
-            Self::UnknownUser { .. } => Reason::UnknownUser,
-            Self::OtherView { .. } | Self::Contained { .. } => Reason::OtherView,
-            Self::FileSystem { .. } => Reason::FileSystem,
-            Self::Missing { .. } => Reason::Missing,
-            Self::Unanswered { .. } => Reason::Unanswered,
-            Self::NoFile | Self::NoRecord { .. } | Self::Failed { .. } | Self::Unreadable { .. } => Reason::Failed,
-            Self::Other { .. } | Self::Nobody { .. } => Reason::NotNamed,
+            Self::NotAReader { .. } | Self::NotAReaderThen { .. } => DecisionReason::NotAReader,
+            Self::UnknownUser { .. } => DecisionReason::UnknownUser,
+            Self::OtherView { .. } | Self::Contained { .. } => DecisionReason::OtherView,
+            Self::FileSystem { .. } => DecisionReason::FileSystem,
+            Self::Missing { .. } => DecisionReason::Missing,
+            Self::Unanswered { .. } => DecisionReason::Unanswered,
+            Self::NoFile | Self::NoRecord { .. } | Self::Failed { .. } | Self::Unreadable { .. } => {
+                DecisionReason::Failed
+            }
+            Self::Other { .. } | Self::Nobody { .. } => DecisionReason::NotNamed,
         }
     }
 }
 
-/// The first few refusals, and how many more there are.
-fn sentences(refusals: &[Refusal]) -> String {
-    let told = refusals.iter().take(RULES).map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    match refusals.len().saturating_sub(RULES) {
+/// The first few mismatches, and how many more there are.
+fn sentences(mismatches: &[RuleMismatch]) -> String {
+    let told = mismatches.iter().take(RULES).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    match mismatches.len().saturating_sub(RULES) {
         0 => told,
         1 => format!("{told}; nor does 1 more rule fit"),
         more => format!("{told}; nor do {more} more rules fit"),

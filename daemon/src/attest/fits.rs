@@ -1,6 +1,6 @@
 //! Whether a rule fits a caller.
 
-use super::denial::{NamedOrigin, Refusal, Who};
+use super::denial::{NamedOrigin, RuleMismatch, Who};
 use crate::callers::{Caller, Origin};
 use crate::inventory::pods::PodNames;
 use crate::policy::Rule;
@@ -10,7 +10,7 @@ use crate::policy::Rule;
 /// # Errors
 ///
 /// It does not.
-pub(super) fn fits(rule: &Rule, caller: &Caller, pods: &PodNames) -> Result<(), Refusal> {
+pub(super) fn fits(rule: &Rule, caller: &Caller, pods: &PodNames) -> Result<(), RuleMismatch> {
     let origin = || Who::At(NamedOrigin::of(caller, pods));
     // In a container with the node's users its root may claim to be any; in one with users of its own none is the node's but
     // those it was given. In a pod anyone may claim any.
@@ -22,11 +22,11 @@ pub(super) fn fits(rule: &Rule, caller: &Caller, pods: &PodNames) -> Result<(), 
     let fits = match (rule, caller.origin()) {
         (Rule::User { .. } | Rule::Group { .. }, _) if !has_account => false,
         (Rule::User { uid: None, .. } | Rule::Group { gid: None, .. }, _) => {
-            return Err(Refusal::Nobody { rule: rule.clone() });
+            return Err(RuleMismatch::Nobody { rule: rule.clone() });
         }
         (Rule::User { uid: Some(uid), .. }, _) => {
             if caller.is_of_another_user_namespace() {
-                return Err(Refusal::UnknownUser { rule: rule.clone(), uid: caller.uid() });
+                return Err(RuleMismatch::UnknownUser { rule: rule.clone(), uid: caller.uid() });
             }
             caller.uid() == *uid
         }
@@ -40,7 +40,9 @@ pub(super) fn fits(rule: &Rule, caller: &Caller, pods: &PodNames) -> Result<(), 
     let is_account = matches!(rule, Rule::User { .. } | Rule::Group { .. }) && has_account;
     match fits {
         true => Ok(()),
-        false if is_account => Err(Refusal::Other { rule: rule.clone(), caller: Who::Account(caller.clone().into()) }),
-        false => Err(Refusal::Other { rule: rule.clone(), caller: origin() }),
+        false if is_account => {
+            Err(RuleMismatch::Other { rule: rule.clone(), caller: Who::Account(caller.clone().into()) })
+        }
+        false => Err(RuleMismatch::Other { rule: rule.clone(), caller: origin() }),
     }
 }

@@ -17,15 +17,15 @@ pub(crate) enum Grant {
 
 impl Grant {
     /// The metric label.
-    pub(crate) fn reason(&self) -> Reason {
+    pub(crate) fn reason(&self) -> DecisionReason {
         match self {
-            Self::Root => Reason::Root,
-            Self::OwnPod => Reason::OwnPod,
-            Self::Rule(Rule::Readers) => Reason::Readers,
-            Self::Rule(Rule::User { .. }) => Reason::User,
-            Self::Rule(Rule::Group { .. }) => Reason::Group,
-            Self::Rule(Rule::Unit(_)) => Reason::Unit,
-            Self::Rule(Rule::Pod { .. }) => Reason::Pod,
+            Self::Root => DecisionReason::Root,
+            Self::OwnPod => DecisionReason::OwnPod,
+            Self::Rule(Rule::Readers) => DecisionReason::Readers,
+            Self::Rule(Rule::User { .. }) => DecisionReason::User,
+            Self::Rule(Rule::Group { .. }) => DecisionReason::Group,
+            Self::Rule(Rule::Unit(_)) => DecisionReason::Unit,
+            Self::Rule(Rule::Pod { .. }) => DecisionReason::Pod,
         }
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Grant {
 
 /// Why a caller may or may not have an identity: the value of a metric label, and never whose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
+pub(crate) enum DecisionReason {
     /// It is root of the node.
     Root,
     /// The identity is of its own pod.
@@ -82,7 +82,7 @@ pub(crate) enum Reason {
     UnknownName,
 }
 
-impl Reason {
+impl DecisionReason {
     /// Every reason.
     pub(crate) const ALL: [Self; 19] = [
         Self::Root,
@@ -109,7 +109,7 @@ impl Reason {
     /// Whether the caller may have the identity.
     #[must_use]
     pub(crate) fn allows(self) -> bool {
-        use Reason::{Group, OwnPod, Pod, Readers, Root, Unit, User};
+        use DecisionReason::{Group, OwnPod, Pod, Readers, Root, Unit, User};
         matches!(self, Root | OwnPod | Readers | User | Group | Unit | Pod)
     }
 

@@ -10,7 +10,7 @@ use evercert_core::spec::{Expectations, IdentitySpec};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use super::denial::Refusal;
+use super::denial::RuleMismatch;
 use super::permissions::{Acl, Permissions, Wish};
 use super::route::decide;
 use super::*;
@@ -143,11 +143,11 @@ fn the_way_by_which_the_key_was_read_counts_as_well_as_the_one_that_there_is_now
     assert!(decide(&stranger(), &sight(&state), &state).is_ok());
     set_mode(&directory, 0o700);
     let denied = decide(&stranger(), &sight(&state), &state).unwrap_err();
-    assert!(matches!(&denied, Refusal::NotAReader { path, .. } if *path == directory), "{denied}");
+    assert!(matches!(&denied, RuleMismatch::NotAReader { path, .. } if *path == directory), "{denied}");
     read(&mut state);
     set_mode(&directory, 0o755);
     let denied = decide(&stranger(), &sight(&state), &state).unwrap_err();
-    assert!(matches!(&denied, Refusal::NotAReaderThen { path, .. } if *path == directory), "{denied}");
+    assert!(matches!(&denied, RuleMismatch::NotAReaderThen { path, .. } if *path == directory), "{denied}");
     read(&mut state);
     assert!(decide(&stranger(), &sight(&state), &state).is_ok());
     // Nor does a file that anybody may read by now make the one readable that was read.
@@ -156,7 +156,7 @@ fn the_way_by_which_the_key_was_read_counts_as_well_as_the_one_that_there_is_now
     fs::remove_file(directory.join("tls.key")).unwrap();
     fs::write(directory.join("tls.key"), "").unwrap();
     set_mode(&directory.join("tls.key"), 0o644);
-    assert!(matches!(decide(&stranger(), &sight(&state), &state), Err(Refusal::NotAReaderThen { .. })));
+    assert!(matches!(decide(&stranger(), &sight(&state), &state), Err(RuleMismatch::NotAReaderThen { .. })));
     state.route = mount::Route::default();
     state.key_access = None;
     assert!(decide(&stranger(), &sight(&state), &state).is_ok(), "nothing is served");
@@ -171,14 +171,14 @@ fn a_link_in_the_place_of_another_file_may_lead_nowhere_either_that_the_caller_m
     for name in ["ca.crt", "tls.crt"] {
         symlink("closed/nothing", home.path().join(name)).unwrap();
         let denied = decide(&stranger(), &sight(&state), &state).unwrap_err();
-        assert!(matches!(&denied, Refusal::NotAReader { path, .. } if *path == closed), "{denied}");
+        assert!(matches!(&denied, RuleMismatch::NotAReader { path, .. } if *path == closed), "{denied}");
         fs::remove_file(home.path().join(name)).unwrap();
     }
     assert!(decide(&stranger(), &sight(&state), &state).is_ok());
 }
 
 impl DecisionObserver for () {
-    fn decided(&self, _: Reason, _: Duration) {}
+    fn decided(&self, _: DecisionReason, _: Duration) {}
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn root_may_have_everything_and_the_overflow_user_nothing() {
     let state = state(Path::new("/nonexistent"));
     assert_eq!(attestor.decide(&caller(0, &[]), &state, &Wanted::default()).await.unwrap(), Grant::Root);
     let denied = attestor.decide(&caller(65_534, &[0]), &state, &Wanted::default()).await.unwrap_err();
-    assert_eq!(denied.reason(), Reason::UnknownUser, "{denied}");
+    assert_eq!(denied.reason(), DecisionReason::UnknownUser, "{denied}");
     assert!(!permissions(0, 65_534, 0o040).grant(&caller(1, &[65_534]), Wish::Read));
 }
 
@@ -296,7 +296,10 @@ async fn a_changed_mode_changes_the_next_decision() {
     set(&key, 0o444);
     assert_eq!(attestor.decide(&me, &state, &Wanted::default()).await.unwrap(), Grant::Rule(Rule::Readers));
     set(&key, 0o000);
-    assert_eq!(attestor.decide(&me, &state, &Wanted::default()).await.unwrap_err().reason(), Reason::NotAReader);
+    assert_eq!(
+        attestor.decide(&me, &state, &Wanted::default()).await.unwrap_err().reason(),
+        DecisionReason::NotAReader
+    );
     fs::remove_file(&key).unwrap();
     assert!(attestor.decide(&me, &state, &Wanted::default()).await.unwrap_err().is_missing());
     assert_eq!(attestor.turns.living(), 0);

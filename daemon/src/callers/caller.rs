@@ -13,11 +13,11 @@ use super::namespaces::Namespaces;
 use super::party::{Crowd, Party};
 use super::peer_options;
 use super::proc::{Credentials, Proc};
-use super::process::{Gone, Process};
+use super::process::{Process, ProcessError};
 use super::processes::Processes;
 
 /// The process that connected: its user and groups as the kernel recorded them at `connect` (SO_PEERCRED, SO_PEERGROUPS), and
-/// the rest as it was when the connection was accepted. [`Caller::verify`] tells whether that is so still.
+/// the rest as it was when the connection was accepted. [`Caller::confirm`] tells whether that is so still.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pid: u32,
@@ -39,9 +39,9 @@ impl Caller {
     /// # Errors
     ///
     /// It has ended, or the kernel does not say.
-    pub(crate) fn of(stream: &UnixStream, processes: &Processes) -> Result<Self, Gone> {
-        let credentials = stream.peer_cred().map_err(Gone::Untold)?;
-        let groups = peer_options::peer_groups(stream).map_err(Gone::Untold)?;
+    pub(crate) fn of(stream: &UnixStream, processes: &Processes) -> Result<Self, ProcessError> {
+        let credentials = stream.peer_cred().map_err(ProcessError::Untold)?;
+        let groups = peer_options::peer_groups(stream).map_err(ProcessError::Untold)?;
         let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
         let unseen = Self::unseen(pid, credentials.uid(), credentials.gid(), groups);
         if pid == 0 {
@@ -77,20 +77,20 @@ impl Caller {
     /// # Errors
     ///
     /// It is not, or that cannot be told.
-    pub(crate) fn verify(&self) -> Result<(), Gone> {
-        let now = self.process.as_ref().ok_or(Gone::Hidden)?.standing()?;
+    pub(crate) fn confirm(&self) -> Result<(), ProcessError> {
+        let now = self.process.as_ref().ok_or(ProcessError::Hidden)?.standing()?;
         let Credentials { ids, groups } = now.credentials;
         if ids != (self.uid, self.gid) {
-            return Err(Gone::Changed("user or group"));
+            return Err(ProcessError::Changed("user or group"));
         }
         if !self.gids.iter().all(|gid| *gid == self.gid || groups.binary_search(gid).is_ok()) {
-            return Err(Gone::Changed("list of supplementary groups"));
+            return Err(ProcessError::Changed("list of supplementary groups"));
         }
         if now.origin != self.origin {
-            return Err(Gone::Changed("control group"));
+            return Err(ProcessError::Changed("control group"));
         }
         if now.namespaces != self.namespaces {
-            return Err(Gone::Changed("user or mount namespace, or root directory,"));
+            return Err(ProcessError::Changed("user or mount namespace, or root directory,"));
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ pub(super) struct Standing {
 
 /// Why a caller is no longer, or never was, a process that can be answered for.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Gone {
+pub(crate) enum ProcessError {
     /// It ended; what holds its socket now is another process.
     #[error("the process that connected has ended, and what it may have nobody else gets by its connection")]
     Ended,
@@ -69,14 +69,14 @@ pub(crate) enum Gone {
     Untold(#[source] io::Error),
 }
 
-impl Gone {
+impl ProcessError {
     /// Whether no descriptor is left to look at the process with: that says nothing of the process.
     pub(crate) fn is_for_want_of_descriptors(&self) -> bool {
         matches!(self, Self::Untold(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)))
     }
 }
 
-impl From<io::Error> for Gone {
+impl From<io::Error> for ProcessError {
     fn from(error: io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::ESRCH | libc::ENOENT) => Self::Ended,
@@ -105,9 +105,9 @@ impl Process {
     }
 
     /// See [`Living::standing`].
-    pub(super) fn standing(&self) -> Result<Standing, Gone> {
+    pub(super) fn standing(&self) -> Result<Standing, ProcessError> {
         let standing = self.living.standing(&self.prefixes);
-        if matches!(standing, Err(Gone::Ended)) {
+        if matches!(standing, Err(ProcessError::Ended)) {
             self.ended.cancel();
         }
         standing
@@ -120,7 +120,7 @@ impl Living {
     /// # Errors
     ///
     /// It is not.
-    pub(super) fn behind(pidfd: OwnedFd, pid: u32) -> Result<Self, Gone> {
+    pub(super) fn behind(pidfd: OwnedFd, pid: u32) -> Result<Self, ProcessError> {
         let shown = match peer_options::pid_behind(pidfd.as_fd()) {
             Ok(pid) => Some(pid).filter(|pid| *pid > 0),
             // The kernel is too old to tell so.
@@ -130,16 +130,16 @@ impl Living {
             Err(error) => return Err(error.into()),
         };
         if shown != Some(pid) {
-            return Err(Gone::Ended);
+            return Err(ProcessError::Ended);
         }
         #[expect(
             deprecated,
             reason = "what replaces it is unsafe; an owned descriptor stays open for as long as it is registered"
         )]
-        let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE).map_err(Gone::Untold)?;
+        let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE).map_err(ProcessError::Untold)?;
         let started = Proc(pid).stat()?.started;
         let living = Self { pid, started, pidfd: Some(Arc::new(pidfd)) };
-        living.prove()?;
+        living.confirm()?;
         Ok(living)
     }
 
@@ -148,9 +148,9 @@ impl Living {
     /// # Errors
     ///
     /// There is none.
-    pub(super) fn numbered(pid: u32) -> Result<Self, Gone> {
+    pub(super) fn numbered(pid: u32) -> Result<Self, ProcessError> {
         let living = Self { pid, started: Proc(pid).stat()?.started, pidfd: None };
-        living.prove()?;
+        living.confirm()?;
         Ok(living)
     }
 
@@ -159,32 +159,32 @@ impl Living {
     /// # Errors
     ///
     /// It has ended, or cannot be looked at.
-    pub(super) fn standing(&self, prefixes: &[String]) -> Result<Standing, Gone> {
-        self.prove()?;
+    pub(super) fn standing(&self, prefixes: &[String]) -> Result<Standing, ProcessError> {
+        self.confirm()?;
         let process = Proc(self.pid);
         let standing = Standing {
             credentials: process.credentials()?,
             origin: origin(&process.cgroup()?, prefixes),
             namespaces: Namespaces::of(process),
         };
-        self.prove()?;
+        self.confirm()?;
         Ok(standing)
     }
 
-    /// Proves that it has not ended.
-    fn prove(&self) -> Result<(), Gone> {
+    /// Confirms that it has not ended.
+    fn confirm(&self) -> Result<(), ProcessError> {
         let has_ended = match &self.pidfd {
             Some(pidfd) => {
                 let mut end = [PollFd::from_borrowed_fd(pidfd.get_ref().as_fd(), PollFlags::IN)];
                 // Readable, or whatever else it may say of a process that is gone.
-                poll(&mut end, Some(&Timespec::default())).map_err(|error| Gone::Untold(error.into()))? > 0
+                poll(&mut end, Some(&Timespec::default())).map_err(|error| ProcessError::Untold(error.into()))? > 0
             }
             None => {
                 let stat = Proc(self.pid).stat()?;
                 stat.is_over() || stat.started != self.started
             }
         };
-        if has_ended { Err(Gone::Ended) } else { Ok(()) }
+        if has_ended { Err(ProcessError::Ended) } else { Ok(()) }
     }
 
     /// Waits until the process has ended.
@@ -196,7 +196,7 @@ impl Living {
         }
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !matches!(self.prove(), Err(Gone::Ended)) {
+        while !matches!(self.confirm(), Err(ProcessError::Ended)) {
             look.tick().await;
         }
     }

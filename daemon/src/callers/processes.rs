@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
 use tokio::net::UnixStream;
 
-use super::process::{Gone, Living, Process};
+use super::process::{Living, Process, ProcessError};
 
 /// Every process that has a connection.
 #[derive(Debug)]
@@ -49,13 +49,13 @@ impl Processes {
     /// # Errors
     ///
     /// It has ended, or the kernel does not tell.
-    pub(super) fn peer(&self, stream: &UnixStream, pid: u32) -> Result<Arc<Process>, Gone> {
+    pub(super) fn peer(&self, stream: &UnixStream, pid: u32) -> Result<Arc<Process>, ProcessError> {
         let living = match self.proof {
             Proof::Pidfd => match getsockopt(stream, PeerPidfd) {
                 Ok(pidfd) => Living::behind(pidfd, pid)?,
                 // Such kernels give none for a peer that was reaped.
-                Err(Errno::EINVAL | Errno::ESRCH | Errno::ENODATA) => return Err(Gone::Ended),
-                Err(error) => return Err(Gone::Untold(error.into())),
+                Err(Errno::EINVAL | Errno::ESRCH | Errno::ENODATA) => return Err(ProcessError::Ended),
+                Err(error) => return Err(ProcessError::Untold(error.into())),
             },
             Proof::Start => Living::numbered(pid)?,
         };

@@ -21,13 +21,13 @@ const PING: Duration = Duration::from_secs(10);
 
 /// Which daemon.
 #[derive(Debug, clap::Args)]
-pub(super) struct Socket {
+pub(super) struct AdminSocket {
     /// The admin socket, `admin` under [sockets] of the configuration
     #[arg(long = "socket", value_name = "PATH", default_value = "/run/evercert-admin/admin.sock")]
     pub(super) path: PathBuf,
 }
 
-impl Socket {
+impl AdminSocket {
     /// A client of the daemon that listens there.
     ///
     /// # Errors

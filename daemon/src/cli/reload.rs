@@ -6,7 +6,7 @@ use std::time::Duration;
 use evercert_api::v1;
 use evercert_core::text::{plain, plain_lines};
 
-use super::admin::{Socket, Unreachable};
+use super::admin::{AdminSocket, Unreachable};
 use super::status::{UNREACHABLE, block_on};
 
 /// How long a reload may take: one that runs already, and then this one, each of which has 5 s.
@@ -24,7 +24,7 @@ Exit status: 0 the configuration was taken over, 1 it was refused and the old on
 reached.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    socket: Socket,
+    socket: AdminSocket,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-async fn reload(socket: &Socket) -> Result<v1::ReloadResponse, Unreachable> {
+async fn reload(socket: &AdminSocket) -> Result<v1::ReloadResponse, Unreachable> {
     let mut admin = socket.connect().await?;
     let mut request = tonic::Request::new(v1::ReloadRequest {});
     request.set_timeout(DEADLINE);

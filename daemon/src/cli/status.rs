@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use evercert_api::v1;
 use evercert_core::text::plain;
 
-use super::admin::{DEADLINE, Socket, Unreachable};
+use super::admin::{AdminSocket, DEADLINE, Unreachable};
 use super::json;
 use crate::status::StatusReport;
 
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     json: bool,
 
     #[command(flatten)]
-    socket: Socket,
+    socket: AdminSocket,
 }
 
 /// The daemon cannot be reached.
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     if report.is_well(now) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn fetch(socket: &Socket) -> Result<StatusReport, Unreachable> {
+async fn fetch(socket: &AdminSocket) -> Result<StatusReport, Unreachable> {
     let mut admin = socket.connect().await?;
     let asking = async { evercert_api::whole_status(admin.status(v1::StatusRequest {}).await?.into_inner()).await };
     let status = tokio::time::timeout(DEADLINE, asking).await.map_err(|_| Unreachable::Silent(socket.path.clone()))?;

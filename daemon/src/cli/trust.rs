@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use evercert_core::text::plain;
 
-use super::admin::{Socket, Unreachable};
+use super::admin::{AdminSocket, Unreachable};
 use super::status::UNREACHABLE;
 
 #[derive(Debug, clap::Args)]
@@ -68,7 +68,7 @@ impl From<Unreachable> for Failure {
 
 impl Failure {
     /// Of what was asked at `socket`.
-    fn of(socket: &Socket, status: &tonic::Status) -> Self {
+    fn of(socket: &AdminSocket, status: &tonic::Status) -> Self {
         match status.code() {
             tonic::Code::NotFound | tonic::Code::FailedPrecondition | tonic::Code::InvalidArgument => {
                 Self::Refused(status.message().to_owned())

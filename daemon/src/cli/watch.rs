@@ -11,7 +11,7 @@ use evercert_api::v1;
 use evercert_core::text::{self, plain};
 use v1::event::Event as Kind;
 
-use super::admin::{DEADLINE, Socket, Unreachable};
+use super::admin::{AdminSocket, DEADLINE, Unreachable};
 use super::status::{UNREACHABLE, block_on};
 use crate::status::{Identity, Pod, title};
 
@@ -26,7 +26,7 @@ refuses it, settles (how many of its connections are still older) or leaves. Whe
 Exit status: 0 the reader of the output is gone, 2 the daemon cannot be reached at the start.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    socket: Socket,
+    socket: AdminSocket,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 /// Follows the daemon until the output is closed, over its restarts.
-async fn follow(socket: &Socket) -> Result<(), Unreachable> {
+async fn follow(socket: &AdminSocket) -> Result<(), Unreachable> {
     let mut events = connect(socket).await?;
     let mut shown = Shown::default();
     loop {
@@ -73,7 +73,7 @@ async fn follow(socket: &Socket) -> Result<(), Unreachable> {
     }
 }
 
-async fn connect(socket: &Socket) -> Result<tonic::Streaming<v1::Event>, Unreachable> {
+async fn connect(socket: &AdminSocket) -> Result<tonic::Streaming<v1::Event>, Unreachable> {
     let mut admin = socket.connect().await?;
     // The stream itself ends with the daemon, and has no deadline.
     let opened = tokio::time::timeout(DEADLINE, admin.events(v1::EventsRequest {})).await;

@@ -100,9 +100,9 @@ pub(super) struct PodRule {
 }
 
 impl PodRule {
-    /// The demands on the credential.
-    pub(super) fn demands(&self) -> Demands<'_> {
-        Demands {
+    /// The expectations of the credential.
+    pub(super) fn expectations(&self) -> WrittenExpectations<'_> {
+        WrittenExpectations {
             usages: &self.usages,
             dns_names: &self.dns_names,
             ip_addresses: &self.ip_addresses,
@@ -115,8 +115,8 @@ impl PodRule {
     }
 }
 
-/// The demands on a credential.
-pub(super) struct Demands<'a> {
+/// The expectations of a credential, as they are written.
+pub(super) struct WrittenExpectations<'a> {
     pub(super) usages: &'a [Spanned<String>],
     pub(super) dns_names: &'a [Spanned<String>],
     pub(super) ip_addresses: &'a [Spanned<String>],
@@ -157,9 +157,9 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The demands on the credential.
-    pub(super) fn demands(&self) -> Demands<'_> {
-        Demands {
+    /// The expectations of the credential.
+    pub(super) fn expectations(&self) -> WrittenExpectations<'_> {
+        WrittenExpectations {
             usages: &self.usages,
             dns_names: &self.dns_names,
             ip_addresses: &self.ip_addresses,

@@ -33,7 +33,7 @@ pub(super) fn spec(entry: &file::Identity) -> Result<IdentitySpec, Spanned<Probl
     }
     files.crls = trust::crls(entry, &files)?;
     files.federated = trust::federated(entry)?;
-    let (expectations, overlap) = (expectations(&entry.demands())?, trust::overlap(entry.overlap.as_ref())?);
+    let (expectations, overlap) = (expectations(&entry.expectations())?, trust::overlap(entry.overlap.as_ref())?);
     Ok(IdentitySpec { id: IdentityId::node(name), files, expectations, overlap })
 }
 
@@ -122,35 +122,35 @@ pub(super) fn beside<'a>(
     }
 }
 
-/// The demands on a credential, parsed.
-pub(super) fn expectations(demands: &file::Demands<'_>) -> Result<Expectations, Spanned<Problem>> {
+/// Parses what is expected of a credential.
+pub(super) fn expectations(written: &file::WrittenExpectations<'_>) -> Result<Expectations, Spanned<Problem>> {
     let usages =
-        demands.usages.iter().map(|word| Usage::from_str(word.get_ref()).map_err(|error| at(word, error.into())));
-    let ip_addresses = demands
+        written.usages.iter().map(|word| Usage::from_str(word.get_ref()).map_err(|error| at(word, error.into())));
+    let ip_addresses = written
         .ip_addresses
         .iter()
         .map(|text| IpAddr::from_str(text.get_ref()).map_err(|_| at(text, Problem::IpAddress)));
     Ok(Expectations {
         usages: usages.collect::<Result<_, _>>()?,
-        dns_names: names(demands.dns_names, "dns_names")?,
+        dns_names: names(written.dns_names, "dns_names")?,
         ip_addresses: ip_addresses.collect::<Result<_, _>>()?,
-        uris: names(demands.uris, "uris")?,
-        admission: match demands.admission {
+        uris: names(written.uris, "uris")?,
+        admission: match written.admission {
             file::Admission::Enforce => Admission::Enforce,
             file::Admission::Observe => Admission::Observe,
         },
-        require_chain: match demands.require_chain {
+        require_chain: match written.require_chain {
             None => RequireChain::Auto,
             Some(true) => RequireChain::Always,
             Some(false) => RequireChain::Never,
         },
-        renew_before: match demands.renew_before {
+        renew_before: match written.renew_before {
             Some(span) if span.get_ref().0.is_zero() => {
                 return Err(at(span, Problem::OutOfRange { key: "renew_before", least: "1s", most: "the lifetime" }));
             }
             span => span.map(|span| span.get_ref().0),
         },
-        clock_skew: match demands.clock_skew {
+        clock_skew: match written.clock_skew {
             Some(span) if span.get_ref().0 > CLOCK_SKEW_LIMIT => {
                 return Err(at(span, Problem::OutOfRange { key: "clock_skew", least: "0s", most: "24h" }));
             }

@@ -137,7 +137,7 @@ pub(super) fn rule(entry: &file::PodRule) -> Result<PodRule, Spanned<Problem>> {
     };
     let (namespace, volume) = (filter(&entry.namespace, "namespace")?, filter(&entry.volume, "volume")?);
     let settings = PodSettings {
-        expectations: identity::expectations(&entry.demands())?,
+        expectations: identity::expectations(&entry.expectations())?,
         overlap: trust::overlap(entry.overlap.as_ref())?,
         bundle: entry.bundle.as_ref().map(bundle).transpose()?,
     };

@@ -97,7 +97,7 @@ async fn changed(mounts: Option<&MountChanges>) {
 }
 
 impl Volumes {
-    /// Whether an event says more than that a watch has ended, as that of a settled volume does.
+    /// Whether an event says more than that a watch has ended, as that of a volume that is no longer listened to does.
     fn heard(&mut self, event: Event<'_>) -> bool {
         let (root, is_news) = match event {
             Event::Overflow => {
@@ -145,7 +145,7 @@ impl Listen for Ear {
         lock(&self.volumes).watched.insert(watch, root.to_owned());
     }
 
-    fn settled(&self, root: &Path) {
+    fn unlisten(&self, root: &Path) {
         let Some(inotify) = &self.inotify else { return };
         let mut volumes = lock(&self.volumes);
         let Some(watch) = volumes.watched.iter().find_map(|(watch, of)| (of == root).then_some(*watch)) else { return };

@@ -12,7 +12,7 @@ use super::hints::Ear;
 use crate::config::{Config, ConfigError};
 use crate::inventory::Accounts;
 use crate::inventory::pods::{Discovery, Listen};
-use crate::inventory::sources::{self, Directory, Sources, Stay};
+use crate::inventory::sources::{self, IdentityDirectory, Sources, Stay};
 use crate::serve::Reloaded;
 
 /// How long a file system may take to answer.
@@ -25,7 +25,7 @@ pub(super) enum Job {
         /// By this configuration.
         config: Arc<Config>,
         /// With the directories that are known already.
-        known: Vec<Directory>,
+        known: Vec<IdentityDirectory>,
         /// The discovery of pods.
         pods: Arc<Discovery>,
         /// Whether to look at all that is known, too: a hint may have been lost.
@@ -38,7 +38,7 @@ pub(super) enum Job {
         /// The file; absent: where it is by default.
         file: Option<PathBuf>,
         /// With the directories that are known already.
-        known: Vec<Directory>,
+        known: Vec<IdentityDirectory>,
         /// The discovery of pods.
         pods: Arc<Discovery>,
         /// Where to be told of further directories.
@@ -165,7 +165,7 @@ impl Job {
 
 fn look(
     config: &Config,
-    (known, stay): (&[Directory], Stay),
+    (known, stay): (&[IdentityDirectory], Stay),
     accounts: &Accounts,
     pods: &Discovery,
     all: bool,

@@ -35,7 +35,7 @@ pub(crate) trait Listen: Send + Sync {
     /// To changes in the root of this volume.
     fn volume(&self, root: &Path);
     /// No longer to changes there: whoever keeps its identities hears it.
-    fn settled(&self, root: &Path);
+    fn unlisten(&self, root: &Path);
 }
 
 /// The known volumes to look into again.

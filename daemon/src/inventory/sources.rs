@@ -29,7 +29,7 @@ pub(crate) struct Sources {
     /// Those that are left out because their name is taken.
     pub(crate) collisions: Vec<Collision>,
     /// The directories that are identities.
-    pub(crate) directories: Vec<Directory>,
+    pub(crate) directories: Vec<IdentityDirectory>,
     /// The state of each pattern.
     pub(crate) watched: Vec<Watched>,
     /// The findings about single identities, besides those about their files.
@@ -48,7 +48,7 @@ pub(crate) struct Sources {
 
 /// A directory that is an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Directory {
+pub(crate) struct IdentityDirectory {
     pub(crate) path: PathBuf,
     /// The directory it was in when it was last there.
     parent: Option<Number>,
@@ -90,7 +90,7 @@ impl Sources {
     fn add(
         &mut self,
         taken: &mut BTreeMap<IdentityId, PathBuf>,
-        directory: Directory,
+        directory: IdentityDirectory,
         policy: &Policy,
     ) -> Option<IdentityId> {
         let id = IdentityId::node(name(&directory.path)?);
@@ -120,7 +120,7 @@ impl Sources {
 
 /// Looks which identities `config` asks for now: the one verdict of a start, of a reload and of whoever checks a configuration. `stay`
 /// says which of the `known` directories stay. Reads directories and asks `accounts`: it blocks.
-pub(crate) fn resolve(config: &Config, known: &[Directory], stay: Stay, accounts: &Accounts) -> Sources {
+pub(crate) fn resolve(config: &Config, known: &[IdentityDirectory], stay: Stay, accounts: &Accounts) -> Sources {
     let mut taken: BTreeMap<IdentityId, PathBuf> = BTreeMap::new();
     let mut sources = Sources { policies: config.policies.clone(), ..Sources::default() };
     for spec in &config.identities {
@@ -141,7 +141,7 @@ pub(crate) fn resolve(config: &Config, known: &[Directory], stay: Stay, accounts
             continue;
         }
         let parent = if is_there { listing.parent } else { directory.parent };
-        let added = sources.add(&mut taken, Directory { path: directory.path.clone(), parent }, policy);
+        let added = sources.add(&mut taken, IdentityDirectory { path: directory.path.clone(), parent }, policy);
         if let Some(id) = added.filter(|_| is_lost) {
             sources.findings.entry(id).or_default().push(away_finding(&directory.path));
             kept[at] += 1;
@@ -150,7 +150,7 @@ pub(crate) fn resolve(config: &Config, known: &[Directory], stay: Stay, accounts
     for (listing, watched) in listings.iter().zip(&config.directories) {
         for path in &listing.directories {
             let decides = config.directories.iter().find(|other| other.pattern.means(path)).unwrap_or(watched);
-            sources.add(&mut taken, Directory { path: path.clone(), parent: listing.parent }, &decides.policy);
+            sources.add(&mut taken, IdentityDirectory { path: path.clone(), parent: listing.parent }, &decides.policy);
         }
     }
     let patterns = config.directories.iter().map(|watched| &watched.pattern);

@@ -29,13 +29,13 @@ pub(crate) use standing::SubscriberState;
 pub(crate) use subscription::Subscription;
 
 use crate::callers::Life;
-use crate::publication::{Demand, Publication, Store};
+use crate::publication::{KeyClaims, Publication, Store};
 
 /// The subscribers of every identity.
 pub(crate) struct Subscribers {
     store: Arc<Store>,
     observer: Arc<dyn SubscriberObserver>,
-    demand: Arc<Demand>,
+    key_claims: Arc<KeyClaims>,
     registry: Mutex<Registry>,
     changes: watch::Sender<u64>,
 }
@@ -167,10 +167,14 @@ struct Entry {
 
 impl Subscribers {
     /// A registry of no subscriber, whose reports are held against what `store` publishes. Those that are to be given keys claim
-    /// them of `demand`.
+    /// them of `key_claims`.
     #[must_use]
-    pub(crate) fn new(store: Arc<Store>, observer: Arc<dyn SubscriberObserver>, demand: Arc<Demand>) -> Arc<Self> {
-        Arc::new(Self { store, observer, demand, registry: Mutex::default(), changes: watch::Sender::new(0) })
+    pub(crate) fn new(
+        store: Arc<Store>,
+        observer: Arc<dyn SubscriberObserver>,
+        key_claims: Arc<KeyClaims>,
+    ) -> Arc<Self> {
+        Arc::new(Self { store, observer, key_claims, registry: Mutex::default(), changes: watch::Sender::new(0) })
     }
 
     /// Registers a subscriber of `identity`, until the returned value is dropped. If its process was lost, it is no longer.
@@ -178,7 +182,7 @@ impl Subscribers {
     pub(crate) fn connect(self: &Arc<Self>, identity: IdentityId, mut subscriber: NewSubscriber) -> Subscription {
         tell(&mut subscriber.sdk_version);
         tell(&mut subscriber.command);
-        let claim = (subscriber.deliver == Delivery::Full).then(|| self.demand.claim(identity.clone()));
+        let claim = (subscriber.deliver == Delivery::Full).then(|| self.key_claims.claim(identity.clone()));
         let mut registry = self.registry();
         registry.next_id += 1;
         let id = registry.next_id;
@@ -422,7 +426,7 @@ mod tests {
     #[test]
     fn what_had_subscribers_and_is_gone_is_forgotten() {
         let store = Store::new(1);
-        let subscribers = Subscribers::new(Arc::clone(&store), Arc::new(Deaf), Demand::new(Arc::new(Deaf)));
+        let subscribers = Subscribers::new(Arc::clone(&store), Arc::new(Deaf), KeyClaims::new(Arc::new(Deaf)));
         for pod in 0..1000 {
             let id = IdentityId::pod(pod.to_string(), "tls".parse().unwrap());
             let spec = IdentitySpec {

@@ -19,12 +19,12 @@ use tonic::service::Routes;
 use super::STOPPING;
 use super::connection::{self, Budget};
 use super::limits::Limits;
-use crate::callers::{Caller, Gone, Processes, Rates};
+use crate::callers::{Caller, ProcessError, Processes, Rates};
 use door::{Visitor, Visitors};
 pub(crate) use intake::{Accepting, Intake};
 pub(super) use turned_away::Doorkeeper;
-pub(super) use turned_away::Socket;
-pub(crate) use turned_away::{DoorObserver, Subject, TurnedAway};
+pub(super) use turned_away::SocketKind;
+pub(crate) use turned_away::{DoorObserver, Resource, TurnedAway};
 
 /// Serves `routes` on `listener` until `shutdown`, and then for [`STOPPING`] at most.
 pub(super) async fn serve(
@@ -85,7 +85,7 @@ pub(super) async fn serve(
     let _ = tokio::time::timeout(STOPPING, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-fn told_nobody(gone: &Gone) {
+fn told_nobody(gone: &ProcessError) {
     tracing::debug!(error = %gone, "a caller was gone before it was known");
 }
 

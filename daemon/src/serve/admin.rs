@@ -107,7 +107,7 @@ struct Events {
     published: watch::Receiver<u64>,
     subscribed: watch::Receiver<u64>,
     shutdown: CancellationToken,
-    told: HashMap<IdentityId, Told>,
+    told: HashMap<IdentityId, SentState>,
     /// Identities to look at again.
     changed: VecDeque<IdentityId>,
     /// The next time to look at the subscribers that are behind.
@@ -117,7 +117,7 @@ struct Events {
 
 /// The state told of one identity.
 #[derive(PartialEq)]
-struct Told {
+struct SentState {
     /// The revisions of the identity and of its subscribers.
     revisions: (u64, u64),
     /// Why each of those subscribers that are behind is.
@@ -193,7 +193,8 @@ impl Events {
             .subscribers
             .iter()
             .filter_map(|subscriber| subscriber.reason.clone().map(|reason| (subscriber.id, reason)));
-        let told = Told { revisions: (published, subscribed), reasons: behind.collect(), pod: identity.pod.clone() };
+        let told =
+            SentState { revisions: (published, subscribed), reasons: behind.collect(), pod: identity.pod.clone() };
         if self.told.get(id) == Some(&told) {
             return None;
         }

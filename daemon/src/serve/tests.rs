@@ -47,12 +47,12 @@ use v1::watch_request::Message as Ask;
 use v1::watch_response::Message as Answer;
 
 use super::{Context, Control, DaemonInfo, DoorObserver, Limits, Order, TurnedAway};
-use crate::attest::{DecisionObserver, Reason};
+use crate::attest::{DecisionObserver, DecisionReason};
 use crate::callers::tests::other::Other;
 use crate::callers::{Cap, Processes};
 use crate::config::Mode;
 use crate::inventory::Wanted;
-use crate::publication::{Demand, Disconnect, KeyHolder, Store, SubscriberObserver, Subscribers};
+use crate::publication::{Disconnect, KeyClaims, KeyHolder, Store, SubscriberObserver, Subscribers};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const EPOCH: u64 = 0xfeed_0000_0000_0001;
@@ -91,7 +91,7 @@ struct Node {
 struct Seen {
     acknowledged: Mutex<Vec<Duration>>,
     disconnected: Mutex<Vec<Disconnect>>,
-    decided: Mutex<Vec<Reason>>,
+    decided: Mutex<Vec<DecisionReason>>,
     keys_wanted: Mutex<Vec<bool>>,
     turned_away: Mutex<Vec<TurnedAway>>,
 }
@@ -119,7 +119,7 @@ impl SubscriberObserver for Seen {
 }
 
 impl DecisionObserver for Seen {
-    fn decided(&self, reason: Reason, _: Duration) {
+    fn decided(&self, reason: DecisionReason, _: Duration) {
         self.decided.lock().push(reason);
     }
 }
@@ -138,8 +138,8 @@ impl Node {
         std::fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
         let store = Store::new(EPOCH);
         let seen = Arc::new(Seen::default());
-        let demand = Demand::new(Arc::clone(&seen) as _);
-        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&seen) as _, demand);
+        let key_claims = KeyClaims::new(Arc::clone(&seen) as _);
+        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&seen) as _, key_claims);
         let started = SystemTime::UNIX_EPOCH;
         let (sender, info) = watch::channel(DaemonInfo {
             version: "0.0.0",

@@ -22,10 +22,10 @@ use parking_lot::{Mutex, MutexGuard};
 use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use crate::attest::{DecisionObserver, Reason};
+use crate::attest::{DecisionObserver, DecisionReason};
 use crate::inventory::pods::{Contested, Silent};
 use crate::publication::{Disconnect, Readiness, SubscriberObserver, Subscribers};
-use crate::serve::{DoorObserver, Subject, TurnedAway};
+use crate::serve::{DoorObserver, Resource, TurnedAway};
 
 use observer::Record;
 
@@ -112,7 +112,7 @@ impl Metrics {
             own("attestations_total", "Decisions on whether a caller may have an identity, by result and reason."),
             &["result", "reason"],
         )?;
-        Reason::ALL.iter().for_each(|reason| touch(&attestations, &decision_labels(*reason)));
+        DecisionReason::ALL.iter().for_each(|reason| touch(&attestations, &decision_labels(*reason)));
         let turned_away = counter(
             &registry,
             own("connections_turned_away_total", "Connections that were closed, or not accepted, by reason."),
@@ -124,9 +124,9 @@ impl Metrics {
             &["reason"],
         )?;
         for reason in TurnedAway::ALL {
-            let counter = match reason.subject() {
-                Subject::Connection => &turned_away,
-                Subject::Stream => &streams_turned_away,
+            let counter = match reason.resource() {
+                Resource::Connection => &turned_away,
+                Resource::Stream => &streams_turned_away,
             };
             touch(counter, &[reason.as_str()]);
         }
@@ -251,23 +251,23 @@ impl SubscriberObserver for Metrics {
 
 impl DoorObserver for Metrics {
     fn turned_away(&self, reason: TurnedAway) {
-        let counter = match reason.subject() {
-            Subject::Connection => &self.turned_away,
-            Subject::Stream => &self.streams_turned_away,
+        let counter = match reason.resource() {
+            Resource::Connection => &self.turned_away,
+            Resource::Stream => &self.streams_turned_away,
         };
         counter.with_label_values(&[reason.as_str()]).inc();
     }
 }
 
 impl DecisionObserver for Metrics {
-    fn decided(&self, reason: Reason, took: Duration) {
+    fn decided(&self, reason: DecisionReason, took: Duration) {
         self.attestations.with_label_values(&decision_labels(reason)).inc();
         self.attestation_duration.observe(took.as_secs_f64());
     }
 }
 
 /// The labels of `evercert_attestations_total`.
-fn decision_labels(reason: Reason) -> [&'static str; 2] {
+fn decision_labels(reason: DecisionReason) -> [&'static str; 2] {
     [if reason.allows() { "allowed" } else { "denied" }, reason.as_str()]
 }
 

@@ -4,13 +4,13 @@
 use x509_parser::prelude::X509Certificate;
 
 use super::super::Case;
+use super::super::findings::Findings;
 use super::super::lineage::{Lineage, Member, is_for, path_length};
-use super::super::report::Report;
 use super::{roles, words};
 use crate::finding::{Check, Finding, Severity};
 use crate::path::Role;
 
-pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, report: &mut Report) {
+pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, findings: &mut Findings) {
     let mut anchors = lineage.anchors().filter(|anchor| anchor.begins() <= case.now && case.now <= anchor.ends());
     let Some(mut told) = anchors.next().map(|anchor| against(case, anchor)) else { return };
     for anchor in anchors {
@@ -18,7 +18,7 @@ pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, report: &mut Report)
         told = told.and_then(|first| against(case, anchor).map(|_| first));
     }
     if let Some(finding) = told {
-        report.add(finding);
+        findings.add(finding);
     }
 }
 

@@ -4,8 +4,8 @@
 use std::time::SystemTime;
 
 use super::super::Case;
+use super::super::findings::Findings;
 use super::super::lineage::Lineage;
-use super::super::report::Report;
 use super::told;
 use crate::certificate::system_time;
 use crate::clock::rfc3339;
@@ -13,7 +13,7 @@ use crate::finding::{Check, Finding, Severity};
 use crate::path::PathValidator;
 
 /// Reports the certificate that ends the leaf's path before the leaf ends.
-pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, validator: &PathValidator, report: &mut Report) {
+pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, validator: &PathValidator, findings: &mut Findings) {
     let not_after = case.keyed.credential.leaf().not_after;
     let Some((leaf, rest)) = case.chain().split_first() else { return };
     let holds_at = |at: SystemTime| told(validator.validate_for(leaf, rest, None, at)).is_ok();
@@ -27,7 +27,7 @@ pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, validator: &PathVali
             "{issuer} ends before the leaf does, and the credential is good only until then; renew that CA first"
         );
         let finding = Finding::new(Check::IssuerExpiresFirst, Severity::Warn, sentence).in_file(issuer.file());
-        report.add(finding.found(rfc3339(issuer.ends())).expected(format!("not before {}", rfc3339(not_after))));
+        findings.add(finding.found(rfc3339(issuer.ends())).expected(format!("not before {}", rfc3339(not_after))));
     }
 }
 

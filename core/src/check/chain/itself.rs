@@ -3,8 +3,8 @@
 use rustls_pki_types::CertificateDer;
 
 use super::super::Case;
+use super::super::findings::{Consequences, Findings};
 use super::super::lineage::{Lineage, Member, Position};
-use super::super::report::{Consequences, Report};
 use super::words::AtHand;
 use super::{chain, ends, path};
 use crate::bundle::Bundle;
@@ -15,25 +15,25 @@ use crate::loading::{self, LoadError};
 use crate::path::{PathError, PathValidator, UnusableAnchor, words};
 
 /// Checks a chain that there is no bundle for: it is refused for what every peer refuses, whomever it trusts.
-pub(super) fn check_alone(case: &Case<'_>, report: &mut Report) {
+pub(super) fn check_alone(case: &Case<'_>, findings: &mut Findings) {
     let unreadable = unreadable(case);
     let broken = holds_by_itself(case).err().filter(|error| *error != PathError::UnknownIssuer);
     if unreadable.is_empty() && broken.is_none() && !ends::any_ends_first(case) {
         return;
     }
     let lineage = Lineage::of(case.leaf, chain(case), None);
-    check(case, &lineage, &unreadable, false, report);
+    check(case, &lineage, &unreadable, false, findings);
     match broken {
         Some(error) => {
             let cause =
                 super::words::of(&error, &lineage, AtHand { issuers: case.issuers, bundle: None, unusable: &[] });
             let sentence = format!("no peer accepts the chain, whomever it trusts: {cause}");
-            report.add(Finding::new(Check::ChainUntrusted, Severity::Reject, sentence).in_file(case.files.chain()));
+            findings.add(Finding::new(Check::ChainUntrusted, Severity::Reject, sentence).in_file(case.files.chain()));
         }
         // For whoever trusts the issuer of its last certificate.
         None => {
             if let Ok(validator) = PathValidator::new(&Bundle::new(heads(&lineage), Vec::new())) {
-                ends::check(case, &lineage, &validator, report);
+                ends::check(case, &lineage, &validator, findings);
             }
         }
     }
@@ -66,7 +66,7 @@ pub(super) fn check(
     lineage: &Lineage<'_>,
     unreadable: &[(usize, String)],
     path_holds: bool,
-    report: &mut Report,
+    findings: &mut Findings,
 ) {
     for (number, why) in unreadable {
         let member = lineage.issuers().iter().find(|member| member.position == Position::Chain(*number));
@@ -77,12 +77,12 @@ pub(super) fn check(
             let sentence = format!(
                 "{name} issued the leaf and cannot be used by any peer, since {why}; have that CA's certificate issued again"
             );
-            report.add_fatal(finding(Severity::Reject, sentence), Consequences::Of(&[Check::ChainUntrusted]));
+            findings.add_fatal(finding(Severity::Reject, sentence), Consequences::Of(&[Check::ChainUntrusted]));
         } else {
             let sentence = format!(
                 "{name} is of no use to any peer, since {why}, and some refuse the whole chain for it; leave it out"
             );
-            report.add(finding(Severity::Warn, sentence));
+            findings.add(finding(Severity::Warn, sentence));
         }
     }
 }

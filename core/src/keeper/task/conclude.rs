@@ -38,7 +38,7 @@ impl Task {
             placed => placed.into_iter().for_each(|placed| self.watching.abandon(placed)),
         }
         if self.jobs.is_idle() {
-            self.watching.settle();
+            self.watching.forget_early();
         }
         if slot.unresponsive.take_if(|unresponsive| *unresponsive == number).is_some() {
             slot.reread(now.monotonic);
@@ -105,7 +105,7 @@ impl Task {
         }
         self.timers.again(key, &mut slot.again_at, pause.map(|pause| now.monotonic + pause));
         if pause.is_some() {
-            slot.unsettled(since);
+            slot.still_due(since);
         }
         let (changed, reload) = match &step {
             Some(step) => {

@@ -32,7 +32,7 @@ impl Task {
                 Err(file) => self.endings.note(end, &slot.spec.id, Ended::NotRetained(file)),
             }
         }
-        self.endings.settle(end);
+        self.endings.one_less(end);
     }
 
     /// Has what could not be written down, or read, tried once more.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Report, Task};
+use super::{Task, ThreadReport};
 use crate::clock::Now;
 use crate::keeper::sweep::{Cause, Item, Progress, Sweep, Work};
 use crate::keeper::timers::Due;
@@ -115,8 +115,8 @@ impl Task {
         let _ = self.threads.run(move || {
             // It fails when the keeper is gone, and nobody wants to know.
             let report = |report| drop(reports.blocking_send(report));
-            work.run(&*system, |key| report(Report::Changed(key)));
-            report(Report::Swept(work));
+            work.run(&*system, |key| report(ThreadReport::Changed(key)));
+            report(ThreadReport::Swept(work));
         });
     }
 

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::time::Instant;
 
-use super::super::demand::KeyRetention;
 use super::super::jobs::Jobs;
+use super::super::key_requests::KeyRetention;
 use super::super::numbers::SlotKey;
 use super::super::slot::Slot;
 use super::*;

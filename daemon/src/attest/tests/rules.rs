@@ -70,7 +70,7 @@ async fn a_rule_lets_in_whom_it_names_and_nobody_else() {
         }
         for caller in keeps_out {
             let denied = decided(&caller, &["uid:4", rule]).await.unwrap_err();
-            assert_eq!(denied.reason(), Reason::NotNamed, "{rule} {caller:?}: {denied}");
+            assert_eq!(denied.reason(), DecisionReason::NotNamed, "{rule} {caller:?}: {denied}");
         }
     }
 }
@@ -83,7 +83,7 @@ async fn what_is_mounted_in_a_pod_is_for_that_pod_alone() {
     assert_eq!(attestor.decide(&in_pod(POD, 1000), &state, &wanted).await.unwrap(), Grant::OwnPod);
     for other in [in_pod(OTHER, 0), host(0, None), host(1000, None), in_container(0)] {
         let denied = attestor.decide(&other, &state, &wanted).await.unwrap_err();
-        assert_eq!(denied.reason(), Reason::OtherPod, "{other:?}: {denied}");
+        assert_eq!(denied.reason(), DecisionReason::OtherPod, "{other:?}: {denied}");
     }
 }
 
@@ -92,7 +92,7 @@ async fn root_of_a_pod_or_container_is_not_root_of_the_node() {
     assert_eq!(decided(&host(0, None), &["uid:5"]).await.unwrap(), Grant::Root);
     for root in [in_pod(POD, 0), in_container(0)] {
         let denied = decided(&root, &["readers"]).await.unwrap_err();
-        assert_eq!(denied.reason(), Reason::OtherView, "{root:?}: {denied}");
+        assert_eq!(denied.reason(), DecisionReason::OtherView, "{root:?}: {denied}");
     }
 }
 
@@ -118,9 +118,9 @@ fn nobody_uses_up_what_is_for_a_user_of_the_node_but_that_user() {
 #[tokio::test]
 async fn a_number_that_stands_for_every_user_of_another_namespace_is_nobodys() {
     let denied = decided(&host(65_534, None), &["uid:65534", "gid:65534"]).await.unwrap_err();
-    assert_eq!(denied.reason(), Reason::UnknownUser, "{denied}");
+    assert_eq!(denied.reason(), DecisionReason::UnknownUser, "{denied}");
     let overflow = caller(1, &[65_534]);
-    assert_eq!(decided(&overflow, &["gid:65534"]).await.unwrap_err().reason(), Reason::NotNamed);
+    assert_eq!(decided(&overflow, &["gid:65534"]).await.unwrap_err().reason(), DecisionReason::NotNamed);
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ fn readers_of_a_file_system_where_another_decides_are_not_let_in() {
     let record = state.key_access.as_mut().map(Arc::make_mut).unwrap();
     record.filesystem = NFS;
     let refused = route::decide(&stranger(), &sight(&state), &state).unwrap_err();
-    assert_eq!(refused.reason(), Reason::FileSystem, "it was there when it was read: {refused}");
+    assert_eq!(refused.reason(), DecisionReason::FileSystem, "it was there when it was read: {refused}");
     // One who may not read the directory does not learn of it.
     state.spec = super::state(Path::new("/sys/kernel")).spec;
     let refused = route::decide(&stranger(), &sight(&state), &state).unwrap_err().to_string();

@@ -35,7 +35,7 @@ impl Door {
     }
 
     /// The next one that has connected, with this side of its connection.
-    async fn caller(&self) -> (Result<Caller, Gone>, UnixStream) {
+    async fn caller(&self) -> (Result<Caller, ProcessError>, UnixStream) {
         let (stream, _) = self.listener.accept().await.unwrap();
         (Caller::of(&stream, &self.processes), stream)
     }
@@ -57,12 +57,12 @@ async fn a_process_is_confirmed_while_it_lives_and_its_end_is_told() {
         let (caller, stream) = door.caller().await;
         let caller = caller.unwrap();
         assert_eq!(caller.pid(), other.pid());
-        caller.verify().unwrap();
+        caller.confirm().unwrap();
         assert!(!caller.has_ended());
         other.end();
         // The connection is held by this process: it is as a child's that its parent left it to.
         assert!(is_open(&stream), "{proof:?}");
-        assert!(matches!(caller.verify(), Err(Gone::Ended)), "{proof:?}");
+        assert!(matches!(caller.confirm(), Err(ProcessError::Ended)), "{proof:?}");
         soon("the end", caller.ended()).await;
     }
 }
@@ -86,7 +86,7 @@ async fn a_process_that_ended_before_it_was_accepted_is_nobody() {
         let (mut other, _held) = Other::connect(&door.socket(), None);
         other.end();
         let gone = door.caller().await.0.unwrap_err();
-        assert!(matches!(gone, Gone::Ended), "{proof:?}: {gone}");
+        assert!(matches!(gone, ProcessError::Ended), "{proof:?}: {gone}");
     }
 }
 
@@ -102,10 +102,10 @@ async fn a_process_that_runs_another_program_stays_who_it_is() {
             assert!(started.elapsed() < DEADLINE, "it is still {}", caller.command());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        caller.verify().unwrap();
+        caller.confirm().unwrap();
         assert!(!caller.has_ended());
         other.end();
-        assert!(matches!(caller.verify(), Err(Gone::Ended)), "{proof:?}");
+        assert!(matches!(caller.confirm(), Err(ProcessError::Ended)), "{proof:?}");
     }
 }
 
@@ -114,7 +114,7 @@ async fn a_number_that_has_gone_to_another_process_proves_nothing() {
     let mut living = Living::numbered(std::process::id()).unwrap();
     living.standing(&[]).unwrap();
     living.started += 1;
-    assert!(matches!(living.standing(&[]), Err(Gone::Ended)));
+    assert!(matches!(living.standing(&[]), Err(ProcessError::Ended)));
     let process = Process::watch(living, Arc::default());
     soon("the end", process.ended().cancelled()).await;
 }
@@ -154,11 +154,11 @@ async fn a_process_with_another_user_than_its_connection_is_refused() {
         let _held = connected.join().unwrap();
         let caller = door.caller().await.0.unwrap();
         assert_eq!(caller.uid(), 1000);
-        let changed = caller.verify().unwrap_err();
-        assert!(matches!(changed, Gone::Changed("user or group")), "{proof:?}: {changed}");
+        let changed = caller.confirm().unwrap_err();
+        assert!(matches!(changed, ProcessError::Changed("user or group")), "{proof:?}: {changed}");
         // One that is this user's altogether is not refused.
         let (_other, _held) = Other::connect(&door.socket(), Some(1000));
-        door.caller().await.0.unwrap().verify().unwrap();
+        door.caller().await.0.unwrap().confirm().unwrap();
     }
 }
 
@@ -178,8 +178,8 @@ async fn a_process_without_a_group_of_its_connections_is_refused() {
         let _held = connected.join().unwrap();
         let caller = door.caller().await.0.unwrap();
         assert!(caller.is_in(4711), "{proof:?}: the kernel says what it was in");
-        let changed = caller.verify().unwrap_err();
-        assert!(matches!(changed, Gone::Changed("list of supplementary groups")), "{proof:?}: {changed}");
+        let changed = caller.confirm().unwrap_err();
+        assert!(matches!(changed, ProcessError::Changed("list of supplementary groups")), "{proof:?}: {changed}");
     }
 }
 

@@ -6,7 +6,7 @@ use evercert_api::v1;
 use evercert_core::text::plain;
 
 use super::Failure;
-use crate::cli::admin::Socket;
+use crate::cli::admin::AdminSocket;
 use crate::cli::fingerprint::Fingerprint;
 use crate::cli::status::block_on;
 
@@ -34,7 +34,7 @@ pub(super) struct Args {
     identity: Option<String>,
 
     #[command(flatten)]
-    socket: Socket,
+    socket: AdminSocket,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use evercert_core::text::plain;
 use serde::Serialize;
 
 use super::Failure;
-use crate::cli::admin::{DEADLINE, Socket};
+use crate::cli::admin::{AdminSocket, DEADLINE};
 use crate::cli::json;
 use crate::cli::status::block_on;
 use crate::cli::status::text::until;
@@ -32,12 +32,12 @@ pub(super) struct Args {
     json: bool,
 
     #[command(flatten)]
-    socket: Socket,
+    socket: AdminSocket,
 }
 
 /// The output of `--json`. Its names are stable: fields are added, never renamed or removed.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Listing {
     identities: Vec<Identity>,
 }
 
@@ -52,8 +52,8 @@ struct Identity {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let report = Report::from(block_on(fetch(args))?);
-    let text = if args.json { json::pretty(&report) } else { text(&report, SystemTime::now()) };
+    let listing = Listing::from(block_on(fetch(args))?);
+    let text = if args.json { json::pretty(&listing) } else { text(&listing, SystemTime::now()) };
     // A pipe that was closed early is no error of ours.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(())
@@ -66,12 +66,12 @@ async fn fetch(args: &Args) -> Result<v1::TrustResponse, Failure> {
     Ok(admin.trust(request).await.map_err(|status| Failure::of(&args.socket, &status))?.into_inner())
 }
 
-fn text(report: &Report, now: SystemTime) -> String {
-    if report.identities.is_empty() {
+fn text(listing: &Listing, now: SystemTime) -> String {
+    if listing.identities.is_empty() {
         return "no anchor is trusted that is not on disk\n".to_owned();
     }
     let mut text = String::new();
-    for identity in &report.identities {
+    for identity in &listing.identities {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}", title(identity.pod.as_ref(), &identity.name));
         for Retained { anchor, until } in &identity.retained {
@@ -88,7 +88,7 @@ fn text(report: &Report, now: SystemTime) -> String {
     text
 }
 
-impl From<v1::TrustResponse> for Report {
+impl From<v1::TrustResponse> for Listing {
     fn from(response: v1::TrustResponse) -> Self {
         let identities = response.identities.into_iter().map(|identity| Identity {
             name: identity.identity,
@@ -126,14 +126,14 @@ mod tests {
         let retained = Retained { anchor, until: Moment(Some(now + Duration::from_secs(3 * 3600))) };
         let identity =
             Identity { name: "x".to_owned(), scope: IdentityScope::Node, pod: None, retained: vec![retained] };
-        let report = Report { identities: vec![identity] };
+        let listing = Listing { identities: vec![identity] };
         assert_eq!(
-            text(&report, now),
+            text(&listing, now),
             format!(
                 "x\n  sha256:{}\n    CN=Old CA\\u{{1b}}, serial 7; trusted until 2027-01-15 11:00 UTC, in 3 hours\n",
                 "ab".repeat(32)
             )
         );
-        assert_eq!(text(&Report { identities: Vec::new() }, now), "no anchor is trusted that is not on disk\n");
+        assert_eq!(text(&Listing { identities: Vec::new() }, now), "no anchor is trusted that is not on disk\n");
     }
 }

@@ -70,7 +70,7 @@ pub(super) enum Contents {
 
 impl Contents {
     /// Whether all that is looked for was found, so that nobody has to hear what happens there.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         match self {
             Self::Unchanged => false,
             Self::Now(_, credentials) => !credentials.is_empty(),

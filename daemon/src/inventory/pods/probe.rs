@@ -219,8 +219,8 @@ impl Work {
             // Heard first, so that what happens while it is looked into is not missed.
             self.listen.volume(&root);
             let contents = (self.look)(&root, &sought);
-            if contents.as_ref().is_ok_and(Contents::is_settled) {
-                self.listen.settled(&root);
+            if contents.as_ref().is_ok_and(Contents::is_complete) {
+                self.listen.unlisten(&root);
             }
             let mut entered = lock(&self.entered);
             entered.0.remove(&mounted);

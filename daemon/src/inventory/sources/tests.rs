@@ -55,14 +55,14 @@ fn of_two_identities_with_one_name_the_configured_or_older_one_stays() {
     )));
     let older = resolve(
         &config(&watch),
-        &[Directory { path: root.path().join("y/a"), parent: None }],
+        &[IdentityDirectory { path: root.path().join("y/a"), parent: None }],
         Stay::All,
         &Accounts::default(),
     );
     assert_eq!(older.specs[0].files, FileSet::cert_manager(&root.path().join("y/a")));
 }
 
-fn one_directory(config: &Config, known: &[Directory], stay: Stay) -> Sources {
+fn one_directory(config: &Config, known: &[IdentityDirectory], stay: Stay) -> Sources {
     resolve(config, known, stay, &Accounts::default())
 }
 
@@ -83,7 +83,7 @@ fn what_is_out_of_sight_with_its_parent_stays_over_a_reload_and_what_was_removed
 
     let away = root.path().join("away");
     fs::rename(&certs, &away).unwrap();
-    let lost = |known: &[Directory], stay| {
+    let lost = |known: &[IdentityDirectory], stay| {
         let lost = one_directory(&config, known, stay);
         assert_eq!(names(&lost), ["a"]);
         assert_eq!((lost.watched[0].kept, lost.watched[0].is_wanting), (1, true));

@@ -35,14 +35,14 @@ pub(crate) enum TurnedAway {
 
 /// The kind of thing that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Subject {
+pub(crate) enum Resource {
     Connection,
     Stream,
 }
 
 /// The sockets that callers come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::serve) enum Socket {
+pub(in crate::serve) enum SocketKind {
     Workload,
     Admin,
 }
@@ -60,16 +60,16 @@ impl TurnedAway {
         Self::StreamDisplaced,
     ];
 
-    pub(crate) fn subject(self) -> Subject {
+    pub(crate) fn resource(self) -> Resource {
         match self {
             Self::TooOften | Self::TooMany | Self::TooManyInAll | Self::Displaced | Self::Descriptors => {
-                Subject::Connection
+                Resource::Connection
             }
-            Self::TooManyStreams | Self::TooManyStreamsInAll | Self::StreamDisplaced => Subject::Stream,
+            Self::TooManyStreams | Self::TooManyStreamsInAll | Self::StreamDisplaced => Resource::Stream,
         }
     }
 
-    /// The metric label, within its subject.
+    /// The metric label, within its resource.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::TooOften => "too_often",
@@ -80,10 +80,10 @@ impl TurnedAway {
         }
     }
 
-    fn sentence(self, socket: Socket) -> Cow<'static, str> {
+    fn sentence(self, socket: SocketKind) -> Cow<'static, str> {
         let limit = |setting: &str| match socket {
-            Socket::Workload => format!("`{setting}` of [limits] allows no more"),
-            Socket::Admin => "the admin socket allows no more".to_owned(),
+            SocketKind::Workload => format!("`{setting}` of [limits] allows no more"),
+            SocketKind::Admin => "the admin socket allows no more".to_owned(),
         };
         match self {
             Self::TooOften => {
@@ -132,19 +132,19 @@ pub(crate) trait DoorObserver: Send + Sync + 'static {
 /// Counts and tells.
 pub(in crate::serve) struct Doorkeeper {
     observer: Arc<dyn DoorObserver>,
-    socket: Socket,
-    told: Mutex<[Told; TurnedAway::ALL.len()]>,
+    socket: SocketKind,
+    told: Mutex<[Throttle; TurnedAway::ALL.len()]>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Told {
+struct Throttle {
     at: Option<Instant>,
     since: u64,
 }
 
 impl Doorkeeper {
     /// Of one socket.
-    pub(in crate::serve) fn new(observer: Arc<dyn DoorObserver>, socket: Socket) -> Arc<Self> {
+    pub(in crate::serve) fn new(observer: Arc<dyn DoorObserver>, socket: SocketKind) -> Arc<Self> {
         Arc::new(Self { observer, socket, told: Mutex::default() })
     }
 
@@ -157,7 +157,7 @@ impl Doorkeeper {
         if told.at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
             let caller = party.map(tracing::field::display);
             tracing::warn!(caller, times = told.since, "{}", reason.sentence(self.socket));
-            *told = Told { at: Some(Instant::now()), since: 0 };
+            *told = Throttle { at: Some(Instant::now()), since: 0 };
         }
     }
 }

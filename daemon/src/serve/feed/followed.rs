@@ -31,7 +31,7 @@ pub(super) struct Followed {
     held: Option<Digest>,
     /// Absent once the identity is no longer kept, or the feed has ended.
     pub(super) subscription: Option<Subscription>,
-    told: Told,
+    last_sent: LastSent,
     /// Whether its key was given.
     granted: bool,
     unanswered: Unanswered,
@@ -44,7 +44,7 @@ pub(super) struct Followed {
 }
 
 /// The last news the subscriber was told.
-enum Told {
+enum LastSent {
     Nothing,
     /// Nothing is published, for these reasons.
     Pending(Arc<[Finding]>),
@@ -82,7 +82,7 @@ impl Followed {
             state,
             held,
             subscription: Some(subscription),
-            told: Told::Nothing,
+            last_sent: LastSent::Nothing,
             granted: false,
             unanswered: Unanswered::default(),
             silent_until: None,
@@ -111,9 +111,9 @@ impl Followed {
 
     /// Whether something is to be told beside the generation told last.
     pub(super) fn is_owed(&self) -> bool {
-        match &self.told {
-            Told::Nothing | Told::Pending(_) => true,
-            Told::Generation(_, _, told) => *told != self.state.borrow().findings,
+        match &self.last_sent {
+            LastSent::Nothing | LastSent::Pending(_) => true,
+            LastSent::Generation(_, _, told) => *told != self.state.borrow().findings,
         }
     }
 
@@ -144,12 +144,13 @@ impl Followed {
             return Ok(self.pending(state, make));
         };
         let (generation, digest) = (snapshot.generation(), snapshot.digest());
-        if matches!(self.told, Told::Generation(told, told_digest, _) if (told, told_digest) == (generation, digest)) {
+        if matches!(self.last_sent, LastSent::Generation(told, told_digest, _) if (told, told_digest) == (generation, digest))
+        {
             if self.has_heard(findings) {
                 return Ok(None);
             }
             asker.may_hear(state).await?;
-            self.told = Told::Generation(generation, digest, Arc::clone(findings));
+            self.last_sent = LastSent::Generation(generation, digest, Arc::clone(findings));
             return Ok(Some(make(News { state, what: What::Findings })));
         }
         self.generation(asker, snapshot, state, make).await
@@ -157,15 +158,15 @@ impl Followed {
 
     /// Whether these findings are what the subscriber was told last.
     fn has_heard(&self, findings: &Arc<[Finding]>) -> bool {
-        matches!(&self.told, Told::Pending(told) | Told::Generation(_, _, told) if told == findings)
+        matches!(&self.last_sent, LastSent::Pending(told) | LastSent::Generation(_, _, told) if told == findings)
     }
 
     /// The news that there is nothing yet, where the subscriber has nothing; whether it has heard that is its caller's to look.
     fn pending<M>(&mut self, state: &IdentityState, make: &mut impl FnMut(News<'_>) -> Made<M>) -> Option<Made<M>> {
-        match &self.told {
-            Told::Generation(..) => None,
-            Told::Nothing | Told::Pending(_) => {
-                self.told = Told::Pending(Arc::clone(&state.findings));
+        match &self.last_sent {
+            LastSent::Generation(..) => None,
+            LastSent::Nothing | LastSent::Pending(_) => {
+                self.last_sent = LastSent::Pending(Arc::clone(&state.findings));
                 Some(make(News { state, what: What::Pending }))
             }
         }
@@ -184,7 +185,7 @@ impl Followed {
         if self.held == Some(digest) {
             asker.may_hear(state).await?;
             self.held = None;
-            self.told = Told::Generation(generation, digest, Arc::default());
+            self.last_sent = LastSent::Generation(generation, digest, Arc::default());
             return Ok(Some(make(News { state, what: What::Unchanged(snapshot) })));
         }
         self.held = None;
@@ -201,7 +202,7 @@ impl Followed {
         let wanted = Arc::clone(&asker.wanted.borrow());
         let grant = match asker.attestor.decide(&asker.peer.caller, state, &wanted).await {
             Ok(grant) => grant,
-            Err(denial) if denial.is_missing() && matches!(self.told, Told::Nothing) => {
+            Err(denial) if denial.is_missing() && matches!(self.last_sent, LastSent::Nothing) => {
                 asker.confirm()?;
                 return Ok(self.pending(state, make));
             }
@@ -214,7 +215,7 @@ impl Followed {
             if credential.is_some() && !std::mem::replace(&mut self.granted, true) {
                 asker.attestor.granted(&asker.peer.caller, &state.spec.id, &grant, &wanted.pods);
             }
-            self.told = Told::Generation(generation, digest, Arc::clone(findings));
+            self.last_sent = LastSent::Generation(generation, digest, Arc::clone(findings));
             self.unanswered.sent();
         }
         Ok(Some(made))

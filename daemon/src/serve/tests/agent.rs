@@ -139,7 +139,7 @@ async fn a_caller_that_may_not_read_the_key_is_told_the_rule() {
     let start = format!("identity x: readers: uid {uid} (gids ");
     let end = format!("mode 0000); to allow it: allow = [\"readers\", \"uid:{uid}\"] in its [[identity]]");
     assert!(error.message().starts_with(&start) && error.message().ends_with(&end), "{}", error.message());
-    assert_eq!(*node.seen.decided.lock(), [Reason::NotAReader]);
+    assert_eq!(*node.seen.decided.lock(), [DecisionReason::NotAReader]);
 }
 
 #[tokio::test]

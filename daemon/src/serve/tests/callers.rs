@@ -74,7 +74,7 @@ async fn a_name_means_the_pods_own_and_another_pods_is_not_there() {
     let error = agent.state(&Peer::from(caller_in(in_pod(POD))), &not_there).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::NotFound);
     assert_eq!(error.message(), "no identity secret; you may have: x");
-    assert_eq!(*node.seen.decided.lock(), [Reason::UnknownName]);
+    assert_eq!(*node.seen.decided.lock(), [DecisionReason::UnknownName]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use evercert_api::v1::agent_server::AgentServer;
 use v1::report::Outcome;
 
-use super::super::accept::{Doorkeeper, Socket};
+use super::super::accept::{Doorkeeper, SocketKind};
 use super::super::agent::AgentService;
 use super::super::connection::Peer;
 use super::super::streams::Counted;
@@ -42,7 +42,7 @@ impl Desk {
     async fn watch(&self, open: v1::Open) -> Watched {
         let quota = Quota::new(Cap { in_all: 1, per_caller: 1 });
         let service = AgentServer::from_arc(Arc::clone(&self.agent));
-        let doorkeeper = Doorkeeper::new(Arc::clone(&self.door), Socket::Workload);
+        let doorkeeper = Doorkeeper::new(Arc::clone(&self.door), SocketKind::Workload);
         let mut service = Counted::new(service, quota, doorkeeper, |_| Status::resource_exhausted("one too many"));
         let peer = Arc::clone(&self.peer);
         let service = tower::service_fn(move |mut request: http::Request<Body>| {
@@ -103,7 +103,7 @@ async fn a_subscriber_that_reports_often_does_not_put_off_the_next_look_at_what_
     let first = watched.update().await;
     let aside = node.home.path().join("aside");
     kept.swap_and_then(|key| std::fs::rename(key, &aside).unwrap());
-    let undecided = || node.seen.decided.lock().last() == Some(&Reason::Missing);
+    let undecided = || node.seen.decided.lock().last() == Some(&DecisionReason::Missing);
     let started = tokio::time::Instant::now();
     let second = loop {
         tokio::select! {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::publication::{Demand, KeyHolder, Store};
+use crate::publication::{KeyClaims, KeyHolder, Store};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -27,7 +27,7 @@ async fn served() -> (SocketAddr, AbortOnDropHandle<()>) {
     let (_, wanted) = watch::channel(Arc::default());
     let pages = Pages {
         readiness: Readiness::new(wanted, Arc::clone(&store)),
-        subscribers: Subscribers::new(store, Arc::clone(&metrics) as _, Demand::new(Arc::new(Nobody))),
+        subscribers: Subscribers::new(store, Arc::clone(&metrics) as _, KeyClaims::new(Arc::new(Nobody))),
         metrics,
         silence_limit: DEADLINE,
     };

@@ -25,7 +25,7 @@ impl Deaf {
 impl Listen for Deaf {
     fn directory(&self, _: &Path) {}
     fn volume(&self, _: &Path) {}
-    fn settled(&self, _: &Path) {}
+    fn unlisten(&self, _: &Path) {}
 }
 
 /// A node with a kubelet's directories.
@@ -86,7 +86,7 @@ impl Node {
         let text = format!("[kubelet]\ndirectory = \"{home}/pods\"\nlogs = \"{home}/logs\"\n{rules}");
         let config = Config::parse(Path::new("/test.toml"), &text).unwrap();
         let found = self.discovery.look(&config, &Again::default(), &Deaf::shared());
-        self.discovery.memory.iter().for_each(Memory::settle);
+        self.discovery.memory.iter().for_each(Memory::wait_until_idle);
         found
     }
 

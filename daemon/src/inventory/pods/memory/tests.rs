@@ -64,7 +64,7 @@ fn as_many_pods_as_may_be_known_fit_into_the_file() {
 
 impl Memory {
     /// Waits until no thread is at the file.
-    pub(in crate::inventory::pods) fn settle(&self) {
+    pub(in crate::inventory::pods) fn wait_until_idle(&self) {
         let is_at_work = |content: &mut Content| content.entered.is_some();
         let waited = self.file.left.wait_while_for(&mut self.file.lock(), is_at_work, Duration::from_secs(20));
         assert!(!waited.timed_out());
@@ -151,7 +151,7 @@ fn while_a_state_directory_does_not_answer_the_latest_state_waits_for_it_and_nob
     memory.remember(named("unread"));
     assert!(began.elapsed() < DEADLINE, "later ones do not");
     gate.answer();
-    memory.settle();
+    memory.wait_until_idle();
     assert_eq!((memory.recall(), read(&path).unwrap()), (Some(PodNames::default()), PodNames::default()));
 
     memory.remember(named("a"));
@@ -164,12 +164,12 @@ fn while_a_state_directory_does_not_answer_the_latest_state_waits_for_it_and_nob
         if name == "a" {
             assert_eq!(gate.entered(), At::Writing);
         } else {
-            memory.settle();
+            memory.wait_until_idle();
         }
         assert_eq!(read(&path).unwrap(), named(name));
     }
     memory.remember(named("c"));
-    memory.settle();
+    memory.wait_until_idle();
     assert!(gate.entries.try_recv().is_err(), "it is written already");
 }
 
@@ -180,16 +180,16 @@ fn what_was_not_read_is_not_replaced_and_what_was_not_written_is_written_again()
     write(&path, &names()).unwrap();
     let memory = Memory::new(home.path());
     memory.remember(named("a"));
-    memory.settle();
+    memory.wait_until_idle();
     assert_eq!(memory.recall(), Some(names()));
     fs::remove_file(&path).unwrap();
     fs::create_dir_all(path.join("in the way")).unwrap();
     for _ in 0..2 {
         memory.remember(named("a"));
-        memory.settle();
+        memory.wait_until_idle();
     }
     fs::remove_dir_all(&path).unwrap();
     memory.remember(named("a"));
-    memory.settle();
+    memory.wait_until_idle();
     assert_eq!(read(&path).unwrap(), named("a"));
 }

@@ -18,7 +18,7 @@ impl Listen for Heard {
     }
 
     fn volume(&self, _: &Path) {}
-    fn settled(&self, _: &Path) {}
+    fn unlisten(&self, _: &Path) {}
 }
 
 fn tree(pods: &Path) -> Tree {

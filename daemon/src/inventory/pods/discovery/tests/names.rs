@@ -214,13 +214,13 @@ fn a_state_directory_that_does_not_answer_stops_no_discovery() {
     assert_eq!(look(&node), (1, Some("shop/a".to_owned())), "while it is read");
     assert_eq!(gate.entered(), At::Reading);
     gate.answer();
-    node.discovery.memory.iter().for_each(Memory::settle);
+    node.discovery.memory.iter().for_each(Memory::wait_until_idle);
     for count in 2..4 {
         node.credential(A, &format!("tls{count}"));
         assert_eq!(look(&node), (count, Some("shop/a".to_owned())), "while it is written");
     }
     assert_eq!(gate.entered(), At::Writing);
     gate.answer();
-    node.discovery.memory.iter().for_each(Memory::settle);
+    node.discovery.memory.iter().for_each(Memory::wait_until_idle);
     assert!(fs::read_to_string(state.path().join("pod-names.json")).unwrap().contains("shop/a"));
 }

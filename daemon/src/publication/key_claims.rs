@@ -20,12 +20,12 @@ impl KeyHolder for Keeper {
 }
 
 /// Counts the claims on each identity's key.
-pub(crate) struct Demand {
+pub(crate) struct KeyClaims {
     holder: Arc<dyn KeyHolder>,
     claims: Mutex<HashMap<IdentityId, usize>>,
 }
 
-impl Demand {
+impl KeyClaims {
     /// No claim on any key of `holder`.
     pub(crate) fn new(holder: Arc<dyn KeyHolder>) -> Arc<Self> {
         Arc::new(Self { holder, claims: Mutex::default() })
@@ -39,7 +39,7 @@ impl Demand {
         // Not only for the first: the identity may have gone and come back, wanted by nobody, since that one came.
         self.holder.want_keys(&identity, true);
         drop(claims);
-        Claim { demand: Arc::clone(self), identity }
+        Claim { claims: Arc::clone(self), identity }
     }
 
     fn release(&self, identity: &IdentityId) {
@@ -61,13 +61,13 @@ impl Demand {
 
 /// One claim on the key of an identity.
 pub(crate) struct Claim {
-    demand: Arc<Demand>,
+    claims: Arc<KeyClaims>,
     identity: IdentityId,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.demand.release(&self.identity);
+        self.claims.release(&self.identity);
     }
 }
 
@@ -93,27 +93,27 @@ mod tests {
     #[test]
     fn a_key_is_wanted_from_the_first_claim_to_the_end_of_the_last() {
         let heard = Arc::new(Heard::default());
-        let demand = Demand::new(Arc::clone(&heard) as _);
-        let first = demand.claim(id("a"));
-        let second = demand.claim(id("a"));
+        let claims = KeyClaims::new(Arc::clone(&heard) as _);
+        let first = claims.claim(id("a"));
+        let second = claims.claim(id("a"));
         drop(first);
-        let other = demand.claim(id("b"));
+        let other = claims.claim(id("b"));
         drop(second);
         drop(other);
         let said = |name: &str, wanted| (name.to_owned(), wanted);
         let expected = [said("a", true), said("a", true), said("b", true), said("a", false), said("b", false)];
         assert_eq!(*heard.0.lock(), expected);
-        assert!(demand.claims().is_empty());
+        assert!(claims.claims().is_empty());
     }
 
     #[test]
     fn the_last_word_is_that_it_is_wanted_however_claims_come_and_go() {
         let heard = Arc::new(Heard::default());
-        let demand = Demand::new(Arc::clone(&heard) as _);
+        let claims = KeyClaims::new(Arc::clone(&heard) as _);
         for _ in 0..200 {
-            let last = demand.claim(id("a"));
+            let last = claims.claim(id("a"));
             let next = thread::scope(|scope| {
-                let next = scope.spawn(|| demand.claim(id("a")));
+                let next = scope.spawn(|| claims.claim(id("a")));
                 drop(last);
                 next.join().unwrap()
             });

@@ -1,4 +1,4 @@
-//! The report that the families of checks write to.
+//! The list to which the families of checks write their findings.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Consequences {
 }
 
 /// The findings of one assessment so far, and the next instant at which they change.
-pub(super) struct Report {
+pub(super) struct Findings {
     now: SystemTime,
     admission: Admission,
     findings: Vec<Finding>,
@@ -38,7 +38,7 @@ pub(super) struct Report {
     next_change: Option<SystemTime>,
 }
 
-impl Report {
+impl Findings {
     pub(super) fn new(now: SystemTime, admission: Admission) -> Self {
         Self { now, admission, findings: Vec::new(), explained: Vec::new(), held_until: None, next_change: None }
     }

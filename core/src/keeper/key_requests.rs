@@ -1,4 +1,4 @@
-//! The demand for keys, as the keeper's task is told.
+//! The requests for keys, as the keeper's task is told.
 
 use std::collections::HashMap;
 
@@ -19,14 +19,14 @@ pub enum KeyRetention {
     Never,
 }
 
-/// The demand for keys that the task has not taken in yet: of each identity the last word.
+/// The requests for keys that the task has not taken in yet: of each identity the last word.
 #[derive(Debug, Default)]
-pub(super) struct Demand {
+pub(super) struct KeyRequests {
     said: Mutex<HashMap<IdentityId, bool>>,
     changed: Notify,
 }
 
-impl Demand {
+impl KeyRequests {
     pub(super) fn say(&self, id: &IdentityId, wanted: bool) {
         self.said.lock().insert(id.clone(), wanted);
         self.changed.notify_one();

@@ -124,6 +124,11 @@ impl Identity {
         ResolvingCertifier::attach(self)
     }
 
+    /// Whether both are handles on one identity.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// The connections of the identity's servers and channels.
     pub(crate) fn tally(&self) -> &Arc<Tally> {
         &self.inner.shared.tally

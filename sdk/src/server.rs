@@ -13,10 +13,12 @@ mod accept;
 mod connections;
 mod drain;
 mod draining;
+mod hosts;
 mod incoming;
 mod io;
 mod limits;
 mod listener;
+mod places;
 mod serving;
 mod slot;
 mod warden;
@@ -34,10 +36,11 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
 use tower::layer::util::Stack;
-use tower::{BoxError, Layer, Service};
+use tower::{BoxError, Layer, Service, ServiceExt as _};
 
 pub use drain::{DrainPolicy, MaxAge, Superseded};
 pub use draining::Draining;
+pub use hosts::{Hosts, InvalidHost, ServedBy, UnknownHost};
 pub use incoming::{Incoming, IncomingSettings};
 pub use io::TlsIo;
 pub use limits::AcceptLimits;
@@ -47,7 +50,7 @@ use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
 use crate::refusal::Refusal;
 use crate::tls::{ClientCertificates, HttpVersions, Resumption, TlsVersions};
-use connections::Connections;
+use places::Places;
 use serving::Serving;
 
 /// The most streams a peer may have open on one connection (RFC 9113 §5.1.2). tonic alone sets no limit, and 50,000 open streams
@@ -139,6 +142,23 @@ impl<L> Server<L> {
         self
     }
 
+    /// Presents another identity to clients that ask for this name, and verifies them by its bundle: [`Hosts::identity_for`].
+    ///
+    /// # Errors
+    ///
+    /// It is no DNS name, or was given to another identity.
+    pub fn identity_for(mut self, name: &str, identity: &Identity) -> Result<Self, InvalidHost> {
+        self.incoming.hosts = self.incoming.hosts.identity_for(name, identity)?;
+        Ok(self)
+    }
+
+    /// The answer to clients that ask for a name which no identity was given for, or for none. They get the server's default identity
+    /// unless set.
+    pub fn unknown_hosts(mut self, unknown: UnknownHost) -> Self {
+        self.incoming.hosts = self.incoming.hosts.unknown(unknown);
+        self
+    }
+
     /// The limits of connections that have not finished their handshake.
     pub fn accept_limits(mut self, limits: AcceptLimits) -> Self {
         self.incoming.limits = limits;
@@ -205,8 +225,9 @@ impl<L> Server<L> {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let is_one_of_several = !self.incoming.hosts.is_empty();
         let (mut incoming, attached) = Incoming::start(&self.identity, listener, self.incoming, true);
-        let connections = CutOnDrop(Arc::clone(incoming.connections()));
+        let _live = CutOnDrop(incoming.places().clone());
         attached?;
         let peers = PeerIdentityLayer::over::<<A::Io as Connected>::ConnectInfo>();
         let service = peers.layer(self.layer.layer(routes.prepare()));
@@ -215,9 +236,12 @@ impl<L> Server<L> {
             tokio::select! {
                 () = &mut shutdown => break,
                 Some(Ok(io)) = incoming.next() => {
-                    let number = io.number();
+                    let (connections, number) = io.place();
+                    let connections = Arc::clone(connections);
+                    let by = is_one_of_several.then(|| ServedBy(Arc::clone(io.identity())));
+                    let service = service.clone().map_request(move |request| by.iter().fold(request, served_by));
                     let tonic = self.tonic.clone().accept_http1(io.http_version() == Version::HTTP_11);
-                    connections.0.serve(number, Serving::by_tonic(tonic, service.clone(), io));
+                    connections.serve(number, Serving::by_tonic(tonic, service, io));
                 }
             }
         }
@@ -226,8 +250,13 @@ impl<L> Server<L> {
     }
 }
 
+fn served_by(mut request: Request<Body>, by: &ServedBy) -> Request<Body> {
+    request.extensions_mut().insert(by.clone());
+    request
+}
+
 /// Cuts what is left when it is dropped: nobody would see to these connections any more.
-struct CutOnDrop(Arc<Connections>);
+struct CutOnDrop(Places);
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use evercert_core::path::Role;
 use evercert_core::text;
 use rustls::server::Acceptor;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -27,10 +27,11 @@ use tokio_util::sync::PollSemaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connections::Unwelcome;
+use super::hosts::Slots;
 use super::io::TlsIo;
 use super::limits::AcceptLimits;
 use super::listener::Listener;
-use super::slot::{Prepared, Slot};
+use super::slot::Prepared;
 use crate::tls::session::Session;
 use peers::Peers;
 
@@ -38,10 +39,13 @@ use peers::Peers;
 /// kernel's queue, so trying again at once would only burn the CPU.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// The alert `unrecognized_name` (RFC 6066 §3), fatal, as a record before there are keys (RFC 8446 §5.1).
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
 /// The parts of an accept loop.
 pub(super) struct Accepting<A: Listener> {
     pub(super) listener: A,
-    pub(super) slot: Arc<Slot>,
+    pub(super) slots: Arc<Slots>,
     pub(super) limits: AcceptLimits,
 }
 
@@ -66,7 +70,7 @@ impl<A: Listener> Accepting<A> {
                             continue;
                         }
                         let handshake = Handshake {
-                            slot: Arc::clone(&self.slot),
+                            slots: Arc::clone(&self.slots),
                             limits: self.limits,
                             computing: PollSemaphore::new(Arc::clone(&computing)),
                         };
@@ -118,7 +122,7 @@ where
 }
 
 struct Handshake {
-    slot: Arc<Slot>,
+    slots: Arc<Slots>,
     limits: AcceptLimits,
     computing: PollSemaphore,
 }
@@ -128,17 +132,23 @@ impl Handshake {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        if !self.slot.is_ready() {
+        if !self.slots.all().iter().any(|slot| slot.is_ready()) {
             return Err(HandshakeError::Pending);
         }
         let hello = timeout(self.limits.client_hello, LazyConfigAcceptor::new(Acceptor::default(), io));
         let hello = hello.await.map_err(|_| HandshakeError::ClientHello(self.limits.client_hello))??;
-        // Until it is entered, or is none.
-        let (prepared, _begun) = self.slot.begin().ok_or(HandshakeError::Pending)?;
-        let Prepared { generation, handshakes } = &*prepared;
-        let accept = InTurn { handshake: hello.into_stream(Arc::clone(&handshakes.config)), computing: self.computing };
         let limit = self.limits.handshake;
         let slow = |_| HandshakeError::Slow(limit);
+        let Some(slot) = self.slots.of(hello.client_hello().server_name()) else {
+            let mut io = hello.io;
+            // It is the answer to a peer that is turned away: whether it arrives is the peer's concern.
+            let _ = timeout(limit, io.write_all(&UNRECOGNIZED_NAME)).await.map_err(slow)?;
+            return Err(HandshakeError::UnknownName);
+        };
+        // Until it is entered, or is none.
+        let (prepared, _begun) = slot.begin().ok_or(HandshakeError::Pending)?;
+        let Prepared { generation, handshakes } = &*prepared;
+        let accept = InTurn { handshake: hello.into_stream(Arc::clone(&handshakes.config)), computing: self.computing };
         // An await for each: a future that is one or the other would be twice as large, in every handshake.
         let stream = match threads::apart_from_a_single_one() {
             None => timeout(limit, accept).await.map_err(slow)??,
@@ -151,7 +161,7 @@ impl Handshake {
         let version = handshakes.http_version(tls).ok_or(HandshakeError::NoHttp)?;
         handshakes.verify_resumed(tls, SystemTime::now())?;
         let session = Session::new(Arc::clone(generation), tls.peer_certificates(), Role::Client);
-        let entry = self.slot.connections().enter(session)?;
+        let entry = slot.connections().enter(session)?;
         Ok(TlsIo::new(stream, version, self.limits.preface, entry))
     }
 }
@@ -181,6 +191,8 @@ enum HandshakeError {
     ClientHello(Duration),
     #[error("not finished within {0:?} of the ClientHello")]
     Slow(Duration),
+    #[error("the peer asks for a name that no identity was given for (SNI), or for none")]
+    UnknownName,
     #[error("the peer does not offer a version of HTTP that this server lets in (ALPN)")]
     NoHttp,
     #[error("resumed a session that it may not: {0}")]

@@ -294,8 +294,9 @@ impl Connections {
 }
 
 impl Entry {
-    pub(super) fn number(&self) -> u64 {
-        self.number
+    /// What it is one of, and its number there.
+    pub(super) fn place(&self) -> (&Arc<Connections>, u64) {
+        (&self.connections, self.number)
     }
 
     /// Cancelled when the connection is to be drained, as it can be from now on.

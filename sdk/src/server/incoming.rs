@@ -14,9 +14,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::accept::Accepting;
 use super::connections::Connections;
 use super::drain::DrainPolicy;
+use super::hosts::Hosts;
 use super::io::TlsIo;
 use super::limits::AcceptLimits;
 use super::listener::Listener;
+use super::places::Places;
 use super::slot::Slot;
 use super::warden;
 use crate::identity::Identity;
@@ -41,12 +43,12 @@ const FINISHED_QUEUE: usize = 64;
 /// as long as they live.
 pub struct Incoming<IO> {
     finished: mpsc::Receiver<TlsIo<IO>>,
-    connections: Arc<Connections>,
+    places: Places,
     accepting: AbortOnDropHandle<()>,
 }
 
 /// The settings of an [`Incoming`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct IncomingSettings {
     /// The settings of TLS.
     pub tls: ServerTls,
@@ -54,6 +56,8 @@ pub struct IncomingSettings {
     pub limits: AcceptLimits,
     /// The policy by which connections are ended.
     pub drain_policy: DrainPolicy,
+    /// Identities for other names than the default identity's.
+    pub hosts: Hosts,
 }
 
 impl Identity {
@@ -73,56 +77,60 @@ impl Identity {
     ///
     /// Outside a tokio runtime.
     pub fn incoming_with<A: Listener>(&self, listener: A, settings: IncomingSettings) -> Incoming<A::Io> {
-        let (incoming, attached) = Incoming::start(self, listener, settings, false);
-        if let Err(refusal) = attached {
-            tracing::warn!(identity = %self.name(), %refusal, "cannot serve the current generation; connections are closed");
-        }
-        incoming
+        Incoming::start(self, listener, settings, false).0
     }
 }
 
 impl<IO: Send + 'static> Incoming<IO> {
-    /// Starts accepting, whether the current generation can be used or not. `drains`: whether whoever serves the connections
-    /// can drain them.
+    /// Starts accepting, whether the current generations can be used or not; the log says which cannot, and the first one's refusal is
+    /// given. `drains`: whether whoever serves the connections can drain them.
     pub(super) fn start<A: Listener<Io = IO>>(
         identity: &Identity,
         listener: A,
         settings: IncomingSettings,
         drains: bool,
     ) -> (Self, Result<(), Refusal>) {
-        let connections =
-            Connections::new(Arc::clone(identity.name()), settings.drain_policy, drains, Arc::clone(identity.tally()));
-        let connections = Arc::new(connections);
-        let slot = Arc::new(Slot::new(settings.tls, Arc::clone(&connections)));
-        let weak = Arc::downgrade(&slot);
-        let attached = identity.attach(weak);
+        let mut attached = Ok(());
+        let slots = settings.hosts.slots(identity, |identity| {
+            let name = Arc::clone(identity.name());
+            let connections = Connections::new(name, settings.drain_policy, drains, Arc::clone(identity.tally()));
+            let slot = Arc::new(Slot::new(settings.tls, Arc::new(connections)));
+            let weak = Arc::downgrade(&slot);
+            if let Err(refusal) = identity.attach(weak) {
+                let identity = identity.name();
+                tracing::warn!(%identity, %refusal, "cannot serve the current generation; connections are closed");
+                attached = std::mem::replace(&mut attached, Ok(())).and(Err(refusal));
+            }
+            tokio::spawn(warden::watch(Arc::clone(slot.connections()), Arc::clone(&slot), identity.clone()));
+            slot
+        });
+        let places = Places(slots.all().iter().map(|slot| Arc::clone(slot.connections())).collect());
         let (sender, finished) = mpsc::channel(FINISHED_QUEUE);
-        let accepting = Accepting { listener, slot: Arc::clone(&slot), limits: settings.limits };
+        let accepting = Accepting { listener, slots: Arc::new(slots), limits: settings.limits };
         let accepting = AbortOnDropHandle::new(tokio::spawn(accepting.run(sender)));
-        tokio::spawn(warden::watch(Arc::clone(&connections), slot, identity.clone()));
-        (Self { finished, connections, accepting }, attached)
+        (Self { finished, places, accepting }, attached)
     }
 
     /// The connections that have been accepted and still live.
-    pub(super) fn connections(&self) -> &Arc<Connections> {
-        &self.connections
+    pub(super) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Closes the listener, ends unfinished handshakes, closes what nobody has taken, and fires all hooks ([`TlsIo::draining`]); what
     /// runs may go on for `timeout`, and is cut then. No connection is left when this returns; gives how many were cut.
     pub async fn shut_down(self, timeout: Duration) -> usize {
-        let connections = Arc::clone(&self.connections);
-        connections.drain();
+        let places = self.places.clone();
+        places.drain();
         let drained = tokio::time::timeout(timeout, async {
             self.close().await;
-            connections.emptied().await;
+            places.emptied().await;
         });
         if drained.await.is_ok() {
             return 0;
         }
-        let count = connections.cut();
-        tracing::warn!(identity = %connections.identity, count, ?timeout, "cut the connections that did not drain");
-        connections.emptied().await;
+        let count = places.cut();
+        tracing::warn!(identity = %places.name(), count, ?timeout, "cut the connections that did not drain");
+        places.emptied().await;
         count
     }
 
@@ -136,7 +144,7 @@ impl<IO: Send + 'static> Incoming<IO> {
 
 impl<IO> Drop for Incoming<IO> {
     fn drop(&mut self) {
-        self.connections.close();
+        self.places.close();
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
-use super::connections::Entry;
+use super::connections::{Connections, Entry};
 use super::draining::Draining;
 use crate::peer::PeerIdentity;
 use lull::Lull;
@@ -64,9 +65,16 @@ impl<IO> TlsIo<IO> {
         }
     }
 
-    /// Its number among the server's connections.
-    pub(super) fn number(&self) -> u64 {
-        self.entry.number()
+    /// The connections it is one of, and its number among them.
+    pub(super) fn place(&self) -> (&Arc<Connections>, u64) {
+        self.entry.place()
+    }
+
+    /// The name of the identity that it was made with, where a server has several ([`Hosts`](super::Hosts)): whose bundle vouches for the
+    /// peer.
+    #[must_use]
+    pub fn identity(&self) -> &Arc<str> {
+        &self.place().0.identity
     }
 
     /// The version of HTTP that was agreed on: 2 or 1.1.

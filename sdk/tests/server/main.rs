@@ -7,6 +7,7 @@ mod draining;
 mod expiry;
 mod goaway;
 mod handshakes;
+mod hosts;
 mod http_1;
 mod https;
 mod like_tonic;

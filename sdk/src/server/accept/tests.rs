@@ -20,6 +20,7 @@ use super::*;
 use crate::identity::{Consumer as _, Tally};
 use crate::server::DrainPolicy;
 use crate::server::connections::Connections;
+use crate::server::slot::Slot;
 use crate::tls::apart::{PLACES, WAITING};
 use crate::tls::settings::ALPN_HTTP_2;
 use crate::tls::{Generation, ServerTls};
@@ -43,6 +44,10 @@ impl Listener for Failing {
     }
 }
 
+fn only(slot: Arc<Slot>) -> Arc<Slots> {
+    Arc::new(Slots::only(slot))
+}
+
 fn slot() -> Arc<Slot> {
     let tally = Arc::new(Tally::default());
     let connections = Arc::new(Connections::new("test".into(), DrainPolicy::default(), false, tally));
@@ -53,7 +58,7 @@ fn slot() -> Arc<Slot> {
 async fn asked(errno: rustix::io::Errno) -> usize {
     let asked = Arc::new(AtomicUsize::new(0));
     let listener = Failing { errno, asked: Arc::clone(&asked) };
-    let accepting = Accepting { listener, slot: slot(), limits: AcceptLimits::default() };
+    let accepting = Accepting { listener, slots: only(slot()), limits: AcceptLimits::default() };
     let (sender, _finished) = mpsc::channel(1);
     let until = tokio::time::Instant::now() + EXHAUSTED_PAUSE * 10;
     let many = async {
@@ -94,7 +99,7 @@ async fn serve(issued: &Issued) -> (SocketAddr, mpsc::Receiver<TlsIo<TcpStream>>
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, finished) = mpsc::channel(64);
-    tokio::spawn(Accepting { listener, slot, limits: AcceptLimits::default() }.run(sender));
+    tokio::spawn(Accepting { listener, slots: only(slot), limits: AcceptLimits::default() }.run(sender));
     (address, finished)
 }
 

@@ -84,10 +84,10 @@ fn no_handshake_slips_through_while_its_ca_is_dropped() {
             Err(other) => panic!("{other}"),
             Ok(entry) => {
                 drained += 1;
-                assert_eq!(due.drained.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [entry.number()]);
+                assert_eq!(due.drained.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [entry.place().1]);
             }
         }
-        assert!(due.drained.iter().all(|(number, ..)| *number != trusted.number()));
+        assert!(due.drained.iter().all(|(number, ..)| *number != trusted.place().1));
         drop(trusted);
         assert_eq!(connections.len(), 0);
     }
@@ -108,7 +108,7 @@ fn who_enters_with_an_older_generation_is_superseded_from_the_start() {
     let (older, newer) = (connections.enter(session(&before, &leaf)), connections.enter(session(&after, &leaf)));
     let (older, _newer) = (older.unwrap(), newer.unwrap());
     let (due, _) = connections.due(now().monotonic);
-    assert_eq!(due.drained.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [older.number()]);
+    assert_eq!(due.drained.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [older.place().1]);
 }
 
 #[test]

@@ -117,17 +117,17 @@ impl PathValidator {
         self.validate_for(leaf, intermediates, Some(role), now)
     }
 
-    /// The same, where that is sure to cost no more than a plain chain does, from a leaf over one or two issuers to the anchor. `None`:
+    /// The same, where that is sure to cost no more than a cheap chain does, from a leaf over one or two issuers to the anchor. `None`:
     /// it may cost more, and nothing is said of the chain; [`PathValidator::validate`] tells.
     #[must_use]
-    pub fn validate_plain(
+    pub fn validate_cheap(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         role: Role,
         now: SystemTime,
     ) -> Option<Result<(), PathError>> {
-        let signatures = budget::plain_signatures(leaf, intermediates, self.anchors.namesakes)?;
+        let signatures = budget::cheap_signatures(leaf, intermediates, self.anchors.namesakes)?;
         let (budget, lists) = (Budget::new(signatures), revocation::Budget::closed());
         let outcome = self.validate_within(&budget, &lists, leaf, intermediates, Some(role), now);
         let is_undecided = outcome.is_err() && (budget.is_spent() || lists.is_spent());

@@ -22,7 +22,7 @@ struct Service {
 
 impl Service {
     fn start(arguments: &[&str]) -> Self {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_evercert-subscriber"));
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_evercert-greeter"));
         let mut child = command.args(arguments).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }

@@ -35,22 +35,22 @@ pub(super) fn signatures(namesakes: usize) -> usize {
     (MOST_SIGNATURES + SIGNATURES_A_NAMESAKE * namesakes.saturating_sub(1)).min(MOST_SIGNATURES_OF_ALL)
 }
 
-/// How many certificates a plain chain has besides its leaf, at the most: an issuing CA and one above it.
-const PLAIN_ISSUERS: usize = 2;
+/// How many certificates a cheap chain has besides its leaf, at the most: an issuing CA and one above it.
+const CHEAP_ISSUERS: usize = 2;
 
-/// How many octets a plain chain has in all: three certificates with RSA keys of 4096 bits have some 6 KiB. Parsing a large one takes as
+/// How many octets a cheap chain has in all: three certificates with RSA keys of 4096 bits have some 6 KiB. Parsing a large one takes as
 /// long as a signature.
-const PLAIN_OCTETS: usize = 8 * 1024;
+const CHEAP_OCTETS: usize = 8 * 1024;
 
-/// How many anchors of one name a plain chain may end at: a CA that was renewed has two.
-const PLAIN_NAMESAKES: usize = 2;
+/// How many anchors of one name a cheap chain may end at: a CA that was renewed has two.
+const CHEAP_NAMESAKES: usize = 2;
 
-/// How many signatures are verified of a chain that is plain: of each certificate one, and one more where two anchors share a name. `None`:
-/// it is not plain.
-pub(super) fn plain_signatures(leaf: &[u8], shown: &[CertificateDer<'_>], namesakes: usize) -> Option<usize> {
+/// How many signatures are verified of a chain that is cheap: of each certificate one, and one more where two anchors share a name. `None`:
+/// it is not cheap.
+pub(super) fn cheap_signatures(leaf: &[u8], shown: &[CertificateDer<'_>], namesakes: usize) -> Option<usize> {
     let octets = leaf.len() + shown.iter().map(|der| der.len()).sum::<usize>();
-    let is_plain = shown.len() <= PLAIN_ISSUERS && octets <= PLAIN_OCTETS && namesakes <= PLAIN_NAMESAKES;
-    is_plain.then_some(shown.len() + namesakes.max(1))
+    let is_cheap = shown.len() <= CHEAP_ISSUERS && octets <= CHEAP_OCTETS && namesakes <= CHEAP_NAMESAKES;
+    is_cheap.then_some(shown.len() + namesakes.max(1))
 }
 
 /// The work that may still be spent on one peer.

@@ -30,33 +30,33 @@ use crate::tls::Generation;
 /// [`Incoming`]: crate::server::Incoming
 #[derive(Clone)]
 pub struct ResolvingCertifier {
-    slot: Arc<Slot>,
+    current_key: Arc<CurrentKey>,
     // Keeps the identity's task going for as long as somebody presents its credential.
     _identity: Identity,
 }
 
 impl ResolvingCertifier {
     pub(crate) fn attach(identity: &Identity) -> Result<Self, Refusal> {
-        let slot = Arc::new(Slot::default());
-        let weak = Arc::downgrade(&slot);
+        let current_key = Arc::new(CurrentKey::default());
+        let weak = Arc::downgrade(&current_key);
         identity.attach(weak)?;
-        Ok(Self { slot, _identity: identity.clone() })
+        Ok(Self { current_key, _identity: identity.clone() })
     }
 }
 
 impl ResolvesServerCert for ResolvingCertifier {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.slot.current.load_full()
+        self.current_key.current.load_full()
     }
 }
 
 impl ResolvesClientCert for ResolvingCertifier {
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.slot.current.load_full()
+        self.current_key.current.load_full()
     }
 
     fn has_certs(&self) -> bool {
-        self.slot.current.load().is_some()
+        self.current_key.current.load().is_some()
     }
 }
 
@@ -67,11 +67,11 @@ impl fmt::Debug for ResolvingCertifier {
 }
 
 #[derive(Default)]
-struct Slot {
+struct CurrentKey {
     current: Arc<ArcSwapOption<CertifiedKey>>,
 }
 
-impl Consumer for Slot {
+impl Consumer for CurrentKey {
     fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal> {
         let Some(certified_key) = generation.certified_key().cloned() else {
             return Err(Refusal::Incomplete("a credential, which a certifier presents".to_owned()));

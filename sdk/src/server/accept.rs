@@ -150,7 +150,7 @@ impl Handshake {
         let Prepared { generation, handshakes } = &*prepared;
         let accept = InTurn { handshake: hello.into_stream(Arc::clone(&handshakes.config)), computing: self.computing };
         // An await for each: a future that is one or the other would be twice as large, in every handshake.
-        let stream = match threads::apart_from_a_single_one() {
+        let stream = match threads::of_handshakes() {
             None => timeout(limit, accept).await.map_err(slow)??,
             Some(threads) => {
                 let accept = AbortOnDropHandle::new(threads.spawn(accept));

@@ -20,7 +20,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::drain::{DrainPolicy, Facts, Fate, Settled, Standing, plan};
+use super::drain::{DrainPolicy, Facts, Fate, FixedPoints, Standing, plan};
 use super::serving::Serving;
 use crate::identity::{Member, Tally, now};
 use crate::phase::Phases;
@@ -106,10 +106,10 @@ impl Connections {
             phase: self.phases.next(),
             drains: self.drains,
             standing: standing(&session, &current),
-            settled: Settled::default(),
+            fixed: FixedPoints::default(),
         };
         let fate = self.fate(facts, state.live().len() + 1, now);
-        facts.settled = fate.settled;
+        facts.fixed = fate.fixed;
         let live = Live {
             session: Arc::clone(&session),
             verified: current.trust().cloned(),
@@ -162,7 +162,7 @@ impl Connections {
         let mut sooner = false;
         if let Some(live) = state.live_mut().get_mut(&number)
             && !leaving
-            && live.facts.settled.draining.is_none()
+            && live.facts.fixed.draining.is_none()
         {
             live.serving = Some(serving);
             if !std::mem::replace(&mut live.facts.drains, true) {
@@ -266,7 +266,7 @@ impl Connections {
 
     fn fate(&self, facts: Facts, live: usize, now: Now) -> Fate {
         let fates = plan(&self.policy, &[facts], live, now);
-        fates.into_iter().next().unwrap_or(Fate { settled: facts.settled, drain: None, cut: None })
+        fates.into_iter().next().unwrap_or(Fate { fixed: facts.fixed, drain: None, cut: None })
     }
 
     /// The work due, and what is next.

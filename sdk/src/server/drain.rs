@@ -4,7 +4,7 @@ mod plan;
 
 use std::time::Duration;
 
-pub(super) use plan::{Facts, Fate, Settled, Standing, Why, is_most, plan};
+pub(super) use plan::{Facts, Fate, FixedPoints, Standing, Why, is_most, plan};
 
 /// The policy by which a server ends connections.
 ///

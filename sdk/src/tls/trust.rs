@@ -76,8 +76,8 @@ impl Trust {
         self.validator(leaf).ok_or(PathError::NoAnchor)?.validate(leaf, intermediates, role, now)
     }
 
-    /// The same, where that is sure to cost no more than a plain chain does; else `None`, and nothing is said of the chain.
-    pub(super) fn validate_plain(
+    /// The same, where that is sure to cost no more than a cheap chain does; else `None`, and nothing is said of the chain.
+    pub(super) fn validate_cheap(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -85,7 +85,7 @@ impl Trust {
         now: SystemTime,
     ) -> Option<Result<(), PathError>> {
         let Some(validator) = self.validator(leaf) else { return Some(Err(PathError::NoAnchor)) };
-        validator.validate_plain(leaf, intermediates, role, now)
+        validator.validate_cheap(leaf, intermediates, role, now)
     }
 
     fn validator(&self, leaf: &CertificateDer<'_>) -> Option<&PathValidator> {

@@ -47,10 +47,10 @@ fn counting(bundle: &Bundle) -> PathValidator {
 /// The outcome for a peer, and how many signatures were verified for it.
 fn spent(validator: &PathValidator, leaf: &Entity, shown: &[CertificateDer<'_>]) -> (Result<(), PathError>, usize) {
     let at: SystemTime = now();
-    let plain = validator.validate_plain(&leaf.der(), shown, Role::Client, at);
+    let cheap = validator.validate_cheap(&leaf.der(), shown, Role::Client, at);
     VERIFIED.set(0);
-    if let Some(plain) = plain {
-        assert_eq!(validator.validate(&leaf.der(), shown, Role::Client, at), plain);
+    if let Some(cheap) = cheap {
+        assert_eq!(validator.validate(&leaf.der(), shown, Role::Client, at), cheap);
     }
     VERIFIED.set(0);
     (validator.validate(&leaf.der(), shown, Role::Client, at), VERIFIED.get())
@@ -75,37 +75,37 @@ fn an_honest_chain_takes_a_signature_for_each_of_its_certificates() {
     assert_eq!(spent(&validator, &below.leaf(), &[below.der(), sub.der()]), (Ok(()), 3));
 }
 
-/// The outcome for a peer where it is plain, and how many signatures were verified for it.
-fn spent_plainly(
+/// The outcome for a peer where it is cheap, and how many signatures were verified for it.
+fn spent_cheaply(
     validator: &PathValidator,
     leaf: &Entity,
     shown: &[CertificateDer<'_>],
 ) -> (Option<Result<(), PathError>>, usize) {
     VERIFIED.set(0);
-    (validator.validate_plain(&leaf.der(), shown, Role::Client, now()), VERIFIED.get())
+    (validator.validate_cheap(&leaf.der(), shown, Role::Client, now()), VERIFIED.get())
 }
 
 #[test]
-fn a_plain_chain_is_judged_as_such_also_beside_the_former_certificate_of_its_anchor() {
+fn a_cheap_chain_is_judged_as_such_also_beside_the_former_certificate_of_its_anchor() {
     let root = Entity::root("root");
     let sub = root.sub_ca("sub", |_| {});
     let below = sub.sub_ca("below", |_| {});
     for anchors in [vec![&root], vec![&root, &Entity::root("root")]] {
         let validator = counting(&bundle(&anchors));
         for (leaf, shown) in [(&root, vec![]), (&sub, vec![sub.der()]), (&below, vec![below.der(), sub.der()])] {
-            let (outcome, signatures) = spent_plainly(&validator, &leaf.leaf(), &shown);
+            let (outcome, signatures) = spent_cheaply(&validator, &leaf.leaf(), &shown);
             assert_eq!(outcome, Some(Ok(())), "{} beside {} anchors", shown.len(), anchors.len());
             assert!(signatures <= shown.len() + anchors.len(), "{signatures}");
         }
         assert_eq!(
-            spent_plainly(&validator, &Entity::root("other").leaf(), &[]).0,
+            spent_cheaply(&validator, &Entity::root("other").leaf(), &[]).0,
             Some(Err(PathError::UnknownIssuer))
         );
     }
 }
 
 #[test]
-fn of_a_chain_that_may_cost_more_than_a_plain_one_hardly_anything_is_verified_before_that_is_said() {
+fn of_a_chain_that_may_cost_more_than_a_cheap_one_hardly_anything_is_verified_before_that_is_said() {
     let forger = Entity::root("root");
     for namesakes in [1, 2, 3, 100] {
         let anchors: Vec<_> = (0..namesakes).map(|_| Entity::root("root")).collect();
@@ -113,7 +113,7 @@ fn of_a_chain_that_may_cost_more_than_a_plain_one_hardly_anything_is_verified_be
         for count in [0, 1, 2, 3, 16, 100] {
             // Each is its own issuer by its name, and the anchors' namesake.
             let shown: Vec<_> = (0..count).map(|_| Entity::root("root").der()).collect();
-            let (outcome, signatures) = spent_plainly(&validator, &forger.leaf(), &shown);
+            let (outcome, signatures) = spent_cheaply(&validator, &forger.leaf(), &shown);
             assert!(outcome.is_none_or(|outcome| outcome.is_err()));
             let most = if count > 2 || namesakes > 2 { 0 } else { count + namesakes };
             assert!(signatures <= most, "{signatures} for {count} beside {namesakes}");
@@ -122,18 +122,18 @@ fn of_a_chain_that_may_cost_more_than_a_plain_one_hardly_anything_is_verified_be
 }
 
 #[test]
-fn a_list_whose_signer_is_not_known_yet_is_hashed_for_no_plain_chain() {
+fn a_list_whose_signer_is_not_known_yet_is_hashed_for_no_cheap_chain() {
     let root = Entity::root("root");
     let sub = root.sub_ca("sub", |_| {});
     let bundle = Bundle::new(vec![root.der()], vec![sub.crl(&[7], now() - HOUR)]);
     let validator = counting(&bundle);
     let (good, revoked) = (sub.leaf_number(8), sub.leaf_number(7));
-    assert_eq!(spent_plainly(&validator, &good, &[sub.der()]).0, None);
-    assert_eq!(spent_plainly(&validator, &revoked, &[sub.der()]).0, None);
-    assert_eq!(spent_plainly(&validator, &root.leaf(), &[]).0, Some(Ok(())));
+    assert_eq!(spent_cheaply(&validator, &good, &[sub.der()]).0, None);
+    assert_eq!(spent_cheaply(&validator, &revoked, &[sub.der()]).0, None);
+    assert_eq!(spent_cheaply(&validator, &root.leaf(), &[]).0, Some(Ok(())));
     assert_eq!(spent(&validator, &good, &[sub.der()]).0, Ok(()));
-    assert_eq!(spent_plainly(&validator, &good, &[sub.der()]).0, Some(Ok(())), "it is known from then on");
-    assert_eq!(spent_plainly(&validator, &revoked, &[sub.der()]).0, None, "all was spent that a plain chain takes");
+    assert_eq!(spent_cheaply(&validator, &good, &[sub.der()]).0, Some(Ok(())), "it is known from then on");
+    assert_eq!(spent_cheaply(&validator, &revoked, &[sub.der()]).0, None, "all was spent that a cheap chain takes");
     assert_eq!(spent(&validator, &revoked, &[sub.der()]).0, Err(PathError::Revoked));
 }
 

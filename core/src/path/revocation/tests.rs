@@ -22,11 +22,11 @@ impl Door {
     fn admits(&self, leaf: &Entity, over: &[&Entity]) -> [Result<(), PathError>; 2] {
         let over: Vec<CertificateDer<'_>> = over.iter().map(|issuer| issuer.der()).collect();
         self.0.each_ref().map(|validator| {
-            let plain = || validator.validate_plain(&leaf.der(), &over, Role::Client, now());
-            let before = plain();
+            let cheap = || validator.validate_cheap(&leaf.der(), &over, Role::Client, now());
+            let before = cheap();
             let outcome = validator.validate(&leaf.der(), &over, Role::Client, now());
-            for plain in [before, plain()] {
-                assert!(plain.is_none_or(|plain| plain == outcome), "a plain chain is judged as any other");
+            for cheap in [before, cheap()] {
+                assert!(cheap.is_none_or(|cheap| cheap == outcome), "a cheap chain is judged as any other");
             }
             outcome
         })

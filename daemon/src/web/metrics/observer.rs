@@ -20,7 +20,7 @@ pub(super) const WATCH_PROBLEMS: [WatchProblem; 3] =
 pub(super) const RELOADS: [(Reload, &str); 3] =
     [(Reload::Published, "published"), (Reload::Rejected, "rejected"), (Reload::Unchanged, "unchanged")];
 
-/// The counts of one identity, and values dear to compute at every scrape.
+/// The counts of one identity, and values expensive to compute at every scrape.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     /// How its reloads ended, in the order of [`RELOADS`].

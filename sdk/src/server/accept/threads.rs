@@ -23,7 +23,7 @@ static THREADS: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
 });
 
 /// The runtime for a handshake to compute on, if the current one has but one thread.
-pub(super) fn apart_from_a_single_one() -> Option<&'static Runtime> {
+pub(super) fn of_handshakes() -> Option<&'static Runtime> {
     let is_single = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
     is_single.then(|| THREADS.as_ref().ok()).flatten()
 }

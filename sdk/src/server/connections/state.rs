@@ -94,7 +94,7 @@ impl State {
     pub(super) fn replan(&mut self, number: u64, fate: Fate) -> bool {
         let Some(live) = self.live.get_mut(&number) else { return false };
         live.fate = fate;
-        live.facts.settled = fate.settled;
+        live.facts.fixed = fate.fixed;
         if let Some(at) = live.listed.take() {
             self.agenda.remove(&(at, number));
         }
@@ -125,7 +125,7 @@ impl State {
         self.agenda.clear();
         for ((number, live), fate) in self.live.iter_mut().zip(fates) {
             live.fate = fate;
-            live.facts.settled = fate.settled;
+            live.facts.fixed = fate.fixed;
             live.listed = live.next();
             self.agenda.extend(live.listed.map(|at| (at, *number)));
         }
@@ -141,7 +141,7 @@ impl State {
             let Some(live) = self.live.get_mut(&number) else { continue };
             live.listed = None;
             if let Some((_, why)) = live.fate.drain.take_if(|(at, _)| *at <= now) {
-                live.facts.settled.draining = Some(now);
+                live.facts.fixed.draining = Some(now);
                 due.drained.push((number, why, live.serving.take()));
             }
             if let Some((_, why)) = live.fate.cut.take_if(|(at, _)| *at <= now) {

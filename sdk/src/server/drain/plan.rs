@@ -25,8 +25,8 @@ pub(in crate::server) struct Facts {
     pub(in crate::server) drains: bool,
     /// Its standing against the current generation.
     pub(in crate::server) standing: Standing,
-    /// Points settled before; a later plan moves none.
-    pub(in crate::server) settled: Settled,
+    /// Points that earlier plans have fixed; a later one moves none.
+    pub(in crate::server) fixed: FixedPoints,
 }
 
 /// The standing of a connection against the current generation.
@@ -42,9 +42,9 @@ pub(in crate::server) struct Standing {
     pub(in crate::server) withdrawn: bool,
 }
 
-/// Points that stay once settled: those of spreads, which depend on how many connections there were then.
+/// Points that stay once fixed: those of spreads, which depend on how many connections there were then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::server) struct Settled {
+pub(in crate::server) struct FixedPoints {
     superseded: Option<Instant>,
     outlived: Option<Instant>,
     untrusted: Option<Instant>,
@@ -57,7 +57,7 @@ pub(in crate::server) struct Settled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) struct Fate {
     /// To be carried into the facts of the next plan.
-    pub(in crate::server) settled: Settled,
+    pub(in crate::server) fixed: FixedPoints,
     /// The time it is drained; `None` once it is.
     pub(in crate::server) drain: Option<(Instant, Why)>,
     /// The time it is cut.
@@ -97,8 +97,8 @@ pub(in crate::server) fn is_most(some: usize, all: usize) -> bool {
 
 /// Plans for `connections`, the oldest first, of `live` in all.
 pub(in crate::server) fn plan(policy: &DrainPolicy, connections: &[Facts], live: usize, now: Now) -> Vec<Fate> {
-    let superseded = |facts: &Facts| facts.standing.older && facts.settled.superseded.is_none();
-    let untrusted = |facts: &Facts| facts.standing.untrusted && facts.settled.untrusted.is_none();
+    let superseded = |facts: &Facts| facts.standing.older && facts.fixed.superseded.is_none();
+    let untrusted = |facts: &Facts| facts.standing.untrusted && facts.fixed.untrusted.is_none();
     let mut superseded_points = match policy.superseded {
         Superseded::Keep => None,
         Superseded::Drain { over } => Some(Spread::new(count(connections, superseded), over, now)),
@@ -107,32 +107,32 @@ pub(in crate::server) fn plan(policy: &DrainPolicy, connections: &[Facts], live:
     let over = if is_most(newly_untrusted, live) { policy.untrusted_spread } else { Duration::ZERO };
     let mut untrusted_points = Spread::new(newly_untrusted, over, now);
 
-    let settle = |facts: &Facts| {
-        let mut settled = facts.settled;
+    let fix = |facts: &Facts| {
+        let mut fixed = facts.fixed;
         if superseded(facts)
             && let Some(points) = &mut superseded_points
         {
-            settled.superseded = points.next();
+            fixed.superseded = points.next();
         }
         if untrusted(facts) {
-            settled.untrusted = untrusted_points.next();
+            fixed.untrusted = untrusted_points.next();
         }
         // A reason that has lapsed ends nothing, unless it has begun to: a bundle that was put right again saves the rest.
-        settled.untrusted = settled.untrusted.filter(|_| facts.standing.untrusted);
-        let since = |settled: Option<Instant>, holds: bool| holds.then(|| settled.unwrap_or(now.monotonic));
-        settled.outlived = since(settled.outlived, facts.standing.outlived);
-        settled.withdrawn = since(settled.withdrawn, facts.standing.withdrawn);
-        settled
+        fixed.untrusted = fixed.untrusted.filter(|_| facts.standing.untrusted);
+        let since = |fixed: Option<Instant>, holds: bool| holds.then(|| fixed.unwrap_or(now.monotonic));
+        fixed.outlived = since(fixed.outlived, facts.standing.outlived);
+        fixed.withdrawn = since(fixed.withdrawn, facts.standing.withdrawn);
+        fixed
     };
-    let settled: Vec<Settled> = connections.iter().map(settle).collect();
-    connections.iter().zip(settled).map(|(facts, settled)| fate(policy, facts, settled, now)).collect()
+    let fixed: Vec<FixedPoints> = connections.iter().map(fix).collect();
+    connections.iter().zip(fixed).map(|(facts, fixed)| fate(policy, facts, fixed, now)).collect()
 }
 
 fn count(connections: &[Facts], these: impl Fn(&Facts) -> bool) -> usize {
     connections.iter().filter(|facts| these(facts)).count()
 }
 
-fn fate(policy: &DrainPolicy, facts: &Facts, settled: Settled, now: Now) -> Fate {
+fn fate(policy: &DrainPolicy, facts: &Facts, fixed: FixedPoints, now: Now) -> Fate {
     let mut drain: Option<(Instant, Why)> = None;
     let mut cut = facts.peer_not_after.and_then(|end| Some((on_the_monotonic(expiry(end), now)?, Why::PeerExpires)));
     let mut goes = |at: Option<Instant>, timeout: Duration, why: Why| {
@@ -141,10 +141,10 @@ fn fate(policy: &DrainPolicy, facts: &Facts, settled: Settled, now: Now) -> Fate
         let late = if why == Why::Untrusted { why } else { Why::NotDrained };
         sooner(&mut cut, at.checked_add(timeout).map(|at| (at, late)));
     };
-    goes(settled.superseded, policy.drain_timeout, Why::Superseded);
-    goes(settled.untrusted, policy.untrusted_timeout, Why::Untrusted);
-    goes(settled.withdrawn, policy.drain_timeout, Why::Withdrawn);
-    goes(settled.draining, policy.drain_timeout, Why::NotDrained);
+    goes(fixed.superseded, policy.drain_timeout, Why::Superseded);
+    goes(fixed.untrusted, policy.untrusted_timeout, Why::Untrusted);
+    goes(fixed.withdrawn, policy.drain_timeout, Why::Withdrawn);
+    goes(fixed.draining, policy.drain_timeout, Why::NotDrained);
     let aged = policy.max_age.and_then(|max| {
         let early = facts.phase.of(max.jitter.min(max.age));
         facts.began.checked_add(max.age - early)
@@ -154,11 +154,11 @@ fn fate(policy: &DrainPolicy, facts: &Facts, settled: Settled, now: Now) -> Fate
     if facts.drains {
         let window = Window { policy, facts, now };
         goes(window.before(facts.peer_not_after), policy.drain_timeout, Why::PeerExpires);
-        let own = settled.outlived.and_then(|outlived| window.since(outlived, facts.own_not_after));
+        let own = fixed.outlived.and_then(|outlived| window.since(outlived, facts.own_not_after));
         goes(own, policy.drain_timeout, Why::OwnExpires);
     }
-    let drain = drain.filter(|_| facts.drains && settled.draining.is_none());
-    Fate { settled, drain, cut }
+    let drain = drain.filter(|_| facts.drains && fixed.draining.is_none());
+    Fate { fixed, drain, cut }
 }
 
 fn sooner(first: &mut Option<(Instant, Why)>, other: Option<(Instant, Why)>) {

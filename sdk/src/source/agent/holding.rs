@@ -14,27 +14,27 @@ use crate::source::Report;
 /// The snapshot that is held, and what the daemon of now calls it.
 #[derive(Debug)]
 pub(super) struct Holding {
-    origin: Origin,
+    subscription: Subscription,
     snapshot: Option<Arc<Snapshot>>,
     /// Epoch and generation under which the daemon publishes what is held; absent while it publishes nothing, or something that
     /// could not be taken up: then there is nothing a report could speak of.
-    publication: Option<Publication>,
+    publication: Option<PublishedAs>,
     trouble: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Publication {
+struct PublishedAs {
     epoch: u64,
     generation: u64,
 }
 
 impl Holding {
     pub(super) fn new(settings: &AgentSettings) -> Self {
-        Self { origin: Origin::new(settings), snapshot: None, publication: None, trouble: None }
+        Self { subscription: Subscription::new(settings), snapshot: None, publication: None, trouble: None }
     }
 
-    pub(super) fn origin(&self) -> &Origin {
-        &self.origin
+    pub(super) fn subscription(&self) -> &Subscription {
+        &self.subscription
     }
 
     pub(super) fn snapshot(&self) -> Option<&Arc<Snapshot>> {
@@ -64,10 +64,10 @@ impl Holding {
             Message::Unchanged(v1::Unchanged { epoch, generation }) => {
                 if self.snapshot.is_none() {
                     self.trouble =
-                        Some(format!("{} says that nothing changed, and nothing is held", self.origin).into());
+                        Some(format!("{} says that nothing changed, and nothing is held", self.subscription).into());
                     return None;
                 }
-                self.publication = Some(Publication { epoch, generation });
+                self.publication = Some(PublishedAs { epoch, generation });
                 self.trouble = None;
                 self.report(reported?)
             }
@@ -85,8 +85,9 @@ impl Holding {
             }
             Message::Withdrawn(v1::Withdrawn { reason }) => {
                 self.publication = None;
-                self.trouble =
-                    Some(format!("{} withdrew it: {}{}", self.origin, text::sentence(&reason), self.kept()).into());
+                self.trouble = Some(
+                    format!("{} withdrew it: {}{}", self.subscription, text::sentence(&reason), self.kept()).into(),
+                );
                 None
             }
         }
@@ -106,7 +107,7 @@ impl Holding {
     }
 
     fn update(&mut self, update: v1::Update, reported: Option<&Report>) -> Option<v1::Report> {
-        let publication = Publication { epoch: update.epoch, generation: update.generation };
+        let publication = PublishedAs { epoch: update.epoch, generation: update.generation };
         let digest = update.digest.clone();
         let rejected = self.rejected(&update.findings);
         match snapshot_from_update(update) {
@@ -122,7 +123,7 @@ impl Holding {
             Err(malformed) => {
                 self.publication = None;
                 self.trouble =
-                    Some(format!("{} sent what cannot be read: {malformed}{}", self.origin, self.kept()).into());
+                    Some(format!("{} sent what cannot be read: {malformed}{}", self.subscription, self.kept()).into());
                 let refused = v1::Refused { code: v1::RefusedCode::Malformed.into(), detail: malformed.to_string() };
                 let leaf =
                     self.snapshot.as_ref().and_then(|snapshot| snapshot.credential()).map(|c| c.leaf().not_after);
@@ -140,14 +141,14 @@ impl Holding {
 
     fn unpublished(&self, findings: &[v1::Finding]) -> Arc<str> {
         let why = if findings.is_empty() { "nothing was read yet".to_owned() } else { sentences(findings.iter()) };
-        format!("{} has nothing to publish: {why}{}", self.origin, self.kept()).into()
+        format!("{} has nothing to publish: {why}{}", self.subscription, self.kept()).into()
     }
 
     /// The reasons against publishing the files on disk, beside what is published.
     fn rejected(&self, findings: &[v1::Finding]) -> Option<Arc<str>> {
         let mut rejecting = findings.iter().filter(|finding| finding.severity() == v1::Severity::Reject).peekable();
         rejecting.peek()?;
-        Some(format!("{} does not publish what it read last: {}", self.origin, sentences(rejecting)).into())
+        Some(format!("{} does not publish what it read last: {}", self.subscription, sentences(rejecting)).into())
     }
 
     fn kept(&self) -> &'static str {
@@ -157,17 +158,17 @@ impl Holding {
 
 /// Socket and identity: the subject of every sentence of trouble.
 #[derive(Debug, Clone)]
-pub(super) struct Origin {
+pub(super) struct Subscription {
     settings: AgentSettings,
 }
 
-impl Origin {
+impl Subscription {
     fn new(settings: &AgentSettings) -> Self {
         Self { settings: settings.clone() }
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { settings } = self;
         write!(f, "evercertd at {}, asked for {:?},", settings.socket.path.display(), settings.identity)

@@ -25,7 +25,7 @@ pub(super) struct Follower {
 impl Follower {
     /// The state before anything was tried.
     pub(super) fn initial(settings: &AgentSettings) -> SourceState {
-        let trouble = format!("{} has not answered yet", Holding::new(settings).origin());
+        let trouble = format!("{} has not answered yet", Holding::new(settings).subscription());
         SourceState { trouble: Some(trouble.into()), ..SourceState::default() }
     }
 
@@ -44,7 +44,7 @@ impl Follower {
             let mut opened = None;
             let Err(ended) = self.follow(&mut opened).await;
             let lasted = opened.map_or(Duration::ZERO, |opened: Instant| opened.elapsed());
-            self.holding.disconnected(ended.trouble(self.holding.origin()));
+            self.holding.disconnected(ended.trouble(self.holding.subscription()));
             self.publish(false);
             // A daemon that said no will say so again.
             let wait = if ended.is_refusal() { backoff.longest() } else { backoff.after(lasted) };
@@ -96,7 +96,7 @@ impl Follower {
             }
             match trouble {
                 Some(trouble) if state.trouble.as_ref() != Some(trouble) => tracing::warn!("{trouble}"),
-                None if !state.connected => tracing::info!("{} is connected", self.holding.origin()),
+                None if !state.connected => tracing::info!("{} is connected", self.holding.subscription()),
                 _ => {}
             }
             *state = SourceState { snapshot: snapshot.cloned(), connected, trouble: trouble.cloned() };

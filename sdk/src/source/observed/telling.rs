@@ -27,7 +27,7 @@ const FIRST_READ: Duration = Duration::from_secs(5);
 /// Tells the daemon of one directory.
 #[derive(Debug)]
 pub(super) struct Telling {
-    origin: Origin,
+    mount: ObservedMount,
     socket: Socket,
     /// The identity's name, where one was set.
     set_name: Option<Arc<str>>,
@@ -48,7 +48,7 @@ impl Telling {
         attachment: watch::Sender<Attachment>,
     ) -> Self {
         Self {
-            origin: Origin { socket: settings.socket.path.clone(), directory: settings.directory().to_owned() },
+            mount: ObservedMount { socket: settings.socket.path.clone(), directory: settings.directory().to_owned() },
             socket: settings.socket.clone(),
             set_name: settings.set_name().map(Arc::from),
             found: None,
@@ -69,7 +69,7 @@ impl Telling {
         loop {
             let mut opened = None;
             let Err(detached) = self.attach(&mut opened).await;
-            self.tell(false, Some(detached.trouble(&self.origin)));
+            self.tell(false, Some(detached.trouble(&self.mount)));
             let wait = if detached.is_absence() {
                 // Another one may have its content now.
                 self.found = None;
@@ -96,7 +96,7 @@ impl Telling {
             if let Some(report) = self.report(&view) {
                 answers.send_replace(Some(report));
             }
-            self.tell(true, view.trouble.as_ref().map(|trouble| format!("{} {trouble}", self.origin)));
+            self.tell(true, view.trouble.as_ref().map(|trouble| format!("{} {trouble}", self.mount)));
             message = loop {
                 tokio::select! {
                     message = responses.message() => break message,
@@ -151,7 +151,7 @@ impl Telling {
             match (&trouble, &attachment.identity) {
                 (Some(trouble), _) => tracing::debug!("{trouble}"),
                 (None, identity) => {
-                    tracing::info!(identity = identity.as_deref(), "{} is told what is served", self.origin)
+                    tracing::info!(identity = identity.as_deref(), "{} is told what is served", self.mount)
                 }
             }
             (attachment.connected, attachment.trouble) = (connected, trouble);
@@ -162,12 +162,12 @@ impl Telling {
 
 /// Socket and directory: the subject of every sentence of trouble.
 #[derive(Debug)]
-struct Origin {
+struct ObservedMount {
     socket: PathBuf,
     directory: PathBuf,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ObservedMount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "evercertd at {}, to be told of the mount {},", self.socket.display(), self.directory.display())
     }
@@ -191,11 +191,11 @@ impl Detached {
         }
     }
 
-    fn trouble(&self, origin: &Origin) -> String {
+    fn trouble(&self, mount: &ObservedMount) -> String {
         match self {
-            Self::Ended(ended) => ended.trouble(origin),
+            Self::Ended(ended) => ended.trouble(mount),
             Self::Unknown => format!(
-                "{origin} permits no identity that has the content or the name of the directory: set its name to that of \
+                "{mount} permits no identity that has the content or the name of the directory: set its name to that of \
                  the daemon's identity"
             ),
         }

@@ -10,7 +10,7 @@ use crate::source::directory::Rejection;
 
 /// The daemon's publication, as far as this stream has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Publication {
+pub(super) struct Published {
     epoch: u64,
     generation: u64,
     digest: Digest,
@@ -21,7 +21,7 @@ pub(super) struct Publication {
 pub(super) struct View {
     /// The digest at its opening.
     held: Option<Digest>,
-    published: Option<Publication>,
+    published: Option<Published>,
     /// Why there is nothing published.
     pub(super) trouble: Option<String>,
 }
@@ -37,11 +37,11 @@ impl View {
         match message.message {
             Some(Message::Update(v1::Update { epoch, generation, digest, .. })) => {
                 let digest = Digest::try_from(&digest[..]).ok();
-                self.published = digest.map(|digest| Publication { epoch, generation, digest });
+                self.published = digest.map(|digest| Published { epoch, generation, digest });
                 self.trouble = None;
             }
             Some(Message::Unchanged(v1::Unchanged { epoch, generation })) => {
-                self.published = self.held.map(|digest| Publication { epoch, generation, digest });
+                self.published = self.held.map(|digest| Published { epoch, generation, digest });
                 self.trouble = None;
             }
             Some(Message::Pending(v1::Pending { .. })) => {
@@ -79,7 +79,7 @@ impl View {
             return Some(report);
         }
         let own = reported?;
-        if let Some(Publication { epoch, generation, .. }) = self.published.filter(|known| known.digest == own.digest) {
+        if let Some(Published { epoch, generation, .. }) = self.published.filter(|known| known.digest == own.digest) {
             (report.epoch, report.generation) = (epoch, generation);
         }
         report.digest = own.digest.as_bytes().to_vec();

@@ -24,7 +24,7 @@ fn fresh(now: Now) -> Facts {
         phase: Phase(0.5),
         drains: true,
         standing: Standing::default(),
-        settled: Settled::default(),
+        fixed: FixedPoints::default(),
     }
 }
 
@@ -71,7 +71,7 @@ fn a_point_of_a_spread_stays_when_others_have_gone_and_when_the_next_generation_
     let policy = DrainPolicy { superseded: Superseded::Drain { over: 100 * SECOND }, ..DrainPolicy::default() };
     let mut connections = vec![older(start); 10];
     for (facts, fate) in connections.iter_mut().zip(plan(&policy, &[older(start); 10], 10, start)) {
-        facts.settled = fate.settled;
+        facts.fixed = fate.fixed;
     }
     let half = later(start, 50 * SECOND);
     let rest = plan(&policy, &connections[5..], 5, half);
@@ -104,19 +104,19 @@ fn a_bundle_that_was_put_right_saves_what_has_not_been_drained_yet() {
     let policy = DrainPolicy::default();
     let spread = plan(&policy, &[untrusted(now); 3], 3, now);
     let soon = later(now, SECOND);
-    let saved = one(&policy, Facts { settled: spread[2].settled, ..fresh(now) }, soon);
+    let saved = one(&policy, Facts { fixed: spread[2].fixed, ..fresh(now) }, soon);
     assert!(saved.drain.unwrap().0 > now.monotonic + HOUR, "{saved:?}");
-    let going = Settled { draining: Some(now.monotonic), ..spread[0].settled };
-    let lost = one(&policy, Facts { settled: going, ..fresh(now) }, soon);
+    let going = FixedPoints { draining: Some(now.monotonic), ..spread[0].fixed };
+    let lost = one(&policy, Facts { fixed: going, ..fresh(now) }, soon);
     assert_eq!((lost.drain, lost.cut), (None, Some((now.monotonic + policy.drain_timeout, Why::NotDrained))));
 }
 
 #[test]
 fn a_connection_that_is_being_drained_and_loses_its_trust_is_cut_sooner() {
     let start = now();
-    let draining = Settled { draining: Some(start.monotonic), ..Settled::default() };
+    let draining = FixedPoints { draining: Some(start.monotonic), ..FixedPoints::default() };
     let then = later(start, 3 * SECOND);
-    let fate = one(&DrainPolicy::default(), Facts { settled: draining, ..untrusted(start) }, then);
+    let fate = one(&DrainPolicy::default(), Facts { fixed: draining, ..untrusted(start) }, then);
     assert_eq!((fate.drain, fate.cut), (None, Some((then.monotonic + 5 * SECOND, Why::Untrusted))));
 }
 
@@ -269,7 +269,7 @@ prop_compose! {
             phase: Phase(phase),
             drains,
             standing: Standing { older, outlived, untrusted, withdrawn },
-            settled: Settled::default(),
+            fixed: FixedPoints::default(),
         }
     }
 }
@@ -310,7 +310,7 @@ proptest! {
         let mut connections = connections;
         let first = plan(&policy, &connections, connections.len(), now);
         for (facts, fate) in connections.iter_mut().zip(&first) {
-            facts.settled = fate.settled;
+            facts.fixed = fate.fixed;
         }
         let then = later(now, Duration::from_secs(seconds));
         for (first, again) in first.iter().zip(plan(&policy, &connections, connections.len(), then)) {
@@ -323,7 +323,7 @@ proptest! {
                 (one, other) => one.is_none() && other.is_none(),
             };
             prop_assert!(same(first.drain, again.drain), "{first:?} {again:?}");
-            prop_assert!(first.settled == again.settled);
+            prop_assert!(first.fixed == again.fixed);
         }
     }
 

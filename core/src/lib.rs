@@ -44,4 +44,4 @@ pub mod trusted;
 pub mod watch;
 
 #[cfg(test)]
-mod test_pki;
+mod test_files;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +16,7 @@ use evercert_core::material::Material;
 use evercert_core::mount::{self, KeyAccess, Route};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 use evercert_core::trusted::Trusted;
-use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf, PlainDirectory};
+use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf, PlainDirectory, set_mode};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
@@ -33,10 +33,6 @@ fn of_key(directory: &Path) -> Option<Arc<KeyAccess>> {
 fn spec(files: FileSet) -> IdentitySpec {
     let id = IdentityId::node("x".parse().unwrap());
     IdentitySpec { id, files, expectations: Expectations::default(), overlap: Duration::ZERO }
-}
-
-fn set_mode(file: &Path, mode: u32) {
-    fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]
@@ -171,16 +167,15 @@ fn a_key_is_exposed_where_file_and_directories_let_everybody_and_no_kubelet_put_
     let open = |directory: &Path| set_mode(directory, 0o755);
     open(home.path());
     let lets_everybody = |directory: &Path| fs::metadata(directory).unwrap().mode() & 0o001 != 0;
-    if !home.path().canonicalize().unwrap().ancestors().all(lets_everybody) {
-        return; // Nobody else gets to the temporary directory of whoever runs this.
-    }
+    // Whoever runs this may have a temporary directory to which nobody else gets: nothing in it is exposed then.
+    let reachable = home.path().canonicalize().unwrap().ancestors().all(lets_everybody);
 
     let plain = home.path().join("plain");
     let _ = PlainDirectory::at(&plain, &issued);
     let key = plain.join("tls.key");
     open(&plain);
     set_mode(&key, 0o644);
-    assert!(is_exposed(&plain));
+    assert_eq!(is_exposed(&plain), reachable);
     set_mode(&plain, 0o750);
     assert!(!is_exposed(&plain), "the directory keeps others out");
     open(&plain);
@@ -188,7 +183,7 @@ fn a_key_is_exposed_where_file_and_directories_let_everybody_and_no_kubelet_put_
     assert!(!is_exposed(&plain));
     for (others, is_open) in [(0, false), (4, true)] {
         match rustix::fs::setxattr(&key, ATTRIBUTE, &acl(others), XattrFlags::empty()) {
-            Ok(()) => assert_eq!(is_exposed(&plain), is_open),
+            Ok(()) => assert_eq!(is_exposed(&plain), is_open && reachable),
             // Not every file system has any.
             Err(errno) => assert_eq!(errno, Errno::OPNOTSUPP),
         }
@@ -196,14 +191,14 @@ fn a_key_is_exposed_where_file_and_directories_let_everybody_and_no_kubelet_put_
 
     let (closed, linked) = (home.path().join("closed"), home.path().join("linked"));
     let _ = PlainDirectory::at(&closed, &issued);
-    set_mode(&closed.join("tls.key"), 0o644);
+    set_mode(closed.join("tls.key"), 0o644);
     let _ = PlainDirectory::at(&linked, &issued);
     fs::remove_file(linked.join("tls.key")).unwrap();
     symlink("../closed/tls.key", linked.join("tls.key")).unwrap();
     open(&linked);
     for (mode, is_open) in [(0o755, true), (0o700, false)] {
         set_mode(&closed, mode);
-        assert_eq!(is_exposed(&linked), is_open, "what a link leads through counts");
+        assert_eq!(is_exposed(&linked), is_open && reachable, "what a link leads through counts");
     }
 
     let volume = home.path().join("volume");

@@ -6,7 +6,7 @@ mod recorder;
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,7 +14,9 @@ use evercert_core::digest::Digest;
 use evercert_core::finding::{Check, Finding};
 use evercert_core::keeper::{Reload, WatchProblem};
 use evercert_core::spec::{BundleFile, FileSet};
-use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, Leaf, PlainDirectory, SwapOrder};
+use evercert_fixtures::{
+    Authority, Files, Issued, KubeletVolume, Leaf, PlainDirectory, SwapOrder, replace_by_link, set_mode, wait,
+};
 
 use recorder::{DEADLINE, Recorder, Told, anchors_of, id_of, issued, keeper, leaf_of, spec, ticking};
 
@@ -136,8 +138,7 @@ async fn a_directory_behind_a_symlink_is_followed_to_the_next() {
     let recorder = Recorder::new();
     let _keeper = keeper(&recorder, vec![spec("a", &current)]);
     recorder.serves("a", &a).await;
-    symlink("two", root.path().join("next")).unwrap();
-    fs::rename(root.path().join("next"), &current).unwrap();
+    replace_by_link("two", &current);
     recorder.serves("a", &b).await;
 }
 
@@ -374,11 +375,7 @@ async fn a_keeper_that_is_dropped_lets_go_of_everything() {
     let keeper = keeper(&recorder, vec![spec("a", volume.path())]);
     recorder.until("a state", |told| told.latest("a").cloned()).await;
     drop(keeper);
-    let began = Instant::now();
-    while Arc::strong_count(&recorder) > 1 {
-        assert!(began.elapsed() < DEADLINE, "the keeper's task still runs");
-        tokio::task::yield_now().await;
-    }
+    wait::until_so("the keeper's task has ended", || Arc::strong_count(&recorder) == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -419,8 +416,7 @@ async fn a_subdirectory_of_a_volume_is_read_at_its_swap_and_a_link_out_of_it_kee
     let _keeper = keeper(&recorder, vec![spec]);
     recorder.serves("a", &first).await;
 
-    symlink(outside.path(), volume.file("..data_tmp")).unwrap();
-    fs::rename(volume.file("..data_tmp"), volume.file("..data")).unwrap();
+    replace_by_link(outside.path(), volume.file("..data"));
     let finding = recorder.until("a finding", |told| {
         let findings = &told.latest("a")?.findings;
         let of_key = |finding: &&Finding| finding.file.as_deref() == Some(&volume.file("sub/tls.key"));
@@ -450,7 +446,7 @@ async fn a_chmod_of_the_key_is_on_record_at_once() {
     let recorder = Recorder::new();
     let _keeper = keeper(&recorder, vec![spec("a", directory.path())]);
     for mode in [0o600, 0o640, 0o400] {
-        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(&key, mode);
         let record = |told: &Told| told.latest("a")?.key_access.as_ref().map(|record| record.access.mode);
         recorder.until("its mode", |told| record(told).filter(|found| *found == mode)).await;
     }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use evercert_core::mount::{self, FILE_LIMIT, FileRead, ReadError};
 use evercert_core::spec::{BundleFile, CredentialFiles, FileSet};
-use evercert_fixtures::{Files, KubeletVolume, PlainDirectory, SwapOrder};
+use evercert_fixtures::{Files, KubeletVolume, PlainDirectory, SwapOrder, as_nobody, make_fifo, set_mode};
 use proptest::prelude::*;
 
 fn set(mark: &str) -> Files {
@@ -175,7 +175,7 @@ fn a_missing_file_is_missing_and_the_others_are_read() {
 fn what_is_no_regular_file_is_refused_without_blocking() {
     let directory = PlainDirectory::new(&Files::new());
     let fifo = directory.path().join("tls.crt");
-    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    make_fifo(&fifo);
     let _listener = UnixListener::bind(directory.path().join("tls.key")).unwrap();
     fs::create_dir(directory.path().join("ca.crt")).unwrap();
     let reading = mount::read(&FileSet::cert_manager(directory.path()));
@@ -204,12 +204,11 @@ fn a_file_over_the_limit_is_refused_and_one_at_the_limit_is_read() {
 
 #[test]
 fn a_file_that_may_not_be_read_says_so_and_is_to_be_tried_again() {
-    if rustix::process::geteuid().is_root() {
-        return;
-    }
     let directory = PlainDirectory::new(&set("x"));
-    fs::set_permissions(directory.path().join("tls.key"), fs::Permissions::from_mode(0o000)).unwrap();
-    let reading = mount::read(&FileSet::cert_manager(directory.path()));
+    set_mode(directory.path(), 0o755);
+    set_mode(directory.path().join("tls.key"), 0o000);
+    let reading = as_nobody(|| mount::read(&FileSet::cert_manager(directory.path())));
+    assert_eq!(content(&reading.chain), b"x");
     assert!(matches!(error(&reading.key), ReadError::Io(_)));
     assert!(reading.is_partial());
 }
@@ -251,7 +250,7 @@ fn a_stamp_tells_of_what_was_changed_in_place_behind_data_and_when() {
     assert_ne!(first, written);
     assert_eq!((written.last_change(None), written.last_change(Some(&written))), (None, None));
     assert!(written.last_change(Some(&first)).unwrap() >= before);
-    fs::set_permissions(volume.file("..data/tls.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    set_mode(volume.file("..data/tls.key"), 0o600);
     let narrowed = mount::read(&files).stamp;
     assert_ne!(written, narrowed);
     fs::remove_file(volume.file("..data/ca.crt")).unwrap();

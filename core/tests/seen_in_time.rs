@@ -5,7 +5,7 @@ mod recorder;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use evercert_core::finding::Check;
 use evercert_core::keeper::{IdentityState, Keeper};
 use evercert_core::spec::{BundleFile, CredentialFiles, IdentitySpec};
-use evercert_fixtures::{Authority, Issued, KubeletVolume, PlainDirectory};
+use evercert_fixtures::{Authority, Issued, KubeletVolume, PlainDirectory, set_mode};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
@@ -269,7 +269,7 @@ async fn a_chmod_behind_data_is_on_record_at_once() {
     let recorder = Recorder::new();
     let _keeper = keeper(&recorder, vec![spec("a", volume.path())]);
     for mode in [0o600, 0o640, 0o444] {
-        fs::set_permissions(volume.file("..data/tls.key"), fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(volume.file("..data/tls.key"), mode);
         let record = |told: &Told| told.latest("a")?.key_access.as_ref().map(|record| record.access.mode);
         recorder.until("its mode", |told| record(told).filter(|found| *found == mode)).await;
     }

@@ -11,7 +11,7 @@ use std::thread;
 
 use evercert_core::mount::{self, FileRead, ReadError, Reading};
 use evercert_core::spec::{BundleFile, CredentialFiles, FileSet};
-use evercert_fixtures::{Files, KubeletVolume, PlainDirectory, SwapOrder};
+use evercert_fixtures::{Files, KubeletVolume, PlainDirectory, SwapOrder, make_fifo};
 use tempfile::TempDir;
 
 fn set(mark: &str) -> Files {
@@ -151,7 +151,7 @@ fn what_would_block_or_never_end_is_refused_without_being_opened() {
     for file in ["tls.crt", "tls.key", "ca.crt"] {
         fs::remove_file(volume.join(file)).unwrap();
     }
-    assert!(std::process::Command::new("mkfifo").arg(volume.join("tls.key")).status().unwrap().success());
+    make_fifo(volume.join("tls.key"));
     let _listener = UnixListener::bind(volume.join("tls.crt")).unwrap();
     fs::create_dir(volume.join("ca.crt")).unwrap();
     let reading = read_key(volume, "");

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use evercert::Refusal;
 use evercert::source::{AgentSettings, AgentSource, Outcome, Report, Source, SourceState};
@@ -13,7 +13,8 @@ use evercert_api::{update_from_snapshot, v1};
 use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::snapshot::Snapshot;
-use evercert_fixtures::Authority;
+use evercert_fixtures::wait::{DEADLINE, until_shown};
+use evercert_fixtures::{Authority, become_user};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
@@ -22,8 +23,6 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
-
-const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_generation_is_delivered_and_reported() {
@@ -257,13 +256,10 @@ async fn dropping_the_source_ends_its_stream() {
     assert!(!matches!(end, Ok(Some(_))), "{end:?}");
 }
 
-/// Needs root, to serve a socket as somebody else.
 #[tokio::test]
+#[ignore = "needs root, to be other users"]
 async fn a_socket_that_somebody_else_serves_is_not_used_unless_they_are_named() {
     const SOMEBODY: u32 = 54321;
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
     let place = Place::new();
     let own = rustix::process::geteuid().as_raw();
     let mut daemon = Daemon::start_as(&place.socket, Some(SOMEBODY));
@@ -328,9 +324,7 @@ impl Daemon {
                 .spawn(|| {
                     if let Some(uid) = uid {
                         std::os::unix::fs::chown(socket.parent().unwrap(), Some(uid), None).unwrap();
-                        let uid = rustix::process::Uid::from_raw(uid);
-                        // Of this thread alone, which ends after it.
-                        rustix::thread::set_thread_uid(uid).unwrap();
+                        become_user(uid);
                     }
                     std::os::unix::net::UnixListener::bind(socket).unwrap()
                 })
@@ -416,11 +410,7 @@ impl Call {
 }
 
 async fn until(source: &AgentSource, wanted: impl Fn(&SourceState) -> bool) -> SourceState {
-    let mut state = source.state();
-    match timeout(DEADLINE, state.wait_for(|state| wanted(state))).await {
-        Ok(state) => state.unwrap().clone(),
-        Err(_) => panic!("the state does not come: {:?}", source.state().borrow()),
-    }
+    until_shown(source.state(), wanted).await
 }
 
 /// A snapshot of a certificate of its own.

@@ -8,10 +8,9 @@ use std::time::Duration;
 use evercert::Identity;
 use evercert::source::directory::Expectations;
 use evercert::source::{DirectorySettings, DirectorySource, Source, SourceState};
+use evercert_fixtures::wait::{DEADLINE, until_shown};
 use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, PlainDirectory};
 use tokio::time::timeout;
-
-const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_mounted_secret_and_every_rotation_of_it_are_delivered() {
@@ -120,11 +119,7 @@ fn serves(state: &SourceState, issued: &Issued) -> bool {
 }
 
 async fn until(source: &Arc<DirectorySource>, wanted: impl Fn(&SourceState) -> bool) -> SourceState {
-    let mut state = source.state();
-    match timeout(DEADLINE, state.wait_for(|state| wanted(state))).await {
-        Ok(state) => state.unwrap().clone(),
-        Err(_) => panic!("the state does not come: {:?}", source.state().borrow()),
-    }
+    until_shown(source.state(), wanted).await
 }
 
 #[tokio::test]

@@ -1,22 +1,20 @@
 //! The real daemon as a child process.
 
 use std::fmt;
-use std::fs::{self, File, Permissions};
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use evercert_api::v1::admin_client::AdminClient;
 use evercert_api::v1::{IdentityStatus, StatusRequest, StatusResponse, SubscriberState};
-use hyper_util::rt::TokioIo;
+use evercert_fixtures::wait::{self, DEADLINE};
+use evercert_fixtures::{free_address, set_mode};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint};
 
-use crate::wait::{self, DEADLINE};
+use crate::channel::connect;
 
 /// Where a daemon lives: its configuration, sockets and log. It outlives the daemon, so that another can be started in it.
 pub struct Home {
@@ -32,7 +30,7 @@ impl fmt::Debug for Home {
 }
 
 impl Home {
-    /// A home for daemons that `program` starts; the command gets the arguments of `evercertd` appended.
+    /// A home for daemons that `program` starts (in a test [`program!`](crate::program)); the command gets the arguments of `evercertd` appended.
     #[must_use]
     pub fn new(program: impl Fn() -> Command + Send + Sync + 'static) -> Self {
         Self { directory: tempfile::tempdir().unwrap(), program: Box::new(program), http: None }
@@ -42,9 +40,8 @@ impl Home {
     #[must_use]
     pub fn open_to_all(parent: &Path, program: impl Fn() -> Command + Send + Sync + 'static) -> Self {
         let directory = tempfile::tempdir_in(parent).unwrap();
-        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        Self { directory, program: Box::new(program), http: Some(free) }
+        set_mode(directory.path(), 0o755);
+        Self { directory, program: Box::new(program), http: Some(free_address()) }
     }
 
     /// Where the daemon serves `/metrics`; `None` where it does not.
@@ -115,6 +112,14 @@ impl Home {
         }
         daemon
     }
+}
+
+/// The daemon's program, as a command: for integration tests, which cargo tells where it is.
+#[macro_export]
+macro_rules! program {
+    () => {
+        ::std::process::Command::new(env!("CARGO_BIN_EXE_evercertd-under-test"))
+    };
 }
 
 /// An `[[identity]]` table for a directory with cert-manager's file names.
@@ -199,13 +204,8 @@ impl Daemon<'_> {
         let start = Instant::now();
         self.signal(Signal::TERM);
         let child = &mut self.child;
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return (status, start.elapsed());
-            }
-            assert!(start.elapsed() < DEADLINE, "the daemon does not end");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let ended = wait::until("the daemon ends", || std::future::ready(child.try_wait().unwrap())).await;
+        (ended, start.elapsed())
     }
 }
 
@@ -214,15 +214,4 @@ impl Drop for Daemon<'_> {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A channel over a Unix socket; `None` while nobody listens.
-pub async fn connect(socket: PathBuf) -> Option<Channel> {
-    Endpoint::from_static("http://unix.invalid")
-        .connect_with_connector(tower::service_fn(move |_| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-        }))
-        .await
-        .ok()
 }

@@ -1,6 +1,7 @@
-//! Parts that scenarios and benchmarks share: a real daemon as a child process, and waiting for a state with a deadline.
+//! Parts that scenarios and benchmarks share: a real daemon as a child process, load, and who takes part in it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a scenario that cannot go on has failed")]
 
+pub mod channel;
 pub mod connections;
 pub mod daemon;
 pub mod load;
@@ -10,4 +11,3 @@ pub mod side;
 pub mod stranger;
 pub mod stream;
 pub mod subscriber;
-pub mod wait;

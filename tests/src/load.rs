@@ -12,7 +12,7 @@ use tonic::{Request, Status};
 use tower::{BoxError, Service};
 
 use crate::service::DELAY;
-use crate::wait;
+use evercert_fixtures::wait;
 
 /// How long a loop rests after a failure: a broken connection must not fill the memory with failures.
 const REST: Duration = Duration::from_millis(10);

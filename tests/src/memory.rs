@@ -1,9 +1,18 @@
-//! The content of a process's memory.
+//! The memory of a process: its size and its content.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
 use evercert_fixtures::Issued;
+
+/// A size of a process, in KiB, by its name in proc_pid_status(5); the process is a number, or `self`.
+#[must_use]
+pub fn size_kib(process: impl Display, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    size.trim().trim_end_matches(" kB").parse().unwrap()
+}
 
 /// How often each of these keys is in the memory of a process, wherever that can be written.
 #[must_use]

@@ -6,7 +6,7 @@ use evercert::Identity;
 use evercert_core::bundle::Bundle;
 use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, Leaf};
 
-use crate::wait;
+use evercert_fixtures::wait;
 
 /// The name on every certificate of a side.
 pub const NAME: &str = "localhost";

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::side::NAME;
-use crate::wait::DEADLINE;
+use evercert_fixtures::wait::DEADLINE;
 
 /// A client's config of this certificate, which trusts these authorities and never changes.
 #[must_use]

@@ -10,7 +10,7 @@ use tonic::body::Body;
 use tower::{BoxError, Service};
 
 use crate::load::keep_greeting;
-use crate::wait::DEADLINE;
+use evercert_fixtures::wait::DEADLINE;
 
 /// The pause between two replies.
 const PAUSE: Duration = Duration::from_millis(10);

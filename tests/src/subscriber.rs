@@ -7,17 +7,18 @@ use evercert_api::v1::agent_client::AgentClient;
 use evercert_api::v1::report::Outcome;
 use evercert_api::v1::watch_request::Message as Request;
 use evercert_api::v1::watch_response::Message;
-use evercert_api::v1::{Deliver, Open, Report, Stage, WatchRequest, WatchResponse};
+use evercert_api::v1::{Deliver, Open, Report, Stage, Update, WatchRequest, WatchResponse};
 use evercert_core::crypto;
 use evercert_core::snapshot::Snapshot;
+use evercert_fixtures::wait::DEADLINE;
 use rustls::sign::CertifiedKey;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-use crate::daemon::connect;
-use crate::wait::DEADLINE;
+use crate::channel::connect;
 
 /// A Watch stream.
 #[derive(Debug)]
@@ -43,10 +44,7 @@ impl Subscriber {
     /// The daemon's answer.
     pub async fn open_for(deliver: Deliver, socket: PathBuf, identity: &str) -> Result<Self, Status> {
         let channel = connect(socket).await.ok_or_else(|| Status::unavailable("nobody listens"))?;
-        let (requests, stream) = mpsc::channel(1);
-        let open = Open { identity: identity.to_owned(), deliver: deliver.into(), ..Open::default() };
-        requests.try_send(WatchRequest { message: Some(Request::Open(open)) }).unwrap();
-        let responses = AgentClient::new(channel).watch(ReceiverStream::new(stream)).await?.into_inner();
+        let (responses, requests) = watch(channel, identity, deliver).await?;
         Ok(Self { responses, requests })
     }
 
@@ -64,15 +62,7 @@ impl Subscriber {
     pub async fn update(&mut self) -> Snapshot {
         loop {
             if let Message::Update(update) = self.message().await.unwrap() {
-                let report = Report {
-                    epoch: update.epoch,
-                    generation: update.generation,
-                    digest: update.digest.clone(),
-                    outcome: Some(Outcome::Stage(Stage::Current.into())),
-                    not_after: update.not_after,
-                    ..Report::default()
-                };
-                self.requests.send(WatchRequest { message: Some(Request::Report(report)) }).await.unwrap();
+                self.requests.send(acknowledgement(&update)).await.unwrap();
                 let snapshot = snapshot_from_update(update).unwrap();
                 if let Some(credential) = snapshot.credential() {
                     let key = credential.key().expect("a key that was asked for").as_der().clone_key();
@@ -93,6 +83,37 @@ impl Subscriber {
         }
         seen
     }
+}
+
+/// Opens a Watch stream for `identity` that asks for this: what comes, and where to report.
+///
+/// # Errors
+///
+/// The daemon's answer.
+pub async fn watch(
+    channel: Channel,
+    identity: &str,
+    deliver: Deliver,
+) -> Result<(Streaming<WatchResponse>, mpsc::Sender<WatchRequest>), Status> {
+    let (requests, stream) = mpsc::channel(1);
+    let open = Open { identity: identity.to_owned(), deliver: deliver.into(), ..Open::default() };
+    requests.try_send(WatchRequest { message: Some(Request::Open(open)) }).unwrap();
+    let responses = AgentClient::new(channel).watch(ReceiverStream::new(stream)).await?.into_inner();
+    Ok((responses, requests))
+}
+
+/// The report that an update is in use.
+#[must_use]
+pub fn acknowledgement(update: &Update) -> WatchRequest {
+    let report = Report {
+        epoch: update.epoch,
+        generation: update.generation,
+        digest: update.digest.clone(),
+        outcome: Some(Outcome::Stage(Stage::Current.into())),
+        not_after: update.not_after,
+        ..Report::default()
+    };
+    WatchRequest { message: Some(Request::Report(report)) }
 }
 
 /// The serial of the leaf of a snapshot that has one.

@@ -1,22 +1,16 @@
 //! Services go on, whatever becomes of the daemon.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::process::Command;
-
 use evercert::client::Endpoint;
 use evercert::source::AgentSettings;
 use evercert::{Channel, Identity};
 use evercert_api::v1::watch_response::Message;
-use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf};
+use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf, wait};
 use evercert_tests::daemon::{Home, identity};
 use evercert_tests::load::{Load, Outcome, Shape};
+use evercert_tests::program;
 use evercert_tests::service::serve;
 use evercert_tests::subscriber::Subscriber;
-use evercert_tests::wait;
-
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_evercertd-under-test"))
-}
 
 /// A set that is server's and client's alike, for a server on loopback.
 fn set(authority: &Authority) -> Issued {
@@ -24,7 +18,7 @@ fn set(authority: &Authority) -> Issued {
 }
 
 fn home_for(volume: &KubeletVolume) -> Home {
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity("greeter", volume.path()));
     home
 }

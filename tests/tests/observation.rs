@@ -1,7 +1,6 @@
 //! A service over a mount, and a daemon that is told what it serves.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::process::Command;
 use std::time::Duration;
 
 use evercert::Identity;
@@ -13,17 +12,14 @@ use evercert_api::v1::event::Event;
 use evercert_api::v1::report::Outcome;
 use evercert_api::v1::watch_response::Message;
 use evercert_api::v1::{Deliver, EventsRequest, IdentityStatus, RefusedCode, Subscriber as Shown, SubscriberState};
-use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, Leaf};
-use evercert_tests::daemon::{Daemon, Home, connect, identity};
+use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, Leaf, wait};
+use evercert_tests::channel::connect;
+use evercert_tests::daemon::{Daemon, Home, identity};
+use evercert_tests::program;
 use evercert_tests::service::serve;
 use evercert_tests::stream::LiveStream;
 use evercert_tests::subscriber::Subscriber;
-use evercert_tests::wait;
 use tokio::time::timeout;
-
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_evercertd-under-test"))
-}
 
 fn set(authority: &Authority) -> Issued {
     authority.issue(Leaf::for_dns("localhost").ip([127, 0, 0, 1].into()))
@@ -32,7 +28,7 @@ fn set(authority: &Authority) -> Issued {
 /// A volume with a certificate, and a home for daemons that keep it.
 fn place(authority: &Authority) -> (KubeletVolume, Home) {
     let volume = KubeletVolume::new(&set(authority).files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity("greeter", volume.path()));
     (volume, home)
 }

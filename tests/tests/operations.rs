@@ -1,37 +1,25 @@
 //! An operator's actions on a running daemon, and a subscriber's.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
-use evercert_fixtures::{Authority, KubeletVolume, Leaf};
+use evercert_fixtures::{Authority, KubeletVolume, Leaf, wait};
 use evercert_tests::daemon::{Home, identity};
+use evercert_tests::memory::size_kib;
+use evercert_tests::program;
 use evercert_tests::subscriber::Subscriber;
-use evercert_tests::wait;
 use rustix::process::Signal;
 use tonic::Code;
 
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_evercertd-under-test"))
-}
-
 fn leaf() -> Leaf {
     Leaf::for_dns("greeter.example.org")
-}
-
-/// The resident set of a process, in KiB.
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_subscriber_costs_bounded_memory_and_delays_nobody() {
     let issued = Authority::new("root.example.org").issue_all((0..2_001).map(|n| leaf().serial(n + 1)));
     let volume = KubeletVolume::new(&issued[0].files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity("greeter", volume.path()));
     let daemon = home.start().await;
     let mut stuck = Subscriber::open(home.agent_socket(), "greeter").await.unwrap();
@@ -42,12 +30,12 @@ async fn a_stuck_subscriber_costs_bounded_memory_and_delays_nobody() {
         volume.swap(&next.files());
         reader.until_serial(next.serial_number()).await;
     }
-    let before = resident(daemon.pid());
+    let before = size_kib(daemon.pid(), "VmRSS");
     for next in &issued[1_001..] {
         volume.swap(&next.files());
         reader.until_serial(next.serial_number()).await;
     }
-    let grown = resident(daemon.pid()).saturating_sub(before);
+    let grown = size_kib(daemon.pid(), "VmRSS").saturating_sub(before);
     // A thousand more generations of about 2 KiB would be 2 MiB if they were kept for it.
     assert!(grown < 1_024, "grew by {grown} KiB");
 
@@ -59,7 +47,7 @@ async fn a_stuck_subscriber_costs_bounded_memory_and_delays_nobody() {
 async fn a_reload_adds_and_removes_identities_and_does_not_touch_the_others() {
     let authority = Authority::new("root.example.org");
     let volumes: Vec<_> = (0..3).map(|_| KubeletVolume::new(&authority.issue(leaf()).files())).collect();
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&(identity("kept", volumes[0].path()) + &identity("removed", volumes[1].path())));
     let daemon = home.start().await;
     for name in ["kept", "removed"] {
@@ -81,7 +69,7 @@ async fn a_reload_adds_and_removes_identities_and_does_not_touch_the_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_configuration_keeps_the_old_one_and_says_so() {
     let volume = KubeletVolume::new(&Authority::new("root.example.org").issue(leaf()).files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity("greeter", volume.path()));
     let daemon = home.start().await;
     daemon.until("it is published", "greeter", |status| status.generation == 1).await;
@@ -104,7 +92,7 @@ async fn a_bad_configuration_keeps_the_old_one_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_is_told_to_end_ends_its_streams_with_unavailable_and_soon() {
     let volume = KubeletVolume::new(&Authority::new("root.example.org").issue(leaf()).files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity("greeter", volume.path()));
     let daemon = home.start().await;
     let mut subscriber = Subscriber::open(home.agent_socket(), "greeter").await.unwrap();
@@ -127,7 +115,7 @@ async fn the_log_says_what_is_published_and_what_is_wrong_and_never_a_key() {
     let authority = Authority::new("root.example.org");
     let (good, other) = (authority.issue(leaf()), authority.issue(leaf()));
     let volume = KubeletVolume::new(&good.files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity("greeter", volume.path()));
     let daemon = home.start().await;
     daemon.until("it is published", "greeter", |status| status.generation == 1).await;

@@ -1,18 +1,14 @@
 //! The daemon's answer when the kubelet swaps a volume: a publication, or none.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use evercert_api::v1::IdentityStatus;
 use evercert_api::v1::watch_response::Message;
 use evercert_fixtures::{Authority, ExtendedKeyUsagePurpose, Files, Issued, KubeletVolume, Leaf};
 use evercert_tests::daemon::{Home, identity};
+use evercert_tests::program;
 use evercert_tests::subscriber::{Subscriber, serial_of};
-
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_evercertd-under-test"))
-}
 
 fn authority() -> Authority {
     Authority::new("root.example.org")
@@ -35,7 +31,7 @@ async fn a_bad_set_is_rejected(settings: &str, check: &str, bad: impl FnOnce(&Au
     let authority = authority();
     let good = authority.issue(leaf());
     let volume = KubeletVolume::new(&good.files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&(identity("greeter", volume.path()) + settings));
     let daemon = home.start().await;
     daemon.until("the good set is published", "greeter", |status| serves(status, &good)).await;
@@ -54,7 +50,7 @@ async fn a_bad_set_is_rejected(settings: &str, check: &str, bad: impl FnOnce(&Au
 async fn a_thousand_swaps_are_a_thousand_generations_and_none_is_torn() {
     let issued = authority().issue_all((0..1_001).map(|n| leaf().serial(n + 1)));
     let volume = KubeletVolume::new(&issued[0].files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity("greeter", volume.path()));
     let daemon = home.start().await;
     let mut subscriber = Subscriber::open(home.agent_socket(), "greeter").await.unwrap();
@@ -74,7 +70,7 @@ async fn swaps_faster_than_they_can_be_read_are_never_torn_and_the_last_one_is_s
     // Keys of their own, so that a torn pair would not match.
     let issued: Vec<_> = (0..20).map(|_| authority.issue(leaf())).collect();
     let volume = KubeletVolume::new(&issued[0].files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity("greeter", volume.path()));
     let daemon = home.start().await;
     let mut subscriber = Subscriber::open(home.agent_socket(), "greeter").await.unwrap();
@@ -94,7 +90,7 @@ async fn going_back_to_what_was_served_before_is_a_rotation() {
     let authority = authority();
     let (a, b) = (authority.issue(leaf()), authority.issue(leaf()));
     let volume = KubeletVolume::new(&a.files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity("greeter", volume.path()));
     let _daemon = home.start().await;
     let mut subscriber = Subscriber::open(home.agent_socket(), "greeter").await.unwrap();
@@ -152,7 +148,7 @@ async fn a_leaf_of_the_near_future_is_held_and_published_when_it_is_valid() {
     let authority = authority();
     let now_valid = authority.issue(leaf());
     let volume = KubeletVolume::new(&now_valid.files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&(identity("greeter", volume.path()) + "clock_skew = \"0s\"\n"));
     let daemon = home.start().await;
     let mut subscriber = Subscriber::open(home.agent_socket(), "greeter").await.unwrap();
@@ -178,7 +174,7 @@ async fn a_dedicated_bundle_that_drops_the_ca_of_our_own_leaf_is_published() {
     let ours = old.issue(leaf());
     let volume = KubeletVolume::new(&ours.files().without("ca.crt"));
     let trust = KubeletVolume::new(&Files::new().with("ca.crt", old.ca_pem().to_owned() + new.ca_pem()));
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&format!("{}bundle = {:?}\n", identity("greeter", volume.path()), trust.file("ca.crt")));
     let daemon = home.start().await;
     let mut subscriber = Subscriber::open(home.agent_socket(), "greeter").await.unwrap();
@@ -196,7 +192,7 @@ async fn an_identity_without_a_good_set_is_pending_with_the_reason_until_there_i
     let authority = authority();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("not/there/yet");
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity("greeter", &path));
     let daemon = home.start().await;
     daemon.until_finding("greeter", "file-missing").await;

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use evercert::client::Endpoint;
@@ -13,23 +12,20 @@ use evercert::{Channel, Identity};
 use evercert_core::certificate::CertificateFacts;
 use evercert_examples::v1::HelloRequest;
 use evercert_examples::v1::greeter_client::GreeterClient;
-use evercert_fixtures::{Authority, Issued, KubeletVolume};
+use evercert_fixtures::{Authority, Issued, KubeletVolume, wait};
 use evercert_tests::daemon::{Home, identity};
 use evercert_tests::load::{Load, Outcome, Shape, said};
+use evercert_tests::program;
 use evercert_tests::service::{serve, serve_with};
 use evercert_tests::side::{Side, leaf};
+use evercert_tests::stranger;
 use evercert_tests::stream::LiveStream;
-use evercert_tests::{stranger, wait};
 use serde_json::Value;
 use tonic::Code;
 
 /// The names of a test's services at the daemon.
 const SERVER: &str = "server";
 const CLIENT: &str = "client";
-
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_evercertd-under-test"))
-}
 
 /// The configuration of an identity whose bundle is a file of its own.
 fn table(name: &str, side: &Side) -> String {
@@ -67,7 +63,7 @@ async fn until_accepted(accepted: bool, server: SocketAddr, issued: &Issued, tru
 
 /// The output of an evercertd command about this daemon.
 fn evercertd(home: &Home, arguments: &[&str]) -> String {
-    let output = program().args(arguments).arg("--socket").arg(home.admin_socket()).output().unwrap();
+    let output = program!().args(arguments).arg("--socket").arg(home.admin_socket()).output().unwrap();
     let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     // 1: something needs attention, and the findings of a test do.
     assert!(matches!(output.status.code(), Some(0 | 1)), "{arguments:?}: {}: {stderr}", output.status);
@@ -85,7 +81,7 @@ fn subscriber(home: &Home, name: &str) -> Value {
 async fn a_ca_is_rolled_over_under_load_whichever_side_goes_first_and_no_call_fails() {
     let mut authority = Authority::new("first.example.org");
     let (mut ours, mut theirs) = (Side::new(&authority), Side::new(&authority));
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&(table(SERVER, &ours) + &table(CLIENT, &theirs)));
     let daemon = home.start().await;
     let (server, client) = (open(&home, SERVER).await, open(&home, CLIENT).await);
@@ -124,7 +120,7 @@ async fn a_ca_that_leaves_a_bundle_of_its_own_takes_its_peers_along_at_once_and_
     let (stays, goes) = (Authority::new("stays.example.org"), Authority::new("goes.example.org"));
     let mut ours = Side::new(&stays);
     ours.trust(&[&stays, &goes]);
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&table(SERVER, &ours));
     let _daemon = home.start().await;
     let server = open(&home, SERVER).await;
@@ -151,7 +147,7 @@ async fn a_ca_that_leaves_a_bundle_of_its_own_takes_its_peers_along_at_once_and_
 async fn a_secrets_own_ca_is_trusted_on_beside_its_successor_until_an_operator_drops_it() {
     let (old, new) = (Authority::new("old.example.org"), Authority::new("new.example.org"));
     let volume = KubeletVolume::new(&old.issue(leaf()).files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity(SERVER, volume.path()));
     let daemon = home.start().await;
     let server = open(&home, SERVER).await;
@@ -183,7 +179,7 @@ async fn a_secrets_own_ca_is_trusted_on_beside_its_successor_until_an_operator_d
 async fn a_rotation_is_settled_once_the_last_older_connection_is_gone_and_status_says_so() {
     let authority = Authority::new("root.example.org");
     let mut ours = Side::new(&authority);
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&table(SERVER, &ours));
     let daemon = home.start().await;
     let server = open(&home, SERVER).await;
@@ -216,7 +212,7 @@ async fn a_crl_that_appears_ends_the_connections_of_those_it_revokes() {
     let authority = Authority::new("root.example.org");
     let set = authority.issue(leaf());
     let volume = KubeletVolume::new(&set.files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity(SERVER, volume.path()));
     let _daemon = home.start().await;
     let server = open(&home, SERVER).await;
@@ -244,7 +240,7 @@ async fn a_crl_that_appears_ends_the_connection_to_a_server_it_revokes() {
     let ((good_address, _serving), (bad_address, _serving_too)) = (serve(&good_server).await, serve(&bad_server).await);
     let set = authority.issue(leaf());
     let volume = KubeletVolume::new(&set.files());
-    let home = Home::new(program);
+    let home = Home::new(|| program!());
     home.configure(&identity(CLIENT, volume.path()));
     let _daemon = home.start().await;
     let client = open(&home, CLIENT).await;

@@ -2,14 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use evercert_fixtures::{Authority, Issued, KubeletVolume};
+use evercert_fixtures::wait::DEADLINE;
+use evercert_fixtures::{Authority, Issued, KubeletVolume, wait};
 use evercert_tests::daemon::{Home, identity};
 use evercert_tests::memory::copies_of_keys;
+use evercert_tests::program;
 use evercert_tests::side::leaf;
-use evercert_tests::wait::DEADLINE;
-use evercert_tests::{stranger, wait};
+use evercert_tests::stranger;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 use tokio::time::timeout;
@@ -75,7 +76,7 @@ async fn the_keys_of_former_generations_are_nowhere_in_a_subscribers_memory() {
     let authority = Authority::new("root.example.org");
     let generations = generations(&authority);
     let volume = KubeletVolume::new(&authority.issue(leaf()).files());
-    let home = Home::new(|| Command::new(env!("CARGO_BIN_EXE_evercertd-under-test")));
+    let home = Home::new(|| program!());
     home.configure(&identity("a", volume.path()));
     let daemon = home.start().await;
     daemon.until("it is published", "a", |status| status.generation == 1).await;

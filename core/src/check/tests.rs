@@ -12,14 +12,14 @@ mod usage;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use rcgen::{
-    CertificateParams, CustomExtension, DistinguishedName, ExtendedKeyUsagePurpose as Eku, IsCa, KeyUsagePurpose as Ku,
-    SanType, SerialNumber,
+use evercert_fixtures::{
+    BasicConstraints, CertificateParams, CustomExtension, DAY, DistinguishedName, Entity,
+    ExtendedKeyUsagePurpose as Eku, HOUR, IsCa, KeyUsagePurpose as Ku, SanType, SerialNumber, common_name, key, now,
 };
 
 use super::*;
 use crate::spec::{RequireChain, Usage};
-use crate::test_pki::{DAY, Entity, Files, HOUR, common_name, dedicated, key, now, self_signed, spec};
+use crate::test_files::{Files, dedicated, spec};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -112,7 +112,7 @@ fn a_leaf_of_the_future_is_held_until_it_is_valid_but_for_the_skew() {
 fn a_leaf_that_would_be_rejected_is_not_held() {
     let assessment = judge(&spec(), |leaf| {
         leaf.not_before = (now() + HOUR).into();
-        leaf.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     });
     assert!(matches!(assessment.credential, Verdict::Rejected));
 }

@@ -1,8 +1,8 @@
+use evercert_fixtures::odd::crl::{CrlParts, delta, distribution_point, element, entry, extension, full_name, reason};
+use evercert_fixtures::{Entity, HOUR, now};
 use proptest::prelude::*;
 
 use super::*;
-use crate::test_pki::crl::{CrlParts, delta, distribution_point, element, entry, extension, full_name, reason};
-use crate::test_pki::{Entity, HOUR, now};
 
 /// An extension that nobody knows.
 const UNKNOWN: &[u8] = &[0x2a, 3, 4, 5];

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use evercert_fixtures::wait::{self, DEADLINE};
 use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf, PlainDirectory};
 use parking_lot::{Condvar, Mutex};
 use rustix::io::Errno;
@@ -25,7 +26,6 @@ use crate::mounts::MountChanges;
 use crate::spec::{BundleFile, Expectations, FileSet, IdentitySpec};
 use crate::watch::{Inotify, Placed};
 
-const DEADLINE: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(30);
 

@@ -1,11 +1,12 @@
 use std::time::{Duration, Instant};
 
+use evercert_fixtures::{DAY, Entity, ExtendedKeyUsagePurpose, HOUR, key, now};
 use proptest::prelude::*;
 
 use super::*;
 use crate::finding::Severity;
 use crate::spec::{BundleFile, CrlFile, Usage};
-use crate::test_pki::{DAY, Entity, Files, HOUR, dedicated, key, now, spec};
+use crate::test_files::{Files, dedicated, spec};
 
 const SKEW: Duration = Duration::from_secs(5);
 const SECOND: Duration = Duration::from_secs(1);
@@ -57,7 +58,8 @@ impl Kept {
     }
 
     fn trusts(&self, anchors: &[&Entity]) -> bool {
-        self.served().and_then(|snapshot| snapshot.bundles().own.as_deref()) == Some(&crate::test_pki::bundle(anchors))
+        self.served().and_then(|snapshot| snapshot.bundles().own.as_deref())
+            == Some(&crate::test_files::bundle(anchors))
     }
 
     fn crls(&self) -> Vec<rustls_pki_types::CertificateRevocationListDer<'static>> {
@@ -85,7 +87,7 @@ fn a_federated_bundle_is_kept_for_itself_and_holds_nothing_back() {
     let _ = kept.read(&files.clone().with_federated("partner.example.org", partner.pem()));
     let federated = |kept: &Kept| kept.served().unwrap().bundles().federated.clone();
     assert_eq!((kept.generation(), kept.told()), (2, vec![]));
-    assert_eq!(*federated(&kept)[&"partner.example.org".parse().unwrap()], crate::test_pki::bundle(&[&partner]));
+    assert_eq!(*federated(&kept)[&"partner.example.org".parse().unwrap()], crate::test_files::bundle(&[&partner]));
     let _ = kept.read(&files.with_federated("partner.example.org", "nonsense"));
     assert_eq!((kept.generation(), kept.told()), (2, vec![(Check::Unparsable, REJECT)]));
     assert_eq!(federated(&kept).len(), 1);
@@ -368,7 +370,7 @@ fn what_is_served_without_a_bundle_is_not_held_up_by_a_bad_one() {
 #[test]
 fn changed_expectations_keep_the_generation_and_the_last_good() {
     let (mut kept, root) = (Kept::new(spec()), Entity::root("root"));
-    let leaf = root.leaf_with(|leaf| leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth]);
+    let leaf = root.leaf_with(|leaf| leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
     let _ = kept.read(&Files::of(&leaf, &[], &[&root]));
 
     let mut spec = spec();

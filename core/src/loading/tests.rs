@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose as Eku};
+use evercert_fixtures::{CertificateParams, Entity, ExtendedKeyUsagePurpose as Eku, HOUR, KeyPair, key, odd};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{
     ClientConfig, ClientConnection, ConnectionCommon, RootCertStore, ServerConfig, ServerConnection, SideData,
@@ -11,8 +11,6 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::credential::PrivateKey;
-use crate::test_pki::odd;
-use crate::test_pki::{Entity, HOUR, key};
 
 fn judge(change: impl FnOnce(&mut CertificateParams)) -> Result<(), LoadError> {
     chain(&[Entity::root("root").leaf_with(change).der()])
@@ -56,7 +54,7 @@ fn a_leaf_whose_times_are_written_oddly_is_for_nobody() {
 
 #[test]
 fn a_leaf_whose_time_has_not_come_or_is_over_can_be_loaded() {
-    let now = crate::test_pki::now();
+    let now = evercert_fixtures::now();
     assert_eq!(judge(|leaf| leaf.not_before = (now + HOUR).into()), Ok(()));
     assert_eq!(judge(|leaf| leaf.not_after = (now - HOUR).into()), Ok(()));
 }
@@ -77,7 +75,7 @@ fn a_leaf_is_for_one_role_at_least() {
 #[test]
 fn a_key_of_another_leaf_is_not_loaded() {
     let leaf = Entity::root("root").leaf();
-    let load = |key: &rcgen::KeyPair| {
+    let load = |key: &KeyPair| {
         let key = PrivateKey::from_pkcs8(Zeroizing::new(key.serialize_der())).unwrap();
         certified_key(&Credential::new(vec![leaf.der()], key).unwrap()).map(|_| ())
     };
@@ -91,7 +89,8 @@ fn a_key_of_another_leaf_is_not_loaded() {
 #[test]
 fn the_longest_chain_that_is_admitted_is_received_by_either_side_in_either_version() {
     // rustls asks the system for the time.
-    let (start, end) = (SystemTime::UNIX_EPOCH.into(), (crate::test_pki::now() + 36_500 * crate::test_pki::DAY).into());
+    let (start, end) =
+        (SystemTime::UNIX_EPOCH.into(), (evercert_fixtures::now() + 36_500 * evercert_fixtures::DAY).into());
     let root = Entity::root_with("root", |root| (root.not_before, root.not_after) = (start, end));
     let leaf = root.leaf_with(|leaf| (leaf.not_before, leaf.not_after) = (start, end));
     let chain_of = |length: usize| {

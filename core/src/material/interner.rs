@@ -33,8 +33,10 @@ impl Interner {
 
 #[cfg(test)]
 mod tests {
+    use evercert_fixtures::Entity;
+
     use super::*;
-    use crate::test_pki::{Entity, bundle};
+    use crate::test_files::bundle;
 
     #[test]
     fn equal_bundles_are_one() {

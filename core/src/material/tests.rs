@@ -3,14 +3,14 @@ mod secrecy;
 mod wrapping;
 
 use der::Encode as _;
+use evercert_fixtures::{DAY, Entity, Key, key, now, pem};
 use pkcs8::PrivateKeyInfoRef;
-use rcgen::KeyPair;
 
 use super::*;
 use crate::bundle::{MAX_ANCHORS, MAX_CRLS};
 use crate::finding::Check;
 use crate::spec::{BundleFile, CredentialFiles, CrlFile};
-use crate::test_pki::{DAY, Entity, Files, key, now, pem, spec};
+use crate::test_files::{Files, spec};
 
 /// The findings that keep a credential or bundle from being whole.
 fn broken<T>(part: &Part<T>) -> Vec<(Check, &str)> {
@@ -61,7 +61,7 @@ fn belongs(key: impl Into<Vec<u8>>, leaf: &Entity) {
 
 #[test]
 fn rsa_keys_come_in_pkcs8_and_pkcs1() {
-    let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    let key = Key::Rsa2048.pair();
     let leaf = Entity::root("root").leaf_of(key, |_| {});
     let pkcs8 = leaf.key.serialized_der();
     let pkcs1 = inner(pkcs8).1;
@@ -75,11 +75,11 @@ fn rsa_keys_come_in_pkcs8_and_pkcs1() {
 
 #[test]
 fn ecdsa_keys_come_in_pkcs8_and_sec1() {
-    let curves = [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ECDSA_P521_SHA512];
+    let curves = [Key::P256, Key::P384, Key::P521];
     // ring does not know P-521.
     let known = if cfg!(feature = "aws-lc-rs") { 3 } else { 2 };
     for curve in &curves[..known] {
-        let leaf = Entity::root("root").leaf_of(KeyPair::generate_for(curve).unwrap(), |_| {});
+        let leaf = Entity::root("root").leaf_of(curve.pair(), |_| {});
         let pkcs8 = leaf.key.serialized_der();
         belongs(pem("PRIVATE KEY", pkcs8), &leaf);
         belongs(pem("EC PARAMETERS", &[6, 0]) + &pem("EC PRIVATE KEY", &sec1(pkcs8)), &leaf);
@@ -93,13 +93,13 @@ fn a_sec1_key_that_names_no_curve_is_on_that_of_its_leaf() {
     let without_curve = |pkcs8: &[u8]| {
         sec1::EcPrivateKey { parameters: None, ..der::Decode::from_der(inner(pkcs8).1).unwrap() }.to_der().unwrap()
     };
-    for curve in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
-        let leaf = Entity::root("root").leaf_of(KeyPair::generate_for(curve).unwrap(), |_| {});
+    for curve in [Key::P256, Key::P384] {
+        let leaf = Entity::root("root").leaf_of(curve.pair(), |_| {});
         let sec1 = without_curve(leaf.key.serialized_der());
         belongs(pem("EC PRIVATE KEY", &sec1), &leaf);
         belongs(sec1, &leaf);
     }
-    let ed25519 = Entity::root("root").leaf_of(KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap(), |_| {});
+    let ed25519 = Entity::root("root").leaf_of(Key::Ed25519.pair(), |_| {});
     let sec1 = pem("EC PRIVATE KEY", &without_curve(key().serialized_der()));
     let material = Files::of(&ed25519, &[], &[]).with_key(sec1).read(&spec());
     assert_eq!(broken(&material.credential), [(Check::KeyUnsupported, "/tls/tls.key")]);
@@ -107,7 +107,7 @@ fn a_sec1_key_that_names_no_curve_is_on_that_of_its_leaf() {
 
 #[test]
 fn ed25519_keys_come_with_and_without_their_public_key() {
-    let leaf = Entity::root("root").leaf_of(KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap(), |_| {});
+    let leaf = Entity::root("root").leaf_of(Key::Ed25519.pair(), |_| {});
     let (info, key) = inner(leaf.key.serialized_der());
     let key = der::asn1::OctetStringRef::new(key).unwrap();
     let public_key = der::asn1::BitStringRef::from_bytes(leaf.key.public_key_raw()).unwrap();

@@ -56,10 +56,10 @@ pub(super) fn unsupported(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use evercert_fixtures::odd::crl::element;
     use x509_parser::prelude::FromDer;
 
     use super::*;
-    use crate::test_pki::crl::element;
 
     /// The kind of a key of this algorithm, if it is unsupported.
     fn said(algorithm: &[u8], key: &[u8]) -> Option<String> {

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
-use rcgen::{
-    CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyUsagePurpose,
-    NameConstraints,
+use evercert_fixtures::odd::crl::element;
+use evercert_fixtures::{
+    BasicConstraints, CertificateParams, CustomExtension, DAY, DistinguishedName, DnType, Entity,
+    ExtendedKeyUsagePurpose, GeneralSubtree, HOUR, IsCa, KeyIdMethod, KeyUsagePurpose, NameConstraints, SanType,
+    common_name, now,
 };
 
 use super::*;
-use crate::test_pki::crl::element;
-use crate::test_pki::{DAY, Entity, HOUR, bundle, common_name, key, now, self_signed};
+use crate::test_files::bundle;
 
 fn validate(anchors: &[&Entity], leaf: &Entity, intermediates: &[&Entity]) -> Result<(), PathError> {
     validate_as(anchors, leaf, intermediates, Role::Server, now())
@@ -100,13 +101,13 @@ fn a_leaf_is_held_to_the_role() {
 fn a_leaf_that_is_a_ca_is_refused_and_one_that_may_sign_where_that_is_asked_for() {
     let root = Entity::root("root");
     let policy = PathPolicy { signing_leaves: SigningLeaves::Refuse, ..PathPolicy::default() };
-    let refused = |change: fn(&mut rcgen::CertificateParams)| {
+    let refused = |change: fn(&mut CertificateParams)| {
         let (leaf, validator) = (root.leaf_with(change).der(), PathValidator::new(&bundle(&[&root])).unwrap());
         let by_default = validator.validate(&leaf, &[], Role::Server, now());
         assert!(matches!(by_default, Ok(()) | Err(PathError::LeafIsCa)));
         validator.with_policy(policy).validate(&leaf, &[], Role::Server, now())
     };
-    assert_eq!(refused(|leaf| leaf.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained)), Err(PathError::LeafIsCa));
+    assert_eq!(refused(|leaf| leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)), Err(PathError::LeafIsCa));
     assert_eq!(refused(|leaf| leaf.key_usages.push(KeyUsagePurpose::KeyCertSign)), Err(PathError::LeafMaySign));
     assert_eq!(refused(|leaf| leaf.key_usages.push(KeyUsagePurpose::CrlSign)), Err(PathError::LeafMaySign));
     assert_eq!(refused(|leaf| leaf.key_usages.push(KeyUsagePurpose::KeyEncipherment)), Ok(()));
@@ -114,7 +115,7 @@ fn a_leaf_that_is_a_ca_is_refused_and_one_that_may_sign_where_that_is_asked_for(
 
 #[test]
 fn a_critical_extension_that_nobody_understands_is_refused_in_leaf_and_anchor() {
-    let unknown = |params: &mut rcgen::CertificateParams| {
+    let unknown = |params: &mut CertificateParams| {
         let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 55555, 1], vec![5, 0]);
         extension.set_criticality(true);
         params.custom_extensions.push(extension);
@@ -132,11 +133,14 @@ fn a_critical_extension_that_nobody_understands_is_refused_in_leaf_and_anchor() 
 
 #[test]
 fn a_self_signed_leaf_in_the_bundle_vouches_for_itself_alone() {
-    let pinned = self_signed(|leaf| leaf.key_usages.clear());
+    let pinned = Entity::self_signed(|leaf| leaf.key_usages.clear());
     assert_eq!(validate(&[&pinned], &pinned, &[]), Ok(()));
     assert_eq!(validate(&[&pinned, &Entity::root("leaf")], &pinned, &[]), Ok(()), "beside a CA of the same name");
     assert_eq!(validate(&[&pinned], &pinned.leaf(), &[]), Err(PathError::UnknownIssuer));
-    assert_eq!(validate(&[&pinned, &Entity::root("root")], &self_signed(|_| {}), &[]), Err(PathError::UnknownIssuer));
+    assert_eq!(
+        validate(&[&pinned, &Entity::root("root")], &Entity::self_signed(|_| {}), &[]),
+        Err(PathError::UnknownIssuer)
+    );
 }
 
 #[test]
@@ -150,7 +154,7 @@ fn a_leaf_of_another_issuer_in_the_bundle_vouches_for_nobody() {
 fn an_anchor_whose_key_usage_forbids_it_does_not_issue() {
     let root = Entity::root_with("root", |root| root.key_usages = vec![KeyUsagePurpose::DigitalSignature]);
     assert_eq!(validate(&[&root], &root.leaf(), &[]), Err(PathError::UnknownIssuer));
-    let nameless = Entity::root_with("", |root| root.distinguished_name = rcgen::DistinguishedName::new());
+    let nameless = Entity::root_with("", |root| root.distinguished_name = DistinguishedName::new());
     let first = UnusableAnchor::EmptySubject;
     assert_eq!(validate(&[&nameless], &nameless.leaf(), &[]), Err(PathError::NoUsableAnchor { first }));
 }
@@ -163,7 +167,7 @@ fn an_intermediate_ca_in_the_bundle_is_an_anchor() {
 
 #[test]
 fn name_constraints_bind_the_leaf() {
-    let constrained = |params: &mut rcgen::CertificateParams| {
+    let constrained = |params: &mut CertificateParams| {
         params.name_constraints = Some(NameConstraints {
             permitted_subtrees: vec![GeneralSubtree::DnsName("example.org".to_owned())],
             excluded_subtrees: Vec::new(),
@@ -202,8 +206,8 @@ fn a_constraint_of_a_kind_that_is_not_compared_is_told_from_one_that_is_broken()
     let by_directory = constrained(0xa4, &[0x30, 0], None);
     assert_eq!(refused(&by_directory, by_directory.leaf()), unsupported("directory names"));
     let by_mail = constrained(0x81, b"example.org", None);
-    let mail = |leaf: &mut rcgen::CertificateParams| {
-        leaf.subject_alt_names.push(rcgen::SanType::Rfc822Name("a@example.org".try_into().unwrap()));
+    let mail = |leaf: &mut CertificateParams| {
+        leaf.subject_alt_names.push(SanType::Rfc822Name("a@example.org".try_into().unwrap()));
     };
     assert_eq!(refused(&by_mail, by_mail.leaf_with(mail)), unsupported("e-mail addresses"));
     assert_eq!(refused(&by_mail, by_mail.leaf()), Ok(()), "a leaf without such a name is not constrained");
@@ -250,8 +254,8 @@ fn a_signature_that_is_not_accepted_is_named() {
 
 #[test]
 fn a_path_is_no_longer_than_its_issuers_allow() {
-    let root = Entity::root_with("root", |root| root.is_ca = IsCa::Ca(rcgen::BasicConstraints::Constrained(0)));
-    let one = root.sub_ca("one", |ca| ca.is_ca = IsCa::Ca(rcgen::BasicConstraints::Constrained(0)));
+    let root = Entity::root_with("root", |root| root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+    let one = root.sub_ca("one", |ca| ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
     let two = one.sub_ca("two", |_| {});
     assert_eq!(validate(&[&root], &two.leaf(), &[&two, &one]), Err(PathError::TooLong));
 }
@@ -388,14 +392,10 @@ fn ten_thousand_anchors_are_no_obstacle() {
     let root = Entity::root("root");
     let leaf = root.leaf();
     // One key under many names: what counts is the number of anchors to look through.
-    let key = key();
-    let mut params = rcgen::CertificateParams::default();
-    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    params.not_after = (now() + HOUR).into();
     let mut anchors = vec![root.der()];
     for i in 1..crate::bundle::MAX_ANCHORS {
-        params.distinguished_name = common_name(&format!("root {i}"));
-        anchors.push(params.self_signed(&key).unwrap().der().clone());
+        let named = |ca: &mut CertificateParams| ca.distinguished_name = common_name(&format!("root {i}"));
+        anchors.push(root.again_with(&root, named).der());
     }
     let validator = PathValidator::new(&Bundle::new(anchors, Vec::new())).unwrap();
     assert_eq!(validator.validate(&leaf.der(), &[], Role::Server, now()), Ok(()));

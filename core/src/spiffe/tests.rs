@@ -1,9 +1,8 @@
+use evercert_fixtures::odd::crl::element;
+use evercert_fixtures::{CustomExtension, Entity, SanType};
 use proptest::prelude::*;
-use rcgen::{CustomExtension, SanType};
 
 use super::*;
-use crate::test_pki::crl::element;
-use crate::test_pki::{Entity, self_signed};
 
 fn id(uri: &str) -> Option<SpiffeId> {
     uri.parse().ok()
@@ -72,7 +71,7 @@ fn ids_and_trust_domains_are_bounded_in_length() {
 
 fn leaf_of(uris: &[&str]) -> Vec<u8> {
     let uris = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap()));
-    self_signed(|leaf| leaf.subject_alt_names.extend(uris)).der().to_vec()
+    Entity::self_signed(|leaf| leaf.subject_alt_names.extend(uris)).der().to_vec()
 }
 
 /// A leaf whose subject alternative names are these elements.

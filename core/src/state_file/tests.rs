@@ -1,5 +1,7 @@
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use evercert_fixtures::set_mode;
+
 use super::*;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +42,7 @@ fn a_file_that_others_may_write_that_is_too_large_or_of_another_version_is_not_b
     let path = home.path().join("note.json");
     write(&path, &note("x")).unwrap();
     for mode in [0o620, 0o602, 0o666] {
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(&path, mode);
         assert!(matches!(read::<Note>(&path), Err(Unusable::OthersMayWrite)), "{mode:o}");
     }
     write(&path, &note(&"x".repeat(1024))).unwrap();

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::PathBuf;
 
-use evercert_fixtures::{Files, KubeletVolume};
+use evercert_fixtures::{Files, KubeletVolume, set_mode};
 
 use super::*;
 use crate::spec::CrlFile;
@@ -148,7 +148,7 @@ fn nothing_but_the_names_on_the_way_is_of_concern() {
     fs::write(app.join("tls.key"), "x").unwrap();
     let (files, etc) = (FileSet::cert_manager(&app), directory.path().join("etc"));
     let touch = |path: &Path| fs::write(path, "y").unwrap();
-    let chmod = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let chmod = |path: &Path, mode| set_mode(path, mode);
     assert!(!hears(&files, || {
         touch(&etc.join("other"));
         touch(&directory.path().join("other"));

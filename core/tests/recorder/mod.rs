@@ -10,11 +10,10 @@ use evercert_core::finding::{Check, Finding};
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, StateError, WatchProblem};
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
+pub(crate) use evercert_fixtures::wait::DEADLINE;
 use evercert_fixtures::{Authority, Issued};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Sets of one authority for one name.
 pub(crate) fn issued<const N: usize>() -> [Issued; N] {

@@ -1,12 +1,13 @@
 mod rules;
 
-use std::fs::{self, Permissions as Mode};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::sync::mpsc;
 
 use evercert_core::identity::IdentityId;
 use evercert_core::spec::{Expectations, IdentitySpec};
+use evercert_fixtures::set_mode;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
@@ -41,7 +42,7 @@ fn home(mode: u32) -> (tempfile::TempDir, IdentityState) {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("tls.key"), "").unwrap();
     set_mode(home.path(), 0o755);
-    set_mode(&home.path().join("tls.key"), mode);
+    set_mode(home.path().join("tls.key"), mode);
     let mut state = state(&home.path().canonicalize().unwrap());
     read(&mut state);
     (home, state)
@@ -51,10 +52,6 @@ fn home(mode: u32) -> (tempfile::TempDir, IdentityState) {
 fn read(state: &mut IdentityState) {
     let key = mount::read(&state.spec.files).key.unwrap();
     (state.key_access, state.route) = (key.access, key.route);
-}
-
-fn set_mode(file: &Path, mode: u32) {
-    fs::set_permissions(file, Mode::from_mode(mode)).unwrap();
 }
 
 /// Not the owner of any of the files.
@@ -151,11 +148,11 @@ fn the_way_by_which_the_key_was_read_counts_as_well_as_the_one_that_there_is_now
     read(&mut state);
     assert!(decide(&stranger(), &sight(&state), &state).is_ok());
     // Nor does a file that anybody may read by now make the one readable that was read.
-    set_mode(&directory.join("tls.key"), 0o600);
+    set_mode(directory.join("tls.key"), 0o600);
     read(&mut state);
     fs::remove_file(directory.join("tls.key")).unwrap();
     fs::write(directory.join("tls.key"), "").unwrap();
-    set_mode(&directory.join("tls.key"), 0o644);
+    set_mode(directory.join("tls.key"), 0o644);
     assert!(matches!(decide(&stranger(), &sight(&state), &state), Err(RuleMismatch::NotAReaderThen { .. })));
     state.route = mount::Route::default();
     state.key_access = None;
@@ -261,7 +258,7 @@ fn the_way_goes_through_whatever_data_is_and_absolute_and_relative_links() {
     fs::write(home.join("elsewhere/key"), "").unwrap();
     symlink(home.join("elsewhere/../elsewhere/key"), home.join("volume/..1/tls.key")).unwrap();
     symlink("..1", home.join("volume/..data")).unwrap();
-    fs::set_permissions(home.join("elsewhere/key"), Mode::from_mode(0o440)).unwrap();
+    set_mode(home.join("elsewhere/key"), 0o440);
 
     let state = state(&home.join("volume"));
     let now = sight(&state);
@@ -291,7 +288,7 @@ async fn a_changed_mode_changes_the_next_decision() {
     fs::write(&key, "").unwrap();
     let (attestor, state) = (Attestor::new(Arc::new(())), state(home.path()));
     let me = caller(fs::metadata(&key).unwrap().uid().max(1), &[]);
-    let set = |file: &Path, mode| fs::set_permissions(file, Mode::from_mode(mode)).unwrap();
+    let set = |file: &Path, mode| set_mode(file, mode);
     set(home.path(), 0o711);
     set(&key, 0o444);
     assert_eq!(attestor.decide(&me, &state, &Wanted::default()).await.unwrap(), Grant::Rule(Rule::Readers));

@@ -162,12 +162,10 @@ fn lock(volumes: &Mutex<Volumes>) -> MutexGuard<'_, Volumes> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::Duration;
+
+    use evercert_fixtures::wait::soon;
 
     use super::*;
-
-    /// Longer than any event takes.
-    const DEADLINE: Duration = Duration::from_secs(10);
 
     #[tokio::test]
     async fn a_directory_that_comes_and_a_file_that_is_written_in_a_volume_are_heard() {
@@ -179,10 +177,10 @@ mod tests {
         ear.directory(root.path());
         ear.volume(&volume);
         fs::create_dir(root.path().join("new")).unwrap();
-        tokio::time::timeout(DEADLINE, hints.heard()).await.unwrap();
+        soon("an event", hints.heard()).await;
         assert_eq!(ear.touched().touched, HashSet::new(), "it is in no volume");
         fs::write(volume.join("tls.crt"), "").unwrap();
-        tokio::time::timeout(DEADLINE, hints.heard()).await.unwrap();
+        soon("an event", hints.heard()).await;
         let again = ear.touched();
         assert_eq!((again.all, again.touched), (false, HashSet::from([volume])));
     }

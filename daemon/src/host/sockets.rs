@@ -272,6 +272,8 @@ fn remove(path: &Path) -> Result<(), SocketError> {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use evercert_fixtures::set_mode;
+
     use super::*;
 
     #[test]
@@ -349,11 +351,11 @@ mod tests {
         let error =
             OwnedSocket::bind(&directory.path().join("link/a.sock"), Audience::Everybody).unwrap_err().to_string();
         assert!(error.contains("is a symbolic link"), "{error}");
-        fs::set_permissions(&real, fs::Permissions::from_mode(0o777)).unwrap();
+        set_mode(&real, 0o777);
         let error = OwnedSocket::bind(&real.join("a.sock"), Audience::Everybody).unwrap_err().to_string();
         assert!(error.contains("writable for everybody"), "{error}");
         let long = real.join("x".repeat(120));
-        fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
+        set_mode(&real, 0o755);
         assert!(matches!(OwnedSocket::bind(&long, Audience::Everybody), Err(SocketError::TooLong { .. })));
     }
 
@@ -363,14 +365,14 @@ mod tests {
         let (shared, place) = (home.path().join("shared"), home.path().join("shared/run/a.sock"));
         fs::create_dir(&shared).unwrap();
         let bind = |mode| {
-            fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
+            set_mode(&shared, mode);
             OwnedSocket::bind(&place, Audience::Everybody)
         };
         let error = bind(0o777).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{} is writable for everybody", shared.display())), "{error}");
         bind(0o1777).unwrap();
         symlink(&shared, home.path().join("link")).unwrap();
-        fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
+        set_mode(&shared, 0o777);
         let through = home.path().join("link/run/a.sock");
         assert!(OwnedSocket::bind(&through, Audience::Everybody).is_err());
     }

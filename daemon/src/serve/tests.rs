@@ -10,10 +10,7 @@ mod lost;
 mod operators;
 mod untaken;
 
-use std::fs::Permissions;
-use std::future::Future;
 use std::num::NonZeroU32;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -28,7 +25,8 @@ use evercert_core::lifecycle::{Event, Lifecycle};
 use evercert_core::material::Material;
 use evercert_core::mount;
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
-use evercert_fixtures::{Authority, Files, KubeletVolume};
+use evercert_fixtures::wait::{DEADLINE, soon, until_so as until};
+use evercert_fixtures::{Authority, Files, KubeletVolume, set_mode};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -54,22 +52,7 @@ use crate::config::Mode;
 use crate::inventory::Wanted;
 use crate::publication::{Disconnect, KeyClaims, KeyHolder, Store, SubscriberObserver, Subscribers};
 
-const DEADLINE: Duration = Duration::from_secs(20);
 const EPOCH: u64 = 0xfeed_0000_0000_0001;
-
-/// The awaited value, or a panic that says what never came.
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
-
-/// Waits until `is_so`.
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < DEADLINE, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
 
 /// A node: both sockets, served from a store.
 struct Node {
@@ -135,7 +118,7 @@ impl Node {
 
     fn start_as(mode: Mode, limits: Limits) -> Self {
         let home = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+        set_mode(home.path(), 0o755);
         let store = Store::new(EPOCH);
         let seen = Arc::new(Seen::default());
         let key_claims = KeyClaims::new(Arc::clone(&seen) as _);
@@ -166,7 +149,7 @@ impl Node {
         let listen = |name| {
             let path = home.path().join(name);
             let listener = UnixListener::bind(&path).unwrap();
-            std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+            set_mode(&path, 0o666);
             listener
         };
         servers.spawn(super::workload(listen("agent.sock"), context.clone(), limits, shutdown.clone()));
@@ -370,8 +353,4 @@ fn generous() -> Limits {
 
 fn files() -> Files {
     Authority::new("Test CA").issue_dns("x.example.org").files()
-}
-
-fn set_mode(file: &Path, mode: u32) {
-    std::fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
 }

@@ -1,18 +1,16 @@
 //! A directory with everything one daemon needs, and the daemon.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
+pub(crate) use evercert_fixtures::wait::DEADLINE;
+use evercert_fixtures::{http_get, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-
-/// How long anything may take.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+use tonic::transport::Endpoint;
 
 pub(crate) struct Home {
     directory: TempDir,
@@ -127,14 +125,9 @@ impl Daemon {
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "still running: {}", self.log());
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let child = &mut self.child;
+        let log = || fs::read_to_string(&self.log).unwrap();
+        wait::blocking(|| child.try_wait().unwrap(), || format!("its end: {}", log()))
     }
 
     /// Asks the HTTP side; the status and the body.
@@ -170,28 +163,24 @@ impl Drop for Daemon {
 }
 
 pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    // HTTP/1.0: the answer ends with the connection and is not chunked.
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    http_get(address, path, DEADLINE).unwrap()
 }
 
 pub(crate) fn connects(socket: &Path) -> bool {
     UnixStream::connect(socket).is_ok()
 }
 
+pub(crate) fn endpoint(socket: &Path) -> Endpoint {
+    Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap()
+}
+
 /// Waits for `ready`, and shows `otherwise` when it does not come.
 pub(crate) fn until<T>(what: &str, ready: impl Fn() -> Option<T>, otherwise: impl Fn() -> String) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(value) = ready() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}:\n{}", otherwise());
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait::blocking(ready, || {
+        format!(
+            "{what}:
+{}",
+            otherwise()
+        )
+    })
 }

@@ -3,7 +3,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use evercert_fixtures::{Authority, Files, Issued, KubeletVolume};
+use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, make_fifo};
 use rustix::process::Signal;
 
 use crate::home::{Daemon, Home};
@@ -197,10 +197,7 @@ fn what_a_csi_volume_holds_beside_certificates_is_refused_and_blocks_nothing() {
     };
     bad("link", &|key| symlink(outside.file("tls.key"), key).unwrap());
     bad("up", &|key| symlink("../../../../../../../../etc/passwd", key).unwrap());
-    bad("fifo", &|key| {
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
-        mknodat(CWD, key, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    });
+    bad("fifo", &|key| make_fifo(key));
     bad("large", &|key| fs::File::create(key).unwrap().set_len(2 << 30).unwrap());
     bad("directory", &|key| fs::create_dir(key).unwrap());
     csi(&home, A, "other", "secrets-store.csi.k8s.io", &good.files());

@@ -10,12 +10,10 @@ use std::time::{Duration, Instant};
 
 use evercert_api::v1::agent_client::AgentClient;
 use evercert_api::v1::{ListRequest, ListResponse};
-use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
-use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-use crate::home::{Daemon, Home, connects, get, until};
+use crate::home::{Daemon, Home, connects, endpoint, get, until};
 
 #[test]
 fn a_second_daemon_is_refused_and_the_first_goes_on() {
@@ -139,14 +137,8 @@ fn limit_descriptors(daemon: &Daemon, below: u64) {
 /// What a caller is told that asks once, on a connection of its own; it does not wait for long.
 fn list(socket: &Path) -> Result<ListResponse, Status> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let socket = socket.to_owned();
-    let connector = tower::service_fn(move |_: http::Uri| {
-        let socket = socket.clone();
-        async move { tokio::net::UnixStream::connect(socket).await.map(TokioIo::new) }
-    });
     let asked = async {
-        let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await;
-        let channel = channel.map_err(|error| Status::from_error(error.into()))?;
+        let channel = endpoint(socket).connect().await.map_err(|error| Status::from_error(error.into()))?;
         Ok(AgentClient::new(channel).list(ListRequest {}).await?.into_inner())
     };
     let asked = async { tokio::time::timeout(Duration::from_secs(2), asked).await };

@@ -3,13 +3,10 @@ use std::fs;
 use evercert_api::v1;
 use evercert_api::v1::agent_client::AgentClient;
 use evercert_fixtures::{Authority, KubeletVolume};
-use hyper_util::rt::TokioIo;
 use rustix::process::Signal;
-use tokio::net::UnixStream;
 use tokio_stream::StreamExt as _;
-use tonic::transport::Endpoint;
 
-use crate::home::{DEADLINE, Home, until};
+use crate::home::{DEADLINE, Home, endpoint, until};
 
 fn identity(name: &str, volume: &KubeletVolume, rest: &str) -> String {
     format!("[[identity]]\nname = \"{name}\"\npath = {:?}\n{rest}", volume.path())
@@ -27,12 +24,7 @@ fn status(home: &Home) -> serde_json::Value {
 fn given(home: &Home) -> v1::Update {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let socket = home.agent();
-        let connector = tower::service_fn(move |_: http::Uri| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-        });
-        let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await.unwrap();
+        let channel = endpoint(&home.agent()).connect().await.unwrap();
         let open = v1::Open { identity: "x".to_owned(), ..v1::Open::default() };
         let open = v1::WatchRequest { message: Some(v1::watch_request::Message::Open(open)) };
         let requests = tokio_stream::once(open).chain(tokio_stream::pending());

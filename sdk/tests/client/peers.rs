@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use evercert::Identity;
 use evercert::client::{Channel, ChannelState, Endpoint};
@@ -14,6 +14,8 @@ use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::certificate::CertificateFacts;
 use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::snapshot::Snapshot;
+pub(crate) use evercert_fixtures::wait::DEADLINE;
+use evercert_fixtures::wait::until_shown;
 use evercert_fixtures::{Authority, Issued, Leaf};
 use parking_lot::Mutex;
 use rustls::server::WebPkiClientVerifier;
@@ -31,7 +33,6 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::HealthReporter;
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// The name on the server's certificate.
 pub(crate) const SERVER: &str = "api.internal";
 pub(crate) const SERVER_ID: &str = "spiffe://example.org/api";
@@ -242,9 +243,7 @@ pub(crate) async fn stream(channel: &Channel) -> Streaming<HealthCheckResponse> 
 }
 
 pub(crate) async fn until(channel: &Channel, wanted: impl FnMut(&ChannelState) -> bool) -> ChannelState {
-    let mut state = channel.state();
-    let found = tokio::time::timeout(DEADLINE, state.wait_for(wanted)).await;
-    found.unwrap_or_else(|_| panic!("waited in vain, now {channel:?}")).unwrap().clone()
+    until_shown(channel.state(), wanted).await
 }
 
 pub(crate) async fn until_generation(channel: &Channel, generation: u64) -> ChannelState {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use evercert::Identity;
 use evercert::source::{Outcome, Report, Source, SourceState};
 use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::snapshot::Snapshot;
+pub(crate) use evercert_fixtures::wait::DEADLINE;
 use evercert_fixtures::{Authority, Issued, Leaf};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -19,9 +19,6 @@ use zeroize::Zeroizing;
 
 /// The name that servers of these tests have.
 pub(crate) const NAME: &str = "server.example.org";
-
-/// For everything that happens at once on an idle machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future).await.expect("it did not happen within the deadline")

@@ -17,19 +17,15 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use evercert_api::v1::agent_client::AgentClient;
-use evercert_api::v1::report::Outcome;
 use evercert_api::v1::update::Key;
-use evercert_api::v1::watch_request::Message as Request;
 use evercert_api::v1::watch_response::Message;
-use evercert_api::v1::{Deliver, ListRequest, Open, Report, Stage, Update, WatchRequest, WatchResponse};
+use evercert_api::v1::{Deliver, ListRequest, Update, WatchRequest, WatchResponse};
 use evercert_core::certificate::CertificateFacts;
-use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
+use evercert_tests::channel::over;
+use evercert_tests::subscriber::{acknowledgement, watch};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 /// How long it rests before it asks again what was refused for its haste.
 const HASTE: Duration = Duration::from_millis(20);
@@ -82,13 +78,13 @@ async fn main() -> io::Result<()> {
         Action::List => say(&list(connect()?).await),
         Action::Hold => hold(connect()?)?,
         Action::Ask { names } if names.is_empty() => {
-            let channel = channel(connect()?).await;
+            let channel = over(connect()?);
             for line in io::stdin().lines() {
                 say(&ask(&channel, &serde_json::from_str::<String>(&line?)?, deliver).await);
             }
         }
         Action::Ask { names } => {
-            let channel = channel(connect()?).await;
+            let channel = over(connect()?);
             for name in names {
                 say(&ask(&channel, &name, deliver).await);
             }
@@ -102,7 +98,7 @@ async fn main() -> io::Result<()> {
                     rustix::process::chroot(root).unwrap();
                 }
             };
-            follow(&channel(connect()?).await, &name, deliver, change).await;
+            follow(&over(connect()?), &name, deliver, change).await;
         }
         Action::Become { program } => return Err(handed(connect()?, &program).exec()),
         Action::Bequeath { program } => {
@@ -133,17 +129,8 @@ fn handed(connection: UnixStream, program: &[String]) -> Command {
     command
 }
 
-async fn channel(stream: UnixStream) -> Channel {
-    stream.set_nonblocking(true).unwrap();
-    let stream = Mutex::new(Some(tokio::net::UnixStream::from_std(stream).unwrap()));
-    Endpoint::from_static("http://unix.invalid").connect_with_connector_lazy(tower::service_fn(move |_| {
-        let stream = stream.lock().take().ok_or_else(|| io::Error::other("the connection has ended"));
-        std::future::ready(stream.map(TokioIo::new))
-    }))
-}
-
 async fn list(stream: UnixStream) -> Value {
-    match AgentClient::new(channel(stream).await).list(ListRequest {}).await {
+    match AgentClient::new(over(stream)).list(ListRequest {}).await {
         Ok(listed) => {
             let names: Vec<_> = listed.into_inner().identities.into_iter().map(|summary| summary.identity).collect();
             json!({ "code": "Ok", "identities": names })
@@ -155,7 +142,7 @@ async fn list(stream: UnixStream) -> Value {
 /// The first answer, and whether it came after the daemon had asked for patience.
 async fn ask(channel: &Channel, name: &str, deliver: Deliver) -> Value {
     loop {
-        let answer = match open(channel, name, deliver).await {
+        let answer = match watch(channel.clone(), name, deliver).await {
             Ok((mut responses, _requests)) => responses.message().await.map(|response| told(name, response)),
             Err(status) => Err(status),
         };
@@ -170,7 +157,7 @@ async fn ask(channel: &Channel, name: &str, deliver: Deliver) -> Value {
 /// Becomes another one by `change` once it was given something.
 async fn follow(channel: &Channel, name: &str, deliver: Deliver, change: impl FnOnce()) {
     let mut change = Some(change);
-    let (mut responses, requests) = match open(channel, name, deliver).await {
+    let (mut responses, requests) = match watch(channel.clone(), name, deliver).await {
         Ok(open) => open,
         Err(status) => return say(&refused(name, &status)),
     };
@@ -193,27 +180,9 @@ async fn follow(channel: &Channel, name: &str, deliver: Deliver, change: impl Fn
     }
 }
 
-type Opened = (Streaming<WatchResponse>, mpsc::Sender<WatchRequest>);
-
-async fn open(channel: &Channel, name: &str, deliver: Deliver) -> Result<Opened, Status> {
-    let (requests, stream) = mpsc::channel(1);
-    let open = Open { identity: name.to_owned(), deliver: deliver.into(), ..Open::default() };
-    requests.try_send(WatchRequest { message: Some(Request::Open(open)) }).unwrap();
-    let responses = AgentClient::new(channel.clone()).watch(ReceiverStream::new(stream)).await?.into_inner();
-    Ok((responses, requests))
-}
-
 fn current(response: &WatchResponse) -> Option<WatchRequest> {
     let Some(Message::Update(update)) = &response.message else { return None };
-    let report = Report {
-        epoch: update.epoch,
-        generation: update.generation,
-        digest: update.digest.clone(),
-        outcome: Some(Outcome::Stage(Stage::Current.into())),
-        not_after: update.not_after,
-        ..Report::default()
-    };
-    Some(WatchRequest { message: Some(Request::Report(report)) })
+    Some(acknowledgement(update))
 }
 
 fn told(name: &str, response: Option<WatchResponse>) -> Value {

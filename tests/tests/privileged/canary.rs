@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use evercert_fixtures::wait::until;
 use evercert_fixtures::{Authority, Issued, KubeletVolume, Leaf};
 use evercert_tests::daemon::{Home, identity};
 use evercert_tests::memory::{copies_of_keys, secret};
-use evercert_tests::wait::until;
 use prost::bytes::Bytes;
 use rustix::process::Signal;
 
@@ -89,7 +89,7 @@ async fn a_key_is_in_no_log_error_metric_status_or_core_and_no_other_user_reads_
     running.until("it is published", "a", |status| status.generation == 1).await;
     let socket = home.agent_socket();
     assert!(key(&ask_one(&room, &Actor::user(READER), &socket, "a").await) > 0, "the key crosses the socket");
-    let read = async || counted(home.http().unwrap(), "evercert_identity_reloads_total", &[]).await;
+    let read = || counted(home.http().unwrap(), "evercert_identity_reloads_total", &[]);
     for files in [
         issued.files().with("tls.key", &other.key_pem),
         issued.files().with("tls.key", issued.key_pem.replace("PRIVATE", "PRIVATF")),
@@ -99,9 +99,9 @@ async fn a_key_is_in_no_log_error_metric_status_or_core_and_no_other_user_reads_
         issued.files().with("tls.crt", &issued.key_pem),
         issued.files().with("ca.crt", &issued.key_pem),
     ] {
-        let before = read().await;
+        let before = read();
         volume.swap(&files);
-        until("the files are read", || async { (read().await > before).then_some(()) }).await;
+        until("the files are read", || async { (read() > before).then_some(()) }).await;
         let status = format!("{:?}", running.status().await);
         assert_without(&canary, "the status of a mutilated set", &status);
     }
@@ -115,7 +115,7 @@ async fn a_key_is_in_no_log_error_metric_status_or_core_and_no_other_user_reads_
     let environment = fs::read(format!("/proc/{}/environ", running.pid())).unwrap();
     assert!(String::from_utf8_lossy(&environment).contains("EVERCERT_LOG=trace"), "the log is let say all it has");
     assert_without(&canary, "the log", &traced);
-    assert_without(&canary, "the metrics", &get(home.http().unwrap(), "/metrics").await);
+    assert_without(&canary, "the metrics", &get(home.http().unwrap(), "/metrics").1);
     for arguments in [&["status"][..], &["status", "--json"], &["trust"]] {
         assert_without(&canary, &arguments.join(" "), &cli(&home, arguments));
     }

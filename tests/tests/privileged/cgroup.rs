@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use evercert_tests::wait::DEADLINE;
+use evercert_fixtures::wait::DEADLINE;
 
 /// How often it is looked whether a group can go.
 const PACE: Duration = Duration::from_millis(5);

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use evercert_fixtures::http_get;
+use evercert_fixtures::wait::DEADLINE;
 use evercert_tests::daemon::Home;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::kubelet::Kubelet;
 use crate::room::Room;
@@ -56,21 +56,16 @@ pub(crate) fn pods(kubelet: &Kubelet) -> String {
 }
 
 /// The sum of a counter of `/metrics` over the series whose labels hold each of these texts.
-pub(crate) async fn counted(address: SocketAddr, counter: &str, labels: &[&str]) -> f64 {
-    let metrics = get(address, "/metrics").await;
+pub(crate) fn counted(address: SocketAddr, counter: &str, labels: &[&str]) -> f64 {
+    let (_, metrics) = get(address, "/metrics");
     let series = metrics.lines().filter(|line| line.starts_with(&format!("{counter}{{")));
     let series = series.filter(|line| labels.iter().all(|label| line.contains(label)));
     series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
-/// The daemon's HTTP answer at this path.
-pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+/// The daemon's HTTP answer at this path: the status and the body.
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    http_get(address, path, DEADLINE).unwrap()
 }
 
 /// The output of a command of the operators' program.

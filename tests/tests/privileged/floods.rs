@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use evercert_fixtures::wait::until;
 use evercert_fixtures::{Authority, KubeletVolume};
 use evercert_tests::daemon::identity;
-use evercert_tests::wait::until;
 use rustix::process::Pid;
 use tokio::process::{Child, Command};
 
@@ -75,7 +75,7 @@ async fn one_owners_subordinate_users_take_all_connections_and_lose_the_newest_t
     }
     let turned_away = async |reason: &str| {
         let label = format!("reason=\"{reason}\"");
-        counted(home.http().unwrap(), "evercert_connections_turned_away_total", &[&label]).await
+        counted(home.http().unwrap(), "evercert_connections_turned_away_total", &[&label])
     };
     assert_eq!(turned_away("displaced").await, 0.0, "{}", home.log());
 

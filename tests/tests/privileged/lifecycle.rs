@@ -3,9 +3,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use evercert_fixtures::wait::until_within;
 use evercert_fixtures::{Authority, Leaf};
 use evercert_tests::daemon::Home;
-use evercert_tests::wait::until_within;
+use evercert_tests::memory::size_kib;
 
 use crate::daemon;
 use crate::kubelet::{Kind, Kubelet};
@@ -23,12 +24,6 @@ const GROWTH_KIB: u64 = 4096;
 
 fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[tokio::test]
@@ -66,10 +61,10 @@ async fn five_hundred_pods_come_rotate_and_go_and_no_unmount_fails() {
         let start = Instant::now();
         until_all("all are gone", Duration::from_secs(20), 2, 0).await;
         slowest = slowest.max(start.elapsed());
-        before.get_or_insert_with(|| (descriptors(running.pid()), resident_kib(running.pid())));
+        before.get_or_insert_with(|| (descriptors(running.pid()), size_kib(running.pid(), "VmRSS")));
     }
     assert!(slowest < GONE, "the last of a wave was gone after {slowest:?}");
     let ((files, resident), pid) = (before.unwrap(), running.pid());
     assert!(descriptors(pid) <= files + DESCRIPTORS, "{} descriptors, {files} before", descriptors(pid));
-    assert!(resident_kib(pid) <= resident + GROWTH_KIB, "{} KiB, {resident} before", resident_kib(pid));
+    assert!(size_kib(pid, "VmRSS") <= resident + GROWTH_KIB, "{} KiB, {resident} before", size_kib(pid, "VmRSS"));
 }

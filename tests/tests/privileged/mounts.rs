@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use evercert_fixtures::wait::until_within;
 use evercert_fixtures::{Authority, Issued, KubeletVolume, PlainDirectory};
 use evercert_tests::daemon;
-use evercert_tests::wait::until_within;
 use rustix::fs::{major, minor};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};

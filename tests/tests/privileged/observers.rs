@@ -3,9 +3,9 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use evercert_fixtures::wait::until_within;
 use evercert_fixtures::{Authority, KubeletVolume, Leaf};
 use evercert_tests::daemon::Home;
-use evercert_tests::wait::until_within;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

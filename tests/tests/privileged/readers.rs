@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::mem::MaybeUninit;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use evercert_api::v1::IdentityStatus;
-use evercert_fixtures::{Authority, Files, Leaf};
+use evercert_fixtures::wait::until;
+use evercert_fixtures::{Authority, Files, Leaf, make_fifo, replace_by_link, set_mode};
 use evercert_tests::daemon::{Daemon, Home, identity};
-use evercert_tests::wait::until;
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, inotify, makedev, mknodat};
 use rustix::io::Errno;
 use serde_json::Value;
@@ -37,17 +37,10 @@ fn write(directory: &Path, files: &Files, owner: u32) {
     for (name, content) in files.iter() {
         let file = directory.join(name);
         fs::write(&file, content).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        set_mode(&file, 0o644);
         chown(&file, Some(owner), Some(owner)).unwrap();
     }
     chown(directory, Some(owner), Some(owner)).unwrap();
-}
-
-/// Puts a link in the place of a file, in one step.
-fn link(file: &Path, target: impl AsRef<Path>) {
-    let new = file.with_extension("new");
-    symlink(target, &new).unwrap();
-    fs::rename(new, file).unwrap();
 }
 
 /// A victim whose key anybody could read but for the directory above it, and an attacker who owns the directory of an identity.
@@ -66,7 +59,7 @@ impl Scene {
         let (closed, own) = (room.directory("closed"), room.directory("own"));
         write(&closed.join("tls"), victims, VICTIM);
         chown(&closed, Some(VICTIM), Some(VICTIM)).unwrap();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        set_mode(&closed, 0o700);
         write(&own, attackers, ATTACKER);
         // Its files on disk end with the room.
         let home: &'static Home = Box::leak(daemon::home(&room).into());
@@ -92,7 +85,7 @@ impl Scene {
 
     /// Points each of the identity's files at the victim's, in this directory.
     fn point_at_the_victims(&self, directory: &Path) {
-        NAMES.iter().for_each(|name| link(&directory.join(name), self.closed.join("tls").join(name)));
+        NAMES.iter().for_each(|name| replace_by_link(self.closed.join("tls").join(name), directory.join(name)));
     }
 
     /// Waits until the daemon has published the victim's files for the attacker's identity.
@@ -155,7 +148,7 @@ async fn names_that_are_exchanged_all_the_time_bring_no_key() {
     write(&scene.room.directory("open/tls"), &files("other.example.org"), ATTACKER);
     symlink("../open", scene.own.join("a")).unwrap();
     symlink("../closed", scene.own.join("b")).unwrap();
-    NAMES.iter().for_each(|name| link(&scene.own.join(name), Path::new("a/tls").join(name)));
+    NAMES.iter().for_each(|name| replace_by_link(Path::new("a/tls").join(name), scene.own.join(name)));
     let (own, done) = (scene.own.clone(), Arc::new(AtomicBool::new(false)));
     let flipping = std::thread::spawn({
         let done = Arc::clone(&done);
@@ -196,7 +189,7 @@ async fn the_root_that_a_process_has_in_procfs_is_no_way_to_a_key() {
     let root = PathBuf::from(format!("/proc/{}/root", caller.pid()));
     for name in NAMES {
         let target = scene.closed.join("tls").join(name);
-        link(&scene.own.join(name), root.join(target.strip_prefix("/").unwrap()));
+        replace_by_link(root.join(target.strip_prefix("/").unwrap()), scene.own.join(name));
     }
     scene
         .daemon
@@ -218,8 +211,7 @@ async fn nothing_is_told_of_what_lies_behind_a_closed_directory() {
         .unwrap();
     symlink("circle", at("circle")).unwrap();
     symlink("/dev/null", at("device")).unwrap();
-    let fifo = std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap();
-    assert!(fifo.success());
+    make_fifo(at("fifo"));
     // The operator is told this of each, and the attacker is not.
     let targets = [
         ("directory", "is a directory"),
@@ -236,7 +228,7 @@ async fn nothing_is_told_of_what_lies_behind_a_closed_directory() {
         let kept = fs::read(scene.own.join(file)).unwrap();
         let mut before = "";
         for (target, found) in targets {
-            link(&scene.own.join(file), at(target));
+            replace_by_link(at(target), scene.own.join(file));
             scene.is_stopped_at_the_directory(&format!("{file} at {target}, at once")).await;
             let says = |status: &IdentityStatus, what: &str| {
                 status.findings.iter().any(|finding| finding.file.ends_with(file) && finding.sentence.contains(what))

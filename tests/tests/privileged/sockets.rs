@@ -1,10 +1,12 @@
 //! Where the daemon puts its socket, and where it does not.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
+
+use evercert_fixtures::set_mode;
 
 use crate::daemon;
 use crate::room::Room;
@@ -33,7 +35,7 @@ async fn a_directory_that_is_a_link_or_anothers_or_writable_by_others_is_refused
     symlink(&real, &linked).unwrap();
     chown(&real, Some(ATTACKER), None).unwrap();
     let open = room.directory("open");
-    fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+    set_mode(&open, 0o777);
     let others = room.directory("others");
     chown(&others, Some(ATTACKER), Some(ATTACKER)).unwrap();
     for directory in [&linked, &open, &others] {
@@ -68,7 +70,7 @@ async fn of_many_daemons_that_start_at_once_over_a_stale_socket_one_owns_it() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     let replaced = fs::metadata(home.agent_socket()).unwrap();
-    let answers = evercert_tests::daemon::connect(home.admin_socket()).await.is_some();
+    let answers = evercert_tests::channel::connect(home.admin_socket()).await.is_some();
     for daemon in &mut daemons {
         _ = daemon.kill();
         daemon.wait().unwrap();

@@ -1,8 +1,8 @@
 //! Callers that ask for what is another's, and processes that pass for a pod's.
 
+use evercert_fixtures::wait::{DEADLINE, until_within};
 use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf};
 use evercert_tests::daemon::{Home, identity};
-use evercert_tests::wait::{DEADLINE, until_within};
 
 use crate::actor::Actor;
 use crate::caller::{ask, ask_one, key, list};
@@ -52,7 +52,7 @@ async fn a_user_and_a_pod_get_their_own_and_nothing_by_ten_thousand_names_of_the
     assert_eq!(list(&room, &in_p, &socket).await, ["p-tls"]);
     assert!(key(&ask_one(&room, &a, &socket, "a").await) > 0, "its own");
     assert!(key(&ask_one(&room, &in_p, &socket, "p-tls").await) > 0, "its own");
-    let denied = async || counted(home.http().unwrap(), "evercert_attestations_total", &[r#"result="denied""#]).await;
+    let denied = || counted(home.http().unwrap(), "evercert_attestations_total", &[r#"result="denied""#]);
 
     for (actor, own) in [(&a, "a"), (&in_p, "p-tls")] {
         let foreign = ["b", "q-tls", if own == "a" { "p-tls" } else { "a" }];
@@ -64,7 +64,7 @@ async fn a_user_and_a_pod_get_their_own_and_nothing_by_ten_thousand_names_of_the
         let step = names.len() / (VARIATIONS / 2);
         let names: Vec<_> = names.into_iter().step_by(step).take(VARIATIONS / 2).collect();
         assert_eq!(names.len(), VARIATIONS / 2);
-        let (before, logged) = (denied().await, home.log().len());
+        let (before, logged) = (denied(), home.log().len());
         let answers = ask(&room, actor, &socket, &names).await;
         assert_eq!(answers.iter().map(key).sum::<u64>(), 0, "bytes of key");
         for answer in &answers {
@@ -73,11 +73,7 @@ async fn a_user_and_a_pod_get_their_own_and_nothing_by_ten_thousand_names_of_the
         }
         let counted = answers.iter().filter(|answer| answer["code"] != "InvalidArgument").count();
         assert!(counted > 0);
-        assert!(
-            denied().await - before >= counted as f64,
-            "{} of {counted} denials are counted",
-            denied().await - before
-        );
+        assert!(denied() - before >= counted as f64, "{} of {counted} denials are counted", denied() - before);
         let audited = home.log()[logged..].to_owned();
         assert!(
             audited.contains("denied") && audited.lines().count() < names.len() / 10,
@@ -167,8 +163,8 @@ async fn a_pod_that_renames_its_log_directory_stays_what_it_was_called_first() {
     // Its own pod's directory is the victim's by name, and a further one calls the victim something else.
     evil.rename("victim-0");
     std::fs::create_dir(kubelet.logs().join(format!("shop_other_{}", victim.uid()))).unwrap();
-    let contested = async |state| counted(home.http().unwrap(), "evercert_pod_names_contested", &[state]).await;
-    let told = || async { (contested("first_stays").await == 2.0).then_some(()) };
+    let contested = |state| counted(home.http().unwrap(), "evercert_pod_names_contested", &[state]);
+    let told = || async { (contested("first_stays") == 2.0).then_some(()) };
     until_within(DEADLINE, "both are told", told).await;
     let answer = ask_one(&room, &in_evil, &socket, "theirs").await;
     assert_eq!((key(&answer), &answer["code"]), (0, &"PermissionDenied".into()), "{answer}");
@@ -202,8 +198,8 @@ async fn a_pod_whose_log_directory_is_renamed_while_no_daemon_runs_stays_what_it
     let called = status.pod.unwrap();
     assert_eq!((&*called.namespace, &*called.name), ("shop", "evil-0"));
     running.until("it is published", "theirs", is_served).await;
-    let contested = async |state| counted(home.http().unwrap(), "evercert_pod_names_contested", &[state]).await;
-    assert_eq!((contested("first_stays").await, contested("in_doubt").await), (1.0, 0.0));
+    let contested = |state| counted(home.http().unwrap(), "evercert_pod_names_contested", &[state]);
+    assert_eq!((contested("first_stays"), contested("in_doubt")), (1.0, 0.0));
     assert!(home.log().contains("another name of a pod than the first one"), "{}", home.log());
     let group = Cgroup::of_pod(pod.uid());
     let actor = Actor::user(A).within(&group);
@@ -262,8 +258,8 @@ async fn a_pod_whose_log_directory_is_of_another_namespace_than_its_token_is_in_
     assert!(key(&ask_one(&room, &in_evil, &socket, "theirs").await) > 0, "nothing is known against it yet");
 
     let volume = evil.mount(Kind::Projected, "kube-api-access-q8w4z", &token("bank"));
-    let in_doubt = async || counted(home.http().unwrap(), "evercert_pod_names_contested", &["in_doubt"]).await;
-    let told = || async { (in_doubt().await == 1.0).then_some(()) };
+    let in_doubt = || counted(home.http().unwrap(), "evercert_pod_names_contested", &["in_doubt"]);
+    let told = || async { (in_doubt() == 1.0).then_some(()) };
     until_within(DEADLINE, "it is in doubt", told).await;
     for said in ["name=shop/victim-0", "namespace=bank", "another namespace than its volume"] {
         assert!(home.log().contains(said), "{}", home.log());

@@ -49,9 +49,9 @@ impl Scene {
         let sentences: Vec<_> = status.findings.iter().map(|finding| finding.sentence.as_str()).collect();
         assert!(sentences.iter().any(|sentence| sentence.contains(why)), "{sentences:#?}");
         let address = self.home.http().unwrap();
-        assert!(daemon::get(address, "/readyz").await.starts_with("HTTP/1.1 200 "));
-        assert!(daemon::counted(address, "evercert_state_failures_total", &["write"]).await > 0.0);
-        let metrics = daemon::get(address, "/metrics").await;
+        assert_eq!(daemon::get(address, "/readyz").0, 200);
+        assert!(daemon::counted(address, "evercert_state_failures_total", &["write"]) > 0.0);
+        let (_, metrics) = daemon::get(address, "/metrics");
         assert!(metrics.contains("\nevercert_state_unwritten_identities 1\n"), "{metrics}");
         assert_eq!(self.written(), 0);
         mend();
@@ -60,7 +60,7 @@ impl Scene {
         };
         let status = running.until("it is written", "a", is_mended).await;
         assert_eq!((status.generation, status.retained.len(), self.written()), (2, 1, 1));
-        let metrics = daemon::get(address, "/metrics").await;
+        let (_, metrics) = daemon::get(address, "/metrics");
         assert!(metrics.contains("\nevercert_state_unwritten_identities 0\n"), "{metrics}");
     }
 

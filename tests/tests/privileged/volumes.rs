@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf};
-use evercert_tests::wait::{DEADLINE, until_within};
+use evercert_fixtures::wait::{DEADLINE, until_within};
+use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf, replace_by_link};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::mount::mount_bind;
 
@@ -136,13 +136,13 @@ async fn dead_volumes_of_allowed_drivers_keep_no_other_from_being_found() {
     beside.swap(&files());
     running.until("the pod of dead volumes rotates", "beside", |status| status.generation == 2).await;
 
-    let silent = async |state| counted(home.http().unwrap(), "evercert_pod_volumes_not_answering", &[state]).await;
+    let silent = |state| counted(home.http().unwrap(), "evercert_pod_volumes_not_answering", &[state]);
     let all_told = || async {
-        let told = silent("stuck").await + silent("crowded_out").await;
+        let told = silent("stuck") + silent("crowded_out");
         (told >= 4.0 * DEAD as f64).then_some(())
     };
     until_within(DEADLINE, "each dead volume is told", all_told).await;
-    let stuck = silent("stuck").await;
+    let stuck = silent("stuck");
     let threads = fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap().count();
     println!("{stuck} threads of {threads} are stuck");
     assert!((3.0 * 30.0..=512.0).contains(&stuck), "{stuck}");
@@ -166,7 +166,5 @@ fn prepare(volume: &KubeletVolume, files: &Files) -> std::path::PathBuf {
 
 /// Makes it the directory that counts.
 fn publish(volume: &KubeletVolume, directory: &Path) {
-    let link = volume.path().join("..data_tmp");
-    symlink(directory.file_name().unwrap(), &link).unwrap();
-    fs::rename(link, volume.path().join("..data")).unwrap();
+    replace_by_link(directory.file_name().unwrap(), volume.path().join("..data"));
 }

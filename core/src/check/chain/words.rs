@@ -258,11 +258,12 @@ pub(super) fn usage(role: Role) -> &'static str {
 mod tests {
     use std::path::Path;
 
+    use evercert_fixtures::Entity;
+
     use super::super::super::lineage::Source;
     use super::*;
     use crate::certificate;
     use crate::path::CrlProblem;
-    use crate::test_pki::Entity;
 
     /// The sentence about an error of the path from a leaf over `sub` to `root`.
     fn told(error: &PathError) -> String {

@@ -1,16 +1,16 @@
 use std::sync::Arc;
 
-use rcgen::KeyUsagePurpose;
+use evercert_fixtures::odd::crl::{
+    CrlParts, ECDSA_SHA1, delta, distribution_point, element, entry, extension, full_name, reason,
+};
+use evercert_fixtures::{Entity, KeyUsagePurpose, now, pem};
 use rustls_pki_types::CertificateRevocationListDer;
 
 use crate::bundle::Crls;
 use crate::check::{Assessment, Verdict, assess};
 use crate::finding::{Check, Severity};
 use crate::spec::IdentitySpec;
-use crate::test_pki::crl::{
-    CrlParts, ECDSA_SHA1, delta, distribution_point, element, entry, extension, full_name, reason,
-};
-use crate::test_pki::{Entity, Files, now, pem, spec};
+use crate::test_files::{Files, spec};
 use crate::trusted::Trusted;
 
 type List = CertificateRevocationListDer<'static>;

@@ -1,8 +1,9 @@
 //! A chain without a bundle.
 
+use evercert_fixtures::{odd, pem};
+
 use super::chain::told_of;
 use super::*;
-use crate::test_pki::{odd, pem};
 
 /// A change to a certificate.
 type Change = fn(&mut CertificateParams);

@@ -7,7 +7,7 @@ fn a_credential_is_held_against_the_last_good_bundle_where_the_new_one_is_reject
     let (root, other) = (Entity::root("root"), Entity::root("other"));
     let files = Files::of(&root.leaf(), &[], &[]).with_bundle("");
     let judge = |last_good: &Entity| {
-        let last_good = Arc::new(crate::test_pki::bundle(&[last_good]));
+        let last_good = Arc::new(crate::test_files::bundle(&[last_good]));
         assess(&spec(), &files.read(&spec()), &Some(&last_good).into(), now())
     };
     assert!(judge(&root).admits());
@@ -30,7 +30,7 @@ fn a_certificate_that_is_no_anchor_is_a_warning_and_a_bundle_of_nothing_else_is_
 fn a_bundle_with_a_crl_that_cannot_be_used_is_rejected() {
     let root = Entity::root("root");
     let files =
-        Files::of(&root.leaf(), &[], &[]).with_bundle(root.pem() + &crate::test_pki::pem("X509 CRL", &[0x30, 0]));
+        Files::of(&root.leaf(), &[], &[]).with_bundle(root.pem() + &evercert_fixtures::pem("X509 CRL", &[0x30, 0]));
     let assessment = judge_files(&spec(), &files);
     assert_eq!(assessment.told(), [(Check::Unparsable, Severity::Reject)]);
     assert!(matches!(assessment.bundle, Verdict::Rejected));
@@ -40,7 +40,7 @@ fn a_bundle_with_a_crl_that_cannot_be_used_is_rejected() {
 fn a_bundle_that_is_gone_is_rejected_only_where_there_was_one() {
     let root = Entity::root("root");
     let material = Files::of(&root.leaf(), &[], &[]).read(&spec());
-    let last_good = Arc::new(crate::test_pki::bundle(&[&root]));
+    let last_good = Arc::new(crate::test_files::bundle(&[&root]));
     let assessment = assess(&spec(), &material, &Some(&last_good).into(), now());
     assert_eq!(assessment.told(), [(Check::FileMissing, Severity::Reject)]);
     assert!(matches!(assessment.bundle, Verdict::Rejected));

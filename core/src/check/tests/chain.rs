@@ -1,10 +1,9 @@
 //! Why a path does not hold: each cause with its own advice, and what of it a bundle that is not the issuer's own excuses.
 
-use rcgen::{BasicConstraints, GeneralSubtree, NameConstraints};
+use evercert_fixtures::{BasicConstraints, GeneralSubtree, NameConstraints, odd, pem};
 use rustls_pki_types::CertificateDer;
 
 use super::*;
-use crate::test_pki::{odd, pem};
 
 fn never() -> IdentitySpec {
     let mut spec = spec();
@@ -286,7 +285,7 @@ fn a_bundle_that_disowns_the_served_leaf_is_told_with_the_cause() {
     let Verdict::Admitted(credential) = assess(&spec(), &material, &Trusted::default(), now()).credential else {
         panic!("it is good")
     };
-    let (findings, _) = own_leaf(&spec(), &credential, &crate::test_pki::bundle(&[&other]), now());
+    let (findings, _) = own_leaf(&spec(), &credential, &crate::test_files::bundle(&[&other]), now());
     assert_eq!(findings.iter().map(|finding| finding.check).collect::<Vec<_>>(), [Check::OwnLeafUntrusted]);
     let sentence = &findings[0].sentence;
     assert!(sentence.contains("the issuer of the leaf, CN=root, is neither in the bundle"), "{sentence}");
@@ -375,6 +374,6 @@ fn without_a_bundle_there_is_nothing_to_chain_to() {
 
 #[test]
 fn a_self_signed_leaf_that_is_its_own_bundle_is_admitted() {
-    let leaf = self_signed(|_| {});
+    let leaf = Entity::self_signed(|_| {});
     assert!(judge_files(&spec(), &Files::of(&leaf, &[], &[&leaf])).admits());
 }

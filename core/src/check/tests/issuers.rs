@@ -1,8 +1,9 @@
 //! How an issuer is told that is not found by its name.
 
+use evercert_fixtures::{odd, pem};
+
 use super::chain::told_of;
 use super::*;
-use crate::test_pki::{odd, pem};
 
 #[test]
 fn a_ca_that_writes_its_name_in_another_way_is_told_to_be_there() {

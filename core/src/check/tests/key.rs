@@ -1,5 +1,7 @@
 //! The key, the leaf, and the order of the chain.
 
+use evercert_fixtures::{KeyPair, PublicKeyData};
+
 use super::*;
 
 #[test]
@@ -8,7 +10,7 @@ fn a_key_of_another_leaf_is_told_by_both_public_keys() {
     let (leaf, other) = (root.leaf(), key());
     let assessment = judge_files(&spec(), &Files::of(&leaf, &[], &[&root]).with_key(other.serialize_pem()));
     assessment.rejects_credential_for(Check::KeyMismatch);
-    let fingerprint = |key: &rcgen::KeyPair| Digest::fingerprint(&rcgen::PublicKeyData::subject_public_key_info(key));
+    let fingerprint = |key: &KeyPair| Digest::fingerprint(&PublicKeyData::subject_public_key_info(key));
     assert_eq!(assessment.findings[0].found, Some(fingerprint(&other).to_string()));
     assert_eq!(assessment.findings[0].expected, Some(fingerprint(&leaf.key).to_string()));
     assert!(matches!(assessment.bundle, Verdict::Admitted(_)));
@@ -44,8 +46,8 @@ fn a_chain_and_a_bundle_that_are_swapped_are_told_as_such_and_nothing_else_is() 
     }
     // The key of a CA, or of a self-signed leaf of before, is another matter.
     let ca_key = Files::of(&leaf, &[&sub], &[&root]).with_key(root.key.serialize_pem());
-    let former = self_signed(|_| {});
-    let renewed = Files::of(&self_signed(|_| {}), &[], &[&former]).with_key(former.key.serialize_pem());
+    let former = Entity::self_signed(|_| {});
+    let renewed = Files::of(&Entity::self_signed(|_| {}), &[], &[&former]).with_key(former.key.serialize_pem());
     for files in [ca_key, renewed] {
         let assessment = judge_files(&spec(), &files);
         let mismatch = assessment.findings.iter().find(|finding| finding.check == Check::KeyMismatch).unwrap();

@@ -1,7 +1,7 @@
+use evercert_fixtures::{Key, odd, pem};
 use rustls_pki_types::CertificateDer;
 
 use super::*;
-use crate::test_pki::{odd, pem};
 
 /// The ways to have, or not to have, a bundle; and to admit whatever some peer may take.
 fn specs() -> [IdentitySpec; 5] {
@@ -118,7 +118,7 @@ fn a_chain_that_is_too_long_for_a_handshake_is_rejected_whatever_the_bundle() {
 #[test]
 fn a_key_that_rustls_does_not_sign_with_is_rejected_whatever_the_bundle() {
     let root = Entity::root("root");
-    let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    let p384 = Key::P384.pair();
     let leaf = root.leaf_of(p384, |_| {});
     assert_eq!(judge_files(&spec(), &Files::of(&leaf, &[], &[&root])).told(), []);
     // PKCS#8 of Ed448.

@@ -1,7 +1,8 @@
 //! The names of the leaf, which must be no authority.
 
+use evercert_fixtures::{BasicConstraints, odd, pem};
+
 use super::*;
-use crate::test_pki::{odd, pem};
 
 fn named(names: &[&str]) -> impl Fn(&mut CertificateParams) {
     let names: Vec<_> = names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect();
@@ -16,7 +17,7 @@ fn wanting_dns(name: &str) -> IdentitySpec {
 
 #[test]
 fn a_leaf_that_is_a_ca_is_rejected() {
-    judge(&spec(), |leaf| leaf.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained))
+    judge(&spec(), |leaf| leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))
         .rejects_credential_for(Check::LeafIsCa);
 }
 

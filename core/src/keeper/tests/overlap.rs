@@ -54,11 +54,7 @@ impl Rolled {
     }
 
     async fn until_no_state_files(&self) {
-        let began = std::time::Instant::now();
-        while self.state_files() > 0 {
-            assert!(began.elapsed() < DEADLINE, "the file is there still");
-            tokio::time::sleep(SHORT).await;
-        }
+        wait::until_so("the file is gone", || self.state_files() == 0).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::digest::Digest;
 use crate::spec::RequireChain;
-use crate::test_pki::bundle;
+use crate::test_files::bundle;
 
 fn fingerprint(anchor: &Entity) -> Digest {
     Digest::fingerprint(&anchor.der())
@@ -228,17 +228,7 @@ fn what_never_was_published_is_not_retained() {
 #[test]
 fn who_was_revoked_under_an_anchor_that_left_stays_revoked() {
     let [old, new] = ["old", "new"].map(Entity::root);
-    let crl = |ca: &Entity| {
-        let params = rcgen::CertificateRevocationListParams {
-            this_update: now().into(),
-            next_update: (now() + DAY).into(),
-            crl_number: 1.into(),
-            issuing_distribution_point: None,
-            revoked_certs: Vec::new(),
-            key_identifier_method: rcgen::KeyIdMethod::Sha256,
-        };
-        params.signed_by(&ca.issuer()).unwrap().pem().unwrap()
-    };
+    let crl = |ca: &Entity| evercert_fixtures::pem("X509 CRL", &ca.crl(&[], now()));
     let mut kept = Kept::new(spec());
     let _ = kept.read(&Files::of(&old.leaf(), &[], &[&old]).with_bundle(old.pem() + &crl(&old)));
     let before = kept.served().unwrap().bundles().own.clone().unwrap();
@@ -258,7 +248,7 @@ fn who_was_revoked_under_an_anchor_that_left_stays_revoked() {
 fn a_newer_crl_of_an_anchor_that_left_counts_also_when_it_is_gone_from_the_file() {
     let [old, new] = ["old", "new"].map(Entity::root);
     let mut kept = Kept::new(spec());
-    let pem = |crl: &[u8]| crate::test_pki::pem("X509 CRL", crl);
+    let pem = |crl: &[u8]| evercert_fixtures::pem("X509 CRL", crl);
     let [first, second] = [(&[7][..], now() - HOUR), (&[7, 8], now())].map(|(revoked, at)| old.crl(revoked, at));
     let _ = kept.read(&Files::of(&old.leaf(), &[], &[&old]).with_bundle(old.pem() + &pem(&first)));
     let _ = kept.read(&Files::of(&new.leaf(), &[], &[&new]).with_bundle(new.pem() + &pem(&second)));
@@ -274,7 +264,7 @@ fn a_newer_crl_of_an_anchor_that_left_counts_also_when_it_is_gone_from_the_file(
 fn anchors_that_leave_one_after_the_other_leave_no_more_than_the_latest_crl_of_each() {
     let mut kept = Kept::new(spec());
     let signer = Entity::root("signer");
-    let pem = |crl: &[u8]| crate::test_pki::pem("X509 CRL", crl);
+    let pem = |crl: &[u8]| evercert_fixtures::pem("X509 CRL", crl);
     for hour in 0..12 {
         let root = Entity::root(&format!("root {hour}"));
         let crl = pem(&signer.crl(&[7], now() + hour * HOUR));

@@ -3,12 +3,13 @@
 use std::sync::LazyLock;
 
 use base64ct::{Base64, Encoding as _};
+use evercert_fixtures::{Entity, now, pem};
 use proptest::prelude::*;
 
 use super::super::{Material, Part};
 use super::broken;
 use super::wrapping::{SERVER_AUTH, aux, pkcs7};
-use crate::test_pki::{Entity, Files, now, pem, spec};
+use crate::test_files::{Files, spec};
 
 /// Certificates of a chain, leaf first, which are as good as anchors; a file holds as many of them as are asked for.
 static CERTIFICATES: LazyLock<Vec<Entity>> = LazyLock::new(|| {

@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding as _};
+use evercert_fixtures::{Entity, Key, key, now, pem};
 use proptest::prelude::*;
-use rcgen::KeyPair;
 
 use super::super::contents::Contents;
 use super::{inner, sec1};
 use crate::check::assess;
 use crate::spec::{CredentialFiles, FileSet, IdentitySpec};
-use crate::test_pki::{Entity, Files, key, now, pem, spec};
+use crate::test_files::{Files, spec};
 use crate::trusted::Trusted;
 
 /// How many characters in a row are a piece.
@@ -27,8 +27,8 @@ struct Secret {
 impl Secret {
     /// Keys of every kind, in every encoding.
     fn all() -> Vec<Self> {
-        let rsa = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
-        let ed25519 = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let rsa = Key::Rsa2048.pair();
+        let ed25519 = Key::Ed25519.pair();
         let p256 = key();
         let secret = |label, der: &[u8]| Self { label, der: der.to_vec() };
         vec![

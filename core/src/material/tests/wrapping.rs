@@ -1,6 +1,8 @@
 //! Certificates and keys in other shapes than the usual ones, and files that are something else than was expected.
 
 use base64ct::{Base64, Encoding as _};
+use evercert_fixtures::odd::crl::element;
+use evercert_fixtures::{Entity, now, pem};
 
 use super::super::{Material, Part};
 use super::{broken, sec1};
@@ -8,8 +10,7 @@ use crate::check::assess;
 use crate::finding::Check;
 use crate::mount::ReadError;
 use crate::spec::FileSet;
-use crate::test_pki::crl::element;
-use crate::test_pki::{Entity, Files, now, pem, spec};
+use crate::test_files::{Files, spec};
 use crate::trusted::Trusted;
 
 /// id-kp-serverAuth.

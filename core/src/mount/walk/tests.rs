@@ -1,6 +1,7 @@
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::process::Command;
+use std::os::unix::fs::symlink;
+
+use evercert_fixtures::{make_fifo, set_mode};
 
 use super::*;
 
@@ -107,7 +108,7 @@ fn no_way_leads_through_procfs() {
 fn devices_fifos_and_directories_are_looked_at_and_not_opened() {
     let (_kept, home) = home();
     let fifo = home.join("fifo");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    make_fifo(&fifo);
     assert_eq!(walk(&home, &fifo).0, Ok(FileType::Fifo));
     assert_eq!(walk(&home, Path::new("/dev/null")).0, Ok(FileType::CharacterDevice));
     fs::create_dir(home.join("directory")).unwrap();
@@ -120,7 +121,7 @@ fn the_mode_and_the_acl_of_a_directory_are_noted_from_the_directory_that_was_sea
     let closed = home.join("closed");
     fs::create_dir(&closed).unwrap();
     fs::write(closed.join("file"), "").unwrap();
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o710)).unwrap();
+    set_mode(&closed, 0o710);
     let entry = |tag: u16, permissions: u16, id: u32| {
         [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
     };
@@ -155,18 +156,29 @@ fn a_directory_that_was_moved_while_it_was_passed_is_not_left_by_its_new_parent(
 }
 
 #[test]
+fn where_everybody_may_make_links_ones_own_are_followed() {
+    let (_kept, home) = home();
+    let link = linked_in_a_shared_directory(&home);
+    assert_eq!(walk(&home, &link).0, Ok(FileType::RegularFile));
+}
+
+#[test]
+#[ignore = "needs root, to give a link away"]
 fn where_everybody_may_make_links_those_of_others_are_not_followed() {
     let (_kept, home) = home();
+    let link = linked_in_a_shared_directory(&home);
+    std::os::unix::fs::lchown(&link, Some(4_000_000), None).unwrap();
+    assert_eq!(walk(&home, &link).0, Err(Errno::ACCESS));
+    set_mode(link.parent().unwrap(), 0o755);
+    assert_eq!(walk(&home, &link).0, Ok(FileType::RegularFile));
+}
+
+/// A link to a file, in a directory that is as `/tmp` is.
+fn linked_in_a_shared_directory(home: &Path) -> PathBuf {
     let shared = home.join("shared");
     fs::create_dir(&shared).unwrap();
-    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    set_mode(&shared, 0o1777);
     fs::write(home.join("file"), "").unwrap();
     symlink("../file", shared.join("link")).unwrap();
-    assert_eq!(walk(&home, &shared.join("link")).0, Ok(FileType::RegularFile), "it is one's own");
-    // Only root can give it away.
-    if std::os::unix::fs::lchown(shared.join("link"), Some(4_000_000), None).is_ok() {
-        assert_eq!(walk(&home, &shared.join("link")).0, Err(Errno::ACCESS));
-        fs::set_permissions(&shared, fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(walk(&home, &shared.join("link")).0, Ok(FileType::RegularFile));
-    }
+    shared.join("link")
 }

@@ -1,7 +1,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+use evercert_fixtures::{DAY, Entity, now, set_mode};
+
 use super::*;
-use crate::test_pki::{DAY, Entity, bundle, now, spec};
+use crate::test_files::{bundle, spec};
 
 fn overlap(of: &Entity, until: SystemTime) -> Overlap {
     let mut overlap = Overlap::default();
@@ -65,7 +67,7 @@ fn a_file_that_is_broken_or_foreign_is_passed_over() {
     }
     fs::write(&path, &good).unwrap();
     assert_eq!(store.load(&spec()).unwrap(), retained);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o622)).unwrap();
+    set_mode(&path, 0o622);
     assert!(store.load(&spec()).unwrap().is_empty(), "others could have written it");
     fs::rename(&path, directory.path().join("target")).unwrap();
     std::os::unix::fs::symlink(directory.path().join("target"), &path).unwrap();
@@ -108,7 +110,7 @@ fn nothing_of_a_state_file_is_quoted() {
     store.save(&spec(), &overlap(&Entity::root("old"), now() + DAY)).unwrap();
     let path = files(directory.path()).remove(0);
     let good = fs::read_to_string(&path).unwrap();
-    let key = crate::test_pki::key();
+    let key = evercert_fixtures::key();
     let base64 = Base64::encode_string(key.serialized_der());
     let contents = [
         key.serialize_pem(),

@@ -1,14 +1,14 @@
 use std::cell::Cell;
 use std::time::SystemTime;
 
-use rcgen::{CertificateParams, CustomExtension, KeyIdMethod};
+use evercert_fixtures::odd::crl::element;
+use evercert_fixtures::{CertificateParams, CustomExtension, Entity, HOUR, KeyIdMethod, common_name, now};
 use rustls_pki_types::CertificateDer;
 
 use super::*;
 use crate::bundle::Bundle;
 use crate::path::{PathValidator, Role};
-use crate::test_pki::crl::element;
-use crate::test_pki::{Entity, HOUR, bundle, common_name, now, self_signed};
+use crate::test_files::bundle;
 
 thread_local! {
     static VERIFIED: Cell<usize> = const { Cell::new(0) };
@@ -219,7 +219,7 @@ fn a_certificate_that_is_shown_a_hundred_times_counts_once() {
 #[test]
 fn a_leaf_that_is_an_anchor_itself_is_accepted_however_many_others_have_its_name() {
     let anchors = namesakes(120);
-    let leaf = self_signed(|leaf| leaf.distinguished_name = common_name("namesake"));
+    let leaf = Entity::self_signed(|leaf| leaf.distinguished_name = common_name("namesake"));
     let all: Vec<_> = anchors.iter().chain([&leaf]).collect();
     assert_eq!(spent(&counting(&bundle(&all)), &leaf, &[]).0, Ok(()));
 }

@@ -1,12 +1,14 @@
-use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue, KeyIdMethod, SerialNumber};
+use evercert_fixtures::odd::crl::{
+    CrlParts, ECDSA_SHA1, delta, distribution_point, element, entry, extension, full_name, reason,
+};
+use evercert_fixtures::{
+    CertificateParams, CustomExtension, DAY, DistinguishedName, DnType, DnValue, Entity, HOUR, KeyIdMethod,
+    SerialNumber, now,
+};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use super::super::{CrlProblem, PathError, PathPolicy, PathValidator, Role, StaleCrls};
 use crate::bundle::Bundle;
-use crate::test_pki::crl::{
-    CrlParts, ECDSA_SHA1, delta, distribution_point, element, entry, extension, full_name, reason,
-};
-use crate::test_pki::{DAY, Entity, HOUR, now};
 
 /// Validators of one bundle: by default, and where stale CRLs are to be rejected.
 struct Door([PathValidator; 2]);

@@ -1,8 +1,8 @@
-use rcgen::{CertificateParams, CustomExtension, SanType};
+use evercert_fixtures::odd::crl::element;
+use evercert_fixtures::{CertificateParams, CustomExtension, Entity, KeyUsagePurpose, SanType, now};
 
 use super::super::{PathError, PathValidator, Role};
-use crate::test_pki::crl::element;
-use crate::test_pki::{Entity, bundle, now};
+use crate::test_files::bundle;
 
 /// A constraint on URIs, or on DNS names.
 fn base(tag: u8, base: &str) -> Vec<u8> {
@@ -70,8 +70,8 @@ fn a_path_that_keeps_its_constraints_is_found_whatever_is_wrong_with_another() {
     let sub = root.sub_ca("sub", |ca| constrain(ca, &[base(0x86, "example.org")], &[]));
     let leaf = sub.leaf_with(uri("spiffe://example.org/payments"));
     let again = |change: &dyn Fn(&mut CertificateParams)| sub.again_with(&root, change);
-    let ended = again(&|ca| ca.not_after = (now() - crate::test_pki::DAY).into());
-    let silent = again(&|ca| ca.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign]);
+    let ended = again(&|ca| ca.not_after = (now() - evercert_fixtures::DAY).into());
+    let silent = again(&|ca| ca.key_usages = vec![KeyUsagePurpose::CrlSign]);
     for other in [ended, silent] {
         for over in [[&sub, &other], [&other, &sub]] {
             assert_eq!(validate(&root, &leaf, &over), Ok(()));

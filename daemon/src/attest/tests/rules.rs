@@ -191,7 +191,7 @@ fn a_caller_has_to_be_a_reader_of_the_file_that_was_read_and_of_the_one_that_is_
         assert_eq!(decision.is_ok(), lets_in, "{:?}: {decision:?}", state.key_access);
     }
     // The other way round: who could read it then has to be able to now.
-    set_mode(&home.path().join("tls.key"), 0o400);
+    set_mode(home.path().join("tls.key"), 0o400);
     state.key_access.as_mut().map(Arc::make_mut).unwrap().access = access(0o444, None);
     assert!(route::decide(&stranger(), &sight(&state), &state).is_err());
 }

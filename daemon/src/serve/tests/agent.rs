@@ -90,7 +90,7 @@ async fn a_bad_set_after_a_good_one_changes_the_findings_alone() {
 async fn an_unknown_name_is_answered_with_the_names_the_caller_may_have() {
     let node = Node::start();
     let (_a, b) = (node.keep("a", &files()), node.keep("b", &files()));
-    set_mode(&b.key(), 0);
+    set_mode(b.key(), 0);
     let (agent, _) = node.agent_of_another().await;
     let error = Watched::open(agent.clone(), open("c")).await.err().unwrap();
     assert_eq!(error.code(), tonic::Code::NotFound);
@@ -132,7 +132,7 @@ async fn health_says_that_the_agent_serves() {
 async fn a_caller_that_may_not_read_the_key_is_told_the_rule() {
     let node = Node::start();
     let kept = node.keep("x", &files());
-    set_mode(&kept.key(), 0);
+    set_mode(kept.key(), 0);
     let (agent, uid) = node.agent_of_another().await;
     let error = Watched::open(agent, open("x")).await.err().unwrap();
     assert_eq!(error.code(), tonic::Code::PermissionDenied);
@@ -154,7 +154,7 @@ async fn a_new_generation_goes_only_to_who_may_read_it_now() {
         let spec = &kept.lifecycle.state().spec;
         Material::parse(spec, mount::read(&spec.files))
     };
-    set_mode(&kept.key(), 0);
+    set_mode(kept.key(), 0);
     let now = Now { wall: SystemTime::now(), monotonic: Instant::now() };
     assert!(kept.lifecycle.handle(Event::Read { material, final_try: true }, now).changed);
     node.store.state(&kept.id(), Arc::clone(kept.lifecycle.state()));

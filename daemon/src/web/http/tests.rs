@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 
 use evercert_core::identity::IdentityId;
+use evercert_fixtures::wait::DEADLINE;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::publication::{KeyClaims, KeyHolder, Store};
-
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// How long a probe of the kubelet's waits, by default.
 const PROBE: Duration = Duration::from_secs(1);

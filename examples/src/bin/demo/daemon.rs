@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use evercert_api::v1::admin_client::AdminClient;
 use evercert_api::v1::{IdentityStatus, StatusRequest, SubscriberState};
-use hyper_util::rt::TokioIo;
 use rustix::process::{Signal, set_parent_process_death_signal};
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
@@ -86,7 +84,8 @@ impl Daemon {
             .stderr(File::create(&log)?)
             .spawn()?;
         let (sender, status) = watch::channel(None);
-        let poller = tokio::spawn(poll(admin, sender)).abort_handle();
+        let admin = Endpoint::from_shared(format!("unix:{}", admin.display()))?.connect_lazy();
+        let poller = tokio::spawn(poll(AdminClient::new(admin), sender)).abort_handle();
         Ok(Self { child, log, socket, status, poller })
     }
 
@@ -111,8 +110,7 @@ impl Drop for Daemon {
     }
 }
 
-async fn poll(socket: PathBuf, status: watch::Sender<Option<Status>>) {
-    let mut client = AdminClient::new(channel(socket));
+async fn poll(mut client: AdminClient<Channel>, status: watch::Sender<Option<Status>>) {
     loop {
         if let Ok(pages) = client.status(StatusRequest {}).await
             && let Ok(response) = evercert_api::whole_status(pages.into_inner()).await
@@ -123,13 +121,6 @@ async fn poll(socket: PathBuf, status: watch::Sender<Option<Status>>) {
         }
         sleep(POLL).await;
     }
-}
-
-fn channel(socket: PathBuf) -> Channel {
-    Endpoint::from_static("http://evercertd.invalid").connect_with_connector_lazy(tower::service_fn(move |_| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    }))
 }
 
 impl From<IdentityStatus> for Status {

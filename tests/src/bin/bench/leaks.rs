@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use evercert::client::Endpoint;
 use evercert_fixtures::Authority;
 use evercert_tests::load::{Load, Shape, said};
+use evercert_tests::memory::size_kib;
 use evercert_tests::{service, side};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -112,10 +113,8 @@ struct Figures {
 
 impl Figures {
     fn now() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         Self {
-            resident_kib: resident.trim().trim_end_matches(" kB").parse().unwrap(),
+            resident_kib: size_kib("self", "VmRSS").cast_signed(),
             // The directory that is being read is one of them, each time.
             descriptors: fs::read_dir("/proc/self/fd").unwrap().count() as i64,
             tasks: Handle::current().metrics().num_alive_tasks() as i64,

@@ -1,14 +1,11 @@
 //! The daemon with many mounted sets.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use evercert_fixtures::KubeletVolume;
+use evercert_fixtures::{KubeletVolume, free_address, http_get};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::process::Process;
 use crate::stage;
@@ -36,8 +33,7 @@ pub(crate) async fn run(args: Args) -> Value {
         .enumerate()
         .map(|(number, issued)| KubeletVolume::at(&mounts.join(format!("set-{number}")), &issued.files()))
         .collect();
-    let (listener, address) = stage::listener().await;
-    drop(listener);
+    let address = free_address();
     let path = |name: &str| directory.path().join(name);
     let config = path("evercertd.toml");
     let settings = format!(
@@ -54,7 +50,7 @@ pub(crate) async fn run(args: Args) -> Value {
     let mut daemon = Process(
         crate::daemon().args(["run", "--config"]).arg(&config).stdin(Stdio::null()).stderr(log).spawn().unwrap(),
     );
-    while !ready(address).await {
+    while !http_get(address, "/readyz", LIMIT).is_ok_and(|(status, _)| status == 200) {
         let ended = daemon.0.try_wait().unwrap();
         assert!(ended.is_none() && start.elapsed() < LIMIT, "{ended:?}: {}", fs::read_to_string(path("log")).unwrap());
         tokio::time::sleep(PACE).await;
@@ -79,11 +75,4 @@ pub(crate) async fn run(args: Args) -> Value {
     });
     drop(volumes);
     figures
-}
-
-async fn ready(address: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(address).await else { return false };
-    let mut answer = String::new();
-    let asked = stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
-    asked.is_ok() && stream.read_to_string(&mut answer).await.is_ok() && answer.starts_with("HTTP/1.1 200")
 }

@@ -8,11 +8,11 @@ use evercert::client::Endpoint;
 use evercert::server::{DrainPolicy, Superseded};
 use evercert::source::AgentSettings;
 use evercert::{Channel, Identity};
-use evercert_fixtures::Authority;
+use evercert_fixtures::{Authority, wait};
 use evercert_tests::daemon::{Daemon, Home, identity};
 use evercert_tests::load::{Load, Shape, said};
+use evercert_tests::service;
 use evercert_tests::side::Side;
-use evercert_tests::{service, wait};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

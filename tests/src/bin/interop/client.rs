@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use evercert::client::Endpoint;
 use evercert::source::DirectorySettings;
 use evercert::{Channel, Identity};
-use evercert_fixtures::Authority;
+use evercert_fixtures::{Authority, wait};
 use evercert_tests::load::{Load, Shape, said};
 use evercert_tests::side::Side;
-use evercert_tests::{stranger, wait};
+use evercert_tests::stranger;
 use serde_json::{Value, json};
 
 use crate::Settings;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use evercert_tests::wait::DEADLINE;
+use evercert_fixtures::wait::DEADLINE;
 
 /// A running peer; dropping it kills it.
 #[derive(Debug)]

@@ -3,8 +3,8 @@ use std::mem::MaybeUninit;
 use std::os::unix::fs::symlink;
 
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile};
-use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, PlainDirectory};
-use rustix::fs::{CWD, FileType, Mode, inotify, mknodat};
+use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, PlainDirectory, make_fifo};
+use rustix::fs::inotify;
 
 use super::*;
 
@@ -113,14 +113,14 @@ fn nothing_leads_out_of_a_volume() {
 fn what_is_no_bearable_file_is_not_waited_for() {
     let issued = issued();
     let root = tempfile::tempdir().unwrap();
-    mknodat(CWD, root.path().join("fifo.pem"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    make_fifo(root.path().join("fifo.pem"));
     std::os::unix::net::UnixListener::bind(root.path().join("socket.pem")).unwrap();
     symlink("loop.pem", root.path().join("loop.pem")).unwrap();
     fs::write(root.path().join("large.pem"), issued.combined_pem()).unwrap();
     fs::File::options().write(true).open(root.path().join("large.pem")).unwrap().set_len(2 << 30).unwrap();
     assert_eq!(credentials(root.path()), []);
     // Where the names say that a credential is meant, that its files are of no use is for its checks to say.
-    mknodat(CWD, root.path().join("tls.key"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    make_fifo(root.path().join("tls.key"));
     symlink("/etc/shadow", root.path().join("tls.crt")).unwrap();
     assert_eq!(credentials(root.path()), [(None, Layout::CertManager)]);
 }
@@ -129,7 +129,7 @@ fn what_is_no_bearable_file_is_not_waited_for() {
 fn what_a_link_leads_to_is_opened_only_where_it_is_a_file() {
     let root = tempfile::tempdir().unwrap();
     let fifo = root.path().join("fifo");
-    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    make_fifo(&fifo);
     symlink("fifo", root.path().join("link.pem")).unwrap();
     let events = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
     inotify::add_watch(&events, &fifo, inotify::WatchFlags::OPEN).unwrap();
@@ -193,7 +193,7 @@ fn the_namespace_of_a_service_account_is_read_without_leaving_its_volume() {
     symlink("../outside", inside.join("namespace")).unwrap();
     assert_eq!(namespace(&inside), None);
     fs::remove_file(inside.join("namespace")).unwrap();
-    mknodat(rustix::fs::CWD, inside.join("namespace"), FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    make_fifo(inside.join("namespace"));
     assert_eq!(namespace(&inside), None);
     assert_eq!(super::look(&home.path().join("gone"), &Sought::Namespace), Err(Errno::NOENT));
 }

@@ -1,6 +1,7 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::mpsc::{self, Receiver, Sender};
+
+use evercert_fixtures::set_mode;
 
 use super::*;
 use crate::callers::{POD_NAME_LIMIT, PodName};
@@ -42,7 +43,7 @@ fn what_others_may_have_written_or_is_no_name_is_not_believed() {
     }
     fs::write(&path, &good).unwrap();
     assert_eq!(read(&path).unwrap(), names());
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+    set_mode(&path, 0o660);
     assert_eq!(read(&path).unwrap(), PodNames::default());
     // The first one is kept for those who find out who wrote it; what is remembered from then on replaces none.
     write(&path, &names()).unwrap();

@@ -1,3 +1,5 @@
+use evercert_fixtures::wait;
+
 use super::*;
 use crate::inventory::pods::discovery::tests::Deaf;
 
@@ -40,8 +42,7 @@ impl Dead {
         let roots: Vec<_> = (0..count).map(|number| home.path().join(format!("dead{number:03}"))).collect();
         for root in &roots {
             std::fs::create_dir(root).unwrap();
-            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-            rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+            evercert_fixtures::make_fifo(root.join("fifo"));
         }
         Self { home, roots }
     }
@@ -60,12 +61,11 @@ impl Dead {
     }
 
     fn wait(&self, probe: &Probe) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !lock(&probe.entered).0.is_empty() {
-            assert!(Instant::now() < deadline);
+        let all_left = || {
             self.answer();
-            std::thread::yield_now();
-        }
+            lock(&probe.entered).0.is_empty().then_some(())
+        };
+        wait::blocking(all_left, || "the end of every look".to_owned());
     }
 }
 

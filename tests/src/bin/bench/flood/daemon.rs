@@ -1,8 +1,7 @@
 //! Floods of the daemon: callers that connect and close in a loop at its workload socket, and silent peers at its HTTP side.
 
-use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream as Blocking;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,13 +10,11 @@ use std::time::{Duration, Instant};
 
 use evercert_api::v1::ListRequest;
 use evercert_api::v1::agent_client::AgentClient;
+use evercert_fixtures::{become_user, http_get};
+use evercert_tests::channel::over;
 use evercert_tests::daemon::Home;
-use hyper_util::rt::TokioIo;
-use rustix::process::Uid;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
-use tonic::transport::Endpoint;
+use tokio::net::TcpStream;
 
 use crate::latencies::Latencies;
 
@@ -55,7 +52,7 @@ pub(super) async fn connections(seconds: u64) -> Value {
     while start.elapsed() < Duration::from_secs(seconds) {
         let asked = Instant::now();
         // Does not wait: the kernel refuses it while the queue is full.
-        let Ok(stream) = UnixStream::connect(home.agent_socket()).await else {
+        let Ok(stream) = UnixStream::connect(home.agent_socket()) else {
             refused += 1;
             tokio::time::sleep(PAUSE).await;
             continue;
@@ -70,8 +67,7 @@ pub(super) async fn connections(seconds: u64) -> Value {
     stop.store(true, Ordering::Relaxed);
     let took = start.elapsed().as_secs_f64();
     loops.into_iter().for_each(|flooder| flooder.join().unwrap());
-    let recovered =
-        ask(UnixStream::connect(home.agent_socket()).await.unwrap()).await && daemon.status().await.is_some();
+    let recovered = ask(UnixStream::connect(home.agent_socket()).unwrap()).await && daemon.status().await.is_some();
     json!({
         "loops": LOOPS,
         "connects_per_second": (connects.load(Ordering::Relaxed) as f64 / took).round(),
@@ -108,34 +104,18 @@ pub(super) async fn http() -> Value {
 
 /// As another user than this process's; the kernel keeps users by thread.
 fn connect_and_close(socket: &Path, stop: &AtomicBool, connects: &AtomicU64) {
-    let user = Uid::from_raw(FLOODER);
-    rustix::thread::set_thread_res_uid(user, user, user).unwrap();
+    become_user(FLOODER);
     while !stop.load(Ordering::Relaxed) {
-        connects.fetch_add(u64::from(Blocking::connect(socket).is_ok()), Ordering::Relaxed);
+        connects.fetch_add(u64::from(UnixStream::connect(socket).is_ok()), Ordering::Relaxed);
     }
 }
 
 async fn ask(stream: UnixStream) -> bool {
-    let mut stream = Some(TokioIo::new(stream));
-    let connector = tower::service_fn(move |_: http::Uri| {
-        let stream = stream.take().ok_or_else(|| io::Error::other("connected once already"));
-        std::future::ready(stream)
-    });
-    let asking = async {
-        let endpoint = Endpoint::from_static("http://unix.invalid");
-        let channel = endpoint.connect_with_connector(connector).await.ok()?;
-        AgentClient::new(channel).list(ListRequest {}).await.ok()
-    };
-    tokio::time::timeout(PATIENCE, asking).await.is_ok_and(|answer| answer.is_some())
+    let mut agent = AgentClient::new(over(stream));
+    tokio::time::timeout(PATIENCE, agent.list(ListRequest {})).await.is_ok_and(|answer| answer.is_ok())
 }
 
 async fn alive(address: SocketAddr) -> bool {
-    let asking = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        io::Result::Ok(answer.starts_with("HTTP/1.0 200"))
-    };
-    tokio::time::timeout(PATIENCE, asking).await.is_ok_and(|alive| alive.unwrap_or(false))
+    let asked = tokio::task::spawn_blocking(move || http_get(address, "/healthz", PATIENCE)).await.unwrap();
+    asked.is_ok_and(|(status, _)| status == 200)
 }

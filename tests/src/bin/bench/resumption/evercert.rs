@@ -9,9 +9,9 @@ use evercert::tls::Resumption;
 use evercert::{Channel, Identity, Server, TlsVersions};
 use evercert_examples::v1::HelloRequest;
 use evercert_examples::v1::greeter_client::GreeterClient;
-use evercert_fixtures::{Authority, Issued, Leaf};
+use evercert_fixtures::{Authority, Issued, Leaf, wait};
+use evercert_tests::service;
 use evercert_tests::side::leaf;
-use evercert_tests::{service, wait};
 use rustls::{ClientConfig, HandshakeKind};
 use tokio::task::JoinHandle;
 

@@ -102,7 +102,7 @@ pub(super) async fn exchange(config: &Arc<ClientConfig>, server: SocketAddr) -> 
         stream.read_u8().await?;
         Ok(stream.get_ref().1.handshake_kind().unwrap())
     };
-    timeout(evercert_tests::wait::DEADLINE, exchanged).await.unwrap()
+    timeout(evercert_fixtures::wait::DEADLINE, exchanged).await.unwrap()
 }
 
 /// How they fared: how many were accepted, and how many of those resumed.

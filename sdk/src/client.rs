@@ -24,6 +24,7 @@
 mod addresses;
 mod attempts;
 mod body;
+mod calls;
 mod channel;
 mod connection;
 mod connector;
@@ -34,8 +35,10 @@ mod driver;
 mod endpoint;
 mod error;
 mod first_frame;
+mod knocking;
 mod link;
 mod moves;
+mod news;
 mod origin;
 mod plan;
 mod replay;

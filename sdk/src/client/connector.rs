@@ -17,12 +17,14 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::addresses::Known;
+use super::calls::Calls;
 use super::connection::{Connection, Life};
 use super::cut::{Cut, Severable};
 use super::dialer::dial;
 use super::driver::Driver;
 use super::error::{AddressFailure, ConnectError, ConnectFailure};
 use super::first_frame::FirstFrame;
+use super::knocking::knock;
 use super::moves;
 use super::origin::Origin;
 use super::replay::ReplayBody;
@@ -67,6 +69,8 @@ pub(super) struct Settings {
     pub(super) request: RequestSettings,
     pub(super) connect_timeout: Duration,
     pub(super) handshake_timeout: Duration,
+    /// The first and the longest wait between two attempts to connect.
+    pub(super) backoff: (Duration, Duration),
     pub(super) wait_for_ready: bool,
     pub(super) replay_limit: usize,
     pub(super) rotation_spread: Duration,
@@ -132,13 +136,18 @@ impl Connector {
     }
 
     /// A connection that the server has accepted.
-    pub(super) async fn connect(&self, target: &Target, known: &mut Known) -> Result<Connection, Failed> {
+    pub(super) async fn connect(
+        &self,
+        target: &Target,
+        known: &mut Known,
+        calls: &Calls,
+    ) -> Result<Connection, Failed> {
         match &self.settings.address {
             Address::Name { host, port } => {
                 let resolved = self.resolve(host, *port).await?;
-                dial(&resolved, known, |address| self.connect_to(address, target)).await.map_err(Failed::from)
+                dial(&resolved, known, |address| self.connect_to(address, target, calls)).await.map_err(Failed::from)
             }
-            Address::Ip(address) => Ok(self.connect_to(*address, target).await?),
+            Address::Ip(address) => Ok(self.connect_to(*address, target, calls).await?),
             Address::Unix(path) => {
                 let stream = in_time(self.settings.connect_timeout, UnixStream::connect(path)).await?;
                 Ok(self.accepted(stream, target).await?)
@@ -152,8 +161,14 @@ impl Connector {
         resolved.unwrap_or_else(|_| Err(unresolved(host, limit))).map_err(ConnectFailure::Connect)
     }
 
-    async fn connect_to(&self, address: SocketAddr, target: &Target) -> Result<Connection, ConnectFailure> {
-        let stream = in_time(self.settings.connect_timeout, TcpStream::connect(address)).await?;
+    async fn connect_to(
+        &self,
+        address: SocketAddr,
+        target: &Target,
+        calls: &Calls,
+    ) -> Result<Connection, ConnectFailure> {
+        let connecting = knock(calls, || TcpStream::connect(address));
+        let stream = in_time(self.settings.connect_timeout, connecting).await?;
         // Calls are small writes; a failure costs latency alone.
         _ = stream.set_nodelay(true);
         self.accepted(stream, target).await

@@ -47,6 +47,10 @@ impl Endpoint {
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
     /// The default of [`Endpoint::handshake_timeout`].
     pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+    /// The defaults of [`Endpoint::backoff`]: the first and the longest wait.
+    pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+    /// The least wait of [`Endpoint::backoff`].
+    pub const LEAST_BACKOFF: Duration = Duration::from_millis(10);
     /// The default of [`Endpoint::replay_limit`], in bytes.
     pub const REPLAY_LIMIT: usize = 64 * 1024;
     /// The default of [`Endpoint::rotation_spread`].
@@ -93,6 +97,7 @@ impl Endpoint {
                 request: RequestSettings::new(authority),
                 connect_timeout: Self::CONNECT_TIMEOUT,
                 handshake_timeout: Self::HANDSHAKE_TIMEOUT,
+                backoff: Self::BACKOFF,
                 wait_for_ready: false,
                 replay_limit: Self::REPLAY_LIMIT,
                 rotation_spread: Self::ROTATION_SPREAD,
@@ -165,6 +170,18 @@ impl Endpoint {
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.settings.handshake_timeout = limit;
+        self
+    }
+
+    /// The first and the longest wait between two attempts to connect: each is twice as long as the one before, and up to as much again
+    /// is added by chance. Default: 100 ms and 5 s; at least 10 ms.
+    ///
+    /// A call that finds no connection ends the wait, so that a server that is back is found as soon as it is needed; but attempts
+    /// that calls ask for are 100 ms apart. Other waits cost nothing but the time until an idle channel has its connection again.
+    #[must_use]
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        let first = first.clamp(Self::LEAST_BACKOFF, FOREVER);
+        self.settings.backoff = (first, longest.clamp(first, FOREVER));
         self
     }
 

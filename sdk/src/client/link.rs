@@ -1,22 +1,29 @@
 //! The task that keeps a channel connected: it carries out the steps of the plan, and tells it what happened.
 
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::addresses::Known;
+use super::calls::Calls;
 use super::connection::Connection;
 use super::connector::{Connector, Failed};
 use super::error::{ChannelError, ConnectError, ConnectFailure};
+use super::news::{self, Said};
 use super::plan::{Ended, Event, Plan, Step};
 use super::target::Wanted;
+use crate::backoff::Backoff;
 use crate::identity::now;
 use crate::phase::{Phase, Phases};
 
 /// Spreads the moves of all channels of the process.
 static PHASES: LazyLock<Phases> = LazyLock::new(Phases::default);
+
+/// The least time between two attempts to connect that calls ask for.
+const CALLS_APART: Duration = Duration::from_millis(100);
 
 /// The state of a channel.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +43,14 @@ pub(super) struct Link {
     current: ArcSwapOption<Connection>,
     state: watch::Sender<ChannelState>,
     phase: Phase,
+    calls: Calls,
+}
+
+/// The memory of a link's task.
+#[derive(Debug, Default)]
+struct Memory {
+    known: Known,
+    said: Said,
 }
 
 impl Link {
@@ -45,6 +60,7 @@ impl Link {
             current: ArcSwapOption::empty(),
             state: watch::Sender::new(ChannelState::default()),
             phase: PHASES.next(),
+            calls: Calls::default(),
         })
     }
 
@@ -69,6 +85,9 @@ impl Link {
     /// Waits until there is a connection; `patient` beyond failed attempts too.
     pub(super) async fn connected(&self, patient: bool) -> Result<Arc<Connection>, ChannelError> {
         let mut state = self.state.subscribe();
+        if self.open().is_none() {
+            self.calls.tell();
+        }
         loop {
             // Seen before the connection is looked at, so that a swap in between is not missed.
             let trouble = state.borrow_and_update().trouble.clone();
@@ -86,16 +105,18 @@ impl Link {
     /// Keeps connected with what is wanted, until dropped.
     pub(super) async fn keep_connected(&self) {
         let mut wanted = self.connector.targets().subscribe();
-        let mut plan = Plan::new(self.phase.of(self.connector.settings().rotation_spread));
-        let mut known = Known::default();
+        let settings = self.connector.settings();
+        let (first, longest) = settings.backoff;
+        let mut plan = Plan::new(self.phase.of(settings.rotation_spread), Backoff::new(first, longest));
+        let mut memory = Memory::default();
         let mut step = Step::Look;
         loop {
-            step = plan.after(self.carry_out(step, &mut wanted, &mut known).await);
+            step = plan.after(self.carry_out(step, &mut wanted, &mut memory).await);
         }
     }
 
     /// Carries out one step of the plan; gives what happened.
-    async fn carry_out(&self, step: Step, wanted: &mut watch::Receiver<Wanted>, known: &mut Known) -> Event {
+    async fn carry_out(&self, step: Step, wanted: &mut watch::Receiver<Wanted>, memory: &mut Memory) -> Event {
         match step {
             Step::Look => {
                 let wanted = wanted.borrow_and_update().target().map(|target| target.goal());
@@ -103,15 +124,15 @@ impl Link {
                 let current = self.current.load().as_ref().map(|connection| connection.facts());
                 Event::Looked { wanted, current, now: now() }
             }
-            Step::Refuse => self.refuse(wanted).await,
+            Step::Refuse => self.refuse(wanted, memory).await,
             Step::Stay(wait) => tokio::select! {
                 _ = wanted.changed() => Event::Changed,
                 ended = self.ended() => Event::Ended(ended),
                 () = sleep(wait) => Event::Over,
             },
-            Step::Connect => self.connect(wanted, known).await,
+            Step::Connect => self.connect(wanted, memory).await,
             Step::Retry(wait) => tokio::select! {
-                () = sleep(wait) => Event::Over,
+                () = self.wait(wait) => Event::Over,
                 _ = self.ended() => {
                     self.clear();
                     Event::Over
@@ -124,26 +145,29 @@ impl Link {
             Step::Forget(ended, wait) => {
                 let life = self.current.load().as_ref().map(|connection| Arc::clone(connection.life()));
                 self.clear();
-                _ = timeout(wait, wanted.changed()).await;
+                tokio::select! {
+                    () = self.wait(wait) => {}
+                    _ = wanted.changed() => {}
+                }
                 let answered = life.is_some_and(|life| life.has_answered());
                 Event::Forgotten(Ended { answered, ..ended })
             }
             Step::Tell(Ended { generation, age, .. }) => {
-                self.failed(Some(generation), ConnectFailure::ShortLived(age).into());
+                self.failed(Some(generation), ConnectFailure::ShortLived(age).into(), memory);
                 Event::Over
             }
         }
     }
 
     /// Says why no connection may be used, not even the one there is, until something else is wanted.
-    async fn refuse(&self, wanted: &mut watch::Receiver<Wanted>) -> Event {
+    async fn refuse(&self, wanted: &mut watch::Receiver<Wanted>, memory: &mut Memory) -> Event {
         let failure = match &*wanted.borrow() {
             Wanted::Nothing => ConnectFailure::NoGeneration,
             Wanted::Refused(refusal) => ConnectFailure::Refused(refusal.clone()),
             Wanted::Target(_) => return Event::Over,
         };
         self.supersede(None);
-        self.failed(None, failure.into());
+        self.failed(None, failure.into(), memory);
         _ = wanted.changed().await;
         self.anew();
         Event::Over
@@ -151,21 +175,22 @@ impl Link {
 
     /// Connects with what is wanted now. Not cut short by a newer generation: where rotations follow each other faster than a handshake
     /// takes, the channel would never move.
-    async fn connect(&self, wanted: &watch::Receiver<Wanted>, known: &mut Known) -> Event {
+    async fn connect(&self, wanted: &watch::Receiver<Wanted>, memory: &mut Memory) -> Event {
         let Some(target) = wanted.borrow().target().cloned() else { return Event::Over };
         let begun = self.connector.begin(&target);
         // A swap that came before may have been reported as settled.
         if wanted.has_changed().unwrap_or_default() {
             return Event::Over;
         }
-        match self.connector.connect(&target, known).await {
+        match self.connector.connect(&target, &mut memory.known, &self.calls).await {
             Ok(connection) => {
+                memory.said.forget();
                 self.swap(connection);
                 Event::Connected
             }
             Err(failed) => {
                 drop(begun);
-                self.failed(Some(target.number()), failed);
+                self.failed(Some(target.number()), failed, memory);
                 Event::Failed
             }
         }
@@ -185,7 +210,9 @@ impl Link {
         let generation = connection.generation();
         self.supersede(Some(connection));
         self.state.send_replace(ChannelState { generation: Some(generation), trouble: None });
-        tracing::info!(endpoint = %self.connector.endpoint(), generation, "connected");
+        if let Some(left_out) = news::CONNECTED.take(Instant::now()) {
+            tracing::info!(endpoint = %self.connector.endpoint(), generation, left_out, "connected");
+        }
     }
 
     /// The old connection takes no new call, and finishes those it has. Calls that wait for room on it go to the new one.
@@ -198,7 +225,9 @@ impl Link {
     fn clear(&self) {
         self.supersede(None);
         self.state.send_replace(ChannelState::default());
-        tracing::info!(endpoint = %self.connector.endpoint(), "the connection takes no more calls");
+        if let Some(left_out) = news::ENDED.take(Instant::now()) {
+            tracing::info!(endpoint = %self.connector.endpoint(), left_out, "the connection takes no more calls");
+        }
     }
 
     /// Something changed since the last attempt failed: calls without a connection wait for the next one.
@@ -208,10 +237,21 @@ impl Link {
         }
     }
 
-    fn failed(&self, generation: Option<u64>, failed: Failed) {
+    fn failed(&self, generation: Option<u64>, failed: Failed, memory: &mut Memory) {
         let trouble = self.connector.error(generation, failed);
-        tracing::warn!(error = %trouble, "not connected; trying again");
+        let (sentence, now) = (trouble.to_string(), Instant::now());
+        if memory.said.is_due(&sentence, now)
+            && let Some(left_out) = news::FAILED.take(now)
+        {
+            tracing::warn!(error = %sentence, left_out, "not connected; trying again");
+            memory.said.note(sentence, now);
+        }
         let generation = self.open().map(|connection| connection.generation());
         self.state.send_replace(ChannelState { generation, trouble: Some(Arc::new(trouble)) });
+    }
+
+    /// Waits so long, or until a call finds no connection and the last attempt is a while ago.
+    async fn wait(&self, wait: Duration) {
+        _ = timeout(wait, self.calls.next(CALLS_APART)).await;
     }
 }

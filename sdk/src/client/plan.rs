@@ -8,10 +8,6 @@ use evercert_core::clock::Now;
 use crate::backoff::Backoff;
 use crate::identity::CLOCK_CHECK;
 
-/// The first and the longest wait between two attempts to connect; up to as much again is added by chance.
-const FIRST_DELAY: Duration = Duration::from_millis(50);
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
-
 /// The number of connections in a row that may end young and unanswered before calls are told: some may have met a server that was about
 /// to go; after more, calls would wait for ever.
 const SHORT_LIVED: u32 = 3;
@@ -27,9 +23,10 @@ pub(super) enum Step {
     Stay(Duration),
     /// It connects with what is wanted.
     Connect,
-    /// After an attempt that failed it waits so long, unless something else is wanted. The connection there is goes on serving.
+    /// After an attempt that failed it waits so long, unless something else is wanted or a call finds no connection.
+    /// The connection there is goes on serving.
     Retry(Duration),
-    /// It forgets the connection that ended, and waits so long, unless something else is wanted.
+    /// It forgets the connection that ended, and waits so long, unless something else is wanted or a call finds no connection.
     Forget(Ended, Duration),
     /// It tells the calls that wait that connections end soon after they were made, this one at last.
     Tell(Ended),
@@ -97,8 +94,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(after_swap: Duration) -> Self {
-        Self { after_swap, backoff: Backoff::new(FIRST_DELAY, LONGEST_DELAY), short_lived: 0, superseded: None }
+    pub(super) fn new(after_swap: Duration, backoff: Backoff) -> Self {
+        Self { after_swap, backoff, short_lived: 0, superseded: None }
     }
 
     /// The step after an event.

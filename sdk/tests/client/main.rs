@@ -5,6 +5,7 @@ mod addresses;
 mod connecting;
 mod draining;
 mod goaway;
+mod outage;
 mod peers;
 mod resumption;
 mod rotation;

@@ -5,10 +5,16 @@ use proptest::prelude::*;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn now() -> Now {
     Now { wall: SystemTime::UNIX_EPOCH + 1000 * 24 * HOUR, monotonic: Instant::now() + 100 * HOUR }
+}
+
+fn plan(after_swap: Duration) -> Plan {
+    Plan::new(after_swap, Backoff::new(FIRST_DELAY, LONGEST_DELAY))
 }
 
 fn later(now: Now, by: Duration) -> Now {
@@ -52,7 +58,7 @@ fn is_first(wait: Duration) -> bool {
 
 #[test]
 fn a_channel_without_a_connection_makes_one_at_once_if_it_may() {
-    let (mut plan, now) = (Plan::new(10 * SECOND), now());
+    let (mut plan, now) = (plan(10 * SECOND), now());
     assert_eq!(plan.after(looked(goal(1, now), None, now)), Step::Connect);
     assert_eq!(plan.after(looked(None, None, now)), Step::Refuse);
     assert_eq!(plan.after(looked(None, current(1), now)), Step::Refuse, "nor may the one there is be used");
@@ -61,7 +67,7 @@ fn a_channel_without_a_connection_makes_one_at_once_if_it_may() {
 
 #[test]
 fn with_what_is_wanted_it_stays_until_the_renewal_and_looks_at_the_clock_now_and_then() {
-    let (mut plan, now) = (Plan::new(10 * SECOND), now());
+    let (mut plan, now) = (plan(10 * SECOND), now());
     let renewed = |after| Some(Current { sequence: 1, not_after: None, renewal: Some(now.wall + after) });
     assert_eq!(plan.after(looked(goal(1, now), current(1), now)), Step::Stay(CLOCK_CHECK));
     assert_eq!(plan.after(looked(goal(1, now), renewed(HOUR), now)), Step::Stay(CLOCK_CHECK));
@@ -71,7 +77,7 @@ fn with_what_is_wanted_it_stays_until_the_renewal_and_looks_at_the_clock_now_and
 
 #[test]
 fn a_superseded_connection_is_left_at_the_channels_point_of_the_spread() {
-    let (mut plan, swap) = (Plan::new(40 * SECOND), now());
+    let (mut plan, swap) = (plan(40 * SECOND), now());
     assert_eq!(plan.after(looked(goal(2, swap), current(1), swap)), Step::Stay(CLOCK_CHECK));
     let then = later(swap, 30 * SECOND);
     assert_eq!(plan.after(looked(goal(2, swap), current(1), then)), Step::Stay(10 * SECOND));
@@ -88,13 +94,13 @@ fn a_superseded_connection_is_left_at_the_channels_point_of_the_spread() {
 
 #[test]
 fn a_spread_without_end_is_never_over() {
-    let (mut plan, now) = (Plan::new(Duration::MAX), now());
+    let (mut plan, now) = (plan(Duration::MAX), now());
     assert_eq!(plan.after(looked(goal(2, now), current(1), now)), Step::Stay(CLOCK_CHECK));
 }
 
 #[test]
 fn a_superseded_connection_is_left_at_once_where_a_leaf_of_it_ends_before_its_point() {
-    let (mut plan, now) = (Plan::new(40 * SECOND), now());
+    let (mut plan, now) = (plan(40 * SECOND), now());
     let until = |after| Some(Current { sequence: 1, not_after: Some(now.wall + after), renewal: None });
     assert_eq!(plan.after(looked(goal(2, now), until(40 * SECOND), now)), Step::Connect);
     assert_eq!(plan.after(looked(goal(2, now), until(41 * SECOND), now)), Step::Stay(CLOCK_CHECK));
@@ -104,7 +110,7 @@ fn a_superseded_connection_is_left_at_once_where_a_leaf_of_it_ends_before_its_po
 
 #[test]
 fn attempts_that_fail_are_repeated_after_longer_and_longer_waits_until_something_changes() {
-    let mut plan = Plan::new(Duration::ZERO);
+    let mut plan = plan(Duration::ZERO);
     assert!(is_first(retry(&mut plan)));
     let waits: Vec<_> = (0..40).map(|_| retry(&mut plan)).collect();
     assert!(waits[39] >= LONGEST_DELAY && waits.iter().all(|wait| *wait <= 2 * LONGEST_DELAY), "{waits:?}");
@@ -116,7 +122,7 @@ fn attempts_that_fail_are_repeated_after_longer_and_longer_waits_until_something
 
 #[test]
 fn after_a_connection_that_was_good_the_next_is_made_at_once() {
-    let mut plan = Plan::new(Duration::ZERO);
+    let mut plan = plan(Duration::ZERO);
     for good in [ended(Duration::ZERO, true), ended(Backoff::GOOD, false)] {
         (0..9).for_each(|_| _ = retry(&mut plan));
         assert_eq!(end(&mut plan, good, good), (Duration::ZERO, Step::Look));
@@ -126,7 +132,7 @@ fn after_a_connection_that_was_good_the_next_is_made_at_once() {
 
 #[test]
 fn calls_are_told_when_one_connection_too_many_was_short_lived() {
-    let mut plan = Plan::new(Duration::ZERO);
+    let mut plan = plan(Duration::ZERO);
     let short = ended(Backoff::GOOD - Duration::from_millis(1), false);
     for _ in 0..3 {
         for _ in 0..SHORT_LIVED {
@@ -153,7 +159,7 @@ proptest! {
         spread in 0..600_u32,
         events in prop::collection::vec(events(), 1..60),
     ) {
-        let mut plan = Plan::new(spread * SECOND);
+        let mut plan = plan(spread * SECOND);
         let mut time = now();
         for (kind, millis, sequence, answered, left) in events {
             let passed = Duration::from_millis(millis);

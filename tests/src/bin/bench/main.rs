@@ -18,6 +18,7 @@ mod herd;
 mod latencies;
 mod leaks;
 mod mounts;
+mod outage;
 mod process;
 mod resumption;
 mod rotation;
@@ -64,6 +65,8 @@ enum Scenario {
     Herd(herd::Args),
     /// Silent peers, floods of streams, and a server without descriptors
     Flood(flood::Args),
+    /// Many channels while their server is away, and when it is back
+    Outage(outage::Args),
     /// Sessions that outlive what their peer was verified by, against our server, our channels and plain rustls
     Resumption(resumption::Args),
     /// Cost of thousands of subscribers to the daemon, and of one rotation for all of them
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
             Scenario::Leaks(args) => leaks::run(args).await,
             Scenario::Herd(args) => herd::run(args).await,
             Scenario::Flood(args) => flood::run(args).await,
+            Scenario::Outage(args) => outage::run(args).await,
             Scenario::Resumption(args) => resumption::run(args).await,
             Scenario::Subscribers(args) => subscribers::run(args).await,
         }

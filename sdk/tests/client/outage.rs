@@ -1,0 +1,62 @@
+//! Servers that are away, and come back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use evercert::client::Endpoint;
+use evercert_fixtures::Authority;
+use tokio::net::TcpListener;
+use tonic::Code;
+
+use crate::peers::{DEADLINE, Publisher, SERVER, Server, call, until_trouble};
+
+/// Longer than any of these tests.
+const LONG: Duration = Duration::from_secs(600);
+/// The time between two attempts that calls ask for.
+const CALLS_APART: Duration = Duration::from_millis(100);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_back_is_found_by_the_next_call_and_not_by_the_end_of_the_wait() {
+    let ca = Authority::new("ca");
+    let server = Server::start(&ca).await;
+    let endpoint = server.endpoint().backoff(LONG, LONG);
+    let channel = endpoint.connect(&Publisher::of(&ca).identity().await).await.unwrap();
+    call(&channel).await.unwrap();
+    let address = server.stop().await;
+    until_trouble(&channel).await;
+    assert_eq!(call(&channel).await.unwrap_err().code(), Code::Unavailable, "calls do not wait meanwhile");
+
+    let _server = Server::start_at(&ca, address).await;
+    let start = Instant::now();
+    while call(&channel).await.is_err() {
+        assert!(start.elapsed() < DEADLINE, "{channel:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_in_an_outage_ask_for_an_attempt_now_and_then_and_for_no_more() {
+    let ca = Authority::new("ca");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::new(format!("https://{}", listener.local_addr().unwrap())).unwrap();
+    let attempts = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&attempts);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, Relaxed);
+            drop(stream);
+        }
+    });
+    let endpoint = endpoint.server_name(SERVER).unwrap().backoff(LONG, LONG);
+    let channel = endpoint.connect_lazy(&Publisher::of(&ca).identity().await);
+    let start = Instant::now();
+    while attempts.load(Relaxed) < 6 {
+        assert_eq!(call(&channel).await.unwrap_err().code(), Code::Unavailable);
+        tokio::task::yield_now().await;
+        assert!(start.elapsed() < DEADLINE, "{attempts:?} attempts");
+    }
+    let made = attempts.load(Relaxed);
+    let most = 1 + start.elapsed().as_millis() / CALLS_APART.as_millis();
+    assert!(u128::from(made) <= most, "{made} attempts within {:?}", start.elapsed());
+}

@@ -142,7 +142,7 @@ impl Identity {
     ///
     /// There is no generation yet, or it lacks what the settings need.
     pub fn server_config(&self, tls: &ServerTls) -> Result<ServerConfig, ConfigError> {
-        let tls = ServerTls { resumption: Resumption::Off, ..*tls };
+        let tls = ServerTls { resumption: Resumption::Off, ..tls.clone() };
         Ok(Arc::unwrap_or_clone(ServerHandshakes::new(&*self.generation()?, &tls, DearChains::InPlace)?.config))
     }
 

@@ -49,7 +49,7 @@ pub use listener::{FromStream, Listener, from_stream};
 use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
 use crate::refusal::Refusal;
-use crate::tls::{ClientCertificates, HttpVersions, Resumption, TlsVersions};
+use crate::tls::{AllowedPeers, ClientCertificates, HttpVersions, Resumption, TlsVersions};
 use places::Places;
 use serving::Serving;
 
@@ -115,6 +115,12 @@ impl<L> Server<L> {
     /// Whether clients are asked for certificates.
     pub fn client_certificates(mut self, certificates: ClientCertificates) -> Self {
         self.incoming.tls.client_certificates = certificates;
+        self
+    }
+
+    /// The clients that are let in, of all that the bundle vouches for; all of them unless set.
+    pub fn allowed_peers(mut self, allowed: &AllowedPeers) -> Self {
+        self.incoming.tls.allowed_peers = Some(allowed.clone());
         self
     }
 

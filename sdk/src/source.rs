@@ -108,7 +108,7 @@ impl Outcome {
                 let code = match refusal {
                     Refusal::Credential(_) | Refusal::Expired(_) => v1::RefusedCode::Credential,
                     Refusal::Bundle(_) => v1::RefusedCode::Bundle,
-                    Refusal::Incomplete(_) => v1::RefusedCode::Incomplete,
+                    Refusal::Incomplete(_) | Refusal::Settings(_) => v1::RefusedCode::Incomplete,
                 };
                 v1::report::Outcome::Refused(v1::Refused { code: code.into(), detail: refusal.to_string() })
             }

@@ -6,6 +6,7 @@
 //! and keeps seeing our previous identity. So a whole config is built per generation and swapped as one, which costs a few
 //! microseconds a rotation and nothing in a handshake.
 
+pub(crate) mod allowed;
 pub(crate) mod apart;
 pub(crate) mod config;
 pub mod generation;
@@ -15,6 +16,7 @@ pub mod settings;
 pub mod trust;
 pub mod verifier;
 
+pub use allowed::{AllowedPeers, PeerList};
 pub use generation::Generation;
 pub use settings::{
     ClientCertificates, ClientTls, HttpVersions, InvalidServerName, Resumption, ServerTls, ServerVerification,

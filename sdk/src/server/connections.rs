@@ -12,7 +12,7 @@
 mod state;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use evercert_core::clock::Now;
 use evercert_core::path::PathError;
@@ -24,8 +24,9 @@ use super::drain::{DrainPolicy, Facts, Fate, FixedPoints, Standing, plan};
 use super::serving::Serving;
 use crate::identity::{Member, Tally, now};
 use crate::phase::Phases;
+use crate::tls::allowed::NotAllowed;
 use crate::tls::session::Session;
-use crate::tls::{Generation, Trust};
+use crate::tls::{AllowedPeers, Generation, Trust};
 pub(super) use state::{Due, Watch};
 use state::{Live, State};
 
@@ -34,6 +35,7 @@ pub(super) struct Connections {
     /// The identity's name, for the log.
     pub(super) identity: Arc<str>,
     policy: DrainPolicy,
+    allowed: Option<AllowedPeers>,
     /// Whether all connections can be drained; else one can only be cut until its serve loop asks to be told.
     drains: bool,
     tally: Arc<Tally>,
@@ -57,7 +59,16 @@ pub(super) struct Entry {
 pub(super) struct Verdict {
     pub(super) number: u64,
     pub(super) session: Arc<Session>,
-    pub(super) trusted: Result<(), PathError>,
+    pub(super) trusted: Result<(), Distrust>,
+}
+
+/// Why a live connection's peer is not trusted any more.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Distrust {
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
 }
 
 /// A connection that may not stay, though its handshake went well.
@@ -68,13 +79,23 @@ pub(super) enum Unwelcome {
     #[error("the identity's leaf has expired")]
     Withdrawn,
     #[error("trust has changed since the handshake began: {0}")]
-    Untrusted(#[from] PathError),
+    Untrusted(#[from] Distrust),
 }
 
 impl Connections {
     pub(super) fn new(identity: Arc<str>, policy: DrainPolicy, drains: bool, tally: Arc<Tally>) -> Self {
         let (state, stirred, emptied) = (Mutex::default(), Notify::new(), Notify::new());
-        Self { identity, policy, drains, tally, phases: Phases::default(), state, stirred, emptied }
+        Self { identity, policy, allowed: None, drains, tally, phases: Phases::default(), state, stirred, emptied }
+    }
+
+    /// The same, where only these are let in.
+    pub(super) fn with_allowed(self, allowed: Option<AllowedPeers>) -> Self {
+        Self { allowed, ..self }
+    }
+
+    /// The peers that are let in, where not all are.
+    pub(super) fn allowed(&self) -> Option<&AllowedPeers> {
+        self.allowed.as_ref()
     }
 
     /// Notes a handshake with that generation in the tally.
@@ -126,8 +147,25 @@ impl Connections {
             self.stirred.notify_one();
         }
         let entry = Entry { connections: Arc::clone(self), number, cut, drained: None };
-        session.verify(&current, now.wall)?;
+        session.verify(&current, now.wall).map_err(Distrust::from)?;
+        self.check_allowed(&session).map_err(Distrust::from)?;
         Ok(entry)
+    }
+
+    /// Holds a peer against this generation's trust and the list of the moment.
+    ///
+    /// # Errors
+    ///
+    /// It is not trusted.
+    pub(super) fn verify(&self, session: &Session, generation: &Generation, wall: SystemTime) -> Result<(), Distrust> {
+        session.verify_anew(generation, wall)?;
+        self.check_allowed(session)?;
+        Ok(())
+    }
+
+    fn check_allowed(&self, session: &Session) -> Result<(), NotAllowed> {
+        let leaf = session.peer().and_then(<[_]>::first);
+        self.allowed.as_ref().zip(leaf).map_or(Ok(()), |(allowed, leaf)| allowed.check(leaf))
     }
 
     /// New handshakes use this from now on.

@@ -94,7 +94,8 @@ impl<IO: Send + 'static> Incoming<IO> {
         let slots = settings.hosts.slots(identity, |identity| {
             let name = Arc::clone(identity.name());
             let connections = Connections::new(name, settings.drain_policy, drains, Arc::clone(identity.tally()));
-            let slot = Arc::new(Slot::new(settings.tls, Arc::new(connections)));
+            let connections = Arc::new(connections.with_allowed(settings.tls.allowed_peers.clone()));
+            let slot = Arc::new(Slot::new(settings.tls.clone(), connections));
             let weak = Arc::downgrade(&slot);
             if let Err(refusal) = identity.attach(weak) {
                 let identity = identity.name();

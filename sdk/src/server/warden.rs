@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use evercert_core::clock::Now;
 use evercert_core::digest::Digest;
+use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::connections::{Connections, Due, Verdict, Watch};
 use super::drain::is_most;
 use super::slot::Slot;
 use crate::identity::{Identity, now};
-use crate::tls::Generation;
+use crate::tls::{AllowedPeers, Generation};
 
 /// The longest sleep of the warden while anything is due: so late it notices a wall clock that was set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
@@ -30,18 +31,21 @@ const LOGGED: usize = 8;
 /// Watches over `connections` until there are none and none will come. Meanwhile the slot stays attached, so that a swap is
 /// seen, and the identity goes on.
 pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _identity: Identity) {
-    let mut judged = Judged { at: now() };
+    let mut swaps = connections.allowed().map(AllowedPeers::swaps);
+    // Connections may have come before this task, and another list behind them.
+    let mut judged = Judged { at: now(), by_another_list: swaps.is_some() };
     loop {
         if judged.is_outdated(&connections.identity, now())
             && let Some(generation) = connections.current()
         {
             let began = now();
-            let verdicts = verify(&generation, connections.live(), began.wall).await;
-            judged.take(&connections, &generation, &verdicts, began);
+            judged.by_another_list = false;
+            let verdicts = verify(&connections, &generation, connections.live(), began.wall).await;
+            judged.by_another_list |= !judged.take(&connections, &generation, &verdicts, began);
         }
         while let Some(generation) = connections.unjudged() {
             let began = now();
-            let verdicts = verify(&generation, connections.unverified(&generation), began.wall).await;
+            let verdicts = verify(&connections, &generation, connections.unverified(&generation), began.wall).await;
             judged.take(&connections, &generation, &verdicts, began);
         }
         let now = now().monotonic;
@@ -49,11 +53,15 @@ pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _iden
         carry_out(&connections, due);
         match watch {
             Watch::Over => return,
-            Watch::Idle => connections.stirred.notified().await,
+            Watch::Idle => tokio::select! {
+                () = connections.stirred.notified() => {}
+                () = swapped(&mut swaps) => judged.by_another_list = true,
+            },
             Watch::Until(at) => {
                 let at = at.min(now + LONGEST_SLEEP);
                 tokio::select! {
                     () = connections.stirred.notified() => {}
+                    () = swapped(&mut swaps) => judged.by_another_list = true,
                     () = sleep_until(at.into()) => {}
                 }
             }
@@ -61,9 +69,19 @@ pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _iden
     }
 }
 
-/// The time the connections were judged last.
+/// Completes when another list of allowed peers is put to use. Cancel safe.
+async fn swapped(swaps: &mut Option<watch::Receiver<()>>) {
+    // The connections have the list, so whoever tells of another one lives as long as they do.
+    match swaps {
+        Some(swaps) => drop(swaps.changed().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The time the connections were judged last, and whether by the list of allowed peers that is in use.
 struct Judged {
     at: Now,
+    by_another_list: bool,
 }
 
 impl Judged {
@@ -72,33 +90,47 @@ impl Judged {
         if set {
             tracing::info!(identity, "the clock was set; connections are judged anew");
         }
-        set
+        set || self.by_another_list
     }
 
-    fn take(&mut self, connections: &Connections, generation: &Arc<Generation>, verdicts: &[Verdict], began: Now) {
-        // Otherwise the next generation has come meanwhile.
-        if connections.judge(generation, verdicts, now()) {
+    /// `false`: the next generation has come meanwhile, and nothing was judged.
+    fn take(
+        &mut self,
+        connections: &Connections,
+        generation: &Arc<Generation>,
+        verdicts: &[Verdict],
+        began: Now,
+    ) -> bool {
+        let taken = connections.judge(generation, verdicts, now());
+        if taken {
             report(connections, generation, verdicts);
             // A clock that was set while they were verified is to be noticed.
             self.at = began;
         }
+        taken
     }
 }
 
 /// Holds the peers against the generation: one batch after the other on a thread of its own, so that running calls wait for none of it, and
 /// equal chains once.
-async fn verify(generation: &Arc<Generation>, verdicts: Vec<Verdict>, wall: SystemTime) -> Vec<Verdict> {
+async fn verify(
+    connections: &Arc<Connections>,
+    generation: &Arc<Generation>,
+    verdicts: Vec<Verdict>,
+    wall: SystemTime,
+) -> Vec<Verdict> {
     let mut verified = Vec::with_capacity(verdicts.len());
     let mut known = HashMap::new();
     let mut left = verdicts.into_iter().peekable();
     while left.peek().is_some() {
         let mut batch: Vec<Verdict> = left.by_ref().take(BATCH).collect();
-        let (generation, mut chains) = (Arc::clone(generation), std::mem::take(&mut known));
+        let (connections, generation) = (Arc::clone(connections), Arc::clone(generation));
+        let mut chains = std::mem::take(&mut known);
         let verifying = tokio::task::spawn_blocking(move || {
             for verdict in &mut batch {
                 verdict.trusted = chains
                     .entry(verdict.session.chain())
-                    .or_insert_with(|| verdict.session.verify_anew(&generation, wall))
+                    .or_insert_with(|| connections.verify(&verdict.session, &generation, wall))
                     .clone();
             }
             (batch, chains)
@@ -129,7 +161,8 @@ fn report(connections: &Connections, generation: &Generation, verdicts: &[Verdic
     if is_most(count, live) {
         tracing::error!(
             %identity, generation, count, live, first_peers = ?peers, %error,
-            "most peers are not trusted any more, and are drained one after the other: has the bundle lost a CA in use?"
+            "most peers are not trusted any more, and are drained one after the other: has the bundle lost a CA in use, or \
+             the list of allowed peers a name?"
         );
     } else {
         tracing::warn!(

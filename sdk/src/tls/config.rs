@@ -49,10 +49,16 @@ impl ServerHandshakes {
             return Err(Refusal::Incomplete("a credential, which a server presents to its clients".to_owned()));
         };
         let verifier = match (tls.client_certificates, generation.trust()) {
+            (ClientCertificates::None, _) if tls.allowed_peers.is_some() => {
+                return Err(Refusal::Settings(
+                    "a list of allowed peers needs their certificates, and clients are not asked for any",
+                ));
+            }
             (ClientCertificates::None, _) => None,
             (certificates, Some(trust)) => {
                 let verifier = ClientVerifier::new(Arc::clone(trust), certificates);
-                verifier.map(|verifier| Arc::new(verifier.with_dear_chains(dear_chains)))
+                let allowed = tls.allowed_peers.clone();
+                verifier.map(|verifier| Arc::new(verifier.with_dear_chains(dear_chains).with_allowed(allowed)))
             }
             (_, None) => {
                 return Err(Refusal::Incomplete(

@@ -6,6 +6,8 @@ use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::ServerName;
 
+use super::allowed::AllowedPeers;
+
 /// The TLS versions a handshake may agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TlsVersions {
@@ -135,12 +137,15 @@ pub enum Resumption {
 }
 
 /// The settings of a server's TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerTls {
     /// The TLS versions.
     pub versions: TlsVersions,
     /// Whether clients are asked for certificates.
     pub client_certificates: ClientCertificates,
+    /// The clients that are let in, of all that the bundle vouches for; all of them unless set. Where certificates are optional, a client
+    /// without one is let in too, and where clients are not asked there can be no list.
+    pub allowed_peers: Option<AllowedPeers>,
     /// The versions of HTTP.
     pub http_versions: HttpVersions,
     /// Whether clients may resume sessions.

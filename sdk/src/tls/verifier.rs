@@ -17,6 +17,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use crate::tls::allowed::AllowedPeers;
 use crate::tls::apart::DearChains;
 use crate::tls::settings::{ClientCertificates, ServerVerification};
 use crate::tls::trust::Trust;
@@ -28,6 +29,7 @@ pub struct ClientVerifier {
     mandatory: bool,
     algorithms: WebPkiSupportedAlgorithms,
     dear_chains: DearChains,
+    allowed: Option<AllowedPeers>,
 }
 
 impl ClientVerifier {
@@ -39,12 +41,17 @@ impl ClientVerifier {
             ClientCertificates::Optional => false,
             ClientCertificates::None => return None,
         };
-        Some(Self { trust, mandatory, algorithms: algorithms(), dear_chains: DearChains::InPlace })
+        Some(Self { trust, mandatory, algorithms: algorithms(), dear_chains: DearChains::InPlace, allowed: None })
     }
 
     /// The same, for handshakes that verify chains so.
     pub(crate) fn with_dear_chains(self, dear_chains: DearChains) -> Self {
         Self { dear_chains, ..self }
+    }
+
+    /// The same, where only these are let in.
+    pub(crate) fn with_allowed(self, allowed: Option<AllowedPeers>) -> Self {
+        Self { allowed, ..self }
     }
 }
 
@@ -73,7 +80,11 @@ impl ClientCertVerifier for ClientVerifier {
                 .verify(|| self.trust.validate(leaf, intermediates, Role::Client, now))
                 .map_err(|crowded| CertificateError::Other(OtherError(Arc::new(crowded))))?,
         };
-        path.map_err(rejection).map(|()| ClientCertVerified::assertion())
+        path.map_err(rejection)?;
+        // Behind the path, so that no name is logged which nobody vouches for.
+        let allowed = self.allowed.as_ref().map_or(Ok(()), |allowed| allowed.admit(leaf));
+        allowed.map_err(|_| CertificateError::ApplicationVerificationFailure)?;
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

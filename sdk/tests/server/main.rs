@@ -1,6 +1,7 @@
 //! Servers of an identity against real clients over real TLS; only the source is a fake.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod allowed;
 mod clients;
 mod closing;
 mod draining;

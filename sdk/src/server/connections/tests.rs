@@ -4,11 +4,12 @@ use std::time::{Duration, SystemTime};
 use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::path::{PathPolicy, Role};
 use evercert_core::snapshot::Snapshot;
-use evercert_fixtures::Authority;
+use evercert_fixtures::{Authority, Leaf};
 use rustls_pki_types::CertificateDer;
 
 use super::*;
 use crate::server::drain::Superseded;
+use crate::tls::PeerList;
 
 /// An identity's generations, one after the other.
 struct Generations(Arc<Generation>);
@@ -49,10 +50,26 @@ fn judged(connections: &Connections) {
     while let Some(generation) = connections.unjudged() {
         let mut verdicts = connections.unverified(&generation);
         for verdict in &mut verdicts {
-            verdict.trusted = verdict.session.verify_anew(&generation, SystemTime::now());
+            verdict.trusted = connections.verify(&verdict.session, &generation, SystemTime::now());
         }
         connections.judge(&generation, &verdicts, now());
     }
+}
+
+#[test]
+fn a_handshake_that_another_list_of_peers_overtakes_is_refused() {
+    let ca = Authority::new("root");
+    let peer = ca.issue(Leaf::for_dns("client.example.org").uri("spiffe://example.org/a")).leaf_der.into();
+    let allowed = AllowedPeers::new(PeerList::default().spiffe_id("spiffe://example.org/a".parse().unwrap()));
+    let connections = Connections::new("test".into(), DrainPolicy::default(), true, Arc::new(Tally::default()));
+    let connections = Arc::new(connections.with_allowed(Some(allowed.clone())));
+    let generation = Generations::new(&[&ca]).0;
+    connections.publish(Arc::clone(&generation));
+    assert!(connections.enter(session(&generation, &peer)).is_ok());
+    allowed.replace(PeerList::default());
+    let refused = connections.enter(session(&generation, &peer)).map(drop).unwrap_err();
+    assert!(matches!(refused, Unwelcome::Untrusted(Distrust::NotAllowed(_))), "{refused}");
+    assert_eq!(connections.len(), 0);
 }
 
 #[test]

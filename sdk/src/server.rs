@@ -21,6 +21,7 @@ mod listener;
 mod places;
 mod serving;
 mod slot;
+mod tonic_settings;
 mod warden;
 
 use std::fmt;
@@ -45,6 +46,7 @@ pub use incoming::{Incoming, IncomingSettings};
 pub use io::TlsIo;
 pub use limits::AcceptLimits;
 pub use listener::{FromStream, Listener, from_stream};
+pub use tonic_settings::TonicSettings;
 
 use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
@@ -196,12 +198,10 @@ impl<L> Server<L> {
         }
     }
 
-    /// Turns tonic's own knobs; layers go into [`Server::layer`], and `accept_http1` is [`Server::http_versions`] here. Its TLS settings
-    /// and those of its TCP listener are not used.
-    /// `max_connection_age` works, but has neither jitter nor a deadline, and `max_connection_age_grace` cuts calls without telling
-    /// the peer: [`DrainPolicy::max_age`] has all of it.
-    pub fn tonic(mut self, turn: impl FnOnce(tonic::transport::Server) -> tonic::transport::Server) -> Self {
-        self.tonic = turn(self.tonic);
+    /// Turns tonic's own knobs. [`TonicSettings`] has those that are of use here, and says what there is in the place of others: `tls_config`
+    /// is none of them.
+    pub fn tonic(mut self, turn: impl FnOnce(TonicSettings) -> TonicSettings) -> Self {
+        self.tonic = turn(TonicSettings(self.tonic)).0;
         self
     }
 

@@ -33,7 +33,7 @@ const FINISHED_QUEUE: usize = 64;
 /// it closes the listener and ends unfinished handshakes, and [`Incoming::shut_down`] sees to the live ones too.
 ///
 /// While the identity has no generation that this server can use, connections are closed unanswered. Where the settings let HTTP/1.1 in,
-/// tonic has to be told too, by its `accept_http1`.
+/// tonic has to be told too, by its `accept_http1`; its `tls_config` must not be set, since it would ask for TLS within TLS.
 ///
 /// [`TlsIo::draining`] is the hook by which a serve loop learns that the [`DrainPolicy`] wants a connection to be told to go, and
 /// [`Draining`](super::Draining) has such a loop. A connection whose hook nobody took, as with tonic's loops, is not told, and

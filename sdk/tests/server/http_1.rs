@@ -179,19 +179,16 @@ async fn a_server_of_http_1_1_alone_refuses_http_2_in_the_handshake() {
 
 #[tokio::test]
 async fn a_server_that_was_not_told_refuses_http_1_1_in_the_handshake() {
-    for stage in
-        [Stage::new(|server| server).await, Stage::new(|server| server.tonic(|it| it.accept_http1(true))).await]
-    {
-        let refused = connect(stage.offering(&["http/1.1"]), stage.port).await;
-        assert_eq!(alert(refused), AlertDescription::NoApplicationProtocol);
-        let mut unsaid = stage.tls(&[]).await;
-        let _ = unsaid.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        assert!(closed(unsaid).await.is_empty());
-        let mut lying = stage.tls(&["h2"]).await;
-        lying.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-        assert!(!closed(lying).await.windows(8).any(|bytes| bytes == b"HTTP/1.1"));
-        soon(stage.grpc().await.check(HealthCheckRequest::default())).await.unwrap();
-    }
+    let stage = Stage::new(|server| server).await;
+    let refused = connect(stage.offering(&["http/1.1"]), stage.port).await;
+    assert_eq!(alert(refused), AlertDescription::NoApplicationProtocol);
+    let mut unsaid = stage.tls(&[]).await;
+    let _ = unsaid.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(closed(unsaid).await.is_empty());
+    let mut lying = stage.tls(&["h2"]).await;
+    lying.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(!closed(lying).await.windows(8).any(|bytes| bytes == b"HTTP/1.1"));
+    soon(stage.grpc().await.check(HealthCheckRequest::default())).await.unwrap();
 }
 
 #[tokio::test]

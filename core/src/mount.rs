@@ -49,8 +49,8 @@ pub(crate) use place::{Place, by_place, is_on_the_node};
 pub(crate) use volume::lookups;
 
 use crate::spec::FileSet;
-use directory::Outcome;
-use walk::Looked;
+use directory::FileOutcome;
+use walk::ReachedFile;
 
 /// The result of one read of an identity's files.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Visit<'_> {
         }
         // A file that was not asked for in any place is not there; each path has a place.
         let outcomes =
-            outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::without(ReadError::Missing)));
+            outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| FileOutcome::without(ReadError::Missing)));
         Reading::of(self.files, outcomes, Stamp::new(stamps))
     }
 }
@@ -156,7 +156,7 @@ pub fn look(files: &FileSet) -> Option<Sight> {
                 others.push(route);
                 continue;
             }
-            let access = |(looked, is_kubelets): (Looked, bool)| {
+            let access = |(looked, is_kubelets): (ReachedFile, bool)| {
                 file::regular(&looked.stat)?;
                 let access = Access::of(&*looked.descriptor, &looked.stat);
                 Ok(KeyAccess { access, filesystem: looked.filesystem, is_kubelets, route: route.clone() })
@@ -183,7 +183,7 @@ pub struct Sight {
 
 impl Reading {
     /// The outcomes of the files, in the order of [`FileSet::paths`].
-    fn of(files: &FileSet, outcomes: impl Iterator<Item = Outcome>, stamp: Stamp) -> Self {
+    fn of(files: &FileSet, outcomes: impl Iterator<Item = FileOutcome>, stamp: Stamp) -> Self {
         let mut read = files.paths().zip(outcomes).map(|(path, outcome)| FileRead::of(path, outcome));
         let [chain, key, bundle] = files.single().map(|path| path.and_then(|_| read.next()));
         let crls = read.by_ref().take(files.crls.len()).collect();
@@ -193,7 +193,7 @@ impl Reading {
     /// A reading of files that never came to rest: each is [`ReadError::Torn`].
     #[must_use]
     pub fn torn(files: &FileSet, stamp: Stamp) -> Self {
-        Self::of(files, std::iter::repeat_with(|| Outcome::without(ReadError::Torn)), stamp)
+        Self::of(files, std::iter::repeat_with(|| FileOutcome::without(ReadError::Torn)), stamp)
     }
 
     /// Whether a file could not be read for a reason that may pass without its stamp changing: it is to be tried again.
@@ -214,8 +214,8 @@ impl Reading {
 }
 
 impl FileRead {
-    fn of(path: &Path, outcome: Outcome) -> Self {
-        let Outcome { content, route } = outcome;
+    fn of(path: &Path, outcome: FileOutcome) -> Self {
+        let FileOutcome { content, route } = outcome;
         let read = content.as_ref().ok();
         let access = read.map(|content| Arc::clone(&content.access));
         let is_stale_mount = read.is_some_and(|content| content.is_stale_mount);

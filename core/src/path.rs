@@ -128,7 +128,7 @@ impl PathValidator {
         now: SystemTime,
     ) -> Option<Result<(), PathError>> {
         let signatures = budget::cheap_signatures(leaf, intermediates, self.anchors.namesakes)?;
-        let (budget, lists) = (Budget::new(signatures), revocation::Budget::closed());
+        let (budget, lists) = (Budget::new(signatures), revocation::CrlBudget::closed());
         let outcome = self.validate_within(&budget, &lists, leaf, intermediates, Some(role), now);
         let is_undecided = outcome.is_err() && (budget.is_spent() || lists.is_spent());
         (!is_undecided).then_some(outcome)
@@ -149,7 +149,7 @@ impl PathValidator {
     fn validate_within(
         &self,
         budget: &Budget,
-        lists: &revocation::Budget,
+        lists: &revocation::CrlBudget,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         role: Option<Role>,
@@ -257,7 +257,7 @@ struct Search<'p> {
     role: Option<Role>,
     now: UnixTime,
     budget: &'p Budget,
-    lists: &'p revocation::Budget,
+    lists: &'p revocation::CrlBudget,
     /// Why a path that webpki found was refused.
     refused: RefCell<Option<PathError>>,
 }

@@ -65,7 +65,7 @@ pub(crate) fn labels(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(crate) fn blocks(bytes: &[u8]) -> impl Iterator<Item = Result<Block, PemError>> {
     let mut offset = Some(0);
     // Counted on from the last error: there may be as many as there are blocks.
-    let mut lines = Lines::of(bytes);
+    let mut lines = LineCounter::of(bytes);
     std::iter::from_fn(move || {
         let start = offset?;
         let mut at = |place: usize, damage| PemError { line: lines.at(place), damage };
@@ -96,9 +96,9 @@ pub(crate) fn blocks(bytes: &[u8]) -> impl Iterator<Item = Result<Block, PemErro
 }
 
 /// The label of a block, its decoded content, and the offset of its end.
-type Content = (&'static str, Zeroizing<Vec<u8>>, usize);
+type BlockContent = (&'static str, Zeroizing<Vec<u8>>, usize);
 
-fn block(bytes: &[u8], begin: &Boundary<'_>) -> Result<Content, (Damage, usize)> {
+fn block(bytes: &[u8], begin: &Boundary<'_>) -> Result<BlockContent, (Damage, usize)> {
     let label = Label(begin.label);
     let end = boundary::find(bytes, begin.end).filter(|end| end.side == Side::End);
     let end = end.ok_or((Damage::Unterminated(label), bytes.len()))?;
@@ -177,18 +177,18 @@ pub(crate) fn base64(content: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 
 /// The line of an offset, counted from 1, whatever ends lines.
 pub(crate) fn line(bytes: &[u8], offset: usize) -> usize {
-    Lines::of(bytes).at(offset)
+    LineCounter::of(bytes).at(offset)
 }
 
 /// Counts the lines of a text once.
-struct Lines<'a> {
+struct LineCounter<'a> {
     bytes: &'a [u8],
     ends: u8,
     /// The offset up to which they are counted, and the line there.
     counted: (usize, usize),
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineCounter<'a> {
     fn of(bytes: &'a [u8]) -> Self {
         let ends = if bytes.contains(&b'\n') { b'\n' } else { b'\r' };
         Self { bytes, ends, counted: (0, 1) }

@@ -59,7 +59,7 @@ const THREADS: usize = 64;
 pub(crate) struct Attestor {
     observer: Arc<dyn DecisionObserver>,
     audit: Audit,
-    look: Arc<Look>,
+    look: Arc<LookFn>,
     deadline: Duration,
     looks: Calls,
     /// One look at a time for each identity: a hung mount costs one thread, however many callers wait for it.
@@ -73,7 +73,7 @@ pub(crate) trait DecisionObserver: Send + Sync + 'static {
 }
 
 /// Looks at the file system; blocks.
-type Look = dyn Fn(&FileSet) -> Option<Sight> + Send + Sync;
+type LookFn = dyn Fn(&FileSet) -> Option<Sight> + Send + Sync;
 
 impl Attestor {
     /// An attestor that looks at the real file system and tells `observer` of every decision.
@@ -81,7 +81,7 @@ impl Attestor {
         Self::looking_with(observer, Arc::new(mount::look), ANSWER_DEADLINE)
     }
 
-    fn looking_with(observer: Arc<dyn DecisionObserver>, look: Arc<Look>, deadline: Duration) -> Self {
+    fn looking_with(observer: Arc<dyn DecisionObserver>, look: Arc<LookFn>, deadline: Duration) -> Self {
         let looks = Calls::new(Threads::named("looks"), LOOKS, COUNTED, THREADS);
         Self { observer, audit: Audit::default(), look, deadline, looks, turns: Pool::default() }
     }

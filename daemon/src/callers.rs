@@ -22,7 +22,7 @@ pub(crate) use cap::Cap;
 pub(crate) use cgroup::Origin;
 pub(crate) use life::Life;
 #[cfg(test)]
-pub(crate) use namespaces::Kind as NamespaceKind;
+pub(crate) use namespaces::NamespaceKind;
 pub(crate) use namespaces::Namespaces;
 pub(crate) use party::Party;
 pub(crate) use pod::{NAME_LIMIT as POD_NAME_LIMIT, PodName, is_name as is_pod_name, is_uid as is_pod_uid};

@@ -39,7 +39,7 @@ use crate::web::metrics::{Measured, Metrics};
 pub(crate) use error::StartError;
 
 use hints::Hints;
-use job::{Asked, Job, Jobs, Outcome};
+use job::{Asked, Job, JobOutcome, Jobs};
 use listeners::Listeners;
 
 /// How long streams and connections are waited for at the end. With what the runtime takes, an exit stays under 2 s.
@@ -90,7 +90,7 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
 /// ever: what it holds is picked up when it does.
 async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, looking: &Looking) -> Sources {
     jobs.start(looking.job(Arc::clone(config), Vec::new(), true), None);
-    let (Outcome::Looked(Some(sources)), _) = jobs.finished().await else {
+    let (JobOutcome::Looked(Some(sources)), _) = jobs.finished().await else {
         warn!("directories did not answer in time; starting without what they hold");
         let (specs, policies) = (config.identities.clone(), config.policies.clone());
         return Sources { specs, policies, ..Sources::default() };
@@ -318,21 +318,21 @@ impl Daemon {
         self.jobs.start(Job::Reload { file: self.file.clone(), known, pods, ear }, asked);
     }
 
-    fn finish(&mut self, outcome: Outcome, asked: Vec<Asked>) {
+    fn finish(&mut self, outcome: JobOutcome, asked: Vec<Asked>) {
         match outcome {
-            Outcome::Looked(Some(sources)) => {
+            JobOutcome::Looked(Some(sources)) => {
                 self.keep(sources);
                 // Directories that went away are no change of the store's.
                 systemd::status(&self.status());
             }
-            Outcome::Looked(None) => warn!("directories did not answer in time; what is known of them stays"),
-            Outcome::Reloaded(Ok((config, sources))) => {
+            JobOutcome::Looked(None) => warn!("directories did not answer in time; what is known of them stays"),
+            JobOutcome::Reloaded(Ok((config, sources))) => {
                 self.warn_of_unchangeable(&config);
                 self.config = config;
                 self.keep(sources);
                 self.reloaded(None, asked);
             }
-            Outcome::Reloaded(Err(error)) => {
+            JobOutcome::Reloaded(Err(error)) => {
                 error!(%error, "the configuration is refused; the old one stays");
                 self.reloaded(Some(error.to_string()), asked);
             }

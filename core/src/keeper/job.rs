@@ -76,7 +76,7 @@ pub(super) struct Done {
     /// The lifecycle's answer, if it was asked.
     pub(super) step: Option<Step>,
     /// The result of the look at the files, if there was one.
-    pub(super) looked: Option<Looked>,
+    pub(super) looked: Option<LookResult>,
     /// The watches, and the instance they are of.
     pub(super) placed: Option<(Inotify, Placed)>,
     /// The outcome for the anchors that were to be retained no longer; none, if the keeper took the lifecycle back.
@@ -87,7 +87,7 @@ pub(super) struct Done {
 }
 
 /// The result of a look at the files.
-pub(super) enum Looked {
+pub(super) enum LookResult {
     /// They are as they were when they were last read.
     Unchanged,
     /// They were read; the stamp is absent if they are to be read again whatever they look like.
@@ -182,11 +182,11 @@ fn remember(lifecycle: &mut Lifecycle, spec: &IdentitySpec, saved: &Result<(), S
 
 impl Look {
     /// Looks, and reads what is worth reading; with it, whether it is to be taken as it is.
-    fn at(self, spec: &IdentitySpec, system: &dyn System, pace: &Pace) -> (Looked, Option<(Reading, bool)>) {
+    fn at(self, spec: &IdentitySpec, system: &dyn System, pace: &Pace) -> (LookResult, Option<(Reading, bool)>) {
         let visit = system.visit(&spec.files);
         let stamp = visit.stamp().clone();
         if self.known.as_ref() == Some(&stamp) {
-            return (Looked::Unchanged, None);
+            return (LookResult::Unchanged, None);
         }
         let read = match self.unrest(&stamp, system.now(), pace) {
             Some(unrest) => Err(unrest),
@@ -198,14 +198,14 @@ impl Look {
         let (mut restless, pause) = match read {
             Ok(reading) => {
                 let stamp = (!reading.is_partial()).then(|| reading.stamp.clone());
-                return (Looked::Read(stamp), Some((reading, self.final_try)));
+                return (LookResult::Read(stamp), Some((reading, self.final_try)));
             }
             Err(unrest) => unrest,
         };
         let tell = !restless.told && restless.unchanged_since.saturating_duration_since(restless.began) > pace.restless;
         restless.told |= tell;
         let torn = tell.then(|| (Reading::torn(&spec.files, restless.stamp.clone()), true));
-        (Looked::Restless(restless, pause), torn)
+        (LookResult::Restless(restless, pause), torn)
     }
 
     /// None if files with this stamp are at rest; else since when they are not, and how long they should be left alone.

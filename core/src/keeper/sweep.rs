@@ -20,7 +20,7 @@ const THREADS: usize = 16;
 pub(super) struct Sweep {
     pub(super) cause: Cause,
     began: Instant,
-    work: Arc<Work>,
+    work: Arc<SweepWork>,
     threads: usize,
     /// How far it had got at the last check.
     checked: (Instant, usize),
@@ -36,7 +36,7 @@ pub(super) enum Cause {
 }
 
 /// The work that the threads of a sweep share.
-pub(super) struct Work {
+pub(super) struct SweepWork {
     items: Vec<Item>,
     next: AtomicUsize,
 }
@@ -53,7 +53,7 @@ pub(super) enum Progress {
     /// As it should.
     Moving,
     /// It is stuck at this identity; a further thread should run this.
-    Stuck(SlotKey, Arc<Work>),
+    Stuck(SlotKey, Arc<SweepWork>),
     /// It is stuck, and no thread is left to go on, or nothing to go on with.
     GivenUp(SlotKey),
 }
@@ -63,13 +63,13 @@ impl Sweep {
         Self {
             cause,
             began: now,
-            work: Arc::new(Work { items, next: AtomicUsize::new(0) }),
+            work: Arc::new(SweepWork { items, next: AtomicUsize::new(0) }),
             threads: 1,
             checked: (now, 0),
         }
     }
 
-    pub(super) fn work(&self) -> Arc<Work> {
+    pub(super) fn work(&self) -> Arc<SweepWork> {
         Arc::clone(&self.work)
     }
 
@@ -79,7 +79,7 @@ impl Sweep {
     }
 
     /// Whether these are this sweep's threads.
-    pub(super) fn is_of(&self, work: &Arc<Work>) -> bool {
+    pub(super) fn is_of(&self, work: &Arc<SweepWork>) -> bool {
         Arc::ptr_eq(&self.work, work)
     }
 
@@ -109,7 +109,7 @@ impl Item {
     }
 }
 
-impl Work {
+impl SweepWork {
     /// Goes through the identities that no other thread has taken, and tells at once of each whose files do not look as they did:
     /// the next one's mount may not answer.
     pub(super) fn run(&self, system: &dyn System, changed: impl Fn(SlotKey)) {

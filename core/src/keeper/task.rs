@@ -19,7 +19,7 @@ use super::mounting::Mounting;
 use super::numbers::SlotKey;
 use super::pace::Pace;
 use super::slot::Slot;
-use super::sweep::{Sweep, Work};
+use super::sweep::{Sweep, SweepWork};
 use super::system::System;
 use super::timers::Timers;
 use super::watching::{Heard, Watching};
@@ -40,7 +40,7 @@ enum ThreadReport {
     /// A sweep found files that do not look as they did.
     Changed(SlotKey),
     /// A thread of a sweep has nothing left to go through.
-    Swept(Arc<Work>),
+    Swept(Arc<SweepWork>),
 }
 
 /// The keeper's one task: it owns every slot.

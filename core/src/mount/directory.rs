@@ -12,25 +12,25 @@ use super::place::{DATA, Place};
 use super::route::Route;
 use super::stamp::{DirectoryStamp, FileStamp};
 use super::volume::Volume;
-use super::walk::{Looked, Standing, THROUGH_PROCFS, Walk};
+use super::walk::{OpenDirectory, ReachedFile, THROUGH_PROCFS, Walk};
 
 /// How often a directory is opened for one read before its files are given up as torn.
 const ATTEMPTS: usize = 5;
 
 /// The outcomes of the files of one place, in the order they were asked for.
 pub(super) struct DirectoryRead {
-    pub(super) outcomes: Vec<Outcome>,
+    pub(super) outcomes: Vec<FileOutcome>,
     pub(super) stamp: DirectoryStamp,
 }
 
 /// The result of reading one file.
-pub(super) struct Outcome {
+pub(super) struct FileOutcome {
     pub(super) content: Result<Content, ReadError>,
     /// The way to it, as far as it led.
     pub(super) route: Route,
 }
 
-impl Outcome {
+impl FileOutcome {
     /// Of a file that nothing is known of.
     pub(super) fn without(error: ReadError) -> Self {
         Self { content: Err(error), route: Route::default() }
@@ -61,21 +61,21 @@ struct Visited<E: Entrance> {
 
 /// Looks at these files of a directory of the node's, in the way in which they are read. The reason why there is none is that of a
 /// reading.
-pub(super) fn looks(directory: &Path, files: &[&Path]) -> Vec<Look> {
+pub(super) fn looks(directory: &Path, files: &[&Path]) -> Vec<FileLook> {
     let Visited { entered: Entered { found, is_data, route }, sights, .. } =
         Visited::new(NodeDirectory(directory), files);
     if let Err(errno) = found {
         return files.iter().map(|_| (Err(NodeDirectory::refusal(errno)), route.clone(), None)).collect();
     }
     let look = |LookedAt { found, route, end }| {
-        let found: Result<Looked, Errno> = found;
+        let found: Result<ReachedFile, Errno> = found;
         (found.map(|looked| (looked, is_data)).map_err(NodeDirectory::refusal_of_file), route, end)
     };
     sights.into_iter().map(look).collect()
 }
 
 /// A file as it was looked at, and whether `..data` led to it; the way to it, and where that ended.
-pub(super) type Look = (Result<(Looked, bool), ReadError>, Route, Option<PathBuf>);
+pub(super) type FileLook = (Result<(ReachedFile, bool), ReadError>, Route, Option<PathBuf>);
 
 impl<'a> Visit<'a> {
     /// Looks at these files of a place.
@@ -180,7 +180,7 @@ impl<E: Entrance> Visited<E> {
 }
 
 fn refused<E: Entrance>(errno: Errno, files: &[&Path], route: &Route, stamp: DirectoryStamp) -> Attempt {
-    let outcome = |_| Outcome { content: Err(E::refusal(errno)), route: route.clone() };
+    let outcome = |_| FileOutcome { content: Err(E::refusal(errno)), route: route.clone() };
     Attempt::of(DirectoryRead { outcomes: files.iter().map(outcome).collect(), stamp })
 }
 
@@ -196,7 +196,7 @@ fn kubelet<E: Entrance>(
     still_leads_here: impl FnOnce() -> bool,
 ) -> Attempt {
     let mut outcomes: Vec<_> = sights.into_iter().map(|sight| read_looked_at::<E>(sight, true)).collect();
-    let missing = |outcome: &Outcome| matches!(outcome.content, Err(ReadError::Missing));
+    let missing = |outcome: &FileOutcome| matches!(outcome.content, Err(ReadError::Missing));
     // After a swap the old directory is emptied file by file. A file that is missing while `..data` still leads here is
     // missing in this set.
     if outcomes.iter().any(missing) && !still_leads_here() {
@@ -223,16 +223,16 @@ fn plain<E: Entrance>(entrance: E, directory: &E::Opened, sights: Vec<LookedAt>,
     let outcomes = read
         .into_iter()
         .zip(looks)
-        .map(|(read, now)| Outcome { content: unchanged(read.content, now), route: read.route })
+        .map(|(read, now)| FileOutcome { content: unchanged(read.content, now), route: read.route })
         .collect();
     Attempt::of(DirectoryRead { outcomes, stamp })
 }
 
 /// Reads a file that was looked at.
-fn read_looked_at<E: Entrance>(sight: LookedAt, is_kubelets: bool) -> Outcome {
+fn read_looked_at<E: Entrance>(sight: LookedAt, is_kubelets: bool) -> FileOutcome {
     let LookedAt { found, route, .. } = sight;
     let content = found.map_err(E::refusal_of_file).and_then(|looked| file::read(&looked, &route, is_kubelets));
-    Outcome { content, route }
+    FileOutcome { content, route }
 }
 
 /// A directory of the node's.
@@ -240,15 +240,15 @@ struct NodeDirectory<'a>(&'a Path);
 
 /// One that was entered, and the way to it and into it.
 struct Within {
-    standing: Standing,
+    standing: OpenDirectory,
     /// The directory whose `..data` led to it.
-    data_of: Option<Standing>,
+    data_of: Option<OpenDirectory>,
     walk: Walk,
     route: Route,
 }
 
 impl Within {
-    fn new(standing: Standing, data_of: Option<Standing>, mut walk: Walk) -> Self {
+    fn new(standing: OpenDirectory, data_of: Option<OpenDirectory>, mut walk: Walk) -> Self {
         walk.search_in(&standing);
         let route = walk.route();
         Self { standing, data_of, walk, route }
@@ -262,7 +262,7 @@ impl AsFd for Within {
 }
 
 impl NodeDirectory<'_> {
-    fn entered(standing: Result<Standing, Errno>, data_of: Option<Standing>, walk: Walk) -> Entered<Within> {
+    fn entered(standing: Result<OpenDirectory, Errno>, data_of: Option<OpenDirectory>, walk: Walk) -> Entered<Within> {
         let is_data = data_of.is_some();
         match standing {
             Ok(standing) => {

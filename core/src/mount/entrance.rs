@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::file::ReadError;
 use super::route::Route;
 use super::stamp::FileStamp;
-use super::walk::Looked;
+use super::walk::ReachedFile;
 
 /// How the files of a place are come by.
 pub(super) trait Entrance {
@@ -45,7 +45,7 @@ pub(super) struct Entered<D> {
 
 /// A file that was looked at, or why it was not.
 pub(super) struct LookedAt {
-    pub(super) found: Result<Looked, Errno>,
+    pub(super) found: Result<ReachedFile, Errno>,
     /// The way to it, as far as it led.
     pub(super) route: Route,
     /// Where that ended.

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::access::{self, Access};
 use super::route::Route;
 use super::stamp::FileStamp;
-use super::walk::Looked;
+use super::walk::ReachedFile;
 use crate::confined::{self, Links};
 
 /// The largest file that is read, in bytes. A Secret as a whole is limited to the same 1 MiB.
@@ -106,7 +106,7 @@ pub(super) struct Content {
 }
 
 /// Reads a file that was looked at, to which this way led, and `..data` if it is a kubelet's. Only a regular file is opened.
-pub(super) fn read(looked: &Looked, route: &Route, is_kubelets: bool) -> Result<Content, ReadError> {
+pub(super) fn read(looked: &ReachedFile, route: &Route, is_kubelets: bool) -> Result<Content, ReadError> {
     let size = size(&looked.stat)?;
     let file = open(looked.descriptor.as_fd())?;
     let bytes = content(file.as_fd(), size)?;

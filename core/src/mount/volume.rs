@@ -17,7 +17,7 @@ use super::file::ReadError;
 use super::place::DATA;
 use super::route::Route;
 use super::stamp::FileStamp;
-use super::walk::{LOOK, Looked};
+use super::walk::{LOOK, ReachedFile};
 use crate::confined::{self, Links, SEARCHED};
 
 /// A volume that was entered.
@@ -75,7 +75,7 @@ impl Entrance for Volume<'_> {
             let descriptor = self.look_at(directory.as_fd(), file)?;
             let stat = rustix::fs::fstat(&descriptor)?;
             // Permissions do not tell who may read there.
-            Ok(Looked { descriptor: descriptor.into(), stat, filesystem: 0 })
+            Ok(ReachedFile { descriptor: descriptor.into(), stat, filesystem: 0 })
         };
         LookedAt { found: look(), route: Route::unknown(), end: None }
     }

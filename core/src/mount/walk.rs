@@ -43,13 +43,13 @@ const SHARED: u32 = 0o1002;
 
 /// A directory that was reached.
 #[derive(Clone)]
-pub(super) struct Standing {
+pub(super) struct OpenDirectory {
     descriptor: Arc<OwnedFd>,
     directory: Arc<Directory>,
 }
 
 /// A file that was reached, open only to be looked at.
-pub(super) struct Looked {
+pub(super) struct ReachedFile {
     pub(super) descriptor: Arc<OwnedFd>,
     pub(super) stat: Stat,
     /// The kind of its file system, by its magic number (statfs(2)).
@@ -58,9 +58,9 @@ pub(super) struct Looked {
 
 /// The target of a name.
 enum Met {
-    Directory(Standing, Stat),
+    Directory(OpenDirectory, Stat),
     Link { target: OsString },
-    File(Looked),
+    File(ReachedFile),
 }
 
 /// The kind of file wanted at the end of a way.
@@ -79,7 +79,7 @@ pub(super) struct Walk {
     last: Option<(Arc<Directory>, OsString)>,
 }
 
-impl Standing {
+impl OpenDirectory {
     /// Where a path begins.
     fn at_start_of(path: &Path) -> Result<Self, Errno> {
         let start = if path.is_absolute() { "/" } else { "." };
@@ -121,7 +121,7 @@ impl Standing {
             }
             _ => {
                 let filesystem = filesystem(Some(&self.directory), &found, &stat)?;
-                Ok(Met::File(Looked { descriptor: found.into(), stat, filesystem }))
+                Ok(Met::File(ReachedFile { descriptor: found.into(), stat, filesystem }))
             }
         }
     }
@@ -166,13 +166,13 @@ impl Walk {
     }
 
     /// The directory that a path leads to.
-    pub(super) fn enter(&mut self, path: &Path) -> Result<Standing, Errno> {
-        let start = Standing::at_start_of(path)?;
+    pub(super) fn enter(&mut self, path: &Path) -> Result<OpenDirectory, Errno> {
+        let start = OpenDirectory::at_start_of(path)?;
         self.directory(&start, path.strip_prefix("/").unwrap_or(path))
     }
 
     /// The directory that a path leads to from another one.
-    pub(super) fn directory(&mut self, from: &Standing, path: &Path) -> Result<Standing, Errno> {
+    pub(super) fn directory(&mut self, from: &OpenDirectory, path: &Path) -> Result<OpenDirectory, Errno> {
         match self.follow(from, path, ExpectedKind::Directory)? {
             Met::Directory(directory, _) => Ok(directory),
             Met::File(_) | Met::Link { .. } => Err(Errno::NOTDIR),
@@ -180,26 +180,26 @@ impl Walk {
     }
 
     /// The target of a name in a directory; nothing has been done to it.
-    pub(super) fn file(&mut self, from: &Standing, name: &OsStr) -> Result<Looked, Errno> {
+    pub(super) fn file(&mut self, from: &OpenDirectory, name: &OsStr) -> Result<ReachedFile, Errno> {
         match self.follow(from, Path::new(name), ExpectedKind::Any)? {
             Met::File(looked) => Ok(looked),
             Met::Directory(directory, stat) => {
                 let filesystem = directory.directory.filesystem();
-                Ok(Looked { descriptor: directory.descriptor, stat, filesystem })
+                Ok(ReachedFile { descriptor: directory.descriptor, stat, filesystem })
             }
             Met::Link { .. } => Err(Errno::LOOP),
         }
     }
 
     /// Goes to where a path leads.
-    fn follow(&mut self, from: &Standing, path: &Path, expected: ExpectedKind) -> Result<Met, Errno> {
+    fn follow(&mut self, from: &OpenDirectory, path: &Path, expected: ExpectedKind) -> Result<Met, Errno> {
         let mut here = from.clone();
         let mut ahead = Vec::new();
         push(&mut ahead, path);
         while let Some(name) = ahead.pop() {
             match name.as_encoded_bytes() {
                 // Where the walk begins, unless a link leads there.
-                b"/" => here = Standing::at_start_of(Path::new("/"))?,
+                b"/" => here = OpenDirectory::at_start_of(Path::new("/"))?,
                 b"." => {}
                 b".." => {
                     self.search(&here.directory);
@@ -232,7 +232,7 @@ impl Walk {
     }
 
     /// Names are looked up in this directory.
-    pub(super) fn search_in(&mut self, standing: &Standing) {
+    pub(super) fn search_in(&mut self, standing: &OpenDirectory) {
         self.search(&standing.directory);
     }
 

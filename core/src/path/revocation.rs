@@ -48,7 +48,7 @@ struct List {
 }
 
 /// The work that may still be spent on lists for one peer.
-pub(super) enum Budget {
+pub(super) enum CrlBudget {
     /// How many signatures that turn out to be by another key are still verified.
     Open(Cell<usize>),
     /// None is, since for one a whole list is hashed, however long it is. Lists count whose signers are known.
@@ -58,7 +58,7 @@ pub(super) enum Budget {
     },
 }
 
-impl Budget {
+impl CrlBudget {
     pub(super) fn closed() -> Self {
         Self::Closed { was_asked: Cell::new(false) }
     }
@@ -110,8 +110,8 @@ impl Revocation {
     }
 
     /// A budget for one peer.
-    pub(super) fn budget(&self) -> Budget {
-        Budget::Open(Cell::new(self.len() + SPARE_SIGNATURES))
+    pub(super) fn budget(&self) -> CrlBudget {
+        CrlBudget::Open(Cell::new(self.len() + SPARE_SIGNATURES))
     }
 
     /// The next instant at which a list is stale.
@@ -126,7 +126,7 @@ impl Revocation {
         path: &VerifiedPath<'_>,
         stale: StaleCrls,
         now: SystemTime,
-        budget: &Budget,
+        budget: &CrlBudget,
     ) -> Result<(), PathError> {
         if self.has_unreadable && stale == StaleCrls::Reject {
             return Err(PathError::Crl(CrlProblem::Unusable));
@@ -153,7 +153,7 @@ impl Revocation {
         issuer: impl FnOnce() -> (K, bool),
         stale: StaleCrls,
         now: SystemTime,
-        budget: &Budget,
+        budget: &CrlBudget,
     ) -> Result<(), PathError> {
         let Some(lists) = self.by_issuer.get(&NormalName::of(certificate.issuer())) else { return Ok(()) };
         let (key, may_sign) = issuer();
@@ -186,7 +186,7 @@ impl Revocation {
 
 impl List {
     /// Whether the key signed it. A peer that shows one key after the other runs out of budget, and is refused.
-    fn is_by(&self, key: &[u8], budget: &Budget) -> Result<bool, PathError> {
+    fn is_by(&self, key: &[u8], budget: &CrlBudget) -> Result<bool, PathError> {
         if self.signers.iter().any(|signer| signer == key) {
             return Ok(true);
         }
@@ -197,8 +197,8 @@ impl List {
             return Ok(learned == key);
         }
         let left = match budget {
-            Budget::Open(left) => left,
-            Budget::Closed { was_asked } => {
+            CrlBudget::Open(left) => left,
+            CrlBudget::Closed { was_asked } => {
                 was_asked.set(true);
                 return Err(PathError::TooComplex);
             }

@@ -31,7 +31,7 @@ pub(super) struct WithoutUris<'p> {
 impl<'p> WithoutUris<'p> {
     /// Nothing, if none of them has a constraint on URIs.
     pub(super) fn of(intermediates: &'p [CertificateDer<'p>], anchors: &'p [TrustAnchor<'p>]) -> Option<Self> {
-        let shown: Vec<_> = intermediates.iter().map(|der| Shown::of(der)).collect();
+        let shown: Vec<_> = intermediates.iter().map(|der| Unconstrained::of(der)).collect();
         let of_anchor = |anchor: &'p TrustAnchor<'p>| {
             let constraints: &'p [u8] = anchor.name_constraints.as_ref()?;
             Some((constraints, reduced(constraints).ok()??))
@@ -49,7 +49,7 @@ impl<'p> WithoutUris<'p> {
         };
         for (der, shown) in intermediates.iter().zip(shown) {
             without.intermediates.push(match shown {
-                Some(Shown { certificate, message, signed, constraints }) => {
+                Some(Unconstrained { certificate, message, signed, constraints }) => {
                     let certificate = CertificateDer::from(certificate);
                     without.signed.push((message, signed));
                     without.of_intermediates.push((certificate.clone(), constraints));
@@ -110,7 +110,7 @@ fn inside(certificates: &[CertificateDer<'_>], constraints: &[u8]) -> bool {
 }
 
 /// A certificate without its constraints on URIs.
-struct Shown<'a> {
+struct Unconstrained<'a> {
     certificate: Vec<u8>,
     /// The part of what is shown that webpki takes for the one that was signed.
     message: Vec<u8>,
@@ -120,7 +120,7 @@ struct Shown<'a> {
     constraints: &'a [u8],
 }
 
-impl<'a> Shown<'a> {
+impl<'a> Unconstrained<'a> {
     /// Nothing of one without constraints on URIs, or that webpki does not take for a certificate: written anew, it might.
     fn of(der: &'a CertificateDer<'_>) -> Option<Self> {
         EndEntityCert::try_from(der).ok()?;

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::Label;
 use super::boundary::KNOWN;
-use super::remains::{self, Lines};
+use super::remains::{self, Base64Lines};
 
 /// The fewest dashes beside a keyword or label that are taken for those of a boundary.
 const DASHES: usize = 2;
@@ -71,7 +71,7 @@ pub(crate) fn outside(text: &[u8]) -> Option<(usize, Damage)> {
     }
     // It may hold a part of a key.
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_LIMIT));
-    let mut lines = Lines::default();
+    let mut lines = Base64Lines::default();
     let (mut start, mut offset) = (0, 0);
     let mut slashes = false;
     for chunk in text.utf8_chunks() {
@@ -135,7 +135,7 @@ fn plain_byte(byte: u8) -> Option<u8> {
     Some(if matches!(byte, 0x96 | 0x97) { b'~' } else { b'?' })
 }
 
-fn of_line(line: &[u8], start: usize, lines: &mut Lines) -> Option<(usize, Damage)> {
+fn of_line(line: &[u8], start: usize, lines: &mut Base64Lines) -> Option<(usize, Damage)> {
     let base64 = lines.take(line, start);
     if has_boundary(line) || is_misspelt(line) {
         Some((start, Damage::Boundary))

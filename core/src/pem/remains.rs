@@ -73,7 +73,7 @@ fn is_base64(byte: u8) -> bool {
 
 /// Consecutive lines of nothing but base64, all of one width but the last.
 #[derive(Default)]
-pub(super) struct Lines {
+pub(super) struct Base64Lines {
     /// The offset of the first.
     start: usize,
     /// The width of each; nought where no line may follow.
@@ -81,7 +81,7 @@ pub(super) struct Lines {
     shape: Shape,
 }
 
-impl Lines {
+impl Base64Lines {
     /// Takes the next line, which begins at an offset. Answers where the lines begin that are a part of a block, if they are.
     pub(super) fn take(&mut self, line: &[u8], start: usize) -> Option<usize> {
         let line = line.trim_ascii();

@@ -55,7 +55,7 @@ struct Count {
 }
 
 #[derive(Clone, Copy)]
-enum Outcome {
+enum AuditOutcome {
     Denied,
     Granted,
 }
@@ -69,7 +69,7 @@ impl Default for Audit {
 impl Audit {
     /// `caller` may not have `id`, or nothing at all.
     pub(super) fn denied(&self, caller: &Caller, id: Option<&IdentityId>, denial: &Denial, pods: &PodNames) {
-        if self.may_tell(caller, Outcome::Denied) {
+        if self.may_tell(caller, AuditOutcome::Denied) {
             let CallerFacts { pod, unit, command } = CallerFacts::of(caller, pods);
             warn!(
                 target: target!(),
@@ -81,7 +81,7 @@ impl Audit {
 
     /// `caller` asked for something that is no identity, or none of its.
     pub(super) fn unknown(&self, caller: &Caller, name: &str, pods: &PodNames) {
-        if self.may_tell(caller, Outcome::Denied) {
+        if self.may_tell(caller, AuditOutcome::Denied) {
             let CallerFacts { pod, unit, command } = CallerFacts::of(caller, pods);
             let name: String = name.chars().take(NAME_LIMIT).collect();
             warn!(
@@ -94,7 +94,7 @@ impl Audit {
 
     /// `caller` is given the key of `id`, as `grant` allows.
     pub(super) fn granted(&self, caller: &Caller, id: &IdentityId, grant: &Grant, pods: &PodNames) {
-        if self.may_tell(caller, Outcome::Granted) {
+        if self.may_tell(caller, AuditOutcome::Granted) {
             let CallerFacts { pod, unit, command } = CallerFacts::of(caller, pods);
             info!(
                 target: target!(),
@@ -120,7 +120,7 @@ impl Audit {
     }
 
     /// Whether the limit lets a line of `caller` through; else it is counted.
-    fn may_tell(&self, caller: &Caller, outcome: Outcome) -> bool {
+    fn may_tell(&self, caller: &Caller, outcome: AuditOutcome) -> bool {
         let party = caller.party();
         let may_tell = self.rates.check(&party).is_ok();
         let mut held_back = self.held_back();
@@ -150,10 +150,10 @@ impl HeldBack {
 }
 
 impl Count {
-    fn add(&mut self, outcome: Outcome) {
+    fn add(&mut self, outcome: AuditOutcome) {
         match outcome {
-            Outcome::Denied => self.denied += 1,
-            Outcome::Granted => self.granted += 1,
+            AuditOutcome::Denied => self.denied += 1,
+            AuditOutcome::Granted => self.granted += 1,
         }
     }
 
@@ -297,7 +297,7 @@ mod tests {
     fn of_very_many_parties_the_last_are_counted_together() {
         let mut held_back = HeldBack::default();
         for uid in 0..3000 {
-            held_back.count(Party::User(uid)).add(Outcome::Denied);
+            held_back.count(Party::User(uid)).add(AuditOutcome::Denied);
         }
         assert_eq!(held_back.parties.len(), PARTIES);
         assert_eq!(held_back.others, Count { denied: 3000 - PARTIES as u64, granted: 0 });

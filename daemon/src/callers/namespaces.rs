@@ -7,7 +7,7 @@ use super::proc::Proc;
 
 /// A namespace that gives a user's number or a path its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
+pub(crate) enum NamespaceKind {
     User,
     Mount,
     /// The directory that a path begins at (chroot(2)), which is as good as a namespace.
@@ -20,7 +20,7 @@ pub(crate) enum Namespaces {
     /// User and mount namespace are the host's, and so is the root directory.
     Host,
     /// This one is another.
-    Other(Kind),
+    Other(NamespaceKind),
     /// They cannot be looked at: evercertd needs CAP_SYS_PTRACE to see those of other users' processes.
     Unknown(io::ErrorKind),
 }
@@ -29,11 +29,11 @@ impl Namespaces {
     /// Those of `process`, which has to be proven to be there still.
     pub(super) fn of(process: Proc) -> Self {
         let namespaces = |kind, file| compare(kind, process, |process| process.namespace(file));
-        namespaces(Kind::User, "user")
-            .or_else(|| namespaces(Kind::Mount, "mnt"))
+        namespaces(NamespaceKind::User, "user")
+            .or_else(|| namespaces(NamespaceKind::Mount, "mnt"))
             // Where it is tells nearly everything, and asks no file system; what is mounted over the root has its place too.
-            .or_else(|| compare(Kind::Root, process, Proc::place_of_root))
-            .or_else(|| compare(Kind::Root, process, Proc::root))
+            .or_else(|| compare(NamespaceKind::Root, process, Proc::place_of_root))
+            .or_else(|| compare(NamespaceKind::Root, process, Proc::root))
     }
 
     fn or_else(self, next: impl FnOnce() -> Self) -> Self {
@@ -42,7 +42,7 @@ impl Namespaces {
 
     /// Whether the process is known to be in a user namespace of its own.
     pub(crate) fn has_own_users(self) -> bool {
-        self == Self::Other(Kind::User)
+        self == Self::Other(NamespaceKind::User)
     }
 }
 
@@ -50,9 +50,9 @@ impl fmt::Display for Namespaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("the caller is in the host's namespaces"),
-            Self::Other(Kind::User) => f.write_str("the caller has a user namespace of its own"),
-            Self::Other(Kind::Mount) => f.write_str("the caller has a mount namespace of its own"),
-            Self::Other(Kind::Root) => f.write_str("the caller has a root directory of its own (chroot)"),
+            Self::Other(NamespaceKind::User) => f.write_str("the caller has a user namespace of its own"),
+            Self::Other(NamespaceKind::Mount) => f.write_str("the caller has a mount namespace of its own"),
+            Self::Other(NamespaceKind::Root) => f.write_str("the caller has a root directory of its own (chroot)"),
             Self::Unknown(io::ErrorKind::PermissionDenied) => {
                 f.write_str("the caller's namespaces cannot be looked at (evercertd needs CAP_SYS_PTRACE for that)")
             }
@@ -62,7 +62,7 @@ impl fmt::Display for Namespaces {
 }
 
 /// The host's are those of its first process; where that cannot be looked at, this process's own.
-fn compare<T: PartialEq>(kind: Kind, process: Proc, look: impl Fn(Proc) -> io::Result<T>) -> Namespaces {
+fn compare<T: PartialEq>(kind: NamespaceKind, process: Proc, look: impl Fn(Proc) -> io::Result<T>) -> Namespaces {
     let host = look(Proc(1)).or_else(|_| look(Proc(std::process::id())));
     match (look(process), host) {
         (Ok(of_caller), Ok(host)) if of_caller == host => Namespaces::Host,

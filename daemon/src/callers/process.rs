@@ -42,7 +42,7 @@ pub(super) struct Living {
 
 /// A process's state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct ProcessState {
     /// As its first thread has them. Those of other threads are not looked at: threads keep nothing from one another.
     pub(super) credentials: Credentials,
     pub(super) origin: Origin,
@@ -105,7 +105,7 @@ impl Process {
     }
 
     /// See [`Living::standing`].
-    pub(super) fn standing(&self) -> Result<Standing, ProcessError> {
+    pub(super) fn standing(&self) -> Result<ProcessState, ProcessError> {
         let standing = self.living.standing(&self.prefixes);
         if matches!(standing, Err(ProcessError::Ended)) {
             self.ended.cancel();
@@ -159,10 +159,10 @@ impl Living {
     /// # Errors
     ///
     /// It has ended, or cannot be looked at.
-    pub(super) fn standing(&self, prefixes: &[String]) -> Result<Standing, ProcessError> {
+    pub(super) fn standing(&self, prefixes: &[String]) -> Result<ProcessState, ProcessError> {
         self.confirm()?;
         let process = Proc(self.pid);
-        let standing = Standing {
+        let standing = ProcessState {
             credentials: process.credentials()?,
             origin: origin(&process.cgroup()?, prefixes),
             namespaces: Namespaces::of(process),

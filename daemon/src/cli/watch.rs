@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 /// Follows the daemon until the output is closed, over its restarts.
 async fn follow(socket: &AdminSocket) -> Result<(), Unreachable> {
     let mut events = connect(socket).await?;
-    let mut shown = Shown::default();
+    let mut shown = Listed::default();
     loop {
         let lost = loop {
             match events.message().await {
@@ -66,7 +66,7 @@ async fn follow(socket: &AdminSocket) -> Result<(), Unreachable> {
                 break events;
             }
         };
-        shown = Shown::default();
+        shown = Listed::default();
         if say("evercertd is back").is_err() {
             return Ok(());
         }
@@ -83,12 +83,12 @@ async fn connect(socket: &AdminSocket) -> Result<tonic::Streaming<v1::Event>, Un
 
 /// Identities shown to the reader.
 #[derive(Default)]
-struct Shown {
+struct Listed {
     /// By the UID of the pod, where it has one, and name.
     identities: HashMap<(Option<String>, String), Identity>,
 }
 
-impl Shown {
+impl Listed {
     fn show(&mut self, event: v1::Event) -> io::Result<()> {
         let now = SystemTime::now();
         match event.event {

@@ -12,14 +12,14 @@ pub(super) struct Span(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Written)
+        deserializer.deserialize_any(SpanVisitor)
     }
 }
 
 /// A number alone is what people write by mistake: the answer is not that it has to be a string, but how the unit is written.
-struct Written;
+struct SpanVisitor;
 
-impl Visitor<'_> for Written {
+impl Visitor<'_> for SpanVisitor {
     type Value = Span;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -47,7 +47,7 @@ pub(super) enum Job {
 }
 
 /// The result of a job.
-pub(super) enum Outcome {
+pub(super) enum JobOutcome {
     /// Which identities there are; absent: it took too long.
     Looked(Option<Sources>),
     /// The new configuration and its identities.
@@ -81,7 +81,7 @@ pub(super) struct Jobs {
 pub(super) type Asked = oneshot::Sender<Reloaded>;
 
 struct Running {
-    outcome: oneshot::Receiver<Outcome>,
+    outcome: oneshot::Receiver<JobOutcome>,
     deadline: Instant,
     is_reload: bool,
     asked: Vec<Asked>,
@@ -113,7 +113,7 @@ impl Jobs {
         let is_stuck = Arc::strong_count(&self.thread) > 1 && !is_reload;
         let (thread, accounts) = (Arc::clone(&self.thread), Arc::clone(&self.accounts));
         let outcome = self.threads.call(move || {
-            let outcome = if is_stuck { Outcome::Looked(None) } else { job.run(&accounts) };
+            let outcome = if is_stuck { JobOutcome::Looked(None) } else { job.run(&accounts) };
             drop(thread);
             outcome
         });
@@ -131,12 +131,12 @@ impl Jobs {
     }
 
     /// The result of the job that runs, and whom to tell it. Never ends without one; may be dropped and called again.
-    pub(super) async fn finished(&mut self) -> (Outcome, Vec<Asked>) {
+    pub(super) async fn finished(&mut self) -> (JobOutcome, Vec<Asked>) {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let outcome = match timeout_at(running.deadline, &mut running.outcome).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) if running.is_reload => Outcome::Reloaded(Err(ReloadError::TooSlow)),
-            Ok(Err(_)) | Err(_) => Outcome::Looked(None),
+            Ok(Err(_)) | Err(_) if running.is_reload => JobOutcome::Reloaded(Err(ReloadError::TooSlow)),
+            Ok(Err(_)) | Err(_) => JobOutcome::Looked(None),
         };
         let asked = std::mem::take(&mut running.asked);
         self.running = None;
@@ -148,13 +148,13 @@ impl Jobs {
 }
 
 impl Job {
-    fn run(self, accounts: &Accounts) -> Outcome {
+    fn run(self, accounts: &Accounts) -> JobOutcome {
         match self {
             Self::Look { config, known, pods, all, ear } => {
-                Outcome::Looked(Some(look(&config, (&known, Stay::All), accounts, &pods, all, ear)))
+                JobOutcome::Looked(Some(look(&config, (&known, Stay::All), accounts, &pods, all, ear)))
             }
             Self::Reload { file, known, pods, ear } => {
-                Outcome::Reloaded(Config::load(file.as_deref()).map_err(ReloadError::from).map(|config| {
+                JobOutcome::Reloaded(Config::load(file.as_deref()).map_err(ReloadError::from).map(|config| {
                     let sources = look(&config, (&known, Stay::OutOfSight), accounts, &pods, true, ear);
                     (Arc::new(config), sources)
                 }))

@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use self::lines::Lines;
+use self::lines::LineWriters;
 use crate::config::{InvalidLevel, Log, LogFormat, level_filter};
 
 /// The variables that override the level of the configuration, the first one that is set.
@@ -44,7 +44,7 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
         None => level_filter(log.level()).unwrap_or_default(),
     };
     let registry = capped(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(Lines::to_stderr(log.format)).with_ansi(false);
+    let layer = tracing_subscriber::fmt::layer().with_writer(LineWriters::to_stderr(log.format)).with_ansi(false);
     // The journal stamps every line itself.
     let _ = match (log.format, is_journal()) {
         (LogFormat::Text, true) => registry.with(layer.without_time()).try_init(),

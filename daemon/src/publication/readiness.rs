@@ -23,7 +23,7 @@ pub(crate) struct Readiness {
 }
 
 /// An identity that is wanted, and its state once there is one.
-pub(crate) type Known = (IdentityId, Option<Arc<IdentityState>>);
+pub(crate) type WantedState = (IdentityId, Option<Arc<IdentityState>>);
 
 /// How many identities are published, and how many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,7 +76,7 @@ impl Readiness {
     }
 
     /// Every identity that is wanted, with its state once its files were first read; and what the pods are called.
-    pub(crate) fn identities(&self) -> (Vec<Known>, PodNames) {
+    pub(crate) fn identities(&self) -> (Vec<WantedState>, PodNames) {
         let mut states: HashMap<_, _> =
             self.store.all().into_iter().map(|state| (state.spec.id.clone(), state)).collect();
         let wanted = Arc::clone(&self.wanted.borrow());

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::STOPPING;
-use super::connection::{self, Budget};
+use super::connection::{self, ByteBudget};
 use super::limits::Limits;
 use crate::callers::{Caller, ProcessError, Processes, Rates};
 use door::{Visitor, Visitors};
@@ -37,7 +37,7 @@ pub(super) async fn serve(
 ) {
     let routes = routes.prepare();
     let rates = Arc::new(Rates::new(limits.requests.in_all, limits.requests.per_caller));
-    let budget = Budget::new();
+    let budget = ByteBudget::new();
     let opened = listener
         .into_std()
         .and_then(|listener| Visitors::of(listener, &limits, Arc::clone(&processes), Arc::clone(&doorkeeper)));

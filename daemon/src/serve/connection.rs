@@ -120,7 +120,7 @@ pub(super) async fn serve(
     caller: Caller,
     share: Share,
     routes: Routes,
-    (rates, budget): (Arc<Rates>, Budget),
+    (rates, budget): (Arc<Rates>, ByteBudget),
     patience: Patience,
     shutdown: CancellationToken,
 ) {
@@ -209,9 +209,9 @@ fn builder(patience: Patience) -> hyper::server::conn::http2::Builder<TokioExecu
 
 /// Each caller's budget of bytes.
 #[derive(Clone)]
-pub(super) struct Budget(Arc<Rates>);
+pub(super) struct ByteBudget(Arc<Rates>);
 
-impl Budget {
+impl ByteBudget {
     pub(super) fn new() -> Self {
         Self(Arc::new(Rates::new(NonZeroU32::MAX, BYTES)))
     }

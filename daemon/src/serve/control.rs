@@ -13,11 +13,11 @@ pub(crate) enum Order {
     /// Read the configuration and every identity's files again.
     Reload(oneshot::Sender<Reloaded>),
     /// Trust an anchor that is no longer on disk no longer: in one identity, or in all.
-    EndOverlap { anchor: Digest, identity: Option<IdentityId>, answer: oneshot::Sender<Ended> },
+    EndOverlap { anchor: Digest, identity: Option<IdentityId>, answer: oneshot::Sender<OverlapEnd> },
 }
 
 /// The identities in which an anchor is trusted no longer, or why it still is.
-pub(crate) type Ended = Result<Vec<IdentityId>, EndOverlapError>;
+pub(crate) type OverlapEnd = Result<Vec<IdentityId>, EndOverlapError>;
 
 /// The result of a reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,11 @@ impl Control {
     /// # Errors
     ///
     /// The daemon is stopping.
-    pub(crate) async fn end_overlap(&self, anchor: Digest, identity: Option<IdentityId>) -> Result<Ended, Stopping> {
+    pub(crate) async fn end_overlap(
+        &self,
+        anchor: Digest,
+        identity: Option<IdentityId>,
+    ) -> Result<OverlapEnd, Stopping> {
         self.ask(|answer| Order::EndOverlap { anchor, identity, answer }).await
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Task;
 use crate::clock::Now;
 use crate::keeper::ending::{End, Ended};
-use crate::keeper::job::{Done, Looked};
+use crate::keeper::job::{Done, LookResult};
 use crate::keeper::numbers::SlotKey;
 use crate::keeper::slot::Shown;
 use crate::lifecycle::Step;
@@ -79,23 +79,23 @@ impl Task {
     fn conclude(
         &mut self,
         key: SlotKey,
-        looked: Option<Looked>,
+        looked: Option<LookResult>,
         step: Option<Step>,
         since: Instant,
         now: Now,
         keys_changed: bool,
     ) {
         let Some(slot) = self.slots.get_mut(&key) else { return };
-        let read = matches!(looked, Some(Looked::Read(_)));
+        let read = matches!(looked, Some(LookResult::Read(_)));
         let again = step.as_ref().is_some_and(|step| step.read_again);
         let mut pause = None;
         match looked {
             // Any pause there was goes on, unless it was for files that have come to rest as they were.
             None => pause = slot.remaining_pause(now.monotonic),
-            Some(Looked::Unchanged) if slot.restless.take().is_some() => {}
-            Some(Looked::Unchanged) => pause = slot.remaining_pause(now.monotonic),
-            Some(Looked::Read(stamp)) => (slot.stamp, slot.restless) = (stamp, None),
-            Some(Looked::Restless(restless, rest)) => (slot.restless, pause) = (Some(restless), Some(rest)),
+            Some(LookResult::Unchanged) if slot.restless.take().is_some() => {}
+            Some(LookResult::Unchanged) => pause = slot.remaining_pause(now.monotonic),
+            Some(LookResult::Read(stamp)) => (slot.stamp, slot.restless) = (stamp, None),
+            Some(LookResult::Restless(restless, rest)) => (slot.restless, pause) = (Some(restless), Some(rest)),
         }
         if again {
             pause = self.pace.again.get(slot.tries).copied();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Task, ThreadReport};
 use crate::clock::Now;
-use crate::keeper::sweep::{Cause, Item, Progress, Sweep, Work};
+use crate::keeper::sweep::{Cause, Item, Progress, Sweep, SweepWork};
 use crate::keeper::timers::Due;
 use crate::mount::{self, Stamp};
 
@@ -110,7 +110,7 @@ impl Task {
         }
     }
 
-    fn spawn_sweep(&self, work: Arc<Work>) {
+    fn spawn_sweep(&self, work: Arc<SweepWork>) {
         let (system, reports) = (Arc::clone(&self.system), self.reports.0.clone());
         let _ = self.threads.run(move || {
             // It fails when the keeper is gone, and nobody wants to know.

@@ -93,7 +93,7 @@ fn what_is_shown_without_its_constraints_is_verified_as_it_was_signed() {
         assert!(outcome.is_err(), "octet {at}");
     }
     // Somebody else's certificate with the same constraints, and the one above without its signature's constraints.
-    let shown = super::Shown::of(&der).unwrap().certificate;
+    let shown = super::Unconstrained::of(&der).unwrap().certificate;
     let outcome = validator.validate(&leaf.der(), &[shown.into()], Role::Client, now());
     assert_eq!(outcome, Err(PathError::BadSignature), "what is shown to webpki is never accepted from a peer");
     let stranger = Entity::root("root").sub_ca("sub", |ca| constrain(ca, &[base(0x86, "example.org")], &[]));

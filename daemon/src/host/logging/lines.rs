@@ -17,12 +17,12 @@ const CUTS: [usize; 3] = [2048, 256, 16];
 
 /// Makes a writer for every line.
 #[derive(Debug, Clone)]
-pub(super) struct Lines<M> {
+pub(super) struct LineWriters<M> {
     format: LogFormat,
     writers: M,
 }
 
-impl Lines<fn() -> Stderr> {
+impl LineWriters<fn() -> Stderr> {
     /// To stderr.
     pub(super) fn to_stderr(format: LogFormat) -> Self {
         Self { format, writers: io::stderr }
@@ -30,13 +30,13 @@ impl Lines<fn() -> Stderr> {
 }
 
 #[cfg(test)]
-impl<M> Lines<M> {
+impl<M> LineWriters<M> {
     pub(super) fn to(writers: M, format: LogFormat) -> Self {
         Self { format, writers }
     }
 }
 
-impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Lines<M> {
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for LineWriters<M> {
     type Writer = Line<M::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
@@ -121,7 +121,7 @@ mod tests {
     fn written(format: LogFormat, name: &str) -> String {
         let written = Written::default();
         let writer = written.clone();
-        let lines = Lines::to(move || writer.clone(), format);
+        let lines = LineWriters::to(move || writer.clone(), format);
         let layer = tracing_subscriber::fmt().with_writer(lines).with_ansi(false);
         let say = || tracing::warn!(text = name, shown = %name, debug = ?name, "of {name}");
         match format {

@@ -15,7 +15,7 @@ use super::mounts::{self, Mount};
 use super::names::{Evidence, LOGS_LIMIT, NameKeeping, logs};
 use super::probe::{Answer, Answers, Owner, Probe, Request};
 use super::rules::{self, Pods};
-use super::tree::{self, Kind, Tree, Volume};
+use super::tree::{self, Tree, Volume, VolumeKind};
 use super::{Again, Found, Listen, Silent, Trouble};
 use crate::config::{Config, Kubelet};
 
@@ -33,7 +33,7 @@ pub(crate) struct Discovery {
 struct Known {
     tree: Tree,
     /// The volumes that were looked into.
-    volumes: BTreeMap<PathBuf, Looked>,
+    volumes: BTreeMap<PathBuf, InspectedVolume>,
     names: NameKeeping,
     /// Whether what is remembered of names is among them.
     has_recalled: bool,
@@ -43,7 +43,7 @@ struct Known {
 
 /// A volume that was looked into.
 #[derive(Debug, Clone)]
-struct Looked {
+struct InspectedVolume {
     /// The mount there; absent where there is none.
     mount: Option<Mount>,
     /// The pod's UID.
@@ -130,7 +130,7 @@ impl Discovery {
         known.tree = tree::walk(&directory, &kubelet.csi_drivers, &known.tree, &**listen)?;
         known.tell_of_tree(&directory);
         let mut roots: BTreeMap<PathBuf, (Option<Mount>, Owner)> = BTreeMap::new();
-        for volume in known.tree.volumes.iter().filter(|volume| volume.kind != Kind::Trust) {
+        for volume in known.tree.volumes.iter().filter(|volume| volume.kind != VolumeKind::Trust) {
             let owner = Owner { driver: volume.driver.clone(), pod: Arc::clone(&volume.uid) };
             let mount = match &mounts {
                 Some(mounts) => mounts.get(&volume.root).cloned(),
@@ -177,7 +177,7 @@ impl Discovery {
     }
 }
 
-impl Looked {
+impl InspectedVolume {
     /// Whether the volume is to be looked into again; not where what is looked for was found. Its mount is left alone then: whoever is in
     /// one while it is to be unmounted makes that fail. One that lacked it is asked again when something happened in it. Credentials
     /// are looked for again with all others; a namespace stays as it is for as long as the mount does.
@@ -194,21 +194,21 @@ impl Looked {
 impl Known {
     /// The volumes that are to be looked into. Those of service accounts are last, as of each pod the first volume has its turn first.
     fn requests(&self, roots: &BTreeMap<PathBuf, (Option<Mount>, Owner)>, again: &Again) -> Vec<Request> {
-        let of = |kind: Kind| self.tree.volumes.iter().filter(move |volume| volume.kind == kind);
+        let of = |kind: VolumeKind| self.tree.volumes.iter().filter(move |volume| volume.kind == kind);
         let request = |volume: &Volume| {
             let looked = self.volumes.get(&volume.root);
             if looked.is_some_and(|looked| !looked.is_due(&volume.root, again)) {
                 return None;
             }
             let sought = match (volume.kind, looked.map(|looked| &looked.held)) {
-                (Kind::ServiceAccount, _) => Sought::Namespace,
+                (VolumeKind::ServiceAccount, _) => Sought::Namespace,
                 (_, Some(Held::Credentials(fingerprint, _))) => Sought::Credentials(Some(fingerprint.clone())),
                 _ => Sought::Credentials(None),
             };
             let (mount, owner) = roots.get(&volume.root)?.clone();
             Some(Request { root: volume.root.clone(), mount, owner, sought })
         };
-        of(Kind::Credential).chain(of(Kind::ServiceAccount)).filter_map(request).collect()
+        of(VolumeKind::Credential).chain(of(VolumeKind::ServiceAccount)).filter_map(request).collect()
     }
 
     /// Says what of the kubelet's directories is not known, where that is news.
@@ -257,7 +257,7 @@ impl Known {
             Ok(Contents::Namespace(namespace)) => Held::Namespace(namespace),
             Ok(Contents::Now(fingerprint, mut credentials)) => {
                 // Credentials the volume held once are expected there for as long as it lasts: what is missing now is a finding.
-                if let Some(Looked { held: Held::Credentials(before, once), .. }) = self.volumes.remove(&root)
+                if let Some(InspectedVolume { held: Held::Credentials(before, once), .. }) = self.volumes.remove(&root)
                     && before.is_of_same(&fingerprint)
                 {
                     let missing = once.into_iter().filter(|(at, _)| !credentials.contains_key(at));
@@ -274,7 +274,7 @@ impl Known {
                 return;
             }
         };
-        self.volumes.insert(root, Looked { mount, pod, held });
+        self.volumes.insert(root, InspectedVolume { mount, pod, held });
     }
 
     /// Reads the names of pods; says whether there is anything that tells them.

@@ -64,13 +64,13 @@ pub(super) struct Memory {
 struct File {
     path: PathBuf,
     access: Box<dyn Access>,
-    content: Mutex<Content>,
+    content: Mutex<MemoryState>,
     /// Told when no thread is at the file any more.
     left: Condvar,
 }
 
 #[derive(Default)]
-struct Content {
+struct MemoryState {
     /// The names to be in the file; absent until it was read.
     names: Option<PodNames>,
     /// Whether the file holds something else.
@@ -128,7 +128,7 @@ impl Memory {
     }
 
     /// Has a thread bring the file and what is to be in it together. There is none yet.
-    fn start(&self, content: &mut Content) {
+    fn start(&self, content: &mut MemoryState) {
         let file = Arc::clone(&self.file);
         // Where no thread can be had, it is asked for again at the next look.
         if self.threads.run(move || file.bring_together()).is_ok() {
@@ -175,12 +175,12 @@ impl File {
         self.left.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Content> {
+    fn lock(&self) -> MutexGuard<'_, MemoryState> {
         self.content.lock()
     }
 }
 
-impl Content {
+impl MemoryState {
     fn is_news(&mut self) -> bool {
         !std::mem::replace(&mut self.is_told, true)
     }

@@ -87,14 +87,14 @@ pub(super) struct Answers {
 }
 
 /// The function that looks into a volume.
-type Look = fn(&Path, &Sought) -> Result<Contents, Errno>;
+type LookFn = fn(&Path, &Sought) -> Result<Contents, Errno>;
 
 /// A volume, for as long as it is mounted.
 type MountedVolume = (PathBuf, Option<Mount>);
 
 /// The threads that look into volumes.
 pub(super) struct Probe {
-    look: Look,
+    look: LookFn,
     deadline: Duration,
     threads: Threads,
     entered: Arc<Mutex<Entered>>,
@@ -106,7 +106,7 @@ impl Probe {
         Self::with(contents::look, DEADLINE)
     }
 
-    fn with(look: Look, deadline: Duration) -> Self {
+    fn with(look: LookFn, deadline: Duration) -> Self {
         Self { look, deadline, threads: Threads::named("volumes").with_stack(STACK), entered: Arc::default() }
     }
 
@@ -127,7 +127,7 @@ impl Probe {
                 break;
             }
             for _ in 0..left.min(idle) {
-                let work = Work {
+                let work = ProbeThread {
                     look: self.look,
                     waiting: Arc::clone(&waiting),
                     entered: Arc::clone(&self.entered),
@@ -204,15 +204,15 @@ struct Waiting {
 }
 
 /// One thread of the probe.
-struct Work {
-    look: Look,
+struct ProbeThread {
+    look: LookFn,
     waiting: Arc<Mutex<Waiting>>,
     entered: Arc<Mutex<Entered>>,
     listen: Arc<dyn Listen>,
     answers: Sender<Answer>,
 }
 
-impl Work {
+impl ProbeThread {
     fn run(self) {
         while let Some(request) = self.next() {
             let (mounted, Request { root, sought, .. }) = (request.mounted(), request);

@@ -33,7 +33,7 @@ const SERVICE_ACCOUNT: &str = "kube-api-access-";
 
 /// The purpose of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum VolumeKind {
     /// It may hold a key: a Secret, a projected volume, or one of a CSI driver that is allowed.
     Credential,
     /// It may hold certificates, as anchors for others, but no key: a ConfigMap.
@@ -43,8 +43,11 @@ pub(super) enum Kind {
 }
 
 /// The kubelet's names for the kinds of volumes that are looked at.
-const PLUGINS: [(&str, Kind); 3] =
-    [("kubernetes.io~secret", Kind::Credential), (PROJECTED, Kind::Credential), (CONFIG_MAP, Kind::Trust)];
+const PLUGINS: [(&str, VolumeKind); 3] = [
+    ("kubernetes.io~secret", VolumeKind::Credential),
+    (PROJECTED, VolumeKind::Credential),
+    (CONFIG_MAP, VolumeKind::Trust),
+];
 const PROJECTED: &str = "kubernetes.io~projected";
 const CONFIG_MAP: &str = "kubernetes.io~configmap";
 const CSI_PLUGIN: &str = "kubernetes.io~csi";
@@ -59,7 +62,7 @@ pub(super) struct Volume {
     /// The directory of its files.
     pub(super) root: PathBuf,
     /// Its purpose.
-    pub(super) kind: Kind,
+    pub(super) kind: VolumeKind,
     /// The CSI driver that it is of; absent: the kubelet itself filled it.
     pub(super) driver: Option<Arc<str>>,
 }
@@ -164,7 +167,7 @@ impl Walk<'_> {
                     false => kind,
                     true if plugin == PROJECTED && !has_service_account => {
                         has_service_account = true;
-                        Kind::ServiceAccount
+                        VolumeKind::ServiceAccount
                     }
                     true => continue,
                 };
@@ -180,7 +183,7 @@ impl Walk<'_> {
             let driver = self.told(driver(&volume)).flatten();
             let Some(driver) = driver.filter(|driver| self.is_allowed(Some(driver))) else { continue };
             if self.is_directory(FileType::Unknown, &volume, CSI_MOUNT) {
-                let (root, kind, driver) = (directory.join(CSI_MOUNT), Kind::Credential, Some(driver.into()));
+                let (root, kind, driver) = (directory.join(CSI_MOUNT), VolumeKind::Credential, Some(driver.into()));
                 self.tree.volumes.push(Volume { uid: Arc::clone(uid), name, root, kind, driver });
             }
         }
@@ -247,8 +250,8 @@ impl Walk<'_> {
     fn cut_volumes(&mut self) {
         let mut count = 0;
         self.tree.volumes.retain(|volume| {
-            count += usize::from(volume.kind != Kind::ServiceAccount);
-            volume.kind == Kind::ServiceAccount || count <= VOLUMES_LIMIT
+            count += usize::from(volume.kind != VolumeKind::ServiceAccount);
+            volume.kind == VolumeKind::ServiceAccount || count <= VOLUMES_LIMIT
         });
         self.tree.is_cut |= count > VOLUMES_LIMIT;
     }

@@ -50,7 +50,7 @@ impl SubscriberState {
 
     pub(super) fn of(deliver: Delivery, report: Option<&Report>, publication: Option<&Publication>) -> Self {
         let Some(publication) = publication else { return Self::Pending };
-        let Some(report) = report.filter(|report| names(deliver, report, publication)) else { return Self::Behind };
+        let Some(report) = report.filter(|report| is_about(deliver, report, publication)) else { return Self::Behind };
         match &report.outcome {
             Some(Outcome::Refused(_)) => Self::Refused,
             Some(Outcome::Current) => Self::Current,
@@ -61,7 +61,7 @@ impl SubscriberState {
 }
 
 /// Whether `report` speaks of `publication` and no other.
-fn names(deliver: Delivery, report: &Report, publication: &Publication) -> bool {
+fn is_about(deliver: Delivery, report: &Report, publication: &Publication) -> bool {
     let is_its_content = report.digest == Some(publication.digest);
     match deliver {
         // Content not read to the end has no digest: it is what is mounted.

@@ -120,12 +120,15 @@ fn more_volumes_than_are_looked_at_hide_no_pod_and_no_service_account() {
         driver: None,
     };
     let mut walk = bare_walk();
-    walk.tree.volumes = (0..=VOLUMES_LIMIT).map(|number| volume(number, Kind::Credential)).collect();
-    walk.tree.volumes.push(volume(VOLUMES_LIMIT + 1, Kind::ServiceAccount));
+    walk.tree.volumes = (0..=VOLUMES_LIMIT).map(|number| volume(number, VolumeKind::Credential)).collect();
+    walk.tree.volumes.push(volume(VOLUMES_LIMIT + 1, VolumeKind::ServiceAccount));
     walk.cut_volumes();
     assert!(walk.tree.is_cut);
     let [.., last, account] = &walk.tree.volumes[..] else { panic!() };
-    assert_eq!((account.kind, last.root.to_str().unwrap().parse().unwrap()), (Kind::ServiceAccount, VOLUMES_LIMIT - 1));
+    assert_eq!(
+        (account.kind, last.root.to_str().unwrap().parse().unwrap()),
+        (VolumeKind::ServiceAccount, VOLUMES_LIMIT - 1)
+    );
 
     let pods = tempfile::tempdir().unwrap();
     let names = (0..=ENTRIES_LIMIT).map(|number| format!("{A}/volumes/kubernetes.io~secret/{number}"));

@@ -55,9 +55,9 @@ impl Call {
 
     /// The response began.
     pub(super) fn answered(self, response: Response<Incoming>, in_flight: InFlight) -> Response<Body> {
-        self.kept.forget();
+        let sending = self.kept.forget();
         in_flight.answered();
-        response.map(|body| Body::new(ResponseBody::new(body, in_flight)))
+        response.map(|body| Body::new(ResponseBody::new(body, in_flight, sending, self.deadline)))
     }
 
     /// The retry after an attempt that failed.
@@ -98,7 +98,7 @@ impl Call {
     pub(super) fn stamp(&self, request: &mut Request<ReplayBody>) -> Result<(), ChannelError> {
         match &self.deadline {
             Some(deadline) if !deadline.stamp(request.headers_mut(), Instant::now()) => {
-                Err(ChannelError::deadline_exceeded(deadline.limit(), None))
+                Err(ChannelError::no_response(deadline.limit(), None))
             }
             _ => Ok(()),
         }

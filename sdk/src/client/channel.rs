@@ -176,8 +176,7 @@ async fn in_time(
     response: impl Future<Output = Result<Response<Body>, ChannelError>>,
 ) -> Result<Response<Body>, ChannelError> {
     let response = tokio::time::timeout_at(deadline.at(), response).await;
-    response
-        .unwrap_or_else(|_| Err(ChannelError::deadline_exceeded(deadline.limit(), link.why_not_connected().as_deref())))
+    response.unwrap_or_else(|_| Err(ChannelError::no_response(deadline.limit(), link.why_not_connected().as_deref())))
 }
 
 impl fmt::Debug for Channel {

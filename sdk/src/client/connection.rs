@@ -15,6 +15,7 @@ use super::cut::Cut;
 use super::origin::Origin;
 use super::plan::Current;
 use super::replay::ReplayBody;
+use super::scheduling::Tasks;
 use crate::tls::session::Session;
 
 /// No more calls than this run on one connection, whatever the server allows.
@@ -24,6 +25,7 @@ const MOST_CALLS: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: SendRequest<ReplayBody>,
+    tasks: Tasks,
     session: Arc<Session>,
     /// The time it is made anew although it works: before the server's leaf ends.
     renewal: Option<SystemTime>,
@@ -36,11 +38,12 @@ pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<ReplayBod
 impl Connection {
     pub(super) fn new(
         sender: SendRequest<ReplayBody>,
+        tasks: Tasks,
         session: Arc<Session>,
         renewal: Option<SystemTime>,
         life: Arc<Life>,
     ) -> Self {
-        Self { sender, session, renewal, life }
+        Self { sender, tasks, session, renewal, life }
     }
 
     /// The number of the generation it was made with.
@@ -76,7 +79,8 @@ impl Connection {
     }
 
     /// Sends a request. An error that carries the request back proves that the server never saw it.
-    pub(super) fn send(&self, request: Request<ReplayBody>) -> impl Future<Output = Sent> + use<> {
+    pub(super) fn send(&self, mut request: Request<ReplayBody>) -> impl Future<Output = Sent> + use<> {
+        request.body_mut().is_sent_on(&self.tasks);
         self.sender.clone().try_send_request(request)
     }
 }

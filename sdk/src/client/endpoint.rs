@@ -185,8 +185,9 @@ impl Endpoint {
         self
     }
 
-    /// The time a call may wait for its response's headers; a shorter `grpc-timeout` of the call counts. Default: no limit
-    /// but the call's.
+    /// The time a call may take, to the end of its response; a shorter `grpc-timeout` of the call counts. A response that is not read to its
+    /// end by then ends with `DEADLINE_EXCEEDED`, and its stream is reset: a limit for streams that are meant to go on is none for the
+    /// endpoint. It is noticed when the response is read. Default: no limit but the call's.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.settings.request.timeout = Some(limit);

@@ -178,9 +178,16 @@ impl ChannelError {
         Self::Transport { status }
     }
 
-    pub(super) fn deadline_exceeded(limit: Duration, not_connected: Option<&ConnectError>) -> Self {
+    /// The deadline passed before a response began.
+    pub(super) fn no_response(limit: Duration, not_connected: Option<&ConnectError>) -> Self {
         let why = not_connected.map(|error| format!(": {error}")).unwrap_or_default();
         let status = Status::deadline_exceeded(format!("no response within {limit:?}{why}"));
+        Self::DeadlineExceeded { limit, status }
+    }
+
+    /// The deadline passed in the middle of a response.
+    pub(super) fn unfinished_response(limit: Duration) -> Self {
+        let status = Status::deadline_exceeded(format!("the response did not end within {limit:?}"));
         Self::DeadlineExceeded { limit, status }
     }
 }

@@ -12,14 +12,17 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri};
 use http_body::{Body as _, Frame, SizeHint};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::body::Body;
+
+use super::scheduling::{Sent, Tasks};
 
 /// The least that a piece counts: a body of single bytes costs more than its bytes.
 const LEAST_PIECE: usize = 64;
 
-/// Kept parts of a request.
+/// Kept parts of a request. Dropped before its response began, it ends the request: nothing more of its body is sent.
 #[derive(Debug)]
 pub(super) struct Kept {
     method: Method,
@@ -33,6 +36,19 @@ pub(super) struct Kept {
 pub(super) struct ReplayBody {
     production: Arc<Mutex<Production>>,
     attempt: u32,
+    /// The tasks of the connection that sends it.
+    tasks: Option<Tasks>,
+}
+
+/// The task that sends the body of a request whose response has begun. Dropping this ends the task, and with it, as far as the request goes,
+/// the stream.
+#[derive(Debug)]
+pub(super) struct Sending(AbortHandle);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// `request` as it is sent first, and what it takes to send it again as long as its body has produced no more than `limit` bytes.
@@ -46,6 +62,8 @@ pub(super) fn keep(request: Request<Body>, limit: usize) -> (Request<ReplayBody>
         ended: false,
         attempt: 0,
         begun: false,
+        sending: None,
+        given_up: false,
     };
     let production = Arc::new(Mutex::new(production));
     let kept = Kept {
@@ -54,24 +72,25 @@ pub(super) fn keep(request: Request<Body>, limit: usize) -> (Request<ReplayBody>
         headers: head.headers.clone(),
         body: Arc::clone(&production),
     };
-    (Request::from_parts(head, ReplayBody { production, attempt: 0 }), kept)
+    (Request::from_parts(head, ReplayBody { production, attempt: 0, tasks: None }), kept)
 }
 
 impl Kept {
     /// Whether the attempt under way was asked for its body.
     pub(super) fn begun(&self) -> bool {
-        lock(&self.body).begun
+        self.body.lock().begun
     }
 
     /// The request once more, from its beginning; `None` where the body has produced more than is kept. The attempt before it
     /// gets no more of the body.
     pub(super) fn again(&self) -> Option<Request<ReplayBody>> {
-        let mut production = lock(&self.body);
+        let mut production = self.body.lock();
         production.left?;
         production.next = 0;
         production.begun = false;
         production.attempt += 1;
-        let body = ReplayBody { production: Arc::clone(&self.body), attempt: production.attempt };
+        production.sending = None;
+        let body = ReplayBody { production: Arc::clone(&self.body), attempt: production.attempt, tasks: None };
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
@@ -79,9 +98,48 @@ impl Kept {
         Some(request)
     }
 
-    /// The request was processed: nothing is kept any more.
-    pub(super) fn forget(self) {
-        lock(&self.body).forget();
+    /// The response began: nothing is kept any more. Gives the task that goes on to send the body, if there is one.
+    pub(super) fn forget(self) -> Option<Sending> {
+        let mut production = self.body.lock();
+        production.forget();
+        production.sending.take()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // hyper ends the task too when it learns that nobody waits for the response, but not if the response comes at that moment.
+        let sending = {
+            let mut production = self.body.lock();
+            production.given_up = true;
+            production.sending.take()
+        };
+        drop(sending);
+    }
+}
+
+impl Sent for Mutex<Production> {
+    fn is_sent_by(&self, task: AbortHandle) {
+        let sending = Sending(task);
+        let mut production = self.lock();
+        if !production.given_up {
+            production.sending = Some(sending);
+        }
+    }
+}
+
+impl ReplayBody {
+    /// Tells of the connection that is going to send it.
+    pub(super) fn is_sent_on(&mut self, tasks: &Tasks) {
+        self.tasks = Some(tasks.clone());
+    }
+}
+
+impl Drop for ReplayBody {
+    fn drop(&mut self) {
+        if let Some(tasks) = &self.tasks {
+            tasks.gone(&self.production);
+        }
     }
 }
 
@@ -98,6 +156,10 @@ struct Production {
     ended: bool,
     attempt: u32,
     begun: bool,
+    /// The task that sends it, until the response begins.
+    sending: Option<Sending>,
+    /// Whether nobody waits for a response any more, or it has begun.
+    given_up: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -211,25 +273,26 @@ impl http_body::Body for ReplayBody {
     type Error = Status;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let mut production = lock(&self.production);
+        let mut production = self.production.lock();
         if production.attempt != self.attempt {
             return Poll::Ready(Some(Err(Status::cancelled("the call is sent again"))));
+        }
+        if !production.begun
+            && let Some(tasks) = &self.tasks
+        {
+            tasks.begun(Arc::clone(&self.production) as _);
         }
         production.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        let production = lock(&self.production);
+        let production = self.production.lock();
         production.attempt == self.attempt && production.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        lock(&self.production).size_hint()
+        self.production.lock().size_hint()
     }
-}
-
-fn lock(production: &Mutex<Production>) -> MutexGuard<'_, Production> {
-    production.lock()
 }
 
 #[cfg(test)]

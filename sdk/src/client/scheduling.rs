@@ -1,14 +1,22 @@
 //! The scheduling of a connection's tasks, which decides what a call costs more than anything else here does.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use hyper::rt::Executor;
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 
 /// A task in a box.
 pub(super) type BoxedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A body that may take a task to be sent.
+pub(super) trait Sent: Send + Sync {
+    /// This task sends what is left of it.
+    fn is_sent_by(&self, task: AbortHandle);
+}
 
 /// Spawns hyper's tasks, but not the first, which is the connection itself: [`Tasks::connection`] gives that to the task that also
 /// queues the requests. In two tasks they would race: a GOAWAY that one reads between two steps of the other would end a call without
@@ -16,19 +24,40 @@ pub(super) type BoxedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///
 /// All are boxed. hyper spawns one for every request, of a type that has room for the whole connection too; in a box it is moved once
 /// instead of by every step of a spawn (6 % of the CPU time of a unary call).
-#[derive(Clone, Default)]
-pub(super) struct Tasks(Arc<First>);
+///
+/// A body is told which task sends it, since hyper does not end that task once the response has begun. hyper asks a body for its first frame,
+/// and spawns the task at once, from the same place, if there is more to do.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tasks(Arc<Spawning>);
 
 #[derive(Default)]
-struct First {
+struct Spawning {
     made: OnceLock<()>,
-    task: Mutex<Option<BoxedTask>>,
+    connection: Mutex<Option<BoxedTask>>,
+    /// The body that was asked for its first frame just now.
+    begun: Mutex<Option<Arc<dyn Sent>>>,
 }
 
 impl Tasks {
     /// The connection of a handshake that is through.
     pub(super) fn connection(&self) -> Option<BoxedTask> {
-        self.0.task.lock().take()
+        self.0.connection.lock().take()
+    }
+
+    /// A body is asked for its first frame. If hyper cannot send all of it right away, the next task is the one that sends it.
+    pub(super) fn begun(&self, body: Arc<dyn Sent>) {
+        *self.0.begun.lock() = Some(body);
+    }
+
+    /// A body is gone: no task will send it.
+    pub(super) fn gone<B: Sent>(&self, body: &Arc<B>) {
+        self.0.begun.lock().take_if(|begun| std::ptr::addr_eq(Arc::as_ptr(begun), Arc::as_ptr(body)));
+    }
+}
+
+impl fmt::Debug for Spawning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spawning").field("made", &self.made.get().is_some()).finish_non_exhaustive()
     }
 }
 
@@ -36,9 +65,13 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
         let task = Box::pin(task);
         if self.0.made.set(()).is_ok() {
-            *self.0.task.lock() = Some(task);
-        } else {
-            tokio::spawn(task);
+            *self.0.connection.lock() = Some(task);
+            return;
+        }
+        let begun = self.0.begun.lock().take();
+        let task = tokio::spawn(task);
+        if let Some(body) = begun {
+            body.is_sent_by(task.abort_handle());
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Channels against real tonic servers over real TLS, with identities that are rotated by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod abandoned;
 mod addresses;
 mod connecting;
 mod draining;
+mod duplex;
 mod goaway;
 mod outage;
 mod peers;

@@ -33,6 +33,10 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::HealthReporter;
 
+use crate::duplex::Duplex;
+
+/// How many calls of a connection a server allows at a time.
+pub(crate) const ALLOWED: u32 = 100;
 /// The name on the server's certificate.
 pub(crate) const SERVER: &str = "api.internal";
 pub(crate) const SERVER_ID: &str = "spiffe://example.org/api";
@@ -110,6 +114,7 @@ impl Source for Publisher {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) health: HealthReporter,
+    pub(crate) duplex: Duplex,
     acceptor: Arc<Mutex<TlsAcceptor>>,
     accepted: Arc<AtomicU64>,
     serials: Arc<Mutex<BTreeSet<String>>>,
@@ -169,11 +174,13 @@ impl Server {
             }
         }));
         let stopped = stop.clone().cancelled_owned();
-        let server = tonic::transport::Server::builder().add_service(service);
+        let duplex = Duplex::default();
+        let server = tonic::transport::Server::builder().max_concurrent_streams(ALLOWED);
+        let server = server.clone().add_service(service).add_service(duplex.clone());
         let task = tokio::spawn(async move {
             server.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped).await.unwrap();
         });
-        Self { address, health, acceptor, accepted: count, serials, stop, task }
+        Self { address, health, duplex, acceptor, accepted: count, serials, stop, task }
     }
 
     pub(crate) fn uri(&self) -> String {

@@ -1,6 +1,6 @@
 //! A server driven by hand, frame by frame (RFC 9113): it takes, answers, refuses and ends what a test tells it to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -65,14 +65,23 @@ impl Hand {
         self.accept_allowing(1 << 16).await
     }
 
+    /// The next connection, which reads so many bytes of a request.
+    pub(crate) async fn accept_reading(&self, window: u32) -> Wire {
+        self.accept_with(1 << 16, window).await
+    }
+
     /// The next connection, on which so many calls may run at a time.
     pub(crate) async fn accept_allowing(&self, calls: u32) -> Wire {
+        self.accept_with(calls, WINDOW).await
+    }
+
+    async fn accept_with(&self, calls: u32, window: u32) -> Wire {
         let accepted = tokio::time::timeout(DEADLINE, self.listener.accept()).await.expect("a connection in time");
         let mut stream = BufReader::new(self.acceptor.accept(accepted.unwrap().0).await.unwrap());
         stream.read_exact(&mut [0; PREFACE]).await.unwrap();
-        let mut wire = Wire { stream, open: BTreeMap::new() };
+        let mut wire = Wire { stream, open: BTreeMap::new(), resets: VecDeque::new() };
         let setting = |name: u16, value: u32| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat();
-        let settings = [setting(MAX_CONCURRENT_STREAMS, calls), setting(INITIAL_WINDOW_SIZE, WINDOW)].concat();
+        let settings = [setting(MAX_CONCURRENT_STREAMS, calls), setting(INITIAL_WINDOW_SIZE, window)].concat();
         wire.send(SETTINGS, 0, 0, &settings).await;
         wire.send(WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes()).await;
         wire
@@ -92,6 +101,8 @@ pub(crate) struct Received {
 pub(crate) struct Wire {
     stream: BufReader<TlsStream<TcpStream>>,
     open: BTreeMap<u32, Received>,
+    /// Streams that the client has reset, with its reasons.
+    resets: VecDeque<(u32, u32)>,
 }
 
 impl Wire {
@@ -99,7 +110,7 @@ impl Wire {
     pub(crate) async fn request(&mut self) -> Option<Received> {
         loop {
             let stream = self.piece().await?;
-            if self.open[&stream].ended {
+            if self.open.get(&stream).is_some_and(|request| request.ended) {
                 return self.open.remove(&stream);
             }
         }
@@ -109,9 +120,24 @@ impl Wire {
     pub(crate) async fn request_with(&mut self, body: &str) -> Received {
         loop {
             let stream = self.piece().await.expect("the connection is open");
-            if self.open[&stream].body == body {
-                return self.open[&stream].clone();
+            if let Some(request) = self.open.get(&stream).filter(|request| request.body == body) {
+                return request.clone();
             }
+        }
+    }
+
+    /// A request that began, with nothing of its body.
+    pub(crate) async fn begun(&mut self) -> Received {
+        self.request_with("").await
+    }
+
+    /// The next stream that the client resets, and its reason.
+    pub(crate) async fn reset_by_client(&mut self) -> (u32, u32) {
+        loop {
+            if let Some(reset) = self.resets.pop_front() {
+                return reset;
+            }
+            self.piece().await.expect("the connection is open");
         }
     }
 
@@ -142,6 +168,11 @@ impl Wire {
         self.send(HEADERS, END_HEADERS, stream, &[STATUS_200]).await;
     }
 
+    /// A piece of the response.
+    pub(crate) async fn go_on(&mut self, stream: u32, body: &str) {
+        self.send(DATA, 0, stream, body.as_bytes()).await;
+    }
+
     pub(crate) async fn go_away(&mut self, last: u32, code: u32) {
         self.send(GOAWAY, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat()).await;
     }
@@ -161,7 +192,7 @@ impl Wire {
         _ = self.stream.get_mut().shutdown().await;
     }
 
-    /// Reads until something of a request comes; gives its stream.
+    /// Reads until something of a request comes, or its end by the client; gives its stream.
     async fn piece(&mut self) -> Option<u32> {
         loop {
             let mut header = [0; 9];
@@ -185,6 +216,11 @@ impl Wire {
                 }
                 SETTINGS if flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]).await,
                 PING if flags & ACK == 0 => self.send(PING, ACK, 0, &payload).await,
+                RST_STREAM => {
+                    self.resets.push_back((stream, u32::from_be_bytes(payload.try_into().unwrap())));
+                    self.open.remove(&stream);
+                    return Some(stream);
+                }
                 GOAWAY => return None,
                 _ => {}
             }

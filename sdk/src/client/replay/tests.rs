@@ -2,6 +2,7 @@ use std::convert::Infallible;
 use std::task::Waker;
 
 use http_body::Body as _;
+use hyper::rt::Executor as _;
 
 use super::*;
 
@@ -95,7 +96,7 @@ fn nothing_beyond_the_limit_is_kept_and_the_body_goes_on() {
         let (mut first, kept) = keep(request([data(long), data(long)]), limit);
         assert_eq!(rest(&mut first).concat(), long.repeat(2));
         assert_eq!(kept.again().is_some(), again, "{limit}");
-        assert_eq!(lock(&kept.body).pieces.len(), if again { 2 } else { 0 });
+        assert_eq!(kept.body.lock().pieces.len(), if again { 2 } else { 0 });
     }
     let (mut first, kept) = keep(request((0..100).map(|_| data("x"))), LEAST_PIECE * 50);
     assert_eq!(rest(&mut first).len(), 100);
@@ -110,10 +111,10 @@ fn once_the_response_began_only_what_is_still_to_be_sent_is_held() {
     let mut second = kept.again().unwrap();
     assert_eq!(next(&mut second).unwrap().unwrap(), "one");
     let production = Arc::clone(&kept.body);
-    kept.forget();
-    assert_eq!(lock(&production).pieces.len(), 1);
+    assert!(kept.forget().is_none());
+    assert_eq!(production.lock().pieces.len(), 1);
     assert_eq!(rest(&mut second), ["two", "three"]);
-    assert!(lock(&production).pieces.is_empty());
+    assert!(production.lock().pieces.is_empty());
 }
 
 #[test]
@@ -127,4 +128,49 @@ fn what_is_kept_is_shared_and_not_copied() {
     };
     assert_eq!(address(&mut first), payload.as_ptr());
     assert_eq!(address(&mut kept.again().unwrap()), payload.as_ptr());
+}
+
+#[tokio::test]
+async fn the_task_that_sends_a_body_ends_with_its_call_whichever_of_the_two_comes_first() {
+    for call_ends_first in [true, false] {
+        let (request, kept) = keep(request([data("one")]), 1024);
+        let task = tokio::spawn(std::future::pending::<()>());
+        let production = request.body().production.clone();
+        if call_ends_first {
+            drop(kept);
+            production.is_sent_by(task.abort_handle());
+        } else {
+            production.is_sent_by(task.abort_handle());
+            drop(kept);
+        }
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+}
+
+#[tokio::test]
+async fn once_the_response_began_the_task_ends_with_whoever_reads_it() {
+    let (request, kept) = keep(request([data("one")]), 1024);
+    let task = tokio::spawn(std::future::pending::<()>());
+    request.body().production.is_sent_by(task.abort_handle());
+    let sending = kept.forget();
+    tokio::task::yield_now().await;
+    assert!(!task.is_finished());
+    drop(sending);
+    assert!(task.await.unwrap_err().is_cancelled());
+}
+
+#[tokio::test]
+async fn only_a_task_that_follows_on_the_first_frame_of_a_body_is_the_one_that_sends_it() {
+    for (whole, sent_by_task) in [(false, true), (true, false)] {
+        let (mut request, kept) = keep(request([data("one"), data("two")]), 1024);
+        let tasks = Tasks::default();
+        tasks.execute(std::future::pending());
+        request.body_mut().is_sent_on(&tasks);
+        next(&mut request);
+        if whole {
+            drop(request);
+        }
+        tasks.execute(std::future::pending());
+        assert_eq!(kept.forget().is_some(), sent_by_task);
+    }
 }

@@ -37,6 +37,7 @@ mod error;
 mod first_frame;
 mod knocking;
 mod link;
+mod links;
 mod moves;
 mod news;
 mod origin;

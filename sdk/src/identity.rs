@@ -9,6 +9,9 @@
 //! Servers, channels and certifiers are consumers. They prepare what they need of a generation (a rustls config) before any of
 //! them puts it to use, so a process never serves one generation here and another there because one part could not load it. A
 //! consumer that could not use the generation it found has none to keep, and so no say in the next one.
+//!
+//! The task, and those of its source, run on a thread that all identities of the process share, and not on the runtime of whoever starts one:
+//! they follow rotations whatever becomes of that runtime, and however busy it is.
 
 mod builder;
 mod certifier;
@@ -16,6 +19,9 @@ mod change;
 mod clock;
 mod health;
 mod policy;
+mod runtime;
+#[cfg(test)]
+mod scripted;
 mod status;
 mod tally;
 mod task;
@@ -250,32 +256,15 @@ struct Inner {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use evercert_core::bundle::{Bundle, Bundles};
-    use evercert_core::snapshot::Snapshot;
     use evercert_fixtures::Authority;
 
+    use super::scripted::{Scripted, started, uncertified};
     use super::*;
-    use crate::source::{Report, SourceState};
-
-    struct Fixed(watch::Sender<SourceState>);
-
-    impl Source for Fixed {
-        fn state(&self) -> watch::Receiver<SourceState> {
-            self.0.subscribe()
-        }
-
-        fn report(&self, _: Report) {}
-    }
 
     #[tokio::test]
     async fn consumers_that_come_and_go_between_two_swaps_are_not_kept() {
-        let anchor = Authority::new("root").ca_der().to_vec().into();
-        let own = Some(Arc::new(Bundle::new(vec![anchor], Vec::new())));
-        let snapshot = Snapshot::new(1, None, Bundles { own, federated: BTreeMap::new() }, None);
-        let state = SourceState { snapshot: Some(Arc::new(snapshot)), connected: true, trouble: None };
-        let identity = Identity::from_source("test", Arc::new(Fixed(watch::Sender::new(state)))).await.unwrap();
+        let source = Scripted::new(uncertified(1, &[&Authority::new("root")]));
+        let identity = started(Identity::from_source("test", source)).await;
         for _ in 0..1000 {
             drop(identity.channel("https://server.example.org").unwrap());
         }

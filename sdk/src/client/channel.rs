@@ -2,25 +2,29 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
 use super::attempts::{Again, Call};
 use super::connection::{InFlight, Sent};
+use super::connector::Connector;
 use super::error::ChannelError;
 use super::link::{ChannelState, Link};
+use super::links::Links;
 use super::replay::{self, ReplayBody};
 use super::request::Deadline;
 use crate::identity::Identity;
 
 /// A connection to one endpoint that moves to every new generation of its identity. Clones share the connection; the last
 /// one to go, and the calls that still run, end it and its task.
+///
+/// Each tokio runtime that uses the channel has a connection of its own, which ends with that runtime and with nothing else of it. So a
+/// channel may be kept in a static, and shared by tests that have a runtime each.
 ///
 /// It is always ready: a call that finds no connection waits for one while it is being made, and fails with `UNAVAILABLE` and
 /// the cause once an attempt has failed, until one succeeds ([`Endpoint::wait_for_ready`](super::Endpoint::wait_for_ready)
@@ -32,31 +36,21 @@ pub struct Channel {
 }
 
 struct Shared {
-    link: Arc<Link>,
-    task: OnceLock<Stop>,
+    links: Links,
     /// Rotations go on while the channel lives.
     _identity: Identity,
 }
 
-/// Ends the task when it is dropped.
-struct Stop(CancellationToken);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
 impl Channel {
-    pub(super) fn new(link: Arc<Link>, identity: Identity) -> Self {
-        Self { shared: Arc::new(Shared { link, task: OnceLock::new(), _identity: identity }) }
+    pub(super) fn new(connector: Connector, identity: Identity) -> Self {
+        Self { shared: Arc::new(Shared { links: Links::new(connector), _identity: identity }) }
     }
 
-    /// The state: which generation new calls use, and why the newest is not used where it is not. The receiver does not keep
-    /// the channel alive.
+    /// The state: which generation new calls use, and why the newest is not used where it is not. It is that of the current runtime's
+    /// connection; outside of any runtime, of the first that used the channel. The receiver does not keep the channel alive.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ChannelState> {
-        self.shared.link.state()
+        self.shared.links.here().state()
     }
 
     /// Waits until there is a connection.
@@ -65,19 +59,17 @@ impl Channel {
     ///
     /// The attempt failed.
     pub(super) async fn connected(&self) -> Result<(), ChannelError> {
-        self.start();
-        self.shared.link.connected(false).await.map(drop)
+        self.shared.links.here().connected(false).await.map(drop)
     }
+}
 
-    fn start(&self) {
-        self.shared.task.get_or_init(|| {
-            let stop = CancellationToken::new();
-            let link = Arc::clone(&self.shared.link);
-            tokio::spawn(stop.clone().run_until_cancelled_owned(async move { link.keep_connected().await }));
-            Stop(stop)
-        });
-    }
+/// One call's way to a connection, which keeps the channel alive.
+struct Way {
+    link: Arc<Link>,
+    _channel: Channel,
+}
 
+impl Way {
     /// The response to a request that a connection has in its queue.
     async fn response(
         self,
@@ -116,8 +108,7 @@ impl Channel {
         mut request: Request<ReplayBody>,
         call: &Call,
     ) -> Result<(impl Future<Output = Sent> + use<>, InFlight), ChannelError> {
-        self.start();
-        let link = &self.shared.link;
+        let link = &self.link;
         loop {
             let connection = link.connected(link.connector().settings().wait_for_ready).await?;
             if let Some(in_flight) = connection.enter().await {
@@ -128,7 +119,7 @@ impl Channel {
         }
     }
 
-    /// As [`Channel::send_on_next`], for a call that found no connection with room.
+    /// As [`Way::send_on_next`], for a call that found no connection with room.
     async fn wait_and_send(self, request: Request<ReplayBody>, call: Call) -> Result<Response<Body>, ChannelError> {
         let (sent, in_flight) = self.send_on_next(request, &call).await?;
         self.response(sent, in_flight, call).await
@@ -146,25 +137,26 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let link = Arc::clone(&self.shared.link);
-        let settings = link.connector().settings();
+        let link = self.shared.links.here();
+        let settings = self.shared.links.connector().settings();
         let deadline = settings.request.apply(&mut request);
         let (request, kept) = replay::keep(request, settings.replay_limit);
         let call = Call::new(kept, deadline);
-        let channel = self.clone();
         let open = link.open().and_then(|connection| connection.try_enter().map(|in_flight| (connection, in_flight)));
+        let way = Way { link, _channel: self.clone() };
         match (open, deadline) {
             (Some((connection, in_flight)), None) => {
                 let sent = connection.send(request);
-                ResponseFuture(Box::pin(channel.response(sent, in_flight, call)))
+                ResponseFuture(Box::pin(way.response(sent, in_flight, call)))
             }
             (Some((connection, in_flight)), Some(deadline)) => {
-                let sent = connection.send(request);
-                ResponseFuture(Box::pin(in_time(deadline, link, channel.response(sent, in_flight, call))))
+                let (sent, link) = (connection.send(request), Arc::clone(&way.link));
+                ResponseFuture(Box::pin(in_time(deadline, link, way.response(sent, in_flight, call))))
             }
-            (None, None) => ResponseFuture(Box::pin(channel.wait_and_send(request, call))),
+            (None, None) => ResponseFuture(Box::pin(way.wait_and_send(request, call))),
             (None, Some(deadline)) => {
-                ResponseFuture(Box::pin(in_time(deadline, link, channel.wait_and_send(request, call))))
+                let link = Arc::clone(&way.link);
+                ResponseFuture(Box::pin(in_time(deadline, link, way.wait_and_send(request, call))))
             }
         }
     }
@@ -182,8 +174,8 @@ async fn in_time(
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel")
-            .field("endpoint", &self.shared.link.connector().endpoint())
-            .field("state", &*self.shared.link.state().borrow())
+            .field("endpoint", &self.shared.links.connector().endpoint())
+            .field("state", &self.shared.links)
             .finish()
     }
 }

@@ -101,7 +101,7 @@ impl From<Vec<AddressFailure>> for Failed {
 }
 
 /// Makes connections to one endpoint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Connector {
     settings: Settings,
     targets: Arc<Targets>,

@@ -13,7 +13,6 @@ use rustls_pki_types::ServerName;
 use super::channel::Channel;
 use super::connector::{Address, Connector, Http2Settings, Settings};
 use super::error::ChannelError;
-use super::link::Link;
 use super::request::{self, FOREVER, RequestSettings};
 use super::resolving::{Resolve, Resolver};
 use super::target::Targets;
@@ -317,7 +316,7 @@ impl Endpoint {
         // A refusal is kept: calls are told of it until there is a generation they can use.
         _ = identity.attach(consumer);
         let connector = Connector::new(self.settings, targets, Arc::clone(identity.tally()));
-        Channel::new(Link::new(connector), identity.clone())
+        Channel::new(connector, identity.clone())
     }
 }
 

@@ -54,6 +54,9 @@ pub enum ConnectFailure {
     /// The identity's generation cannot be used by this channel.
     #[error("the channel cannot use the identity's generation: {0}")]
     Refused(#[source] Refusal),
+    /// The call was made outside of a tokio runtime, or on one that has ended.
+    #[error("there is no tokio runtime to connect on, or it has ended: make the call on one that runs")]
+    NoRuntime,
     /// The name does not resolve, or its address does not accept a connection.
     #[error("{0}")]
     Connect(#[source] io::Error),

@@ -1,11 +1,14 @@
 //! The task that keeps a channel connected: it carries out the steps of the plan, and tells it what happened.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::addresses::Known;
 use super::calls::Calls;
@@ -44,6 +47,9 @@ pub(super) struct Link {
     state: watch::Sender<ChannelState>,
     phase: Phase,
     calls: Calls,
+    /// Whether the task is there.
+    is_kept: AtomicBool,
+    stop: CancellationToken,
 }
 
 /// The memory of a link's task.
@@ -51,6 +57,17 @@ pub(super) struct Link {
 struct Memory {
     known: Known,
     said: Said,
+}
+
+/// Says that a link has a task for as long as it lives. A runtime that ends drops its tasks, whoever waits for them elsewhere.
+struct Kept(Arc<Link>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if !self.0.stop.is_cancelled() {
+            self.0.abandon();
+        }
+    }
 }
 
 impl Link {
@@ -61,7 +78,50 @@ impl Link {
             state: watch::Sender::new(ChannelState::default()),
             phase: PHASES.next(),
             calls: Calls::default(),
+            is_kept: AtomicBool::new(false),
+            stop: CancellationToken::new(),
         })
+    }
+
+    /// Whether anybody uses it or watches it.
+    pub(super) fn is_used(&self) -> bool {
+        self.is_kept.load(Ordering::Acquire) || self.state.receiver_count() > 0
+    }
+
+    /// Sees to it that the task is there. It is started on the current runtime, and so are the connections that it makes.
+    ///
+    /// # Errors
+    ///
+    /// There is no runtime, or it has ended.
+    fn start(self: &Arc<Self>) -> Result<(), ChannelError> {
+        if self.is_kept.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let kept = Kept(Arc::clone(self));
+        let keeping = self.stop.clone().run_until_cancelled_owned(async move { kept.0.keep_connected().await });
+        match Handle::try_current().map(|runtime| runtime.spawn(keeping)) {
+            Ok(task) if !task.is_finished() => Ok(()),
+            _ => {
+                let cause = self.connector.error(None, ConnectFailure::NoRuntime.into());
+                Err(ChannelError::not_connected(Arc::new(cause)))
+            }
+        }
+    }
+
+    /// Ends the task for good; the connection finishes the calls it has.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// The task is gone, and with its runtime the connection: whoever waits for one starts the task anew.
+    fn abandon(&self) {
+        self.supersede(None);
+        // Under the lock of the state: what the next task says comes after it.
+        self.state.send_modify(|state| {
+            self.is_kept.store(false, Ordering::Release);
+            *state = ChannelState::default();
+        });
+        tracing::info!(endpoint = %self.connector.endpoint(), "the runtime of the channel has ended; the next call starts it anew");
     }
 
     pub(super) fn state(&self) -> watch::Receiver<ChannelState> {
@@ -83,12 +143,13 @@ impl Link {
     }
 
     /// Waits until there is a connection; `patient` beyond failed attempts too.
-    pub(super) async fn connected(&self, patient: bool) -> Result<Arc<Connection>, ChannelError> {
+    pub(super) async fn connected(self: &Arc<Self>, patient: bool) -> Result<Arc<Connection>, ChannelError> {
         let mut state = self.state.subscribe();
         if self.open().is_none() {
             self.calls.tell();
         }
         loop {
+            self.start()?;
             // Seen before the connection is looked at, so that a swap in between is not missed.
             let trouble = state.borrow_and_update().trouble.clone();
             if let Some(connection) = self.open() {
@@ -103,7 +164,7 @@ impl Link {
     }
 
     /// Keeps connected with what is wanted, until dropped.
-    pub(super) async fn keep_connected(&self) {
+    async fn keep_connected(&self) {
         let mut wanted = self.connector.targets().subscribe();
         let settings = self.connector.settings();
         let (first, longest) = settings.backoff;

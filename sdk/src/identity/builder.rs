@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use evercert_core::path::{PathPolicy, SigningLeaves, StaleCrls};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::status::State;
-use super::{ExpiryPolicy, Identity, Inner, Shared, task};
+use super::{ExpiryPolicy, Identity, Inner, Shared, runtime, task};
 use crate::refusal::Refusal;
 use crate::source::Source;
 
@@ -36,7 +37,7 @@ pub struct IdentityBuilder {
 }
 
 impl IdentityBuilder {
-    /// `open` gives the identity's name and its source. It runs at the start, inside the tokio runtime.
+    /// `open` gives the identity's name and its source. It runs at the start, inside the runtime of identities.
     pub(crate) fn new(open: impl FnOnce() -> Result<(Arc<str>, Arc<dyn Source>), OpenError> + Send + 'static) -> Self {
         Self {
             open: Box::new(open),
@@ -98,14 +99,30 @@ impl IdentityBuilder {
     /// Starts the identity without waiting. Until the first generation comes, servers close connections unanswered, channels
     /// do not connect and health says NOT_SERVING; then all of it recovers by itself.
     ///
+    /// It needs no tokio runtime, and does not end with one: identities follow their sources on a thread of their own, one in each
+    /// process. So an identity may be kept in a static.
+    ///
+    /// ```no_run
+    /// # use std::sync::LazyLock;
+    /// use evercert::Identity;
+    ///
+    /// static IDENTITY: LazyLock<Identity> =
+    ///     LazyLock::new(|| Identity::from_env().start_pending().expect("the environment names an identity"));
+    /// ```
+    ///
     /// # Errors
     ///
     /// The source cannot be opened.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// The process can have no further thread, and this is called outside of a tokio runtime.
     pub fn start_pending(self) -> Result<Identity, StartError> {
+        self.start_pending_on(&runtime::of_identities())
+    }
+
+    pub(super) fn start_pending_on(self, runtime: &Handle) -> Result<Identity, StartError> {
+        let _sources_are_there_too = runtime.enter();
         let (name, source) = (self.open)().map_err(StartError::Open)?;
         let (sender, state) = watch::channel(State::default());
         let shared = Arc::new(Shared {
@@ -118,7 +135,7 @@ impl IdentityBuilder {
             tally: Arc::default(),
             untallied: AtomicBool::new(false),
         });
-        let task = AbortOnDropHandle::new(tokio::spawn(task::run(Arc::clone(&shared))));
+        let task = AbortOnDropHandle::new(runtime.spawn(task::run(Arc::clone(&shared))));
         Ok(Identity { inner: Arc::new(Inner { shared, _task: task }), state, seen: 0 })
     }
 }

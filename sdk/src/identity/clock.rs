@@ -97,51 +97,23 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use evercert_core::bundle::{Bundle, Bundles};
-    use evercert_core::credential::{Credential, PrivateKey};
-    use evercert_core::snapshot::Snapshot;
     use evercert_fixtures::Authority;
-    use tokio::sync::watch;
-    use zeroize::Zeroizing;
 
     use super::*;
     use crate::identity::Identity;
-    use crate::source::{Report, Source, SourceState};
-
-    struct Scripted(watch::Sender<SourceState>);
-
-    impl Source for Scripted {
-        fn state(&self) -> watch::Receiver<SourceState> {
-            self.0.subscribe()
-        }
-
-        fn report(&self, _: Report) {}
-    }
-
-    fn state(generation: u64, anchors: &[&Authority]) -> SourceState {
-        let issued = Authority::new("ca").issue_dns("a.example.org");
-        let key = PrivateKey::from_pkcs8(Zeroizing::new(issued.key_der.clone())).unwrap();
-        let credential = Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap();
-        let anchors = anchors.iter().map(|authority| authority.ca_der().to_vec().into()).collect();
-        let own = Some(Arc::new(Bundle::new(anchors, Vec::new())));
-        let bundles = Bundles { own, federated: BTreeMap::new() };
-        let snapshot = Snapshot::new(generation, Some(Arc::new(credential)), bundles, None);
-        SourceState { snapshot: Some(Arc::new(snapshot)), connected: true, trouble: None }
-    }
+    use crate::identity::scripted::{Scripted, certified, started};
 
     #[tokio::test]
     async fn a_clock_that_is_set_back_does_not_make_a_refused_generation_the_current_one() {
         let ca = Authority::new("ca");
-        let source = Arc::new(Scripted(watch::Sender::new(state(1, &[&ca]))));
+        let source = Scripted::new(certified(1, &[&ca]));
         let identity = Identity::from_source("test", Arc::clone(&source) as _);
-        let identity = identity.expiry_policy(ExpiryPolicy::FailClosed).await.unwrap();
+        let identity = started(identity.expiry_policy(ExpiryPolicy::FailClosed)).await;
         let late = identity.status().not_after.unwrap() + Duration::from_secs(60);
         identity.inner.shared.look_at(&mut Clock::default(), late);
         assert!(identity.state.borrow().withdrawn.is_some());
         // Its bundle is empty. When the identity's task has looked at it, it looks at the clock too, which has never been that late.
-        source.0.send_replace(state(2, &[]));
+        source.deliver(certified(2, &[]));
         identity.state.clone().wait_for(|state| state.withdrawn.is_none()).await.unwrap();
         let status = identity.status();
         assert_eq!((status.generation, status.refused.map(|refused| refused.generation)), (Some(1), Some(2)));

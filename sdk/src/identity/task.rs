@@ -27,6 +27,7 @@ const TALLY_PAUSE: Duration = Duration::from_millis(50);
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut states = shared.source.state();
     let mut told = None;
+    let mut snapshot = None;
     let mut clock = Clock::default();
     let mut delivered = true;
     let mut retry_at = Instant::now();
@@ -34,12 +35,13 @@ pub(super) async fn run(shared: Arc<Shared>) {
         if delivered {
             retry_at = Instant::now() + REFUSED_RETRY;
             let state = states.borrow_and_update().clone();
+            snapshot = state.snapshot.clone();
             shared.follow(state);
         }
         let until = shared.look_at(&mut clock, SystemTime::now());
-        let snapshot = states.borrow().snapshot.clone();
-        if let Some(snapshot) = snapshot {
-            shared.report(&snapshot, &mut told);
+        // Not what came meanwhile: that was not taken up.
+        if let Some(snapshot) = &snapshot {
+            shared.report(snapshot, &mut told);
         }
         let refused = shared.state.borrow().refused.is_some();
         let older = async {
@@ -57,7 +59,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
     }
     tracing::warn!(identity = %shared.name, "the source has ended; the last generation stays in use");
-    shared.state.send_modify(|state| state.connected = false);
+    shared.state.send_modify(|state| {
+        state.connected = false;
+        state.trouble = Some("the source has ended; the last generation stays in use".into());
+    });
     loop {
         let until = shared.look_at(&mut clock, SystemTime::now());
         tokio::time::sleep(until).await;
@@ -66,15 +71,16 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 impl Shared {
     fn follow(&self, source: SourceState) {
-        if let Some(snapshot) = &source.snapshot {
-            self.take_up(snapshot);
-        }
+        // First, so that whoever sees the generation sees the source that has it.
         self.state.send_if_modified(|state| {
             let modified = state.connected != source.connected || state.trouble != source.trouble;
             state.connected = source.connected;
             state.trouble = source.trouble;
             modified
         });
+        if let Some(snapshot) = &source.snapshot {
+            self.take_up(snapshot);
+        }
     }
 
     /// Puts the snapshot to use, unless that is done already.
@@ -208,4 +214,26 @@ fn log_swap(identity: &str, generation: &Generation) {
         not_after = leaf.map(|leaf| rfc3339(leaf.not_after)),
         "swapped"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use evercert_fixtures::Authority;
+
+    use crate::identity::Identity;
+    use crate::identity::scripted::{Scripted, certified, started, uncertified};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_generation_is_used_once_what_refused_it_is_gone() {
+        let ca = Authority::new("root");
+        let source = Scripted::new(certified(1, &[&ca]));
+        let mut identity = started(Identity::from_source("test", std::sync::Arc::clone(&source) as _)).await;
+        let certifier = identity.certifier().unwrap();
+        source.deliver(uncertified(2, &[&ca]));
+        identity.state.clone().wait_for(|state| state.refused.is_some()).await.unwrap();
+        drop(certifier);
+        let used = tokio::time::timeout(2 * super::REFUSED_RETRY, identity.changed()).await.unwrap();
+        assert_eq!(used.snapshot().generation(), 2);
+        assert_eq!(identity.status().refused, None);
+    }
 }

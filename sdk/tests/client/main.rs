@@ -11,6 +11,7 @@ mod outage;
 mod peers;
 mod resumption;
 mod rotation;
+mod runtimes;
 mod spread;
 mod trust;
 mod wire;

@@ -236,12 +236,12 @@ async fn a_connection_costs_one_task() {
         })
     };
     let mut peers = vec![accepted(&config, tcp(stage.port).await).await.unwrap()];
-    // The identity's, the server's, its accept loop's, its warden's, and the connection's.
-    alive(5).await;
+    // The server's, its accept loop's, its warden's, and the connection's.
+    alive(4).await;
     for _ in 0..20 {
         peers.push(accepted(&config, tcp(stage.port).await).await.unwrap());
     }
-    alive(4 + peers.len()).await;
+    alive(3 + peers.len()).await;
     drop(peers);
-    alive(4).await;
+    alive(3).await;
 }

@@ -119,20 +119,6 @@ async fn what_could_not_use_the_generation_in_use_does_not_hold_back_the_next_on
     assert!(matches!(report.outcome, Outcome::Refused(Refusal::Incomplete(_))), "{report:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refused_generation_is_used_once_what_refused_it_is_gone() {
-    let ca = Authority::new("root");
-    let script = Script::of(snapshot(1, &server_leaf(&ca), &[&ca]));
-    let mut identity = script.identity().await;
-    let certifier = identity.certifier().unwrap();
-    let report = script.publish(Snapshot::new(2, None, bundle(&[&ca]), None)).await;
-    assert!(matches!(report.outcome, Outcome::Refused(Refusal::Incomplete(_))), "{report:?}");
-    drop(certifier);
-    let used = tokio::time::timeout(std::time::Duration::from_secs(60), identity.changed()).await.unwrap();
-    assert_eq!(used.snapshot().generation(), 2);
-    assert_eq!((script.report().await.outcome, identity.status().refused), (Outcome::Current, None));
-}
-
 #[tokio::test]
 async fn a_key_that_is_not_the_leafs_is_refused() {
     let ca = Authority::new("root");

@@ -1,0 +1,75 @@
+//! The links of a channel, one for each runtime that uses it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::runtime::{Handle, Id};
+
+use super::connector::Connector;
+use super::link::Link;
+
+/// The links of a channel, one for each runtime that uses it.
+///
+/// A connection is driven by the runtime that it was made on. Were it shared, calls of one runtime would fail when another ends, and wait
+/// for ever while that is not run.
+pub(super) struct Links {
+    connector: Connector,
+    all: ArcSwap<Vec<OfRuntime>>,
+    adding: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct OfRuntime {
+    runtime: Option<Id>,
+    link: Arc<Link>,
+}
+
+impl Links {
+    pub(super) fn new(connector: Connector) -> Self {
+        Self { connector, all: ArcSwap::default(), adding: Mutex::default() }
+    }
+
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// The link of the current runtime; outside of any, the first there is.
+    pub(super) fn here(&self) -> Arc<Link> {
+        let here = Handle::try_current().ok().map(|runtime| runtime.id());
+        self.find(here).unwrap_or_else(|| self.add(here))
+    }
+
+    fn find(&self, runtime: Option<Id>) -> Option<Arc<Link>> {
+        let all = self.all.load();
+        let of_runtime = all.iter().find(|of| runtime.is_none() || of.runtime == runtime)?;
+        Some(Arc::clone(&of_runtime.link))
+    }
+
+    fn add(&self, runtime: Option<Id>) -> Arc<Link> {
+        let _adding = self.adding.lock();
+        if let Some(link) = self.find(runtime) {
+            return link;
+        }
+        let link = Link::new(self.connector.clone());
+        let mut all = self.all.load().to_vec();
+        // Those of runtimes that have ended: the two lists alone have them.
+        all.retain(|of| of.link.is_used() || Arc::strong_count(&of.link) > 2);
+        all.push(OfRuntime { runtime, link: Arc::clone(&link) });
+        self.all.store(Arc::new(all));
+        link
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.all.load().iter().for_each(|of| of.link.stop());
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.all.load().iter().map(|of| of.link.state().borrow().clone())).finish()
+    }
+}

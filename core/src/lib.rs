@@ -40,6 +40,7 @@ pub mod spiffe;
 pub mod state_file;
 pub mod swept;
 pub mod text;
+pub mod throttle;
 pub mod trusted;
 pub mod watch;
 

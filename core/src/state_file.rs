@@ -56,7 +56,7 @@ fn advice(error: &io::Error) -> &'static str {
 pub enum Unusable {
     /// It cannot be told: the file cannot be read now.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Unreadable(#[from] StateError),
     /// It is a link, a device or a FIFO.
     #[error("it is no regular file")]
     NotAFile,
@@ -110,6 +110,7 @@ struct Version {
 ///
 /// The file is not believed, or cannot be read now.
 pub fn read<S: State>(path: &Path) -> Result<Option<S>, Unusable> {
+    let unreadable = |source| StateError { path: path.to_owned(), reading: true, source };
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
         Err(error) if is_absence(&error) => return Ok(None),
@@ -119,9 +120,9 @@ pub fn read<S: State>(path: &Path) -> Result<Option<S>, Unusable> {
         {
             return Err(Unusable::NotAFile);
         }
-        opened => opened?,
+        opened => opened.map_err(unreadable)?,
     };
-    let metadata = file.metadata()?;
+    let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(Unusable::NotAFile);
     }
@@ -130,7 +131,7 @@ pub fn read<S: State>(path: &Path) -> Result<Option<S>, Unusable> {
         return Err(Unusable::OthersMayWrite);
     }
     let mut bytes = Vec::new();
-    file.take(S::LIMIT + 1).read_to_end(&mut bytes)?;
+    file.take(S::LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > S::LIMIT {
         return Err(Unusable::TooLarge(S::LIMIT));
     }

@@ -17,6 +17,7 @@ mod pages;
 mod patience;
 mod streams;
 mod trust;
+mod turned_away;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,11 +33,12 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 
-pub(crate) use accept::{Accepting, DoorObserver, Intake, Resource, TurnedAway};
-use accept::{Doorkeeper, SocketKind};
+pub(crate) use accept::{Accepting, Intake};
 pub(crate) use control::{Control, Order, Reloaded};
 pub(crate) use limits::Limits;
 use streams::{Counted, Refused};
+pub(crate) use turned_away::{DoorObserver, Resource, TurnedAway};
+use turned_away::{Doorkeeper, SocketKind};
 
 use crate::attest::{Attestor, DecisionObserver};
 use crate::callers::{Origin, Processes, Quota};

@@ -31,7 +31,7 @@ pub(crate) struct OverlapStore {
 
 /// The reason why a file's content is not used.
 #[derive(Debug, thiserror::Error)]
-enum NotUsed {
+enum UnusableOverlap {
     #[error(transparent)]
     Unusable(#[from] Unusable),
     #[error("it is about another identity")]
@@ -41,7 +41,7 @@ enum NotUsed {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StateFile {
+struct StoredOverlap {
     identity: String,
     /// The file that the anchors left.
     bundle: PathBuf,
@@ -49,7 +49,7 @@ struct StateFile {
     crls: Vec<String>,
 }
 
-impl State for StateFile {
+impl State for StoredOverlap {
     const VERSION: u32 = 1;
     /// All that an overlap may hold, and more.
     const LIMIT: u64 = 64 << 20;
@@ -77,11 +77,9 @@ impl OverlapStore {
     pub(crate) fn load(&self, spec: &IdentitySpec) -> Result<Overlap, StateError> {
         let path = self.path(&spec.id);
         let Some(BundleFile::OfCredential(bundle)) = &spec.files.bundle else { return Ok(self.forget(&path)) };
-        let overlap = match state_file::read::<StateFile>(&path) {
-            Err(Unusable::Io(source)) => {
-                return Err(StateError { path, reading: true, source });
-            }
-            Ok(Some(state)) if state.identity != spec.id.to_string() => Err(NotUsed::OfAnother),
+        let overlap = match state_file::read::<StoredOverlap>(&path) {
+            Err(Unusable::Unreadable(error)) => return Err(error),
+            Ok(Some(state)) if state.identity != spec.id.to_string() => Err(UnusableOverlap::OfAnother),
             Ok(Some(state)) if state.bundle != *bundle => Ok(self.forget(&path)),
             Ok(Some(state)) => state.overlap(),
             Ok(None) => Ok(Overlap::default()),
@@ -104,7 +102,7 @@ impl OverlapStore {
         let _writing = self.writing();
         match &spec.files.bundle {
             Some(bundle) if !overlap.is_empty() => {
-                state_file::write(&path, &StateFile::new(&spec.id, bundle.path(), overlap))
+                state_file::write(&path, &StoredOverlap::new(&spec.id, bundle.path(), overlap))
             }
             _ => state_file::remove(&path),
         }
@@ -120,7 +118,7 @@ impl OverlapStore {
             let _writing = self.writing();
             let has_ended = path.extension().is_some_and(|extension| extension == TEMPORARY)
                 || rest.ends_with(SUFFIX)
-                    && matches!(state_file::read::<StateFile>(&path), Ok(Some(state)) if state.anchors.iter().all(|anchor| anchor.until() <= now));
+                    && matches!(state_file::read::<StoredOverlap>(&path), Ok(Some(state)) if state.anchors.iter().all(|anchor| anchor.until() <= now));
             if has_ended
                 && let Err(error) = fs::remove_file(&path)
                 && error.kind() != io::ErrorKind::NotFound
@@ -147,7 +145,7 @@ impl OverlapStore {
     }
 }
 
-impl StateFile {
+impl StoredOverlap {
     fn new(id: &IdentityId, bundle: &Path, overlap: &Overlap) -> Self {
         let anchors = overlap.anchors().map(|(der, until)| StoredAnchor {
             until_unix_ms: unix_ms(until),
@@ -157,18 +155,18 @@ impl StateFile {
         Self { identity: id.to_string(), bundle: bundle.to_owned(), anchors: anchors.collect(), crls: crls.collect() }
     }
 
-    fn overlap(self) -> Result<Overlap, NotUsed> {
-        let der = |text: &str| Base64::decode_vec(text).map_err(|_| NotUsed::NoCertificate);
+    fn overlap(self) -> Result<Overlap, UnusableOverlap> {
+        let der = |text: &str| Base64::decode_vec(text).map_err(|_| UnusableOverlap::NoCertificate);
         let anchors = self.anchors.iter().map(|anchor| Ok((der(&anchor.certificate)?.into(), anchor.until())));
-        let anchors = anchors.collect::<Result<Vec<_>, NotUsed>>()?;
-        let crls = self.crls.iter().map(|crl| Ok(der(crl)?.into())).collect::<Result<Vec<_>, NotUsed>>()?;
+        let anchors = anchors.collect::<Result<Vec<_>, UnusableOverlap>>()?;
+        let crls = self.crls.iter().map(|crl| Ok(der(crl)?.into())).collect::<Result<Vec<_>, UnusableOverlap>>()?;
         // A list that cannot be used would have every peer refused.
         if crls.iter().any(|crl: &rustls_pki_types::CertificateRevocationListDer<'_>| {
             webpki::BorrowedCertRevocationList::from_der(crl).is_err()
         }) {
-            return Err(NotUsed::NoCertificate);
+            return Err(UnusableOverlap::NoCertificate);
         }
-        Overlap::remembered(anchors, crls).map_err(|_| NotUsed::NoCertificate)
+        Overlap::remembered(anchors, crls).map_err(|_| UnusableOverlap::NoCertificate)
     }
 }
 

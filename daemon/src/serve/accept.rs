@@ -5,7 +5,6 @@
 
 mod door;
 mod intake;
-mod turned_away;
 
 use std::io;
 use std::sync::Arc;
@@ -19,12 +18,10 @@ use tonic::service::Routes;
 use super::STOPPING;
 use super::connection::{self, ByteBudget};
 use super::limits::Limits;
+use super::turned_away::{Doorkeeper, TurnedAway};
 use crate::callers::{Caller, ProcessError, Processes, Rates};
 use door::{Visitor, Visitors};
 pub(crate) use intake::{Accepting, Intake};
-pub(super) use turned_away::Doorkeeper;
-pub(super) use turned_away::SocketKind;
-pub(crate) use turned_away::{DoorObserver, Resource, TurnedAway};
 
 /// Serves `routes` on `listener` until `shutdown`, and then for [`STOPPING`] at most.
 pub(super) async fn serve(

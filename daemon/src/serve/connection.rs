@@ -14,6 +14,7 @@ use tonic::service::Routes;
 use tower::ServiceExt as _;
 
 use super::patience::{Allowance, GaveUp, Patience, Patient};
+use super::streams::Displaced;
 use crate::callers::{Caller, Exceeded, Party, Rates, Share};
 use crate::publication::Disconnect;
 
@@ -55,9 +56,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Why a stream ended that the other side broke off.
-    pub(super) fn why_it_left(&self) -> Disconnect {
-        if self.caller.has_ended() {
+    /// Why a stream ended that the other side, or what counts the streams, broke off.
+    pub(super) fn why_it_left(&self, stream: &Displaced) -> Disconnect {
+        if stream.is_so() {
+            Disconnect::Displaced
+        } else if self.caller.has_ended() {
             Disconnect::ProcessEnded
         } else if self.displaced.is_cancelled() {
             Disconnect::Displaced

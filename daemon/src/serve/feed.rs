@@ -159,7 +159,7 @@ impl<S: Stream<Item = Said> + Unpin> Feed<S> {
                     return Some(Err(status));
                 }
                 Next::Said(Some(Said::Left(status))) => {
-                    self.end(self.why_it_left());
+                    self.broken_off();
                     return Some(Err(status));
                 }
                 Next::Said(None) => self.said = None,
@@ -247,9 +247,9 @@ impl<S: Stream<Item = Said> + Unpin> Feed<S> {
 }
 
 impl<S> Feed<S> {
-    /// Why the other side, or what counts the streams, broke it off.
-    fn why_it_left(&self) -> Disconnect {
-        if self.asker.displaced.is_so() { Disconnect::Displaced } else { self.asker.peer.why_it_left() }
+    /// The other side, or what counts the streams, broke it off.
+    fn broken_off(&mut self) {
+        self.end(self.asker.peer.why_it_left(&self.asker.displaced));
     }
 
     fn end(&mut self, reason: Disconnect) {
@@ -259,6 +259,6 @@ impl<S> Feed<S> {
 
 impl<S> Drop for Feed<S> {
     fn drop(&mut self) {
-        self.end(self.why_it_left());
+        self.broken_off();
     }
 }

@@ -19,8 +19,8 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::Service;
 
-use super::accept::{Doorkeeper, TurnedAway};
 use super::connection::{FAREWELL, Peer};
+use super::turned_away::{Doorkeeper, TurnedAway};
 use crate::callers::{Full, Quota, Share};
 
 /// A service whose requests count as open until their answers have been taken. Where there can be no more, the newest of the party

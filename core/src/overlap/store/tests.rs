@@ -124,9 +124,9 @@ fn nothing_of_a_state_file_is_quoted() {
     ];
     for content in contents {
         fs::write(&path, &content).unwrap();
-        let error = match state_file::read::<StateFile>(&path) {
+        let error = match state_file::read::<StoredOverlap>(&path) {
             Ok(Some(state)) if state.identity == spec().id.to_string() => state.overlap().unwrap_err(),
-            Ok(_) => NotUsed::OfAnother,
+            Ok(_) => UnusableOverlap::OfAnother,
             Err(error) => error.into(),
         };
         let said = format!("{error} {error:?}");

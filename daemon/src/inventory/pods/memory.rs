@@ -199,7 +199,7 @@ impl Access for StateFile {
                 let pods = pods.filter(|(uid, _)| is_pod_uid(uid)).take(PODS_LIMIT);
                 Ok(pods.map(|(uid, naming)| (uid.into(), naming)).collect())
             }
-            Err(Unusable::Io(source)) => Err(StateError { path: path.to_owned(), reading: true, source }),
+            Err(Unusable::Unreadable(error)) => Err(error),
             Err(error) => {
                 let path_shown = path.display();
                 match state_file::set_aside(path) {

@@ -17,8 +17,8 @@ use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::super::limits::Limits;
+use super::super::turned_away::{Doorkeeper, TurnedAway};
 use super::intake::{Accepting, Intake};
-use super::turned_away::{Doorkeeper, TurnedAway};
 use crate::callers::{Full, Party, Processes, Quota, Rates, Share};
 
 /// The thread's priority for a processor over others, where evercertd may ask for that: as root, or with RLIMIT_NICE

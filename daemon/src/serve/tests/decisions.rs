@@ -4,10 +4,10 @@
 use evercert_api::v1::agent_server::AgentServer;
 use v1::report::Outcome;
 
-use super::super::accept::{Doorkeeper, SocketKind};
 use super::super::agent::AgentService;
 use super::super::connection::Peer;
 use super::super::streams::Counted;
+use super::super::turned_away::{Doorkeeper, SocketKind};
 use super::*;
 use crate::attest::Attestor;
 use crate::callers::{Caller, Quota};

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use evercert_core::certificate::Name;
 use evercert_core::finding::{Check, Severity};
 use evercert_core::keeper::{CertificateOnDisk, IdentityState};
 
@@ -178,19 +179,32 @@ impl FileLabels {
     }
 }
 
-fn labels<'a>(certificate: &'a CertificateOnDisk, file: &'a FileLabels) -> [(&'static str, &'a str); 15] {
-    let facts = &certificate.facts;
-    let (issuer, subject) = (&facts.issuer, &facts.subject);
+/// An issuer as the exporter labels it.
+pub(super) fn issuer_labels(issuer: &Name) -> [(&'static str, &str); 6] {
     [
-        ("filename", &file.name),
-        ("filepath", &file.path),
-        ("serial_number", &facts.serial),
         ("issuer_C", &issuer.country),
         ("issuer_ST", &issuer.state),
         ("issuer_L", &issuer.locality),
         ("issuer_O", &issuer.organization),
         ("issuer_OU", &issuer.organizational_unit),
         ("issuer_CN", &issuer.common_name),
+    ]
+}
+
+fn labels<'a>(certificate: &'a CertificateOnDisk, file: &'a FileLabels) -> [(&'static str, &'a str); 15] {
+    let facts = &certificate.facts;
+    let ([name, path], [c, st, l, o, ou, cn]) = (file.pairs(), issuer_labels(&facts.issuer));
+    let subject = &facts.subject;
+    [
+        name,
+        path,
+        ("serial_number", &facts.serial),
+        c,
+        st,
+        l,
+        o,
+        ou,
+        cn,
         ("subject_C", &subject.country),
         ("subject_ST", &subject.state),
         ("subject_L", &subject.locality),

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use evercert_core::keeper::CrlOnDisk;
 
-use super::certificates::FileLabels;
+use super::certificates::{FileLabels, issuer_labels};
 use super::exposition::{Family, seconds};
 use super::identities::Row;
 
@@ -36,7 +36,7 @@ impl Revocations {
         for (row, of) in rows.iter().enumerate() {
             for (index, crl) in of.state.iter().flat_map(|state| state.crls.iter()).enumerate() {
                 let found = (crl, (row, index));
-                let known = latest.entry((&crl.file, labels_of(crl))).or_insert(found);
+                let known = latest.entry((&crl.file, issuer_labels(&crl.issuer))).or_insert(found);
                 if crl.is_newer_than(known.0) {
                     *known = found;
                 }
@@ -56,24 +56,11 @@ impl Revocations {
             for crl in crls {
                 let file = FileLabels::of(&crl.file);
                 let [name, path] = file.pairs();
-                let [c, st, l, o, ou, cn] = labels_of(crl);
+                let [c, st, l, o, ou, cn] = issuer_labels(&crl.issuer);
                 if let Some(value) = value(crl, now) {
                     family.sample(text, &[name, path, c, st, l, o, ou, cn], value);
                 }
             }
         }
     }
-}
-
-/// The labels that tell a file's lists apart.
-fn labels_of(crl: &CrlOnDisk) -> [(&'static str, &str); 6] {
-    let issuer = &crl.issuer;
-    [
-        ("issuer_C", &issuer.country),
-        ("issuer_ST", &issuer.state),
-        ("issuer_L", &issuer.locality),
-        ("issuer_O", &issuer.organization),
-        ("issuer_OU", &issuer.organizational_unit),
-        ("issuer_CN", &issuer.common_name),
-    ]
 }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use evercert_core::throttle::Throttle;
 use parking_lot::Mutex;
 
-use super::super::limits::ARRIVALS;
+use super::limits::ARRIVALS;
 use crate::callers::Party;
 
 /// The interval at which one reason is told; it is always counted.
@@ -42,7 +43,7 @@ pub(crate) enum Resource {
 
 /// The sockets that callers come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::serve) enum SocketKind {
+pub(super) enum SocketKind {
     Workload,
     Admin,
 }
@@ -130,34 +131,25 @@ pub(crate) trait DoorObserver: Send + Sync + 'static {
 }
 
 /// Counts and tells.
-pub(in crate::serve) struct Doorkeeper {
+pub(super) struct Doorkeeper {
     observer: Arc<dyn DoorObserver>,
     socket: SocketKind,
     told: Mutex<[Throttle; TurnedAway::ALL.len()]>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Throttle {
-    at: Option<Instant>,
-    since: u64,
-}
-
 impl Doorkeeper {
     /// Of one socket.
-    pub(in crate::serve) fn new(observer: Arc<dyn DoorObserver>, socket: SocketKind) -> Arc<Self> {
-        Arc::new(Self { observer, socket, told: Mutex::default() })
+    pub(super) fn new(observer: Arc<dyn DoorObserver>, socket: SocketKind) -> Arc<Self> {
+        Arc::new(Self { observer, socket, told: Mutex::new([Throttle::new(TELL_EVERY); TurnedAway::ALL.len()]) })
     }
 
     /// One of `party`, where that is known, was turned away.
-    pub(in crate::serve) fn turned_away(&self, party: Option<&Party>, reason: TurnedAway) {
+    pub(super) fn turned_away(&self, party: Option<&Party>, reason: TurnedAway) {
         self.observer.turned_away(reason);
-        let mut told = self.told.lock();
-        let told = &mut told[reason as usize];
-        told.since += 1;
-        if told.at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+        let times = self.told.lock()[reason as usize].happened(Instant::now());
+        if let Some(times) = times {
             let caller = party.map(tracing::field::display);
-            tracing::warn!(caller, times = told.since, "{}", reason.sentence(self.socket));
-            *told = Throttle { at: Some(Instant::now()), since: 0 };
+            tracing::warn!(caller, times, "{}", reason.sentence(self.socket));
         }
     }
 }

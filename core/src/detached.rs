@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Semaphore, oneshot};
 
 /// How long a thread waits for more work before it ends.
@@ -59,7 +59,7 @@ impl Threads {
     ///
     /// No further thread can be had. The work is done all the same, by the next thread that is done with its own or can be had.
     pub fn run(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         state.queue.push_back(Box::new(work));
         if state.queue.len() <= state.idle {
             self.shared.changed.notify_one();
@@ -85,25 +85,20 @@ impl Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.shared.state().stopped = true;
+        self.shared.state.lock().stopped = true;
         self.shared.changed.notify_all();
     }
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is a single step; a panic leaves no half of one.
-        self.state.lock()
-    }
-
     /// Does what there is to do, until there has been nothing for a while.
     fn work(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         loop {
             if let Some(work) = state.queue.pop_front() {
                 drop(state);
                 work();
-                state = self.state();
+                state = self.state.lock();
                 continue;
             }
             if state.stopped {
@@ -202,7 +197,7 @@ mod tests {
         };
         threads.run(work(&sender)).unwrap();
         let first = ids.recv_timeout(SOON).unwrap();
-        while threads.shared.state().idle == 0 {
+        while threads.shared.state.lock().idle == 0 {
             thread::yield_now();
         }
         threads.run(work(&sender)).unwrap();

@@ -15,8 +15,10 @@
 //! While nobody wants the key it is wiped as soon as it is known to be the leaf's. The published generation is the same with and without
 //! it.
 
+mod event;
 mod keys;
 mod overlap;
+mod state;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,15 +27,16 @@ use crate::bundle::Bundles;
 use crate::check::{self, Assessment, Verdict};
 use crate::clock::Now;
 use crate::credential::Credential;
-use crate::digest::Digest;
 use crate::finding::{Check, Finding};
-use crate::material::{CertificateOnDisk, CrlOnDisk, Material, Part};
+use crate::material::{Material, Part};
 use crate::mount::{KeyAccess, Route};
 use crate::overlap::Overlap;
 pub use crate::overlap::RetainedAnchor;
 use crate::snapshot::Snapshot;
 use crate::spec::IdentitySpec;
 use crate::trusted::Trusted;
+pub use event::{Event, Reload, Step};
+pub use state::IdentityState;
 
 /// The state machine of one identity.
 ///
@@ -73,102 +76,11 @@ pub struct Lifecycle {
     state: Arc<IdentityState>,
 }
 
-/// The state of one identity: immutable, replaced whole at every change.
-#[derive(Debug, Clone)]
-pub struct IdentityState {
-    /// Its specification.
-    pub spec: Arc<IdentitySpec>,
-    /// The published generation; absent until the first set is admitted.
-    pub snapshot: Option<Arc<Snapshot>>,
-    /// When [`IdentityState::snapshot`] was published.
-    pub published_at: Option<SystemTime>,
-    /// The findings of the checks on the files as last read, and on what is served.
-    pub findings: Arc<[Finding]>,
-    /// The certificates on disk as last read, admitted or not.
-    pub on_disk: Arc<[CertificateOnDisk]>,
-    /// The certificate revocation lists on disk as last read, admitted or not.
-    pub crls: Arc<[CrlOnDisk]>,
-    /// The anchors that left the credential's `ca.crt` and stay trusted for a while.
-    pub overlap: Arc<[RetainedAnchor]>,
-    /// The permissions to read the key file (the bundle, of an identity without a key) when it was last read with what is served in it. A
-    /// later reading that was not admitted changes nothing in it: the file of that may be anybody's to read.
-    pub key_access: Option<Arc<KeyAccess>>,
-    /// The way by which everything was read that this tells of: the last reading, and those before it of which something is served still.
-    /// A caller that may not search every directory of it is told nothing of what is behind that.
-    pub route: Route,
-}
-
-/// Something that happened.
-#[derive(Debug)]
-pub enum Event {
-    /// The files were read.
-    Read {
-        /// Their content.
-        material: Material,
-        /// Whether the reading is to be taken as it is, even if it looks half-written.
-        final_try: bool,
-    },
-    /// The deadline [`Step::wake_at`] was reached, or the wall clock was set.
-    TimePassed,
-    /// This anchor, which left the bundle's file, is to be trusted no longer.
-    OverlapEnded(Digest),
-}
-
-/// The consequences of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[must_use]
-pub struct Step {
-    /// Whether [`Lifecycle::state`] is another one than before.
-    pub changed: bool,
-    /// How the reading ended; absent for time, and for a reading that is to be repeated.
-    pub reload: Option<Reload>,
-    /// The next instant at which time alone changes something: later than the event's, or never.
-    pub wake_at: Option<SystemTime>,
-    /// The reading looks half-written, was not the final try and was not used: read again shortly.
-    pub read_again: bool,
-    /// The overlap is to be remembered beyond the process, before the state is shown.
-    pub remember: bool,
-}
-
-impl Step {
-    /// Both, one after the other.
-    pub(crate) fn then(self, next: Self) -> Self {
-        Self {
-            changed: self.changed || next.changed,
-            reload: self.reload.or(next.reload),
-            wake_at: next.wake_at,
-            read_again: self.read_again || next.read_again,
-            remember: next.remember,
-        }
-    }
-}
-
-/// How a reading of an identity's files ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reload {
-    /// A new generation was published.
-    Published,
-    /// Credential or bundle were rejected, or are held until they are valid.
-    Rejected,
-    /// The files hold what is served.
-    Unchanged,
-}
-
 impl Lifecycle {
     /// An identity of which nothing is known yet; its keys stay in memory unless [`Lifecycle::keep_keys`] says otherwise.
     #[must_use]
     pub fn new(spec: Arc<IdentitySpec>) -> Self {
-        let state = IdentityState {
-            spec: Arc::clone(&spec),
-            snapshot: None,
-            published_at: None,
-            findings: [].into(),
-            on_disk: [].into(),
-            crls: [].into(),
-            overlap: [].into(),
-            key_access: None,
-            route: Route::default(),
-        };
+        let state = IdentityState::unknown(Arc::clone(&spec));
         Self {
             spec,
             material: None,

@@ -26,6 +26,7 @@ mod access;
 mod directory;
 mod entrance;
 mod file;
+mod node;
 mod place;
 mod route;
 mod stamp;

@@ -7,50 +7,45 @@ mod error;
 mod hints;
 mod job;
 mod listeners;
+mod signals;
+mod start;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use evercert_core::keeper::{Keeper, KeeperSettings, KeyRetention};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::callers::Processes;
 use crate::config::{Config, Mode};
-
 use crate::host::sockets::OwnedSocket;
 use crate::host::state;
 use crate::host::systemd::{self, Activation};
 use crate::inventory::Wanted;
 use crate::inventory::pods::Discovery;
 use crate::inventory::sources::{IdentityDirectory, Sources};
-use crate::publication::{Collisions, Journal, KeyClaims, Readiness, Store, Subscribers};
-use crate::serve::{self, Context, Control, DaemonInfo, Order, Reloaded};
-use crate::web::http::{self, Pages};
-use crate::web::metrics::{Measured, Metrics};
+use crate::publication::{Collisions, Store};
+use crate::serve::{DaemonInfo, Order, Reloaded};
+use crate::web::http::Pages;
 
 pub(crate) use error::StartError;
 
 use hints::Hints;
 use job::{Asked, Job, JobOutcome, Jobs};
 use listeners::Listeners;
+use signals::Signals;
 
 /// How long streams and connections are waited for at the end. With what the runtime takes, an exit stays under 2 s.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long changes are gathered before what follows from them is worked out.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-
-/// How many ticks the keeper may be silent before the daemon counts as dead, and how much longer at least.
-const SILENT_TICKS: u32 = 3;
-const SILENCE_AT_LEAST: Duration = Duration::from_secs(30);
 
 /// Runs the daemon until a signal ends it.
 ///
@@ -98,31 +93,6 @@ async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, looking: &Looking)
     sources
 }
 
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, StartError> {
-        let listen = |kind| signal(kind).map_err(StartError::Signals);
-        Ok(Self {
-            hangup: listen(SignalKind::hangup())?,
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for a signal that ends the daemon.
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// The means to look for identities.
 struct Looking {
     hints: Hints,
@@ -160,87 +130,6 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(
-        file: Option<PathBuf>,
-        config: Arc<Config>,
-        settings: KeeperSettings,
-        listeners: Listeners,
-        jobs: Jobs,
-        looking: Looking,
-        sources: Sources,
-    ) -> Result<Self, StartError> {
-        let store = Store::new(getrandom::u64()?);
-        let metrics = Metrics::new()?;
-        let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
-        let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _));
-        let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
-        let keeper = Arc::new(Keeper::start(settings, observer));
-        let key_claims = KeyClaims::new(Arc::clone(&keeper) as _);
-        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&metrics) as _, key_claims);
-        // Known before anyone can ask: a daemon that wants nothing yet would be ready.
-        let (wanted, wanted_now) = watch::channel(Arc::new(sources.wanted()));
-        let readiness = Readiness::new(wanted_now.clone(), Arc::clone(&store));
-        let (info, info_now) = watch::channel(DaemonInfo {
-            version: env!("CARGO_PKG_VERSION"),
-            started: SystemTime::now(),
-            ready: false,
-            config_error: None,
-            findings: Vec::new(),
-        });
-        let silence_limit = (config.tick * SILENT_TICKS).max(SILENCE_AT_LEAST);
-        let pages = Pages { metrics, readiness, subscribers: Arc::clone(&subscribers), silence_limit };
-        let shutdown = CancellationToken::new();
-        let mut servers = JoinSet::new();
-        let (decisions, door) = (Arc::clone(&pages.metrics) as _, Arc::clone(&pages.metrics) as _);
-        let (control, orders) = Control::new();
-        let processes = Arc::new(Processes::new(config.kubelet.cgroup_prefixes.clone()));
-        let context = Context {
-            processes,
-            store: Arc::clone(&store),
-            subscribers,
-            decisions,
-            door,
-            wanted: wanted_now,
-            info: info_now,
-            control,
-            mode: config.mode,
-        };
-        let limits = &config.limits;
-        let limits = serve::Limits::new(limits.connections(), limits.streams(), limits.requests());
-        servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
-        servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));
-        if let Some(listener) = listeners.http {
-            let (info, pages, shutdown) = (info.clone(), pages.clone(), shutdown.clone());
-            servers.spawn(async move {
-                let listener = shutdown.run_until_cancelled(listener.listener(&info)).await;
-                if let Some(listener) = listener {
-                    http::serve(listener, pages, shutdown.clone()).await;
-                }
-            });
-        }
-        let mut daemon = Self {
-            file,
-            config,
-            directories: Vec::new(),
-            warnings: BTreeSet::new(),
-            jobs,
-            look_again: None,
-            looking,
-            keeper,
-            collision_findings,
-            wanted,
-            info,
-            orders,
-            pages,
-            store,
-            servers,
-            shutdown,
-            _owned: listeners.owned,
-        };
-        daemon.keep(sources);
-        Ok(daemon)
-    }
-
     async fn run(mut self, mut signals: Signals) -> Result<(), StartError> {
         let mut changes = self.store.changes();
         let mut look = every(self.config.tick);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64, Encoding as _};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::Overlap;
@@ -99,7 +99,7 @@ impl OverlapStore {
     /// The file cannot be written, or not be removed where nothing is retained.
     pub(crate) fn save(&self, spec: &IdentitySpec, overlap: &Overlap) -> Result<(), StateError> {
         let path = self.path(&spec.id);
-        let _writing = self.writing();
+        let _writing = self.writing.lock();
         match &spec.files.bundle {
             Some(bundle) if !overlap.is_empty() => {
                 state_file::write(&path, &StoredOverlap::new(&spec.id, bundle.path(), overlap))
@@ -115,7 +115,7 @@ impl OverlapStore {
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-            let _writing = self.writing();
+            let _writing = self.writing.lock();
             let has_ended = path.extension().is_some_and(|extension| extension == TEMPORARY)
                 || rest.ends_with(SUFFIX)
                     && matches!(state_file::read::<StoredOverlap>(&path), Ok(Some(state)) if state.anchors.iter().all(|anchor| anchor.until() <= now));
@@ -129,15 +129,11 @@ impl OverlapStore {
     }
 
     fn forget(&self, path: &Path) -> Overlap {
-        let _writing = self.writing();
+        let _writing = self.writing.lock();
         if let Err(StateError { source: error, .. }) = state_file::remove(path) {
             tracing::warn!(path = %path.display(), %error, "a state file about another bundle cannot be removed; remove it");
         }
         Overlap::default()
-    }
-
-    fn writing(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock()
     }
 
     fn path(&self, id: &IdentityId) -> PathBuf {

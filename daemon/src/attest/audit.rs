@@ -114,7 +114,7 @@ impl Audit {
 
     /// Tells what was held back until now.
     pub(crate) fn tell_now(&self) {
-        let HeldBack { parties, others } = std::mem::take(&mut *self.held_back());
+        let HeldBack { parties, others } = std::mem::take(&mut *self.held_back.lock());
         parties.iter().for_each(|(party, count)| count.tell(&party.to_string()));
         others.tell("other callers");
     }
@@ -123,7 +123,7 @@ impl Audit {
     fn may_tell(&self, caller: &Caller, outcome: AuditOutcome) -> bool {
         let party = caller.party();
         let may_tell = self.rates.check(&party).is_ok();
-        let mut held_back = self.held_back();
+        let mut held_back = self.held_back.lock();
         if may_tell {
             let before = held_back.parties.remove(&party);
             drop(held_back);
@@ -132,11 +132,6 @@ impl Audit {
             held_back.count(party).add(outcome);
         }
         may_tell
-    }
-
-    fn held_back(&self) -> parking_lot::MutexGuard<'_, HeldBack> {
-        // Counts that are behind by one are all that a panic could leave.
-        self.held_back.lock()
     }
 }
 

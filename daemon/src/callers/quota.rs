@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::cap::Cap;
@@ -64,7 +64,7 @@ impl Quota {
     ///
     /// That would be one too many.
     pub(crate) fn claim(self: &Arc<Self>, party: Party) -> Result<(Share, Option<Party>), Full> {
-        let mut used = self.used();
+        let mut used = self.used.lock();
         let own = used.of(&party);
         if own >= self.cap.per_caller {
             return Err(Full::PerCaller);
@@ -80,10 +80,6 @@ impl Quota {
             loser = Some(largest);
         }
         Ok((used.add(self, party), loser))
-    }
-
-    fn used(&self) -> MutexGuard<'_, Used> {
-        self.used.lock()
     }
 }
 
@@ -132,7 +128,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         // Nothing is there any more where it was displaced.
-        _ = self.quota.used().remove(&self.party, self.number);
+        _ = self.quota.used.lock().remove(&self.party, self.number);
     }
 }
 
@@ -151,7 +147,7 @@ mod tests {
         assert_eq!(quota.claim(other).unwrap_err(), Full::InAll);
         drop(first);
         let (_third, loser) = quota.claim(Party::User(3)).unwrap();
-        assert_eq!((loser, quota.used().by_party.len()), (None, 3));
+        assert_eq!((loser, quota.used.lock().by_party.len()), (None, 3));
     }
 
     #[test]
@@ -170,8 +166,8 @@ mod tests {
             [false, false, false, true]
         );
         drop(second);
-        assert_eq!(quota.used().in_all, 5);
-        assert_eq!(quota.used().of(&other), 0);
+        assert_eq!(quota.used.lock().in_all, 5);
+        assert_eq!(quota.used.lock().of(&other), 0);
         drop((first, share));
 
         let held: Vec<_> = [5, 6, 7, 8, 9, 10, 11].map(|uid| quota.claim(Party::User(uid)).unwrap()).into();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use evercert_core::mounts::MountChanges;
 use evercert_core::watch::{Event, Events, Inotify, Watch};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustix::fs::inotify::WatchFlags;
 use tracing::warn;
 
@@ -78,7 +78,7 @@ async fn directories(events: &mut Option<Events>, volumes: &Mutex<Volumes>) {
         && hearing.readable().await.is_ok()
     {
         let mut is_news = false;
-        if let Err(error) = hearing.drain(|event| is_news |= lock(volumes).heard(event)) {
+        if let Err(error) = hearing.drain(|event| is_news |= volumes.lock().heard(event)) {
             warn!(%error, "inotify failed; new directories are only found at the tick");
             *events = None;
         }
@@ -126,7 +126,7 @@ pub(super) struct Ear {
 impl Ear {
     /// In which volumes something happened since this was asked last.
     pub(super) fn touched(&self) -> Again {
-        let mut volumes = lock(&self.volumes);
+        let mut volumes = self.volumes.lock();
         Again { all: mem::take(&mut volumes.lost), touched: mem::take(&mut volumes.touched) }
     }
 }
@@ -142,21 +142,16 @@ impl Listen for Ear {
         let Some(inotify) = &self.inotify else { return };
         // One that is not there any more is missed by nobody.
         let Ok(watch) = inotify.add(root, HEARD_IN_VOLUME) else { return };
-        lock(&self.volumes).watched.insert(watch, root.to_owned());
+        self.volumes.lock().watched.insert(watch, root.to_owned());
     }
 
     fn unlisten(&self, root: &Path) {
         let Some(inotify) = &self.inotify else { return };
-        let mut volumes = lock(&self.volumes);
+        let mut volumes = self.volumes.lock();
         let Some(watch) = volumes.watched.iter().find_map(|(watch, of)| (of == root).then_some(*watch)) else { return };
         volumes.watched.remove(&watch);
         inotify.remove(watch);
     }
-}
-
-fn lock(volumes: &Mutex<Volumes>) -> MutexGuard<'_, Volumes> {
-    // Each change is a single step; a panic leaves no half of one.
-    volumes.lock()
 }
 
 #[cfg(test)]

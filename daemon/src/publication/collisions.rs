@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use evercert_core::finding::{Check, Finding};
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::publication::Store;
 
@@ -28,7 +28,7 @@ impl Collisions {
     pub(crate) fn replace(&self, new: BTreeMap<IdentityId, Vec<Finding>>) {
         // Under the lock to the end: a state that passes meanwhile would be overwritten by the older one that was
         // read here.
-        let mut findings = self.lock();
+        let mut findings = self.findings.lock();
         let old = std::mem::replace(&mut *findings, new);
         for id in old.keys().chain(findings.keys().filter(|id| !old.contains_key(*id))) {
             if old.get(id) == findings.get(id) {
@@ -44,16 +44,11 @@ impl Collisions {
             self.store.state(id, Arc::new(IdentityState { findings: all, ..IdentityState::clone(&state) }));
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<IdentityId, Vec<Finding>>> {
-        // The map is replaced whole; a panic leaves no half of it.
-        self.findings.lock()
-    }
 }
 
 impl Observer for Collisions {
     fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
-        let findings = self.lock();
+        let findings = self.findings.lock();
         let state = match findings.get(id) {
             None => state,
             Some(more) => {

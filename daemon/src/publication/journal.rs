@@ -22,18 +22,13 @@ impl Journal {
     pub(crate) fn new(next: Arc<dyn Observer>) -> Self {
         Self { next, latest: Mutex::default() }
     }
-
-    fn latest(&self) -> parking_lot::MutexGuard<'_, HashMap<IdentityId, Arc<IdentityState>>> {
-        // No code that runs under the lock can leave the map half changed.
-        self.latest.lock()
-    }
 }
 
 impl Observer for Journal {
     fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
         // First on to whoever waits for it: a line in a log is in no hurry.
         self.next.state(id, Arc::clone(&state));
-        let previous = self.latest().insert(id.clone(), Arc::clone(&state));
+        let previous = self.latest.lock().insert(id.clone(), Arc::clone(&state));
         let generation = |state: &IdentityState| state.snapshot.as_ref().map(|snapshot| snapshot.generation());
         if generation(&state) != previous.as_deref().and_then(generation) {
             published(id, &state);
@@ -47,7 +42,7 @@ impl Observer for Journal {
 
     fn removed(&self, id: &IdentityId) {
         self.next.removed(id);
-        self.latest().remove(id);
+        self.latest.lock().remove(id);
         info!(identity = %id, "no longer kept");
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::Keeper;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 /// Holds the keys. Called under a lock, in the order in which the words count; must not block.
 pub(crate) trait KeyHolder: Send + Sync + 'static {
@@ -34,7 +34,7 @@ impl KeyClaims {
     /// Claims the key of an identity, until the returned value is dropped.
     #[must_use]
     pub(crate) fn claim(self: &Arc<Self>, identity: IdentityId) -> Claim {
-        let mut claims = self.claims();
+        let mut claims = self.claims.lock();
         *claims.entry(identity.clone()).or_default() += 1;
         // Not only for the first: the identity may have gone and come back, wanted by nobody, since that one came.
         self.holder.want_keys(&identity, true);
@@ -43,7 +43,7 @@ impl KeyClaims {
     }
 
     fn release(&self, identity: &IdentityId) {
-        let mut claims = self.claims();
+        let mut claims = self.claims.lock();
         let Some(count) = claims.get_mut(identity) else { return };
         *count -= 1;
         if *count == 0 {
@@ -51,11 +51,6 @@ impl KeyClaims {
             // Under the lock: whoever claims it next is heard after this.
             self.holder.want_keys(identity, false);
         }
-    }
-
-    fn claims(&self) -> MutexGuard<'_, HashMap<IdentityId, usize>> {
-        // No code that runs under the lock can leave the counts half changed.
-        self.claims.lock()
     }
 }
 
@@ -103,7 +98,7 @@ mod tests {
         let said = |name: &str, wanted| (name.to_owned(), wanted);
         let expected = [said("a", true), said("a", true), said("b", true), said("a", false), said("b", false)];
         assert_eq!(*heard.0.lock(), expected);
-        assert!(claims.claims().is_empty());
+        assert!(claims.claims.lock().is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use evercert_core::digest::Digest;
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// The latest state of every identity that is kept.
@@ -61,42 +61,37 @@ impl Store {
     /// anew has a new channel.
     #[must_use]
     pub(crate) fn get(&self, id: &IdentityId) -> Option<watch::Receiver<Arc<IdentityState>>> {
-        self.identities().get(id).map(|entry| entry.state.subscribe())
+        self.identities.lock().get(id).map(|entry| entry.state.subscribe())
     }
 
     /// The publication of one identity.
     #[must_use]
     pub(crate) fn publication(&self, id: &IdentityId) -> Option<Publication> {
-        self.identities().get(id).and_then(|entry| entry.publication)
+        self.identities.lock().get(id).and_then(|entry| entry.publication)
     }
 
     /// The state of every identity, by scope and name.
     #[must_use]
     pub(crate) fn all(&self) -> Vec<Arc<IdentityState>> {
-        self.identities().values().map(|entry| Arc::clone(&entry.state.borrow())).collect()
+        self.identities.lock().values().map(|entry| Arc::clone(&entry.state.borrow())).collect()
     }
 
     /// The state of every identity with the value of [`Store::changes`] at its last change, by scope and name.
     #[must_use]
     pub(crate) fn revisions(&self) -> Vec<(u64, Arc<IdentityState>)> {
-        self.identities().values().map(|entry| (entry.revision, Arc::clone(&entry.state.borrow()))).collect()
+        self.identities.lock().values().map(|entry| (entry.revision, Arc::clone(&entry.state.borrow()))).collect()
     }
 
     /// The state of one identity with the value of [`Store::changes`] at its last change.
     #[must_use]
     pub(crate) fn revised(&self, id: &IdentityId) -> Option<(u64, Arc<IdentityState>)> {
-        self.identities().get(id).map(|entry| (entry.revision, Arc::clone(&entry.state.borrow())))
+        self.identities.lock().get(id).map(|entry| (entry.revision, Arc::clone(&entry.state.borrow())))
     }
 
     /// A number that grows with every change of any identity, removals included.
     #[must_use]
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
-    }
-
-    fn identities(&self) -> MutexGuard<'_, BTreeMap<IdentityId, Entry>> {
-        // No code that runs under the lock can leave the map half changed.
-        self.identities.lock()
     }
 
     fn next_revision(&self) -> u64 {
@@ -123,7 +118,7 @@ impl Publication {
 
 impl Observer for Store {
     fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
-        let mut identities = self.identities();
+        let mut identities = self.identities.lock();
         let revision = self.next_revision();
         match identities.get_mut(id) {
             Some(entry) => {
@@ -141,7 +136,7 @@ impl Observer for Store {
     }
 
     fn removed(&self, id: &IdentityId) {
-        let mut identities = self.identities();
+        let mut identities = self.identities.lock();
         if identities.remove(id).is_some() {
             self.changes.send_replace(self.next_revision());
         }

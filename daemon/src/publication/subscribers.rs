@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use evercert_core::identity::IdentityId;
 use evercert_core::swept::Swept;
 use evercert_core::text;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
@@ -183,7 +183,7 @@ impl Subscribers {
         tell(&mut subscriber.sdk_version);
         tell(&mut subscriber.command);
         let claim = (subscriber.deliver == Delivery::Full).then(|| self.key_claims.claim(identity.clone()));
-        let mut registry = self.registry();
+        let mut registry = self.registry.lock();
         registry.next_id += 1;
         let id = registry.next_id;
         let entry = Entry {
@@ -212,7 +212,7 @@ impl Subscribers {
     #[must_use]
     pub(crate) fn after(&self, identity: &IdentityId, number: u64, count: usize) -> Vec<SubscriberStatus> {
         let publication = self.store.publication(identity);
-        let registry = self.registry();
+        let registry = self.registry.lock();
         let Some(group) = registry.identities.get(identity) else { return Vec::new() };
         let after = group.subscribers.range((Bound::Excluded(number), Bound::Unbounded)).take(count);
         after.map(|(id, entry)| entry.status(*id, publication.as_ref())).collect()
@@ -221,7 +221,7 @@ impl Subscribers {
     /// The value of [`Subscribers::changes`] when a subscriber of `identity` last came, went or reported.
     #[must_use]
     pub(crate) fn revision(&self, identity: &IdentityId) -> u64 {
-        self.registry().identities.get(identity).map_or(0, |group| group.revision)
+        self.registry.lock().identities.get(identity).map_or(0, |group| group.revision)
     }
 
     /// A number that grows whenever a subscriber comes, goes or reports.
@@ -235,7 +235,7 @@ impl Subscribers {
             tell(&mut refused.detail);
         }
         let publication = self.store.publication(identity);
-        let mut registry = self.registry();
+        let mut registry = self.registry.lock();
         let Some(group) = registry.identities.get_mut(identity) else { return };
         let Some(entry) = group.subscribers.get_mut(&id) else { return };
         if entry.report.as_ref() == Some(&report) {
@@ -261,7 +261,7 @@ impl Subscribers {
     /// A subscriber stood still until its connection was given up. It is kept as lost while its process lives, unless that has another
     /// connection for the identity, which will tell.
     fn lose(self: &Arc<Self>, identity: &IdentityId, id: u64) {
-        let mut registry = self.registry();
+        let mut registry = self.registry.lock();
         let Some((life, watch)) = registry.life_alone(identity, id).zip(tokio::runtime::Handle::try_current().ok())
         else {
             drop(registry);
@@ -294,17 +294,12 @@ impl Subscribers {
 
     /// A subscriber is gone.
     fn forget(&self, identity: &IdentityId, id: u64) {
-        let mut registry = self.registry();
+        let mut registry = self.registry.lock();
         registry.remove(identity, id, &self.store);
         let revision = self.announce();
         if let Some(group) = registry.identities.get_mut(identity) {
             group.revision = revision;
         }
-    }
-
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        // No code that runs under the lock can leave the registry half changed.
-        self.registry.lock()
     }
 
     /// Called under the lock: revisions are given and announced in one order.
@@ -449,7 +444,7 @@ mod tests {
             drop(subscribers.connect(id.clone(), subscriber));
             store.removed(&id);
         }
-        let remembered = subscribers.registry().identities.values().len();
+        let remembered = subscribers.registry.lock().identities.values().len();
         assert!(remembered <= 100, "{remembered}");
     }
 }

@@ -1,6 +1,5 @@
 //! Those who get no connection or no answer, counted, and told to the operator at a bounded rate.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -81,46 +80,36 @@ impl TurnedAway {
         }
     }
 
-    fn sentence(self, socket: SocketKind) -> Cow<'static, str> {
-        let limit = |setting: &str| match socket {
-            SocketKind::Workload => format!("`{setting}` of [limits] allows no more"),
+    fn sentence(self, socket: SocketKind) -> String {
+        let (resource, most) = (self.resource().as_str(), ARRIVALS.per_caller);
+        let limit = |scope: &str| match socket {
+            SocketKind::Workload => format!("`{resource}{scope}` of [limits] allows no more"),
             SocketKind::Admin => "the admin socket allows no more".to_owned(),
         };
+        let (in_all, per_caller) = (limit(""), limit("_per_caller"));
         match self {
             Self::TooOften => {
-                let most = ARRIVALS.per_caller;
                 format!("a caller connects too often: what is above {most} connections in a second is closed at once")
-                    .into()
             }
-            Self::TooMany => {
-                let limit = limit("connections_per_caller");
-                format!("a caller has too many connections: {limit}; more are closed at once").into()
-            }
-            Self::TooManyInAll => format!("too many connections are open: {}", limit("connections")).into(),
-            Self::Displaced => {
-                let limit = limit("connections");
-                format!(
-                    "too many connections are open: {limit}; the caller that has the most loses its newest to those that \
-                     have fewer"
-                )
-                .into()
-            }
+            Self::TooMany => format!("a caller has too many connections: {per_caller}; more are closed at once"),
+            Self::TooManyStreams => format!("a caller has too many streams open: {per_caller}; more are refused"),
+            Self::TooManyInAll | Self::TooManyStreamsInAll => format!("too many {resource} are open: {in_all}"),
+            Self::Displaced | Self::StreamDisplaced => format!(
+                "too many {resource} are open: {in_all}; the caller that has the most loses its newest to those that have fewer"
+            ),
             Self::Descriptors => "no further connection can be accepted for now, as no descriptor is left: raise \
                                   LimitNOFILE of the unit above twice `connections` of [limits]"
-                .into(),
-            Self::TooManyStreams => {
-                let limit = limit("streams_per_caller");
-                format!("a caller has too many streams open: {limit}; more are refused").into()
-            }
-            Self::TooManyStreamsInAll => format!("too many streams are open: {}", limit("streams")).into(),
-            Self::StreamDisplaced => {
-                let limit = limit("streams");
-                format!(
-                    "too many streams are open: {limit}; the caller that has the most loses its newest to those that have \
-                     fewer"
-                )
-                .into()
-            }
+                .to_owned(),
+        }
+    }
+}
+
+impl Resource {
+    /// Many of it, as the settings call them.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connections",
+            Self::Stream => "streams",
         }
     }
 }

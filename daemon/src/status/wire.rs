@@ -1,5 +1,29 @@
 //! The status as `evercert.v1` carries it, there and back.
 
+/// Converts an enum of ours to one of the wire, whose values have the same names, and back: what is unspecified there is this one here,
+/// which may be one that the wire has no other word for.
+macro_rules! same_names {
+    ($ours:ty, $wire:ty, [$($name:ident),+], Unspecified => $unspecified:ident $(, $wordless:ident => Unspecified)?) => {
+        impl From<$ours> for $wire {
+            fn from(value: $ours) -> Self {
+                match value {
+                    $(<$ours>::$name => Self::$name,)+
+                    $(<$ours>::$wordless => Self::Unspecified,)?
+                }
+            }
+        }
+
+        impl From<$wire> for $ours {
+            fn from(value: $wire) -> Self {
+                match value {
+                    <$wire>::Unspecified => Self::$unspecified,
+                    $(<$wire>::$name => Self::$name,)+
+                }
+            }
+        }
+    };
+}
+
 mod subscriber;
 
 use std::borrow::Cow;
@@ -46,21 +70,14 @@ impl From<StatusReport> for v1::StatusResponse {
             config_error: report.config_error.unwrap_or_default(),
             findings: all(report.findings),
             pods_in_doubt: all(report.pods_in_doubt),
-            mode: match report.mode {
-                Mode::Publisher => v1::Mode::Publisher,
-                Mode::Observer => v1::Mode::Observer,
-            }
-            .into(),
+            mode: v1::Mode::from(report.mode).into(),
         }
     }
 }
 
 impl From<v1::StatusResponse> for StatusReport {
     fn from(status: v1::StatusResponse) -> Self {
-        let mode = match status.mode() {
-            v1::Mode::Observer => Mode::Observer,
-            v1::Mode::Publisher | v1::Mode::Unspecified => Mode::Publisher,
-        };
+        let mode = status.mode().into();
         let mut identities: Vec<Identity> = all(status.identities);
         identities.sort_by(|one, other| (&one.pod, &one.name).cmp(&(&other.pod, &other.name)));
         Self {
@@ -76,6 +93,8 @@ impl From<v1::StatusResponse> for StatusReport {
         }
     }
 }
+
+same_names!(Mode, v1::Mode, [Publisher, Observer], Unspecified => Publisher);
 
 impl From<Identity> for v1::IdentityStatus {
     fn from(identity: Identity) -> Self {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustix::io::Errno;
 use tracing::{debug, warn};
 
@@ -68,7 +68,7 @@ impl Discovery {
     /// Looks which identities the pods have now. Blocks: as long as the kubelet's own directories do, and for a moment for volumes
     /// that do not answer.
     pub(crate) fn look(&self, config: &Config, again: &Again, listen: &Arc<dyn Listen>) -> Found {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if config.kubelet.directory.as_os_str().is_empty() {
             *known = Known::default();
             return Found::default();
@@ -169,11 +169,6 @@ impl Discovery {
             memory.remember(known.names.lasting());
         }
         are_told
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        // State half written at a panic is looked at again.
-        self.known.lock()
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use evercert_core::detached::Threads;
 use evercert_core::state_file::{self, State, StateError, Unusable};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -97,7 +97,7 @@ impl Memory {
 
     /// The remembered names; absent while they cannot be told, for which one call waits a moment.
     pub(super) fn recall(&self) -> Option<PodNames> {
-        let mut content = self.file.lock();
+        let mut content = self.file.content.lock();
         if content.names.is_none() && content.entered.is_none() {
             self.start(&mut content);
             self.file.left.wait_while_for(&mut content, |content| content.entered.is_some(), DEADLINE);
@@ -111,7 +111,7 @@ impl Memory {
 
     /// Remembers this, and nothing else, as soon as that can be done. A file that was not read is not replaced.
     pub(super) fn remember(&self, names: PodNames) {
-        let mut content = self.file.lock();
+        let mut content = self.file.content.lock();
         let Some(before) = &content.names else { return };
         content.is_behind |= *before != names;
         content.names = Some(names);
@@ -140,7 +140,7 @@ impl Memory {
 impl File {
     /// Reads the file where that was not done, and writes what is the latest for as long as there is something later.
     fn bring_together(&self) {
-        let mut content = self.lock();
+        let mut content = self.content.lock();
         if std::mem::replace(&mut content.is_busy, true) {
             return;
         }
@@ -149,13 +149,13 @@ impl File {
                 None => {
                     drop(content);
                     let read = self.access.read(&self.path);
-                    content = self.lock();
+                    content = self.content.lock();
                     read.map(|names| content.names = Some(names))
                 }
                 Some(names) if content.is_behind => {
                     drop(content);
                     let written = self.access.write(&self.path, &names);
-                    content = self.lock();
+                    content = self.content.lock();
                     written.map(|()| content.is_behind = content.names.as_ref() != Some(&names))
                 }
                 Some(_) => break,
@@ -173,10 +173,6 @@ impl File {
         }
         (content.entered, content.is_busy) = (None, false);
         self.left.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, MemoryState> {
-        self.content.lock()
     }
 }
 

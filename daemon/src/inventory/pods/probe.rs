@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use evercert_core::detached::Threads;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::contents::{self, Contents, Sought};
@@ -114,16 +114,16 @@ impl Probe {
     /// a thread is stuck already, are not among the answers.
     pub(super) fn answers(&self, requests: Vec<Request>, listen: &Arc<dyn Listen>) -> Answers {
         let began = Instant::now();
-        let waiting = Waiting { requests: in_turn(requests, &lock(&self.entered)), crowded_out: 0 };
+        let waiting = Waiting { requests: in_turn(requests, &self.entered.lock()), crowded_out: 0 };
         let asked = waiting.requests.len();
         let waiting = Arc::new(Mutex::new(waiting));
         let (sender, receiver) = mpsc::channel();
         let (mut answers, mut started) = (Vec::with_capacity(asked), 0);
         'looking: loop {
-            let left = lock(&waiting).requests.len();
-            let is_over = answers.len() + lock(&waiting).crowded_out == asked || began.elapsed() > BUDGET;
-            let idle = (AT_WORK + lock(&self.entered).count_since(began, COUNTED)).saturating_sub(started);
-            if is_over || left == 0 && !lock(&self.entered).has_any_since(began, self.deadline) {
+            let left = waiting.lock().requests.len();
+            let is_over = answers.len() + waiting.lock().crowded_out == asked || began.elapsed() > BUDGET;
+            let idle = (AT_WORK + self.entered.lock().count_since(began, COUNTED)).saturating_sub(started);
+            if is_over || left == 0 && !self.entered.lock().has_any_since(began, self.deadline) {
                 break;
             }
             for _ in 0..left.min(idle) {
@@ -144,9 +144,9 @@ impl Probe {
             }
         }
         // Those that are stuck find nothing more to do when they come back.
-        let mut waiting = lock(&waiting);
+        let mut waiting = waiting.lock();
         let (postponed, crowded_out) = (std::mem::take(&mut waiting.requests).len(), waiting.crowded_out);
-        let entered = lock(&self.entered);
+        let entered = self.entered.lock();
         answers.extend(receiver.try_iter());
         Answers { answers, silent: Silent { stuck: entered.0.len(), crowded_out, postponed } }
     }
@@ -222,7 +222,7 @@ impl ProbeThread {
             if contents.as_ref().is_ok_and(Contents::is_complete) {
                 self.listen.unlisten(&root);
             }
-            let mut entered = lock(&self.entered);
+            let mut entered = self.entered.lock();
             entered.0.remove(&mounted);
             // In one step: whoever sees that the thread is back finds its answer.
             if self.answers.send(Answer { root, contents }).is_err() {
@@ -233,8 +233,8 @@ impl ProbeThread {
 
     /// The next volume that there is room for, which is entered.
     fn next(&self) -> Option<Request> {
-        let mut waiting = lock(&self.waiting);
-        let mut entered = lock(&self.entered);
+        let mut waiting = self.waiting.lock();
+        let mut entered = self.entered.lock();
         while let Some(request) = waiting.requests.pop_front() {
             if entered.has_room_for(&request.owner) {
                 entered.0.insert(request.mounted(), (Instant::now(), request.owner.clone()));
@@ -244,11 +244,6 @@ impl ProbeThread {
         }
         None
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is a single step; a panic leaves no half of one.
-    mutex.lock()
 }
 
 #[cfg(test)]

@@ -19,14 +19,7 @@ impl From<Subscriber> for v1::Subscriber {
             connected: subscriber.connected.into(),
             deliver: v1::Deliver::from(subscriber.deliver).into(),
             report: subscriber.report.map(Into::into),
-            state: match subscriber.state {
-                SubscriberState::Pending => v1::SubscriberState::Pending,
-                SubscriberState::Behind => v1::SubscriberState::Behind,
-                SubscriberState::Refused => v1::SubscriberState::Refused,
-                SubscriberState::Current => v1::SubscriberState::Current,
-                SubscriberState::Settled => v1::SubscriberState::Settled,
-            }
-            .into(),
+            state: v1::SubscriberState::from(subscriber.state).into(),
             behind_since: subscriber.behind_since.into(),
             pod: subscriber.pod.map(Into::into),
             reason: subscriber.reason.unwrap_or_default(),
@@ -40,13 +33,7 @@ impl From<v1::Subscriber> for Subscriber {
     fn from(subscriber: v1::Subscriber) -> Self {
         Self {
             deliver: subscriber.deliver().into(),
-            state: match subscriber.state() {
-                v1::SubscriberState::Pending | v1::SubscriberState::Unspecified => SubscriberState::Pending,
-                v1::SubscriberState::Behind => SubscriberState::Behind,
-                v1::SubscriberState::Refused => SubscriberState::Refused,
-                v1::SubscriberState::Current => SubscriberState::Current,
-                v1::SubscriberState::Settled => SubscriberState::Settled,
-            },
+            state: subscriber.state().into(),
             id: subscriber.id,
             pid: subscriber.pid,
             uid: subscriber.uid,
@@ -63,23 +50,12 @@ impl From<v1::Subscriber> for Subscriber {
     }
 }
 
-impl From<Delivery> for v1::Deliver {
-    fn from(deliver: Delivery) -> Self {
-        match deliver {
-            Delivery::Full => Self::Full,
-            Delivery::Digest => Self::Digest,
-        }
-    }
-}
-
-impl From<v1::Deliver> for Delivery {
-    fn from(deliver: v1::Deliver) -> Self {
-        match deliver {
-            v1::Deliver::Digest => Self::Digest,
-            v1::Deliver::Full | v1::Deliver::Unspecified => Self::Full,
-        }
-    }
-}
+same_names!(Delivery, v1::Deliver, [Full, Digest], Unspecified => Full);
+same_names!(
+    RefusedCode, v1::RefusedCode, [Malformed, Credential, Bundle, Incomplete],
+    Unspecified => Unknown, Unknown => Unspecified
+);
+same_names!(SubscriberState, v1::SubscriberState, [Pending, Behind, Refused, Current, Settled], Unspecified => Pending);
 
 impl From<Report> for v1::Report {
     fn from(report: Report) -> Self {
@@ -92,14 +68,7 @@ impl From<Report> for v1::Report {
                 Outcome::Current => stage(v1::Stage::Current),
                 Outcome::Settled => stage(v1::Stage::Settled),
                 Outcome::Refused(Refused { code, detail }) => {
-                    let code = match code {
-                        RefusedCode::Malformed => v1::RefusedCode::Malformed,
-                        RefusedCode::Credential => v1::RefusedCode::Credential,
-                        RefusedCode::Bundle => v1::RefusedCode::Bundle,
-                        RefusedCode::Incomplete => v1::RefusedCode::Incomplete,
-                        RefusedCode::Unknown => v1::RefusedCode::Unspecified,
-                    };
-                    Said::Refused(v1::Refused { code: code.into(), detail })
+                    Said::Refused(v1::Refused { code: v1::RefusedCode::from(code).into(), detail })
                 }
             }),
             connections_on_older: report.connections_on_older,
@@ -116,13 +85,7 @@ impl From<v1::Report> for Report {
             digest: digest(&report.digest),
             outcome: report.outcome.and_then(|outcome| match outcome {
                 Said::Refused(refused) => {
-                    let code = match refused.code() {
-                        v1::RefusedCode::Malformed => RefusedCode::Malformed,
-                        v1::RefusedCode::Credential => RefusedCode::Credential,
-                        v1::RefusedCode::Bundle => RefusedCode::Bundle,
-                        v1::RefusedCode::Incomplete => RefusedCode::Incomplete,
-                        v1::RefusedCode::Unspecified => RefusedCode::Unknown,
-                    };
+                    let code = refused.code().into();
                     Some(Outcome::Refused(Refused { code, detail: refused.detail }))
                 }
                 Said::Stage(stage) => match v1::Stage::try_from(stage) {

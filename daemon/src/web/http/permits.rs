@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// The permits there are.
@@ -55,7 +55,7 @@ impl Permits {
     /// A permit for a newcomer. Where there is none left the connection that has been idle for the longest loses its own, or the
     /// oldest where none is idle.
     pub(super) fn take(self: &Arc<Self>) -> Permit {
-        let mut taken = self.taken();
+        let mut taken = self.taken.lock();
         if taken.connections.len() >= self.most {
             let idle = taken.oldest(Doing::Idle).or_else(|| taken.connections.keys().next().copied());
             taken.give_up(idle);
@@ -65,10 +65,6 @@ impl Permits {
         taken.connections.insert(number, Connection { doing: Doing::Idle, given_up: given_up.clone() });
         drop(taken);
         Permit { permits: Arc::clone(self), number, given_up }
-    }
-
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock()
     }
 }
 
@@ -98,7 +94,7 @@ impl Permit {
     /// A page was asked for. Where too many are read already the oldest reader is cut off: a scrape takes moments, and a reader that
     /// is there for longer reads slowly.
     pub(super) fn reads_a_page(&self) {
-        let mut taken = self.permits.taken();
+        let mut taken = self.permits.taken.lock();
         let readers = taken.connections.values().filter(|connection| connection.doing == Doing::Page).count();
         if readers >= self.permits.most_pages {
             let oldest = taken.oldest(Doing::Page);
@@ -109,7 +105,7 @@ impl Permit {
     }
 
     fn does(&self, doing: Doing) {
-        if let Some(connection) = self.permits.taken().connections.get_mut(&self.number) {
+        if let Some(connection) = self.permits.taken.lock().connections.get_mut(&self.number) {
             connection.doing = doing;
         }
     }
@@ -117,7 +113,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.permits.taken().connections.remove(&self.number);
+        self.permits.taken.lock().connections.remove(&self.number);
     }
 }
 
@@ -160,6 +156,6 @@ mod tests {
         let readers = [permits.take(), permits.take(), permits.take()];
         readers.iter().for_each(Permit::reads_a_page);
         assert_eq!(readers.each_ref().map(is_given_up), [true, false, false]);
-        assert_eq!(permits.taken().connections.len(), 2);
+        assert_eq!(permits.taken.lock().connections.len(), 2);
     }
 }

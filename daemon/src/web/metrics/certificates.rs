@@ -19,6 +19,10 @@ const SOURCE: [(&str, &str); 2] = [("source_kind", "file"), ("source_name", "eve
 /// The exporter's words for why a file gave no certificate.
 pub(super) const REASONS: [&str; 4] = ["not_found", "read_failed", "bad_pem", "no_certificate_found"];
 
+/// The exporter's labels of a name.
+pub(super) const ISSUER: [&str; 6] = ["issuer_C", "issuer_ST", "issuer_L", "issuer_O", "issuer_OU", "issuer_CN"];
+const SUBJECT: [&str; 6] = ["subject_C", "subject_ST", "subject_L", "subject_O", "subject_OU", "subject_CN"];
+
 const NOT_BEFORE: Family = Family::gauge("x509_cert_not_before", "When the certificate on disk becomes valid.");
 const NOT_AFTER: Family = Family::gauge("x509_cert_not_after", "When the certificate on disk expires.");
 const EXPIRED: Family = Family::gauge("x509_cert_expired", "Whether the certificate on disk has expired: 0 or 1.");
@@ -179,39 +183,17 @@ impl FileLabels {
     }
 }
 
-/// An issuer as the exporter labels it.
-pub(super) fn issuer_labels(issuer: &Name) -> [(&'static str, &str); 6] {
-    [
-        ("issuer_C", &issuer.country),
-        ("issuer_ST", &issuer.state),
-        ("issuer_L", &issuer.locality),
-        ("issuer_O", &issuer.organization),
-        ("issuer_OU", &issuer.organizational_unit),
-        ("issuer_CN", &issuer.common_name),
-    ]
+/// A name as the exporter labels it, by these labels.
+pub(super) fn name_labels<'a>(labels: &[&'static str; 6], name: &'a Name) -> [(&'static str, &'a str); 6] {
+    let Name { country, state, locality, organization, organizational_unit, common_name, .. } = name;
+    let values = [country, state, locality, organization, organizational_unit, common_name];
+    std::array::from_fn(|at| (labels[at], values[at].as_str()))
 }
 
-fn labels<'a>(certificate: &'a CertificateOnDisk, file: &'a FileLabels) -> [(&'static str, &'a str); 15] {
+fn labels<'a>(certificate: &'a CertificateOnDisk, file: &'a FileLabels) -> Vec<(&'static str, &'a str)> {
     let facts = &certificate.facts;
-    let ([name, path], [c, st, l, o, ou, cn]) = (file.pairs(), issuer_labels(&facts.issuer));
-    let subject = &facts.subject;
-    [
-        name,
-        path,
-        ("serial_number", &facts.serial),
-        c,
-        st,
-        l,
-        o,
-        ou,
-        cn,
-        ("subject_C", &subject.country),
-        ("subject_ST", &subject.state),
-        ("subject_L", &subject.locality),
-        ("subject_O", &subject.organization),
-        ("subject_OU", &subject.organizational_unit),
-        ("subject_CN", &subject.common_name),
-    ]
+    let (issuer, subject) = (name_labels(&ISSUER, &facts.issuer), name_labels(&SUBJECT, &facts.subject));
+    [&file.pairs()[..], &[("serial_number", &facts.serial)], &issuer, &subject].concat()
 }
 
 fn labels_hash(certificate: &CertificateOnDisk) -> u64 {

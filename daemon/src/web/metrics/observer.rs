@@ -8,17 +8,72 @@ use evercert_core::digest::Digest;
 use evercert_core::finding::Check;
 use evercert_core::identity::IdentityId;
 use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchProblem};
+use prometheus::{Gauge, Histogram, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::certificates::{self, FileError};
+use super::registering::{counter, counters, gauge, histogram, own, register};
 use super::{Metrics, exposition};
 
+/// From a file event to publication: most of it is reading and checking, a few milliseconds; a torn read is retried.
+const RELOAD_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
+
 /// Every problem of watching, for counters that start at 0.
-pub(super) const WATCH_PROBLEMS: [WatchProblem; 3] =
-    [WatchProblem::Overflow, WatchProblem::Exhausted, WatchProblem::Other];
+const WATCH_PROBLEMS: [WatchProblem; 3] = [WatchProblem::Overflow, WatchProblem::Exhausted, WatchProblem::Other];
 
 /// Every result of a reload, in the order in which [`Record::reloads`] counts them.
 pub(super) const RELOADS: [(Reload, &str); 3] =
     [(Reload::Published, "published"), (Reload::Rejected, "rejected"), (Reload::Unchanged, "unchanged")];
+
+/// What is counted of all identities' files.
+pub(super) struct Files {
+    reload_duration: Histogram,
+    watch_errors: IntCounterVec,
+    last_scan: Gauge,
+    state_failures: IntCounterVec,
+    state_unwritten: IntGauge,
+    source_errors: IntCounterVec,
+}
+
+impl Files {
+    pub(super) fn counted_in(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let last_scan =
+            own("source_last_scan_timestamp_seconds", "When every identity was last looked at, hints or not.");
+        Ok(Self {
+            reload_duration: histogram(
+                registry,
+                "reload_duration_seconds",
+                "From a file event, or a tick that found a change, to publication.",
+                &RELOAD_BUCKETS,
+            )?,
+            watch_errors: counter(
+                registry,
+                "watch_errors_total",
+                "What went wrong with watching files, by reason; the periodic tick carries on.",
+                "reason",
+                WATCH_PROBLEMS.map(reason),
+            )?,
+            last_scan: register(registry, Gauge::with_opts(last_scan)?)?,
+            state_failures: counter(
+                registry,
+                "state_failures_total",
+                "Tries to write down, or read, what is retained of a replaced ca.crt that failed, by operation.",
+                "operation",
+                ["read", "write"],
+            )?,
+            state_unwritten: gauge(
+                registry,
+                "state_unwritten_identities",
+                "Identities of which a restart would not know which anchors are retained.",
+            )?,
+            source_errors: counters(
+                registry,
+                Opts::new("x509_source_errors_total", "Files that could not be read or parsed, by reason."),
+                ["source_kind", "source_name", "reason"],
+                certificates::REASONS.map(certificates::source_labels),
+            )?,
+        })
+    }
+}
 
 /// The counts of one identity, and values expensive to compute at every scrape.
 #[derive(Debug, Default)]
@@ -52,14 +107,14 @@ impl Measured {
 
 impl Measured {
     fn count_unwritten(&self, before: bool, now: bool) {
-        self.metrics.state_unwritten.add(i64::from(now) - i64::from(before));
+        self.metrics.files.state_unwritten.add(i64::from(now) - i64::from(before));
     }
 }
 
 impl Observer for Measured {
     fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
         self.alive();
-        let mut records = self.metrics.records();
+        let mut records = self.metrics.records.lock();
         let record = records.entry(id.clone()).or_default();
         let published = state.snapshot.as_ref().map(|snapshot| snapshot.digest());
         if record.published != published {
@@ -71,7 +126,7 @@ impl Observer for Measured {
         }
         let errors = certificates::errors(&state);
         for error in errors.iter().filter(|error| !record.errors.contains(error)) {
-            self.metrics.source_errors.with_label_values(&certificates::source_labels(error.reason)).inc();
+            self.metrics.files.source_errors.with_label_values(&certificates::source_labels(error.reason)).inc();
         }
         record.errors = errors;
         let unwritten = state.findings.iter().any(|finding| finding.check == Check::StateNotWritten);
@@ -82,7 +137,7 @@ impl Observer for Measured {
 
     fn removed(&self, id: &IdentityId) {
         self.alive();
-        let record = self.metrics.records().remove(id);
+        let record = self.metrics.records.lock().remove(id);
         self.count_unwritten(record.is_some_and(|record| record.unwritten), false);
         self.next.removed(id);
     }
@@ -90,35 +145,35 @@ impl Observer for Measured {
     fn reload(&self, id: &IdentityId, result: Reload, took: Duration) {
         self.alive();
         if let Some(index) = RELOADS.iter().position(|(reload, _)| *reload == result) {
-            self.metrics.records().entry(id.clone()).or_default().reloads[index] += 1;
+            self.metrics.records.lock().entry(id.clone()).or_default().reloads[index] += 1;
         }
         if result == Reload::Published {
-            self.metrics.reload_duration.observe(took.as_secs_f64());
+            self.metrics.files.reload_duration.observe(took.as_secs_f64());
         }
         self.next.reload(id, result, took);
     }
 
     fn state_unwritten(&self, id: &IdentityId, error: &StateError) {
         self.alive();
-        self.metrics.state_failures.with_label_values(&[if error.reading { "read" } else { "write" }]).inc();
+        self.metrics.files.state_failures.with_label_values(&[if error.reading { "read" } else { "write" }]).inc();
         self.next.state_unwritten(id, error);
     }
 
     fn watch_problem(&self, problem: WatchProblem) {
         self.alive();
-        self.metrics.watch_errors.with_label_values(&[reason(problem)]).inc();
+        self.metrics.files.watch_errors.with_label_values(&[reason(problem)]).inc();
         self.next.watch_problem(problem);
     }
 
     fn scanned(&self, at: SystemTime) {
         self.alive();
-        self.metrics.last_scan.set(exposition::fractional_seconds(at));
+        self.metrics.files.last_scan.set(exposition::fractional_seconds(at));
         self.next.scanned(at);
     }
 }
 
 /// The metric label of a problem of watching.
-pub(super) fn reason(problem: WatchProblem) -> &'static str {
+fn reason(problem: WatchProblem) -> &'static str {
     match problem {
         WatchProblem::Overflow => "overflow",
         WatchProblem::Exhausted => "exhausted",

@@ -30,7 +30,7 @@ pub(crate) struct Page {
 impl Page {
     pub(super) fn new(metrics: &Metrics, readiness: &Readiness, subscribers: &Subscribers, now: SystemTime) -> Self {
         let (identities, pods) = readiness.identities();
-        let records = metrics.records();
+        let records = metrics.records.lock();
         let rows: Vec<_> = identities
             .into_iter()
             .map(|(id, state)| {

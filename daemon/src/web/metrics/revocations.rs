@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use evercert_core::keeper::CrlOnDisk;
 
-use super::certificates::{FileLabels, issuer_labels};
+use super::certificates::{FileLabels, ISSUER, name_labels};
 use super::exposition::{Family, seconds};
 use super::identities::Row;
 
@@ -36,7 +36,7 @@ impl Revocations {
         for (row, of) in rows.iter().enumerate() {
             for (index, crl) in of.state.iter().flat_map(|state| state.crls.iter()).enumerate() {
                 let found = (crl, (row, index));
-                let known = latest.entry((&crl.file, issuer_labels(&crl.issuer))).or_insert(found);
+                let known = latest.entry((&crl.file, name_labels(&ISSUER, &crl.issuer))).or_insert(found);
                 if crl.is_newer_than(known.0) {
                     *known = found;
                 }
@@ -55,10 +55,9 @@ impl Revocations {
             let crls = self.distinct.iter().filter_map(|(row, index)| rows.get(*row)?.state.as_ref()?.crls.get(*index));
             for crl in crls {
                 let file = FileLabels::of(&crl.file);
-                let [name, path] = file.pairs();
-                let [c, st, l, o, ou, cn] = issuer_labels(&crl.issuer);
+                let labels = [&file.pairs()[..], &name_labels(&ISSUER, &crl.issuer)].concat();
                 if let Some(value) = value(crl, now) {
-                    family.sample(text, &[name, path, c, st, l, o, ou, cn], value);
+                    family.sample(text, &labels, value);
                 }
             }
         }

@@ -253,7 +253,7 @@ fn what_is_known_of_a_pod_stays_where_its_directories_cannot_be_told() {
     let node = Node::new();
     node.credential(A, "tls");
     let ids = node.ids("");
-    let mut known = node.discovery.lock();
+    let mut known = node.discovery.known.lock();
     let root = known.volumes.keys().next().unwrap().clone();
     known.answered(root.clone(), Err(Errno::MFILE), None, A.into());
     assert!(known.volumes.contains_key(&root));

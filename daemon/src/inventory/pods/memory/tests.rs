@@ -67,7 +67,7 @@ impl Memory {
     /// Waits until no thread is at the file.
     pub(in crate::inventory::pods) fn wait_until_idle(&self) {
         let is_at_work = |content: &mut MemoryState| content.entered.is_some();
-        let waited = self.file.left.wait_while_for(&mut self.file.lock(), is_at_work, Duration::from_secs(20));
+        let waited = self.file.left.wait_while_for(&mut self.file.content.lock(), is_at_work, Duration::from_secs(20));
         assert!(!waited.timed_out());
     }
 

@@ -63,7 +63,7 @@ impl Dead {
     fn wait(&self, probe: &Probe) {
         let all_left = || {
             self.answer();
-            lock(&probe.entered).0.is_empty().then_some(())
+            probe.entered.lock().0.is_empty().then_some(())
         };
         wait::blocking(all_left, || "the end of every look".to_owned());
     }

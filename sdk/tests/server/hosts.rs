@@ -6,6 +6,7 @@ use std::sync::Arc;
 use evercert::server::{InvalidHost, ServedBy, UnknownHost};
 use evercert::{Identity, Server};
 use evercert_core::bundle::Bundles;
+use evercert_fixtures::wait::until_so;
 use evercert_fixtures::{Authority, Issued, Leaf};
 use hyper_util::rt::TokioIo;
 use rustls::AlertDescription;
@@ -81,12 +82,7 @@ impl Party {
     }
 
     async fn connections(&self, wanted: u64) {
-        soon(async {
-            while self.identity.status().connections != wanted {
-                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-            }
-        })
-        .await;
+        until_so("so many connections", || self.identity.status().connections == wanted).await;
     }
 }
 

@@ -11,6 +11,7 @@ use evercert::server::{DrainPolicy, IncomingSettings};
 use evercert::tls::ServerTls;
 use evercert::{HttpVersions, Identity, Server};
 use evercert_fixtures::Authority;
+use evercert_fixtures::wait::until_so;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
@@ -152,12 +153,7 @@ impl Stage {
     }
 
     async fn connections(&self, wanted: u64) {
-        soon(async {
-            while self.identity.status().connections != wanted {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await;
+        until_so("so many connections", || self.identity.status().connections == wanted).await;
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) use tally::{Member, Tally};
 
 use crate::refusal::Refusal;
 use crate::source::Source;
-use crate::tls::apart::DearChains;
+use crate::tls::apart::ExpensiveChains;
 use crate::tls::config::{ClientHandshakes, ServerHandshakes};
 use crate::tls::{ClientTls, Generation, Resumption, ServerTls};
 use status::State;
@@ -149,7 +149,7 @@ impl Identity {
     /// There is no generation yet, or it lacks what the settings need.
     pub fn server_config(&self, tls: &ServerTls) -> Result<ServerConfig, ConfigError> {
         let tls = ServerTls { resumption: Resumption::Off, ..tls.clone() };
-        Ok(Arc::unwrap_or_clone(ServerHandshakes::new(&*self.generation()?, &tls, DearChains::InPlace)?.config))
+        Ok(Arc::unwrap_or_clone(ServerHandshakes::new(&*self.generation()?, &tls, ExpensiveChains::InPlace)?.config))
     }
 
     /// The current generation as a client's complete rustls config, as [`Identity::server_config`].

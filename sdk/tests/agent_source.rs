@@ -26,9 +26,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 #[tokio::test]
 async fn a_generation_is_delivered_and_reported() {
-    let place = Place::new();
-    let mut daemon = Daemon::start(&place.socket);
-    let source = place.source();
+    let sockets = SocketDirectory::new();
+    let mut daemon = Daemon::start(&sockets.socket);
+    let source = sockets.source();
     let mut stream = daemon.stream().await;
     assert_eq!(stream.open.identity, "web");
     assert_eq!(stream.open.deliver(), v1::Deliver::Full);
@@ -53,9 +53,9 @@ async fn a_generation_is_delivered_and_reported() {
 
 #[tokio::test]
 async fn trust_from_many_files_of_the_largest_size_arrives() {
-    let place = Place::new();
-    let mut daemon = Daemon::start(&place.socket);
-    let source = place.source();
+    let sockets = SocketDirectory::new();
+    let mut daemon = Daemon::start(&sockets.socket);
+    let source = sockets.source();
     let stream = daemon.stream().await;
     let small = snapshot(1);
     let files = (0..12u8).map(|file| vec![file; 1 << 20].into()).collect();
@@ -69,9 +69,9 @@ async fn trust_from_many_files_of_the_largest_size_arrives() {
 
 #[tokio::test]
 async fn a_generation_that_cannot_be_used_is_reported_with_the_reason() {
-    let place = Place::new();
-    let mut daemon = Daemon::start(&place.socket);
-    let source = place.source();
+    let sockets = SocketDirectory::new();
+    let mut daemon = Daemon::start(&sockets.socket);
+    let source = sockets.source();
     let mut stream = daemon.stream().await;
     let snapshot = snapshot(1);
     stream.update(7, &snapshot).await;
@@ -84,9 +84,9 @@ async fn a_generation_that_cannot_be_used_is_reported_with_the_reason() {
 
 #[tokio::test]
 async fn an_update_that_cannot_be_read_is_refused_and_the_last_good_stays() {
-    let place = Place::new();
-    let mut daemon = Daemon::start(&place.socket);
-    let source = place.source();
+    let sockets = SocketDirectory::new();
+    let mut daemon = Daemon::start(&sockets.socket);
+    let source = sockets.source();
     let mut stream = daemon.stream().await;
     let first = snapshot(1);
     stream.update(7, &first).await;
@@ -116,9 +116,9 @@ async fn an_update_that_cannot_be_read_is_refused_and_the_last_good_stays() {
 
 #[tokio::test]
 async fn a_daemon_that_comes_back_with_the_same_digest_is_no_rotation() {
-    let place = Place::new();
-    let mut daemon = Daemon::start(&place.socket);
-    let source = place.source();
+    let sockets = SocketDirectory::new();
+    let mut daemon = Daemon::start(&sockets.socket);
+    let source = sockets.source();
     let mut stream = daemon.stream().await;
     let snapshot = snapshot(9);
     stream.update(7, &snapshot).await;
@@ -130,9 +130,9 @@ async fn a_daemon_that_comes_back_with_the_same_digest_is_no_rotation() {
     let state = until(&source, |state| !state.connected).await;
     assert!(Arc::ptr_eq(&state.snapshot.unwrap(), &held));
     let trouble = state.trouble.unwrap();
-    assert!(trouble.contains(&*place.socket.to_string_lossy()) && !trouble.contains("code:"), "{trouble}");
+    assert!(trouble.contains(&*sockets.socket.to_string_lossy()) && !trouble.contains("code:"), "{trouble}");
 
-    let mut daemon = Daemon::start(&place.socket);
+    let mut daemon = Daemon::start(&sockets.socket);
     let mut stream = daemon.stream().await;
     assert_eq!(stream.open.held_digest, held.digest().as_bytes());
     stream.send(v1::watch_response::Message::Unchanged(v1::Unchanged { epoch: 8, generation: 1 })).await;
@@ -153,16 +153,16 @@ async fn a_daemon_that_comes_back_with_the_same_digest_is_no_rotation() {
 
 #[tokio::test]
 async fn a_rotation_while_the_daemon_was_away_is_taken_up() {
-    let place = Place::new();
-    let mut daemon = Daemon::start(&place.socket);
-    let source = place.source();
+    let sockets = SocketDirectory::new();
+    let mut daemon = Daemon::start(&sockets.socket);
+    let source = sockets.source();
     let stream = daemon.stream().await;
     stream.update(7, &snapshot(1)).await;
     until(&source, |state| state.snapshot.is_some()).await;
     drop((stream, daemon));
     until(&source, |state| !state.connected).await;
 
-    let mut daemon = Daemon::start(&place.socket);
+    let mut daemon = Daemon::start(&sockets.socket);
     let mut stream = daemon.stream().await;
     let next = snapshot(1);
     stream.update(8, &next).await;
@@ -173,9 +173,9 @@ async fn a_rotation_while_the_daemon_was_away_is_taken_up() {
 
 #[tokio::test]
 async fn what_the_daemon_has_not_published_is_explained_by_its_findings() {
-    let place = Place::new();
-    let mut daemon = Daemon::start(&place.socket);
-    let source = place.source();
+    let sockets = SocketDirectory::new();
+    let mut daemon = Daemon::start(&sockets.socket);
+    let source = sockets.source();
     let stream = daemon.stream().await;
     let pending = v1::Pending { findings: vec![finding("tls.key is not there: mount it")] };
     stream.send(v1::watch_response::Message::Pending(pending)).await;
@@ -185,7 +185,7 @@ async fn what_the_daemon_has_not_published_is_explained_by_its_findings() {
         trouble.contains("/etc/tls/web/tls.key: tls.key is not there: mount it") && trouble.contains("\"web\""),
         "{trouble}"
     );
-    assert!(trouble.contains(&*place.socket.to_string_lossy()), "{trouble}");
+    assert!(trouble.contains(&*sockets.socket.to_string_lossy()), "{trouble}");
 
     let findings = v1::Findings { findings: vec![finding("tls.crt has expired")] };
     stream.send(v1::watch_response::Message::Findings(findings)).await;
@@ -196,9 +196,9 @@ async fn what_the_daemon_has_not_published_is_explained_by_its_findings() {
 
 #[tokio::test]
 async fn the_last_good_outlives_rejection_withdrawal_and_a_daemon_on_a_bad_set() {
-    let place = Place::new();
-    let mut daemon = Daemon::start(&place.socket);
-    let source = place.source();
+    let sockets = SocketDirectory::new();
+    let mut daemon = Daemon::start(&sockets.socket);
+    let source = sockets.source();
     let stream = daemon.stream().await;
     stream.update(7, &snapshot(1)).await;
     let held = until(&source, |state| state.snapshot.is_some()).await.snapshot.unwrap();
@@ -222,9 +222,9 @@ async fn a_daemon_that_says_no_is_quoted() {
     for status in
         [Status::permission_denied("uid 1000 may not read /etc/tls/web/tls.key"), Status::not_found("there are: api")]
     {
-        let place = Place::new();
-        let mut daemon = Daemon::start(&place.socket);
-        let source = place.source();
+        let sockets = SocketDirectory::new();
+        let mut daemon = Daemon::start(&sockets.socket);
+        let source = sockets.source();
         let stream = daemon.stream().await;
         let message = status.message().to_owned();
         stream.responses.send(Err(status)).await.unwrap();
@@ -236,20 +236,20 @@ async fn a_daemon_that_says_no_is_quoted() {
 
 #[tokio::test]
 async fn a_socket_that_is_not_there_yet_is_waited_for() {
-    let place = Place::new();
-    let source = place.source();
-    let missing = format!("there is no socket at {}", place.socket.display());
+    let sockets = SocketDirectory::new();
+    let source = sockets.source();
+    let missing = format!("there is no socket at {}", sockets.socket.display());
     until(&source, |state| state.trouble.as_ref().is_some_and(|trouble| trouble.contains(&missing))).await;
-    let mut daemon = Daemon::start(&place.socket);
+    let mut daemon = Daemon::start(&sockets.socket);
     daemon.stream().await.update(7, &snapshot(1)).await;
     until(&source, |state| state.snapshot.is_some()).await;
 }
 
 #[tokio::test]
 async fn dropping_the_source_ends_its_stream() {
-    let place = Place::new();
-    let mut daemon = Daemon::start(&place.socket);
-    let source = place.source();
+    let sockets = SocketDirectory::new();
+    let mut daemon = Daemon::start(&sockets.socket);
+    let source = sockets.source();
     let mut stream = daemon.stream().await;
     drop(source);
     let end = timeout(DEADLINE, stream.requests.message()).await.unwrap();
@@ -260,22 +260,22 @@ async fn dropping_the_source_ends_its_stream() {
 #[ignore = "needs root, to be other users"]
 async fn a_socket_that_somebody_else_serves_is_not_used_unless_they_are_named() {
     const SOMEBODY: u32 = 54321;
-    let place = Place::new();
+    let sockets = SocketDirectory::new();
     let own = rustix::process::geteuid().as_raw();
-    let mut daemon = Daemon::start_as(&place.socket, Some(SOMEBODY));
+    let mut daemon = Daemon::start_as(&sockets.socket, Some(SOMEBODY));
     // Root may be served by root alone: this process's own uid is 0 too.
-    let source = place.source();
+    let source = sockets.source();
     let state = until(&source, |state| state.trouble.as_ref().is_some_and(|t| t.contains("is served by"))).await;
     let trouble = state.trouble.unwrap();
     let wanted = format!(
         "{} is served by uid {SOMEBODY}, which is neither root nor this process's uid {own}: set \
          EVERCERT_SOCKET_OWNER={SOMEBODY} if that uid runs evercertd",
-        place.socket.display()
+        sockets.socket.display()
     );
     assert!(trouble.contains(&wanted), "{trouble}");
     drop(source);
 
-    let named = AgentSettings::new("web").socket(&place.socket).socket_owner(SOMEBODY);
+    let named = AgentSettings::new("web").socket(&sockets.socket).socket_owner(SOMEBODY);
     let source = AgentSource::start(named).unwrap();
     daemon.stream().await.update(7, &snapshot(1)).await;
     until(&source, |state| state.snapshot.is_some()).await;
@@ -288,12 +288,12 @@ async fn settings_that_can_never_work_are_refused_at_once() {
     assert!(error.to_string().contains("\"agent.sock\" is not an absolute path"), "{error}");
 }
 
-struct Place {
+struct SocketDirectory {
     _directory: TempDir,
     socket: PathBuf,
 }
 
-impl Place {
+impl SocketDirectory {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("agent.sock");

@@ -33,7 +33,7 @@ pub(super) struct Warden {
 
 /// The decision on a connection.
 #[derive(Debug)]
-enum Verdict {
+enum Decision {
     /// It stays as it is for so long, if nothing else happens.
     Keep(Option<Duration>),
     /// It takes no new calls, and those that run have a while.
@@ -49,12 +49,12 @@ impl Warden {
         loop {
             let now = wanted.borrow_and_update().clone();
             let wait = match judge(&self.session, &now, SystemTime::now()) {
-                Verdict::Keep(left) => {
+                Decision::Keep(left) => {
                     // It may be trusted again before it was cut: calls that still run go on.
                     deadline = None;
                     left.unwrap_or(CLOCK_CHECK)
                 }
-                Verdict::Drain(why) => {
+                Decision::Drain(why) => {
                     let deadline = *deadline.get_or_insert_with(|| self.drain(&why));
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
@@ -62,7 +62,7 @@ impl Warden {
                     }
                     left
                 }
-                Verdict::Cut(why) => return self.cut(why),
+                Decision::Cut(why) => return self.cut(why),
             };
             // The sender lives as long as `targets`.
             _ = tokio::time::timeout(wait.min(CLOCK_CHECK), wanted.changed()).await;
@@ -86,20 +86,20 @@ impl Warden {
     }
 }
 
-fn judge(session: &Session, wanted: &Wanted, now: SystemTime) -> Verdict {
+fn judge(session: &Session, wanted: &Wanted, now: SystemTime) -> Decision {
     let mut left = None;
     if let Some(not_after) = session.peer_not_after() {
         match expiry(not_after).duration_since(now) {
             Ok(until) if !until.is_zero() => left = Some(until),
-            _ => return Verdict::Cut(Ending::Expired(not_after)),
+            _ => return Decision::Cut(Ending::Expired(not_after)),
         }
     }
     match wanted {
-        Wanted::Nothing => Verdict::Keep(left),
-        Wanted::Refused(refusal) => Verdict::Drain(Ending::Withdrawn(refusal.clone())),
+        Wanted::Nothing => Decision::Keep(left),
+        Wanted::Refused(refusal) => Decision::Drain(Ending::Withdrawn(refusal.clone())),
         Wanted::Target(target) => match session.verify(&target.generation, now) {
-            Ok(()) => Verdict::Keep(left),
-            Err(cause) => Verdict::Drain(Ending::Untrusted { generation: target.number(), cause }),
+            Ok(()) => Decision::Keep(left),
+            Err(cause) => Decision::Drain(Ending::Untrusted { generation: target.number(), cause }),
         },
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! handshake ─ enter ─→ Connections ←─ generation, withdrawn ─ slot
-//!    TlsIo ─ dropped ─→    ↕ verdicts, what is due
+//!    TlsIo ─ dropped ─→    ↕ checks, what is due
 //!                        warden
 //! ```
 //!
@@ -56,7 +56,7 @@ pub(super) struct Entry {
 }
 
 /// Whether a live connection's peer is trusted still.
-pub(super) struct Verdict {
+pub(super) struct PeerCheck {
     pub(super) number: u64,
     pub(super) session: Arc<Session>,
     pub(super) trusted: Result<(), Distrust>,
@@ -261,35 +261,35 @@ impl Connections {
     }
 
     /// The connections whose peers were last held against another trust than this generation's, to be judged.
-    pub(super) fn unverified(&self, generation: &Generation) -> Vec<Verdict> {
-        self.verdicts(|live| !same(live.verified.as_ref(), generation.trust()))
+    pub(super) fn unverified(&self, generation: &Generation) -> Vec<PeerCheck> {
+        self.checks(|live| !same(live.verified.as_ref(), generation.trust()))
     }
 
     /// All connections, to be judged.
-    pub(super) fn live(&self) -> Vec<Verdict> {
-        self.verdicts(|_| true)
+    pub(super) fn live(&self) -> Vec<PeerCheck> {
+        self.checks(|_| true)
     }
 
-    fn verdicts(&self, on: impl Fn(&Live) -> bool) -> Vec<Verdict> {
+    fn checks(&self, on: impl Fn(&Live) -> bool) -> Vec<PeerCheck> {
         let state = self.state();
-        let verdict = |(number, live): (&u64, &Live)| Verdict {
+        let check = |(number, live): (&u64, &Live)| PeerCheck {
             number: *number,
             session: Arc::clone(&live.session),
             trusted: Ok(()),
         };
-        state.live().iter().filter(|(_, live)| on(live)).map(verdict).collect()
+        state.live().iter().filter(|(_, live)| on(live)).map(check).collect()
     }
 
-    /// Takes the verdicts on peers that were held against `generation`, and plans anew. `false`: it is not the current one any more.
-    pub(super) fn judge(&self, generation: &Arc<Generation>, verdicts: &[Verdict], now: Now) -> bool {
+    /// Takes the checks of peers against `generation`, and plans anew. `false`: it is not the current one any more.
+    pub(super) fn judge(&self, generation: &Arc<Generation>, checks: &[PeerCheck], now: Now) -> bool {
         let mut state = self.state();
         if !state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, generation)) {
             return false;
         }
         state.unjudged = false;
-        for verdict in verdicts {
-            if let Some(live) = state.live_mut().get_mut(&verdict.number) {
-                live.facts.standing.untrusted = verdict.trusted.is_err();
+        for check in checks {
+            if let Some(live) = state.live_mut().get_mut(&check.number) {
+                live.facts.standing.untrusted = check.trusted.is_err();
                 live.verified = generation.trust().cloned();
             }
         }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use super::connections::Connections;
 use crate::identity::{Commit, Consumer, Member};
 use crate::refusal::Refusal;
-use crate::tls::apart::DearChains;
+use crate::tls::apart::ExpensiveChains;
 use crate::tls::config::ServerHandshakes;
 use crate::tls::{Generation, ServerTls};
 
@@ -53,7 +53,7 @@ impl Slot {
 
 impl Consumer for Slot {
     fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal> {
-        let handshakes = ServerHandshakes::new(generation, &self.tls, DearChains::Apart)?;
+        let handshakes = ServerHandshakes::new(generation, &self.tls, ExpensiveChains::Apart)?;
         let prepared = Arc::new(Prepared { generation: Arc::clone(generation), handshakes });
         let (slot, connections) = (Arc::clone(&self.prepared), Arc::clone(&self.connections));
         Ok(Box::new(move || {

@@ -9,7 +9,7 @@ use evercert_core::digest::Digest;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::connections::{Connections, Due, Verdict, Watch};
+use super::connections::{Connections, Due, PeerCheck, Watch};
 use super::drain::is_most;
 use super::slot::Slot;
 use crate::identity::{Identity, now};
@@ -40,13 +40,13 @@ pub(super) async fn watch(connections: Arc<Connections>, _slot: Arc<Slot>, _iden
         {
             let began = now();
             judged.by_another_list = false;
-            let verdicts = verify(&connections, &generation, connections.live(), began.wall).await;
-            judged.by_another_list |= !judged.take(&connections, &generation, &verdicts, began);
+            let checks = verify(&connections, &generation, connections.live(), began.wall).await;
+            judged.by_another_list |= !judged.take(&connections, &generation, &checks, began);
         }
         while let Some(generation) = connections.unjudged() {
             let began = now();
-            let verdicts = verify(&connections, &generation, connections.unverified(&generation), began.wall).await;
-            judged.take(&connections, &generation, &verdicts, began);
+            let checks = verify(&connections, &generation, connections.unverified(&generation), began.wall).await;
+            judged.take(&connections, &generation, &checks, began);
         }
         let now = now().monotonic;
         let (due, watch) = connections.due(now);
@@ -98,12 +98,12 @@ impl Judged {
         &mut self,
         connections: &Connections,
         generation: &Arc<Generation>,
-        verdicts: &[Verdict],
+        checks: &[PeerCheck],
         began: Now,
     ) -> bool {
-        let taken = connections.judge(generation, verdicts, now());
+        let taken = connections.judge(generation, checks, now());
         if taken {
-            report(connections, generation, verdicts);
+            report(connections, generation, checks);
             // A clock that was set while they were verified is to be noticed.
             self.at = began;
         }
@@ -116,21 +116,21 @@ impl Judged {
 async fn verify(
     connections: &Arc<Connections>,
     generation: &Arc<Generation>,
-    verdicts: Vec<Verdict>,
+    checks: Vec<PeerCheck>,
     wall: SystemTime,
-) -> Vec<Verdict> {
-    let mut verified = Vec::with_capacity(verdicts.len());
+) -> Vec<PeerCheck> {
+    let mut verified = Vec::with_capacity(checks.len());
     let mut known = HashMap::new();
-    let mut left = verdicts.into_iter().peekable();
+    let mut left = checks.into_iter().peekable();
     while left.peek().is_some() {
-        let mut batch: Vec<Verdict> = left.by_ref().take(BATCH).collect();
+        let mut batch: Vec<PeerCheck> = left.by_ref().take(BATCH).collect();
         let (connections, generation) = (Arc::clone(connections), Arc::clone(generation));
         let mut chains = std::mem::take(&mut known);
         let verifying = tokio::task::spawn_blocking(move || {
-            for verdict in &mut batch {
-                verdict.trusted = chains
-                    .entry(verdict.session.chain())
-                    .or_insert_with(|| connections.verify(&verdict.session, &generation, wall))
+            for check in &mut batch {
+                check.trusted = chains
+                    .entry(check.session.chain())
+                    .or_insert_with(|| connections.verify(&check.session, &generation, wall))
                     .clone();
             }
             (batch, chains)
@@ -151,11 +151,11 @@ async fn verify(
 }
 
 /// Says whose peers are not trusted any more.
-fn report(connections: &Connections, generation: &Generation, verdicts: &[Verdict]) {
-    let untrusted = || verdicts.iter().filter_map(|verdict| Some((verdict, verdict.trusted.as_ref().err()?)));
+fn report(connections: &Connections, generation: &Generation, checks: &[PeerCheck]) {
+    let untrusted = || checks.iter().filter_map(|check| Some((check, check.trusted.as_ref().err()?)));
     let (count, live) = (untrusted().count(), connections.len());
     let Some((_, error)) = untrusted().next() else { return };
-    let leaves = untrusted().filter_map(|(verdict, _)| verdict.session.peer()?.first());
+    let leaves = untrusted().filter_map(|(check, _)| check.session.peer()?.first());
     let peers: Vec<Digest> = leaves.map(|leaf| Digest::fingerprint(leaf)).take(LOGGED).collect();
     let (identity, generation) = (&connections.identity, generation.snapshot().generation());
     if is_most(count, live) {

@@ -1,8 +1,8 @@
-//! Verification of chains that may cost more than a plain one.
+//! Verification of chains that may cost more than a cheap one.
 //!
-//! The peer decides what is verified, before anything is proven. A plain chain costs less than handing it over would; for any other
+//! The peer decides what is verified, before anything is proven. A cheap chain costs less than handing it over would; for any other
 //! the worker of the runtime that has the handshake gives up its other tasks, and takes a place first, of which there are as many as
-//! cores. So however many strangers show dear chains, calls go on, and the kernel shares the cores out between the two. Only some may wait
+//! cores. So however many strangers show expensive chains, calls go on, and the kernel shares the cores out between the two. Only some may wait
 //! for a place: a handshake that does keeps others of its server from computing.
 
 use std::sync::LazyLock;
@@ -27,9 +27,9 @@ static WAITS: Semaphore = Semaphore::const_new(WAITING);
 #[error("{WAITING} chains that may cost much to verify are being verified already")]
 pub(crate) struct Crowded;
 
-/// The way a server's handshakes verify a chain that may cost more than a plain one.
+/// The way a server's handshakes verify a chain that may cost more than a cheap one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DearChains {
+pub(crate) enum ExpensiveChains {
     /// On the thread that has the handshake, like all else. The only way wherever that may be no task of the runtime's own, such as one of
     /// a `LocalSet`, which cannot be left.
     InPlace,
@@ -37,7 +37,7 @@ pub(crate) enum DearChains {
     Apart,
 }
 
-impl DearChains {
+impl ExpensiveChains {
     /// Verifies. A handshake that waits for a place holds none of the runtime's workers.
     ///
     /// # Errors

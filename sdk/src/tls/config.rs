@@ -21,7 +21,7 @@ use rustls::{
 use rustls_pki_types::ServerName;
 
 use crate::refusal::Refusal;
-use crate::tls::apart::DearChains;
+use crate::tls::apart::ExpensiveChains;
 use crate::tls::generation::Generation;
 use crate::tls::sessions::{CLIENT_SESSIONS, ServerSessions, TICKETS};
 use crate::tls::settings::{
@@ -44,7 +44,11 @@ impl ServerHandshakes {
     /// # Errors
     ///
     /// The generation has no credential, or no bundle to verify clients by.
-    pub(crate) fn new(generation: &Generation, tls: &ServerTls, dear_chains: DearChains) -> Result<Self, Refusal> {
+    pub(crate) fn new(
+        generation: &Generation,
+        tls: &ServerTls,
+        expensive_chains: ExpensiveChains,
+    ) -> Result<Self, Refusal> {
         let Some(certified_key) = generation.certified_key() else {
             return Err(Refusal::Incomplete("a credential, which a server presents to its clients".to_owned()));
         };
@@ -58,7 +62,8 @@ impl ServerHandshakes {
             (certificates, Some(trust)) => {
                 let verifier = ClientVerifier::new(Arc::clone(trust), certificates);
                 let allowed = tls.allowed_peers.clone();
-                verifier.map(|verifier| Arc::new(verifier.with_dear_chains(dear_chains).with_allowed(allowed)))
+                verifier
+                    .map(|verifier| Arc::new(verifier.with_expensive_chains(expensive_chains).with_allowed(allowed)))
             }
             (_, None) => {
                 return Err(Refusal::Incomplete(

@@ -18,7 +18,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::tls::allowed::AllowedPeers;
-use crate::tls::apart::DearChains;
+use crate::tls::apart::ExpensiveChains;
 use crate::tls::settings::{ClientCertificates, ServerVerification};
 use crate::tls::trust::Trust;
 
@@ -28,7 +28,7 @@ pub struct ClientVerifier {
     trust: Arc<Trust>,
     mandatory: bool,
     algorithms: WebPkiSupportedAlgorithms,
-    dear_chains: DearChains,
+    expensive_chains: ExpensiveChains,
     allowed: Option<AllowedPeers>,
 }
 
@@ -41,12 +41,18 @@ impl ClientVerifier {
             ClientCertificates::Optional => false,
             ClientCertificates::None => return None,
         };
-        Some(Self { trust, mandatory, algorithms: algorithms(), dear_chains: DearChains::InPlace, allowed: None })
+        Some(Self {
+            trust,
+            mandatory,
+            algorithms: algorithms(),
+            expensive_chains: ExpensiveChains::InPlace,
+            allowed: None,
+        })
     }
 
     /// The same, for handshakes that verify chains so.
-    pub(crate) fn with_dear_chains(self, dear_chains: DearChains) -> Self {
-        Self { dear_chains, ..self }
+    pub(crate) fn with_expensive_chains(self, expensive_chains: ExpensiveChains) -> Self {
+        Self { expensive_chains, ..self }
     }
 
     /// The same, where only these are let in.
@@ -76,7 +82,7 @@ impl ClientCertVerifier for ClientVerifier {
         let path = match self.trust.validate_cheap(leaf, intermediates, Role::Client, now) {
             Some(path) => path,
             None => self
-                .dear_chains
+                .expensive_chains
                 .verify(|| self.trust.validate(leaf, intermediates, Role::Client, now))
                 .map_err(|crowded| CertificateError::Other(OtherError(Arc::new(crowded))))?,
         };

@@ -124,22 +124,22 @@ async fn connect(
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(NAME).unwrap(), stream).await.unwrap()
 }
 
-/// A chain that nobody trusted has issued, of more than a plain one's certificates.
-fn dear() -> (Issued, Vec<CertificateDer<'static>>) {
+/// A chain that nobody trusted has issued, of more than a cheap one's certificates.
+fn expensive() -> (Issued, Vec<CertificateDer<'static>>) {
     let forger = Authority::new("root");
     let forged: Vec<_> = (0..16).map(|_| forger.intermediate("sub")).collect();
     let own = |authority: &Authority| CertificateDer::from_pem_slice(authority.own_pem().as_bytes()).unwrap();
     (forged[0].issue(Leaf::for_dns(NAME)), forged.iter().map(own).collect())
 }
 
-async fn dear_chains_wait_for_their_places_and_others_do_not() {
+async fn expensive_chains_wait_for_their_places_and_others_do_not() {
     let authority = Authority::new("root");
     let server = authority.issue(Leaf::for_dns(NAME));
     let (address, mut finished) = serve(&server).await;
     let places = u32::try_from(available_parallelism().unwrap().get()).unwrap();
     let taken = PLACES.acquire_many(places).await.unwrap();
 
-    let (stranger, shown) = dear();
+    let (stranger, shown) = expensive();
     let mut strangers = Vec::new();
     // More than may wait for a place, and than may compute at a time.
     for _ in 0..AcceptLimits::default().computing + WAITING {
@@ -163,7 +163,7 @@ fn within_the_deadline(runtime: &Runtime) {
     // The places are the process's: of two scenarios each would hold those that the other one is to have.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock();
-    let scenario = async { timeout(DEADLINE, dear_chains_wait_for_their_places_and_others_do_not()).await };
+    let scenario = async { timeout(DEADLINE, expensive_chains_wait_for_their_places_and_others_do_not()).await };
     // On a worker, as the tasks of a service.
     runtime.block_on(async { tokio::spawn(scenario).await }).unwrap().expect("a neighbour is not kept waiting");
 }

@@ -48,11 +48,11 @@ fn session(generation: &Arc<Generation>, leaf: &CertificateDer<'static>) -> Sess
 /// Acts as the warden on a new generation.
 fn judged(connections: &Connections) {
     while let Some(generation) = connections.unjudged() {
-        let mut verdicts = connections.unverified(&generation);
-        for verdict in &mut verdicts {
-            verdict.trusted = connections.verify(&verdict.session, &generation, SystemTime::now());
+        let mut checks = connections.unverified(&generation);
+        for check in &mut checks {
+            check.trusted = connections.verify(&check.session, &generation, SystemTime::now());
         }
-        connections.judge(&generation, &verdicts, now());
+        connections.judge(&generation, &checks, now());
     }
 }
 

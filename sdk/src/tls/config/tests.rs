@@ -40,7 +40,7 @@ fn a_credential_whose_key_is_not_in_memory_is_refused_in_a_sentence() {
 fn serving(generation: &Generation) -> ServerHandshakes {
     let tls =
         ServerTls { versions: TlsVersions::Tls12And13, resumption: Resumption::PerGeneration, ..ServerTls::default() };
-    ServerHandshakes::new(generation, &tls, DearChains::InPlace).unwrap()
+    ServerHandshakes::new(generation, &tls, ExpensiveChains::InPlace).unwrap()
 }
 
 /// For one of the versions; else as a channel has it.
@@ -113,9 +113,12 @@ fn a_session_is_resumed_again_and_again() {
 fn nothing_is_resumed_unless_it_is_asked_for() {
     let generation = generation(&Authority::new("root"));
     let both = TlsVersions::Tls12And13;
-    let server =
-        ServerHandshakes::new(&generation, &ServerTls { versions: both, ..ServerTls::default() }, DearChains::InPlace)
-            .unwrap();
+    let server = ServerHandshakes::new(
+        &generation,
+        &ServerTls { versions: both, ..ServerTls::default() },
+        ExpensiveChains::InPlace,
+    )
+    .unwrap();
     let client = ClientHandshakes::new(&generation, &ClientTls { versions: both, ..ClientTls::default() }).unwrap();
     for versions in EACH {
         let keeping = connecting(&generation, versions);

@@ -66,3 +66,8 @@ pub use identity::Identity;
 pub use refusal::Refusal;
 pub use server::Server;
 pub use tls::{ClientCertificates, HttpVersions, ServerVerification, TlsVersions};
+
+/// The guide's code, to be compiled as documentation is.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-tonic.md")]
+struct FromTonic;

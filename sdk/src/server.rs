@@ -10,6 +10,7 @@
 //! to, and a shutdown that ends. [`Identity::incoming`] is the part below, for a tonic server of one's own.
 
 mod accept;
+mod all_connections;
 mod connections;
 mod drain;
 mod draining;
@@ -18,7 +19,7 @@ mod incoming;
 mod io;
 mod limits;
 mod listener;
-mod places;
+
 mod serving;
 mod slot;
 mod tonic_settings;
@@ -52,7 +53,7 @@ use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
 use crate::refusal::Refusal;
 use crate::tls::{AllowedPeers, ClientCertificates, HttpVersions, Resumption, TlsVersions};
-use places::Places;
+use all_connections::AllConnections;
 use serving::Serving;
 
 /// The most streams a peer may have open on one connection (RFC 9113 §5.1.2). tonic alone sets no limit, and 50,000 open streams
@@ -233,7 +234,7 @@ impl<L> Server<L> {
     {
         let is_one_of_several = !self.incoming.hosts.is_empty();
         let (mut incoming, attached) = Incoming::start(&self.identity, listener, self.incoming, true);
-        let _live = CutOnDrop(incoming.places().clone());
+        let _live = CutOnDrop(incoming.connections().clone());
         attached?;
         let peers = PeerIdentityLayer::over::<<A::Io as Connected>::ConnectInfo>();
         let service = peers.layer(self.layer.layer(routes.prepare()));
@@ -262,7 +263,7 @@ fn served_by(mut request: Request<Body>, by: &ServedBy) -> Request<Body> {
 }
 
 /// Cuts what is left when it is dropped: nobody would see to these connections any more.
-struct CutOnDrop(Places);
+struct CutOnDrop(AllConnections);
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {

@@ -86,7 +86,7 @@ async fn a_ca_is_rolled_over_under_load_whichever_side_goes_first_and_no_call_fa
     let daemon = home.start().await;
     let (server, client) = (open(&home, SERVER).await, open(&home, CLIENT).await);
     let superseded = Superseded::Drain { over: Duration::from_millis(100) };
-    let policy = DrainPolicy { superseded, ..DrainPolicy::default() };
+    let policy = DrainPolicy::default().superseded(superseded);
     let (address, _serving) = serve_with(&server, |server| server.drain_policy(policy)).await;
     let shape = Shape { streams: 2, replies: 100, slow: 2, slow_for: Duration::from_secs(1), ..Shape::default() };
     let load = Load::start(&connect(&client, address).await, shape);

@@ -86,8 +86,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
 /// Serves HTTP/1.1 and HTTP/2 until `told` is ready, and then as long as running requests take.
 async fn serve_https(identity: &Identity, router: Router, listener: TcpListener, told: impl Future<Output = ()>) {
-    let tls = ServerTls { http_versions: HttpVersions::Http1And2, ..ServerTls::default() };
-    let mut incoming = identity.incoming_with(listener, IncomingSettings { tls, ..IncomingSettings::default() });
+    let tls = ServerTls::default().http_versions(HttpVersions::Http1And2);
+    let mut incoming = identity.incoming_with(listener, IncomingSettings::default().tls(tls));
     tokio::pin!(told);
     loop {
         let mut io = tokio::select! {

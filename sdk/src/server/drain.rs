@@ -22,6 +22,7 @@ pub(super) use plan::{Facts, Fate, FixedPoints, Standing, Why, is_most, plan};
 ///
 /// An own leaf that is about to expire with nothing newer ends no connection: the peer would come back to the same leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DrainPolicy {
     /// The policy for connections of an older generation. Kept unless set: a rotation is no reason to disturb anybody.
     pub superseded: Superseded,
@@ -51,10 +52,10 @@ impl DrainPolicy {
     pub const UNTRUSTED_TIMEOUT: Duration = Duration::from_secs(5);
     /// The default of [`DrainPolicy::untrusted_spread`].
     pub const UNTRUSTED_SPREAD: Duration = Duration::from_secs(30);
-}
 
-impl Default for DrainPolicy {
-    fn default() -> Self {
+    /// The default policy.
+    #[must_use]
+    pub const fn new() -> Self {
         Self {
             superseded: Superseded::Keep,
             expiry_window: Self::EXPIRY_WINDOW,
@@ -64,10 +65,53 @@ impl Default for DrainPolicy {
             max_age: None,
         }
     }
+
+    /// Sets [`DrainPolicy::superseded`](#structfield.superseded).
+    #[must_use]
+    pub const fn superseded(self, superseded: Superseded) -> Self {
+        Self { superseded, ..self }
+    }
+
+    /// Sets [`DrainPolicy::expiry_window`](#structfield.expiry_window).
+    #[must_use]
+    pub const fn expiry_window(self, expiry_window: Duration) -> Self {
+        Self { expiry_window, ..self }
+    }
+
+    /// Sets [`DrainPolicy::drain_timeout`](#structfield.drain_timeout).
+    #[must_use]
+    pub const fn drain_timeout(self, drain_timeout: Duration) -> Self {
+        Self { drain_timeout, ..self }
+    }
+
+    /// Sets [`DrainPolicy::untrusted_timeout`](#structfield.untrusted_timeout).
+    #[must_use]
+    pub const fn untrusted_timeout(self, untrusted_timeout: Duration) -> Self {
+        Self { untrusted_timeout, ..self }
+    }
+
+    /// Sets [`DrainPolicy::untrusted_spread`](#structfield.untrusted_spread).
+    #[must_use]
+    pub const fn untrusted_spread(self, untrusted_spread: Duration) -> Self {
+        Self { untrusted_spread, ..self }
+    }
+
+    /// Sets [`DrainPolicy::max_age`](#structfield.max_age).
+    #[must_use]
+    pub const fn max_age(self, max_age: MaxAge) -> Self {
+        Self { max_age: Some(max_age), ..self }
+    }
+}
+
+impl Default for DrainPolicy {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// The policy for connections that were made with an older generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Superseded {
     /// They go on. The identity reports a rotation as settled when they have ended by themselves.
     #[default]
@@ -81,9 +125,18 @@ pub enum Superseded {
 
 /// The age at which a connection is drained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MaxAge {
     /// The age that none exceeds, but for the drain timeout.
     pub age: Duration,
     /// The most by which a connection goes earlier, each at a point of its own, so that those that came together do not go together.
     pub jitter: Duration,
+}
+
+impl MaxAge {
+    /// An age, and the most by which a connection goes earlier.
+    #[must_use]
+    pub const fn new(age: Duration, jitter: Duration) -> Self {
+        Self { age, jitter }
+    }
 }

@@ -12,13 +12,14 @@ use tokio_stream::Stream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::accept::Accepting;
+use super::all_connections::AllConnections;
 use super::connections::Connections;
 use super::drain::DrainPolicy;
 use super::hosts::Hosts;
 use super::io::TlsIo;
 use super::limits::AcceptLimits;
 use super::listener::Listener;
-use super::places::Places;
+
 use super::slot::Slot;
 use super::warden;
 use crate::identity::Identity;
@@ -43,12 +44,13 @@ const FINISHED_QUEUE: usize = 64;
 /// as long as they live.
 pub struct Incoming<IO> {
     finished: mpsc::Receiver<TlsIo<IO>>,
-    places: Places,
+    connections: AllConnections,
     accepting: AbortOnDropHandle<()>,
 }
 
 /// The settings of an [`Incoming`].
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct IncomingSettings {
     /// The settings of TLS.
     pub tls: ServerTls,
@@ -58,6 +60,32 @@ pub struct IncomingSettings {
     pub drain_policy: DrainPolicy,
     /// Identities for other names than the default identity's.
     pub hosts: Hosts,
+}
+
+impl IncomingSettings {
+    /// Sets [`IncomingSettings::tls`](#structfield.tls).
+    #[must_use]
+    pub fn tls(self, tls: ServerTls) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// Sets [`IncomingSettings::limits`](#structfield.limits).
+    #[must_use]
+    pub fn limits(self, limits: AcceptLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets [`IncomingSettings::drain_policy`](#structfield.drain_policy).
+    #[must_use]
+    pub fn drain_policy(self, drain_policy: DrainPolicy) -> Self {
+        Self { drain_policy, ..self }
+    }
+
+    /// Sets [`IncomingSettings::hosts`](#structfield.hosts).
+    #[must_use]
+    pub fn hosts(self, hosts: Hosts) -> Self {
+        Self { hosts, ..self }
+    }
 }
 
 impl Identity {
@@ -105,33 +133,33 @@ impl<IO: Send + 'static> Incoming<IO> {
             tokio::spawn(warden::watch(Arc::clone(slot.connections()), Arc::clone(&slot), identity.clone()));
             slot
         });
-        let places = Places(slots.all().iter().map(|slot| Arc::clone(slot.connections())).collect());
+        let connections = AllConnections(slots.all().iter().map(|slot| Arc::clone(slot.connections())).collect());
         let (sender, finished) = mpsc::channel(FINISHED_QUEUE);
         let accepting = Accepting { listener, slots: Arc::new(slots), limits: settings.limits };
         let accepting = AbortOnDropHandle::new(tokio::spawn(accepting.run(sender)));
-        (Self { finished, places, accepting }, attached)
+        (Self { finished, connections, accepting }, attached)
     }
 
     /// The connections that have been accepted and still live.
-    pub(super) fn places(&self) -> &Places {
-        &self.places
+    pub(super) fn connections(&self) -> &AllConnections {
+        &self.connections
     }
 
     /// Closes the listener, ends unfinished handshakes, closes what nobody has taken, and fires all hooks ([`TlsIo::draining`]); what
     /// runs may go on for `timeout`, and is cut then. No connection is left when this returns; gives how many were cut.
     pub async fn shut_down(self, timeout: Duration) -> usize {
-        let places = self.places.clone();
-        places.drain();
+        let all = self.connections.clone();
+        all.drain();
         let drained = tokio::time::timeout(timeout, async {
             self.close().await;
-            places.emptied().await;
+            all.emptied().await;
         });
         if drained.await.is_ok() {
             return 0;
         }
-        let count = places.cut();
-        tracing::warn!(identity = %places.name(), count, ?timeout, "cut the connections that did not drain");
-        places.emptied().await;
+        let count = all.cut();
+        tracing::warn!(identity = %all.name(), count, ?timeout, "cut the connections that did not drain");
+        all.emptied().await;
         count
     }
 
@@ -145,7 +173,7 @@ impl<IO: Send + 'static> Incoming<IO> {
 
 impl<IO> Drop for Incoming<IO> {
     fn drop(&mut self) {
-        self.places.close();
+        self.connections.close();
     }
 }
 

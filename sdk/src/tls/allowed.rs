@@ -44,9 +44,9 @@ pub struct PeerList {
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct AllowedPeers(Arc<Inner>);
+pub struct AllowedPeers(Arc<InUse>);
 
-struct Inner {
+struct InUse {
     list: ArcSwap<PeerList>,
     swaps: watch::Sender<()>,
     refused: AtomicU64,
@@ -79,7 +79,7 @@ impl AllowedPeers {
     /// The peers of this list.
     #[must_use]
     pub fn new(list: PeerList) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(InUse {
             list: ArcSwap::from_pointee(list),
             swaps: watch::Sender::new(()),
             refused: AtomicU64::new(0),

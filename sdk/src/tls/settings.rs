@@ -10,6 +10,7 @@ use super::allowed::AllowedPeers;
 
 /// The TLS versions a handshake may agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum TlsVersions {
     /// TLS 1.3 (RFC 8446) alone.
     #[default]
@@ -38,6 +39,7 @@ const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 /// The versions of HTTP that a server lets a client agree on by ALPN (RFC 7301): every list of them but the one that would have a client
 /// of both speak the older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum HttpVersions {
     /// HTTP/2 (RFC 9113) alone. A client that does not offer it is turned away during the handshake, or after it if it offers nothing.
     #[default]
@@ -71,6 +73,7 @@ impl HttpVersions {
 
 /// Whether a server asks its clients for certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ClientCertificates {
     /// A client without a certificate that chains to the bundle is turned away.
     #[default]
@@ -85,6 +88,7 @@ pub enum ClientCertificates {
 ///
 /// A server of a federated trust domain is verified by its SPIFFE ID alone: its CA is a partner's, which vouches for no name of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ServerVerification {
     /// It is valid for the DNS name or IP address that the URI names (RFC 9525).
     #[default]
@@ -120,6 +124,7 @@ pub struct InvalidServerName(pub String);
 /// A resumption saves both sides' signatures, and the verification with them: TLS takes the peer for the one it was when the session
 /// began. So sessions live with one generation here, and a peer that resumes is verified again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Resumption {
     /// Every handshake is a full one. No session is kept, and no ticket is sent.
     #[default]
@@ -138,6 +143,7 @@ pub enum Resumption {
 
 /// The settings of a server's TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ServerTls {
     /// The TLS versions.
     pub versions: TlsVersions,
@@ -152,8 +158,41 @@ pub struct ServerTls {
     pub resumption: Resumption,
 }
 
+impl ServerTls {
+    /// Sets [`ServerTls::versions`](#structfield.versions).
+    #[must_use]
+    pub fn versions(self, versions: TlsVersions) -> Self {
+        Self { versions, ..self }
+    }
+
+    /// Sets [`ServerTls::client_certificates`](#structfield.client_certificates).
+    #[must_use]
+    pub fn client_certificates(self, client_certificates: ClientCertificates) -> Self {
+        Self { client_certificates, ..self }
+    }
+
+    /// Sets [`ServerTls::allowed_peers`](#structfield.allowed_peers).
+    #[must_use]
+    pub fn allowed_peers(self, allowed: &AllowedPeers) -> Self {
+        Self { allowed_peers: Some(allowed.clone()), ..self }
+    }
+
+    /// Sets [`ServerTls::http_versions`](#structfield.http_versions).
+    #[must_use]
+    pub fn http_versions(self, http_versions: HttpVersions) -> Self {
+        Self { http_versions, ..self }
+    }
+
+    /// Sets [`ServerTls::resumption`](#structfield.resumption).
+    #[must_use]
+    pub fn resumption(self, resumption: Resumption) -> Self {
+        Self { resumption, ..self }
+    }
+}
+
 /// The settings of a client's TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ClientTls {
     /// The TLS versions.
     pub versions: TlsVersions,
@@ -161,4 +200,24 @@ pub struct ClientTls {
     pub verification: ServerVerification,
     /// Whether sessions are resumed.
     pub resumption: Resumption,
+}
+
+impl ClientTls {
+    /// Sets [`ClientTls::versions`](#structfield.versions).
+    #[must_use]
+    pub fn versions(self, versions: TlsVersions) -> Self {
+        Self { versions, ..self }
+    }
+
+    /// Sets [`ClientTls::verification`](#structfield.verification).
+    #[must_use]
+    pub fn verification(self, verification: ServerVerification) -> Self {
+        Self { verification, ..self }
+    }
+
+    /// Sets [`ClientTls::resumption`](#structfield.resumption).
+    #[must_use]
+    pub fn resumption(self, resumption: Resumption) -> Self {
+        Self { resumption, ..self }
+    }
 }

@@ -181,12 +181,10 @@ async fn no_task_descriptor_or_entry_outlives_its_connection() {
         preface: Duration::from_secs(1),
         ..AcceptLimits::default()
     };
-    let policy = DrainPolicy {
-        superseded: Superseded::Drain { over: Duration::from_millis(200) },
-        drain_timeout: Duration::from_millis(300),
-        untrusted_timeout: Duration::from_millis(300),
-        ..DrainPolicy::default()
-    };
+    let policy = DrainPolicy::default()
+        .superseded(Superseded::Drain { over: Duration::from_millis(200) })
+        .drain_timeout(Duration::from_millis(300))
+        .untrusted_timeout(Duration::from_millis(300));
     let server = Server::new(&identity)
         .accept_limits(limits)
         .drain_policy(policy)

@@ -92,7 +92,7 @@ async fn a_session_is_not_resumed_by_a_peer_that_has_left_the_list() {
 #[tokio::test]
 async fn another_list_ends_the_connections_of_peers_that_it_does_not_let_in_and_no_others() {
     let (stage, allowed) = stage(|server| {
-        let policy = DrainPolicy { untrusted_timeout: Duration::from_millis(500), ..DrainPolicy::default() };
+        let policy = DrainPolicy::default().untrusted_timeout(Duration::from_millis(500));
         server.drain_policy(policy)
     })
     .await;
@@ -117,7 +117,7 @@ async fn another_list_ends_the_connections_of_peers_that_it_does_not_let_in_and_
 #[tokio::test]
 async fn a_change_of_trust_does_not_let_a_peer_stay_that_has_left_the_list() {
     let (stage, allowed) = stage(|server| {
-        let policy = DrainPolicy { untrusted_timeout: Duration::from_secs(2), ..DrainPolicy::default() };
+        let policy = DrainPolicy::default().untrusted_timeout(Duration::from_secs(2));
         server.drain_policy(policy)
     })
     .await;

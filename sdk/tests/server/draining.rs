@@ -18,14 +18,8 @@ use super::patient::{Patient, check, goes_on, reading, silent_watch, slow_check,
 use super::serving::listen;
 use super::support::{DEADLINE, NAME, Script, server_leaf, snapshot, soon};
 
-pub(crate) const NOW: DrainPolicy = DrainPolicy {
-    superseded: Superseded::Drain { over: Duration::ZERO },
-    expiry_window: Duration::from_secs(300),
-    drain_timeout: DEADLINE,
-    untrusted_timeout: Duration::from_secs(5),
-    untrusted_spread: Duration::from_secs(30),
-    max_age: None,
-};
+pub(crate) const NOW: DrainPolicy =
+    DrainPolicy::new().superseded(Superseded::Drain { over: Duration::ZERO }).drain_timeout(DEADLINE);
 
 /// A server of one CA, whose clients have leaves of the same.
 pub(crate) struct Stage {
@@ -134,7 +128,7 @@ async fn the_calls_of_a_superseded_connection_finish_and_new_ones_go_elsewhere()
 
 #[tokio::test]
 async fn a_stuck_stream_is_cut_at_the_deadline() {
-    let policy = DrainPolicy { drain_timeout: Duration::from_millis(300), ..NOW };
+    let policy = NOW.drain_timeout(Duration::from_millis(300));
     let stage = Stage::new(|server| server.drain_policy(policy), &[]).await;
     let client = stage.client().await;
     let stuck = reading(silent_watch(&client).await);
@@ -146,7 +140,7 @@ async fn a_stuck_stream_is_cut_at_the_deadline() {
 #[tokio::test]
 async fn superseded_connections_are_drained_one_after_the_other() {
     let over = Duration::from_secs(2);
-    let policy = DrainPolicy { superseded: Superseded::Drain { over }, ..NOW };
+    let policy = NOW.superseded(Superseded::Drain { over });
     let stage = Stage::new(|server| server.drain_policy(policy), &[]).await;
     let mut clients = Vec::new();
     for _ in 0..10 {
@@ -163,8 +157,8 @@ async fn superseded_connections_are_drained_one_after_the_other() {
 
 #[tokio::test]
 async fn a_connection_goes_at_its_age() {
-    let max_age = Some(MaxAge { age: Duration::from_secs(3), jitter: Duration::from_secs(1) });
-    let stage = Stage::new(|server| server.drain_policy(DrainPolicy { max_age, ..DrainPolicy::default() }), &[]).await;
+    let max_age = MaxAge::new(Duration::from_secs(3), Duration::from_secs(1));
+    let stage = Stage::new(|server| server.drain_policy(DrainPolicy::default().max_age(max_age)), &[]).await;
     let client = stage.client().await;
     let slow = slow_check(&client);
     let idle = stage.client().await;
@@ -239,7 +233,7 @@ async fn with_an_expired_leaf_and_a_policy_of_failing_closed_connections_drain()
     script.report().await;
     let patient = Patient::new();
     let (listener, port) = listen().await;
-    let policy = DrainPolicy { drain_timeout: Duration::from_millis(500), ..DrainPolicy::default() };
+    let policy = DrainPolicy::default().drain_timeout(Duration::from_millis(500));
     let server = Server::new(&identity).drain_policy(policy);
     tokio::spawn(server.serve(patient.routes(), listener, std::future::pending()));
     let own = ca.issue_dns("client.example.org");

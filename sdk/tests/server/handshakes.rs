@@ -19,14 +19,14 @@ use super::support::{Script, server_leaf, snapshot, soon};
 /// A tonic server with gRPC health over the identity's connections.
 async fn serve(identity: &Identity, tls: ServerTls) -> u16 {
     let (listener, port) = listen().await;
-    let incoming = identity.incoming_with(listener, IncomingSettings { tls, ..IncomingSettings::default() });
+    let incoming = identity.incoming_with(listener, IncomingSettings::default().tls(tls));
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     port
 }
 
 fn asking(client_certificates: ClientCertificates) -> ServerTls {
-    ServerTls { client_certificates, ..ServerTls::default() }
+    ServerTls::default().client_certificates(client_certificates)
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn tls_1_2_is_refused_unless_it_is_asked_for() {
     let old = || client_with(&ca, Some(&own), &TLS12);
     assert_eq!(alert(connect(old(), port).await), AlertDescription::ProtocolVersion);
 
-    let both = ServerTls { versions: TlsVersions::Tls12And13, ..ServerTls::default() };
+    let both = ServerTls::default().versions(TlsVersions::Tls12And13);
     let port = serve(&identity, both).await;
     let stream = connect(old(), port).await.unwrap();
     assert_eq!(stream.get_ref().1.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
@@ -88,7 +88,7 @@ async fn tls_1_2_is_refused_unless_it_is_asked_for() {
 async fn no_session_is_resumed() {
     let ca = Authority::new("root");
     let identity = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
-    let tls = ServerTls { versions: TlsVersions::Tls12And13, ..ServerTls::default() };
+    let tls = ServerTls::default().versions(TlsVersions::Tls12And13);
     let port = serve(&identity, tls).await;
     let own = ca.issue_dns("client.example.org");
     for versions in [&BOTH[..], &TLS12] {
@@ -124,7 +124,7 @@ async fn many_handshakes_at_once_all_succeed_whatever_the_pool() {
     let identity = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
     let (listener, port) = listen().await;
     let limits = AcceptLimits { computing: 1, unfinished: 3, ..AcceptLimits::default() };
-    let incoming = identity.incoming_with(listener, IncomingSettings { limits, ..IncomingSettings::default() });
+    let incoming = identity.incoming_with(listener, IncomingSettings::default().limits(limits));
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     let own = ca.issue_dns("client.example.org");

@@ -242,7 +242,7 @@ async fn a_shutdown_lets_a_running_call_of_http_1_1_finish_and_closes_the_idle()
 
 #[tokio::test]
 async fn a_client_of_http_1_1_whose_ca_leaves_the_bundle_is_drained_too() {
-    let policy = DrainPolicy { untrusted_spread: Duration::ZERO, ..DrainPolicy::default() };
+    let policy = DrainPolicy::default().untrusted_spread(Duration::ZERO);
     let stage = Stage::new(|server| server.http_versions(HttpVersions::Http1And2).drain_policy(policy)).await;
     let mut web = stage.http_1(&["http/1.1"]).await;
     caller(soon(web.send_request(call())).await.unwrap()).await;

@@ -74,8 +74,8 @@ impl Stage {
     /// With axum in a loop of its own.
     async fn of_its_own(drain_policy: DrainPolicy, shutdown: Duration) -> Self {
         Self::new(async move |identity, listener, router: axum::Router, mut stopped| {
-            let tls = ServerTls { http_versions: HttpVersions::Http1And2, ..ServerTls::default() };
-            let settings = IncomingSettings { tls, drain_policy, ..IncomingSettings::default() };
+            let tls = ServerTls::default().http_versions(HttpVersions::Http1And2);
+            let settings = IncomingSettings::default().tls(tls).drain_policy(drain_policy);
             let mut incoming = identity.incoming_with(listener, settings);
             loop {
                 tokio::select! {
@@ -201,7 +201,7 @@ async fn connections_of_a_loop_that_takes_the_hook_are_drained_and_the_rotation_
 
 #[tokio::test]
 async fn what_a_drained_connection_of_ones_own_does_not_finish_is_cut() {
-    let mut stage = Stage::of_its_own(DrainPolicy { drain_timeout: Duration::from_millis(300), ..NOW }, DEADLINE).await;
+    let mut stage = Stage::of_its_own(NOW.drain_timeout(Duration::from_millis(300)), DEADLINE).await;
     let mut stuck = stage.http_2().await;
     let stuck = tokio::spawn(stuck.send_request(of("/slow")));
     soon(stage.begun.recv()).await.unwrap();
@@ -247,7 +247,7 @@ async fn a_hook_that_is_taken_late_or_twice_fires_once_the_connection_is_to_go_a
     let script = Script::of(snapshot(1, &server_leaf(&ca), &[&ca]));
     let identity = script.identity().await;
     let (listener, port) = listen().await;
-    let settings = IncomingSettings { drain_policy: NOW, ..IncomingSettings::default() };
+    let settings = IncomingSettings::default().drain_policy(NOW);
     let mut incoming = identity.incoming_with(listener, settings);
     let connector = TlsConnector::from(Arc::new(client(&ca, Some(&ca.issue_dns("client.example.org")))));
     let connect = async || connector.connect(ServerName::try_from(NAME).unwrap(), tcp(port).await).await.unwrap();

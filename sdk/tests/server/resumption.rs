@@ -22,9 +22,8 @@ static EACH: [&[&SupportedProtocolVersion]; 2] = [&[&TLS13], &[&TLS12]];
 /// A tonic server with gRPC health, which lets clients resume.
 async fn serve(identity: &Identity) -> u16 {
     let (listener, port) = listen().await;
-    let tls =
-        ServerTls { versions: TlsVersions::Tls12And13, resumption: Resumption::PerGeneration, ..ServerTls::default() };
-    let incoming = identity.incoming_with(listener, IncomingSettings { tls, ..IncomingSettings::default() });
+    let tls = ServerTls::default().versions(TlsVersions::Tls12And13).resumption(Resumption::PerGeneration);
+    let incoming = identity.incoming_with(listener, IncomingSettings::default().tls(tls));
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     port

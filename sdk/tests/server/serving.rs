@@ -30,8 +30,8 @@ use super::clients::{accepted, channel, client, connect, served};
 use super::support::{NAME, Script, bundle, credential, server_leaf, snapshot, soon};
 
 pub(crate) fn nobody_asked() -> IncomingSettings {
-    let tls = ServerTls { client_certificates: ClientCertificates::None, ..ServerTls::default() };
-    IncomingSettings { tls, ..IncomingSettings::default() }
+    let tls = ServerTls::default().client_certificates(ClientCertificates::None);
+    IncomingSettings::default().tls(tls)
 }
 
 pub(crate) async fn listen() -> (TcpListener, u16) {

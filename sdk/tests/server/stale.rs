@@ -34,11 +34,10 @@ async fn accepted_when_stale(answer: StaleCrls) -> (bool, bool) {
     let builder = Identity::from_source("test", script.clone()).timeout(DEADLINE).stale_crls(answer);
     let identity = builder.await.unwrap();
     let (listener, port) = listen().await;
-    let policy =
-        DrainPolicy { untrusted_timeout: Duration::ZERO, untrusted_spread: Duration::ZERO, ..DrainPolicy::default() };
+    let policy = DrainPolicy::default().untrusted_timeout(Duration::ZERO).untrusted_spread(Duration::ZERO);
     // This peer never says anything; nothing else is to end it.
     let limits = AcceptLimits { preface: 2 * DEADLINE, ..AcceptLimits::default() };
-    let settings = IncomingSettings { drain_policy: policy, limits, ..IncomingSettings::default() };
+    let settings = IncomingSettings::default().drain_policy(policy).limits(limits);
     let incoming = identity.incoming_with(listener, settings);
     let server = tonic::transport::Server::builder().add_service(health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));

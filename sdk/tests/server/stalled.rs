@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evercert::server::{AcceptLimits, IncomingSettings};
+use evercert::server::AcceptLimits;
 use evercert_fixtures::Authority;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
@@ -22,7 +22,7 @@ use super::support::{NAME, Script, server_leaf, snapshot, soon};
 async fn serve(ca: &Authority, limits: AcceptLimits) -> u16 {
     let identity = Script::of(snapshot(1, &server_leaf(ca), &[ca])).identity().await;
     let (listener, port) = listen().await;
-    let incoming = identity.incoming_with(listener, IncomingSettings { limits, ..nobody_asked() });
+    let incoming = identity.incoming_with(listener, nobody_asked().limits(limits));
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     port

@@ -262,7 +262,7 @@ async fn an_identity_that_only_trusts_makes_a_client_and_no_server() {
     let server = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
     let port = serve(&server, nobody_asked()).await;
     connect(identity.client_config(&ClientTls::default()).unwrap(), port).await.unwrap();
-    let none = ServerTls { client_certificates: ClientCertificates::None, ..ServerTls::default() };
+    let none = ServerTls::default().client_certificates(ClientCertificates::None);
     assert!(identity.server_config(&none).is_err());
     assert!(identity.certifier().is_err());
 }

@@ -24,7 +24,7 @@ use super::support::{NAME, Script, bundle, credential, server_leaf, snapshot, so
 
 /// So that a stuck call is not waited for.
 fn brief(server: evercert::Server) -> evercert::Server {
-    server.drain_policy(DrainPolicy { untrusted_timeout: Duration::from_secs(3), ..DrainPolicy::default() })
+    server.drain_policy(DrainPolicy::default().untrusted_timeout(Duration::from_secs(3)))
 }
 
 #[tokio::test]
@@ -134,11 +134,7 @@ async fn a_handshake_begun_before_its_ca_is_dropped_does_not_survive() {
 async fn most_peers_at_once_are_ended_one_after_the_other_and_a_bundle_put_right_saves_the_rest() {
     let leaving = Authority::new("leaving");
     let spread = Duration::from_secs(4);
-    let policy = DrainPolicy {
-        untrusted_timeout: Duration::from_millis(200),
-        untrusted_spread: spread,
-        ..DrainPolicy::default()
-    };
+    let policy = DrainPolicy::default().untrusted_timeout(Duration::from_millis(200)).untrusted_spread(spread);
     let stage = Stage::new(|server| server.drain_policy(policy), &[&leaving]).await;
     let others = leaving.issue_dns("client.example.org");
     let mut streams = Vec::new();
@@ -161,7 +157,7 @@ async fn a_ca_that_expires_ends_its_connections() {
     let now = SystemTime::now();
     let brief_root = Leaf::new("brief").valid(now - Duration::from_secs(60), now + Duration::from_secs(4));
     let ending = Authority::root(brief_root);
-    let policy = DrainPolicy { untrusted_timeout: Duration::from_millis(200), ..DrainPolicy::default() };
+    let policy = DrainPolicy::default().untrusted_timeout(Duration::from_millis(200));
     let stage = Stage::new(|server| server.drain_policy(policy), &[&ending]).await;
     let mut going_on = watch(&stage.client().await).await;
     let stuck = reading(silent_watch(&stage.client_with(&ending.issue_dns("client.example.org")).await).await);
@@ -173,11 +169,8 @@ async fn a_ca_that_expires_ends_its_connections() {
 #[tokio::test]
 async fn most_peers_at_once_all_end_within_the_spread() {
     let leaving = Authority::new("leaving");
-    let policy = DrainPolicy {
-        untrusted_timeout: Duration::from_millis(200),
-        untrusted_spread: Duration::from_secs(2),
-        ..DrainPolicy::default()
-    };
+    let policy =
+        DrainPolicy::default().untrusted_timeout(Duration::from_millis(200)).untrusted_spread(Duration::from_secs(2));
     let stage = Stage::new(|server| server.drain_policy(policy), &[&leaving]).await;
     let others = leaving.issue_dns("client.example.org");
     let mut stuck = Vec::new();
@@ -203,9 +196,8 @@ async fn a_removed_ca_cuts_its_connections_in_a_serve_loop_of_ones_own_too() {
     let identity = script.identity().await;
     let patient = Patient::new();
     let (listener, port) = listen().await;
-    let policy = DrainPolicy { untrusted_timeout: Duration::from_millis(200), ..DrainPolicy::default() };
-    let incoming =
-        identity.incoming_with(listener, IncomingSettings { drain_policy: policy, ..IncomingSettings::default() });
+    let policy = DrainPolicy::default().untrusted_timeout(Duration::from_millis(200));
+    let incoming = identity.incoming_with(listener, IncomingSettings::default().drain_policy(policy));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tonic::transport::Server::builder().add_routes(patient.routes());
     let serving = tokio::spawn(serving.serve_with_incoming_shutdown(incoming, async { drop(stopped.await) }));

@@ -49,7 +49,7 @@ async fn shake_hands_as(
     verification: ServerVerification,
     uri_name: &str,
 ) -> Result<(), CertificateError> {
-    let config = client.client_config(&ClientTls { verification, ..ClientTls::default() }).unwrap();
+    let config = client.client_config(&ClientTls::default().verification(verification)).unwrap();
     match connect(config, tcp(port).await, uri_name).await {
         Ok(()) => Ok(()),
         Err(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {

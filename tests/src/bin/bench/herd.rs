@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args) -> Value {
     let anchors = [authority.ca_der()];
     let sources = [(); 2].map(|()| Delivery::new(&issued[0], &anchors));
     let (server, client) = (sources[0].identity().await.unwrap(), sources[1].identity().await.unwrap());
-    let policy = DrainPolicy { superseded: Superseded::Drain { over }, ..DrainPolicy::default() };
+    let policy = DrainPolicy::default().superseded(Superseded::Drain { over });
     let (address, _serving) = service::serve_with(&server, |server| server.drain_policy(policy)).await;
     let door = Door::before(address).await;
 

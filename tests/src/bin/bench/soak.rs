@@ -57,10 +57,8 @@ pub(crate) async fn run(args: Args) -> Value {
     let home = sides.home();
     let daemon = home.start().await;
     let (server, client) = (open(&home, SERVER).await, open(&home, CLIENT).await);
-    let policy = DrainPolicy {
-        superseded: Superseded::Drain { over: Duration::from_millis(args.drain_over_ms) },
-        ..DrainPolicy::default()
-    };
+    let policy =
+        DrainPolicy::default().superseded(Superseded::Drain { over: Duration::from_millis(args.drain_over_ms) });
     let (address, _serving) = service::serve_with(&server, |server| server.drain_policy(policy)).await;
 
     let share = |all: usize| all.div_ceil(CHANNELS);

@@ -90,7 +90,7 @@ async fn serve(identity: &Identity, seen: Arc<Mutex<Seen>>) -> SocketAddr {
         seen.connections.note(&call);
         Ok(call)
     });
-    let policy = DrainPolicy { superseded: Superseded::Drain { over: DRAIN_OVER }, ..DrainPolicy::default() };
+    let policy = DrainPolicy::default().superseded(Superseded::Drain { over: DRAIN_OVER });
     let serving = Server::new(identity).client_certificates(ClientCertificates::Required).drain_policy(policy).serve(
         Routes::new(greeter),
         listener,

@@ -6,9 +6,9 @@ use super::connections::Connections;
 
 /// The live connections of all identities of one server, the default one's first.
 #[derive(Clone)]
-pub(super) struct Places(pub(super) Arc<[Arc<Connections>]>);
+pub(super) struct AllConnections(pub(super) Arc<[Arc<Connections>]>);
 
-impl Places {
+impl AllConnections {
     /// The default identity's name, for the log.
     pub(super) fn name(&self) -> &str {
         self.0.first().map_or("", |connections| &connections.identity)

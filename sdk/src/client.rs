@@ -23,6 +23,7 @@
 
 mod addresses;
 mod attempts;
+mod balance;
 mod body;
 mod calls;
 mod channel;
@@ -42,6 +43,7 @@ mod moves;
 mod news;
 mod origin;
 mod plan;
+mod readiness;
 mod replay;
 mod request;
 mod resolving;
@@ -49,6 +51,7 @@ mod scheduling;
 mod target;
 mod warden;
 
+pub use balance::{BalancedChannel, BalancedState, Endpoints};
 pub use body::ResponseBody;
 pub use channel::{Channel, ResponseFuture};
 pub use endpoint::{Endpoint, InvalidEndpoint};

@@ -16,6 +16,7 @@ use super::connector::Connector;
 use super::error::ChannelError;
 use super::link::{ChannelState, Link};
 use super::links::Links;
+use super::readiness::{Patience, Turn, poll_link};
 use super::replay::{self, ReplayBody};
 use super::request::Deadline;
 use crate::identity::Identity;
@@ -26,13 +27,20 @@ use crate::identity::Identity;
 /// Each tokio runtime that uses the channel has a connection of its own, which ends with that runtime and with nothing else of it. So a
 /// channel may be kept in a static, and shared by tests that have a runtime each.
 ///
-/// It is always ready: a call that finds no connection waits for one while it is being made, and fails with `UNAVAILABLE` and
-/// the cause once an attempt has failed, until one succeeds ([`Endpoint::wait_for_ready`](super::Endpoint::wait_for_ready)
-/// waits on). A call that the server provably did not process, for it was closing the connection, is sent on the next one
+/// A call that finds no connection waits for one while it is being made, and fails with `UNAVAILABLE` and the cause once an attempt
+/// has failed, until one succeeds ([`Endpoint::wait_for_ready`](super::Endpoint::wait_for_ready) waits on).
+///
+/// It is ready, as tower means it, while it is connected and the server allows another call, and where a call would fail at once. Otherwise
+/// it is not, for a tenth of a second at most, so that layers which shed load or look for another service see it; then calls wait by
+/// themselves, since only they have deadlines. There is never an error: generated clients would make `UNKNOWN` of it.
+///
+/// A call that the server provably did not process, for it was closing the connection, is sent on the next one
 /// ([`Endpoint::replay_limit`](super::Endpoint::replay_limit)); one that may have been processed is never sent again.
-#[derive(Clone)]
 pub struct Channel {
     shared: Arc<Shared>,
+    /// This clone's own.
+    turn: Option<Turn>,
+    patience: Patience,
 }
 
 struct Shared {
@@ -43,7 +51,39 @@ struct Shared {
 
 impl Channel {
     pub(super) fn new(connector: Connector, identity: Identity) -> Self {
-        Self { shared: Arc::new(Shared { links: Links::new(connector), _identity: identity }) }
+        Self::of(Arc::new(Shared { links: Links::new(connector), _identity: identity }))
+    }
+
+    fn of(shared: Arc<Shared>) -> Self {
+        Self { shared, turn: None, patience: Patience::default() }
+    }
+
+    /// Connects, if it does not already and there is a runtime for it.
+    pub(super) fn begin(&self) {
+        _ = self.shared.links.here().start();
+    }
+
+    /// Ready while it is connected and there is room for a call, for as long as that takes; `turn` is kept from one poll to the next.
+    pub(super) fn poll_room(&self, turn: &mut Option<Turn>, cx: &mut Context<'_>) -> Poll<()> {
+        let link = self.shared.links.here();
+        _ = link.start();
+        poll_link(&link, Link::has_room, turn, cx)
+    }
+
+    /// The number of calls whose responses have not ended.
+    pub(super) fn load(&self) -> usize {
+        self.shared.links.here().load()
+    }
+
+    /// Whether its calls fail at once.
+    pub(super) fn has_failed(&self) -> bool {
+        self.shared.links.here().has_failed()
+    }
+
+    /// Completes once it has no connection for a reason, or is gone.
+    pub(super) fn trouble(&self) -> impl Future<Output = ()> + use<> {
+        let mut state = self.state();
+        async move { _ = state.wait_for(|state| state.generation.is_none() && state.trouble.is_some()).await }
     }
 
     /// The state: which generation new calls use, and why the newest is not used where it is not. It is that of the current runtime's
@@ -131,15 +171,27 @@ impl Service<Request<Body>> for Channel {
     type Error = ChannelError;
     type Future = ResponseFuture;
 
-    /// Always ready: generated clients turn an error here into `UNKNOWN`, whatever it says.
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        let link = self.shared.links.here();
+        // A call fails at once where there is no runtime.
+        if !link.has_room() && link.start().is_ok() {
+            let takes_calls = |link: &Link| link.has_room() || link.has_failed();
+            let limit = link.connector().settings().request.timeout;
+            let is_ready = poll_link(&link, takes_calls, &mut self.turn, cx).is_ready();
+            if !is_ready && self.patience.poll(limit, cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        self.turn = None;
+        self.patience.end();
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let link = self.shared.links.here();
         let settings = self.shared.links.connector().settings();
-        let deadline = settings.request.apply(&mut request);
+        let waited = self.patience.waited();
+        let deadline = settings.request.apply(&mut request).map(|deadline| deadline.after(waited));
         let (request, kept) = replay::keep(request, settings.replay_limit);
         let call = Call::new(kept, deadline);
         let open = link.open().and_then(|connection| connection.try_enter().map(|in_flight| (connection, in_flight)));
@@ -171,6 +223,12 @@ async fn in_time(
     response.unwrap_or_else(|_| Err(ChannelError::no_response(deadline.limit(), link.why_not_connected().as_deref())))
 }
 
+impl Clone for Channel {
+    fn clone(&self) -> Self {
+        Self::of(Arc::clone(&self.shared))
+    }
+}
+
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel")
@@ -183,6 +241,12 @@ impl fmt::Debug for Channel {
 /// The response to a call; dropped before it came, it cancels the call.
 #[must_use = "dropping the response cancels the call"]
 pub struct ResponseFuture(Pin<Box<dyn Future<Output = Result<Response<Body>, ChannelError>> + Send>>);
+
+impl ResponseFuture {
+    pub(super) fn new(response: impl Future<Output = Result<Response<Body>, ChannelError>> + Send + 'static) -> Self {
+        Self(Box::pin(response))
+    }
+}
 
 impl Future for ResponseFuture {
     type Output = Result<Response<Body>, ChannelError>;

@@ -63,7 +63,7 @@ impl Connection {
 
     /// Whether it takes new calls, as far as is known here: a GOAWAY may be on its way.
     pub(super) fn is_open(&self) -> bool {
-        !self.life.slots.is_closed()
+        self.life.is_open()
     }
 
     /// Room for one call; `None` where the server allows no more at the moment, or the connection takes none.
@@ -92,6 +92,8 @@ pub(super) struct Life {
     since: Instant,
     /// One permit for each call that the server allows at a time; closed once the connection takes no new call.
     slots: Semaphore,
+    /// The number of calls the server allows at a time.
+    allowed: AtomicUsize,
     /// The number of permits calls hold beyond what the server allows by now; those are not given back.
     beyond: AtomicUsize,
     /// Cancelled once it takes no new call.
@@ -106,6 +108,7 @@ impl Life {
             origin,
             since: Instant::now(),
             slots: Semaphore::new(0),
+            allowed: AtomicUsize::new(0),
             beyond: AtomicUsize::new(0),
             ended: CancellationToken::new(),
             answered: AtomicBool::new(false),
@@ -131,6 +134,27 @@ impl Life {
         self.answered.load(Relaxed)
     }
 
+    /// Whether it takes new calls, as far as is known here: a GOAWAY may be on its way.
+    pub(super) fn is_open(&self) -> bool {
+        !self.slots.is_closed()
+    }
+
+    /// Whether it takes another call now.
+    pub(super) fn has_room(&self) -> bool {
+        self.is_open() && self.slots.available_permits() > 0
+    }
+
+    /// Completes once there is room for a call, or it takes none any more. Nothing is reserved.
+    pub(super) async fn room(&self) {
+        _ = self.slots.acquire().await;
+    }
+
+    /// The number of calls whose responses have not ended.
+    pub(super) fn load(&self) -> usize {
+        let held_of_allowed = self.allowed.load(Relaxed).saturating_sub(self.slots.available_permits());
+        held_of_allowed + self.beyond.load(Relaxed)
+    }
+
     /// It takes no new call: superseded, no longer trusted, drained by the server, or closed.
     pub(super) fn end(&self) {
         self.slots.close();
@@ -145,6 +169,7 @@ impl Life {
     /// The server allows another number of calls at a time.
     pub(super) fn allow(&self, before: usize, now: usize) {
         let (before, now) = (before.min(MOST_CALLS), now.min(MOST_CALLS));
+        self.allowed.store(now, Relaxed);
         if now > before {
             let more = now - before;
             let less = |beyond: usize| Some(beyond.saturating_sub(more));
@@ -218,12 +243,15 @@ mod tests {
         life.allow(0, 10);
         let calls: Vec<_> = (0..8).map(|_| enter()).collect();
         life.allow(10, 4);
+        assert_eq!(life.load(), 8);
         drop(calls);
         assert_eq!(life.slots.available_permits(), 4);
+        assert_eq!(life.load(), 0);
         let calls: Vec<_> = (0..4).map(|_| enter()).collect();
         life.allow(4, 1);
         life.allow(1, 10);
         assert_eq!(life.slots.available_permits(), 6);
+        assert_eq!(life.load(), 4);
         drop(calls);
         assert_eq!(life.slots.available_permits(), 10);
     }

@@ -39,10 +39,15 @@ use crate::tls::session::Session;
 use crate::tls::settings::ALPN_HTTP_2;
 
 /// The address to connect to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address {
-    Name { host: String, port: u16 },
+    Name {
+        host: String,
+        port: u16,
+    },
     Ip(SocketAddr),
+    /// One of those that the endpoint's name has.
+    Resolved(SocketAddr),
     Unix(PathBuf),
 }
 
@@ -76,6 +81,16 @@ pub(super) struct Settings {
     pub(super) rotation_spread: Duration,
     pub(super) expiry_window: Duration,
     pub(super) untrusted_timeout: Duration,
+}
+
+impl Settings {
+    /// The addresses of the endpoint's name; `None` where it has no name.
+    pub(super) async fn resolve(&self) -> Result<Option<Vec<SocketAddr>>, ConnectFailure> {
+        let Address::Name { host, port } = &self.address else { return Ok(None) };
+        let limit = self.connect_timeout;
+        let resolved = tokio::time::timeout(limit, self.resolver.resolve(host, *port)).await;
+        resolved.unwrap_or_else(|_| Err(unresolved(host, limit))).map(Some).map_err(ConnectFailure::Connect)
+    }
 }
 
 /// Why no connection was made, and to which address where the endpoint's name has but that one.
@@ -143,22 +158,20 @@ impl Connector {
         calls: &Calls,
     ) -> Result<Connection, Failed> {
         match &self.settings.address {
-            Address::Name { host, port } => {
-                let resolved = self.resolve(host, *port).await?;
+            Address::Name { .. } => {
+                let resolved = self.settings.resolve().await?.unwrap_or_default();
                 dial(&resolved, known, |address| self.connect_to(address, target, calls)).await.map_err(Failed::from)
             }
             Address::Ip(address) => Ok(self.connect_to(*address, target, calls).await?),
+            Address::Resolved(address) => {
+                let connected = self.connect_to(*address, target, calls).await;
+                connected.map_err(|failure| Failed { address: Some(*address), failure })
+            }
             Address::Unix(path) => {
                 let stream = in_time(self.settings.connect_timeout, UnixStream::connect(path)).await?;
                 Ok(self.accepted(stream, target).await?)
             }
         }
-    }
-
-    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectFailure> {
-        let limit = self.settings.connect_timeout;
-        let resolved = tokio::time::timeout(limit, self.settings.resolver.resolve(host, port)).await;
-        resolved.unwrap_or_else(|_| Err(unresolved(host, limit))).map_err(ConnectFailure::Connect)
     }
 
     async fn connect_to(

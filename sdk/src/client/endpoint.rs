@@ -12,7 +12,7 @@ use rustls_pki_types::ServerName;
 
 use super::channel::Channel;
 use super::connector::{Address, Connector, Http2Settings, Settings};
-use super::error::ChannelError;
+use super::error::{ChannelError, ConnectFailure};
 use super::request::{self, FOREVER, RequestSettings};
 use super::resolving::{Resolve, Resolver};
 use super::target::Targets;
@@ -39,6 +39,13 @@ const HTTPS_PORT: u16 = 443;
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     settings: Settings,
+}
+
+/// The place of an endpoint: two of one URI and one socket are the same server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    uri: Arc<str>,
+    address: Address,
 }
 
 impl Endpoint {
@@ -297,6 +304,30 @@ impl Endpoint {
         self
     }
 
+    pub(super) fn uri(&self) -> &str {
+        &self.settings.uri
+    }
+
+    pub(super) fn call_timeout(&self) -> Option<Duration> {
+        self.settings.request.timeout
+    }
+
+    /// The place by which endpoints of a set are told apart.
+    pub(super) fn place(&self) -> Place {
+        Place { uri: Arc::clone(&self.settings.uri), address: self.settings.address.clone() }
+    }
+
+    /// This endpoint at each address of its name; itself where it has no name.
+    pub(super) async fn resolved(&self) -> Result<Vec<Self>, ConnectFailure> {
+        let Some(addresses) = self.settings.resolve().await? else { return Ok(vec![self.clone()]) };
+        let at = |address| {
+            let mut endpoint = self.clone();
+            endpoint.settings.address = Address::Resolved(address);
+            endpoint
+        };
+        Ok(addresses.into_iter().map(at).collect())
+    }
+
     /// A channel that has connected.
     ///
     /// # Errors
@@ -402,7 +433,7 @@ mod tests {
         let (host, port) = match settings.address {
             Address::Name { host, port } => (host, port),
             Address::Ip(address) => (address.ip().to_string(), address.port()),
-            Address::Unix(_) => panic!("not TCP"),
+            Address::Resolved(_) | Address::Unix(_) => panic!("not TCP"),
         };
         (host, port, settings.server_name.to_str().into_owned())
     }

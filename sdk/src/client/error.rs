@@ -82,6 +82,9 @@ pub enum ConnectFailure {
     /// The name has several addresses, and none of them gave a connection.
     #[error("none of its {} addresses gave a connection: {}", .0.len(), listed(.0))]
     Addresses(Vec<AddressFailure>),
+    /// A balanced channel was given an empty set of endpoints.
+    #[error("there are no endpoints")]
+    NoEndpoints,
     /// The HTTP/2 preface could not be sent.
     #[error("HTTP/2 could not be started: {0}")]
     Http2(#[source] hyper::Error),

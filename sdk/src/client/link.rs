@@ -93,7 +93,7 @@ impl Link {
     /// # Errors
     ///
     /// There is no runtime, or it has ended.
-    fn start(self: &Arc<Self>) -> Result<(), ChannelError> {
+    pub(super) fn start(self: &Arc<Self>) -> Result<(), ChannelError> {
         if self.is_kept.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
@@ -135,6 +135,40 @@ impl Link {
     /// The connection that new calls use, if there is one that takes streams.
     pub(super) fn open(&self) -> Option<Arc<Connection>> {
         self.current.load_full().filter(|connection| connection.is_open())
+    }
+
+    /// Whether there is a connection that has room for a call.
+    pub(super) fn has_room(&self) -> bool {
+        self.current.load().as_ref().is_some_and(|connection| connection.life().has_room())
+    }
+
+    /// Whether calls fail at once, since an attempt to connect has.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.connector.settings().wait_for_ready && self.why_not_connected().is_some()
+    }
+
+    /// The number of calls whose responses have not ended; the most there can be where there is no connection.
+    pub(super) fn load(&self) -> usize {
+        self.current.load().as_ref().map_or(usize::MAX, |connection| connection.life().load())
+    }
+
+    /// Completes once there is another state than now, or room for a call on the connection of now.
+    pub(super) fn change(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut state = self.state.subscribe();
+        // Without a handle of the link or the connection: an idle waiter would keep them.
+        let life = self.current.load().as_ref().map(|connection| Arc::clone(connection.life()));
+        async move {
+            let room = async {
+                match life.filter(|life| life.is_open()) {
+                    Some(life) => life.room().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = state.changed() => {}
+                () = room => {}
+            }
+        }
     }
 
     /// Why there is no connection; `None` where there is one, or the first attempt is under way.

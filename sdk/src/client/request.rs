@@ -37,6 +37,11 @@ impl Deadline {
         self.at
     }
 
+    /// The deadline of a call that has waited for so long already.
+    pub(super) fn after(self, waited: Duration) -> Self {
+        Self { at: self.at.checked_sub(waited).unwrap_or(self.at), ..self }
+    }
+
     /// Tells the server what is left at `now`, where it is told at all; false where nothing is.
     pub(super) fn stamp(&self, headers: &mut HeaderMap, now: Instant) -> bool {
         let left = self.at.saturating_duration_since(now);
@@ -75,7 +80,7 @@ impl RequestSettings {
         let uri = Uri::from_parts(parts).expect("a URI of three parts");
         *request.uri_mut() = uri;
         self.add_user_agent(request.headers_mut());
-        let asked = request.headers().get(GRPC_TIMEOUT).and_then(grpc_timeout);
+        let asked = asked(request.headers());
         let limit = [asked, self.timeout].into_iter().flatten().min()?;
         Some(Deadline { limit, at: Instant::now() + limit.min(FOREVER), told: asked.is_some() })
     }
@@ -97,6 +102,11 @@ pub(super) fn user_agent(application: &HeaderValue) -> HeaderValue {
 fn joined(first: &HeaderValue, second: &HeaderValue) -> HeaderValue {
     let bytes = [first.as_bytes(), second.as_bytes()].join(&b' ');
     HeaderValue::from_bytes(&bytes).unwrap_or_else(|_| second.clone())
+}
+
+/// The deadline that a request asks for itself.
+pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(GRPC_TIMEOUT).and_then(grpc_timeout)
 }
 
 /// A `grpc-timeout`: up to eight digits and a unit. Anything else is no timeout, as tonic has it.

@@ -3,12 +3,14 @@
 
 mod abandoned;
 mod addresses;
+mod balance;
 mod connecting;
 mod draining;
 mod duplex;
 mod goaway;
 mod outage;
 mod peers;
+mod readiness;
 mod resumption;
 mod rotation;
 mod runtimes;

@@ -117,6 +117,7 @@ pub(crate) struct Server {
     pub(crate) duplex: Duplex,
     acceptor: Arc<Mutex<TlsAcceptor>>,
     accepted: Arc<AtomicU64>,
+    called: Arc<AtomicU64>,
     serials: Arc<Mutex<BTreeSet<String>>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -149,9 +150,11 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (health, service) = tonic_health::server::health_reporter();
         let serials = Arc::new(Mutex::new(BTreeSet::new()));
-        let seen = Arc::clone(&serials);
+        let called = Arc::new(AtomicU64::new(0));
+        let (seen, calls) = (Arc::clone(&serials), Arc::clone(&called));
         let service = InterceptedService::new(service, move |request: Request<()>| {
             let certificates = request.peer_certs().unwrap();
+            calls.fetch_add(1, SeqCst);
             seen.lock().insert(CertificateFacts::from_der(&certificates[0]).unwrap().serial);
             Ok(request)
         });
@@ -180,7 +183,7 @@ impl Server {
         let task = tokio::spawn(async move {
             server.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped).await.unwrap();
         });
-        Self { address, health, duplex, acceptor, accepted: count, serials, stop, task }
+        Self { address, health, duplex, acceptor, accepted: count, called, serials, stop, task }
     }
 
     pub(crate) fn uri(&self) -> String {
@@ -204,6 +207,11 @@ impl Server {
     /// How many TLS handshakes it has finished.
     pub(crate) fn connections(&self) -> u64 {
         self.accepted.load(SeqCst)
+    }
+
+    /// How many calls it has taken.
+    pub(crate) fn calls(&self) -> u64 {
+        self.called.load(SeqCst)
     }
 
     /// Accepts no more, and asks those connected to go.

@@ -1,0 +1,194 @@
+//! The task that keeps a balanced channel's set of channels.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::endpoints::{Endpoints, Sets, Source};
+use super::set::Set;
+use crate::client::calls::Calls;
+use crate::client::channel::Channel;
+use crate::client::endpoint::Endpoint;
+use crate::client::error::{ChannelError, ConnectError, ConnectFailure};
+use crate::identity::Identity;
+
+/// The time after which a name is asked for again while an endpoint of it cannot be connected to.
+const REFRESH_IN_TROUBLE: Duration = Duration::from_secs(5);
+/// The least time between two questions to a resolver that calls ask for.
+const CALLS_APART: Duration = Duration::from_millis(100);
+
+/// What a balanced channel, its clones and its task share.
+pub(super) struct Shared {
+    identity: Identity,
+    /// The timeout of the endpoint whose name it is.
+    timeout: Option<Duration>,
+    /// The task's. It starts anew where its runtime ended before the channel did.
+    work: Mutex<Work>,
+    sets: watch::Sender<Arc<Set>>,
+    is_kept: AtomicBool,
+    /// Told of the calls for which there is no endpoint.
+    calls: Calls,
+    /// The endpoint among failed ones that the next call is told of.
+    turn: AtomicUsize,
+}
+
+struct Work {
+    source: Source,
+    /// The number of the newest member.
+    number: u64,
+}
+
+/// Says that there is a task for as long as it lives: a runtime that ends drops its tasks.
+struct Kept(Arc<Shared>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.is_kept.store(false, Ordering::Release);
+    }
+}
+
+impl Shared {
+    pub(super) fn new(identity: Identity, Endpoints(source): Endpoints) -> Self {
+        let timeout = match &source {
+            Source::Name { endpoint, .. } => endpoint.call_timeout(),
+            Source::Sets(_) => None,
+        };
+        Self {
+            identity,
+            timeout,
+            work: Mutex::new(Work { source, number: 0 }),
+            sets: watch::Sender::default(),
+            is_kept: AtomicBool::new(false),
+            calls: Calls::default(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// The limit of calls that wait for an endpoint, where it is known before there is one.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Why there is no endpoint, or why one of them is not connected.
+    pub(super) fn why(&self) -> Option<Arc<ConnectError>> {
+        let set = self.set();
+        let of_endpoints = || set.slots.iter().find_map(|slot| slot.channel.state().borrow().trouble.clone());
+        set.trouble.clone().or_else(of_endpoints)
+    }
+
+    pub(super) fn sets(&self) -> watch::Receiver<Arc<Set>> {
+        self.sets.subscribe()
+    }
+
+    pub(super) fn set(&self) -> Arc<Set> {
+        Arc::clone(&self.sets.borrow())
+    }
+
+    /// Sees to it that there is a task, until `stop`. Outside of a runtime there is none.
+    pub(super) fn start(self: &Arc<Self>, stop: &CancellationToken) {
+        if self.is_kept.load(Ordering::Acquire) || self.is_kept.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let kept = Kept(Arc::clone(self));
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(stop.clone().run_until_cancelled_owned(async move { kept.0.keep().await }));
+        }
+    }
+
+    /// A channel that says why no call can succeed at the moment, or why there is none; `None` where one may succeed soon.
+    pub(super) fn failed(&self) -> Option<Result<Channel, ChannelError>> {
+        let set = self.set();
+        if !set.has_failed() {
+            return None;
+        }
+        if let Some(trouble) = set.trouble.as_ref().filter(|_| set.slots.is_empty()) {
+            self.calls.tell();
+            return Some(Err(ChannelError::not_connected(Arc::clone(trouble))));
+        }
+        // In turn: each is asked to try again.
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(set.slots.len())?;
+        set.slots.get(turn).map(|slot| Ok(slot.channel.clone()))
+    }
+
+    async fn keep(&self) {
+        let mut work = self.work.lock().await;
+        let Work { source, number } = &mut *work;
+        match source {
+            Source::Name { endpoint, refresh } => self.follow_name(endpoint, *refresh, number).await,
+            Source::Sets(sets) => self.follow_sets(sets, number).await,
+        }
+    }
+
+    async fn follow_name(&self, endpoint: &Endpoint, refresh: Duration, number: &mut u64) {
+        loop {
+            let asked = Instant::now();
+            match endpoint.resolved().await {
+                Ok(endpoints) => self.change(endpoints, number),
+                Err(failure) => self.fail(endpoint.uri(), failure),
+            }
+            tokio::select! {
+                () = sleep_until(asked + refresh) => {}
+                () = self.reason_to_ask_again(asked) => {}
+            }
+        }
+    }
+
+    async fn follow_sets(&self, sets: &mut Sets, number: &mut u64) {
+        while let Some(endpoints) = sets.next().await {
+            let is_empty = endpoints.is_empty();
+            self.change(endpoints, number);
+            if is_empty {
+                self.fail("the balanced channel", ConnectFailure::NoEndpoints);
+            }
+        }
+        if self.sets.borrow().slots.is_empty() {
+            self.fail("the balanced channel", ConnectFailure::NoEndpoints);
+        }
+        // The last set stays; who starts a task again finds the stream at its end.
+        std::future::pending().await
+    }
+
+    fn change(&self, mut endpoints: Vec<Endpoint>, number: &mut u64) {
+        if endpoints.len() > Endpoints::MOST {
+            tracing::warn!(
+                endpoints = endpoints.len(),
+                used = Endpoints::MOST,
+                "a channel is balanced over the first of its endpoints alone: there are too many"
+            );
+            endpoints.truncate(Endpoints::MOST);
+        }
+        let set = self.sets.borrow().next(endpoints, &self.identity, number);
+        // All connect now: a balancer sends nothing to those that have not.
+        set.slots.iter().for_each(|slot| slot.channel.begin());
+        self.sets.send_replace(Arc::new(set));
+    }
+
+    fn fail(&self, endpoint: &str, failure: ConnectFailure) {
+        let trouble =
+            Arc::new(ConnectError { endpoint: endpoint.to_owned(), address: None, generation: None, failure });
+        let set = self.set();
+        if set.trouble.as_ref().map(ToString::to_string) != Some(trouble.to_string()) {
+            tracing::warn!(error = %trouble, endpoints = set.slots.len(), "the endpoints of a channel cannot be found");
+        }
+        self.sets.send_replace(Arc::new(set.in_trouble(trouble)));
+    }
+
+    /// Completes once an endpoint cannot be connected to, or a call has none, and the name was `asked` for a while ago.
+    async fn reason_to_ask_again(&self, asked: Instant) {
+        let set = self.set();
+        if set.slots.is_empty() {
+            return self.calls.next(CALLS_APART).await;
+        }
+        let mut troubles: FuturesUnordered<_> = set.slots.iter().map(|slot| slot.channel.trouble()).collect();
+        drop(set);
+        troubles.next().await;
+        sleep_until(asked + REFRESH_IN_TROUBLE).await;
+    }
+}

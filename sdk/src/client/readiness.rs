@@ -1,0 +1,81 @@
+//! Whether a channel can take a call.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::runtime::{Handle, Id};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::ReusableBoxFuture;
+
+use super::link::Link;
+
+/// The longest time for which a channel says that it is not ready. From then on a call waits for its connection by itself, since only
+/// a call has a deadline.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Something that may make a link ready.
+#[derive(Debug)]
+pub(super) struct Turn(ReusableBoxFuture<'static, ()>);
+
+/// Ready while `link` is what `is_ready` asks for; `turn` keeps what is waited for from one poll to the next.
+pub(super) fn poll_link(
+    link: &Arc<Link>,
+    is_ready: impl Fn(&Link) -> bool,
+    turn: &mut Option<Turn>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    loop {
+        if is_ready(link) {
+            *turn = None;
+            return Poll::Ready(());
+        }
+        match turn {
+            Some(Turn(change)) => {
+                ready!(change.poll(cx));
+                *turn = None;
+            }
+            // Asked once more after this: the link may have changed before its changes were waited for.
+            None => *turn = Some(Turn(ReusableBoxFuture::new(link.change()))),
+        }
+    }
+}
+
+/// The time for which one clone of a channel has not been ready.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    began: Option<Instant>,
+    end: Option<Pin<Box<Sleep>>>,
+    /// The runtime whose timer that is.
+    runtime: Option<Id>,
+    /// The time until it was ready.
+    waited: Duration,
+}
+
+impl Patience {
+    /// Ready once it is at its end. It begins with the first question, and lasts no longer than `limit`.
+    pub(super) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
+        let (now, here) = (Instant::now(), Handle::try_current().ok().map(|runtime| runtime.id()));
+        // Whoever asked before asks no more: it had been woken long ago, or was on a runtime that may have ended.
+        let is_stale = self.end.as_ref().is_some_and(|end| end.deadline() + PATIENCE < now);
+        if is_stale || self.runtime != here {
+            self.end();
+            self.runtime = here;
+        }
+        let began = *self.began.get_or_insert(now);
+        let end = || Box::pin(sleep_until(began + limit.map_or(PATIENCE, |limit| limit.min(PATIENCE))));
+        self.end.get_or_insert_with(end).as_mut().poll(cx)
+    }
+
+    /// It is ready: the next question begins anew.
+    pub(super) fn end(&mut self) {
+        self.waited = self.began.take().map(|began| began.elapsed()).unwrap_or_default();
+        self.end = None;
+    }
+
+    /// The time that the call which follows has waited.
+    pub(super) fn waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
+    }
+}

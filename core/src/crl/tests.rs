@@ -1,4 +1,5 @@
-use evercert_fixtures::odd::crl::{CrlParts, delta, distribution_point, element, entry, extension, full_name, reason};
+use evercert_fixtures::odd::crl::{CrlParts, delta, distribution_point, entry, extension, full_name, reason};
+use evercert_fixtures::odd::element;
 use evercert_fixtures::{Entity, HOUR, now};
 use proptest::prelude::*;
 

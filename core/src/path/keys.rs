@@ -56,7 +56,7 @@ pub(super) fn unsupported(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use evercert_fixtures::odd::crl::element;
+    use evercert_fixtures::odd::element;
     use x509_parser::prelude::FromDer;
 
     use super::*;

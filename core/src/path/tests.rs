@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use evercert_fixtures::odd::crl::element;
+use evercert_fixtures::odd::element;
 use evercert_fixtures::{
     BasicConstraints, CertificateParams, CustomExtension, DAY, DistinguishedName, DnType, Entity,
     ExtendedKeyUsagePurpose, GeneralSubtree, HOUR, IsCa, KeyIdMethod, KeyUsagePurpose, NameConstraints, SanType,

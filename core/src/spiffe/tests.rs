@@ -1,4 +1,4 @@
-use evercert_fixtures::odd::crl::element;
+use evercert_fixtures::odd::element;
 use evercert_fixtures::{CustomExtension, Entity, SanType};
 use proptest::prelude::*;
 

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use evercert_fixtures::odd::crl::{
-    CrlParts, ECDSA_SHA1, delta, distribution_point, element, entry, extension, full_name, reason,
+    CrlParts, ECDSA_SHA1, delta, distribution_point, entry, extension, full_name, reason,
 };
+use evercert_fixtures::odd::element;
 use evercert_fixtures::{Entity, KeyUsagePurpose, now, pem};
 use rustls_pki_types::CertificateRevocationListDer;
 

@@ -1,7 +1,7 @@
 //! Certificates and keys in other shapes than the usual ones, and files that are something else than was expected.
 
 use base64ct::{Base64, Encoding as _};
-use evercert_fixtures::odd::crl::element;
+use evercert_fixtures::odd::element;
 use evercert_fixtures::{Entity, now, pem};
 
 use super::super::{Material, Part};

@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::time::SystemTime;
 
-use evercert_fixtures::odd::crl::element;
+use evercert_fixtures::odd::element;
 use evercert_fixtures::{CertificateParams, CustomExtension, Entity, HOUR, KeyIdMethod, common_name, now};
 use rustls_pki_types::CertificateDer;
 

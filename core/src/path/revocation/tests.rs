@@ -1,6 +1,7 @@
 use evercert_fixtures::odd::crl::{
-    CrlParts, ECDSA_SHA1, delta, distribution_point, element, entry, extension, full_name, reason,
+    CrlParts, ECDSA_SHA1, delta, distribution_point, entry, extension, full_name, reason,
 };
+use evercert_fixtures::odd::element;
 use evercert_fixtures::{
     CertificateParams, CustomExtension, DAY, DistinguishedName, DnType, DnValue, Entity, HOUR, KeyIdMethod,
     SerialNumber, now,

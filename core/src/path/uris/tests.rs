@@ -1,4 +1,4 @@
-use evercert_fixtures::odd::crl::element;
+use evercert_fixtures::odd::element;
 use evercert_fixtures::{CertificateParams, CustomExtension, Entity, KeyUsagePurpose, SanType, now};
 
 use super::super::{PathError, PathValidator, Role};

@@ -3,9 +3,11 @@
 use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use evercert_api::v1::admin_client::AdminClient;
+use evercert_core::text::plain;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::Code;
@@ -67,6 +69,9 @@ impl AdminSocket {
 const WHERE_TO_LOOK: &str = "`systemctl status evercertd` says whether it is up, `journalctl -u evercertd` why not, and `evercertd config --check` \
                              whether its configuration is refused";
 
+/// The exit status where there is no daemon to talk to.
+const UNREACHABLE: u8 = 2;
+
 /// No daemon to talk to.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreachable {
@@ -96,6 +101,12 @@ pub(super) enum Unreachable {
 }
 
 impl Unreachable {
+    /// Tells the operator.
+    pub(super) fn reported(&self) -> ExitCode {
+        eprintln!("evercertd: {}", plain(&self.to_string()));
+        ExitCode::from(UNREACHABLE)
+    }
+
     fn of(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {

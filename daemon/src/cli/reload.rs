@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use evercert_api::v1;
-use evercert_core::text::{plain, plain_lines};
+use evercert_core::text::plain_lines;
 
 use super::admin::{AdminSocket, Unreachable};
-use super::status::{UNREACHABLE, block_on};
+use super::status::block_on;
 
 /// How long a reload may take: one that runs already, and then this one, each of which has 5 s.
 const DEADLINE: Duration = Duration::from_secs(12);
@@ -41,10 +41,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             );
             ExitCode::FAILURE
         }
-        Err(error) => {
-            eprintln!("evercertd: {}", plain(&error.to_string()));
-            ExitCode::from(UNREACHABLE)
-        }
+        Err(error) => error.reported(),
     }
 }
 

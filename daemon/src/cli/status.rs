@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use evercert_api::v1;
-use evercert_core::text::plain;
 
 use super::admin::{AdminSocket, DEADLINE, Unreachable};
 use super::json;
@@ -34,16 +33,10 @@ pub(crate) struct Args {
     socket: AdminSocket,
 }
 
-/// The daemon cannot be reached.
-pub(super) const UNREACHABLE: u8 = 2;
-
 pub(crate) fn run(args: &Args) -> ExitCode {
     let report = match block_on(fetch(&args.socket)) {
         Ok(report) => report,
-        Err(error) => {
-            eprintln!("evercertd: {}", plain(&error.to_string()));
-            return ExitCode::from(UNREACHABLE);
-        }
+        Err(error) => return error.reported(),
     };
     let now = SystemTime::now();
     let text = if args.json { json::pretty(&report) } else { text::status(&report, now) };

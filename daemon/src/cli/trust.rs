@@ -9,7 +9,6 @@ use clap::Subcommand;
 use evercert_core::text::plain;
 
 use super::admin::{AdminSocket, Unreachable};
-use super::status::UNREACHABLE;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -45,10 +44,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             eprintln!("evercertd: {}", plain(&why));
             ExitCode::FAILURE
         }
-        Err(Failure::Unreachable(error)) => {
-            eprintln!("evercertd: {}", plain(&error.to_string()));
-            ExitCode::from(UNREACHABLE)
-        }
+        Err(Failure::Unreachable(error)) => error.reported(),
     }
 }
 

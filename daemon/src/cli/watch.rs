@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use evercert_api::v1;
-use evercert_core::text::{self, plain};
+use evercert_core::text;
 use v1::event::Event as Kind;
 
 use super::admin::{AdminSocket, DEADLINE, Unreachable};
-use super::status::{UNREACHABLE, block_on};
+use super::status::block_on;
 use crate::status::{Identity, Pod, title};
 
 /// How long the first try to reach the daemon again waits after it was lost, and the later ones at most.
@@ -32,10 +32,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> ExitCode {
     match block_on(follow(&args.socket)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("evercertd: {}", plain(&error.to_string()));
-            ExitCode::from(UNREACHABLE)
-        }
+        Err(error) => error.reported(),
     }
 }
 

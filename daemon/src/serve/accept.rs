@@ -19,7 +19,7 @@ use super::STOPPING;
 use super::connection::{self, ByteBudget};
 use super::limits::Limits;
 use super::turned_away::{Doorkeeper, TurnedAway};
-use crate::callers::{Caller, ProcessError, Processes, Rates};
+use crate::callers::{Caller, Processes, Rates};
 use door::{Visitor, Visitors};
 pub(crate) use intake::{Accepting, Intake};
 
@@ -74,16 +74,12 @@ pub(super) async fn serve(
                 doorkeeper.turned_away(Some(share.party()), TurnedAway::Descriptors);
                 connections.spawn(connection::put_off(stream, share, limits.patience));
             }
-            Err(gone) => told_nobody(&gone),
+            Err(gone) => tracing::debug!(error = %gone, "a caller was gone before it was known"),
         }
     }
     drop(visitors);
     // The rest is cut off with the set.
     let _ = tokio::time::timeout(STOPPING, async { while connections.join_next().await.is_some() {} }).await;
-}
-
-fn told_nobody(gone: &ProcessError) {
-    tracing::debug!(error = %gone, "a caller was gone before it was known");
 }
 
 fn has_hung_up(stream: &std::os::unix::net::UnixStream) -> bool {

@@ -135,10 +135,10 @@ impl Doorkeeper {
     /// One of `party`, where that is known, was turned away.
     pub(super) fn turned_away(&self, party: Option<&Party>, reason: TurnedAway) {
         self.observer.turned_away(reason);
-        let times = self.told.lock()[reason as usize].happened(Instant::now());
-        if let Some(times) = times {
+        let left_out = self.told.lock()[reason as usize].take(Instant::now());
+        if let Some(left_out) = left_out {
             let caller = party.map(tracing::field::display);
-            tracing::warn!(caller, times, "{}", reason.sentence(self.socket));
+            tracing::warn!(caller, times = left_out + 1, "{}", reason.sentence(self.socket));
         }
     }
 }

@@ -305,7 +305,7 @@ impl Link {
         let generation = connection.generation();
         self.supersede(Some(connection));
         self.state.send_replace(ChannelState { generation: Some(generation), trouble: None });
-        if let Some(left_out) = news::CONNECTED.take(Instant::now()) {
+        if let Some(left_out) = news::take(&news::CONNECTED, Instant::now()) {
             tracing::info!(endpoint = %self.connector.endpoint(), generation, left_out, "connected");
         }
     }
@@ -320,7 +320,7 @@ impl Link {
     fn clear(&self) {
         self.supersede(None);
         self.state.send_replace(ChannelState::default());
-        if let Some(left_out) = news::ENDED.take(Instant::now()) {
+        if let Some(left_out) = news::take(&news::ENDED, Instant::now()) {
             tracing::info!(endpoint = %self.connector.endpoint(), left_out, "the connection takes no more calls");
         }
     }
@@ -336,7 +336,7 @@ impl Link {
         let trouble = self.connector.error(generation, failed);
         let (sentence, now) = (trouble.to_string(), Instant::now());
         if memory.said.is_due(&sentence, now)
-            && let Some(left_out) = news::FAILED.take(now)
+            && let Some(left_out) = news::take(&news::FAILED, now)
         {
             tracing::warn!(error = %sentence, left_out, "not connected; trying again");
             memory.said.note(sentence, now);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use evercert_core::digest::Digest;
 use evercert_core::spiffe::{SpiffeId, TrustDomain};
+use evercert_core::throttle::Throttle;
 use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
@@ -50,7 +51,7 @@ struct InUse {
     list: ArcSwap<PeerList>,
     swaps: watch::Sender<()>,
     refused: AtomicU64,
-    logged: Mutex<Option<Instant>>,
+    logged: Mutex<Throttle>,
 }
 
 impl PeerList {
@@ -83,7 +84,7 @@ impl AllowedPeers {
             list: ArcSwap::from_pointee(list),
             swaps: watch::Sender::new(()),
             refused: AtomicU64::new(0),
-            logged: Mutex::new(None),
+            logged: Mutex::new(Throttle::new(LOG_PAUSE)),
         }))
     }
 
@@ -140,12 +141,7 @@ impl AllowedPeers {
 
     /// Whether nobody was named in the log for a while. A handshake waits for nobody: of two at a time one is told of.
     fn is_to_be_told(&self, now: Instant) -> bool {
-        let Some(mut logged) = self.0.logged.try_lock() else { return false };
-        let told = logged.is_none_or(|at| now.saturating_duration_since(at) >= LOG_PAUSE);
-        if told {
-            *logged = Some(now);
-        }
-        told
+        self.0.logged.try_lock().is_some_and(|mut logged| logged.take(now).is_some())
     }
 }
 

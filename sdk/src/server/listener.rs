@@ -18,7 +18,7 @@ use tonic::transport::server::Connected;
 pub trait Listener: Send + 'static {
     /// Its connections. Their `ConnectInfo` is what requests carry as `TlsConnectInfo<ConnectInfo>`, and so should say who the peer
     /// is. With tonic's `TcpConnectInfo`, `Request::remote_addr` works, and with that or `UdsConnectInfo` `Request::peer_certs` does.
-    type Io: AsyncRead + AsyncWrite + Connected + Unpin + Send + Sync + 'static;
+    type Io: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static;
 
     /// Accepts one connection; with the peer's address where it tells peers apart: [`AcceptLimits`](super::AcceptLimits) count by it.
     /// Cancel safe. All connections come through here one after the other, so it must never await what a peer sends: do that on tasks
@@ -54,6 +54,24 @@ impl Listener for UnixListener {
 /// test. The server goes on when the stream ends: it is a shutdown that ends it.
 ///
 /// Peers are not told apart unless [`FromStream::with_peer`] says how, and the limits for one peer hold for none then.
+///
+/// ```no_run
+/// # async fn serve(
+/// #     identity: evercert::Identity,
+/// #     routes: tonic::service::Routes,
+/// #     shutdown: impl std::future::Future<Output = ()>,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
+/// use evercert::Server;
+/// use evercert::server::from_stream;
+/// use tokio_stream::wrappers::ReceiverStream;
+///
+/// let (connect, connected) = tokio::sync::mpsc::channel(16);
+/// let (_client, server) = tokio::io::duplex(64 * 1024);
+/// connect.send(Ok(server)).await?;
+/// Server::new(&identity).serve(routes, from_stream(ReceiverStream::new(connected)), shutdown).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub fn from_stream<S, IO>(stream: S) -> FromStream<S, IO>
 where
     S: Stream<Item = io::Result<IO>> + Send + 'static,
@@ -79,7 +97,7 @@ impl<S, IO> FromStream<S, IO> {
 impl<S, IO> Listener for FromStream<S, IO>
 where
     S: Stream<Item = io::Result<IO>> + Send + 'static,
-    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + Sync + 'static,
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     type Io = IO;
 
@@ -104,5 +122,28 @@ where
 impl<S, IO> fmt::Debug for FromStream<S, IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FromStream").field("ended", &self.stream.is_none()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_gives_its_connections_and_errors_and_the_peers_that_are_told_apart() {
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let stream = || tokio_stream::iter([Ok(duplex(1).0), Err(io::ErrorKind::ConnectionReset.into())]);
+        let mut anonymous = from_stream(stream());
+        let mut told_apart = from_stream(stream()).with_peer(|_: &DuplexStream| Some([192, 0, 2, 1].into()));
+        assert_eq!(anonymous.accept().await.unwrap().1, None);
+        assert_eq!(told_apart.accept().await.unwrap().1, Some(address));
+        for listener in [&mut anonymous, &mut told_apart] {
+            assert_eq!(listener.accept().await.map(drop).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            assert!(listener.accept().now_or_never().is_none(), "the end of the stream is not the server's");
+            assert!(listener.accept().now_or_never().is_none());
+        }
     }
 }

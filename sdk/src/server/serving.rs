@@ -37,7 +37,7 @@ impl Serving {
     /// Outside a tokio runtime.
     pub(super) fn by_tonic<IO, S, B>(server: tonic::transport::Server, service: S, io: IO) -> Self
     where
-        IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + Sync + 'static,
+        IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send,
         S::Error: Into<BoxError> + Send,

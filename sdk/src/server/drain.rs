@@ -17,7 +17,7 @@ pub(super) use plan::{Facts, Fate, FixedPoints, Standing, Why, is_most, plan};
 /// | the peer's leaf is about to expire | at a point of its own in `expiry_window` | `drain_timeout` |
 /// | our leaf is about to expire, and there is a newer one | as above | `drain_timeout` |
 /// | our leaf has expired, and the policy is to fail closed | at once | `drain_timeout` |
-/// | its peer's CA is no longer trusted, or a CRL revokes its peer | at once, or spread | `untrusted_timeout` |
+/// | its peer's CA is no longer trusted, a CRL revokes its peer, or the list of allowed peers has it no more | at once, or spread | `untrusted_timeout` |
 /// | its age | at a point of its own before `max_age` | `drain_timeout` |
 ///
 /// An own leaf that is about to expire with nothing newer ends no connection: the peer would come back to the same leaf.

@@ -11,6 +11,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// [`Incoming::shut_down`](super::Incoming::shut_down); given by [`TlsIo::draining`](super::TlsIo::draining). Running requests may
 /// go on then; the connection is cut after the policy's timeout.
 ///
+/// What a connection is upgraded to, such as a WebSocket, is out of HTTP's hands: whoever serves that takes a hook of its own, or sees it
+/// cut.
+///
 /// hyper tells a peer by its connections' `graceful_shutdown`, which [`Draining::drive`] calls at the right time:
 ///
 /// ```no_run

@@ -146,7 +146,8 @@ impl<IO: Send + 'static> Incoming<IO> {
     }
 
     /// Closes the listener, ends unfinished handshakes, closes what nobody has taken, and fires all hooks ([`TlsIo::draining`]); what
-    /// runs may go on for `timeout`, and is cut then. No connection is left when this returns; gives how many were cut.
+    /// runs may go on for `timeout`, and is cut then. No connection is left when this returns; gives how many were cut. Where it is dropped
+    /// instead, nothing is cut.
     pub async fn shut_down(self, timeout: Duration) -> usize {
         let all = self.connections.clone();
         all.drain();

@@ -11,3 +11,9 @@ pub mod side;
 pub mod stranger;
 pub mod stream;
 pub mod subscriber;
+
+/// The messages and the service of `grpc.testing`, generated.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod testing {
+    include!("generated/grpc.testing.rs");
+}

@@ -64,12 +64,16 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// The call failed: it may have been processed, or cannot be sent again.
+    /// The call failed: it may have been processed, cannot be sent again, or its deadline has passed.
     pub(super) fn again(
         &mut self,
         mut failed: TrySendError<Request<ReplayBody>>,
         in_flight: &InFlight,
     ) -> Result<Again, ChannelError> {
+        // The server may be the first to say so, with a CANCEL of the stream.
+        if let Some(deadline) = self.deadline.filter(Deadline::has_passed) {
+            return Err(ChannelError::no_response(deadline.limit(), None));
+        }
         let unsent = failed.take_message();
         let error = failed.into_error();
         let proof = if self.kept.begun() { unprocessed(&error) } else { None };

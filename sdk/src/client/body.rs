@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use super::connection::InFlight;
 use super::error::ChannelError;
@@ -62,10 +62,14 @@ impl ResponseBody {
             }
         };
         // Trailers are the last frame there is.
-        if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
-            self.end();
-        } else if self.deadline.as_ref().is_some_and(Alarm::has_passed) {
+        let goes_on = matches!(&frame, Some(Ok(frame)) if frame.is_data());
+        // An error may be the server's word for the same deadline: it resets the stream with CANCEL.
+        let is_late = self.deadline.as_ref().is_some_and(|alarm| alarm.deadline.has_passed());
+        if is_late && (goes_on || matches!(&frame, Some(Err(_)))) {
             return Poll::Ready(self.exceeded());
+        }
+        if !goes_on {
+            self.end();
         }
         let origin = self.in_flight.origin();
         Poll::Ready(frame.map(|frame| frame.map_err(|error| ChannelError::lost(error, origin, None))))
@@ -108,10 +112,6 @@ struct Alarm {
 }
 
 impl Alarm {
-    fn has_passed(&self) -> bool {
-        self.deadline.at() <= Instant::now()
-    }
-
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let at = self.deadline.at();
         self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at))).as_mut().poll(cx)

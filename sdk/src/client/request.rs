@@ -42,6 +42,10 @@ impl Deadline {
         Self { at: self.at.checked_sub(waited).unwrap_or(self.at), ..self }
     }
 
+    pub(super) fn has_passed(&self) -> bool {
+        self.at <= Instant::now()
+    }
+
     /// Tells the server what is left at `now`, where it is told at all; false where nothing is.
     pub(super) fn stamp(&self, headers: &mut HeaderMap, now: Instant) -> bool {
         let left = self.at.saturating_duration_since(now);

@@ -174,6 +174,28 @@ async fn a_response_that_never_pauses_has_the_same_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_is_one_though_the_server_is_the_first_to_act_on_it() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    let ca = Authority::new("ca");
+    let (hand, endpoint) = Hand::start(&ca).await;
+    let channel = connected(endpoint.timeout(LIMIT), &ca).await;
+    let start = tokio::time::Instant::now();
+    let call = send(&channel, "late");
+    let mut wire = hand.accept().await;
+    let request = wire.request().await.unwrap();
+    wire.begin_answer(request.stream).await;
+    let mut response = outcome(call).await.unwrap().into_body();
+    wire.reset(request.stream, CANCEL).await;
+    // Once the next call has its answer, the reset has been read.
+    let call = send(&channel, "next");
+    let next = wire.request().await.unwrap();
+    wire.answer(next.stream).await;
+    outcome(call).await.unwrap();
+    tokio::time::sleep_until(start + LIMIT + LIMIT).await;
+    assert_eq!(end(&mut response).await.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_response_is_a_whole_response_under_a_deadline_too() {
     let ca = Authority::new("ca");
     let server = Server::start(&ca).await;

@@ -7,6 +7,7 @@
     reason = "a scenario that cannot go on has failed"
 )]
 
+mod cases;
 mod client;
 mod foreign;
 mod server;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use serde_json::Value;
 
 /// How long a run may take: far more than it does on a busy machine.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -34,6 +36,12 @@ enum Role {
     Server(Settings),
     /// We call; the command is a server
     Client(Settings),
+    /// The official cases: we serve; the command is a client
+    CasesServer(cases::Settings),
+    /// The official cases: we call; the command is a server
+    CasesClient(cases::Settings),
+    /// The official cases that are not run, and why
+    CasesLeftOut,
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,15 +63,23 @@ struct Settings {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let figures = runtime.block_on(async {
+    let good = runtime.block_on(async {
         let run = async {
             match cli.role {
-                Role::Server(settings) => server::run(settings).await,
-                Role::Client(settings) => client::run(settings).await,
+                Role::Server(settings) => shown(&server::run(settings).await),
+                Role::Client(settings) => shown(&client::run(settings).await),
+                Role::CasesServer(settings) => cases::serve(settings).await,
+                Role::CasesClient(settings) => cases::call(settings).await,
+                Role::CasesLeftOut => cases::left_out(),
             }
         };
         tokio::time::timeout(LIMIT, run).await.expect("the run ends within its limit")
     });
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints the figures of a run; whether nothing failed.
+fn shown(figures: &Value) -> bool {
     println!("{figures:#}");
-    if figures["failed"] == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    figures["failed"] == 0
 }

@@ -1,0 +1,22 @@
+// The official cases by grpc-go's own interop package, as tests/src/bin/interop/cases.rs asks for them.
+package main
+
+import (
+	"log"
+	"os"
+
+	_ "google.golang.org/grpc/encoding/gzip"
+)
+
+const wholeStreams = "grpc-go compresses all messages of a stream or none"
+
+func main() {
+	switch os.Args[1] {
+	case "client":
+		call()
+	case "server":
+		serve()
+	default:
+		log.Fatalf("client or server, not %q", os.Args[1])
+	}
+}

@@ -1,0 +1,21 @@
+//! The generated code in the repository is what `proto/testing.proto` makes. To write it anew:
+//! `EVERCERT_REGENERATE=1 cargo test -p evercert-tests --test generated_code`.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::path::PathBuf;
+
+#[test]
+fn the_committed_code_is_what_the_proto_makes() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let descriptors = protox::compile(["testing.proto"], [root.join("proto")]).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    tonic_prost_build::configure().out_dir(out.path()).build_transport(false).compile_fds(descriptors).unwrap();
+    let made = fs::read(out.path().join("grpc.testing.rs")).unwrap();
+    let committed = root.join("src/generated/grpc.testing.rs");
+    if std::env::var_os("EVERCERT_REGENERATE").is_some() {
+        fs::write(&committed, &made).unwrap();
+    }
+    let found = fs::read(&committed).unwrap_or_default();
+    assert!(found == made, "{} is not what the .proto file makes; see the top of this test", committed.display());
+}

@@ -7,13 +7,14 @@
 
 mod peers;
 mod threads;
+mod waiting;
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::path::Role;
 use evercert_core::text;
@@ -34,6 +35,7 @@ use super::listener::Listener;
 use super::slot::Prepared;
 use crate::tls::session::Session;
 use peers::Peers;
+use waiting::Waiting;
 
 /// The pause of accepting when the process or the system is out of what a connection needs. The failed connection stays in the
 /// kernel's queue, so trying again at once would only burn the CPU.
@@ -55,34 +57,42 @@ impl<A: Listener> Accepting<A> {
         let computing = Arc::new(Semaphore::new(self.limits.computing.clamp(1, Semaphore::MAX_PERMITS)));
         let mut handshakes = JoinSet::new();
         let mut peers = Peers::new(self.limits.unfinished_per_peer.max(1));
+        let mut waiting = Waiting::new(self.limits.waiting);
         let mut exhausted = false;
+        let begin = |handshakes: &mut JoinSet<()>, io| {
+            let handshake = Handshake {
+                slots: Arc::clone(&self.slots),
+                limits: self.limits,
+                computing: PollSemaphore::new(Arc::clone(&computing)),
+            };
+            handshakes.spawn(deliver(handshake, io, finished.clone())).id()
+        };
         loop {
             tokio::select! {
                 () = finished.closed() => break,
                 Some(ended) = handshakes.join_next_with_id() => {
-                    peers.ended(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                    let ended = peers.ended(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                    if let Some((peer, io)) = ended.and_then(|peer| Some((peer, waiting.next(peer)?))) {
+                        peers.began(begin(&mut handshakes, io), Some(peer));
+                    }
                 }
                 accepted = self.listener.accept(), if handshakes.len() < self.limits.unfinished.max(1) => match accepted {
                     Ok((io, peer)) => {
                         exhausted = false;
-                        if peers.full(peer) {
-                            tracing::debug!(?peer, "closed a connection: the peer has too many unfinished ones");
-                            continue;
+                        match peers.full(peer) {
+                            Some(peer) => waiting.wait(peer, io, Instant::now()),
+                            None => peers.began(begin(&mut handshakes, io), peer),
                         }
-                        let handshake = Handshake {
-                            slots: Arc::clone(&self.slots),
-                            limits: self.limits,
-                            computing: PollSemaphore::new(Arc::clone(&computing)),
-                        };
-                        let task = deliver(handshake, io, finished.clone());
-                        peers.began(handshakes.spawn(task).id(), peer);
                     }
                     Err(error) if of_one_connection(&error) => {}
                     Err(error) => {
                         if !std::mem::replace(&mut exhausted, true) {
                             tracing::warn!(%error, "cannot accept connections; trying on");
                         }
-                        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                        // Those that wait have the descriptors that it may have failed for.
+                        if !waiting.turn_away(Instant::now()) {
+                            tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                        }
                     }
                 },
             }

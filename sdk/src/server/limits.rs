@@ -16,9 +16,14 @@ pub struct AcceptLimits {
     /// The most connections between accept and the end of their handshake. At the limit no more are accepted, and wait in
     /// the kernel's queue. Each costs a file descriptor and some 10 kB.
     pub unfinished: usize,
-    /// The most of them from one IPv4 address or one IPv6 /64; one more is closed. Clients behind one address translation
-    /// count as one.
+    /// The most of them from one IPv4 address or one IPv6 /64; one more waits until one of these is done, see
+    /// [`AcceptLimits::waiting`]. Clients behind one proxy or address translation count as one.
     pub unfinished_per_peer: usize,
+    /// The most connections that wait because their peer has as many unfinished ones as it may. They cost a file descriptor each and
+    /// nothing else, since nothing is read of them, and no place of another peer: at the limit, or when the process is out of
+    /// descriptors, the newest one of the peer that has the most is closed. A warning in the log says so, once a minute at most. No more
+    /// wait than a quarter of the file descriptors that the process may have (`RLIMIT_NOFILE`).
+    pub waiting: usize,
     /// The most handshakes that compute at a time. A place is held for the computing alone and never while a peer is awaited, so
     /// stalled peers take none. More of them make a burst of handshakes faster and running calls slower meanwhile.
     ///
@@ -29,7 +34,7 @@ pub struct AcceptLimits {
 }
 
 impl Default for AcceptLimits {
-    /// 2 s for the ClientHello, 5 s for the rest, 10 s for the preface; 4,096 unfinished ones, 512 of one peer, 32 computing.
+    /// 2 s for the ClientHello, 5 s for the rest, 10 s for the preface; 4,096 unfinished ones, 512 of one peer, 4,096 that wait, 32 computing.
     fn default() -> Self {
         Self {
             client_hello: Duration::from_secs(2),
@@ -37,6 +42,7 @@ impl Default for AcceptLimits {
             preface: Duration::from_secs(10),
             unfinished: 4096,
             unfinished_per_peer: 512,
+            waiting: 4096,
             computing: 32,
         }
     }

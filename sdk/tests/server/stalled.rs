@@ -5,8 +5,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evercert::server::AcceptLimits;
+use evercert::client::Endpoint;
+use evercert::server::{AcceptLimits, IncomingSettings};
 use evercert_fixtures::Authority;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -84,13 +86,64 @@ async fn one_peer_cannot_take_all_places() {
     let ca = Authority::new("root");
     let port = serve(
         &ca,
-        AcceptLimits { unfinished_per_peer: 2, client_hello: Duration::from_secs(60), ..AcceptLimits::default() },
+        AcceptLimits {
+            unfinished_per_peer: 2,
+            waiting: 1,
+            client_hello: Duration::from_secs(60),
+            ..AcceptLimits::default()
+        },
     )
     .await;
     let _silent = [tcp_from(2, port).await, tcp_from(2, port).await];
-    let third = tcp_from(2, port).await;
-    closed(third).await;
+    let _waiting = tcp_from(2, port).await;
+    closed(tcp_from(2, port).await).await;
     accepted(&Arc::new(client(&ca, None)), tcp_from(3, port).await).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_beyond_what_its_peer_may_have_at_a_time_waits_and_is_served() {
+    let ca = Authority::new("root");
+    let limits =
+        AcceptLimits { unfinished_per_peer: 2, client_hello: Duration::from_secs(60), ..AcceptLimits::default() };
+    let port = serve(&ca, limits).await;
+    let silent = [tcp_from(2, port).await, tcp_from(2, port).await];
+    let (config, io) = (Arc::new(client(&ca, None)), tcp_from(2, port).await);
+    let waiting = tokio::spawn(async move { accepted(&config, io).await });
+    // Others have their handshakes meanwhile.
+    accepted(&Arc::new(client(&ca, None)), tcp_from(3, port).await).await.unwrap();
+    assert!(!waiting.is_finished(), "it was served beyond the limit");
+    drop(silent);
+    soon(waiting).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_channels_of_one_process_connect_at_once_without_a_failure() {
+    const CHANNELS: usize = 2_000;
+    let files = getrlimit(Resource::Nofile);
+    let wanted = files.maximum.map_or(20_000, |most| most.min(20_000));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..files }).unwrap();
+    let ca = Authority::new("root");
+    let script = Script::of(snapshot(1, &server_leaf(&ca), &[&ca]));
+    let identity = script.identity().await;
+    let (listener, port) = listen().await;
+    // An unoptimised build on a busy machine may take longer than the defaults.
+    let patience = Duration::from_secs(120);
+    let limits = AcceptLimits { handshake: patience, client_hello: patience, ..AcceptLimits::default() };
+    let incoming = identity.incoming_with(listener, IncomingSettings { limits, ..IncomingSettings::default() });
+    let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
+    tokio::spawn(server.serve_with_incoming(incoming));
+    let endpoint = Endpoint::new(format!("https://127.0.0.1:{port}")).unwrap().server_name(NAME).unwrap();
+    let endpoint = endpoint.connect_timeout(patience).handshake_timeout(patience);
+    let connecting = (0..CHANNELS).map(|_| {
+        let (endpoint, identity) = (endpoint.clone(), identity.clone());
+        tokio::spawn(async move { endpoint.connect(&identity).await })
+    });
+    let connecting: Vec<_> = connecting.collect();
+    let mut channels = Vec::new();
+    for channel in connecting {
+        channels.push(tokio::time::timeout(patience, channel).await.unwrap().unwrap().unwrap());
+    }
+    assert_eq!(identity.status().connections, 2 * CHANNELS as u64);
 }
 
 #[tokio::test]
@@ -133,6 +186,7 @@ async fn limits_beyond_all_measure_limit_nothing() {
         preface: Duration::MAX,
         unfinished: usize::MAX,
         unfinished_per_peer: usize::MAX,
+        waiting: usize::MAX,
         computing: usize::MAX,
     };
     let mut health = HealthClient::new(channel(client(&ca, None), serve(&ca, limits).await).await);

@@ -17,8 +17,9 @@ impl Peers {
         Self { limit, counts: HashMap::new(), unfinished: HashMap::new() }
     }
 
-    pub(super) fn full(&self, peer: Option<IpAddr>) -> bool {
-        peer.is_some_and(|peer| self.counts.get(&network(peer)).is_some_and(|count| *count >= self.limit))
+    /// The peer, as it is counted, if it has as many as it may.
+    pub(super) fn full(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
+        peer.map(network).filter(|peer| self.counts.get(peer).is_some_and(|count| *count >= self.limit))
     }
 
     pub(super) fn began(&mut self, handshake: Id, peer: Option<IpAddr>) {
@@ -28,14 +29,16 @@ impl Peers {
         }
     }
 
-    pub(super) fn ended(&mut self, handshake: Id) {
-        let Some(peer) = self.unfinished.remove(&handshake) else { return };
+    /// One has ended; gives its peer.
+    pub(super) fn ended(&mut self, handshake: Id) -> Option<IpAddr> {
+        let peer = self.unfinished.remove(&handshake)?;
         if let Some(count) = self.counts.get_mut(&peer) {
             *count -= 1;
             if *count == 0 {
                 self.counts.remove(&peer);
             }
         }
+        Some(peer)
     }
 }
 
@@ -66,14 +69,13 @@ mod tests {
         let (one, other) = (Some([192, 0, 2, 1].into()), Some([192, 0, 2, 2].into()));
         let ids: Vec<Id> = (0..4).map(|_| tokio::spawn(async {}).id()).collect();
         peers.began(ids[0], one);
-        assert!(!peers.full(one));
+        assert_eq!(peers.full(one), None);
         peers.began(ids[1], one);
         peers.began(ids[2], None);
-        assert!(peers.full(one) && !peers.full(other) && !peers.full(None));
-        peers.ended(ids[2]);
-        assert!(peers.full(one));
-        peers.ended(ids[0]);
-        peers.ended(ids[1]);
-        assert!(!peers.full(one) && peers.counts.is_empty() && peers.unfinished.is_empty());
+        assert_eq!([one, other, None].map(|peer| peers.full(peer)), [one, None, None]);
+        assert_eq!(peers.ended(ids[2]), None);
+        assert_eq!(peers.full(one), one);
+        assert_eq!([peers.ended(ids[0]), peers.ended(ids[1])], [one, one]);
+        assert!(peers.full(one).is_none() && peers.counts.is_empty() && peers.unfinished.is_empty());
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod blocks;
+mod burst;
 mod calls;
 mod chains;
 mod door;
@@ -63,6 +64,8 @@ enum Scenario {
     Leaks(leaks::Args),
     /// How many of a thousand clients come back in one second
     Herd(herd::Args),
+    /// Thousands of channels that connect at once
+    Burst(burst::Args),
     /// Silent peers, floods of streams, and a server without descriptors
     Flood(flood::Args),
     /// Many channels while their server is away, and when it is back
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
             Scenario::Expiry(args) => expiry::run(args).await,
             Scenario::Leaks(args) => leaks::run(args).await,
             Scenario::Herd(args) => herd::run(args).await,
+            Scenario::Burst(args) => burst::run(args).await,
             Scenario::Flood(args) => flood::run(args).await,
             Scenario::Outage(args) => outage::run(args).await,
             Scenario::Resumption(args) => resumption::run(args).await,

@@ -151,7 +151,7 @@ impl Way {
         let link = &self.link;
         loop {
             let connection = link.connected(link.connector().settings().wait_for_ready).await?;
-            if let Some(in_flight) = connection.enter().await {
+            if let Some(in_flight) = link.enter(&connection).await {
                 call.stamp(&mut request)?;
                 // The connection's handle goes here: it would keep a superseded one open.
                 return Ok((connection.send(request), in_flight));

@@ -1,6 +1,6 @@
 //! The task that keeps a channel connected: it carries out the steps of the plan, and tells it what happened.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::addresses::Known;
 use super::calls::Calls;
-use super::connection::Connection;
+use super::connection::{Connection, InFlight};
 use super::connector::{Connector, Failed};
 use super::error::{ChannelError, ConnectError, ConnectFailure};
 use super::news::{self, Said};
@@ -37,6 +37,8 @@ pub struct ChannelState {
     /// Why the last attempt to connect failed; absent once one succeeded. With [`ChannelState::generation`] present, an older
     /// connection serves meanwhile.
     pub trouble: Option<Arc<ConnectError>>,
+    /// Whether calls wait for room on the connection, since the server allows no more at a time than run by now (RFC 9113 §5.1.2).
+    pub saturated: bool,
 }
 
 /// The state that the clones of a channel share with its task.
@@ -47,6 +49,8 @@ pub(super) struct Link {
     state: watch::Sender<ChannelState>,
     phase: Phase,
     calls: Calls,
+    /// The number of calls that wait for room.
+    waiting: AtomicUsize,
     /// Whether the task is there.
     is_kept: AtomicBool,
     stop: CancellationToken,
@@ -70,6 +74,26 @@ impl Drop for Kept {
     }
 }
 
+/// A call that waits for room. Only the first one and the last one change the state.
+struct Waits<'a>(&'a Link);
+
+impl<'a> Waits<'a> {
+    fn begin(link: &'a Link) -> Self {
+        if link.waiting.fetch_add(1, Ordering::SeqCst) == 0 {
+            link.tell_saturation();
+        }
+        Self(link)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        if self.0.waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.tell_saturation();
+        }
+    }
+}
+
 impl Link {
     pub(super) fn new(connector: Connector) -> Arc<Self> {
         Arc::new(Self {
@@ -78,6 +102,7 @@ impl Link {
             state: watch::Sender::new(ChannelState::default()),
             phase: PHASES.next(),
             calls: Calls::default(),
+            waiting: AtomicUsize::new(0),
             is_kept: AtomicBool::new(false),
             stop: CancellationToken::new(),
         })
@@ -119,7 +144,7 @@ impl Link {
         // Under the lock of the state: what the next task says comes after it.
         self.state.send_modify(|state| {
             self.is_kept.store(false, Ordering::Release);
-            *state = ChannelState::default();
+            (state.generation, state.trouble) = (None, None);
         });
         tracing::info!(endpoint = %self.connector.endpoint(), "the runtime of the channel has ended; the next call starts it anew");
     }
@@ -195,6 +220,15 @@ impl Link {
                 _ => _ = state.changed().await,
             }
         }
+    }
+
+    /// Waits for room for one call on the connection; `None` once that takes none any more.
+    pub(super) async fn enter(&self, connection: &Connection) -> Option<InFlight> {
+        if let Some(in_flight) = connection.try_enter() {
+            return Some(in_flight);
+        }
+        let _waits = connection.is_open().then(|| Waits::begin(self));
+        connection.enter().await
     }
 
     /// Keeps connected with what is wanted, until dropped.
@@ -304,10 +338,22 @@ impl Link {
     fn swap(&self, connection: Connection) {
         let generation = connection.generation();
         self.supersede(Some(connection));
-        self.state.send_replace(ChannelState { generation: Some(generation), trouble: None });
+        self.tell(Some(generation), None);
         if let Some(left_out) = news::take(&news::CONNECTED, Instant::now()) {
             tracing::info!(endpoint = %self.connector.endpoint(), generation, left_out, "connected");
         }
+    }
+
+    /// Looks at the number under the lock of the state, so that the last to tell is right.
+    fn tell_saturation(&self) {
+        self.state.send_if_modified(|state| {
+            let saturated = self.waiting.load(Ordering::SeqCst) > 0;
+            std::mem::replace(&mut state.saturated, saturated) != saturated
+        });
+    }
+
+    fn tell(&self, generation: Option<u64>, trouble: Option<Arc<ConnectError>>) {
+        self.state.send_modify(|state| (state.generation, state.trouble) = (generation, trouble));
     }
 
     /// The old connection takes no new call, and finishes those it has. Calls that wait for room on it go to the new one.
@@ -319,7 +365,7 @@ impl Link {
 
     fn clear(&self) {
         self.supersede(None);
-        self.state.send_replace(ChannelState::default());
+        self.tell(None, None);
         if let Some(left_out) = news::take(&news::ENDED, Instant::now()) {
             tracing::info!(endpoint = %self.connector.endpoint(), left_out, "the connection takes no more calls");
         }
@@ -328,7 +374,7 @@ impl Link {
     /// Something changed since the last attempt failed: calls without a connection wait for the next one.
     fn anew(&self) {
         if self.open().is_none() {
-            self.state.send_replace(ChannelState::default());
+            self.tell(None, None);
         }
     }
 
@@ -342,7 +388,7 @@ impl Link {
             memory.said.note(sentence, now);
         }
         let generation = self.open().map(|connection| connection.generation());
-        self.state.send_replace(ChannelState { generation, trouble: Some(Arc::new(trouble)) });
+        self.tell(generation, Some(Arc::new(trouble)));
     }
 
     /// Waits so long, or until a call finds no connection and the last attempt is a while ago.

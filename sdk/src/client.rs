@@ -20,6 +20,32 @@
 //!
 //! A server's GOAWAY costs no call: what the server did not process is sent again on the next connection, and what it may have
 //! processed never is.
+//!
+//! What tonic's `Endpoint` can be told, and where it is here:
+//!
+//! | tonic | here |
+//! |---|---|
+//! | `user_agent`, `timeout`, `connect_timeout`, `local_address` | as there |
+//! | `origin` | [`Endpoint::authority`]; the scheme is always https |
+//! | `tls_config` | the identity, [`Endpoint::server_verification`], [`Endpoint::server_name`], [`Endpoint::tls_versions`] |
+//! | `tcp_keepalive`, `tcp_keepalive_interval`, `tcp_keepalive_retries` | as there |
+//! | `tcp_nodelay` | always on |
+//! | `http2_keep_alive_interval` | [`Endpoint::keep_alive_interval`] |
+//! | `keep_alive_timeout`, `keep_alive_while_idle` | as there |
+//! | `initial_stream_window_size` | [`Endpoint::stream_window`] |
+//! | `initial_connection_window_size` | [`Endpoint::connection_window`] |
+//! | `http2_adaptive_window` | [`Endpoint::adaptive_window`] |
+//! | `http2_max_header_list_size` | [`Endpoint::header_list_limit`] |
+//! | `max_frame_size` | [`Endpoint::frame_size`] |
+//! | `connect_with_connector` | [`Endpoint::unix_socket`], [`Endpoint::resolver`]; for tonic's own channel, [`HttpsConnector`] |
+//!
+//! Left out on purpose are:
+//!
+//! - `concurrency_limit` and `rate_limit`: a [`Channel`] is a tower service as any other, and `tower::ServiceBuilder` puts the layers of
+//!   `tower::limit` around it. Calls beyond what the server allows wait anyway ([`ChannelState::saturated`]);
+//! - `buffer_size`: there is no buffer, a [`Channel`] is cloned instead;
+//! - `executor`: all of a connection runs on the runtime of whoever calls;
+//! - `http2_header_table_size` and the limits of streams that are reset: hyper's defaults bound what a server may cost.
 
 mod addresses;
 mod attempts;
@@ -36,6 +62,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod first_frame;
+mod https;
 mod knocking;
 mod link;
 mod links;
@@ -49,6 +76,7 @@ mod request;
 mod resolving;
 mod scheduling;
 mod target;
+mod tcp;
 mod warden;
 
 pub use balance::{BalancedChannel, BalancedState, Endpoints};
@@ -56,5 +84,6 @@ pub use body::ResponseBody;
 pub use channel::{Channel, ResponseFuture};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{AddressFailure, ChannelError, ConnectError, ConnectFailure};
+pub use https::{HttpsConnecting, HttpsConnection, HttpsConnector, HttpsSettings};
 pub use link::ChannelState;
 pub use resolving::{Resolve, Resolving};

@@ -11,7 +11,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
@@ -32,6 +32,7 @@ use super::request::RequestSettings;
 use super::resolving::Resolver;
 use super::scheduling::{Batched, Tasks};
 use super::target::{Target, Targets};
+use super::tcp::TcpSettings;
 use super::warden::Warden;
 use crate::identity::{Member, Tally};
 use crate::tls::ClientTls;
@@ -60,6 +61,8 @@ pub(super) struct Http2Settings {
     pub(super) keep_alive_interval: Option<Duration>,
     pub(super) keep_alive_timeout: Option<Duration>,
     pub(super) keep_alive_while_idle: Option<bool>,
+    pub(super) header_list_limit: Option<u32>,
+    pub(super) frame_size: Option<u32>,
 }
 
 /// All that a channel needs to know of its endpoint.
@@ -68,6 +71,7 @@ pub(super) struct Settings {
     pub(super) uri: Arc<str>,
     pub(super) address: Address,
     pub(super) resolver: Resolver,
+    pub(super) tcp: TcpSettings,
     pub(super) server_name: ServerName<'static>,
     pub(super) tls: ClientTls,
     pub(super) http2: Http2Settings,
@@ -115,6 +119,13 @@ impl From<Vec<AddressFailure>> for Failed {
     }
 }
 
+impl Failed {
+    pub(super) fn at(self, endpoint: String, generation: Option<u64>) -> ConnectError {
+        let Self { address, failure } = self;
+        ConnectError { endpoint, address, generation, failure }
+    }
+}
+
 /// Makes connections to one endpoint.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
@@ -141,8 +152,7 @@ impl Connector {
     }
 
     pub(super) fn error(&self, generation: Option<u64>, failed: Failed) -> ConnectError {
-        let Failed { address, failure } = failed;
-        ConnectError { endpoint: self.endpoint().to_owned(), address, generation, failure }
+        failed.at(self.endpoint().to_owned(), generation)
     }
 
     /// Notes in the tally that a connection is about to be made.
@@ -180,10 +190,8 @@ impl Connector {
         target: &Target,
         calls: &Calls,
     ) -> Result<Connection, ConnectFailure> {
-        let connecting = knock(calls, || TcpStream::connect(address));
+        let connecting = knock(calls, || self.settings.tcp.connect(address));
         let stream = in_time(self.settings.connect_timeout, connecting).await?;
-        // Calls are small writes; a failure costs latency alone.
-        _ = stream.set_nodelay(true);
         self.accepted(stream, target).await
     }
 
@@ -205,10 +213,7 @@ impl Connector {
         stream: S,
         target: &Target,
     ) -> Result<TlsStream<S>, ConnectFailure> {
-        let connector = TlsConnector::from(Arc::clone(&target.tls.config));
-        let stream = connector.connect(self.settings.server_name.clone(), stream).await.map_err(ConnectFailure::Tls)?;
-        let resumed = target.tls.verify_resumed(stream.get_ref().1, &self.settings.server_name, SystemTime::now());
-        resumed.map_err(|error| ConnectFailure::Tls(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        let stream = shake_hands(target, &self.settings.server_name, stream).await?;
         if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP_2) { Ok(stream) } else { Err(ConnectFailure::NoHttp2) }
     }
 
@@ -262,7 +267,9 @@ impl Connector {
             .timer(TokioTimer::new())
             .initial_stream_window_size(settings.stream_window)
             .initial_connection_window_size(settings.connection_window)
-            .keep_alive_interval(settings.keep_alive_interval);
+            .keep_alive_interval(settings.keep_alive_interval)
+            .max_frame_size(settings.frame_size);
+        settings.header_list_limit.map(|limit| builder.max_header_list_size(limit));
         settings.adaptive_window.map(|adaptive| builder.adaptive_window(adaptive));
         settings.keep_alive_timeout.map(|timeout| builder.keep_alive_timeout(timeout));
         settings.keep_alive_while_idle.map(|idle| builder.keep_alive_while_idle(idle));
@@ -270,14 +277,30 @@ impl Connector {
     }
 }
 
-async fn in_time<T>(limit: Duration, connecting: impl Future<Output = io::Result<T>>) -> Result<T, ConnectFailure> {
+/// TLS with the server of this name.
+pub(super) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    target: &Target,
+    server: &ServerName<'static>,
+    stream: S,
+) -> Result<TlsStream<S>, ConnectFailure> {
+    let connector = TlsConnector::from(Arc::clone(&target.tls.config));
+    let stream = connector.connect(server.clone(), stream).await.map_err(ConnectFailure::Tls)?;
+    let resumed = target.tls.verify_resumed(stream.get_ref().1, server, SystemTime::now());
+    resumed.map_err(|error| ConnectFailure::Tls(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    Ok(stream)
+}
+
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    connecting: impl Future<Output = io::Result<T>>,
+) -> Result<T, ConnectFailure> {
     match tokio::time::timeout(limit, connecting).await {
         Ok(connected) => connected.map_err(ConnectFailure::Connect),
         Err(_) => Err(ConnectFailure::ConnectTimeout(limit)),
     }
 }
 
-fn unresolved(host: &str, limit: Duration) -> io::Error {
+pub(super) fn unresolved(host: &str, limit: Duration) -> io::Error {
     let text = format!("{host} did not resolve within {limit:?}; the setting is connect_timeout");
     io::Error::new(io::ErrorKind::TimedOut, text)
 }

@@ -40,7 +40,10 @@ impl Cut {
         self.task.register(task);
     }
 
-    fn check(&self) -> io::Result<()> {
+    /// # Errors
+    ///
+    /// It is cut.
+    pub(super) fn check(&self) -> io::Result<()> {
         match self.why.get() {
             None => Ok(()),
             Some(why) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, why.to_string())),

@@ -16,11 +16,21 @@ use super::error::{ChannelError, ConnectFailure};
 use super::request::{self, FOREVER, RequestSettings};
 use super::resolving::{Resolve, Resolver};
 use super::target::Targets;
+use super::tcp::TcpSettings;
 use crate::identity::Identity;
 use crate::tls::{ClientTls, Resumption, ServerVerification, TlsVersions};
 
 /// The port of a URI that names none (RFC 9110 §4.2.2).
 const HTTPS_PORT: u16 = 443;
+
+/// The sizes that a frame may be limited to (RFC 9113 §4.2).
+const LEAST_FRAME: u32 = 1 << 14;
+const MOST_FRAME: u32 = (1 << 24) - 1;
+
+/// The limits of what tcp(7) takes for its probes.
+const SECOND: Duration = Duration::from_secs(1);
+const MOST_TCP: Duration = Duration::from_secs(32_767);
+const MOST_PROBES: u32 = 127;
 
 /// A server to connect to, and how; [`Endpoint::connect`] and [`Endpoint::connect_lazy`] make a [`Channel`] of it.
 ///
@@ -97,6 +107,7 @@ impl Endpoint {
                 uri: text.into(),
                 address,
                 resolver: Resolver::default(),
+                tcp: TcpSettings::default(),
                 server_name,
                 tls: ClientTls::default(),
                 http2: Http2Settings::default(),
@@ -304,6 +315,72 @@ impl Endpoint {
         self
     }
 
+    /// The most bytes that the headers of a response may have (`SETTINGS_MAX_HEADER_LIST_SIZE`, RFC 9113 §6.5.2). Default: hyper's, as in
+    /// tonic (16 KiB).
+    #[must_use]
+    pub fn header_list_limit(mut self, bytes: u32) -> Self {
+        self.settings.http2.header_list_limit = Some(bytes);
+        self
+    }
+
+    /// The size of the largest frame that the server may send, in bytes: 16 KiB to 16 MiB - 1, what is beyond counts as the nearer end
+    /// (RFC 9113 §4.2). Default: hyper's, as in tonic (16 KiB).
+    #[must_use]
+    pub fn frame_size(mut self, bytes: u32) -> Self {
+        self.settings.http2.frame_size = Some(bytes.clamp(LEAST_FRAME, MOST_FRAME));
+        self
+    }
+
+    /// The time a TCP connection is silent before the kernel probes it (`TCP_KEEPIDLE`), in whole seconds. Default: never.
+    /// [`Endpoint::keep_alive_interval`] asks the server itself, and through proxies.
+    #[must_use]
+    pub fn tcp_keepalive(mut self, idle: Duration) -> Self {
+        self.settings.tcp.keepalive = Some(idle.clamp(SECOND, MOST_TCP));
+        self
+    }
+
+    /// The time between two of these probes (`TCP_KEEPINTVL`), in whole seconds. Default: the system's (75 s).
+    #[must_use]
+    pub fn tcp_keepalive_interval(mut self, interval: Duration) -> Self {
+        self.settings.tcp.keepalive_interval = Some(interval.clamp(SECOND, MOST_TCP));
+        self
+    }
+
+    /// The number of probes without an answer after which the connection is lost (`TCP_KEEPCNT`), 1 to 127. Default: the system's (9).
+    #[must_use]
+    pub fn tcp_keepalive_retries(mut self, retries: u32) -> Self {
+        self.settings.tcp.keepalive_retries = Some(retries.clamp(1, MOST_PROBES));
+        self
+    }
+
+    /// The address of this host that connections are made from. Addresses of the server of another family cannot be reached then.
+    /// Default: the system's choice.
+    #[must_use]
+    pub fn local_address(mut self, address: IpAddr) -> Self {
+        self.settings.tcp.local_address = Some(address);
+        self
+    }
+
+    /// The `:authority` of calls, host and port, instead of the URI's: for a proxy that finds the server by it. The server is still
+    /// checked against the URI's host or [`Endpoint::server_name`].
+    ///
+    /// # Errors
+    ///
+    /// Not an authority.
+    pub fn authority(mut self, authority: &str) -> Result<Self, InvalidEndpoint> {
+        let invalid = || InvalidEndpoint::Authority { value: authority.to_owned() };
+        let parsed: Authority = authority.parse().map_err(|_| invalid())?;
+        if parsed.as_str().contains('@') {
+            return Err(invalid());
+        }
+        self.settings.request.authority = parsed;
+        Ok(self)
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     pub(super) fn uri(&self) -> &str {
         &self.settings.uri
     }
@@ -361,7 +438,7 @@ fn port(authority: &Authority) -> Option<u16> {
     }
 }
 
-fn server_name(name: &str) -> Result<ServerName<'static>, InvalidEndpoint> {
+pub(super) fn server_name(name: &str) -> Result<ServerName<'static>, InvalidEndpoint> {
     ServerName::try_from(name.to_owned()).map_err(|_| InvalidEndpoint::NotAServerName { name: name.to_owned() })
 }
 
@@ -416,6 +493,12 @@ pub enum InvalidEndpoint {
         /// The URI.
         uri: String,
     },
+    /// The `:authority` is none.
+    #[error("{value:?} cannot be the authority of calls; write host or host:port")]
+    Authority {
+        /// The text.
+        value: String,
+    },
     /// The user agent is no header value.
     #[error("{value:?} cannot be a user agent: use visible ASCII characters")]
     UserAgent {
@@ -462,6 +545,27 @@ mod tests {
             assert!(error.contains("https://host:port") && error.contains(uri), "{error}");
         }
         assert!(matches!(Endpoint::new("https://api.internal:65536"), Err(InvalidEndpoint::Port { .. })));
+    }
+
+    #[test]
+    fn calls_may_name_another_authority_than_the_one_the_server_is_checked_against() {
+        let endpoint = || Endpoint::new("https://proxy.example.org:8443").unwrap();
+        let settings = endpoint().authority("api.internal:50051").unwrap().settings;
+        assert_eq!(settings.request.authority, "api.internal:50051");
+        assert_eq!(settings.server_name.to_str(), "proxy.example.org");
+        for none in ["", "a b", "user@api.internal", "https://api.internal"] {
+            let error = endpoint().authority(none).unwrap_err().to_string();
+            assert!(error.contains("write host or host:port"), "{error}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_times_that_nobody_takes_count_as_the_nearest_that_are_taken() {
+        let endpoint = Endpoint::new("https://api.internal").unwrap();
+        let settings = endpoint.frame_size(0).tcp_keepalive(Duration::ZERO).tcp_keepalive_interval(FOREVER);
+        let settings = settings.tcp_keepalive_retries(0).settings;
+        assert_eq!((settings.http2.frame_size, settings.tcp.keepalive_retries), (Some(LEAST_FRAME), Some(1)));
+        assert_eq!((settings.tcp.keepalive, settings.tcp.keepalive_interval), (Some(SECOND), Some(MOST_TCP)));
     }
 
     #[test]

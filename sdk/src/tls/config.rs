@@ -24,9 +24,7 @@ use crate::refusal::Refusal;
 use crate::tls::apart::ExpensiveChains;
 use crate::tls::generation::Generation;
 use crate::tls::sessions::{CLIENT_SESSIONS, ServerSessions, TICKETS};
-use crate::tls::settings::{
-    ALPN_HTTP_2, ClientCertificates, ClientTls, HttpVersions, Resumption, ServerTls, TlsVersions,
-};
+use crate::tls::settings::{ClientCertificates, ClientTls, HttpVersions, Resumption, ServerTls, TlsVersions};
 use crate::tls::verifier::{ClientVerifier, ServerVerifier, unix_time};
 
 /// The TLS of one generation as a server: the config with everything of its own, and how a client that resumed is looked at again.
@@ -150,7 +148,7 @@ impl ClientHandshakes {
             Some(certified_key) => builder.with_client_cert_resolver(Arc::new(Presented(Arc::clone(certified_key)))),
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![ALPN_HTTP_2.to_vec()];
+        config.alpn_protocols = tls.http_versions.offered();
         config.enable_early_data = false;
         let sessions = match tls.resumption {
             Resumption::Off => None,

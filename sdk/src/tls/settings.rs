@@ -36,7 +36,7 @@ pub(crate) const ALPN_HTTP_2: &[u8] = b"h2";
 /// HTTP/1.1 in the terms of ALPN (RFC 7301 §6).
 const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
-/// The versions of HTTP that a server lets a client agree on by ALPN (RFC 7301): every list of them but the one that would have a client
+/// The versions of HTTP that a client offers, or that a server lets a client agree on by ALPN (RFC 7301): every list of them but the one that would have a client
 /// of both speak the older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -52,7 +52,7 @@ pub enum HttpVersions {
 }
 
 impl HttpVersions {
-    /// A server's ALPN offer, the preferred one first.
+    /// The ALPN offer, the preferred one first.
     pub(crate) fn offered(self) -> Vec<Vec<u8>> {
         match self {
             Self::Http2 => vec![ALPN_HTTP_2.to_vec()],
@@ -198,6 +198,8 @@ pub struct ClientTls {
     pub versions: TlsVersions,
     /// Demands on the server's certificate.
     pub verification: ServerVerification,
+    /// The versions of HTTP to offer. A [`Channel`](crate::Channel) speaks HTTP/2 alone.
+    pub http_versions: HttpVersions,
     /// Whether sessions are resumed.
     pub resumption: Resumption,
 }

@@ -300,7 +300,7 @@ pub(super) async fn in_time<T>(
     }
 }
 
-pub(super) fn unresolved(host: &str, limit: Duration) -> io::Error {
+fn unresolved(host: &str, limit: Duration) -> io::Error {
     let text = format!("{host} did not resolve within {limit:?}; the setting is connect_timeout");
     io::Error::new(io::ErrorKind::TimedOut, text)
 }

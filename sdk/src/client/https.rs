@@ -21,7 +21,7 @@ use tower::Service;
 
 use super::addresses::Known;
 use super::connection::Life;
-use super::connector::{Address, Failed, Settings, in_time, shake_hands, unresolved};
+use super::connector::{Address, Failed, Settings, in_time, shake_hands};
 use super::cut::Cut;
 use super::dialer::dial;
 use super::endpoint::{Endpoint, InvalidEndpoint};
@@ -165,7 +165,9 @@ impl Shared {
     async fn connect(&self, uri: Uri) -> Result<HttpsConnection, ConnectError> {
         let (target, _begun) = self.begin().map_err(|failure| failed(&uri, None, failure))?;
         let connected = match endpoint(&uri) {
-            Ok(endpoint) => self.connect_to(endpoint.settings(), &target).await,
+            Ok(endpoint) => {
+                self.connect_to(endpoint.connect_timeout(self.settings.connect_timeout).settings(), &target).await
+            }
             Err(error) => Err(ConnectFailure::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)).into()),
         };
         let stream = connected.map_err(|failure| failed(&uri, Some(target.number()), failure))?;
@@ -197,17 +199,12 @@ impl Shared {
             let handshake = timeout(self.settings.handshake_timeout, shake_hands(target, name, stream));
             handshake.await.unwrap_or(Err(ConnectFailure::HandshakeTimeout(self.settings.handshake_timeout)))
         };
-        match &place.address {
-            Address::Ip(address) => Ok(attempt(*address).await?),
-            Address::Name { host, port } => {
-                let resolved = timeout(limit, place.resolver.resolve(host, *port)).await;
-                let resolved =
-                    resolved.unwrap_or_else(|_| Err(unresolved(host, limit))).map_err(ConnectFailure::Connect)?;
-                Ok(dial(&resolved, &mut Known::default(), attempt).await?)
-            }
-            Address::Unix(path) => {
-                let error = format!("{} is a Unix socket, and a URI names none", path.display());
-                Err(ConnectFailure::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)).into())
+        match (&place.address, place.resolve().await?) {
+            (_, Some(resolved)) => Ok(dial(&resolved, &mut Known::default(), attempt).await?),
+            (Address::Ip(address) | Address::Resolved(address), None) => Ok(attempt(*address).await?),
+            (Address::Name { .. } | Address::Unix(_), None) => {
+                let error = io::Error::new(io::ErrorKind::Unsupported, "a URI names a host that is reached by TCP");
+                Err(ConnectFailure::Connect(error).into())
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 /// The limits of connections that have not finished their handshake. They bound what peers cost that have proven nothing yet, so
 /// none of them can be turned off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AcceptLimits {
     /// The time a peer may take to send its ClientHello, the first thing it has to do. Longer: a silent peer keeps its place.
     pub client_hello: Duration,
@@ -31,6 +32,57 @@ pub struct AcceptLimits {
     /// process, than there are cores, and never on a worker that has other tasks: a runtime of several workers hands these on, and with a
     /// runtime of one thread all handshakes compute on threads of their own.
     pub computing: usize,
+}
+
+impl AcceptLimits {
+    /// With this [`AcceptLimits::client_hello`](field@AcceptLimits::client_hello).
+    #[must_use]
+    pub fn client_hello(mut self, client_hello: Duration) -> Self {
+        self.client_hello = client_hello;
+        self
+    }
+
+    /// With this [`AcceptLimits::handshake`](field@AcceptLimits::handshake).
+    #[must_use]
+    pub fn handshake(mut self, handshake: Duration) -> Self {
+        self.handshake = handshake;
+        self
+    }
+
+    /// With this [`AcceptLimits::preface`](field@AcceptLimits::preface).
+    #[must_use]
+    pub fn preface(mut self, preface: Duration) -> Self {
+        self.preface = preface;
+        self
+    }
+
+    /// With this [`AcceptLimits::unfinished`](field@AcceptLimits::unfinished).
+    #[must_use]
+    pub fn unfinished(mut self, unfinished: usize) -> Self {
+        self.unfinished = unfinished;
+        self
+    }
+
+    /// With this [`AcceptLimits::unfinished_per_peer`](field@AcceptLimits::unfinished_per_peer).
+    #[must_use]
+    pub fn unfinished_per_peer(mut self, unfinished_per_peer: usize) -> Self {
+        self.unfinished_per_peer = unfinished_per_peer;
+        self
+    }
+
+    /// With this [`AcceptLimits::waiting`](field@AcceptLimits::waiting).
+    #[must_use]
+    pub fn waiting(mut self, waiting: usize) -> Self {
+        self.waiting = waiting;
+        self
+    }
+
+    /// With this [`AcceptLimits::computing`](field@AcceptLimits::computing).
+    #[must_use]
+    pub fn computing(mut self, computing: usize) -> Self {
+        self.computing = computing;
+        self
+    }
 }
 
 impl Default for AcceptLimits {

@@ -175,12 +175,10 @@ async fn no_task_descriptor_or_entry_outlives_its_connection() {
     let patient = Patient::new();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let limits = AcceptLimits {
-        client_hello: Duration::from_secs(1),
-        handshake: Duration::from_secs(1),
-        preface: Duration::from_secs(1),
-        ..AcceptLimits::default()
-    };
+    let limits = AcceptLimits::default()
+        .client_hello(Duration::from_secs(1))
+        .handshake(Duration::from_secs(1))
+        .preface(Duration::from_secs(1));
     let policy = DrainPolicy::default()
         .superseded(Superseded::Drain { over: Duration::from_millis(200) })
         .drain_timeout(Duration::from_millis(300))

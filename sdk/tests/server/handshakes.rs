@@ -123,7 +123,7 @@ async fn many_handshakes_at_once_all_succeed_whatever_the_pool() {
     let ca = Authority::new("root");
     let identity = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
     let (listener, port) = listen().await;
-    let limits = AcceptLimits { computing: 1, unfinished: 3, ..AcceptLimits::default() };
+    let limits = AcceptLimits::default().computing(1).unfinished(3);
     let incoming = identity.incoming_with(listener, IncomingSettings::default().limits(limits));
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));

@@ -204,7 +204,7 @@ async fn no_other_version_is_spoken_than_the_one_that_was_agreed_on() {
 
 #[tokio::test]
 async fn a_peer_of_http_1_1_that_begins_no_request_is_closed() {
-    let limits = AcceptLimits { preface: Duration::from_millis(200), ..AcceptLimits::default() };
+    let limits = AcceptLimits::default().preface(Duration::from_millis(200));
     let stage = Stage::new(|server| server.http_versions(HttpVersions::Http1And2).accept_limits(limits)).await;
     let _ = closed(stage.tls(&["http/1.1"]).await).await;
     // One that has begun outlives the limit.

@@ -222,7 +222,7 @@ async fn the_peer_that_a_proxy_names_is_the_one_that_requests_and_limits_see() {
     let (listener, port) = listen().await;
     let listener = ProxyProtocol { listener, headers: JoinSet::new() };
     let (sender, mut seen) = mpsc::unbounded_channel();
-    let limits = AcceptLimits { unfinished_per_peer: 1, ..AcceptLimits::default() };
+    let limits = AcceptLimits::default().unfinished_per_peer(1);
     let server = Server::new(&identity).accept_limits(limits);
     tokio::spawn(server.serve(Routes::new(HealthServer::new(Recorder(sender))), listener, std::future::pending()));
 

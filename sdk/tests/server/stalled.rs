@@ -56,12 +56,8 @@ async fn closed(mut io: TcpStream) {
 #[tokio::test(flavor = "multi_thread")]
 async fn stalled_and_silent_peers_delay_nobody_and_are_closed() {
     let ca = Authority::new("root");
-    let limits = AcceptLimits {
-        client_hello: Duration::from_secs(5),
-        handshake: Duration::from_secs(5),
-        ..AcceptLimits::default()
-    };
-    let port = serve(&ca, AcceptLimits { computing: 8, ..limits }).await;
+    let limits = AcceptLimits::default().client_hello(Duration::from_secs(5)).handshake(Duration::from_secs(5));
+    let port = serve(&ca, limits.computing(8)).await;
     let config = Arc::new(client(&ca, None));
     let began = Instant::now();
     let mut idlers = Vec::new();
@@ -84,16 +80,9 @@ async fn stalled_and_silent_peers_delay_nobody_and_are_closed() {
 #[tokio::test]
 async fn one_peer_cannot_take_all_places() {
     let ca = Authority::new("root");
-    let port = serve(
-        &ca,
-        AcceptLimits {
-            unfinished_per_peer: 2,
-            waiting: 1,
-            client_hello: Duration::from_secs(60),
-            ..AcceptLimits::default()
-        },
-    )
-    .await;
+    let port =
+        serve(&ca, AcceptLimits::default().unfinished_per_peer(2).waiting(1).client_hello(Duration::from_secs(60)))
+            .await;
     let _silent = [tcp_from(2, port).await, tcp_from(2, port).await];
     let _waiting = tcp_from(2, port).await;
     closed(tcp_from(2, port).await).await;
@@ -103,8 +92,7 @@ async fn one_peer_cannot_take_all_places() {
 #[tokio::test]
 async fn a_connection_beyond_what_its_peer_may_have_at_a_time_waits_and_is_served() {
     let ca = Authority::new("root");
-    let limits =
-        AcceptLimits { unfinished_per_peer: 2, client_hello: Duration::from_secs(60), ..AcceptLimits::default() };
+    let limits = AcceptLimits::default().unfinished_per_peer(2).client_hello(Duration::from_secs(60));
     let port = serve(&ca, limits).await;
     let silent = [tcp_from(2, port).await, tcp_from(2, port).await];
     let (config, io) = (Arc::new(client(&ca, None)), tcp_from(2, port).await);
@@ -128,8 +116,8 @@ async fn two_thousand_channels_of_one_process_connect_at_once_without_a_failure(
     let (listener, port) = listen().await;
     // An unoptimised build on a busy machine may take longer than the defaults.
     let patience = Duration::from_secs(120);
-    let limits = AcceptLimits { handshake: patience, client_hello: patience, ..AcceptLimits::default() };
-    let incoming = identity.incoming_with(listener, IncomingSettings { limits, ..IncomingSettings::default() });
+    let limits = AcceptLimits::default().handshake(patience).client_hello(patience);
+    let incoming = identity.incoming_with(listener, IncomingSettings::default().limits(limits));
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     let endpoint = Endpoint::new(format!("https://127.0.0.1:{port}")).unwrap().server_name(NAME).unwrap();
@@ -149,9 +137,7 @@ async fn two_thousand_channels_of_one_process_connect_at_once_without_a_failure(
 #[tokio::test]
 async fn at_the_limit_a_place_is_free_when_a_silent_peer_is_closed() {
     let ca = Authority::new("root");
-    let port =
-        serve(&ca, AcceptLimits { unfinished: 2, client_hello: Duration::from_millis(300), ..AcceptLimits::default() })
-            .await;
+    let port = serve(&ca, AcceptLimits::default().unfinished(2).client_hello(Duration::from_millis(300))).await;
     let _silent = [tcp(port).await, tcp(port).await];
     connect(client(&ca, None), port).await.unwrap();
 }
@@ -159,7 +145,7 @@ async fn at_the_limit_a_place_is_free_when_a_silent_peer_is_closed() {
 #[tokio::test]
 async fn a_peer_that_never_sends_the_http_2_preface_is_closed() {
     let ca = Authority::new("root");
-    let port = serve(&ca, AcceptLimits { preface: Duration::from_millis(200), ..AcceptLimits::default() }).await;
+    let port = serve(&ca, AcceptLimits::default().preface(Duration::from_millis(200))).await;
     let mut mute = connect(client(&ca, None), port).await.unwrap();
     let _ = soon(mute.read_to_end(&mut Vec::new())).await;
 
@@ -180,15 +166,14 @@ async fn a_peer_that_never_sends_the_http_2_preface_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_beyond_all_measure_limit_nothing() {
     let ca = Authority::new("root");
-    let limits = AcceptLimits {
-        client_hello: Duration::MAX,
-        handshake: Duration::MAX,
-        preface: Duration::MAX,
-        unfinished: usize::MAX,
-        unfinished_per_peer: usize::MAX,
-        waiting: usize::MAX,
-        computing: usize::MAX,
-    };
+    let limits = AcceptLimits::default()
+        .client_hello(Duration::MAX)
+        .handshake(Duration::MAX)
+        .preface(Duration::MAX)
+        .unfinished(usize::MAX)
+        .unfinished_per_peer(usize::MAX)
+        .waiting(usize::MAX)
+        .computing(usize::MAX);
     let mut health = HealthClient::new(channel(client(&ca, None), serve(&ca, limits).await).await);
     soon(health.check(HealthCheckRequest::default())).await.unwrap();
 }

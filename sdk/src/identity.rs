@@ -36,6 +36,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use evercert_core::path::PathPolicy;
+#[doc(inline)]
 pub use evercert_core::path::{SigningLeaves, StaleCrls};
 
 pub use builder::{IdentityBuilder, OpenError, START_TIMEOUT, StartError};
@@ -214,6 +215,7 @@ impl fmt::Debug for Identity {
 
 /// A rustls config that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The identity was started without a generation and has none yet.
     #[error("identity {0} has no generation yet; await Identity::changed")]

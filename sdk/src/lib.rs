@@ -48,6 +48,8 @@
 //! | `ring` | no | ring instead, where `aws-lc-rs` is off |
 //! | `directory` | yes | [`Identity::from_directory`]: run from a mount, with no daemon or as its observer |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod backoff;
 pub mod client;
 pub mod identity;
@@ -61,7 +63,8 @@ pub mod source;
 pub mod tls;
 
 pub use client::Channel;
-pub use evercert_core::spiffe;
+#[doc(inline)]
+pub use evercert_core::{digest::Digest, spiffe};
 pub use identity::Identity;
 pub use refusal::Refusal;
 pub use server::Server;

@@ -24,7 +24,8 @@
 
 use std::path::PathBuf;
 
-use evercert_core::identity::InvalidName;
+#[doc(inline)]
+pub use evercert_core::identity::InvalidName;
 use evercert_core::spiffe::InvalidTrustDomain;
 
 /// The names of the environment variables.

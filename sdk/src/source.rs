@@ -11,8 +11,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use evercert_api::v1;
+#[doc(inline)]
+pub use evercert_core::bundle::{Bundle, Bundles};
+#[doc(inline)]
+pub use evercert_core::credential::{Credential, CredentialError, PrivateKey};
 use evercert_core::digest::Digest;
-use evercert_core::snapshot::Snapshot;
+#[doc(inline)]
+pub use evercert_core::snapshot::Snapshot;
 use tokio::sync::watch;
 
 use crate::refusal::Refusal;
@@ -61,6 +66,7 @@ pub struct Attachment {
 
 /// The state of a source.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct SourceState {
     /// The snapshot delivered last.
     pub snapshot: Option<Arc<Snapshot>>,
@@ -71,8 +77,17 @@ pub struct SourceState {
     pub trouble: Option<Arc<str>>,
 }
 
+impl SourceState {
+    /// A source that has delivered this, and can deliver the next one.
+    #[must_use]
+    pub fn delivered(snapshot: impl Into<Arc<Snapshot>>) -> Self {
+        Self { snapshot: Some(snapshot.into()), connected: true, trouble: None }
+    }
+}
+
 /// The outcome of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// The snapshot's generation.
     pub generation: u64,
@@ -84,6 +99,14 @@ pub struct Report {
     pub connections_on_older: u64,
     /// The end of the leaf that new handshakes use now.
     pub not_after: Option<SystemTime>,
+}
+
+impl Report {
+    /// The outcome of a snapshot, with no older connection.
+    #[must_use]
+    pub fn new(generation: u64, digest: Digest, outcome: Outcome) -> Self {
+        Self { generation, digest, outcome, connections_on_older: 0, not_after: None }
+    }
 }
 
 /// Whether a snapshot is used.

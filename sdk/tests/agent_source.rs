@@ -77,7 +77,7 @@ async fn a_generation_that_cannot_be_used_is_reported_with_the_reason() {
     stream.update(7, &snapshot).await;
     until(&source, |state| state.snapshot.is_some()).await;
     let refusal = Refusal::Incomplete("a bundle to verify clients by".into());
-    source.report(Report { outcome: Outcome::Refused(refusal.clone()), ..current(&snapshot) });
+    source.report(Report::new(snapshot.generation(), snapshot.digest(), Outcome::Refused(refusal.clone())));
     let refused = v1::Refused { code: v1::RefusedCode::Incomplete.into(), detail: refusal.to_string() };
     assert_eq!(stream.report().await.outcome, Some(v1::report::Outcome::Refused(refused)));
 }
@@ -428,13 +428,9 @@ fn not_after(snapshot: &Snapshot) -> Option<SystemTime> {
 }
 
 fn current(snapshot: &Snapshot) -> Report {
-    Report {
-        generation: snapshot.generation(),
-        digest: snapshot.digest(),
-        outcome: Outcome::Current,
-        connections_on_older: 0,
-        not_after: not_after(snapshot),
-    }
+    let mut current = Report::new(snapshot.generation(), snapshot.digest(), Outcome::Current);
+    current.not_after = not_after(snapshot);
+    current
 }
 
 fn finding(sentence: &str) -> v1::Finding {

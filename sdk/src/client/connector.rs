@@ -235,7 +235,7 @@ impl Connector {
             .http2_builder(tasks.clone())
             .handshake::<_, ReplayBody>(stream)
             .await
-            .map_err(ConnectFailure::Http2)?;
+            .map_err(|error| ConnectFailure::Http2(error.into()))?;
         #[expect(clippy::expect_used, reason = "hyper makes the connection's task during the handshake")]
         let connection = tasks.connection().expect("a connection after its handshake");
         let origin = Origin { endpoint: Arc::clone(&self.settings.uri), generation: target.number() };

@@ -1,5 +1,7 @@
 //! The endpoint of a channel, and its settings.
 
+mod invalid;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::time::Duration;
 
 use http::Uri;
 use http::header::HeaderValue;
-use http::uri::{Authority, InvalidUri, Scheme};
+use http::uri::{Authority, Scheme};
 use rustls_pki_types::ServerName;
 
 use super::channel::Channel;
@@ -19,6 +21,8 @@ use super::target::Targets;
 use super::tcp::TcpSettings;
 use crate::identity::Identity;
 use crate::tls::{ClientTls, Resumption, ServerVerification, TlsVersions};
+
+pub use invalid::InvalidEndpoint;
 
 /// The port of a URI that names none (RFC 9110 §4.2.2).
 const HTTPS_PORT: u16 = 443;
@@ -451,60 +455,6 @@ impl Identity {
     pub fn channel(&self, uri: impl AsRef<str>) -> Result<Channel, InvalidEndpoint> {
         Ok(Endpoint::new(uri)?.connect_lazy(self))
     }
-}
-
-/// An endpoint that no channel can be made to.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidEndpoint {
-    /// The text is no URI.
-    #[error("{uri:?} is not a URI ({source}); write https://host:port")]
-    NotAUri {
-        /// The text.
-        uri: String,
-        /// The error in it.
-        source: InvalidUri,
-    },
-    /// The scheme is another one, or missing.
-    #[error(
-        "{uri:?} is not an https URI; write https://host:port: a channel always uses TLS, and calls without it are tonic's Channel to make"
-    )]
-    NotHttps {
-        /// The URI.
-        uri: String,
-    },
-    /// A user name, which neither TLS nor gRPC has a use for.
-    #[error("{uri:?} has a user name before its host; write https://host:port")]
-    UserInformation {
-        /// The URI.
-        uri: String,
-    },
-    /// The host is neither a DNS name nor an IP address.
-    #[error("{name:?} is neither a DNS name nor an IP address, so no certificate can be checked against it")]
-    NotAServerName {
-        /// The host.
-        name: String,
-    },
-    /// What follows the host is not a port.
-    #[error(
-        "{uri:?} has no port to connect to; write https://host:port with a port from 1 to 65535, or https://host for 443"
-    )]
-    Port {
-        /// The URI.
-        uri: String,
-    },
-    /// The `:authority` is none.
-    #[error("{value:?} cannot be the authority of calls; write host or host:port")]
-    Authority {
-        /// The text.
-        value: String,
-    },
-    /// The user agent is no header value.
-    #[error("{value:?} cannot be a user agent: use visible ASCII characters")]
-    UserAgent {
-        /// The text.
-        value: String,
-    },
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub enum ConnectFailure {
     NoEndpoints,
     /// The HTTP/2 preface could not be sent.
     #[error("HTTP/2 could not be started: {0}")]
-    Http2(#[source] hyper::Error),
+    Http2(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Why one of several addresses gave no connection.

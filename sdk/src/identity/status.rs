@@ -12,6 +12,7 @@ use crate::tls::Generation;
 
 /// The status of an identity at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IdentityStatus {
     /// The identity's name.
     pub name: Arc<str>,
@@ -42,6 +43,7 @@ pub struct IdentityStatus {
 
 /// A generation that this process could not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RefusedGeneration {
     /// Its number.
     pub generation: u64,

@@ -9,6 +9,7 @@ use evercert_core::finding::{Finding, Severity};
 use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, StateError, WatchProblem};
 use evercert_core::layout::{self, Layout};
+#[doc(inline)]
 pub use evercert_core::spec::{Admission, Expectations, RequireChain, Usage};
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, IdentitySpec};
 use evercert_core::spiffe::InvalidTrustDomain;

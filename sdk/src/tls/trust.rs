@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use evercert_core::bundle::Bundles;
-use evercert_core::path::{PathError, PathPolicy, PathValidator, Role};
+use evercert_core::path::PathValidator;
+#[doc(inline)]
+pub use evercert_core::path::{PathError, PathPolicy, Role};
 use evercert_core::spiffe::TrustDomain;
 use rustls_pki_types::CertificateDer;
 

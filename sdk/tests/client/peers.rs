@@ -79,8 +79,8 @@ impl Publisher {
         let anchors: Vec<_> = trusted.iter().map(|ca| ca.ca_der().to_vec().into()).collect();
         let own = (!anchors.is_empty()).then(|| Arc::new(Bundle::new(anchors, vec![])));
         let bundles = Bundles { own, ..Bundles::default() };
-        let snapshot = Some(Arc::new(Snapshot::new(generation, Some(credential), bundles, None)));
-        self.state.send_replace(SourceState { snapshot, connected: true, trouble: None });
+        let snapshot = Snapshot::new(generation, Some(credential), bundles, None);
+        self.state.send_replace(SourceState::delivered(snapshot));
         generation
     }
 

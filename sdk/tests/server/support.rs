@@ -50,7 +50,7 @@ impl Script {
     }
 
     pub(crate) fn deliver(&self, snapshot: Snapshot) {
-        self.state.send_replace(SourceState { snapshot: Some(Arc::new(snapshot)), connected: true, trouble: None });
+        self.state.send_replace(SourceState::delivered(snapshot));
     }
 
     pub(crate) fn lose(&self, trouble: &str) {
@@ -119,7 +119,9 @@ fn taken_up(report: &Report) -> Report {
         Outcome::Settled => Outcome::Current,
         other => other.clone(),
     };
-    Report { outcome, connections_on_older: 0, ..report.clone() }
+    let mut taken_up = Report::new(report.generation, report.digest, outcome);
+    taken_up.not_after = report.not_after;
+    taken_up
 }
 
 /// A leaf for [`NAME`].

@@ -134,8 +134,7 @@ fn state(generation: u64, issued: &Issued, anchors: &[&[u8]]) -> SourceState {
     let credential = Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap();
     let anchors = anchors.iter().map(|anchor| anchor.to_vec().into()).collect();
     let bundles = Bundles { own: Some(Bundle::new(anchors, vec![]).into()), ..Bundles::default() };
-    let snapshot = Snapshot::new(generation, Some(credential.into()), bundles, None);
-    SourceState { snapshot: Some(snapshot.into()), connected: true, trouble: None }
+    SourceState::delivered(Snapshot::new(generation, Some(credential.into()), bundles, None))
 }
 
 impl Source for Delivery {

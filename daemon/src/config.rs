@@ -11,11 +11,13 @@ mod error;
 mod file;
 mod glob;
 mod identity;
+mod kubelet;
 mod limits;
 mod log;
 mod node;
 mod pattern;
 mod pods;
+mod spanned;
 mod trust;
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,14 +32,16 @@ use toml::Spanned;
 
 pub(crate) use error::ConfigError;
 pub(crate) use file::{Mode, Process};
+pub(crate) use kubelet::Kubelet;
 pub(crate) use limits::Limits;
 pub(crate) use log::{InvalidLevel, Log, LogFormat, level_filter};
 pub(crate) use pattern::Pattern;
-pub(crate) use pods::{Kubelet, PodBundle, PodRule, PodSettings};
+pub(crate) use pods::{PodBundle, PodRule, PodSettings};
 
 use crate::policy::Policy;
 use document::Document;
 use error::Problem;
+use spanned::{absolute, at};
 
 /// Where the configuration is looked for when none is named.
 pub(crate) const DEFAULT_FILE: &str = "/etc/evercert/evercertd.toml";
@@ -214,15 +218,6 @@ fn socket(path: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Spanned
         bytes if bytes > SOCKET_PATH => Err(at(path, Problem::LongSocket { key, bytes })),
         _ => absolute(path, key),
     }
-}
-
-fn absolute(path: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Spanned<Problem>> {
-    if path.get_ref().is_absolute() { Ok(path.get_ref().clone()) } else { Err(at(path, Problem::RelativePath { key })) }
-}
-
-/// `problem` where `value` is written.
-fn at<T>(value: &Spanned<T>, problem: Problem) -> Spanned<Problem> {
-    Spanned::new(value.span(), problem)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use toml::Spanned;
 
-use super::at;
 use super::error::Problem;
+use super::spanned::at;
 use crate::policy::{Policy, Rule};
 
 /// The policy of an identity, by the `allow` beside `named`. Names of users and groups are not looked up yet.

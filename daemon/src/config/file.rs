@@ -10,10 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use super::duration::Span;
+use super::kubelet;
 use super::limits::Limits;
 use super::log::Log;
 use super::pattern::DEFAULT_DIRECTORIES;
-use super::pods;
+use super::spanned::unwritten;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -65,7 +66,7 @@ pub(super) struct Kubelet {
 
 impl Default for Kubelet {
     fn default() -> Self {
-        let default = pods::Kubelet::default();
+        let default = kubelet::Kubelet::default();
         Self {
             directory: unwritten(default.directory),
             logs: unwritten(default.logs),
@@ -275,9 +276,4 @@ pub(crate) struct Process {
     pub(crate) dumpable: bool,
     /// Whether the process' memory is kept from being swapped out.
     pub(crate) lock_memory: bool,
-}
-
-/// A default, which stands nowhere in the file.
-pub(super) fn unwritten<T>(value: T) -> Spanned<T> {
-    Spanned::new(0..0, value)
 }

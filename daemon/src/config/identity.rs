@@ -1,7 +1,7 @@
 //! One `[[identity]]`: where its files are, and what is expected of them.
 
 use std::net::IpAddr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use evercert_core::spec::{
 use toml::Spanned;
 
 use super::error::Problem;
-use super::{at, file, trust};
+use super::spanned::{absolute, at, beside};
+use super::{file, trust};
 
 /// The value of `bundle` where nobody is to be trusted, not even by a `ca.crt` beside the credential.
 const NOBODY: &str = "none";
@@ -68,7 +69,7 @@ fn in_path(
     chain: Option<&Spanned<PathBuf>>,
     key: Option<&Spanned<PathBuf>>,
 ) -> Result<FileSet, Spanned<Problem>> {
-    let path = super::absolute(path, "path")?;
+    let path = absolute(path, "path")?;
     let (directory, layout) = Layout::of_path(&path);
     let credential = match (&layout, chain, key) {
         (Layout::Combined(_), Some(chain), _) => return Err(at(chain, Problem::FileAndKey { key: "chain" })),
@@ -103,23 +104,6 @@ pub(super) fn is_nobody(bundle: &Spanned<PathBuf>) -> bool {
 fn anywhere(value: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Spanned<Problem>> {
     let path = value.get_ref();
     if path.is_absolute() { Ok(path.clone()) } else { Err(at(value, Problem::NoDirectory { key })) }
-}
-
-/// The name of one file, where `path` says in which directory.
-pub(super) fn beside<'a>(
-    value: &'a Spanned<PathBuf>,
-    key: &'static str,
-    example: &'static str,
-) -> Result<&'a Path, Spanned<Problem>> {
-    let path = value.get_ref();
-    if path.is_absolute() {
-        return Err(at(value, Problem::PathAndAbsolute { key }));
-    }
-    let mut components = path.components();
-    match (components.next(), components.next()) {
-        (Some(Component::Normal(_)), None) => Ok(path),
-        _ => Err(at(value, Problem::NotAFileName { key, example })),
-    }
 }
 
 /// Parses what is expected of a credential.

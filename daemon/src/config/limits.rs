@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Problem;
-use super::file::unwritten;
+use super::spanned::{at, unwritten};
 use crate::callers::Cap;
 
 /// The largest number that can be set.
@@ -59,14 +59,14 @@ impl Limits {
         for (key, value, per_caller, share) in self.pairs() {
             for (key, value) in [(key, value), (per_caller, share)] {
                 if !(1..=MOST).contains(value.get_ref()) {
-                    return Err(super::at(value, Problem::OutOfRange { key, least: "1", most: "1000000" }));
+                    return Err(at(value, Problem::OutOfRange { key, least: "1", most: "1000000" }));
                 }
             }
             if share.get_ref() > value.get_ref() {
                 let written = [share, value].into_iter().find(|value| !value.span().is_empty());
                 let problem =
                     Problem::ShareAboveWhole { per_caller, share: *share.get_ref(), key, whole: *value.get_ref() };
-                return Err(super::at(written.unwrap_or(value), problem));
+                return Err(at(written.unwrap_or(value), problem));
             }
         }
         Ok(self.clone())

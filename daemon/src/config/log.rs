@@ -5,7 +5,7 @@ use toml::Spanned;
 use tracing_subscriber::EnvFilter;
 
 use super::error::Problem;
-use super::file::unwritten;
+use super::spanned::{at, unwritten};
 
 /// Words the filter takes for levels; any other word alone is to it the name of a module.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -34,7 +34,7 @@ impl Log {
     pub(super) fn check(&self) -> Result<Self, Spanned<Problem>> {
         match level_filter(self.level()) {
             Ok(_) => Ok(self.clone()),
-            Err(_) => Err(super::at(&self.level, Problem::Level)),
+            Err(_) => Err(at(&self.level, Problem::Level)),
         }
     }
 }

@@ -11,7 +11,8 @@ use toml::Spanned;
 
 use super::duration::Span;
 use super::error::Problem;
-use super::{absolute, at, file, identity};
+use super::file;
+use super::spanned::{absolute, at, beside};
 
 /// The certificate revocation lists: those that are named, and a `ca.crl` beside the credential; an empty list names none at all.
 pub(super) fn crls(entry: &file::Identity, files: &FileSet) -> Result<Vec<CrlFile>, Spanned<Problem>> {
@@ -43,7 +44,7 @@ fn crl(value: &Spanned<PathBuf>, directory: Option<&Path>) -> Result<CrlFile, Sp
     match directory {
         _ if path.is_absolute() => Ok(CrlFile::Dedicated(path.clone())),
         Some(directory) => {
-            let name = identity::beside(value, "crls", file_name::CRL)?;
+            let name = beside(value, "crls", file_name::CRL)?;
             Ok(CrlFile::OfCredential(directory.join(name)))
         }
         None => Err(at(value, Problem::NoDirectory { key: "crls" })),

@@ -21,9 +21,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::answers::Teller;
 use self::parcels::Parcels;
-use super::connection::{Peer, peer};
+use super::connection::{Displaced, Peer, peer};
 use super::feed::{Asked, Asker, Feed, stranger};
-use super::streams::{Displaced, EncodedBody, ExtraShare};
+use super::streams::{EncodedBody, ExtraShare};
 use super::{Context, stopping};
 use crate::attest::Attestor;
 use crate::callers::{Cap, Origin, Quota};

@@ -14,7 +14,6 @@ use tonic::service::Routes;
 use tower::ServiceExt as _;
 
 use super::patience::{Allowance, GaveUp, Patience, Patient};
-use super::streams::Displaced;
 use crate::callers::{Caller, Exceeded, Party, Rates, Share};
 use crate::publication::Disconnect;
 
@@ -43,6 +42,20 @@ const BYTES: NonZeroU32 = NonZeroU32::new(1024 * 1024).unwrap();
 
 /// The time a connection, or a stream, that was displaced may take to be told.
 pub(super) const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Whether a request has lost its place to another party's: an extension of the request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Displaced(CancellationToken);
+
+impl Displaced {
+    pub(super) fn new(by: CancellationToken) -> Self {
+        Self(by)
+    }
+
+    pub(super) fn is_so(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
 
 /// The other end of a connection: an extension of every request.
 #[derive(Debug, Clone)]

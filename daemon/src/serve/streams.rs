@@ -12,14 +12,13 @@ use futures_util::task::AtomicWaker;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::Service;
 
-use super::connection::{FAREWELL, Peer};
+use super::connection::{Displaced, FAREWELL, Peer};
 use super::turned_away::{Doorkeeper, TurnedAway};
 use crate::callers::{Full, Quota, Share};
 
@@ -40,16 +39,6 @@ pub(super) enum Refused {
     Full(Full),
     /// Another party has taken its place, or that of its connection, as this setting allows no more.
     Displaced { setting: &'static str },
-}
-
-/// Whether a request has lost its place to another party's: an extension of the request.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Displaced(CancellationToken);
-
-impl Displaced {
-    pub(super) fn is_so(&self) -> bool {
-        self.0.is_cancelled()
-    }
 }
 
 impl<S> Counted<S> {
@@ -151,7 +140,7 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match self.enter(&request) {
             Ok(mut permit) => {
-                request.extensions_mut().insert(Displaced(permit.share.displaced().clone()));
+                request.extensions_mut().insert(Displaced::new(permit.share.displaced().clone()));
                 let response = self.service.call(request);
                 Box::pin(async move {
                     let mut lost = permit.lost();

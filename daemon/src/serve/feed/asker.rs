@@ -9,8 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::super::connection::Peer;
-use super::super::streams::Displaced;
+use super::super::connection::{Displaced, Peer};
 use crate::attest::{Attestor, Denial};
 use crate::callers::Origin;
 use crate::inventory::Wanted;

@@ -6,12 +6,15 @@ use std::time::SystemTime;
 
 use evercert_core::finding::Severity;
 use evercert_core::identity::{IdentityId, IdentityName, Scope};
-use evercert_core::keeper::IdentityState;
+use evercert_core::keeper::{IdentityState, Reload};
 use evercert_core::snapshot::Snapshot;
 
 use super::exposition::{Family, fractional_seconds, seconds};
-use super::observer::RELOADS;
 use crate::callers::PodName;
+
+/// Every result of a reload, in the order in which [`Row::reloads`] counts them.
+pub(super) const RELOADS: [(Reload, &str); 3] =
+    [(Reload::Published, "published"), (Reload::Rejected, "rejected"), (Reload::Unchanged, "unchanged")];
 
 /// One identity at the time of a scrape.
 pub(super) struct Row {

@@ -11,6 +11,7 @@ use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchPr
 use prometheus::{Gauge, Histogram, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::certificates::{self, FileError};
+use super::identities::RELOADS;
 use super::registering::{counter, counters, gauge, histogram, own, register};
 use super::{Metrics, exposition};
 
@@ -19,10 +20,6 @@ const RELOAD_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.0
 
 /// Every problem of watching, for counters that start at 0.
 const WATCH_PROBLEMS: [WatchProblem; 3] = [WatchProblem::Overflow, WatchProblem::Exhausted, WatchProblem::Other];
-
-/// Every result of a reload, in the order in which [`Record::reloads`] counts them.
-pub(super) const RELOADS: [(Reload, &str); 3] =
-    [(Reload::Published, "published"), (Reload::Rejected, "rejected"), (Reload::Unchanged, "unchanged")];
 
 /// What is counted of all identities' files.
 pub(super) struct Files {

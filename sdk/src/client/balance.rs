@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
@@ -192,6 +193,9 @@ impl Service<Request<Body>> for BalancedChannel {
         let shared = Arc::clone(&self.shared);
         let calling = self.clone().pick_and_call(request);
         ResponseFuture::new(async move {
+            if Handle::try_current().is_err() {
+                return Err(Shared::no_runtime());
+            }
             match limit {
                 None => calling.await,
                 Some(limit) => {

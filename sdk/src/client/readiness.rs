@@ -56,12 +56,14 @@ pub(super) struct Patience {
 impl Patience {
     /// Ready once it is at its end. It begins with the first question, and lasts no longer than `limit`.
     pub(super) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
-        let (now, here) = (Instant::now(), Handle::try_current().ok().map(|runtime| runtime.id()));
+        // Without a runtime there is no timer, and the call says so.
+        let Ok(here) = Handle::try_current().map(|runtime| runtime.id()) else { return Poll::Ready(()) };
+        let now = Instant::now();
         // Whoever asked before asks no more: it had been woken long ago, or was on a runtime that may have ended.
         let is_stale = self.end.as_ref().is_some_and(|end| end.deadline() + PATIENCE < now);
-        if is_stale || self.runtime != here {
+        if is_stale || self.runtime != Some(here) {
             self.end();
-            self.runtime = here;
+            self.runtime = Some(here);
         }
         let began = *self.began.get_or_insert(now);
         let end = || Box::pin(sleep_until(began + limit.map_or(PATIENCE, |limit| limit.min(PATIENCE))));

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use evercert::client::{BalancedChannel, BalancedState, Endpoint, Endpoints};
 use evercert_fixtures::Authority;
+use futures_util::FutureExt as _;
+use http::Request;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -13,12 +15,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::{Code, Status};
-use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tower::{Service as _, ServiceExt as _};
 
 use crate::peers::{DEADLINE, Publisher, SERVER, Server};
+use crate::wire::Hand;
 
 async fn call(channel: &BalancedChannel) -> Result<(), Status> {
     HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.map(drop)
@@ -128,28 +132,32 @@ async fn a_server_that_dies_costs_a_call_in_a_hundred_at_most_and_none_after_a_s
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_joins_gets_calls_and_one_that_leaves_drains_although_a_clone_is_idle() {
     let ca = Authority::new("ca");
-    let [stays, leaves, joins] = servers(&ca).await;
+    let [stays, joins, _] = servers(&ca).await;
+    let (leaves, endpoint) = Hand::start(&ca).await;
     let (sets, stream) = mpsc::channel(1);
-    let channel =
-        Publisher::of(&ca).identity().await.channel_balanced(Endpoints::of_stream(ReceiverStream::new(stream)));
-    sets.send(vec![leaves.endpoint()]).await.unwrap();
-    let idle = channel.clone();
-    let mut watching = HealthClient::new(idle).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-    watching.message().await.unwrap().unwrap();
+    let endpoints = Endpoints::of_stream(ReceiverStream::new(stream));
+    let channel = Publisher::of(&ca).identity().await.channel_balanced(endpoints);
+    sets.send(vec![endpoint]).await.unwrap();
+    let mut idle = channel.clone();
+    let request = Request::post("/test.v1.Test/Call").body(Body::empty()).unwrap();
+    let running = tokio::spawn(async move {
+        let response = idle.ready().await.unwrap().call(request).await;
+        (idle, response)
+    });
+    let mut wire = leaves.accept().await;
+    let taken = wire.request().await.unwrap();
 
     sets.send(vec![stays.endpoint(), joins.endpoint()]).await.unwrap();
     until(&channel, |state| state.endpoints.len() == 2 && state.connected() == 2).await;
-    let before = leaves.calls();
     for _ in 0..100 {
         call(&channel).await.unwrap();
     }
-    assert!(stays.calls() > 10 && joins.calls() > 10);
-    assert_eq!(leaves.calls(), before);
+    assert!(stays.calls() > 10 && joins.calls() > 10 && stays.calls() + joins.calls() == 100);
 
-    leaves.health.set_service_status("", ServingStatus::NotServing).await;
-    timeout(DEADLINE, watching.message()).await.expect("what runs goes on").unwrap().unwrap();
-    drop(watching);
-    timeout(DEADLINE, leaves.stop()).await.expect("nothing of it is left");
+    wire.answer(taken.stream).await;
+    let (_idle, response) = timeout(DEADLINE, running).await.expect("what runs goes on").unwrap();
+    drop(response.unwrap());
+    assert_eq!(wire.request().await, None, "the client closes what has nothing left to do");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,4 +218,14 @@ async fn a_channel_without_endpoints_says_so_and_has_a_deadline_until_it_knows()
     let mut client = HealthClient::new(silent);
     let waiting = timeout(DEADLINE, client.check(request)).await;
     assert_eq!(waiting.expect("it ends").unwrap_err().code(), Code::DeadlineExceeded);
+}
+
+#[test]
+fn a_call_outside_of_any_runtime_fails_and_says_so() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ca = Authority::new("ca");
+    let identity = runtime.block_on(async { Publisher::of(&ca).identity().await });
+    let channel = identity.channel_balanced(Endpoints::of_stream(tokio_stream::pending()));
+    let status = call(&channel).now_or_never().expect("it does not wait").unwrap_err();
+    assert!(status.code() == Code::Unavailable && status.message().contains("runtime"), "{status}");
 }

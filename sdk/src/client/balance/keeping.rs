@@ -17,12 +17,16 @@ use crate::client::calls::Calls;
 use crate::client::channel::Channel;
 use crate::client::endpoint::Endpoint;
 use crate::client::error::{ChannelError, ConnectError, ConnectFailure};
+use crate::client::news;
 use crate::identity::Identity;
 
 /// The time after which a name is asked for again while an endpoint of it cannot be connected to.
 const REFRESH_IN_TROUBLE: Duration = Duration::from_secs(5);
 /// The least time between two questions to a resolver that calls ask for.
 const CALLS_APART: Duration = Duration::from_millis(100);
+
+/// The name of a channel without an endpoint in its errors.
+const ITSELF: &str = "the balanced channel";
 
 /// What a balanced channel, its clones and its task share.
 pub(super) struct Shared {
@@ -117,6 +121,11 @@ impl Shared {
         set.slots.get(turn).map(|slot| Ok(slot.channel.clone()))
     }
 
+    /// The error of a call that is made outside of any runtime.
+    pub(super) fn no_runtime() -> ChannelError {
+        ChannelError::not_connected(Arc::new(error(ITSELF, ConnectFailure::NoRuntime)))
+    }
+
     async fn keep(&self) {
         let mut work = self.work.lock().await;
         let Work { source, number } = &mut *work;
@@ -145,11 +154,11 @@ impl Shared {
             let is_empty = endpoints.is_empty();
             self.change(endpoints, number);
             if is_empty {
-                self.fail("the balanced channel", ConnectFailure::NoEndpoints);
+                self.fail(ITSELF, ConnectFailure::NoEndpoints);
             }
         }
         if self.sets.borrow().slots.is_empty() {
-            self.fail("the balanced channel", ConnectFailure::NoEndpoints);
+            self.fail(ITSELF, ConnectFailure::NoEndpoints);
         }
         // The last set stays; who starts a task again finds the stream at its end.
         std::future::pending().await
@@ -174,8 +183,10 @@ impl Shared {
         let trouble =
             Arc::new(ConnectError { endpoint: endpoint.to_owned(), address: None, generation: None, failure });
         let set = self.set();
-        if set.trouble.as_ref().map(ToString::to_string) != Some(trouble.to_string()) {
-            tracing::warn!(error = %trouble, endpoints = set.slots.len(), "the endpoints of a channel cannot be found");
+        let is_new = set.trouble.as_ref().map(ToString::to_string) != Some(trouble.to_string());
+        if is_new && let Some(left_out) = news::take(&news::FAILED, Instant::now().into_std()) {
+            let endpoints = set.slots.len();
+            tracing::warn!(error = %trouble, endpoints, left_out, "the endpoints of a channel cannot be found");
         }
         self.sets.send_replace(Arc::new(set.in_trouble(trouble)));
     }
@@ -191,4 +202,8 @@ impl Shared {
         troubles.next().await;
         sleep_until(asked + REFRESH_IN_TROUBLE).await;
     }
+}
+
+fn error(endpoint: &str, failure: ConnectFailure) -> ConnectError {
+    ConnectError { endpoint: endpoint.to_owned(), address: None, generation: None, failure }
 }

@@ -59,6 +59,7 @@ impl<A: Listener> Accepting<A> {
         let mut peers = Peers::new(self.limits.unfinished_per_peer.max(1));
         let mut waiting = Waiting::new(self.limits.waiting);
         let mut exhausted = false;
+        self.listener.make_room();
         let begin = |handshakes: &mut JoinSet<()>, io| {
             let handshake = Handshake {
                 slots: Arc::clone(&self.slots),

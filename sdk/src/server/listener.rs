@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::{Future, pending};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,6 +30,21 @@ pub trait Listener: Send + 'static {
     /// Errors of one connection are passed over (such as `ConnectionReset` or `TimedOut`, as accept(2) has them); behind any other the
     /// accept loop pauses for a moment, and the first of a row is logged.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Option<IpAddr>)>> + Send;
+
+    /// Makes room for the connections that come faster than they are accepted; called once, before the first is. It does nothing unless
+    /// it is written. Those of tokio have the kernel keep up to 4,096 of them, or as many as it may (`net.core.somaxconn`): tokio's
+    /// `bind` asks for 128, and a peer that finds no room tries again only after a second, and then after two, and four.
+    fn make_room(&mut self) {}
+}
+
+/// The most connections that the kernel keeps until they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// listen(2) of a socket that listens already changes its backlog alone.
+fn make_room(listener: impl AsFd) {
+    if let Err(error) = rustix::net::listen(listener, BACKLOG) {
+        tracing::debug!(%error, "the kernel keeps as many connections until they are accepted as it did");
+    }
 }
 
 impl Listener for TcpListener {
@@ -40,6 +56,10 @@ impl Listener for TcpListener {
         let _ = stream.set_nodelay(true);
         Ok((stream, Some(peer.ip())))
     }
+
+    fn make_room(&mut self) {
+        make_room(self);
+    }
 }
 
 impl Listener for UnixListener {
@@ -47,6 +67,10 @@ impl Listener for UnixListener {
 
     async fn accept(&mut self) -> io::Result<(UnixStream, Option<IpAddr>)> {
         Self::accept(self).await.map(|(stream, _)| (stream, None))
+    }
+
+    fn make_room(&mut self) {
+        make_room(self);
     }
 }
 

@@ -121,7 +121,7 @@ async fn two_thousand_channels_of_one_process_connect_at_once_without_a_failure(
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     let endpoint = Endpoint::new(format!("https://127.0.0.1:{port}")).unwrap().server_name(NAME).unwrap();
-    let endpoint = endpoint.connect_timeout(patience).handshake_timeout(patience);
+    let endpoint = endpoint.handshake_timeout(patience);
     let connecting = (0..CHANNELS).map(|_| {
         let (endpoint, identity) = (endpoint.clone(), identity.clone());
         tokio::spawn(async move { endpoint.connect(&identity).await })

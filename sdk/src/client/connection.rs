@@ -1,14 +1,16 @@
 //! One accepted HTTP/2 connection.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::SendRequest;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::cut::Cut;
@@ -96,6 +98,10 @@ pub(super) struct Life {
     allowed: AtomicUsize,
     /// The number of permits calls hold beyond what the server allows by now; those are not given back.
     beyond: AtomicUsize,
+    /// Told when there is room that nobody waited for in `slots`, or never will be.
+    freed: Notify,
+    /// The number of those who are to be told.
+    watching: AtomicUsize,
     /// Cancelled once it takes no new call.
     ended: CancellationToken,
     answered: AtomicBool,
@@ -110,6 +116,8 @@ impl Life {
             slots: Semaphore::new(0),
             allowed: AtomicUsize::new(0),
             beyond: AtomicUsize::new(0),
+            freed: Notify::new(),
+            watching: AtomicUsize::new(0),
             ended: CancellationToken::new(),
             answered: AtomicBool::new(false),
             cut,
@@ -144,9 +152,26 @@ impl Life {
         self.is_open() && self.slots.available_permits() > 0
     }
 
-    /// Completes once there is room for a call, or it takes none any more. Nothing is reserved.
+    /// Completes once there is room for a call, or it takes none any more. Nothing is reserved: whoever waits here and is not polled again
+    /// keeps no room from the others, as it would in the queue of `slots`.
     pub(super) async fn room(&self) {
-        _ = self.slots.acquire().await;
+        let _watches = Watches::begin(self);
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if self.has_room() || !self.is_open() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    fn tell_room(&self) {
+        // Either this sees that somebody watches, or who begins to watch sees the room.
+        fence(SeqCst);
+        if self.watching.load(Relaxed) > 0 && (self.has_room() || !self.is_open()) {
+            self.freed.notify_waiters();
+        }
     }
 
     /// The number of calls whose responses have not ended.
@@ -158,6 +183,7 @@ impl Life {
     /// It takes no new call: superseded, no longer trusted, drained by the server, or closed.
     pub(super) fn end(&self) {
         self.slots.close();
+        self.tell_room();
         self.ended.cancel();
     }
 
@@ -175,6 +201,7 @@ impl Life {
             let less = |beyond: usize| Some(beyond.saturating_sub(more));
             let (Ok(beyond) | Err(beyond)) = self.beyond.fetch_update(Relaxed, Relaxed, less);
             self.slots.add_permits(more.saturating_sub(beyond));
+            self.tell_room();
         } else {
             let fewer = before - now;
             let held = fewer - self.slots.forget_permits(fewer);
@@ -186,7 +213,25 @@ impl Life {
     fn leave(&self) {
         if self.beyond.fetch_update(Relaxed, Relaxed, |beyond| beyond.checked_sub(1)).is_err() {
             self.slots.add_permits(1);
+            self.tell_room();
         }
+    }
+}
+
+/// Somebody who waits for room without a place in the queue.
+struct Watches<'a>(&'a Life);
+
+impl<'a> Watches<'a> {
+    fn begin(life: &'a Life) -> Self {
+        life.watching.fetch_add(1, Relaxed);
+        fence(SeqCst);
+        Self(life)
+    }
+}
+
+impl Drop for Watches<'_> {
+    fn drop(&mut self) {
+        self.0.watching.fetch_sub(1, Relaxed);
     }
 }
 
@@ -230,7 +275,31 @@ impl Drop for InFlight {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_told_of_it_and_keeps_it_from_nobody() {
+        let origin = Origin { endpoint: "https://server.example.org".into(), generation: 1 };
+        let life = Arc::new(Life::new(origin, Arc::default()));
+        let mut waiting = [Box::pin(life.room()), Box::pin(life.room())];
+        waiting.iter_mut().for_each(|waits| assert!(waits.now_or_never().is_none()));
+        life.allow(0, 1);
+        let [one, other] = &mut waiting;
+        assert!(one.now_or_never().is_some());
+        life.slots.try_acquire().unwrap().forget();
+        let call = InFlight::new(&life);
+        assert!(other.now_or_never().is_none(), "it has gone to a call");
+        drop(call);
+        assert!(other.now_or_never().is_some());
+
+        life.allow(1, 0);
+        let mut waits = Box::pin(life.room());
+        assert!((&mut waits).now_or_never().is_none());
+        life.end();
+        assert!(waits.now_or_never().is_some());
+    }
 
     #[test]
     fn a_server_that_allows_fewer_calls_for_a_while_is_never_sent_more() {

@@ -42,6 +42,10 @@ pub(super) fn poll_link(
     }
 }
 
+fn here() -> Option<Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
 /// The time for which one clone of a channel has not been ready.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
@@ -56,8 +60,8 @@ pub(super) struct Patience {
 impl Patience {
     /// Ready once it is at its end. It begins with the first question, and lasts no longer than `limit`.
     pub(super) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
-        // Without a runtime there is no timer, and the call says so.
-        let Ok(here) = Handle::try_current().map(|runtime| runtime.id()) else { return Poll::Ready(()) };
+        // Without a runtime there is no timer: the call waits by itself, or fails.
+        let Some(here) = here() else { return Poll::Ready(()) };
         let now = Instant::now();
         // Whoever asked before asks no more: it had been woken long ago, or was on a runtime that may have ended.
         let is_stale = self.end.as_ref().is_some_and(|end| end.deadline() + PATIENCE < now);
@@ -72,12 +76,60 @@ impl Patience {
 
     /// It is ready: the next question begins anew.
     pub(super) fn end(&mut self) {
-        self.waited = self.began.take().map(|began| began.elapsed()).unwrap_or_default();
+        self.waited = Duration::ZERO;
         self.end = None;
+        if let Some(began) = self.began.take() {
+            let waited = began.elapsed();
+            // Longer, or elsewhere: what was asked for then was given up, and is no part of the call that comes now.
+            if waited <= 2 * PATIENCE && self.runtime == here() {
+                self.waited = waited.min(PATIENCE);
+            }
+        }
     }
 
     /// The time that the call which follows has waited.
     pub(super) fn waited(&mut self) -> Duration {
         std::mem::take(&mut self.waited)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::FutureExt as _;
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn asked(patience: &mut Patience) -> bool {
+        poll_fn(|cx| patience.poll(None, cx)).now_or_never().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_has_waited_while_it_asked_and_not_since_another_gave_up() {
+        let mut patience = Patience::default();
+        assert!(!asked(&mut patience));
+        advance(PATIENCE / 2).await;
+        patience.end();
+        assert_eq!(patience.waited(), PATIENCE / 2);
+        assert_eq!(patience.waited(), Duration::ZERO);
+
+        assert!(!asked(&mut patience));
+        advance(PATIENCE * 30).await;
+        patience.end();
+        assert_eq!(patience.waited(), Duration::ZERO);
+
+        assert!(!asked(&mut patience));
+        advance(PATIENCE).await;
+        assert!(asked(&mut patience), "no longer than that");
+        advance(PATIENCE / 2).await;
+        patience.end();
+        assert_eq!(patience.waited(), PATIENCE);
+    }
+
+    #[test]
+    fn without_a_runtime_nobody_waits() {
+        assert!(asked(&mut Patience::default()));
     }
 }

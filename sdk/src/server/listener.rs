@@ -151,6 +151,7 @@ impl<S, IO> fmt::Debug for FromStream<S, IO> {
 
 #[cfg(test)]
 mod tests {
+    use evercert_fixtures::wait::soon;
     use futures_util::FutureExt as _;
     use tokio::io::{DuplexStream, duplex};
 
@@ -169,5 +170,18 @@ mod tests {
             assert!(listener.accept().now_or_never().is_none(), "the end of the stream is not the server's");
             assert!(listener.accept().now_or_never().is_none());
         }
+    }
+
+    #[tokio::test]
+    async fn the_kernel_keeps_a_thousand_connections_that_nobody_accepts_yet() {
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.make_room();
+        let address = listener.local_addr().unwrap();
+        let connecting: Vec<_> = (0..1000).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
+        let mut connected = Vec::new();
+        for connection in connecting {
+            connected.push(soon("a place in the kernel's queue", connection).await.unwrap().unwrap());
+        }
+        assert_eq!(connected.len(), 1000);
     }
 }

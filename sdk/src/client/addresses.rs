@@ -1,5 +1,6 @@
 //! The order in which the addresses of a name are tried.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 /// The number of addresses of a name that are tried in one attempt to connect.
@@ -18,18 +19,15 @@ impl Known {
     /// The addresses in the order in which they are tried: the one that worked, then those of which nothing is known, the families in
     /// turn and the resolver's first family first (RFC 8305 §4), then those that failed, the latest failure last. Each is there once.
     pub(super) fn order(&mut self, resolved: &[SocketAddr]) -> Vec<SocketAddr> {
-        self.failed.retain(|address| resolved.contains(address));
-        let is_fresh = |address: &&SocketAddr| Some(**address) != self.good && !self.failed.contains(address);
-        let first = self.good.filter(|address| resolved.contains(address));
-        let fresh: Vec<_> = resolved.iter().filter(is_fresh).copied().collect();
-        let mut order: Vec<SocketAddr> = Vec::with_capacity(resolved.len());
-        for address in first.into_iter().chain(in_turn(&fresh)).chain(self.failed.iter().copied()) {
-            if !order.contains(&address) {
-                order.push(address);
-            }
-        }
-        order.truncate(MOST_ADDRESSES);
-        order
+        let present: HashSet<_> = resolved.iter().copied().collect();
+        self.failed.retain(|address| present.contains(address));
+        let failed: HashSet<_> = self.failed.iter().copied().collect();
+        let first = self.good.filter(|address| present.contains(address));
+        let mut taken: HashSet<_> = first.into_iter().collect();
+        let fresh: Vec<_> =
+            resolved.iter().copied().filter(|address| !failed.contains(address) && taken.insert(*address)).collect();
+        let order = first.into_iter().chain(in_turn(&fresh)).chain(self.failed.iter().copied());
+        order.take(MOST_ADDRESSES).collect()
     }
 
     pub(super) fn accepted(&mut self, address: SocketAddr) {

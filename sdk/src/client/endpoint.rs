@@ -68,7 +68,7 @@ impl Endpoint {
     /// The default of [`Endpoint::handshake_timeout`].
     pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
     /// The defaults of [`Endpoint::backoff`]: the first and the longest wait.
-    pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+    pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
     /// The least wait of [`Endpoint::backoff`].
     pub const LEAST_BACKOFF: Duration = Duration::from_millis(10);
     /// The default of [`Endpoint::replay_limit`], in bytes.
@@ -195,7 +195,7 @@ impl Endpoint {
     }
 
     /// The first and the longest wait between two attempts to connect: each is twice as long as the one before, and up to as much again
-    /// is added by chance. Default: 100 ms and 5 s; at least 10 ms.
+    /// is added by chance. Default: 500 ms and 10 s; at least 10 ms.
     ///
     /// A call that finds no connection ends the wait, so that a server that is back is found as soon as it is needed; but attempts
     /// that calls ask for are 100 ms apart. Other waits cost nothing but the time until an idle channel has its connection again.

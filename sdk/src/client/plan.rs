@@ -8,6 +8,10 @@ use evercert_core::clock::Now;
 use crate::backoff::Backoff;
 use crate::identity::CLOCK_CHECK;
 
+/// The first and the longest wait after a connection that ended young and unanswered: calls wait meanwhile, so it is short.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// The number of connections in a row that may end young and unanswered before calls are told: some may have met a server that was about
 /// to go; after more, calls would wait for ever.
 const SHORT_LIVED: u32 = 3;
@@ -86,7 +90,10 @@ pub(super) struct Ended {
 pub(super) struct Plan {
     /// The time after a swap at which the channel leaves a connection of the former generation: its point of the spread.
     after_swap: Duration,
+    /// The waits after attempts that failed.
     backoff: Backoff,
+    /// The waits after connections that ended young.
+    pauses: Backoff,
     /// The number of connections in a row that took no more calls as soon as they were accepted, and had answered none.
     short_lived: u32,
     /// The time since which the current connection is superseded. A newer generation does not put off that it is left.
@@ -95,7 +102,8 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(after_swap: Duration, backoff: Backoff) -> Self {
-        Self { after_swap, backoff, short_lived: 0, superseded: None }
+        let pauses = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        Self { after_swap, backoff, pauses, short_lived: 0, superseded: None }
     }
 
     /// The step after an event.
@@ -109,7 +117,7 @@ impl Plan {
                 if wait.is_zero() { Step::Connect } else { Step::Stay(wait) }
             }
             Event::Changed => {
-                self.backoff.reset();
+                self.reset();
                 Step::Look
             }
             Event::Connected => {
@@ -118,16 +126,28 @@ impl Plan {
             }
             Event::Failed => Step::Retry(self.backoff.next()),
             Event::Ended(ended) if ended.answered => Step::Forget(ended, Duration::ZERO),
-            Event::Ended(ended) => Step::Forget(ended, self.backoff.after(ended.age)),
+            Event::Ended(ended) => {
+                let wait = self.pauses.after(ended.age);
+                if wait.is_zero() {
+                    self.reset();
+                }
+                Step::Forget(ended, wait)
+            }
             Event::Forgotten(ended) => {
                 if ended.answered {
-                    self.backoff.reset();
+                    self.reset();
                 }
                 let was_short = !ended.answered && ended.age < Backoff::GOOD;
                 self.short_lived = if was_short { self.short_lived.saturating_add(1) } else { 0 };
                 if self.short_lived > SHORT_LIVED { Step::Tell(ended) } else { Step::Look }
             }
         }
+    }
+
+    /// The waits of both kinds begin anew.
+    fn reset(&mut self) {
+        self.backoff.reset();
+        self.pauses.reset();
     }
 
     /// The time the channel stays with a connection, if nothing else happens.

@@ -17,7 +17,6 @@ use super::cut::Cut;
 use super::origin::Origin;
 use super::plan::Current;
 use super::replay::ReplayBody;
-use super::scheduling::Tasks;
 use crate::tls::session::Session;
 
 /// No more calls than this run on one connection, whatever the server allows.
@@ -27,7 +26,6 @@ const MOST_CALLS: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: SendRequest<ReplayBody>,
-    tasks: Tasks,
     session: Arc<Session>,
     /// The time it is made anew although it works: before the server's leaf ends.
     renewal: Option<SystemTime>,
@@ -40,12 +38,11 @@ pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<ReplayBod
 impl Connection {
     pub(super) fn new(
         sender: SendRequest<ReplayBody>,
-        tasks: Tasks,
         session: Arc<Session>,
         renewal: Option<SystemTime>,
         life: Arc<Life>,
     ) -> Self {
-        Self { sender, tasks, session, renewal, life }
+        Self { sender, session, renewal, life }
     }
 
     /// The number of the generation it was made with.
@@ -81,8 +78,7 @@ impl Connection {
     }
 
     /// Sends a request. An error that carries the request back proves that the server never saw it.
-    pub(super) fn send(&self, mut request: Request<ReplayBody>) -> impl Future<Output = Sent> + use<> {
-        request.body_mut().is_sent_on(&self.tasks);
+    pub(super) fn send(&self, request: Request<ReplayBody>) -> impl Future<Output = Sent> + use<> {
         self.sender.clone().try_send_request(request)
     }
 }

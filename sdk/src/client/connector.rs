@@ -257,7 +257,7 @@ impl Connector {
             .map_err(ConnectFailure::NotAccepted)?;
         let window = self.settings.expiry_window;
         let renewal = session.peer_not_after().and_then(|end| moves::renewal(SystemTime::now(), end, window));
-        Ok(Connection::new(sender, tasks, session, renewal, life))
+        Ok(Connection::new(sender, session, renewal, life))
     }
 
     fn http2_builder(&self, tasks: Tasks) -> http2::Builder<Tasks> {

@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::scheduling::{Sent, Tasks};
+use super::scheduling::{self, Sent};
 
 /// The least that a piece counts: a body of single bytes costs more than its bytes.
 const LEAST_PIECE: usize = 64;
@@ -29,6 +29,8 @@ pub(super) struct Kept {
     uri: Uri,
     headers: HeaderMap,
     body: Arc<Mutex<Production>>,
+    /// Whether the response began.
+    answered: bool,
 }
 
 /// The body of one attempt.
@@ -36,8 +38,6 @@ pub(super) struct Kept {
 pub(super) struct ReplayBody {
     production: Arc<Mutex<Production>>,
     attempt: u32,
-    /// The tasks of the connection that sends it.
-    tasks: Option<Tasks>,
 }
 
 /// The task that sends the body of a request whose response has begun. Dropping this ends the task, and with it, as far as the request goes,
@@ -71,8 +71,9 @@ pub(super) fn keep(request: Request<Body>, limit: usize) -> (Request<ReplayBody>
         uri: head.uri.clone(),
         headers: head.headers.clone(),
         body: Arc::clone(&production),
+        answered: false,
     };
-    (Request::from_parts(head, ReplayBody { production, attempt: 0, tasks: None }), kept)
+    (Request::from_parts(head, ReplayBody { production, attempt: 0 }), kept)
 }
 
 impl Kept {
@@ -90,7 +91,7 @@ impl Kept {
         production.begun = false;
         production.attempt += 1;
         production.sending = None;
-        let body = ReplayBody { production: Arc::clone(&self.body), attempt: production.attempt, tasks: None };
+        let body = ReplayBody { production: Arc::clone(&self.body), attempt: production.attempt };
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
@@ -99,7 +100,8 @@ impl Kept {
     }
 
     /// The response began: nothing is kept any more. Gives the task that goes on to send the body, if there is one.
-    pub(super) fn forget(self) -> Option<Sending> {
+    pub(super) fn forget(mut self) -> Option<Sending> {
+        self.answered = true;
         let mut production = self.body.lock();
         production.forget();
         production.sending.take()
@@ -108,6 +110,9 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
         // hyper ends the task too when it learns that nobody waits for the response, but not if the response comes at that moment.
         let sending = {
             let mut production = self.body.lock();
@@ -128,18 +133,9 @@ impl Sent for Mutex<Production> {
     }
 }
 
-impl ReplayBody {
-    /// Tells of the connection that is going to send it.
-    pub(super) fn is_sent_on(&mut self, tasks: &Tasks) {
-        self.tasks = Some(tasks.clone());
-    }
-}
-
 impl Drop for ReplayBody {
     fn drop(&mut self) {
-        if let Some(tasks) = &self.tasks {
-            tasks.gone(&self.production);
-        }
+        scheduling::gone(&self.production);
     }
 }
 
@@ -158,7 +154,7 @@ struct Production {
     begun: bool,
     /// The task that sends it, until the response begins.
     sending: Option<Sending>,
-    /// Whether nobody waits for a response any more, or it has begun.
+    /// Whether nobody waits for a response any more.
     given_up: bool,
 }
 
@@ -277,10 +273,8 @@ impl http_body::Body for ReplayBody {
         if production.attempt != self.attempt {
             return Poll::Ready(Some(Err(Status::cancelled("the call is sent again"))));
         }
-        if !production.begun
-            && let Some(tasks) = &self.tasks
-        {
-            tasks.begun(Arc::clone(&self.production) as _);
+        if !production.begun {
+            scheduling::begun(Arc::clone(&self.production) as _);
         }
         production.poll_frame(cx)
     }

@@ -1,6 +1,6 @@
 //! The scheduling of a connection's tasks, which decides what a call costs more than anything else here does.
 
-use std::fmt;
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -27,48 +27,49 @@ pub(super) trait Sent: Send + Sync {
 ///
 /// A body is told which task sends it, since hyper does not end that task once the response has begun. hyper asks a body for its first frame,
 /// and spawns the task at once, from the same place, if there is more to do.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tasks(Arc<Spawning>);
+#[derive(Clone, Default)]
+pub(super) struct Tasks(Arc<First>);
 
 #[derive(Default)]
-struct Spawning {
+struct First {
     made: OnceLock<()>,
-    connection: Mutex<Option<BoxedTask>>,
-    /// The body that was asked for its first frame just now.
-    begun: Mutex<Option<Arc<dyn Sent>>>,
+    task: Mutex<Option<BoxedTask>>,
+}
+
+thread_local! {
+    /// The body that this thread has asked for its first frame just now. Whatever a connection shared would be written to by the threads
+    /// of its calls as well, which costs 3 % of the CPU time of a unary call.
+    static BEGUN: RefCell<Option<Arc<dyn Sent>>> = const { RefCell::new(None) };
 }
 
 impl Tasks {
     /// The connection of a handshake that is through.
     pub(super) fn connection(&self) -> Option<BoxedTask> {
-        self.0.connection.lock().take()
-    }
-
-    /// A body is asked for its first frame. If hyper cannot send all of it right away, the next task is the one that sends it.
-    pub(super) fn begun(&self, body: Arc<dyn Sent>) {
-        *self.0.begun.lock() = Some(body);
-    }
-
-    /// A body is gone: no task will send it.
-    pub(super) fn gone<B: Sent>(&self, body: &Arc<B>) {
-        self.0.begun.lock().take_if(|begun| std::ptr::addr_eq(Arc::as_ptr(begun), Arc::as_ptr(body)));
+        self.0.task.lock().take()
     }
 }
 
-impl fmt::Debug for Spawning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spawning").field("made", &self.made.get().is_some()).finish_non_exhaustive()
-    }
+/// A body is asked for its first frame. If hyper cannot send all of it right away, the next task of this thread is the one that sends it.
+pub(super) fn begun(body: Arc<dyn Sent>) {
+    BEGUN.set(Some(body));
+}
+
+/// A body is gone: no task will send it.
+pub(super) fn gone<B: Sent>(body: &Arc<B>) {
+    // A thread that ends has no body to send.
+    _ = BEGUN.try_with(|begun| {
+        begun.borrow_mut().take_if(|begun| std::ptr::addr_eq(Arc::as_ptr(begun), Arc::as_ptr(body)));
+    });
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
         let task = Box::pin(task);
         if self.0.made.set(()).is_ok() {
-            *self.0.connection.lock() = Some(task);
+            *self.0.task.lock() = Some(task);
             return;
         }
-        let begun = self.0.begun.lock().take();
+        let begun = BEGUN.take();
         let task = tokio::spawn(task);
         if let Some(body) = begun {
             body.is_sent_by(task.abort_handle());

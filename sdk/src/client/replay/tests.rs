@@ -4,6 +4,7 @@ use std::task::Waker;
 use http_body::Body as _;
 use hyper::rt::Executor as _;
 
+use super::super::scheduling::Tasks;
 use super::*;
 
 /// A body of these frames, which knows its length and where it ends.
@@ -165,7 +166,6 @@ async fn only_a_task_that_follows_on_the_first_frame_of_a_body_is_the_one_that_s
         let (mut request, kept) = keep(request([data("one"), data("two")]), 1024);
         let tasks = Tasks::default();
         tasks.execute(std::future::pending());
-        request.body_mut().is_sent_on(&tasks);
         next(&mut request);
         if whole {
             drop(request);

@@ -1,12 +1,15 @@
 //! The tower service that generated clients call.
 
 use std::fmt;
-use std::pin::Pin;
+use std::future::{poll_fn, ready};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::sleep_until;
 use tonic::body::Body;
 use tower::Service;
 
@@ -194,6 +197,10 @@ impl Service<Request<Body>> for Channel {
         let deadline = settings.request.apply(&mut request).map(|deadline| deadline.after(waited));
         let (request, kept) = replay::keep(request, settings.replay_limit);
         let call = Call::new(kept, deadline);
+        // Without a runtime there is no timer, and nobody who would end the call.
+        if deadline.is_some() && Handle::try_current().is_err() {
+            return ResponseFuture::new(ready(Err(link.no_runtime())));
+        }
         let open = link.open().and_then(|connection| connection.try_enter().map(|in_flight| (connection, in_flight)));
         let way = Way { link, _channel: self.clone() };
         match (open, deadline) {
@@ -219,8 +226,19 @@ async fn in_time(
     link: Arc<Link>,
     response: impl Future<Output = Result<Response<Body>, ChannelError>>,
 ) -> Result<Response<Body>, ChannelError> {
-    let response = tokio::time::timeout_at(deadline.at(), response).await;
-    response.unwrap_or_else(|_| Err(ChannelError::no_response(deadline.limit(), link.why_not_connected().as_deref())))
+    let (mut response, mut passed) = (pin!(response), pin!(None));
+    let in_time = poll_fn(|cx| {
+        // Before there is a timer: on a runtime that has ended there is none, and the call says that.
+        if let Poll::Ready(response) = response.as_mut().poll(cx) {
+            return Poll::Ready(Some(response));
+        }
+        if passed.is_none() {
+            passed.set(Some(sleep_until(deadline.at())));
+        }
+        passed.as_mut().as_pin_mut().map_or(Poll::Pending, |passed| passed.poll(cx).map(|()| None))
+    });
+    let no_response = || ChannelError::no_response(deadline.limit(), link.why_not_connected().as_deref());
+    in_time.await.unwrap_or_else(|| Err(no_response()))
 }
 
 impl Clone for Channel {

@@ -24,7 +24,7 @@ use super::dialer::dial;
 use super::driver::Driver;
 use super::error::{AddressFailure, ConnectError, ConnectFailure};
 use super::first_frame::FirstFrame;
-use super::knocking::knock;
+use super::knocking::{self, knock};
 use super::moves;
 use super::origin::Origin;
 use super::replay::ReplayBody;
@@ -170,11 +170,14 @@ impl Connector {
         match &self.settings.address {
             Address::Name { .. } => {
                 let resolved = self.settings.resolve().await?.unwrap_or_default();
-                dial(&resolved, known, |address| self.connect_to(address, target, calls)).await.map_err(Failed::from)
+                let knocks = knocking::most(resolved.len());
+                dial(&resolved, known, |address| self.connect_to(address, target, calls, knocks))
+                    .await
+                    .map_err(Failed::from)
             }
-            Address::Ip(address) => Ok(self.connect_to(*address, target, calls).await?),
+            Address::Ip(address) => Ok(self.connect_to(*address, target, calls, knocking::most(1)).await?),
             Address::Resolved(address) => {
-                let connected = self.connect_to(*address, target, calls).await;
+                let connected = self.connect_to(*address, target, calls, knocking::most(1)).await;
                 connected.map_err(|failure| Failed { address: Some(*address), failure })
             }
             Address::Unix(path) => {
@@ -189,8 +192,9 @@ impl Connector {
         address: SocketAddr,
         target: &Target,
         calls: &Calls,
+        knocks: usize,
     ) -> Result<Connection, ConnectFailure> {
-        let connecting = knock(calls, || self.settings.tcp.connect(address));
+        let connecting = knock(calls, knocks, || self.settings.tcp.connect(address));
         let stream = in_time(self.settings.connect_timeout, connecting).await?;
         self.accepted(stream, target).await
     }

@@ -30,6 +30,8 @@ const HTTPS_PORT: u16 = 443;
 /// The sizes that a frame may be limited to (RFC 9113 §4.2).
 const LEAST_FRAME: u32 = 1 << 14;
 const MOST_FRAME: u32 = (1 << 24) - 1;
+/// The largest flow-control window (RFC 9113 §6.9.1).
+const MOST_WINDOW: u32 = (1 << 31) - 1;
 
 /// The limits of what tcp(7) takes for its probes.
 const SECOND: Duration = Duration::from_secs(1);
@@ -198,7 +200,10 @@ impl Endpoint {
     /// is added by chance. Default: 500 ms and 10 s; at least 10 ms.
     ///
     /// A call that finds no connection ends the wait, so that a server that is back is found as soon as it is needed; but attempts
-    /// that calls ask for are 100 ms apart. Other waits cost nothing but the time until an idle channel has its connection again.
+    /// that calls ask for are 100 ms apart. While attempts come as far as the handshake and cost the server that, they are further and
+    /// further apart, up to 2 s. Calls that wait for a connection end the waits too: those after the first failures 100 ms apart, and then
+    /// further, up to 1 s, with at most 100 attempts a second for all such calls of the process. Other waits cost nothing but the time until an
+    /// idle channel has its connection again.
     #[must_use]
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         let first = first.clamp(Self::LEAST_BACKOFF, FOREVER);
@@ -298,17 +303,19 @@ impl Endpoint {
         self
     }
 
-    /// The flow-control window of a stream, in bytes. Default: hyper's, as in tonic (2 MiB).
+    /// The flow-control window of a stream, in bytes: 2³¹ - 1 at most, what is beyond counts as that (RFC 9113 §6.9.1). Default: hyper's,
+    /// as in tonic (2 MiB).
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Self {
-        self.settings.http2.stream_window = Some(bytes);
+        self.settings.http2.stream_window = Some(bytes.min(MOST_WINDOW));
         self
     }
 
-    /// The flow-control window of the connection, in bytes. Default: hyper's, as in tonic (5 MiB).
+    /// The flow-control window of the connection, in bytes: 2³¹ - 1 at most, what is beyond counts as that (RFC 9113 §6.9.1). Default:
+    /// hyper's, as in tonic (5 MiB).
     #[must_use]
     pub fn connection_window(mut self, bytes: u32) -> Self {
-        self.settings.http2.connection_window = Some(bytes);
+        self.settings.http2.connection_window = Some(bytes.min(MOST_WINDOW));
         self
     }
 

@@ -85,9 +85,34 @@ pub enum ConnectFailure {
     /// A balanced channel was given an empty set of endpoints.
     #[error("there are no endpoints")]
     NoEndpoints,
+    /// Something that was asked while connecting panicked: a resolver, say.
+    #[error("connecting panicked: {}", text::sentence(.0))]
+    Panicked(String),
     /// The HTTP/2 preface could not be sent.
     #[error("HTTP/2 could not be started: {0}")]
     Http2(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl ConnectFailure {
+    /// Whether an attempt that fails so may have cost the server a handshake, or an unknown amount on this side.
+    pub(super) fn is_costly(&self) -> bool {
+        match self {
+            Self::Addresses(all) => all.iter().any(|one| one.failure.is_costly()),
+            Self::NoGeneration
+            | Self::Refused(_)
+            | Self::NoRuntime
+            | Self::Connect(_)
+            | Self::ConnectTimeout(_)
+            | Self::NoEndpoints => false,
+            Self::Tls(_)
+            | Self::NoHttp2
+            | Self::NotAccepted(_)
+            | Self::HandshakeTimeout(_)
+            | Self::ShortLived(_)
+            | Self::Panicked(_)
+            | Self::Http2(_) => true,
+        }
+    }
 }
 
 /// Why one of several addresses gave no connection.

@@ -1,17 +1,20 @@
 //! The task that keeps a channel connected: it carries out the steps of the plan, and tells it what happened.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::addresses::Known;
-use super::calls::Calls;
+use super::calls::{Calls, Pace};
 use super::connection::{Connection, InFlight};
 use super::connector::{Connector, Failed};
 use super::error::{ChannelError, ConnectError, ConnectFailure};
@@ -24,9 +27,6 @@ use crate::phase::{Phase, Phases};
 
 /// Spreads the moves of all channels of the process.
 static PHASES: LazyLock<Phases> = LazyLock::new(Phases::default);
-
-/// The least time between two attempts to connect that calls ask for.
-const CALLS_APART: Duration = Duration::from_millis(100);
 
 /// The state of a channel.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +61,7 @@ pub(super) struct Link {
 struct Memory {
     known: Known,
     said: Said,
+    pace: Pace,
 }
 
 /// Says that a link has a task for as long as it lives. A runtime that ends drops its tasks, whoever waits for them elsewhere.
@@ -126,11 +127,12 @@ impl Link {
         let keeping = self.stop.clone().run_until_cancelled_owned(async move { kept.0.keep_connected().await });
         match Handle::try_current().map(|runtime| runtime.spawn(keeping)) {
             Ok(task) if !task.is_finished() => Ok(()),
-            _ => {
-                let cause = self.connector.error(None, ConnectFailure::NoRuntime.into());
-                Err(ChannelError::not_connected(Arc::new(cause)))
-            }
+            _ => Err(self.no_runtime()),
         }
+    }
+
+    pub(super) fn no_runtime(&self) -> ChannelError {
+        ChannelError::not_connected(Arc::new(self.connector.error(None, ConnectFailure::NoRuntime.into())))
     }
 
     /// Ends the task for good; the connection finishes the calls it has.
@@ -207,17 +209,21 @@ impl Link {
         if self.open().is_none() {
             self.calls.tell();
         }
+        let mut waiting = None;
         loop {
-            self.start()?;
-            // Seen before the connection is looked at, so that a swap in between is not missed.
+            // Seen before the connection and the task are looked at, so that neither a swap nor an end in between is missed.
             let trouble = state.borrow_and_update().trouble.clone();
+            self.start()?;
             if let Some(connection) = self.open() {
                 return Ok(connection);
             }
             match trouble {
                 Some(cause) if !patient => return Err(ChannelError::not_connected(cause)),
-                // The sender lives as long as `self`.
-                _ => _ = state.changed().await,
+                _ => {
+                    waiting.get_or_insert_with(|| self.calls.wait());
+                    // The sender lives as long as `self`.
+                    _ = state.changed().await;
+                }
             }
         }
     }
@@ -240,7 +246,9 @@ impl Link {
         let mut memory = Memory::default();
         let mut step = Step::Look;
         loop {
-            step = plan.after(self.carry_out(step, &mut wanted, &mut memory).await);
+            let carried_out = AssertUnwindSafe(self.carry_out(step, &mut wanted, &mut memory)).catch_unwind().await;
+            let event = carried_out.unwrap_or_else(|panic| self.panicked(&*panic, &mut memory));
+            step = plan.after(event);
         }
     }
 
@@ -261,21 +269,26 @@ impl Link {
             },
             Step::Connect => self.connect(wanted, memory).await,
             Step::Retry(wait) => tokio::select! {
-                () = self.wait(wait) => Event::Over,
+                () = self.wait(wait, memory.pace) => Event::Over,
                 _ = self.ended() => {
                     self.clear();
                     Event::Over
                 }
                 _ = wanted.changed() => {
-                    self.anew();
+                    self.anew(memory);
                     Event::Changed
                 }
             },
             Step::Forget(ended, wait) => {
                 let life = self.current.load().as_ref().map(|connection| Arc::clone(connection.life()));
                 self.clear();
+                if ended.answered || ended.age >= Backoff::GOOD {
+                    memory.pace = Pace::default();
+                } else {
+                    memory.pace.fail(true);
+                }
                 tokio::select! {
-                    () = self.wait(wait) => {}
+                    () = self.wait(wait, memory.pace) => {}
                     _ = wanted.changed() => {}
                 }
                 let answered = life.is_some_and(|life| life.has_answered());
@@ -298,7 +311,7 @@ impl Link {
         self.supersede(None);
         self.failed(None, failure.into(), memory);
         _ = wanted.changed().await;
-        self.anew();
+        self.anew(memory);
         Event::Over
     }
 
@@ -372,14 +385,25 @@ impl Link {
     }
 
     /// Something changed since the last attempt failed: calls without a connection wait for the next one.
-    fn anew(&self) {
+    fn anew(&self, memory: &mut Memory) {
+        memory.pace = Pace::default();
         if self.open().is_none() {
             self.tell(None, None);
         }
     }
 
+    /// A step panicked: it counts as an attempt that failed, and is waited after like any other.
+    fn panicked(&self, panic: &(dyn Any + Send), memory: &mut Memory) -> Event {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let failure = ConnectFailure::Panicked(text.unwrap_or_else(|| "with no text".into()));
+        self.failed(None, failure.into(), memory);
+        Event::Failed
+    }
+
     fn failed(&self, generation: Option<u64>, failed: Failed, memory: &mut Memory) {
         let trouble = self.connector.error(generation, failed);
+        memory.pace.fail(trouble.failure.is_costly());
         let (sentence, now) = (trouble.to_string(), Instant::now());
         if memory.said.is_due(&sentence, now)
             && let Some(left_out) = news::take(&news::FAILED, now)
@@ -392,7 +416,7 @@ impl Link {
     }
 
     /// Waits so long, or until a call finds no connection and the last attempt is a while ago.
-    async fn wait(&self, wait: Duration) {
-        _ = timeout(wait, self.calls.next(CALLS_APART)).await;
+    async fn wait(&self, wait: Duration, pace: Pace) {
+        _ = timeout(wait, self.calls.need(pace.apart())).await;
     }
 }

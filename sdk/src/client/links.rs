@@ -52,8 +52,12 @@ impl Links {
         if let Some(link) = self.find(runtime) {
             return link;
         }
-        let link = Link::new(self.connector.clone());
         let mut all = self.all.load().to_vec();
+        // One that was asked for outside of any runtime is that of the first: whoever watches it sees what happens there.
+        let link = match all.iter().position(|of| of.runtime.is_none()) {
+            Some(early) => all.swap_remove(early).link,
+            None => Link::new(self.connector.clone()),
+        };
         // Those of runtimes that have ended: the two lists alone have them.
         all.retain(|of| of.link.is_used() || Arc::strong_count(&of.link) > 2);
         all.push(OfRuntime { runtime, link: Arc::clone(&link) });

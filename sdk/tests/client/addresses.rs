@@ -153,3 +153,35 @@ async fn a_name_without_addresses_is_unavailable_with_the_resolvers_word_for_it(
     let status = call(&endpoint.connect_lazy(&identity)).await.unwrap_err();
     assert!(status.message().contains("did not resolve within 50ms"), "{status}");
 }
+
+/// The number of connections to this port that wait for an answer to their SYN.
+fn unanswered(port: u16) -> usize {
+    const SYN_SENT: &str = "02";
+    let (to, table) = (format!(":{port:04X}"), std::fs::read_to_string("/proc/net/tcp").unwrap());
+    let is_one = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(2);
+        fields.next().is_some_and(|remote| remote.ends_with(&to)) && fields.next() == Some(SYN_SENT)
+    };
+    table.lines().filter(is_one).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_has_no_more_than_sixteen_sockets_however_many_addresses_are_dead_and_calls_are_made() {
+    let ca = Authority::new("ca");
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut queued = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(100), TcpStream::connect(("127.0.0.1", port))).await {
+        queued.push(stream.unwrap());
+    }
+    let addresses = (1..=8).map(|host| ([127, 0, 0, host], port).into()).collect();
+    let channel = endpoint(addresses).connect_lazy(&Publisher::of(&ca).identity().await);
+    let (start, mut most) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_secs(4) {
+        _ = timeout(Duration::from_millis(50), call(&channel)).await;
+        most = most.max(unanswered(port));
+    }
+    assert!((8..=16).contains(&most), "{most} sockets");
+}

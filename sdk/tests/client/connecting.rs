@@ -147,6 +147,39 @@ async fn a_server_that_accepts_only_to_close_is_not_flooded_and_calls_are_told()
 }
 
 #[tokio::test]
+async fn a_panic_while_connecting_is_a_failure_like_others_and_waited_after() {
+    let ca = Authority::new("ca");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let endpoint = Endpoint::new(format!("https://{SERVER}")).unwrap().resolver(move |_: &str, _| {
+        count.fetch_add(1, Relaxed);
+        async { panic!("no such zone") }
+    });
+    let channel = endpoint.backoff(DEADLINE, DEADLINE).connect_lazy(&Publisher::of(&ca).identity().await);
+    let status = tokio::time::timeout(DEADLINE, call(&channel)).await.expect("the call ends").unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("panicked: no such zone"), "{status}");
+    assert_eq!(asked.load(Relaxed), 1);
+    // The channel goes on.
+    let start = std::time::Instant::now();
+    while asked.load(Relaxed) == 1 {
+        assert!(start.elapsed() < DEADLINE);
+        call(&channel).await.unwrap_err();
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn windows_larger_than_http_2_has_are_the_largest_it_has() {
+    let ca = Authority::new("ca");
+    let server = Server::start(&ca).await;
+    let endpoint = server.endpoint().connection_window(u32::MAX).stream_window(u32::MAX);
+    let channel = endpoint.connect_lazy(&Publisher::of(&ca).identity().await);
+    tokio::time::timeout(DEADLINE, call(&channel)).await.expect("an answer").unwrap();
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
 async fn a_server_without_http2_is_not_accepted() {
     let ca = Authority::new("ca");
     let identity = Publisher::of(&ca).identity().await;

@@ -150,6 +150,38 @@ fn a_call_where_no_runtime_runs_fails_and_says_so() {
 }
 
 #[test]
+fn a_call_with_a_deadline_where_no_runtime_runs_fails_and_says_so() {
+    let world = World::new();
+    let failed = |failed: Result<(), tonic::Status>| {
+        let status = failed.unwrap_err();
+        assert!(status.code() == tonic::Code::Unavailable && status.message().contains("no tokio runtime"), "{status}");
+    };
+    let channel = world.server.endpoint().timeout(DEADLINE).connect_lazy(&world.identity);
+    failed(call(&channel).now_or_never().unwrap());
+    let ended = of_a_test();
+    let handle = ended.handle().clone();
+    drop(ended);
+    failed(handle.block_on(call(&channel)));
+
+    // One that is connected elsewhere has no timer here either.
+    of_a_test().block_on(async {
+        soon(call(&channel)).await.unwrap();
+        let elsewhere = thread::spawn(move || call(&channel).now_or_never().unwrap());
+        failed(elsewhere.join().unwrap());
+    });
+}
+
+#[test]
+fn the_state_asked_for_before_there_is_a_runtime_is_that_of_the_first() {
+    let world = World::new();
+    let early = world.channel.state();
+    let runtime = of_a_test();
+    runtime.block_on(soon(call(&world.channel))).unwrap();
+    assert!(early.borrow().generation.is_some());
+    assert!(world.channel.state().borrow().generation.is_some());
+}
+
+#[test]
 fn a_rotation_reaches_the_channel_whatever_runtime_the_identity_was_started_on() {
     let world = World::new();
     of_a_test().block_on(async {

@@ -35,8 +35,8 @@
 //! | `initial_stream_window_size` | [`Endpoint::stream_window`] |
 //! | `initial_connection_window_size` | [`Endpoint::connection_window`] |
 //! | `http2_adaptive_window` | [`Endpoint::adaptive_window`] |
-//! | `http2_max_header_list_size` | [`Endpoint::header_list_limit`] |
-//! | `max_frame_size` | [`Endpoint::frame_size`] |
+//! | `http2_max_header_list_size` | [`Endpoint::max_header_list_size`] |
+//! | `max_frame_size` | [`Endpoint::max_frame_size`] |
 //! | `connect_with_connector` | [`Endpoint::unix_socket`], [`Endpoint::resolver`]; for tonic's own channel, [`HttpsConnector`] |
 //!
 //! Left out on purpose are:

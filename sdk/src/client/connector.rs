@@ -61,8 +61,8 @@ pub(super) struct Http2Settings {
     pub(super) keep_alive_interval: Option<Duration>,
     pub(super) keep_alive_timeout: Option<Duration>,
     pub(super) keep_alive_while_idle: Option<bool>,
-    pub(super) header_list_limit: Option<u32>,
-    pub(super) frame_size: Option<u32>,
+    pub(super) max_header_list_size: Option<u32>,
+    pub(super) max_frame_size: Option<u32>,
 }
 
 /// All that a channel needs to know of its endpoint.
@@ -272,8 +272,8 @@ impl Connector {
             .initial_stream_window_size(settings.stream_window)
             .initial_connection_window_size(settings.connection_window)
             .keep_alive_interval(settings.keep_alive_interval)
-            .max_frame_size(settings.frame_size);
-        settings.header_list_limit.map(|limit| builder.max_header_list_size(limit));
+            .max_frame_size(settings.max_frame_size);
+        settings.max_header_list_size.map(|limit| builder.max_header_list_size(limit));
         settings.adaptive_window.map(|adaptive| builder.adaptive_window(adaptive));
         settings.keep_alive_timeout.map(|timeout| builder.keep_alive_timeout(timeout));
         settings.keep_alive_while_idle.map(|idle| builder.keep_alive_while_idle(idle));

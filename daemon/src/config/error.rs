@@ -80,7 +80,7 @@ pub(crate) enum Problem {
         message: String,
     },
     /// A key that has to be there.
-    #[error("missing field `{0}`; write it")]
+    #[error("`{0}` is missing; write it")]
     Missing(&'static str),
     /// A path that depends on where the daemon was started.
     #[error("`{key}` is a relative path; write an absolute one, starting with /")]

@@ -160,7 +160,7 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         error("[[identity]]\nname = \"a/b\"\n")
             .contains("2:8: `name` holds a '/', as only the names of directories in volumes")
     );
-    assert!(error("[[identity]]\npath = \"/x\"\n").contains("missing field `name`"));
+    assert!(error("[[identity]]\npath = \"/x\"\n").contains("`name` is missing"));
     assert!(error("[identity]\nname = \"a\"\n").ends_with("1:1: `[identity]` is one of a list; write [[identity]]"));
     let long = error(&format!("[sockets]\nagent = \"/{}\"\n", "x".repeat(107)));
     assert!(long.contains("2:9: `agent` has 108 bytes, too many for a socket's path"), "{long}");
@@ -180,7 +180,7 @@ fn a_value_of_another_type_is_answered_with_what_is_expected() {
         ("[pods]", "1:1: `[pods]` is one of a list; write [[pods]]"),
         ("[[watch]]", "1:1: `watch`: expected a table"),
         ("[watch]\ndirectories = [{ path = 3 }]", "2:25: `directories`: expected a string"),
-        ("[watch]\ndirectories = [{ allow = [] }]", "2:16: missing field `path`; write it"),
+        ("[watch]\ndirectories = [{ allow = [] }]", "2:16: `path` is missing; write it"),
         // The elements of a list are no fields, whatever their order.
         ("http = [\"127.0.0.1:1\"]", "1:8: `http`: expected a table"),
     ] {

@@ -29,7 +29,7 @@ pub(crate) enum TurnedAway {
     TooManyStreams,
     /// There are too many requests open in all, and no party that has more.
     TooManyStreamsInAll,
-    /// Its party had the most requests open when there could be no more, and a smaller one had one.
+    /// Its party had the most requests open when there could be no more, and a smaller one needed one.
     StreamDisplaced,
 }
 

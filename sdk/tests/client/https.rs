@@ -18,7 +18,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tower::Service as _;
 
-use super::peers::{DEADLINE, Publisher, SERVER, Server, acceptor, server_leaf};
+use super::peers::{Publisher, SERVER, Server, acceptor, server_leaf, soon};
 
 fn settings() -> HttpsSettings {
     HttpsSettings::default().server_name(SERVER).unwrap()
@@ -30,10 +30,6 @@ fn endpoint(server: &Server) -> Endpoint {
 
 async fn call(channel: &Channel) -> Result<(), tonic::Status> {
     HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.map(drop)
-}
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.expect("it does not happen")
 }
 
 #[tokio::test]

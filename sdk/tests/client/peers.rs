@@ -16,7 +16,7 @@ use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::snapshot::Snapshot;
 pub(crate) use evercert_fixtures::wait::DEADLINE;
 use evercert_fixtures::wait::until_shown;
-use evercert_fixtures::{Authority, Issued, Leaf};
+use evercert_fixtures::{Authority, Issued, Leaf, wait};
 use parking_lot::Mutex;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -42,6 +42,10 @@ pub(crate) const SERVER: &str = "api.internal";
 pub(crate) const SERVER_ID: &str = "spiffe://example.org/api";
 
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    wait::soon("what the test does", future).await
+}
 
 /// The names of every server here.
 pub(crate) fn server_leaf() -> Leaf {

@@ -9,9 +9,8 @@ use evercert::client::{Channel, ChannelError, ConnectFailure};
 use evercert_fixtures::{Authority, KubeletVolume};
 use futures_util::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
 
-use super::peers::{DEADLINE, Publisher, Server, call, server_leaf, stream, until_generation};
+use super::peers::{DEADLINE, Publisher, Server, call, server_leaf, soon, stream, until_generation};
 
 /// A server on a runtime that stays, and a channel to it.
 struct World {
@@ -39,10 +38,6 @@ impl World {
 /// As `#[tokio::test]` makes it.
 fn of_a_test() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.expect("it does not happen")
 }
 
 static SHARED: LazyLock<World> = LazyLock::new(World::new);

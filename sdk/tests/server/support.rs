@@ -10,18 +10,17 @@ use evercert_core::bundle::{Bundle, Bundles};
 use evercert_core::credential::{Credential, PrivateKey};
 use evercert_core::snapshot::Snapshot;
 pub(crate) use evercert_fixtures::wait::DEADLINE;
-use evercert_fixtures::{Authority, Issued, Leaf};
+use evercert_fixtures::{Authority, Issued, Leaf, wait};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 /// The name that servers of these tests have.
 pub(crate) const NAME: &str = "server.example.org";
 
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.expect("it did not happen within the deadline")
+    wait::soon("what the test does", future).await
 }
 
 /// A source under the test's hands. Of a generation it is told once whether it was taken up; how older connections go is not told.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`Server`] is the paved path: HTTP/2 limits that hold, the peer's identity in every request, connections that end when they have
-//! to, and a shutdown that ends. [`Identity::incoming`] is the part below, for a tonic server of one's own.
+//! to, and a shutdown that ends. [`Identity::incoming`] is the part below, for a serve loop of one's own.
 
 mod accept;
 mod all_connections;
@@ -19,7 +19,6 @@ mod incoming;
 mod io;
 mod limits;
 mod listener;
-
 mod serving;
 mod slot;
 mod tonic_settings;
@@ -115,7 +114,7 @@ impl Server {
 }
 
 impl<L> Server<L> {
-    /// Whether clients are asked for certificates.
+    /// Whether clients are asked for certificates. [`ClientCertificates::Required`] unless set.
     pub fn client_certificates(mut self, certificates: ClientCertificates) -> Self {
         self.incoming.tls.client_certificates = certificates;
         self
@@ -127,7 +126,7 @@ impl<L> Server<L> {
         self
     }
 
-    /// The TLS versions.
+    /// The TLS versions. [`TlsVersions::Tls13`] unless set.
     pub fn tls_versions(mut self, versions: TlsVersions) -> Self {
         self.incoming.tls.versions = versions;
         self
@@ -164,13 +163,13 @@ impl<L> Server<L> {
     /// The answer to clients that ask for a name which no identity was given for, or for none. They get the server's default identity
     /// unless set.
     pub fn unknown_hosts(mut self, unknown: UnknownHost) -> Self {
-        self.incoming.hosts = self.incoming.hosts.unknown(unknown);
+        self.incoming.hosts = self.incoming.hosts.unknown_hosts(unknown);
         self
     }
 
-    /// The limits of connections that have not finished their handshake.
+    /// The limits of connections that have not finished their handshake. [`AcceptLimits::default`] unless set.
     pub fn accept_limits(mut self, limits: AcceptLimits) -> Self {
-        self.incoming.limits = limits;
+        self.incoming.accept_limits = limits;
         self
     }
 
@@ -181,7 +180,7 @@ impl<L> Server<L> {
         self
     }
 
-    /// The policy by which connections are ended before either side wants to.
+    /// The policy by which connections are ended before either side wants to. [`DrainPolicy::new`] unless set.
     pub fn drain_policy(mut self, policy: DrainPolicy) -> Self {
         self.incoming.drain_policy = policy;
         self
@@ -212,7 +211,7 @@ impl<L> Server<L> {
     ///
     /// # Errors
     ///
-    /// The identity's current generation lacks what this server needs.
+    /// An identity's current generation lacks what this server needs.
     ///
     /// # Panics
     ///
@@ -245,8 +244,13 @@ impl<L> Server<L> {
                 Some(Ok(io)) = incoming.next() => {
                     let (connections, number) = io.place();
                     let connections = Arc::clone(connections);
-                    let by = is_one_of_several.then(|| ServedBy(Arc::clone(io.identity())));
-                    let service = service.clone().map_request(move |request| by.iter().fold(request, served_by));
+                    let by = is_one_of_several.then(|| io.served_by());
+                    let service = service.clone().map_request(move |mut request: Request<Body>| {
+                        if let Some(by) = &by {
+                            request.extensions_mut().insert(by.clone());
+                        }
+                        request
+                    });
                     let tonic = self.tonic.clone().accept_http1(io.http_version() == Version::HTTP_11);
                     connections.serve(number, Serving::by_tonic(tonic, service, io));
                 }
@@ -255,11 +259,6 @@ impl<L> Server<L> {
         incoming.shut_down(self.shutdown_timeout).await;
         Ok(())
     }
-}
-
-fn served_by(mut request: Request<Body>, by: &ServedBy) -> Request<Body> {
-    request.extensions_mut().insert(by.clone());
-    request
 }
 
 /// Cuts what is left when it is dropped: nobody would see to these connections any more.

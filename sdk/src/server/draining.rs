@@ -35,6 +35,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// }
 /// # }
 /// ```
+#[must_use = "once the hook is taken, nobody else tells the peer to go"]
 pub struct Draining(Pin<Box<WaitForCancellationFutureOwned>>);
 
 impl Draining {

@@ -61,7 +61,7 @@ impl Hosts {
 
     /// The answer to clients that ask for none of these names; [`UnknownHost::Default`] unless set.
     #[must_use]
-    pub fn unknown(self, unknown: UnknownHost) -> Self {
+    pub fn unknown_hosts(self, unknown: UnknownHost) -> Self {
         Self { unknown, ..self }
     }
 

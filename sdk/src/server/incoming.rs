@@ -19,7 +19,6 @@ use super::hosts::Hosts;
 use super::io::TlsIo;
 use super::limits::AcceptLimits;
 use super::listener::Listener;
-
 use super::slot::Slot;
 use super::warden;
 use crate::identity::Identity;
@@ -55,7 +54,7 @@ pub struct IncomingSettings {
     /// The settings of TLS.
     pub tls: ServerTls,
     /// The limits of connections that have not finished their handshake.
-    pub limits: AcceptLimits,
+    pub accept_limits: AcceptLimits,
     /// The policy by which connections are ended.
     pub drain_policy: DrainPolicy,
     /// Identities for other names than the default identity's.
@@ -69,10 +68,10 @@ impl IncomingSettings {
         Self { tls, ..self }
     }
 
-    /// Sets [`IncomingSettings::limits`](#structfield.limits).
+    /// Sets [`IncomingSettings::accept_limits`](#structfield.accept_limits).
     #[must_use]
-    pub fn limits(self, limits: AcceptLimits) -> Self {
-        Self { limits, ..self }
+    pub fn accept_limits(self, accept_limits: AcceptLimits) -> Self {
+        Self { accept_limits, ..self }
     }
 
     /// Sets [`IncomingSettings::drain_policy`](#structfield.drain_policy).
@@ -135,7 +134,7 @@ impl<IO: Send + 'static> Incoming<IO> {
         });
         let connections = AllConnections(slots.all().iter().map(|slot| Arc::clone(slot.connections())).collect());
         let (sender, finished) = mpsc::channel(FINISHED_QUEUE);
-        let accepting = Accepting { listener, slots: Arc::new(slots), limits: settings.limits };
+        let accepting = Accepting { listener, slots: Arc::new(slots), limits: settings.accept_limits };
         let accepting = AbortOnDropHandle::new(tokio::spawn(accepting.run(sender)));
         (Self { finished, connections, accepting }, attached)
     }

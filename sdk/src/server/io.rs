@@ -21,6 +21,7 @@ use tonic::transport::server::Connected;
 
 use super::connections::{Connections, Entry};
 use super::draining::Draining;
+use super::hosts::ServedBy;
 use crate::peer::PeerIdentity;
 use lull::Lull;
 use opening::Opening;
@@ -70,11 +71,11 @@ impl<IO> TlsIo<IO> {
         self.entry.place()
     }
 
-    /// The name of the identity that it was made with, where a server has several ([`Hosts`](super::Hosts)): whose bundle vouches for the
-    /// peer.
+    /// The identity that it was made with, where a server has several ([`Hosts`](super::Hosts)): whose bundle vouches for the peer. To be
+    /// put into the extensions of its requests by a serve loop of one's own.
     #[must_use]
-    pub fn identity(&self) -> &Arc<str> {
-        &self.place().0.identity
+    pub fn served_by(&self) -> ServedBy {
+        ServedBy(Arc::clone(&self.place().0.identity))
     }
 
     /// The version of HTTP that was agreed on: 2 or 1.1.

@@ -35,49 +35,49 @@ pub struct AcceptLimits {
 }
 
 impl AcceptLimits {
-    /// With this [`AcceptLimits::client_hello`](field@AcceptLimits::client_hello).
+    /// Sets [`AcceptLimits::client_hello`](#structfield.client_hello).
     #[must_use]
     pub fn client_hello(mut self, client_hello: Duration) -> Self {
         self.client_hello = client_hello;
         self
     }
 
-    /// With this [`AcceptLimits::handshake`](field@AcceptLimits::handshake).
+    /// Sets [`AcceptLimits::handshake`](#structfield.handshake).
     #[must_use]
     pub fn handshake(mut self, handshake: Duration) -> Self {
         self.handshake = handshake;
         self
     }
 
-    /// With this [`AcceptLimits::preface`](field@AcceptLimits::preface).
+    /// Sets [`AcceptLimits::preface`](#structfield.preface).
     #[must_use]
     pub fn preface(mut self, preface: Duration) -> Self {
         self.preface = preface;
         self
     }
 
-    /// With this [`AcceptLimits::unfinished`](field@AcceptLimits::unfinished).
+    /// Sets [`AcceptLimits::unfinished`](#structfield.unfinished).
     #[must_use]
     pub fn unfinished(mut self, unfinished: usize) -> Self {
         self.unfinished = unfinished;
         self
     }
 
-    /// With this [`AcceptLimits::unfinished_per_peer`](field@AcceptLimits::unfinished_per_peer).
+    /// Sets [`AcceptLimits::unfinished_per_peer`](#structfield.unfinished_per_peer).
     #[must_use]
     pub fn unfinished_per_peer(mut self, unfinished_per_peer: usize) -> Self {
         self.unfinished_per_peer = unfinished_per_peer;
         self
     }
 
-    /// With this [`AcceptLimits::waiting`](field@AcceptLimits::waiting).
+    /// Sets [`AcceptLimits::waiting`](#structfield.waiting).
     #[must_use]
     pub fn waiting(mut self, waiting: usize) -> Self {
         self.waiting = waiting;
         self
     }
 
-    /// With this [`AcceptLimits::computing`](field@AcceptLimits::computing).
+    /// Sets [`AcceptLimits::computing`](#structfield.computing).
     #[must_use]
     pub fn computing(mut self, computing: usize) -> Self {
         self.computing = computing;

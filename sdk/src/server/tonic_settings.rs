@@ -10,7 +10,7 @@ use std::time::Duration;
 /// | `tls_config` | the identity: TLS is made before tonic sees a connection, and a second TLS inside of it would be nobody's to read |
 /// | `accept_http1` | [`Server::http_versions`](super::Server::http_versions) |
 /// | `layer` | [`Server::layer`](super::Server::layer) |
-/// | `max_connection_age_grace` | [`DrainPolicy::max_age`](super::DrainPolicy::max_age), since tonic's cuts calls without telling the peer |
+/// | `max_connection_age`, `max_connection_age_grace` | [`DrainPolicy::max_age`](super::DrainPolicy::max_age), which has jitter and a deadline: tonic's age has neither, and its grace cuts calls without telling the peer |
 /// | `tcp_keepalive`, `tcp_nodelay` and the like | the [`Listener`](super::Listener)'s to set; `TCP_NODELAY` is on |
 ///
 /// So this does not compile:
@@ -58,10 +58,6 @@ knobs! {
     initial_connection_window_size(impl Into<Option<u32>>);
     /// The most streams a peer may have open on one connection. [`MAX_CONCURRENT_STREAMS`](super::MAX_CONCURRENT_STREAMS) unless set.
     max_concurrent_streams(impl Into<Option<u32>>);
-    /// The age at which a connection is told to go. It has neither jitter nor a deadline: [`DrainPolicy::max_age`] has both.
-    ///
-    /// [`DrainPolicy::max_age`]: super::DrainPolicy::max_age
-    max_connection_age(Duration);
     /// The time a connection is silent before the peer is asked whether it still lives. [`KEEPALIVE_INTERVAL`](super::KEEPALIVE_INTERVAL)
     /// unless set.
     http2_keepalive_interval(Option<Duration>);

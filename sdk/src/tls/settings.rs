@@ -36,8 +36,7 @@ pub(crate) const ALPN_HTTP_2: &[u8] = b"h2";
 /// HTTP/1.1 in the terms of ALPN (RFC 7301 §6).
 const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
-/// The versions of HTTP that a client offers, or that a server lets a client agree on by ALPN (RFC 7301): every list of them but the one that would have a client
-/// of both speak the older one.
+/// The versions of HTTP that a client offers and a server accepts by ALPN (RFC 7301). Two sides that both have HTTP/2 speak that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum HttpVersions {
@@ -215,6 +214,12 @@ impl ClientTls {
     #[must_use]
     pub fn verification(self, verification: ServerVerification) -> Self {
         Self { verification, ..self }
+    }
+
+    /// Sets [`ClientTls::http_versions`](#structfield.http_versions).
+    #[must_use]
+    pub fn http_versions(self, http_versions: HttpVersions) -> Self {
+        Self { http_versions, ..self }
     }
 
     /// Sets [`ClientTls::resumption`](#structfield.resumption).

@@ -172,16 +172,6 @@ async fn a_connection_goes_at_its_age() {
 }
 
 #[tokio::test]
-async fn tonics_own_age_of_connections_works_as_well() {
-    let age = Duration::from_secs(2);
-    let stage = Stage::new(|server| server.tonic(|tonic| tonic.max_connection_age(age)), &[]).await;
-    let client = stage.client().await;
-    check(&client).await.unwrap();
-    stage.connections(1).await;
-    stage.connections(0).await;
-}
-
-#[tokio::test]
 async fn a_stream_ends_with_its_peers_leaf_and_no_other_connection_sees_anything() {
     let stage = Stage::new(|server| server, &[]).await;
     let now = SystemTime::now();

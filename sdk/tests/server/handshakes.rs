@@ -124,7 +124,7 @@ async fn many_handshakes_at_once_all_succeed_whatever_the_pool() {
     let identity = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
     let (listener, port) = listen().await;
     let limits = AcceptLimits::default().computing(1).unfinished(3);
-    let incoming = identity.incoming_with(listener, IncomingSettings::default().limits(limits));
+    let incoming = identity.incoming_with(listener, IncomingSettings::default().accept_limits(limits));
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     let own = ca.issue_dns("client.example.org");

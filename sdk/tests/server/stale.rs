@@ -37,7 +37,7 @@ async fn accepted_when_stale(answer: StaleCrls) -> (bool, bool) {
     let policy = DrainPolicy::default().untrusted_timeout(Duration::ZERO).untrusted_spread(Duration::ZERO);
     // This peer never says anything; nothing else is to end it.
     let limits = AcceptLimits::default().preface(2 * DEADLINE);
-    let settings = IncomingSettings::default().drain_policy(policy).limits(limits);
+    let settings = IncomingSettings::default().drain_policy(policy).accept_limits(limits);
     let incoming = identity.incoming_with(listener, settings);
     let server = tonic::transport::Server::builder().add_service(health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));

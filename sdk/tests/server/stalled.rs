@@ -24,7 +24,7 @@ use super::support::{NAME, Script, server_leaf, snapshot, soon};
 async fn serve(ca: &Authority, limits: AcceptLimits) -> u16 {
     let identity = Script::of(snapshot(1, &server_leaf(ca), &[ca])).identity().await;
     let (listener, port) = listen().await;
-    let incoming = identity.incoming_with(listener, nobody_asked().limits(limits));
+    let incoming = identity.incoming_with(listener, nobody_asked().accept_limits(limits));
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     port
@@ -117,7 +117,7 @@ async fn two_thousand_channels_of_one_process_connect_at_once_without_a_failure(
     // An unoptimised build on a busy machine may take longer than the defaults.
     let patience = Duration::from_secs(120);
     let limits = AcceptLimits::default().handshake(patience).client_hello(patience);
-    let incoming = identity.incoming_with(listener, IncomingSettings::default().limits(limits));
+    let incoming = identity.incoming_with(listener, IncomingSettings::default().accept_limits(limits));
     let server = tonic::transport::Server::builder().add_service(tonic_health::server::health_reporter().1);
     tokio::spawn(server.serve_with_incoming(incoming));
     let endpoint = Endpoint::new(format!("https://127.0.0.1:{port}")).unwrap().server_name(NAME).unwrap();

@@ -38,7 +38,8 @@
 //!   [`source`] says more.
 //! - [`Server`] is the paved path for a tonic server, [`Identity::incoming`] the one for a serve loop of one's own, and
 //!   [`peer::PeerIdentity`] says who calls.
-//! - [`Identity::channel`] and [`client::Endpoint`] give a tower service for generated clients.
+//! - [`Identity::channel`] and [`client::Endpoint`] give a tower service for generated clients, [`Identity::channel_balanced`] one that
+//!   spreads its calls over several servers, and [`Identity::connector`] the connections of other HTTP clients.
 //! - [`Identity::certifier`], [`Identity::server_config`] and [`Identity::client_config`] are for those who keep a rustls
 //!   configuration of their own; their documentation says what they lose.
 //!

@@ -19,7 +19,7 @@ use crate::refusal::Refusal;
 #[error("cannot connect to {endpoint}{}{}: {failure}", at_address(*.address), with_generation(*.generation))]
 #[non_exhaustive]
 pub struct ConnectError {
-    /// The endpoint's URI.
+    /// The endpoint's URI; `the balanced channel` where there is no endpoint.
     pub endpoint: String,
     /// The one address that the endpoint's name has; absent where the URI is an address, where it did not come to that, and where there
     /// are several ([`ConnectFailure::Addresses`]).

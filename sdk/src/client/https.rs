@@ -88,7 +88,7 @@ impl HttpsSettings {
         Ok(self)
     }
 
-    /// The time resolving the name and connecting to one of its addresses may take. Default: 5 s.
+    /// The time resolving the name may take, and the time connecting to one of its addresses may. Default: 5 s.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;

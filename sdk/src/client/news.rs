@@ -16,9 +16,11 @@ const REFILL: Duration = Duration::from_secs(2);
 /// The lines of one kind that all channels together may write.
 const LINES: Throttle = Throttle::new(REFILL).with_burst(BURST);
 
-/// Lines of failed attempts, of connections that were made, and of those that ended.
+/// Lines of attempts that failed.
 pub(super) static FAILED: Mutex<Throttle> = Mutex::new(LINES);
+/// Lines of connections that were made.
 pub(super) static CONNECTED: Mutex<Throttle> = Mutex::new(LINES);
+/// Lines of connections that ended.
 pub(super) static ENDED: Mutex<Throttle> = Mutex::new(LINES);
 
 /// Whether a line of this kind may be written at `now`, and then how many were left out before it. The lock is free while it is written.

@@ -1,4 +1,4 @@
-//! The live connections of one server.
+//! The live connections of one identity at one server.
 //!
 //! ```text
 //! handshake ─ enter ─→ Connections ←─ generation, withdrawn ─ slot
@@ -30,7 +30,7 @@ use crate::tls::{AllowedPeers, Generation, Trust};
 pub(super) use state::{Due, Watch};
 use state::{Live, State};
 
-/// The live connections of one server: the one owner of what is known of them.
+/// The live connections of one identity at one server: the one owner of what is known of them.
 pub(super) struct Connections {
     /// The identity's name, for the log.
     pub(super) identity: Arc<str>,
@@ -332,7 +332,7 @@ impl Connections {
 }
 
 impl Entry {
-    /// What it is one of, and its number there.
+    /// The connections it is one of, and its number among them.
     pub(super) fn place(&self) -> (&Arc<Connections>, u64) {
         (&self.connections, self.number)
     }

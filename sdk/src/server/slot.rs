@@ -11,7 +11,7 @@ use crate::tls::apart::ExpensiveChains;
 use crate::tls::config::ServerHandshakes;
 use crate::tls::{Generation, ServerTls};
 
-/// The place where handshakes find the config of the moment; one per server, attached to its identity.
+/// The place where handshakes find the config of the moment; one for each identity of a server, attached to it.
 pub(super) struct Slot {
     tls: ServerTls,
     prepared: Arc<ArcSwapOption<Prepared>>,

@@ -1,4 +1,4 @@
-//! The one task of a server that sees to it that no connection outlives what it was accepted for.
+//! The task for each identity of a server that sees to it that no connection outlives what it was accepted for.
 
 use std::collections::HashMap;
 use std::sync::Arc;

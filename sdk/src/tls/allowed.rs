@@ -28,8 +28,8 @@ pub struct PeerList {
 /// is a handle on the same one.
 ///
 /// It is asked in the handshake, of sessions that are resumed too: another peer is turned away with the alert `access_denied`
-/// (RFC 8446 §6.2), or where it resumes without one, is counted, and named in the log, where that names one a second at most. A peer
-/// without a SPIFFE ID of its own is on no list.
+/// (RFC 8446 §6.2), or without one where it resumes. It is counted, and the log names one a second at most. A peer without a SPIFFE ID of
+/// its own is on no list.
 ///
 /// ```no_run
 /// # fn server(identity: &evercert::Identity) -> Result<(), Box<dyn std::error::Error>> {

@@ -17,7 +17,7 @@ pub(crate) static PLACES: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, usize::from)));
 
 /// The most of these chains verified or waiting for a place at a time in a process; one more is refused. Half the handshakes that compute
-/// at a time in one server by default ([`AcceptLimits::computing`](crate::AcceptLimits::computing)).
+/// at a time in one server by default ([`AcceptLimits::computing`](crate::server::AcceptLimits::computing)).
 pub(crate) const WAITING: usize = 16;
 
 static WAITS: Semaphore = Semaphore::const_new(WAITING);

@@ -34,7 +34,7 @@ pub enum InvalidEndpoint {
         /// The host.
         name: String,
     },
-    /// What follows the host is not a port.
+    /// The text behind the host is not a port.
     #[error(
         "{uri:?} has no port to connect to; write https://host:port with a port from 1 to 65535, or https://host for 443"
     )]

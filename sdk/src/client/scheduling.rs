@@ -106,3 +106,78 @@ impl<F: Future + Unpin> Future for Batched<F> {
         Pin::new(&mut self.future).poll(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use futures_util::poll;
+    use http::Request;
+    use http_body::{Body, Frame};
+    use hyper::client::conn::http2;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// The settings of a server that allows seven streams and reads nothing of any (RFC 9113 §6.5.2).
+    const READS_NOTHING: [u8; 21] = [0, 0, 12, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 7, 0, 4, 0, 0, 0, 0];
+    const ALLOWED: usize = 7;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Did {
+        Spawn,
+        /// It asked the body of this number for a frame.
+        Ask(u8),
+    }
+
+    #[derive(Debug, Clone, Default)]
+    struct Record(Arc<Mutex<Vec<Did>>>);
+
+    impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Record {
+        fn execute(&self, task: F) {
+            self.0.lock().push(Did::Spawn);
+            tokio::spawn(task);
+        }
+    }
+
+    struct Recorded(u8, Record);
+
+    impl Body for Recorded {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.1.0.lock().push(Did::Ask(self.0));
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"data")))))
+        }
+    }
+
+    /// The task that sends a body is told from others by this alone: one call would end the task of another.
+    #[tokio::test]
+    async fn hyper_asks_a_body_before_it_has_a_window_for_it_and_spawns_its_task_next() {
+        let record = Record::default();
+        let (ours, mut server) = tokio::io::duplex(1 << 16);
+        server.write_all(&READS_NOTHING).await.unwrap();
+        let (sender, mut queue) = http2::handshake::<_, _, Recorded>(record.clone(), TokioIo::new(ours)).await.unwrap();
+        tokio::spawn(async move { server.read_to_end(&mut Vec::new()).await });
+        while queue.current_max_send_streams() != ALLOWED {
+            assert!(poll!(&mut queue).is_pending());
+            yield_now().await;
+        }
+        record.0.lock().clear();
+        let request = |number| Request::post("https://example.org/").body(Recorded(number, record.clone())).unwrap();
+        let mut senders = [sender.clone(), sender];
+        let [one, two] = &mut senders;
+        let _responses = [one.send_request(request(1)), two.send_request(request(2))];
+        for _ in 0..100 {
+            assert!(poll!(&mut queue).is_pending());
+            yield_now().await;
+        }
+        // Each request has a task for its body, and one for its response.
+        let of = |number| [Did::Ask(number), Did::Spawn, Did::Spawn];
+        assert_eq!(*record.0.lock(), [of(1), of(2)].concat());
+    }
+}

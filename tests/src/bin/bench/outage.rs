@@ -42,6 +42,20 @@ pub(crate) struct Args {
     /// How long the server is away, in seconds
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// The calls made meanwhile
+    #[arg(long, value_enum, default_value_t = Calls::None)]
+    calls: Calls,
+}
+
+/// The calls that are made on each channel while the server is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Calls {
+    /// None at all
+    None,
+    /// One that waits until the server is back
+    Waiting,
+    /// One a second, each of which fails
+    Repeated,
 }
 
 /// Counts the lines that a log at the level INFO would have.
@@ -98,21 +112,26 @@ pub(crate) async fn run(args: Args) -> Value {
     let identity = stage::unchanging(&issued[0]).await;
     let (listener, address) = stage::listener().await;
     let server = Away::start(&identity, listener);
-    let channels = connect(&identity, address, args.channels).await;
+    let channels = connect(&identity, address, args.channels, args.calls).await;
 
     let before = lines.load(Relaxed);
     server.stop().await;
     let (start, cpu) = (Instant::now(), cpu());
+    let mut calling = call_meanwhile(&channels, args.calls);
     tokio::time::sleep(Duration::from_secs(args.seconds)).await;
     let cpu_ms_per_s = (self::cpu() - cpu).as_secs_f64() * 1000.0 / start.elapsed().as_secs_f64();
+    if args.calls == Calls::Repeated {
+        calling.shutdown().await;
+    }
     let _server = Away::start(&identity, TcpListener::bind(address).await.unwrap());
     let found_again = find_again(channels).await;
+    calling.join_all().await;
     let log_lines = lines.load(Relaxed) - before;
 
     let kept = cpu_ms_per_s <= CPU_MS_PER_S && log_lines <= LOG_LINES && found_again.at(1.0) <= FOUND_AGAIN_MS;
     json!({
         "scenario": "outage",
-        "settings": { "channels": args.channels, "seconds": args.seconds },
+        "settings": { "channels": args.channels, "seconds": args.seconds, "calls": format!("{:?}", args.calls) },
         "cpu_ms_per_s": (cpu_ms_per_s * 10.0).round() / 10.0,
         "log_lines": log_lines,
         "found_again_ms": found_again.figures(),
@@ -120,7 +139,7 @@ pub(crate) async fn run(args: Args) -> Value {
     })
 }
 
-async fn connect(identity: &Identity, server: SocketAddr, count: usize) -> Vec<Channel> {
+async fn connect(identity: &Identity, server: SocketAddr, count: usize, calls: Calls) -> Vec<Channel> {
     let mut channels = Vec::with_capacity(count);
     let mut connecting = JoinSet::new();
     for begun in 0..count {
@@ -128,11 +147,24 @@ async fn connect(identity: &Identity, server: SocketAddr, count: usize) -> Vec<C
             channels.push(connecting.join_next().await.unwrap().unwrap());
         }
         let endpoint = Endpoint::new(format!("https://{server}")).unwrap().server_name(stage::NAME).unwrap();
-        let identity = identity.clone();
+        let (identity, endpoint) = (identity.clone(), endpoint.wait_for_ready(calls == Calls::Waiting));
         connecting.spawn(async move { endpoint.connect(&identity).await.unwrap() });
     }
     channels.extend(connecting.join_all().await);
     channels
+}
+
+fn call_meanwhile(channels: &[Channel], calls: Calls) -> JoinSet<()> {
+    let mut calling = JoinSet::new();
+    for channel in channels.iter().filter(|_| calls != Calls::None) {
+        let mut client = GreeterClient::new(channel.clone());
+        calling.spawn(async move {
+            while client.say_hello(HelloRequest::default()).await.is_err() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+    calling
 }
 
 /// From the first call on each channel to its first answer.

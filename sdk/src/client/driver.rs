@@ -100,7 +100,8 @@ impl<S: Read + Write + Send + Unpin + 'static> Future for Driver<S> {
             this.close_queue();
             return Poll::Ready(());
         }
-        if this.life.cut().is_deaf() {
+        // Without its queue and without a call, the connection would end before the server's word is read: why it refuses us.
+        if this.life.cut().is_deaf() && this.first_frame.is_none() {
             this.close_queue();
         }
         // Again: it may have read that the server takes no more.
@@ -114,5 +115,61 @@ impl<S: Read + Write + Send + Unpin + 'static> Drop for Driver<S> {
     /// A runtime that shuts down drops tasks where they stand.
     fn drop(&mut self) {
         self.life.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::super::cut::{Cut, Severable};
+    use super::super::first_frame::FirstFrame;
+    use super::super::origin::Origin;
+    use super::*;
+
+    const ALERT: &str = "received fatal alert: UnknownCA";
+
+    /// A socket whose server has reset it behind its alert: writes fail at once, the alert is read a little later.
+    struct Refused {
+        readable: bool,
+    }
+
+    impl AsyncRead for Refused {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if !std::mem::replace(&mut self.readable, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, ALERT)))
+        }
+    }
+
+    impl AsyncWrite for Refused {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_alert_of_a_server_that_takes_nothing_any_more_is_read() {
+        let cut = Arc::new(Cut::default());
+        let (stream, first_frame) = FirstFrame::new(Severable::new(Refused { readable: false }, Arc::clone(&cut)));
+        let tasks = Tasks::default();
+        let builder = http2::Builder::new(tasks.clone());
+        let (_sender, queue) = builder.handshake::<_, ReplayBody>(TokioIo::new(Box::new(stream))).await.unwrap();
+        let connection = tasks.connection().unwrap();
+        let life = Arc::new(Life::new(Origin { endpoint: "https://api.internal".into(), generation: 1 }, cut));
+        let (driver, told) = Driver::new(queue, connection, life, first_frame);
+        tokio::spawn(driver);
+        assert_eq!(told.await.unwrap().unwrap_err().to_string(), ALERT);
     }
 }

@@ -120,7 +120,10 @@ impl<L> Server<L> {
         self
     }
 
-    /// The clients that are let in, of all that the bundle vouches for; all of them unless set.
+    /// The clients that the server's default identity lets in, of all that its bundle vouches for; all of them unless set.
+    ///
+    /// Other identities ([`Server::identity_for`]) have lists of their own, since their CAs may issue the same SPIFFE IDs. Where this list is
+    /// set, one that was given none by [`Server::allowed_peers_of`] lets no client with a certificate in.
     pub fn allowed_peers(mut self, allowed: &AllowedPeers) -> Self {
         self.incoming.tls.allowed_peers = Some(allowed.clone());
         self
@@ -150,12 +153,22 @@ impl<L> Server<L> {
         self
     }
 
-    /// Presents another identity to clients that ask for this name, and verifies them by its bundle: [`Hosts::identity_for`].
+    /// The clients that an identity of [`Server::identity_for`] lets in, of all that its own bundle vouches for:
+    /// [`Hosts::allowed_peers_of`].
+    pub fn allowed_peers_of(mut self, identity: &Identity, allowed: &AllowedPeers) -> Self {
+        self.incoming.hosts = self.incoming.hosts.allowed_peers_of(identity, allowed);
+        self
+    }
+
+    /// Presents another identity to clients that ask for this name, and verifies them by its bundle: [`Hosts::identity_for`]. It has a list
+    /// of allowed peers of its own: [`Server::allowed_peers_of`].
     ///
     /// # Errors
     ///
-    /// It is no DNS name, or was given to another identity.
+    /// It is no DNS name, or was given to another identity, or another identity of the server, the default one included, is called as this
+    /// one is.
     pub fn identity_for(mut self, name: &str, identity: &Identity) -> Result<Self, InvalidHost> {
+        hosts::told_apart(&self.identity, identity)?;
         self.incoming.hosts = self.incoming.hosts.identity_for(name, identity)?;
         Ok(self)
     }

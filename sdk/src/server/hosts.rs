@@ -7,6 +7,7 @@ use rustls_pki_types::DnsName;
 
 use super::slot::Slot;
 use crate::identity::Identity;
+use crate::tls::{AllowedPeers, PeerList};
 
 /// What a name begins with that stands for many: those with one label in place of the asterisk.
 const ANY_LABEL: &str = "*.";
@@ -16,9 +17,14 @@ const ANY_LABEL: &str = "*.";
 ///
 /// Each identity has its connections for itself: its rotation, its trust and what the [`DrainPolicy`](super::DrainPolicy) drains for
 /// either concern no other's.
+///
+/// So has it its own list of allowed peers, since each bundle's CAs may issue whatever SPIFFE ID they like: a list says whom *one* identity
+/// lets in. The server's ([`Server::allowed_peers`](super::Server::allowed_peers)) is its default identity's alone. Beside it every other
+/// identity needs one ([`Hosts::allowed_peers_of`]): without, it lets no peer with a certificate in.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts {
     identities: BTreeMap<String, Identity>,
+    allowed: Vec<(Identity, AllowedPeers)>,
     unknown: UnknownHost,
 }
 
@@ -38,7 +44,7 @@ pub enum UnknownHost {
 /// where a server has [`Hosts`].
 ///
 /// Requests reach every route, whatever name their connection asked for. A service for peers of one identity's bundle alone has to look
-/// here.
+/// here: no two identities of a server have the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServedBy(pub(super) Arc<str>);
 
@@ -48,15 +54,25 @@ impl Hosts {
     ///
     /// # Errors
     ///
-    /// It is no DNS name, or was given to another identity.
+    /// It is no DNS name, or was given to another identity, or another identity is called as this one is.
     pub fn identity_for(mut self, name: &str, identity: &Identity) -> Result<Self, InvalidHost> {
         let host = host(name).ok_or_else(|| InvalidHost::Name(name.to_owned()))?;
+        self.identities.values().try_for_each(|known| told_apart(known, identity))?;
         let given = self.identities.entry(host).or_insert_with(|| identity.clone());
         if !given.is(identity) {
             let (one, other) = (Arc::clone(given.name()), Arc::clone(identity.name()));
             return Err(InvalidHost::Claimed { name: name.to_owned(), one, other });
         }
         Ok(self)
+    }
+
+    /// Lets these peers alone in where `identity` serves, whatever name it was asked by; another call for the same identity replaces
+    /// the list. It may be a clone of another identity's list: then this one's CAs vouch for the same peers too.
+    #[must_use]
+    pub fn allowed_peers_of(mut self, identity: &Identity, allowed: &AllowedPeers) -> Self {
+        self.allowed.retain(|(known, _)| !known.is(identity));
+        self.allowed.push((identity.clone(), allowed.clone()));
+        self
     }
 
     /// The answer to clients that ask for none of these names; [`UnknownHost::Default`] unless set.
@@ -68,6 +84,19 @@ impl Hosts {
     /// Whether there are none, and so a single identity.
     pub(super) fn is_empty(&self) -> bool {
         self.identities.is_empty()
+    }
+
+    /// The list of the peers that `identity` lets in, where the server has `of_server` for `default`.
+    pub(super) fn allowed(
+        &self,
+        identity: &Identity,
+        default: &Identity,
+        of_server: Option<&AllowedPeers>,
+    ) -> Option<AllowedPeers> {
+        let own = self.allowed.iter().find(|(known, _)| known.is(identity)).map(|(_, allowed)| allowed);
+        let allowed = own.or_else(|| of_server.filter(|_| identity.is(default))).cloned();
+        // Nobody: the service has not said that it trusts this identity's CAs with its peers' names.
+        allowed.or_else(|| of_server.map(|_| AllowedPeers::new(PeerList::default())))
     }
 
     /// The slots of all identities, each of which `slot` makes once.
@@ -104,6 +133,16 @@ impl ServedBy {
     }
 }
 
+/// Whether two identities are one, or have two names.
+///
+/// # Errors
+///
+/// They do not: a service could not tell whose peer it has.
+pub(super) fn told_apart(one: &Identity, other: &Identity) -> Result<(), InvalidHost> {
+    let namesakes = !one.is(other) && one.name() == other.name();
+    if namesakes { Err(InvalidHost::Namesakes(Arc::clone(one.name()))) } else { Ok(()) }
+}
+
 /// A name that an identity cannot be presented for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -121,6 +160,12 @@ pub enum InvalidHost {
         /// The identity that was to have it too.
         other: Arc<str>,
     },
+    /// Two identities of one server have the same name of their own.
+    #[error(
+        "two identities of the server are called {0:?}, so that nobody could tell whose peer a request comes from: give one of them another \
+         name (that of a directory is its last component, unless it is given one)"
+    )]
+    Namesakes(Arc<str>),
 }
 
 /// The slots of a server, one for each identity, as handshakes find them.

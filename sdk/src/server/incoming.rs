@@ -15,7 +15,7 @@ use super::accept::Accepting;
 use super::all_connections::AllConnections;
 use super::connections::Connections;
 use super::drain::DrainPolicy;
-use super::hosts::Hosts;
+use super::hosts::{Hosts, told_apart};
 use super::io::TlsIo;
 use super::limits::AcceptLimits;
 use super::listener::Listener;
@@ -23,7 +23,7 @@ use super::slot::Slot;
 use super::warden;
 use crate::identity::Identity;
 use crate::refusal::Refusal;
-use crate::tls::ServerTls;
+use crate::tls::{PeerList, ServerTls};
 
 /// The number of finished connections that wait for the server to take them. Behind them handshakes wait too, and then accepting.
 const FINISHED_QUEUE: usize = 64;
@@ -98,7 +98,7 @@ impl Identity {
     }
 
     /// Accepts from `listener`. A current generation that lacks what the settings need is shown by the log: connections are
-    /// closed until one comes that has it.
+    /// closed until one comes that has it. So are, for good, those for another identity that is called as this one is.
     ///
     /// # Panics
     ///
@@ -112,17 +112,32 @@ impl<IO: Send + 'static> Incoming<IO> {
     /// Starts accepting, whether the current generations can be used or not; the log says which cannot, and the first one's refusal is
     /// given. `drains`: whether whoever serves the connections can drain them.
     pub(super) fn start<A: Listener<Io = IO>>(
-        identity: &Identity,
+        default: &Identity,
         listener: A,
         settings: IncomingSettings,
         drains: bool,
     ) -> (Self, Result<(), Refusal>) {
         let mut attached = Ok(());
-        let slots = settings.hosts.slots(identity, |identity| {
+        let slots = settings.hosts.slots(default, |identity| {
             let name = Arc::clone(identity.name());
             let connections = Connections::new(name, settings.drain_policy, drains, Arc::clone(identity.tally()));
-            let connections = Arc::new(connections.with_allowed(settings.tls.allowed_peers.clone()));
-            let slot = Arc::new(Slot::new(settings.tls.clone(), connections));
+            let of_server = settings.tls.allowed_peers.as_ref();
+            let allowed = settings.hosts.allowed(identity, default, of_server);
+            if allowed.as_ref().is_some_and(|allowed| *allowed.list() == PeerList::default()) {
+                let identity = identity.name();
+                tracing::warn!(
+                    %identity,
+                    "the list of allowed peers is empty: no peer is let in. Where the server has a list, each of its identities needs \
+                     one, by allowed_peers_of"
+                );
+            }
+            let connections = Arc::new(connections.with_allowed(allowed.clone()));
+            let tls = ServerTls { allowed_peers: allowed, ..settings.tls.clone() };
+            let slot = Arc::new(Slot::new(tls, connections));
+            if let Err(error) = told_apart(default, identity) {
+                tracing::warn!(%error, "cannot serve an identity; connections are closed");
+                return slot;
+            }
             let weak = Arc::downgrade(&slot);
             if let Err(refusal) = identity.attach(weak) {
                 let identity = identity.name();

@@ -148,8 +148,9 @@ pub struct ServerTls {
     pub versions: TlsVersions,
     /// Whether clients are asked for certificates.
     pub client_certificates: ClientCertificates,
-    /// The clients that are let in, of all that the bundle vouches for; all of them unless set. Where certificates are optional, a client
-    /// without one is let in too, and where clients are not asked there can be no list.
+    /// The clients that the default identity lets in, of all that its bundle vouches for; all of them unless set. Where certificates are
+    /// optional, a client without one is let in too, and where clients are not asked there can be no list. Other identities have lists of
+    /// their own: [`Hosts`](crate::server::Hosts).
     pub allowed_peers: Option<AllowedPeers>,
     /// The versions of HTTP.
     pub http_versions: HttpVersions,

@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use evercert::server::{InvalidHost, ServedBy, UnknownHost};
+use evercert::server::{Hosts, IncomingSettings, InvalidHost, ServedBy, UnknownHost};
+use evercert::tls::{AllowedPeers, PeerList};
 use evercert::{Identity, Server};
 use evercert_core::bundle::Bundles;
 use evercert_fixtures::wait::until_so;
@@ -15,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_stream::StreamExt as _;
 use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
@@ -60,7 +62,11 @@ impl Party {
 
     /// A handshake with a client of this party that asks for `name`, until the server has accepted it.
     async fn connect(&self, port: u16, name: &str) -> io::Result<TlsStream<TcpStream>> {
-        let config = Arc::new(client(&self.ca, Some(&self.ca.issue_dns("client.example.org"))));
+        self.connect_as(Leaf::for_dns("client.example.org"), port, name).await
+    }
+
+    async fn connect_as(&self, leaf: Leaf, port: u16, name: &str) -> io::Result<TlsStream<TcpStream>> {
+        let config = Arc::new(client(&self.ca, Some(&self.ca.issue(leaf))));
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut stream = soon(TlsConnector::from(config).connect(name, tcp(port).await)).await?;
         soon(tokio::io::AsyncBufReadExt::fill_buf(&mut stream)).await?;
@@ -263,6 +269,72 @@ async fn two_identities_that_claim_one_name_and_what_is_no_name_are_refused() {
     for (name, taken) in [("*.example.org", false), ("api.example.org", false), ("*", true), ("", true)] {
         assert_eq!(server().identity_for(name, &one.identity).is_err(), taken, "{name:?}");
     }
+}
+
+#[tokio::test]
+async fn two_identities_of_one_name_are_refused_and_never_served_together() {
+    let ([one, two], other) = ([Party::new("certs").await, Party::new("certs").await], Party::new("other").await);
+    let beside_the_default = Server::new(&one.identity).identity_for("api.example.org", &two.identity).unwrap_err();
+    let beside_another = Server::new(&other.identity)
+        .identity_for("api.example.org", &one.identity)
+        .and_then(|server| server.identity_for("www.example.org", &two.identity))
+        .unwrap_err();
+    for refused in [beside_the_default, beside_another] {
+        assert_eq!(refused, InvalidHost::Namesakes("certs".into()));
+        assert!(refused.to_string().contains("give one of them another name"), "{refused}");
+    }
+
+    let hosts = Hosts::default().identity_for("api.example.org", &two.identity).unwrap();
+    let (listener, port) = listen().await;
+    let mut incoming = one.identity.incoming_with(listener, IncomingSettings::default().hosts(hosts));
+    let accepted = tokio::spawn(async move { incoming.next().await });
+    two.connect(port, "api.example.org").await.unwrap_err();
+    let config = Arc::new(client(&one.ca, Some(&one.ca.issue_dns("client.example.org"))));
+    let name = ServerName::try_from("example.org").unwrap();
+    let _one = soon(TlsConnector::from(config).connect(name, tcp(port).await)).await.unwrap();
+    assert_eq!(&**soon(accepted).await.unwrap().unwrap().unwrap().identity(), "certs");
+}
+
+fn billing() -> Leaf {
+    Leaf::for_dns("client.example.org").uri("spiffe://example.org/billing")
+}
+
+fn only_billing() -> AllowedPeers {
+    AllowedPeers::new(PeerList::default().spiffe_id("spiffe://example.org/billing".parse().unwrap()))
+}
+
+#[tokio::test]
+async fn the_servers_list_is_its_default_identitys_and_lets_in_nobody_of_anothers_ca() {
+    let allowed = only_billing();
+    let stage = Stage::new(Patient::new().routes(), |server| server.allowed_peers(&allowed)).await;
+    let Stage { default, api, port, .. } = &stage;
+    default.connect_as(billing(), *port, "example.org").await.unwrap();
+    assert_eq!(alert(default.connect(*port, "example.org").await), AlertDescription::AccessDenied);
+    assert_eq!(allowed.refused(), 1);
+    assert_eq!(alert(api.connect_as(billing(), *port, "api.example.org").await), AlertDescription::AccessDenied);
+    assert_eq!(allowed.refused(), 1, "it is not this list that was asked");
+}
+
+#[tokio::test]
+async fn another_identity_has_a_list_of_its_own_at_all_its_names_and_others_are_none_the_wiser() {
+    let (ours, theirs) = (only_billing(), AllowedPeers::new(PeerList::default()));
+    let [default, api, apps] = [Party::new("default").await, Party::new("api").await, Party::new("apps").await];
+    let server = Server::new(&default.identity)
+        .allowed_peers_of(&api.identity, &theirs)
+        .identity_for("api.example.org", &api.identity)
+        .and_then(|server| server.identity_for("other.example.org", &api.identity))
+        .and_then(|server| server.identity_for("www.example.org", &apps.identity))
+        .unwrap()
+        .allowed_peers_of(&api.identity, &ours);
+    let (listener, port) = listen().await;
+    tokio::spawn(server.serve(Patient::new().routes(), listener, std::future::pending()));
+    for name in ["api.example.org", "other.example.org"] {
+        api.connect_as(billing(), port, name).await.unwrap();
+        assert_eq!(alert(api.connect(port, name).await), AlertDescription::AccessDenied);
+    }
+    assert_eq!((ours.refused(), theirs.refused()), (2, 0));
+    default.connect(port, "example.org").await.unwrap();
+    apps.connect(port, "www.example.org").await.unwrap();
 }
 
 #[tokio::test]

@@ -41,6 +41,10 @@ use waiting::Waiting;
 /// kernel's queue, so trying again at once would only burn the CPU.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// The number of errors of single connections in a row that are passed over without a pause. So many come of a listener that fails for
+/// good, such as one whose calls are forbidden (seccomp).
+const PASSED_OVER: u32 = 64;
+
 /// The alert `unrecognized_name` (RFC 6066 §3), fatal, as a record before there are keys (RFC 8446 §5.1).
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
@@ -58,7 +62,7 @@ impl<A: Listener> Accepting<A> {
         let mut handshakes = JoinSet::new();
         let mut peers = Peers::new(self.limits.unfinished_per_peer.max(1));
         let mut waiting = Waiting::new(self.limits.waiting);
-        let mut exhausted = false;
+        let (mut exhausted, mut passed_over) = (false, 0);
         self.listener.make_room();
         let begin = |handshakes: &mut JoinSet<()>, io| {
             let handshake = Handshake {
@@ -79,19 +83,20 @@ impl<A: Listener> Accepting<A> {
                 }
                 accepted = self.listener.accept(), if handshakes.len() < self.limits.unfinished.max(1) => match accepted {
                     Ok((io, peer)) => {
-                        exhausted = false;
+                        (exhausted, passed_over) = (false, 0);
                         match peers.full(peer) {
                             Some(peer) => waiting.wait(peer, io, Instant::now()),
                             None => peers.began(begin(&mut handshakes, io), peer),
                         }
                     }
-                    Err(error) if of_one_connection(&error) => {}
+                    Err(error) if of_one_connection(&error) && passed_over < PASSED_OVER => passed_over += 1,
                     Err(error) => {
                         if !std::mem::replace(&mut exhausted, true) {
                             tracing::warn!(%error, "cannot accept connections; trying on");
                         }
+                        passed_over = 0;
                         // Those that wait have the descriptors that it may have failed for.
-                        if !waiting.turn_away(Instant::now()) {
+                        if of_one_connection(&error) || !waiting.turn_away(Instant::now()) {
                             tokio::time::sleep(EXHAUSTED_PAUSE).await;
                         }
                     }
@@ -153,7 +158,11 @@ impl Handshake {
         let Some(slot) = self.slots.of(hello.client_hello().server_name()) else {
             let mut io = hello.io;
             // It is the answer to a peer that is turned away: whether it arrives is the peer's concern.
-            let _ = timeout(limit, io.write_all(&UNRECOGNIZED_NAME)).await.map_err(slow)?;
+            let alert = async {
+                io.write_all(&UNRECOGNIZED_NAME).await?;
+                io.flush().await
+            };
+            let _ = timeout(limit, alert).await.map_err(slow)?;
             return Err(HandshakeError::UnknownName);
         };
         // Until it is entered, or is none.

@@ -8,16 +8,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use evercert::Server;
-use evercert::server::{AcceptLimits, Listener, from_stream};
+use evercert::server::{AcceptLimits, Listener, UnknownHost, from_stream};
 use evercert_fixtures::Authority;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
+use rustls::{AlertDescription, ClientConfig};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufWriter, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::service::Routes;
@@ -28,9 +28,9 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::health_server::HealthServer;
 use tower::service_fn;
 
-use super::clients::{client, tcp};
+use super::clients::{alert, client, connect, tcp};
 use super::serving::{Recorder, listen};
-use super::support::{NAME, Script, server_leaf, snapshot, soon};
+use super::support::{DEADLINE, NAME, Script, server_leaf, snapshot, soon};
 
 /// A listener behind a proxy, which says before each connection who its peer is: the PROXY protocol, versions 1 and 2. Only the proxy may
 /// reach such a port, since anybody who does can say anything.
@@ -252,4 +252,68 @@ async fn the_peer_that_a_proxy_names_is_the_one_that_requests_and_limits_see() {
     soon(other.check(HealthCheckRequest::default())).await.unwrap();
     let second = timeout(Duration::from_millis(300), second).await;
     assert!(second.is_err() || second.unwrap().unwrap().is_err(), "the stalling peer's second connection was served");
+}
+
+/// A connection that keeps what is written until it is flushed, and ends where nothing is read for long.
+struct Buffered {
+    io: BufWriter<TcpStream>,
+    idle: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connected for Buffered {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Buffered {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.idle = None;
+            return read;
+        }
+        let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(DEADLINE)));
+        idle.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncWrite for Buffered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// The port of a server over such connections, and what its clients are verified by.
+async fn buffered(turn: impl FnOnce(Server) -> Server) -> (ClientConfig, u16) {
+    let ca = Authority::new("root");
+    let identity = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
+    let (listener, port) = listen().await;
+    let connections = futures_util::stream::unfold(listener, |listener| async {
+        let accepted = listener.accept().await;
+        Some((accepted.map(|(io, _)| Buffered { io: BufWriter::new(io), idle: None }), listener))
+    });
+    let server = turn(Server::new(&identity));
+    tokio::spawn(server.serve(Routes::default(), from_stream(connections), std::future::pending()));
+    (client(&ca, Some(&ca.issue_dns("client.example.org"))), port)
+}
+
+#[tokio::test]
+async fn a_connection_may_make_timers_although_the_services_runtime_has_but_one_thread() {
+    let (config, port) = buffered(|server| server).await;
+    connect(config, port).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_alert_to_who_asks_for_an_unknown_name_is_sent_by_a_connection_that_buffers() {
+    let (config, port) = buffered(|server| server.unknown_hosts(UnknownHost::Refuse)).await;
+    assert_eq!(alert(connect(config, port).await), AlertDescription::UnrecognisedName);
 }

@@ -16,7 +16,8 @@ const NAME: &str = "evercert-tls";
 /// Started by the first handshake of a runtime with one thread, and never stopped.
 static THREADS: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
     let threads = available_parallelism().map_or(1, usize::from);
-    let started = Builder::new_multi_thread().worker_threads(threads).thread_name(NAME).build();
+    // With timers and IO, since handshakes poll connections that may be of any type.
+    let started = Builder::new_multi_thread().worker_threads(threads).thread_name(NAME).enable_all().build();
     started.inspect_err(|error| {
         tracing::warn!(%error, "no threads for handshakes: they compute on the one of the service");
     })

@@ -292,7 +292,7 @@ async fn two_identities_of_one_name_are_refused_and_never_served_together() {
     let config = Arc::new(client(&one.ca, Some(&one.ca.issue_dns("client.example.org"))));
     let name = ServerName::try_from("example.org").unwrap();
     let _one = soon(TlsConnector::from(config).connect(name, tcp(port).await)).await.unwrap();
-    assert_eq!(&**soon(accepted).await.unwrap().unwrap().unwrap().identity(), "certs");
+    assert_eq!(soon(accepted).await.unwrap().unwrap().unwrap().served_by().name(), "certs");
 }
 
 fn billing() -> Leaf {

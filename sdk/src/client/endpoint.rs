@@ -47,7 +47,7 @@ pub struct Endpoint {
     settings: Settings,
 }
 
-/// The place of an endpoint: two of one URI and one socket are the same server.
+/// The place of an endpoint: two of one URI and one resolved address or Unix socket are the same server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     uri: Arc<str>,

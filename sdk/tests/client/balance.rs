@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use evercert::client::{BalancedChannel, BalancedState, Endpoint, Endpoints};
@@ -80,6 +81,24 @@ async fn calls_go_to_every_address_of_a_name() {
     }
 }
 
+#[tokio::test]
+async fn a_name_whose_interval_is_without_end_is_asked_for_once() {
+    let ca = Authority::new("ca");
+    let server = Server::start(&ca).await;
+    let (asked, address) = (Arc::new(AtomicUsize::new(0)), server.address);
+    let count = Arc::clone(&asked);
+    let endpoint = Endpoint::new(format!("https://{SERVER}:50051")).unwrap().resolver(move |_: &str, _| {
+        count.fetch_add(1, Relaxed);
+        std::future::ready(Ok(vec![address]))
+    });
+    let endpoints = Endpoints::from(endpoint).refresh(Duration::MAX);
+    let channel = Publisher::of(&ca).identity().await.channel_balanced(endpoints);
+    for _ in 0..10 {
+        call(&channel).await.unwrap();
+    }
+    assert_eq!(asked.load(Relaxed), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_dead_from_the_first_is_left_out() {
     let ca = Authority::new("ca");
@@ -135,7 +154,7 @@ async fn a_server_that_joins_gets_calls_and_one_that_leaves_drains_although_a_cl
     let [stays, joins, _] = servers(&ca).await;
     let (leaves, endpoint) = Hand::start(&ca).await;
     let (sets, stream) = mpsc::channel(1);
-    let endpoints = Endpoints::of_stream(ReceiverStream::new(stream));
+    let endpoints = Endpoints::from_stream(ReceiverStream::new(stream));
     let channel = Publisher::of(&ca).identity().await.channel_balanced(endpoints);
     sets.send(vec![endpoint]).await.unwrap();
     let mut idle = channel.clone();
@@ -212,7 +231,7 @@ async fn a_channel_without_endpoints_says_so_and_has_a_deadline_until_it_knows()
     let status = call(&identity.channel_balanced(Vec::new())).await.unwrap_err();
     assert!(status.code() == Code::Unavailable && status.message().contains("there are no endpoints"), "{status}");
 
-    let silent = identity.channel_balanced(Endpoints::of_stream(tokio_stream::pending()));
+    let silent = identity.channel_balanced(Endpoints::from_stream(tokio_stream::pending()));
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.set_timeout(Duration::from_millis(50));
     let mut client = HealthClient::new(silent);
@@ -225,7 +244,7 @@ fn a_call_outside_of_any_runtime_fails_and_says_so() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let ca = Authority::new("ca");
     let identity = runtime.block_on(async { Publisher::of(&ca).identity().await });
-    let channel = identity.channel_balanced(Endpoints::of_stream(tokio_stream::pending()));
+    let channel = identity.channel_balanced(Endpoints::from_stream(tokio_stream::pending()));
     let status = call(&channel).now_or_never().expect("it does not wait").unwrap_err();
     assert!(status.code() == Code::Unavailable && status.message().contains("runtime"), "{status}");
 }

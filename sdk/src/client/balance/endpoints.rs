@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::stream::{self, Fuse, Stream, StreamExt as _};
 
 use crate::client::endpoint::Endpoint;
+use crate::client::request::FOREVER;
 
 /// The endpoints that a balanced channel spreads its calls over: those of a name's addresses, or of a stream of sets.
 ///
@@ -19,7 +20,7 @@ use crate::client::endpoint::Endpoint;
 /// // One for each address of the name, which is asked for every ten seconds.
 /// let of_name = Endpoints::from(Endpoint::new("https://api.internal:50051")?).refresh(Duration::from_secs(10));
 /// // Those of the latest set that a control plane gave.
-/// let of_stream = Endpoints::of_stream(sets);
+/// let of_stream = Endpoints::from_stream(sets);
 /// # Ok(())
 /// # }
 /// ```
@@ -48,17 +49,18 @@ impl Endpoints {
 
     /// The latest set that `sets` gave. Endpoints are told apart by their URI and Unix socket: one that is in the next set again keeps its
     /// connection, and the settings it came with first. One that is not is sent no new calls, and finishes those it has. After the end
-    /// of the stream the last set stays.
-    pub fn of_stream(sets: impl Stream<Item = Vec<Endpoint>> + Send + 'static) -> Self {
+    /// of the stream the last set stays. An endpoint with a name is one endpoint, however many addresses it has.
+    pub fn from_stream(sets: impl Stream<Item = Vec<Endpoint>> + Send + 'static) -> Self {
         let sets: Pin<Box<dyn Stream<Item = Vec<Endpoint>> + Send>> = Box::pin(sets);
         Self(Source::Sets(sets.fuse()))
     }
 
     /// The interval at which the addresses of a name are asked for. Default: 30 s; at least 1 s. While an endpoint cannot be connected to
-    /// they are asked for every 5 s, if that is sooner. While a resolver fails, its last addresses stay.
+    /// they are asked for every 5 s, if that is sooner. While a resolver fails, its last addresses stay. It means nothing for a
+    /// stream of sets.
     pub fn refresh(mut self, interval: Duration) -> Self {
         if let Source::Name { refresh, .. } = &mut self.0 {
-            *refresh = interval.max(Self::LEAST_REFRESH);
+            *refresh = interval.clamp(Self::LEAST_REFRESH, FOREVER);
         }
         self
     }
@@ -75,7 +77,7 @@ impl From<Endpoint> for Endpoints {
 /// These endpoints, for ever.
 impl From<Vec<Endpoint>> for Endpoints {
     fn from(endpoints: Vec<Endpoint>) -> Self {
-        Self::of_stream(stream::iter([endpoints]))
+        Self::from_stream(stream::iter([endpoints]))
     }
 }
 

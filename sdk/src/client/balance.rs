@@ -7,10 +7,10 @@
 //!
 //! tower's balancer picks a channel, of two by chance the one with fewer calls; the call is made on that channel, as on any other.
 
+mod candidate;
 mod discovery;
 mod endpoints;
 mod keeping;
-mod member;
 mod set;
 
 use std::fmt;
@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
 use tonic::body::Body;
 use tower::Service;
 use tower::balance::p2c::Balance;
@@ -60,32 +60,15 @@ use crate::identity::Identity;
 #[must_use = "a channel does nothing until it is called"]
 pub struct BalancedChannel {
     shared: Arc<Shared>,
-    stop: Arc<Stop>,
+    /// Ends the task when the last clone is dropped.
+    stop: Arc<DropGuard>,
     balancer: Option<Balancer>,
-    readiness: Readiness,
+    /// Whether the balancer has picked an endpoint; else the call has to find or to wait for one by itself.
+    is_picked: bool,
     patience: Patience,
 }
 
 type Balancer = Balance<Discovery, ()>;
-
-/// Ends the task when the last clone is dropped.
-#[derive(Debug, Default)]
-struct Stop(CancellationToken);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
-/// What the last question of readiness found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Readiness {
-    /// The balancer has picked an endpoint.
-    Picked,
-    /// The call has to find or to wait for one by itself.
-    Unknown,
-}
 
 /// The state of a balanced channel at one moment.
 #[derive(Debug, Clone, Default)]
@@ -110,13 +93,14 @@ impl Identity {
     /// [`BalancedChannel`]. It connects at its first call, and to every endpoint then.
     pub fn channel_balanced(&self, endpoints: impl Into<Endpoints>) -> BalancedChannel {
         let shared = Arc::new(Shared::new(self.clone(), endpoints.into()));
-        BalancedChannel::of(shared, Arc::default())
+        let stop = Arc::new(shared.stop_on_drop());
+        BalancedChannel::of(shared, stop)
     }
 }
 
 impl BalancedChannel {
-    fn of(shared: Arc<Shared>, stop: Arc<Stop>) -> Self {
-        Self { shared, stop, balancer: None, readiness: Readiness::Unknown, patience: Patience::default() }
+    fn of(shared: Arc<Shared>, stop: Arc<DropGuard>) -> Self {
+        Self { shared, stop, balancer: None, is_picked: false, patience: Patience::default() }
     }
 
     /// The state of now.
@@ -130,7 +114,7 @@ impl BalancedChannel {
     fn poll_picked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let shared = &self.shared;
         let balancer = self.balancer.get_or_insert_with(|| Balance::new(Discovery::new(shared.sets())));
-        // It has no error: neither its members nor their discovery have one.
+        // It has no error: neither its candidates nor their discovery have one.
         balancer.poll_ready(cx).map(drop)
     }
 
@@ -171,10 +155,9 @@ impl Service<Request<Body>> for BalancedChannel {
     /// Ready while an endpoint is connected and has room, and where a call fails at once, since every endpoint has failed. Otherwise not, for
     /// a tenth of a second; after that a call waits by itself, within its deadline. There is never an error.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.shared.start(&self.stop.0);
-        let is_picked = self.poll_picked(cx).is_ready();
-        self.readiness = if is_picked { Readiness::Picked } else { Readiness::Unknown };
-        if is_picked || self.shared.set().has_failed() || self.patience.poll(None, cx).is_ready() {
+        self.shared.start();
+        self.is_picked = self.poll_picked(cx).is_ready();
+        if self.is_picked || self.shared.set().has_failed() || self.patience.poll(None, cx).is_ready() {
             self.patience.end();
             return Poll::Ready(Ok(()));
         }
@@ -182,10 +165,7 @@ impl Service<Request<Body>> for BalancedChannel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let picked = match std::mem::replace(&mut self.readiness, Readiness::Unknown) {
-            Readiness::Picked => self.picked(),
-            Readiness::Unknown => None,
-        };
+        let picked = if std::mem::take(&mut self.is_picked) { self.picked() } else { None };
         if let Some(mut channel) = picked {
             return channel.call(request);
         }

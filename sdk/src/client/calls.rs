@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// The least time between two attempts to connect that calls ask for.
-const CALLS_APART: Duration = Duration::from_millis(100);
+pub(super) const APART: Duration = Duration::from_millis(100);
 /// The longest time between two attempts that calls ask for by being made, while attempts cost the server a handshake.
 const LONGEST_APART: Duration = Duration::from_secs(2);
 /// The longest time between two attempts that calls ask for by waiting.
@@ -115,7 +115,7 @@ impl Pace {
 
 /// The least time, twice as long for each time after the first.
 fn doubled(times: u32) -> Duration {
-    CALLS_APART.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1)))
+    APART.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1)))
 }
 
 #[cfg(test)]

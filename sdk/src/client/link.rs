@@ -41,7 +41,7 @@ pub struct ChannelState {
     pub saturated: bool,
 }
 
-/// The state that the clones of a channel share with its task.
+/// The state that the clones of a channel share with its task, on one runtime.
 #[derive(Debug)]
 pub(super) struct Link {
     connector: Connector,
@@ -65,9 +65,9 @@ struct Memory {
 }
 
 /// Says that a link has a task for as long as it lives. A runtime that ends drops its tasks, whoever waits for them elsewhere.
-struct Kept(Arc<Link>);
+struct TaskGuard(Arc<Link>);
 
-impl Drop for Kept {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         if !self.0.stop.is_cancelled() {
             self.0.abandon();
@@ -123,8 +123,8 @@ impl Link {
         if self.is_kept.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let kept = Kept(Arc::clone(self));
-        let keeping = self.stop.clone().run_until_cancelled_owned(async move { kept.0.keep_connected().await });
+        let guard = TaskGuard(Arc::clone(self));
+        let keeping = self.stop.clone().run_until_cancelled_owned(async move { guard.0.keep_connected().await });
         match Handle::try_current().map(|runtime| runtime.spawn(keeping)) {
             Ok(task) if !task.is_finished() => Ok(()),
             _ => Err(self.no_runtime()),
@@ -148,7 +148,10 @@ impl Link {
             self.is_kept.store(false, Ordering::Release);
             (state.generation, state.trouble) = (None, None);
         });
-        tracing::info!(endpoint = %self.connector.endpoint(), "the runtime of the channel has ended; the next call starts it anew");
+        if let Some(left_out) = news::take(&news::ENDED, Instant::now()) {
+            let endpoint = self.connector.endpoint();
+            tracing::info!(%endpoint, left_out, "the runtime of the channel has ended; the next call starts it anew");
+        }
     }
 
     pub(super) fn state(&self) -> watch::Receiver<ChannelState> {

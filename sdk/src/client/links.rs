@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Id;
 
 use super::connector::Connector;
 use super::link::Link;
+use super::readiness::here;
 
 /// The links of a channel, one for each runtime that uses it.
 ///
@@ -37,7 +38,7 @@ impl Links {
 
     /// The link of the current runtime; outside of any, the first there is.
     pub(super) fn here(&self) -> Arc<Link> {
-        let here = Handle::try_current().ok().map(|runtime| runtime.id());
+        let here = here();
         self.find(here).unwrap_or_else(|| self.add(here))
     }
 

@@ -42,7 +42,8 @@ pub(super) fn poll_link(
     }
 }
 
-fn here() -> Option<Id> {
+/// The runtime of the caller.
+pub(super) fn here() -> Option<Id> {
     Handle::try_current().ok().map(|runtime| runtime.id())
 }
 

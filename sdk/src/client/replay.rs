@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::scheduling::{self, Sent};
+use super::scheduling::{self, SentByTask};
 
 /// The least that a piece counts: a body of single bytes costs more than its bytes.
 const LEAST_PIECE: usize = 64;
@@ -123,7 +123,7 @@ impl Drop for Kept {
     }
 }
 
-impl Sent for Mutex<Production> {
+impl SentByTask for Mutex<Production> {
     fn is_sent_by(&self, task: AbortHandle) {
         let sending = Sending(task);
         let mut production = self.lock();

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 pub(super) type BoxedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A body that may take a task to be sent.
-pub(super) trait Sent: Send + Sync {
+pub(super) trait SentByTask: Send + Sync {
     /// This task sends what is left of it.
     fn is_sent_by(&self, task: AbortHandle);
 }
@@ -39,7 +39,7 @@ struct First {
 thread_local! {
     /// The body that this thread has asked for its first frame just now. Whatever a connection shared would be written to by the threads
     /// of its calls as well, which costs 3 % of the CPU time of a unary call.
-    static BEGUN: RefCell<Option<Arc<dyn Sent>>> = const { RefCell::new(None) };
+    static BEGUN: RefCell<Option<Arc<dyn SentByTask>>> = const { RefCell::new(None) };
 }
 
 impl Tasks {
@@ -50,12 +50,12 @@ impl Tasks {
 }
 
 /// A body is asked for its first frame. If hyper cannot send all of it right away, the next task of this thread is the one that sends it.
-pub(super) fn begun(body: Arc<dyn Sent>) {
+pub(super) fn begun(body: Arc<dyn SentByTask>) {
     BEGUN.set(Some(body));
 }
 
 /// A body is gone: no task will send it.
-pub(super) fn gone<B: Sent>(body: &Arc<B>) {
+pub(super) fn gone<B: SentByTask>(body: &Arc<B>) {
     // A thread that ends has no body to send.
     _ = BEGUN.try_with(|begun| {
         begun.borrow_mut().take_if(|begun| std::ptr::addr_eq(Arc::as_ptr(begun), Arc::as_ptr(body)));

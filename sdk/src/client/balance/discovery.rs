@@ -11,34 +11,34 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tower::discover::Change;
 
-use super::member::Member;
+use super::candidate::Candidate;
 use super::set::Set;
 
 /// The changes that one balancer has not seen yet.
 #[derive(Debug)]
 pub(super) struct Discovery {
     sets: WatchStream<Arc<Set>>,
-    /// The numbers of the members that the balancer has.
-    members: BTreeSet<u64>,
-    changes: VecDeque<Change<u64, Member>>,
+    /// The numbers of the candidates that the balancer has.
+    candidates: BTreeSet<u64>,
+    changes: VecDeque<Change<u64, Candidate>>,
 }
 
 impl Discovery {
     pub(super) fn new(sets: watch::Receiver<Arc<Set>>) -> Self {
-        Self { sets: WatchStream::new(sets), members: BTreeSet::new(), changes: VecDeque::new() }
+        Self { sets: WatchStream::new(sets), candidates: BTreeSet::new(), changes: VecDeque::new() }
     }
 
     fn follow(&mut self, set: &Set) {
-        let members: BTreeSet<u64> = set.slots.iter().map(|slot| slot.number).collect();
-        self.changes.extend(self.members.difference(&members).map(|gone| Change::Remove(*gone)));
-        let new = set.slots.iter().filter(|slot| !self.members.contains(&slot.number));
-        self.changes.extend(new.map(|slot| Change::Insert(slot.number, Member::new(slot))));
-        self.members = members;
+        let candidates: BTreeSet<u64> = set.slots.iter().map(|slot| slot.number).collect();
+        self.changes.extend(self.candidates.difference(&candidates).map(|gone| Change::Remove(*gone)));
+        let new = set.slots.iter().filter(|slot| !self.candidates.contains(&slot.number));
+        self.changes.extend(new.map(|slot| Change::Insert(slot.number, Candidate::new(slot))));
+        self.candidates = candidates;
     }
 }
 
 impl Stream for Discovery {
-    type Item = Result<Change<u64, Member>, Infallible>;
+    type Item = Result<Change<u64, Candidate>, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {

@@ -9,11 +9,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::endpoints::{Endpoints, Sets, Source};
 use super::set::Set;
-use crate::client::calls::Calls;
+use crate::client::calls::{self, Calls};
 use crate::client::channel::Channel;
 use crate::client::endpoint::Endpoint;
 use crate::client::error::{ChannelError, ConnectError, ConnectFailure};
@@ -22,13 +22,11 @@ use crate::identity::Identity;
 
 /// The time after which a name is asked for again while an endpoint of it cannot be connected to.
 const REFRESH_IN_TROUBLE: Duration = Duration::from_secs(5);
-/// The least time between two questions to a resolver that calls ask for.
-const CALLS_APART: Duration = Duration::from_millis(100);
 
 /// The name of a channel without an endpoint in its errors.
 const ITSELF: &str = "the balanced channel";
 
-/// What a balanced channel, its clones and its task share.
+/// The state that a balanced channel, its clones and its task share.
 pub(super) struct Shared {
     identity: Identity,
     /// The timeout of the endpoint whose name it is.
@@ -37,6 +35,8 @@ pub(super) struct Shared {
     work: Mutex<Work>,
     sets: watch::Sender<Arc<Set>>,
     is_kept: AtomicBool,
+    /// Ends the task.
+    stop: CancellationToken,
     /// Told of the calls for which there is no endpoint.
     calls: Calls,
     /// The endpoint among failed ones that the next call is told of.
@@ -45,14 +45,14 @@ pub(super) struct Shared {
 
 struct Work {
     source: Source,
-    /// The number of the newest member.
+    /// The number of the newest slot.
     number: u64,
 }
 
 /// Says that there is a task for as long as it lives: a runtime that ends drops its tasks.
-struct Kept(Arc<Shared>);
+struct TaskGuard(Arc<Shared>);
 
-impl Drop for Kept {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.is_kept.store(false, Ordering::Release);
     }
@@ -70,6 +70,7 @@ impl Shared {
             work: Mutex::new(Work { source, number: 0 }),
             sets: watch::Sender::default(),
             is_kept: AtomicBool::new(false),
+            stop: CancellationToken::new(),
             calls: Calls::default(),
             turn: AtomicUsize::new(0),
         }
@@ -95,14 +96,19 @@ impl Shared {
         Arc::clone(&self.sets.borrow())
     }
 
-    /// Sees to it that there is a task, until `stop`. Outside of a runtime there is none.
-    pub(super) fn start(self: &Arc<Self>, stop: &CancellationToken) {
+    /// Ends the task when it is dropped.
+    pub(super) fn stop_on_drop(&self) -> DropGuard {
+        self.stop.clone().drop_guard()
+    }
+
+    /// Sees to it that there is a task until it is stopped. Outside of a runtime there is none.
+    pub(super) fn start(self: &Arc<Self>) {
         if self.is_kept.load(Ordering::Acquire) || self.is_kept.swap(true, Ordering::AcqRel) {
             return;
         }
-        let kept = Kept(Arc::clone(self));
+        let guard = TaskGuard(Arc::clone(self));
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(stop.clone().run_until_cancelled_owned(async move { kept.0.keep().await }));
+            runtime.spawn(self.stop.clone().run_until_cancelled_owned(async move { guard.0.keep().await }));
         }
     }
 
@@ -166,11 +172,14 @@ impl Shared {
 
     fn change(&self, mut endpoints: Vec<Endpoint>, number: &mut u64) {
         if endpoints.len() > Endpoints::MOST {
-            tracing::warn!(
-                endpoints = endpoints.len(),
-                used = Endpoints::MOST,
-                "a channel is balanced over the first of its endpoints alone: there are too many"
-            );
+            if let Some(left_out) = news::take(&news::FAILED, Instant::now().into_std()) {
+                tracing::warn!(
+                    endpoints = endpoints.len(),
+                    used = Endpoints::MOST,
+                    left_out,
+                    "a channel is balanced over the first of its endpoints alone: there are too many"
+                );
+            }
             endpoints.truncate(Endpoints::MOST);
         }
         let set = self.sets.borrow().next(endpoints, &self.identity, number);
@@ -180,8 +189,7 @@ impl Shared {
     }
 
     fn fail(&self, endpoint: &str, failure: ConnectFailure) {
-        let trouble =
-            Arc::new(ConnectError { endpoint: endpoint.to_owned(), address: None, generation: None, failure });
+        let trouble = Arc::new(error(endpoint, failure));
         let set = self.set();
         let is_new = set.trouble.as_ref().map(ToString::to_string) != Some(trouble.to_string());
         if is_new && let Some(left_out) = news::take(&news::FAILED, Instant::now().into_std()) {
@@ -195,7 +203,7 @@ impl Shared {
     async fn reason_to_ask_again(&self, asked: Instant) {
         let set = self.set();
         if set.slots.is_empty() {
-            return self.calls.next(CALLS_APART).await;
+            return self.calls.next(calls::APART).await;
         }
         let mut troubles: FuturesUnordered<_> = set.slots.iter().map(|slot| slot.channel.trouble()).collect();
         drop(set);

@@ -15,18 +15,18 @@ use crate::client::readiness::Turn;
 /// The channel of one endpoint, for one balancer: it is ready while it is connected and has room, and so left out while it is not. A call
 /// picks it, and is made on it after that.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(super) struct Candidate {
     slot: Weak<Slot>,
     turn: Option<Turn>,
 }
 
-impl Member {
+impl Candidate {
     pub(super) fn new(slot: &Arc<Slot>) -> Self {
         Self { slot: Arc::downgrade(slot), turn: None }
     }
 }
 
-impl Service<()> for Member {
+impl Service<()> for Candidate {
     /// `None` if the endpoint has left the set.
     type Response = Option<Channel>;
     type Error = Infallible;
@@ -45,7 +45,7 @@ impl Service<()> for Member {
     }
 }
 
-impl Load for Member {
+impl Load for Candidate {
     /// The number of calls whose responses have not ended, of all that use the channel.
     type Metric = usize;
 

@@ -3,12 +3,12 @@
 use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use evercert_core::throttle::Throttle;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// The least time between two attempts to connect that calls ask for.
 pub(super) const APART: Duration = Duration::from_millis(100);
@@ -44,36 +44,39 @@ impl Calls {
         self.told.notify_waiters();
     }
 
-    /// A call waits for a connection.
+    /// A call has found no connection, and waits for one.
     pub(super) fn wait(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, SeqCst);
+        self.tell();
         Waiting(&self.waiting)
     }
 
     /// Completes once another call has found no connection, but not before so much time has passed. A call that came before has seen how
     /// the last attempt ended, or will.
     pub(super) async fn next(&self, least: Duration) {
+        let start = Instant::now();
         let mut called = pin!(self.told.notified());
         called.as_mut().enable();
-        sleep(least).await;
         called.await;
+        sleep_until(start + least).await;
     }
 
     /// As [`Calls::next`] after `called`; and after `waiting` where calls wait that were made before, and have nobody else to end the wait.
     pub(super) async fn need(&self, Apart { called, waiting: longest }: Apart) {
         let waiting = async {
-            loop {
+            // A timer is made where there is a call for it: without calls an outage costs no more than the attempts.
+            while self.waiting.load(SeqCst) > 0 {
                 sleep(longest).await;
-                if self.waiting.load(SeqCst) == 0 {
-                    // Those that come tell.
-                    pending::<()>().await;
-                }
-                if WAITING.lock().take(Instant::now()).is_some() {
+                if self.waiting.load(SeqCst) > 0 && WAITING.lock().take(std::time::Instant::now()).is_some() {
                     return;
                 }
             }
+            // Those that come tell.
+            pending().await
         };
         tokio::select! {
+            biased;
+            // First: a call that came before this listened is seen to wait.
             () = self.next(called) => {}
             () = waiting => {}
         }
@@ -121,7 +124,7 @@ fn doubled(times: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
-    use tokio::time::{Instant, advance};
+    use tokio::time::advance;
 
     use super::*;
 

@@ -85,7 +85,7 @@ pub enum ConnectFailure {
     /// A balanced channel was given an empty set of endpoints.
     #[error("there are no endpoints")]
     NoEndpoints,
-    /// Something that was asked while connecting panicked: a resolver, say.
+    /// A step of connecting panicked: a defect, of this library or of one beneath it. It is tried again like any other.
     #[error("connecting panicked: {}", text::sentence(.0))]
     Panicked(String),
     /// The HTTP/2 preface could not be sent.

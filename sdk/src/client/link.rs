@@ -209,9 +209,6 @@ impl Link {
     /// Waits until there is a connection; `patient` beyond failed attempts too.
     pub(super) async fn connected(self: &Arc<Self>, patient: bool) -> Result<Arc<Connection>, ChannelError> {
         let mut state = self.state.subscribe();
-        if self.open().is_none() {
-            self.calls.tell();
-        }
         let mut waiting = None;
         loop {
             // Seen before the connection and the task are looked at, so that neither a swap nor an end in between is missed.
@@ -220,13 +217,12 @@ impl Link {
             if let Some(connection) = self.open() {
                 return Ok(connection);
             }
+            // Told once, and until it has a connection or gives up.
+            waiting.get_or_insert_with(|| self.calls.wait());
             match trouble {
                 Some(cause) if !patient => return Err(ChannelError::not_connected(cause)),
-                _ => {
-                    waiting.get_or_insert_with(|| self.calls.wait());
-                    // The sender lives as long as `self`.
-                    _ = state.changed().await;
-                }
+                // The sender lives as long as `self`.
+                _ => _ = state.changed().await,
             }
         }
     }

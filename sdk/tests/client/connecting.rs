@@ -147,7 +147,7 @@ async fn a_server_that_accepts_only_to_close_is_not_flooded_and_calls_are_told()
 }
 
 #[tokio::test]
-async fn a_panic_while_connecting_is_a_failure_like_others_and_waited_after() {
+async fn a_resolver_that_panics_is_a_failure_like_others_and_waited_after() {
     let ca = Authority::new("ca");
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
@@ -158,7 +158,7 @@ async fn a_panic_while_connecting_is_a_failure_like_others_and_waited_after() {
     let channel = endpoint.backoff(DEADLINE, DEADLINE).connect_lazy(&Publisher::of(&ca).identity().await);
     let status = tokio::time::timeout(DEADLINE, call(&channel)).await.expect("the call ends").unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(status.message().contains("panicked: no such zone"), "{status}");
+    assert!(status.message().contains("panicked"), "{status}");
     assert_eq!(asked.load(Relaxed), 1);
     // The channel goes on.
     let start = std::time::Instant::now();

@@ -63,7 +63,7 @@ impl<A: Listener> Accepting<A> {
         let mut peers = Peers::new(self.limits.unfinished_per_peer.max(1));
         let mut waiting = Waiting::new(self.limits.waiting);
         let (mut exhausted, mut passed_over) = (false, 0);
-        self.listener.make_room();
+        self.listener.grow_backlog();
         let begin = |handshakes: &mut JoinSet<()>, io| {
             let handshake = Handshake {
                 slots: Arc::clone(&self.slots),

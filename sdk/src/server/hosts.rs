@@ -9,7 +9,7 @@ use super::slot::Slot;
 use crate::identity::Identity;
 use crate::tls::{AllowedPeers, PeerList};
 
-/// What a name begins with that stands for many: those with one label in place of the asterisk.
+/// The beginning of a name that stands for many: those with one label in place of the asterisk.
 const ANY_LABEL: &str = "*.";
 
 /// The identities that a server presents to clients which ask for other names than its default identity's. Clients name theirs in the

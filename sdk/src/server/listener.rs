@@ -32,16 +32,16 @@ pub trait Listener: Send + 'static {
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Option<IpAddr>)>> + Send;
 
     /// Makes room for the connections that come faster than they are accepted; called once, before the first is. It does nothing unless
-    /// it is written. Those of tokio have the kernel keep up to 4,096 of them, or as many as it may (`net.core.somaxconn`): tokio's
+    /// it is written. Those of tokio have the kernel keep as many of them as it may (`net.core.somaxconn`): tokio's
     /// `bind` asks for 128, and a peer that finds no room tries again only after a second, and then after two, and four.
-    fn make_room(&mut self) {}
+    fn grow_backlog(&mut self) {}
 }
 
-/// The most connections that the kernel keeps until they are accepted.
-const BACKLOG: i32 = 4096;
+/// The most connections that the kernel keeps until they are accepted. The kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = i32::MAX;
 
 /// listen(2) of a socket that listens already changes its backlog alone.
-fn make_room(listener: impl AsFd) {
+fn grow_backlog(listener: impl AsFd) {
     if let Err(error) = rustix::net::listen(listener, BACKLOG) {
         tracing::debug!(%error, "the kernel keeps as many connections until they are accepted as it did");
     }
@@ -57,8 +57,8 @@ impl Listener for TcpListener {
         Ok((stream, Some(peer.ip())))
     }
 
-    fn make_room(&mut self) {
-        make_room(self);
+    fn grow_backlog(&mut self) {
+        grow_backlog(self);
     }
 }
 
@@ -69,8 +69,8 @@ impl Listener for UnixListener {
         Self::accept(self).await.map(|(stream, _)| (stream, None))
     }
 
-    fn make_room(&mut self) {
-        make_room(self);
+    fn grow_backlog(&mut self) {
+        grow_backlog(self);
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn the_kernel_keeps_a_thousand_connections_that_nobody_accepts_yet() {
         let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.make_room();
+        listener.grow_backlog();
         let address = listener.local_addr().unwrap();
         let connecting: Vec<_> = (0..1000).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
         let mut connected = Vec::new();

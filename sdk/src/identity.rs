@@ -19,7 +19,7 @@ mod change;
 mod clock;
 mod health;
 mod policy;
-mod runtime;
+pub(crate) mod runtime;
 #[cfg(test)]
 mod scripted;
 mod status;

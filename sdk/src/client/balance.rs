@@ -14,12 +14,15 @@ mod keeping;
 mod set;
 
 use std::fmt;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
-use tokio::runtime::Handle;
+use tokio::runtime::Id;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::DropGuard;
 use tonic::body::Body;
 use tower::Service;
@@ -31,8 +34,8 @@ use self::keeping::Shared;
 use super::channel::{Channel, ResponseFuture};
 use super::error::{ChannelError, ConnectError};
 use super::link::ChannelState;
-use super::readiness::Patience;
-use super::request;
+use super::readiness::{Patience, here};
+use super::request::{self, FOREVER};
 use crate::identity::Identity;
 
 /// A channel whose calls are spread over several endpoints: each goes to the one of two, picked by chance, on which fewer calls run. It is
@@ -62,13 +65,19 @@ pub struct BalancedChannel {
     shared: Arc<Shared>,
     /// Ends the task when the last clone is dropped.
     stop: Arc<DropGuard>,
-    balancer: Option<Balancer>,
+    balancer: Option<OfRuntime>,
     /// Whether the balancer has picked an endpoint; else the call has to find or to wait for one by itself.
     is_picked: bool,
     patience: Patience,
 }
 
 type Balancer = Balance<Discovery, ()>;
+
+/// The balancer of one runtime: what its candidates wait for is there.
+struct OfRuntime {
+    runtime: Option<Id>,
+    balancer: Balancer,
+}
 
 /// The state of a balanced channel at one moment.
 #[derive(Debug, Clone, Default)]
@@ -112,23 +121,27 @@ impl BalancedChannel {
     }
 
     fn poll_picked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let shared = &self.shared;
-        let balancer = self.balancer.get_or_insert_with(|| Balance::new(Discovery::new(shared.sets())));
+        let (shared, runtime) = (&self.shared, here());
+        self.balancer.take_if(|of| of.runtime != runtime);
+        let new = || OfRuntime { runtime, balancer: Balance::new(Discovery::new(shared.sets())) };
         // It has no error: neither its candidates nor their discovery have one.
-        balancer.poll_ready(cx).map(drop)
+        self.balancer.get_or_insert_with(new).balancer.poll_ready(cx).map(drop)
     }
 
     /// The channel that the balancer has picked; `None` where its endpoint has left the set just now.
     fn picked(&mut self) -> Option<Channel> {
-        self.balancer.as_mut()?.call(()).now_or_never()?.ok()?
+        self.balancer.as_mut()?.balancer.call(()).now_or_never()?.ok()?
     }
 
     /// Waits for a channel that has room, or that says why there is none.
     async fn pick(&mut self) -> Result<Channel, ChannelError> {
         loop {
-            let failed = std::future::poll_fn(|cx| match self.poll_picked(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => self.shared.failed().map_or(Poll::Pending, |failed| Poll::Ready(Some(failed))),
+            let failed = poll_fn(|cx| {
+                self.shared.start();
+                match self.poll_picked(cx) {
+                    Poll::Ready(()) => Poll::Ready(None),
+                    Poll::Pending => self.shared.failed().map_or(Poll::Pending, |failed| Poll::Ready(Some(failed))),
+                }
             });
             match failed.await {
                 Some(failed) => return failed,
@@ -141,9 +154,33 @@ impl BalancedChannel {
         }
     }
 
-    async fn pick_and_call(mut self, request: Request<Body>) -> Result<Response<Body>, ChannelError> {
-        let mut channel = self.pick().await?;
-        channel.call(request).await
+    /// As [`BalancedChannel::pick`], within the limit that was `asked` for and that of the endpoints, which may be others meanwhile.
+    async fn pick_in_time(&mut self, began: Instant, asked: Option<Duration>) -> Result<Channel, ChannelError> {
+        let mut sets = self.shared.sets();
+        loop {
+            sets.mark_unchanged();
+            let limit = [asked, self.shared.timeout()].into_iter().flatten().min();
+            let passed = async {
+                match limit {
+                    Some(limit) => sleep_until(began + limit.min(FOREVER)).await,
+                    None => pending().await,
+                }
+                limit.unwrap_or_default()
+            };
+            tokio::select! {
+                biased;
+                picked = self.pick() => return picked,
+                limit = passed => return Err(ChannelError::no_response(limit, self.shared.why().as_deref())),
+                _ = sets.changed() => {}
+            }
+        }
+    }
+
+    async fn pick_and_call(mut self, waited: Duration, request: Request<Body>) -> Result<Response<Body>, ChannelError> {
+        let (now, asked) = (Instant::now(), request::asked(request.headers()));
+        let began = now.checked_sub(waited).unwrap_or(now);
+        let channel = self.pick_in_time(began, asked).await?;
+        channel.call_after(began.elapsed(), request).await
     }
 }
 
@@ -157,7 +194,8 @@ impl Service<Request<Body>> for BalancedChannel {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.shared.start();
         self.is_picked = self.poll_picked(cx).is_ready();
-        if self.is_picked || self.shared.set().has_failed() || self.patience.poll(None, cx).is_ready() {
+        let mut is_over = || self.patience.poll(self.shared.timeout(), cx).is_ready();
+        if self.is_picked || self.shared.set().has_failed() || is_over() {
             self.patience.end();
             return Poll::Ready(Ok(()));
         }
@@ -166,23 +204,16 @@ impl Service<Request<Body>> for BalancedChannel {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let picked = if std::mem::take(&mut self.is_picked) { self.picked() } else { None };
-        if let Some(mut channel) = picked {
-            return channel.call(request);
+        let waited = self.patience.waited();
+        if let Some(channel) = picked {
+            return channel.call_after(waited, request);
         }
-        let limit = [request::asked(request.headers()), self.shared.timeout()].into_iter().flatten().min();
-        let shared = Arc::clone(&self.shared);
-        let calling = self.clone().pick_and_call(request);
+        let calling = self.clone();
         ResponseFuture::new(async move {
-            if Handle::try_current().is_err() {
+            if here().is_none() {
                 return Err(Shared::no_runtime());
             }
-            match limit {
-                None => calling.await,
-                Some(limit) => {
-                    let called = tokio::time::timeout(limit, calling).await;
-                    called.unwrap_or_else(|_| Err(ChannelError::no_response(limit, shared.why().as_deref())))
-                }
-            }
+            calling.pick_and_call(waited, request).await
         })
     }
 }

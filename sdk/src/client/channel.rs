@@ -1,15 +1,18 @@
 //! The tower service that generated clients call.
 
 use std::fmt;
-use std::future::{poll_fn, ready};
+use std::future::{pending, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::{Request, Response};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tonic::body::Body;
 use tower::Service;
 
@@ -61,9 +64,14 @@ impl Channel {
         Self { shared, turn: None, patience: Patience::default() }
     }
 
-    /// Connects, if it does not already and there is a runtime for it.
-    pub(super) fn begin(&self) {
-        _ = self.shared.links.here().start();
+    /// Connects, if it does not already; false where there is no runtime for it.
+    pub(super) fn begin(&self) -> bool {
+        self.shared.links.here().start().is_ok()
+    }
+
+    /// The longest wait of its calls for their responses.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.shared.links.connector().settings().request.timeout
     }
 
     /// Ready while it is connected and there is room for a call, for as long as that takes; `turn` is kept from one poll to the next.
@@ -83,10 +91,17 @@ impl Channel {
         self.shared.links.here().has_failed()
     }
 
-    /// Completes once it has no connection for a reason, or is gone.
+    /// Completes once it has no connection for a reason, on one of the runtimes that use it now, or is gone.
     pub(super) fn trouble(&self) -> impl Future<Output = ()> + use<> {
-        let mut state = self.state();
-        async move { _ = state.wait_for(|state| state.generation.is_none() && state.trouble.is_some()).await }
+        let in_trouble = |state: &ChannelState| state.generation.is_none() && state.trouble.is_some();
+        let states = self.shared.links.states().into_iter();
+        let mut troubles: FuturesUnordered<_> =
+            states.map(|mut state| async move { _ = state.wait_for(in_trouble).await }).collect();
+        async move {
+            if troubles.next().await.is_none() {
+                pending().await
+            }
+        }
     }
 
     /// The state: which generation new calls use, and why the newest is not used where it is not. It is that of the current runtime's
@@ -94,6 +109,42 @@ impl Channel {
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ChannelState> {
         self.shared.links.here().state()
+    }
+
+    /// A call that has waited for so long already.
+    pub(super) fn call_after(&self, waited: Duration, mut request: Request<Body>) -> ResponseFuture {
+        let link = self.shared.links.here();
+        let settings = self.shared.links.connector().settings();
+        let deadline = settings.request.apply(&mut request).map(|deadline| deadline.after(waited));
+        if let Some(deadline) = deadline.filter(|_| !waited.is_zero())
+            && !deadline.stamp(request.headers_mut(), Instant::now())
+        {
+            let why = link.why_not_connected();
+            return ResponseFuture::new(ready(Err(ChannelError::no_response(deadline.limit(), why.as_deref()))));
+        }
+        let (request, kept) = replay::keep(request, settings.replay_limit);
+        let call = Call::new(kept, deadline);
+        // Without a runtime there is no timer, and nobody who would end the call.
+        if deadline.is_some() && Handle::try_current().is_err() {
+            return ResponseFuture::new(ready(Err(link.no_runtime())));
+        }
+        let open = link.open().and_then(|connection| connection.try_enter().map(|in_flight| (connection, in_flight)));
+        let way = Way { link, _channel: self.clone() };
+        match (open, deadline) {
+            (Some((connection, in_flight)), None) => {
+                let sent = connection.send(request);
+                ResponseFuture(Box::pin(way.response(sent, in_flight, call)))
+            }
+            (Some((connection, in_flight)), Some(deadline)) => {
+                let (sent, link) = (connection.send(request), Arc::clone(&way.link));
+                ResponseFuture(Box::pin(in_time(deadline, link, way.response(sent, in_flight, call))))
+            }
+            (None, None) => ResponseFuture(Box::pin(way.wait_and_send(request, call))),
+            (None, Some(deadline)) => {
+                let link = Arc::clone(&way.link);
+                ResponseFuture(Box::pin(in_time(deadline, link, way.wait_and_send(request, call))))
+            }
+        }
     }
 
     /// Waits until there is a connection.
@@ -190,34 +241,9 @@ impl Service<Request<Body>> for Channel {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let link = self.shared.links.here();
-        let settings = self.shared.links.connector().settings();
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let waited = self.patience.waited();
-        let deadline = settings.request.apply(&mut request).map(|deadline| deadline.after(waited));
-        let (request, kept) = replay::keep(request, settings.replay_limit);
-        let call = Call::new(kept, deadline);
-        // Without a runtime there is no timer, and nobody who would end the call.
-        if deadline.is_some() && Handle::try_current().is_err() {
-            return ResponseFuture::new(ready(Err(link.no_runtime())));
-        }
-        let open = link.open().and_then(|connection| connection.try_enter().map(|in_flight| (connection, in_flight)));
-        let way = Way { link, _channel: self.clone() };
-        match (open, deadline) {
-            (Some((connection, in_flight)), None) => {
-                let sent = connection.send(request);
-                ResponseFuture(Box::pin(way.response(sent, in_flight, call)))
-            }
-            (Some((connection, in_flight)), Some(deadline)) => {
-                let (sent, link) = (connection.send(request), Arc::clone(&way.link));
-                ResponseFuture(Box::pin(in_time(deadline, link, way.response(sent, in_flight, call))))
-            }
-            (None, None) => ResponseFuture(Box::pin(way.wait_and_send(request, call))),
-            (None, Some(deadline)) => {
-                let link = Arc::clone(&way.link);
-                ResponseFuture(Box::pin(in_time(deadline, link, way.wait_and_send(request, call))))
-            }
-        }
+        self.call_after(waited, request)
     }
 }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::runtime::Id;
+use tokio::sync::watch;
 
 use super::connector::Connector;
-use super::link::Link;
+use super::link::{ChannelState, Link};
 use super::readiness::here;
 
 /// The links of a channel, one for each runtime that uses it.
@@ -40,6 +41,11 @@ impl Links {
     pub(super) fn here(&self) -> Arc<Link> {
         let here = here();
         self.find(here).unwrap_or_else(|| self.add(here))
+    }
+
+    /// The states of all of them.
+    pub(super) fn states(&self) -> Vec<watch::Receiver<ChannelState>> {
+        self.all.load().iter().map(|of| of.link.state()).collect()
     }
 
     fn find(&self, runtime: Option<Id>) -> Option<Arc<Link>> {

@@ -35,7 +35,8 @@ pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + 
 pub trait Resolve: Send + Sync + 'static {
     /// The addresses of `host`, the best ones first; of more than 1,024 the first ones are used. It is asked before every attempt to connect,
     /// and given up after [`Endpoint::connect_timeout`](super::Endpoint::connect_timeout): its future is dropped then, and what it has begun
-    /// should end with it, since the next attempt asks again. Should it panic, the attempt has failed.
+    /// should end with it, since the next attempt asks again. Should it panic, the attempt has failed. It must not block: that of a balanced
+    /// channel is polled on the thread that all identities of the process share.
     fn resolve(&self, host: &str, port: u16) -> Resolving;
 }
 

@@ -24,6 +24,6 @@ static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
 /// # Panics
 ///
 /// Neither can be had.
-pub(super) fn of_identities() -> Handle {
+pub(crate) fn of_identities() -> Handle {
     RUNTIME.as_ref().map_or_else(|_| Handle::current(), |runtime| runtime.handle().clone())
 }

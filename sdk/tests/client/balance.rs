@@ -9,6 +9,7 @@ use evercert::client::{BalancedChannel, BalancedState, Endpoint, Endpoints};
 use evercert_fixtures::Authority;
 use futures_util::FutureExt as _;
 use http::Request;
+use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -247,4 +248,49 @@ fn a_call_outside_of_any_runtime_fails_and_says_so() {
     let channel = identity.channel_balanced(Endpoints::from_stream(tokio_stream::pending()));
     let status = call(&channel).now_or_never().expect("it does not wait").unwrap_err();
     assert!(status.code() == Code::Unavailable && status.message().contains("runtime"), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_timeout_of_endpoints_holds_while_a_call_waits_for_one_of_them() {
+    let ca = Authority::new("ca");
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::new(format!("https://{}", silent.local_addr().unwrap())).unwrap();
+    let endpoint = endpoint.handshake_timeout(DEADLINE * 10).timeout(Duration::from_millis(200));
+    let channel = Publisher::of(&ca).identity().await.channel_balanced(vec![endpoint]);
+    let status = timeout(DEADLINE, call(&channel)).await.expect("it ends").unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wait_for_an_endpoint_is_a_part_of_the_calls_deadline_to_the_end_of_the_response() {
+    let ca = Authority::new("ca");
+    let (hand, endpoint) = Hand::start(&ca).await;
+    let channel = Publisher::of(&ca).identity().await.channel_balanced(vec![endpoint]);
+    let start = Instant::now();
+    let mut caller = channel.clone();
+    let talk = tokio::spawn(async move {
+        let request = Request::post("/test.v1.Test/Call").header("grpc-timeout", "2S").body(Body::empty()).unwrap();
+        let response = caller.ready().await.unwrap().call(request).await.unwrap();
+        response.into_body().collect().await.map(drop)
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut wire = hand.accept().await;
+    let taken = wire.request().await.unwrap();
+    wire.begin_answer(taken.stream).await;
+    let status = timeout(DEADLINE, talk).await.expect("it ends").unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(start.elapsed() < Duration::from_millis(2500), "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_or_a_resolver_that_panics_leaves_no_call_waiting() {
+    let identity = Publisher::of(&Authority::new("ca")).identity().await;
+    let stream = futures_util::stream::poll_fn(|_| -> std::task::Poll<Option<Vec<Endpoint>>> { panic!("on purpose") });
+    let resolver = |_: &str, _| -> std::future::Ready<std::io::Result<Vec<SocketAddr>>> { panic!("on purpose") };
+    let name = Endpoint::new(format!("https://{SERVER}:50051")).unwrap().resolver(resolver);
+    for endpoints in [Endpoints::from_stream(stream), name.into()] {
+        let channel = identity.channel_balanced(endpoints);
+        let status = timeout(DEADLINE, call(&channel)).await.expect("it ends").unwrap_err();
+        assert!(status.code() == Code::Unavailable && status.message().contains("panicked"), "{status}");
+    }
 }

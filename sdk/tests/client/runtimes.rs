@@ -1,6 +1,8 @@
 //! Channels and identities that are kept in a static, and the runtimes of the tests that share them.
 
+use std::future::poll_fn;
 use std::sync::{Arc, LazyLock};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +11,9 @@ use evercert::client::{Channel, ChannelError, ConnectFailure};
 use evercert_fixtures::{Authority, KubeletVolume};
 use futures_util::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tower::{Service as _, ServiceExt as _};
 
 use super::peers::{DEADLINE, Publisher, Server, call, server_leaf, soon, stream, until_generation};
 
@@ -233,4 +238,22 @@ fn an_identity_whose_source_ended_with_its_runtime_says_so() {
     }));
     let trouble = identity.status().trouble.unwrap();
     assert!(trouble.contains("the source has ended"), "{trouble}");
+}
+
+#[test]
+fn a_balanced_channel_first_used_on_a_runtime_that_stands_still_serves_another_and_the_same_clone_there() {
+    let world = World::new();
+    let channel = world.identity.channel_balanced(vec![world.server.endpoint()]);
+    let (still, running) = (of_a_test(), of_a_test());
+    let mut first = channel.clone();
+    let asked = still.block_on(async { poll_fn(|cx| Poll::Ready(first.poll_ready(cx).is_ready())).await });
+    assert!(!asked, "nothing is connected yet");
+    running.block_on(async {
+        soon(HealthClient::new(channel.clone()).check(HealthCheckRequest::default())).await.unwrap();
+        assert!(first.ready().now_or_never().is_some(), "what it waited for is not on this runtime");
+    });
+    drop(still);
+    running.block_on(async {
+        soon(HealthClient::new(first).check(HealthCheckRequest::default())).await.unwrap();
+    });
 }

@@ -44,15 +44,22 @@ impl Endpoints {
     pub const REFRESH: Duration = Duration::from_secs(30);
     /// The least interval of [`Endpoints::refresh`].
     pub const LEAST_REFRESH: Duration = Duration::from_secs(1);
-    /// The number of endpoints that a channel is balanced over; of more, the first ones are used.
+    /// The number of endpoints that a channel is balanced over; of more, those that are in use stay, and the first of the others join them.
     pub const MOST: usize = 256;
 
     /// The latest set that `sets` gave. Endpoints are told apart by their URI and Unix socket: one that is in the next set again keeps its
     /// connection, and the settings it came with first. One that is not is sent no new calls, and finishes those it has. After the end
-    /// of the stream the last set stays. An endpoint with a name is one endpoint, however many addresses it has.
+    /// of the stream the last set stays. An endpoint with a name is one endpoint, however many addresses it has. The stream is polled on the
+    /// thread that all identities of the process share, and so must not block.
     pub fn from_stream(sets: impl Stream<Item = Vec<Endpoint>> + Send + 'static) -> Self {
         let sets: Pin<Box<dyn Stream<Item = Vec<Endpoint>> + Send>> = Box::pin(sets);
         Self(Source::Sets(sets.fuse()))
+    }
+
+    /// A stream that has ended.
+    pub(super) fn no_more() -> Sets {
+        let none: Pin<Box<dyn Stream<Item = Vec<Endpoint>> + Send>> = Box::pin(stream::empty());
+        none.fuse()
     }
 
     /// The interval at which the addresses of a name are asked for. Default: 30 s; at least 1 s. While an endpoint cannot be connected to

@@ -1,14 +1,17 @@
 //! The task that keeps a balanced channel's set of channels.
 
+use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use arc_swap::ArcSwap;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::endpoints::{Endpoints, Sets, Source};
@@ -19,9 +22,13 @@ use crate::client::endpoint::Endpoint;
 use crate::client::error::{ChannelError, ConnectError, ConnectFailure};
 use crate::client::news;
 use crate::identity::Identity;
+use crate::identity::runtime::of_identities;
 
 /// The time after which a name is asked for again while an endpoint of it cannot be connected to.
 const REFRESH_IN_TROUBLE: Duration = Duration::from_secs(5);
+
+/// The number of runtimes on which new endpoints are connected to before a call asks for them.
+const MOST_RUNTIMES: usize = 16;
 
 /// The name of a channel without an endpoint in its errors.
 const ITSELF: &str = "the balanced channel";
@@ -31,9 +38,11 @@ pub(super) struct Shared {
     identity: Identity,
     /// The timeout of the endpoint whose name it is.
     timeout: Option<Duration>,
-    /// The task's. It starts anew where its runtime ended before the channel did.
+    /// The task's.
     work: Mutex<Work>,
     sets: watch::Sender<Arc<Set>>,
+    /// The runtimes on which calls are made, the last [`MOST_RUNTIMES`] of them.
+    runtimes: ArcSwap<Vec<Handle>>,
     is_kept: AtomicBool,
     /// Ends the task.
     stop: CancellationToken,
@@ -49,12 +58,15 @@ struct Work {
     number: u64,
 }
 
-/// Says that there is a task for as long as it lives: a runtime that ends drops its tasks.
+/// Says that there is a task for as long as it lives. The runtime of identities does not end; where there could be none, it is another one,
+/// which drops its tasks when it does.
 struct TaskGuard(Arc<Shared>);
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.is_kept.store(false, Ordering::Release);
+        // Whoever waits for another set starts the task anew.
+        self.0.sets.send_modify(|_| {});
     }
 }
 
@@ -69,6 +81,7 @@ impl Shared {
             timeout,
             work: Mutex::new(Work { source, number: 0 }),
             sets: watch::Sender::default(),
+            runtimes: ArcSwap::default(),
             is_kept: AtomicBool::new(false),
             stop: CancellationToken::new(),
             calls: Calls::default(),
@@ -76,9 +89,9 @@ impl Shared {
         }
     }
 
-    /// The limit of calls that wait for an endpoint, where it is known before there is one.
+    /// The limit of calls that wait for an endpoint, where it is known.
     pub(super) fn timeout(&self) -> Option<Duration> {
-        self.timeout
+        self.timeout.or_else(|| self.sets.borrow().timeout())
     }
 
     /// Why there is no endpoint, or why one of them is not connected.
@@ -101,15 +114,33 @@ impl Shared {
         self.stop.clone().drop_guard()
     }
 
-    /// Sees to it that there is a task until it is stopped. Outside of a runtime there is none.
+    /// Sees to it that there is a task until it is stopped, and that endpoints are connected to on the current runtime. Outside of any there
+    /// is none.
+    ///
+    /// The task is not on that runtime: while one stands still or ends, calls of others need its sets.
     pub(super) fn start(self: &Arc<Self>) {
+        let Ok(here) = Handle::try_current() else { return };
+        self.note(&here);
         if self.is_kept.load(Ordering::Acquire) || self.is_kept.swap(true, Ordering::AcqRel) {
             return;
         }
         let guard = TaskGuard(Arc::clone(self));
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(self.stop.clone().run_until_cancelled_owned(async move { guard.0.keep().await }));
+        of_identities().spawn(self.stop.clone().run_until_cancelled_owned(async move { guard.0.keep().await }));
+    }
+
+    fn note(&self, here: &Handle) {
+        let is_known = |all: &[Handle]| all.iter().any(|known| known.id() == here.id());
+        if is_known(&self.runtimes.load()) {
+            return;
         }
+        self.runtimes.rcu(|all| {
+            let mut all = all.to_vec();
+            if !is_known(&all) {
+                all.truncate(MOST_RUNTIMES - 1);
+                all.insert(0, here.clone());
+            }
+            all
+        });
     }
 
     /// A channel that says why no call can succeed at the moment, or why there is none; `None` where one may succeed soon.
@@ -156,36 +187,59 @@ impl Shared {
     }
 
     async fn follow_sets(&self, sets: &mut Sets, number: &mut u64) {
-        while let Some(endpoints) = sets.next().await {
-            let is_empty = endpoints.is_empty();
-            self.change(endpoints, number);
-            if is_empty {
-                self.fail(ITSELF, ConnectFailure::NoEndpoints);
+        loop {
+            match AssertUnwindSafe(sets.next()).catch_unwind().await {
+                Ok(Some(endpoints)) => {
+                    let is_empty = endpoints.is_empty();
+                    self.change(endpoints, number);
+                    if is_empty {
+                        self.fail(ITSELF, ConnectFailure::NoEndpoints);
+                    }
+                }
+                Ok(None) => {
+                    if self.sets.borrow().slots.is_empty() {
+                        self.fail(ITSELF, ConnectFailure::NoEndpoints);
+                    }
+                    break;
+                }
+                Err(_) => {
+                    *sets = Endpoints::no_more();
+                    let panicked = io::Error::other("the stream of its endpoints panicked");
+                    self.fail(ITSELF, ConnectFailure::Connect(panicked));
+                    break;
+                }
             }
-        }
-        if self.sets.borrow().slots.is_empty() {
-            self.fail(ITSELF, ConnectFailure::NoEndpoints);
         }
         // The last set stays; who starts a task again finds the stream at its end.
         std::future::pending().await
     }
 
-    fn change(&self, mut endpoints: Vec<Endpoint>, number: &mut u64) {
-        if endpoints.len() > Endpoints::MOST {
-            if let Some(left_out) = news::take(&news::FAILED, Instant::now().into_std()) {
-                tracing::warn!(
-                    endpoints = endpoints.len(),
-                    used = Endpoints::MOST,
-                    left_out,
-                    "a channel is balanced over the first of its endpoints alone: there are too many"
-                );
-            }
-            endpoints.truncate(Endpoints::MOST);
+    fn change(&self, endpoints: Vec<Endpoint>, number: &mut u64) {
+        let (before, found) = (self.set(), endpoints.len());
+        let set = before.next(endpoints, &self.identity, number);
+        if set.is_cut
+            && !before.is_cut
+            && let Some(left_out) = news::take(&news::FAILED, Instant::now().into_std())
+        {
+            tracing::warn!(
+                endpoints = found,
+                used = Endpoints::MOST,
+                left_out,
+                "a channel is balanced over some of its endpoints alone: there are too many"
+            );
         }
-        let set = self.sets.borrow().next(endpoints, &self.identity, number);
-        // All connect now: a balancer sends nothing to those that have not.
-        set.slots.iter().for_each(|slot| slot.channel.begin());
+        self.connect(&set);
         self.sets.send_replace(Arc::new(set));
+    }
+
+    /// Connects to all endpoints now: a balancer sends nothing to those that are not connected to.
+    fn connect(&self, set: &Set) {
+        for runtime in self.runtimes.load().iter() {
+            let _entered = runtime.enter();
+            if !set.slots.iter().all(|slot| slot.channel.begin()) {
+                self.runtimes.rcu(|all| all.iter().filter(|of| of.id() != runtime.id()).cloned().collect::<Vec<_>>());
+            }
+        }
     }
 
     fn fail(&self, endpoint: &str, failure: ConnectFailure) {
@@ -205,10 +259,13 @@ impl Shared {
         if set.slots.is_empty() {
             return self.calls.next(calls::APART).await;
         }
-        let mut troubles: FuturesUnordered<_> = set.slots.iter().map(|slot| slot.channel.trouble()).collect();
-        drop(set);
-        troubles.next().await;
-        sleep_until(asked + REFRESH_IN_TROUBLE).await;
+        loop {
+            let mut troubles: FuturesUnordered<_> = set.slots.iter().map(|slot| slot.channel.trouble()).collect();
+            // A runtime that uses the channel since then is seen by the next look.
+            if timeout(REFRESH_IN_TROUBLE, troubles.next()).await.is_ok() {
+                return sleep_until(asked + REFRESH_IN_TROUBLE).await;
+            }
+        }
     }
 }
 

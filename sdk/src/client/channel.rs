@@ -232,6 +232,9 @@ impl Service<Request<Body>> for Channel {
             let takes_calls = |link: &Link| link.has_room() || link.has_failed();
             let limit = link.connector().settings().request.timeout;
             let is_ready = poll_link(&link, takes_calls, &mut self.turn, cx).is_ready();
+            if !is_ready && !self.patience.has_begun() {
+                link.ask();
+            }
             if !is_ready && self.patience.poll(limit, cx).is_pending() {
                 return Poll::Pending;
             }

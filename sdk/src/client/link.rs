@@ -206,6 +206,13 @@ impl Link {
         if self.open().is_some() { None } else { self.state.borrow().trouble.clone() }
     }
 
+    /// A call is about to come: an attempt to connect that it would wait for may be made now.
+    pub(super) fn ask(&self) {
+        if self.open().is_none() {
+            self.calls.tell();
+        }
+    }
+
     /// Waits until there is a connection; `patient` beyond failed attempts too.
     pub(super) async fn connected(self: &Arc<Self>, patient: bool) -> Result<Arc<Connection>, ChannelError> {
         let mut state = self.state.subscribe();

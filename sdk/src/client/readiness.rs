@@ -75,6 +75,11 @@ impl Patience {
         self.end.get_or_insert_with(end).as_mut().poll(cx)
     }
 
+    /// Whether somebody has asked, and has not been told yet that it is ready.
+    pub(super) fn has_begun(&self) -> bool {
+        self.began.is_some()
+    }
+
     /// It is ready: the next question begins anew.
     pub(super) fn end(&mut self) {
         self.waited = Duration::ZERO;

@@ -9,8 +9,9 @@ use evercert_fixtures::Authority;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tonic::Code;
+use tower::ServiceExt as _;
 
-use crate::peers::{DEADLINE, Publisher, SERVER, Server, acceptor, call, server_leaf, until_trouble};
+use crate::peers::{DEADLINE, Publisher, SERVER, Server, acceptor, call, server_leaf, until, until_trouble};
 use crate::wire::{outcome, send};
 
 /// Longer than any of these tests.
@@ -51,6 +52,21 @@ async fn a_call_that_waits_is_answered_soon_after_the_server_is_back() {
     let back = Instant::now();
     outcome(waiting).await.unwrap();
     assert!(back.elapsed() < Duration::from_secs(3), "{:?}", back.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_whether_a_channel_is_ready_has_it_connect_before_there_is_a_call() {
+    let ca = Authority::new("ca");
+    let address = Server::start(&ca).await.stop().await;
+    let endpoint = Endpoint::new(format!("https://{address}")).unwrap().server_name(SERVER).unwrap();
+    let endpoint = endpoint.backoff(LONG, LONG).wait_for_ready(true);
+    let mut channel = endpoint.connect_lazy(&Publisher::of(&ca).identity().await);
+    channel.ready().await.unwrap();
+    until_trouble(&channel).await;
+
+    let _server = Server::start_at(&ca, address).await;
+    channel.ready().await.unwrap();
+    until(&channel, |state| state.generation.is_some()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,7 +22,7 @@ use super::connector::Connector;
 use super::error::ChannelError;
 use super::link::{ChannelState, Link};
 use super::links::Links;
-use super::readiness::{Patience, Turn, poll_link};
+use super::readiness::{NextChange, Patience, poll_link};
 use super::replay::{self, ReplayBody};
 use super::request::Deadline;
 use crate::identity::Identity;
@@ -45,7 +45,7 @@ use crate::identity::Identity;
 pub struct Channel {
     shared: Arc<Shared>,
     /// This clone's own.
-    turn: Option<Turn>,
+    next_change: Option<NextChange>,
     patience: Patience,
 }
 
@@ -61,7 +61,7 @@ impl Channel {
     }
 
     fn of(shared: Arc<Shared>) -> Self {
-        Self { shared, turn: None, patience: Patience::default() }
+        Self { shared, next_change: None, patience: Patience::default() }
     }
 
     /// Connects, if it does not already; false where there is no runtime for it.
@@ -74,11 +74,11 @@ impl Channel {
         self.shared.links.connector().settings().request.timeout
     }
 
-    /// Ready while it is connected and there is room for a call, for as long as that takes; `turn` is kept from one poll to the next.
-    pub(super) fn poll_room(&self, turn: &mut Option<Turn>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready while it is connected and there is room for a call, for as long as that takes; `next_change` is kept from one poll to the next.
+    pub(super) fn poll_room(&self, next_change: &mut Option<NextChange>, cx: &mut Context<'_>) -> Poll<()> {
         let link = self.shared.links.here();
         _ = link.start();
-        poll_link(&link, Link::has_room, turn, cx)
+        poll_link(&link, Link::has_room, next_change, cx)
     }
 
     /// The number of calls whose responses have not ended.
@@ -231,7 +231,7 @@ impl Service<Request<Body>> for Channel {
         if !link.has_room() && link.start().is_ok() {
             let takes_calls = |link: &Link| link.has_room() || link.has_failed();
             let limit = link.connector().settings().request.timeout;
-            let is_ready = poll_link(&link, takes_calls, &mut self.turn, cx).is_ready();
+            let is_ready = poll_link(&link, takes_calls, &mut self.next_change, cx).is_ready();
             if !is_ready && !self.patience.has_begun() {
                 link.ask();
             }
@@ -239,7 +239,7 @@ impl Service<Request<Body>> for Channel {
                 return Poll::Pending;
             }
         }
-        self.turn = None;
+        self.next_change = None;
         self.patience.end();
         Poll::Ready(Ok(()))
     }

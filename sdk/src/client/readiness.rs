@@ -17,27 +17,27 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Something that may make a link ready.
 #[derive(Debug)]
-pub(super) struct Turn(ReusableBoxFuture<'static, ()>);
+pub(super) struct NextChange(ReusableBoxFuture<'static, ()>);
 
-/// Ready while `link` is what `is_ready` asks for; `turn` keeps what is waited for from one poll to the next.
+/// Ready while `link` is what `is_ready` asks for; `next_change` keeps what is waited for from one poll to the next.
 pub(super) fn poll_link(
     link: &Arc<Link>,
     is_ready: impl Fn(&Link) -> bool,
-    turn: &mut Option<Turn>,
+    next_change: &mut Option<NextChange>,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     loop {
         if is_ready(link) {
-            *turn = None;
+            *next_change = None;
             return Poll::Ready(());
         }
-        match turn {
-            Some(Turn(change)) => {
+        match next_change {
+            Some(NextChange(change)) => {
                 ready!(change.poll(cx));
-                *turn = None;
+                *next_change = None;
             }
             // Asked once more after this: the link may have changed before its changes were waited for.
-            None => *turn = Some(Turn(ReusableBoxFuture::new(link.change()))),
+            None => *next_change = Some(NextChange(ReusableBoxFuture::new(link.change()))),
         }
     }
 }

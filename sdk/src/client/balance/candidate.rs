@@ -10,19 +10,19 @@ use tower::load::Load;
 
 use super::set::Slot;
 use crate::client::channel::Channel;
-use crate::client::readiness::Turn;
+use crate::client::readiness::NextChange;
 
 /// The channel of one endpoint, for one balancer: it is ready while it is connected and has room, and so left out while it is not. A call
 /// picks it, and is made on it after that.
 #[derive(Debug)]
 pub(super) struct Candidate {
     slot: Weak<Slot>,
-    turn: Option<Turn>,
+    next_change: Option<NextChange>,
 }
 
 impl Candidate {
     pub(super) fn new(slot: &Arc<Slot>) -> Self {
-        Self { slot: Arc::downgrade(slot), turn: None }
+        Self { slot: Arc::downgrade(slot), next_change: None }
     }
 }
 
@@ -34,7 +34,7 @@ impl Service<()> for Candidate {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         match self.slot.upgrade() {
-            Some(slot) => slot.channel.poll_room(&mut self.turn, cx).map(Ok),
+            Some(slot) => slot.channel.poll_room(&mut self.next_change, cx).map(Ok),
             // The set without it is on its way here.
             None => Poll::Pending,
         }

@@ -12,7 +12,10 @@ handshakes = 0
 
 
 def configuration():
-    key, chain, bundle = certificates.read()
+    newer = certificates.newer()
+    if newer is None:
+        return None
+    key, chain, bundle = newer
     return grpc.ssl_server_certificate_configuration([(key, chain)], bundle)
 
 

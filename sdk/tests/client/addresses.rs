@@ -20,6 +20,9 @@ use crate::peers::{DEADLINE, Publisher, SERVER, Server, acceptor, call, until_ge
 /// The longest time within which one living address among ten is found.
 const FOUND_WITHIN: Duration = Duration::from_secs(3);
 
+/// A connection that has no answer after so long finds the queue full: less than a second, after which the kernel asks again.
+const UNANSWERED: Duration = Duration::from_millis(500);
+
 /// A listener that gives nobody a connection, for as long as it lives.
 struct Dead {
     address: SocketAddr,
@@ -67,13 +70,13 @@ impl Dead {
 }
 
 /// An address whose queue of connections is full: the kernel drops every further SYN.
-async fn full() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
+async fn full(bind: &str) -> (SocketAddr, Vec<TcpStream>, TcpListener) {
     let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.bind(bind.parse().unwrap()).unwrap();
     let listener = socket.listen(0).unwrap();
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
-    while let Ok(stream) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+    while let Ok(stream) = timeout(UNANSWERED, TcpStream::connect(("127.0.0.1", address.port()))).await {
         queued.push(stream.unwrap());
     }
     (address, queued, listener)
@@ -89,7 +92,8 @@ fn endpoint(addresses: Vec<SocketAddr>) -> Endpoint {
 async fn of_ten_addresses_of_which_nine_are_dead_the_living_one_answers_within_three_seconds() {
     let ca = Authority::new("ca");
     let server = Server::start(&ca).await;
-    let full = [full().await, full().await, full().await, full().await];
+    let full =
+        [full("127.0.0.1:0").await, full("127.0.0.1:0").await, full("127.0.0.1:0").await, full("127.0.0.1:0").await];
     let silent = [Dead::silent().await, Dead::silent().await, Dead::silent().await];
     let untrusted = [Dead::untrusted().await, Dead::untrusted().await];
     let dead = full.iter().map(|full| full.0).chain(silent.iter().chain(&untrusted).map(|dead| dead.address));
@@ -168,14 +172,8 @@ fn unanswered(port: u16) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_has_no_more_than_sixteen_sockets_however_many_addresses_are_dead_and_calls_are_made() {
     let ca = Authority::new("ca");
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("0.0.0.0:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(0).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let mut queued = Vec::new();
-    while let Ok(stream) = timeout(Duration::from_millis(100), TcpStream::connect(("127.0.0.1", port))).await {
-        queued.push(stream.unwrap());
-    }
+    let (address, _queued, _listener) = full("0.0.0.0:0").await;
+    let port = address.port();
     let addresses = (1..=8).map(|host| ([127, 0, 0, host], port).into()).collect();
     let channel = endpoint(addresses).connect_lazy(&Publisher::of(&ca).identity().await);
     let (start, mut most) = (Instant::now(), 0);

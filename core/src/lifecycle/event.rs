@@ -25,7 +25,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use]
 pub struct Step {
-    /// Whether [`Lifecycle::state`] is another one than before.
+    /// Whether [`Lifecycle::state`](super::Lifecycle::state) is another one than before.
     pub changed: bool,
     /// How the reading ended; absent for time, and for a reading that is to be repeated.
     pub reload: Option<Reload>,

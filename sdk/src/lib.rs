@@ -65,7 +65,8 @@ pub mod tls;
 
 pub use client::Channel;
 #[doc(inline)]
-pub use evercert_core::{digest::Digest, spiffe};
+pub use evercert_core::digest::{Digest, InvalidDigest};
+pub use evercert_core::spiffe;
 pub use identity::Identity;
 pub use refusal::Refusal;
 pub use server::Server;

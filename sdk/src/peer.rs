@@ -7,9 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use evercert_core::certificate::NotACertificate;
 #[doc(inline)]
-pub use evercert_core::certificate::{CertificateFacts, Name, SubjectAltNames};
+pub use evercert_core::certificate::{CertificateFacts, Name, NotACertificate, SubjectAltNames};
 use evercert_core::digest::Digest;
 use evercert_core::spiffe::SpiffeId;
 use rustls_pki_types::CertificateDer;

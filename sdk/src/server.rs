@@ -224,11 +224,11 @@ impl<L> Server<L> {
     ///
     /// # Errors
     ///
-    /// An identity's current generation lacks what this server needs.
+    /// An identity's current generation lacks what this server needs, or a list of allowed peers is for an identity that it does not serve.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime, and where the listener panics.
     pub async fn serve<A, B>(
         self,
         routes: Routes,
@@ -254,7 +254,11 @@ impl<L> Server<L> {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                Some(Ok(io)) = incoming.next() => {
+                accepted = incoming.next() => {
+                    let Some(Ok(io)) = accepted else {
+                        incoming.resume_panic().await;
+                        break;
+                    };
                     let (connections, number) = io.place();
                     let connections = Arc::clone(connections);
                     let by = is_one_of_several.then(|| io.served_by());

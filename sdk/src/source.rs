@@ -14,7 +14,7 @@ use evercert_api::v1;
 #[doc(inline)]
 pub use evercert_core::bundle::{Bundle, Bundles};
 #[doc(inline)]
-pub use evercert_core::credential::{Credential, CredentialError, PrivateKey};
+pub use evercert_core::credential::{Credential, CredentialError, PrivateKey, PrivateKeyError};
 use evercert_core::digest::Digest;
 #[doc(inline)]
 pub use evercert_core::snapshot::Snapshot;

@@ -109,9 +109,14 @@ impl Link {
         })
     }
 
+    /// Whether its task is there.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Acquire)
+    }
+
     /// Whether anybody uses it or watches it.
     pub(super) fn is_used(&self) -> bool {
-        self.is_kept.load(Ordering::Acquire) || self.state.receiver_count() > 0
+        self.is_kept() || self.state.receiver_count() > 0
     }
 
     /// Sees to it that the task is there. It is started on the current runtime, and so are the connections that it makes.
@@ -120,15 +125,16 @@ impl Link {
     ///
     /// There is no runtime, or it has ended.
     pub(super) fn start(self: &Arc<Self>) -> Result<(), ChannelError> {
+        if self.is_kept() {
+            return Ok(());
+        }
+        let runtime = Handle::try_current().map_err(|_| self.no_runtime())?;
         if self.is_kept.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         let guard = TaskGuard(Arc::clone(self));
         let keeping = self.stop.clone().run_until_cancelled_owned(async move { guard.0.keep_connected().await });
-        match Handle::try_current().map(|runtime| runtime.spawn(keeping)) {
-            Ok(task) if !task.is_finished() => Ok(()),
-            _ => Err(self.no_runtime()),
-        }
+        if runtime.spawn(keeping).is_finished() { Err(self.no_runtime()) } else { Ok(()) }
     }
 
     pub(super) fn no_runtime(&self) -> ChannelError {

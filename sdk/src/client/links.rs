@@ -43,9 +43,9 @@ impl Links {
         self.find(here).unwrap_or_else(|| self.add(here))
     }
 
-    /// The states of all of them.
+    /// The states of those whose runtime lives: whoever watches one of an ended runtime would keep it.
     pub(super) fn states(&self) -> Vec<watch::Receiver<ChannelState>> {
-        self.all.load().iter().map(|of| of.link.state()).collect()
+        self.all.load().iter().filter(|of| of.link.is_kept()).map(|of| of.link.state()).collect()
     }
 
     fn find(&self, runtime: Option<Id>) -> Option<Arc<Link>> {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::path::Role;
 use evercert_core::text;
+use rustix::io::Errno;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, mpsc};
@@ -89,14 +90,14 @@ impl<A: Listener> Accepting<A> {
                             None => peers.began(begin(&mut handshakes, io), peer),
                         }
                     }
-                    Err(error) if of_one_connection(&error) && passed_over < PASSED_OVER => passed_over += 1,
+                    Err(error) if !is_exhaustion(&error) && passed_over < PASSED_OVER => passed_over += 1,
                     Err(error) => {
                         if !std::mem::replace(&mut exhausted, true) {
                             tracing::warn!(%error, "cannot accept connections; trying on");
                         }
                         passed_over = 0;
                         // Those that wait have the descriptors that it may have failed for.
-                        if of_one_connection(&error) || !waiting.turn_away(Instant::now()) {
+                        if !is_exhaustion(&error) || !waiting.turn_away(Instant::now()) {
                             tokio::time::sleep(EXHAUSTED_PAUSE).await;
                         }
                     }
@@ -108,21 +109,11 @@ impl<A: Listener> Accepting<A> {
     }
 }
 
-/// Whether the error is that of a connection which was gone before it was accepted, or of the network on its way here, and says
-/// nothing about the next one (accept(2)).
-fn of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::ConnectionAborted
-            | Kind::ConnectionReset
-            | Kind::Interrupted
-            | Kind::TimedOut
-            | Kind::PermissionDenied
-            | Kind::NetworkDown
-            | Kind::NetworkUnreachable
-            | Kind::HostUnreachable
-    )
+/// Whether the process or the system is out of what a connection needs (accept(2)). Every other error is one connection's, that was gone
+/// before it was accepted or, in a listener of the service's own, did not begin as it has to, and says nothing about the next one.
+fn is_exhaustion(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
 async fn deliver<IO>(handshake: Handshake, io: IO, finished: mpsc::Sender<TlsIo<IO>>)

@@ -7,6 +7,7 @@ use rustls_pki_types::DnsName;
 
 use super::slot::Slot;
 use crate::identity::Identity;
+use crate::refusal::Refusal;
 use crate::tls::{AllowedPeers, PeerList};
 
 /// The beginning of a name that stands for many: those with one label in place of the asterisk.
@@ -84,6 +85,20 @@ impl Hosts {
     /// Whether there are none, and so a single identity.
     pub(super) fn is_empty(&self) -> bool {
         self.identities.is_empty()
+    }
+
+    /// # Errors
+    ///
+    /// A list is for an identity that does not serve here: whom it was to keep out would come in.
+    pub(super) fn check(&self, default: &Identity) -> Result<(), Refusal> {
+        let serves = |one: &Identity| one.is(default) || self.identities.values().any(|other| one.is(other));
+        if self.allowed.iter().all(|(identity, _)| serves(identity)) {
+            return Ok(());
+        }
+        Err(Refusal::Settings(
+            "allowed_peers_of was given an identity that the server does not serve: give it the one that identity_for or the server itself \
+             has, or a clone of that, not one that was opened once more",
+        ))
     }
 
     /// The list of the peers that `identity` lets in, where the server has `of_server` for `default`.

@@ -117,7 +117,11 @@ impl<IO: Send + 'static> Incoming<IO> {
         settings: IncomingSettings,
         drains: bool,
     ) -> (Self, Result<(), Refusal>) {
-        let mut attached = Ok(());
+        let mut attached = settings.hosts.check(default);
+        let is_refused = attached.is_err();
+        if let Err(refusal) = &attached {
+            tracing::warn!(identity = %default.name(), %refusal, "cannot serve; connections are closed");
+        }
         let slots = settings.hosts.slots(default, |identity| {
             let name = Arc::clone(identity.name());
             let connections = Connections::new(name, settings.drain_policy, drains, Arc::clone(identity.tally()));
@@ -134,6 +138,9 @@ impl<IO: Send + 'static> Incoming<IO> {
             let connections = Arc::new(connections.with_allowed(allowed.clone()));
             let tls = ServerTls { allowed_peers: allowed, ..settings.tls.clone() };
             let slot = Arc::new(Slot::new(tls, connections));
+            if is_refused {
+                return slot;
+            }
             if let Err(error) = told_apart(default, identity) {
                 tracing::warn!(%error, "cannot serve an identity; connections are closed");
                 return slot;
@@ -176,6 +183,15 @@ impl<IO: Send + 'static> Incoming<IO> {
         tracing::warn!(identity = %all.name(), count, ?timeout, "cut the connections that did not drain");
         all.emptied().await;
         count
+    }
+
+    /// Where accepting has ended, it has panicked, for the listener did: so does this.
+    pub(super) async fn resume_panic(&mut self) {
+        if let Err(ended) = (&mut self.accepting).await
+            && let Ok(panic) = ended.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
     }
 
     async fn close(mut self) {

@@ -27,8 +27,8 @@ pub trait Listener: Send + 'static {
     ///
     /// # Errors
     ///
-    /// Errors of one connection are passed over (such as `ConnectionReset` or `TimedOut`, as accept(2) has them), up to 64 in a row; behind
-    /// those and any other the accept loop pauses for a moment, and the first of a row is logged.
+    /// Errors are taken for those of one connection and passed over, up to 64 in a row; behind those the accept loop pauses for a moment, and
+    /// the first of a row is logged. So it does at once where descriptors or memory have run out (EMFILE, ENFILE, ENOBUFS, ENOMEM).
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Option<IpAddr>)>> + Send;
 
     /// Makes room for the connections that come faster than they are accepted; called once, before the first is. It does nothing unless

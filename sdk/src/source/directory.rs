@@ -10,7 +10,7 @@ use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, StateError, WatchProblem};
 use evercert_core::layout::{self, Layout};
 #[doc(inline)]
-pub use evercert_core::spec::{Admission, Expectations, RequireChain, Usage};
+pub use evercert_core::spec::{Admission, Expectations, RequireChain, UnknownUsage, Usage};
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, IdentitySpec};
 use evercert_core::spiffe::InvalidTrustDomain;
 use tokio::sync::watch;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use evercert_core::bundle::Bundles;
 use evercert_core::path::PathValidator;
 #[doc(inline)]
-pub use evercert_core::path::{PathError, PathPolicy, Role};
+pub use evercert_core::path::{CrlProblem, PathError, PathPolicy, Role, UnusableAnchor};
 use evercert_core::spiffe::TrustDomain;
 use rustls_pki_types::CertificateDer;
 

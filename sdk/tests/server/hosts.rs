@@ -347,3 +347,17 @@ async fn a_server_does_not_start_with_an_identity_that_it_cannot_serve() {
     let refused = soon(server.serve(Patient::new().routes(), listener, std::future::pending())).await.unwrap_err();
     assert!(refused.to_string().contains("bundle"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_list_for_an_identity_that_is_not_served_is_refused_since_it_would_keep_out_nobody() {
+    let [served, again] = [Party::new("served").await, Party::new("again").await];
+    let server = || Server::new(&served.identity).allowed_peers_of(&again.identity, &only_billing());
+    let (listener, _) = listen().await;
+    let refused = soon(server().serve(Patient::new().routes(), listener, std::future::pending())).await.unwrap_err();
+    assert!(refused.to_string().contains("allowed_peers_of"), "{refused}");
+
+    let hosts = Hosts::default().allowed_peers_of(&again.identity, &only_billing());
+    let (listener, port) = listen().await;
+    let _incoming = served.identity.incoming_with(listener, IncomingSettings::default().hosts(hosts));
+    served.connect_as(billing(), port, "example.org").await.unwrap_err();
+}

@@ -317,3 +317,25 @@ async fn the_alert_to_who_asks_for_an_unknown_name_is_sent_by_a_connection_that_
     let (config, port) = buffered(|server| server.unknown_hosts(UnknownHost::Refuse)).await;
     assert_eq!(alert(connect(config, port).await), AlertDescription::UnrecognisedName);
 }
+
+/// A listener with a fault.
+struct Faulty;
+
+impl Listener for Faulty {
+    type Io = DuplexStream;
+
+    async fn accept(&mut self) -> io::Result<(DuplexStream, Option<IpAddr>)> {
+        panic!("on purpose")
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_panics_takes_its_server_with_it() {
+    let ca = Authority::new("root");
+    let identity = Script::of(snapshot(1, &server_leaf(&ca), &[&ca])).identity().await;
+    let serving =
+        tokio::spawn(
+            async move { Server::new(&identity).serve(Routes::default(), Faulty, std::future::pending()).await },
+        );
+    assert!(soon(serving).await.unwrap_err().is_panic());
+}

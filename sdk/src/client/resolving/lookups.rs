@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
+
+use crate::identity::runtime::of_identities;
 
 /// A host and a port.
 type Name = (String, u16);
@@ -59,17 +61,22 @@ impl Lookups {
             }
         };
         if let Some(answer) = answer {
-            let under_way = UnderWay { lookups: self, name };
-            // A runtime that ends drops it.
-            spawn_blocking(move || {
+            let under_way = UnderWay { lookups: self, name: name.clone() };
+            let look_up = move || {
                 let found = ask(&under_way.name);
                 drop(under_way);
                 _ = answer.send(found.map_err(Arc::new));
-            });
+            };
+            // On the runtime that never ends, whose threads nobody else takes. It panics where the system has no thread, and keeps what it
+            // was to do: nobody has to wait for that.
+            if catch_unwind(AssertUnwindSafe(|| of_identities().spawn_blocking(look_up))).is_err() {
+                self.0.lock().remove(&name);
+                return Err(io::Error::other("there is no thread to look a name up on"));
+            }
         }
         match lookup.await {
             Ok(answer) => answer.map_err(|error| io::Error::new(error.kind(), error)),
-            Err(_) => Err(io::Error::other("the runtime on which the name was looked up has ended")),
+            Err(_) => Err(io::Error::other("the lookup of the name was given up")),
         }
     }
 }
@@ -108,8 +115,11 @@ mod tests {
         for _ in 0..5 {
             assert!(join().now_or_never().is_none());
         }
+        // It asks before there is an answer: behind that it would begin another lookup.
+        let mut waiting = std::pin::pin!(join());
+        assert!(waiting.as_mut().now_or_never().is_none());
         answer.send(Ok(vec![ADDRESS.into()])).unwrap();
-        assert_eq!(join().await.unwrap(), [ADDRESS.into()]);
+        assert_eq!(waiting.await.unwrap(), [ADDRESS.into()]);
         assert_eq!(questions.try_iter().count(), 1);
 
         answer.send(Err(io::ErrorKind::NotFound.into())).unwrap();
@@ -119,18 +129,20 @@ mod tests {
     }
 
     #[test]
-    fn a_lookup_that_its_runtime_dropped_or_that_panics_is_an_error_and_the_next_is_made_anew() {
+    fn a_lookup_that_panics_is_an_error_and_the_next_is_made_anew() {
         let lookups = lookups();
-        let one_thread = || Builder::new_current_thread().build().unwrap();
-        let ended = one_thread();
-        let handle = ended.handle().clone();
-        ended.shutdown_background();
-        {
-            let _entered = handle.enter();
-            lookups.join(name(), |_| unreachable!("it has ended")).now_or_never().unwrap().unwrap_err();
-        }
-        let running = one_thread();
+        let running = Builder::new_current_thread().build().unwrap();
         running.block_on(lookups.join(name(), |_| panic!("on purpose"))).unwrap_err();
         assert_eq!(running.block_on(lookups.join(name(), |_| Ok(vec![ADDRESS.into()]))).unwrap(), [ADDRESS.into()]);
+    }
+    #[test]
+    fn a_runtime_without_a_thread_to_spare_holds_up_no_lookup() {
+        let lookups = lookups();
+        let full = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let (end, ended) = mpsc::channel::<()>();
+        full.spawn_blocking(move || _ = ended.recv());
+        let address = full.block_on(lookups.join(name(), |_| Ok(vec![ADDRESS.into()])));
+        drop(end);
+        assert_eq!(address.unwrap(), [ADDRESS.into()]);
     }
 }

@@ -33,7 +33,7 @@ const ENOUGH: usize = 5000;
 
 /// Fails each accept with one error, and counts.
 struct Failing {
-    errno: rustix::io::Errno,
+    error: Box<dyn Fn() -> io::Error + Send>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -44,7 +44,7 @@ impl Listener for Failing {
         if self.asked.fetch_add(1, Ordering::Relaxed) >= ENOUGH {
             return std::future::pending().await;
         }
-        Err(self.errno.into())
+        Err((self.error)())
     }
 }
 
@@ -59,9 +59,9 @@ fn slot() -> Arc<Slot> {
 }
 
 /// The number of times a listener that fails so is asked within ten pauses of a paused clock.
-async fn asked(errno: rustix::io::Errno) -> usize {
+async fn asked(error: impl Fn() -> io::Error + Send + 'static) -> usize {
     let asked = Arc::new(AtomicUsize::new(0));
-    let listener = Failing { errno, asked: Arc::clone(&asked) };
+    let listener = Failing { error: Box::new(error), asked: Arc::clone(&asked) };
     let accepting = Accepting { listener, slots: only(slot()), limits: AcceptLimits::default() };
     let (sender, _finished) = mpsc::channel(1);
     let until = tokio::time::Instant::now() + EXHAUSTED_PAUSE * 10;
@@ -75,15 +75,18 @@ async fn asked(errno: rustix::io::Errno) -> usize {
 #[tokio::test(start_paused = true)]
 async fn accepting_rests_while_descriptors_are_exhausted() {
     for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS] {
-        let asked = asked(errno).await;
+        let asked = asked(move || errno.into()).await;
         assert!((2..=11).contains(&asked), "{asked}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn accepting_rests_for_connections_that_are_gone_only_after_many_in_a_row() {
-    for errno in [rustix::io::Errno::CONNABORTED, rustix::io::Errno::PERM] {
-        let (asked, in_a_row) = (asked(errno).await, PASSED_OVER as usize + 1);
+    let of_the_kernel = [io::ErrorKind::ConnectionAborted, io::ErrorKind::PermissionDenied];
+    // And of a listener of the service's own, that reads what a stranger sends.
+    let of_a_header = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof, io::ErrorKind::Other];
+    for kind in of_the_kernel.into_iter().chain(of_a_header) {
+        let (asked, in_a_row) = (asked(move || kind.into()).await, PASSED_OVER as usize + 1);
         assert!((2 * in_a_row..=11 * in_a_row).contains(&asked), "{asked}");
     }
 }

@@ -87,6 +87,8 @@ impl Hosts {
         self.identities.is_empty()
     }
 
+    /// Holds the lists against the identities that serve.
+    ///
     /// # Errors
     ///
     /// A list is for an identity that does not serve here: whom it was to keep out would come in.

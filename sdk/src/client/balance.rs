@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
-use tokio::runtime::Id;
+use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::DropGuard;
 use tonic::body::Body;
@@ -34,14 +34,15 @@ use self::keeping::Shared;
 use super::channel::{Channel, ResponseFuture};
 use super::error::{ChannelError, ConnectError};
 use super::link::ChannelState;
-use super::readiness::{Patience, here};
+use super::readiness::{Patience, here, lives};
 use super::request::{self, FOREVER};
 use crate::identity::Identity;
 
 /// A channel whose calls are spread over several endpoints: each goes to the one of two, picked by chance, on which fewer calls run. It is
 /// used as a [`Channel`] is, and each of its endpoints has one, with all that a channel does: rotations, replays, backoff.
 ///
-/// An endpoint is left out while it has no connection or no room for a call, and is back as soon as it has. While every endpoint has failed,
+/// An endpoint is left out while it has no connection or no room for a call, and is back as soon as it has. Where all are without room a call
+/// waits for its turn on the one with the fewest. While every endpoint has failed,
 /// calls fail with `UNAVAILABLE` and the cause at once, as on a channel, and ask the endpoints in turn to try again.
 ///
 /// ```no_run
@@ -133,18 +134,26 @@ impl BalancedChannel {
         self.balancer.as_mut()?.balancer.call(()).now_or_never()?.ok()?
     }
 
-    /// Waits for a channel that has room, or that says why there is none.
+    /// Waits for a channel that is connected, or that says why there is none.
     async fn pick(&mut self) -> Result<Channel, ChannelError> {
+        let shared = Arc::clone(&self.shared);
+        let mut waiting = None;
         loop {
-            let failed = poll_fn(|cx| {
+            let decided = poll_fn(|cx| {
                 self.shared.start();
                 match self.poll_picked(cx) {
                     Poll::Ready(()) => Poll::Ready(None),
-                    Poll::Pending => self.shared.failed().map_or(Poll::Pending, |failed| Poll::Ready(Some(failed))),
+                    Poll::Pending => {
+                        let decided = self.shared.least_loaded().map(Ok).or_else(|| self.shared.failed());
+                        if decided.is_none() {
+                            waiting.get_or_insert_with(|| shared.wait());
+                        }
+                        decided.map_or(Poll::Pending, |decided| Poll::Ready(Some(decided)))
+                    }
                 }
             });
-            match failed.await {
-                Some(failed) => return failed,
+            match decided.await {
+                Some(decided) => return decided,
                 None => {
                     if let Some(channel) = self.picked() {
                         return Ok(channel);
@@ -195,7 +204,7 @@ impl Service<Request<Body>> for BalancedChannel {
         self.shared.start();
         self.is_picked = self.poll_picked(cx).is_ready();
         let mut is_over = || self.patience.poll(self.shared.timeout(), cx).is_ready();
-        if self.is_picked || self.shared.set().has_failed() || is_over() {
+        if self.is_picked || self.shared.has_failed() || is_over() {
             self.patience.end();
             return Poll::Ready(Ok(()));
         }
@@ -210,7 +219,7 @@ impl Service<Request<Body>> for BalancedChannel {
         }
         let calling = self.clone();
         ResponseFuture::new(async move {
-            if here().is_none() {
+            if !Handle::try_current().is_ok_and(|runtime| lives(&runtime)) {
                 return Err(Shared::no_runtime());
             }
             calling.pick_and_call(waited, request).await

@@ -53,7 +53,7 @@ impl Calls {
 
     /// Completes once another call has found no connection, but not before so much time has passed. A call that came before has seen how
     /// the last attempt ended, or will.
-    pub(super) async fn next(&self, least: Duration) {
+    async fn next(&self, least: Duration) {
         let start = Instant::now();
         let mut called = pin!(self.told.notified());
         called.as_mut().enable();

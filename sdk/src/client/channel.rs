@@ -86,6 +86,11 @@ impl Channel {
         self.shared.links.here().load()
     }
 
+    /// Whether it has a connection that takes calls.
+    pub(super) fn is_connected(&self) -> bool {
+        self.shared.links.here().open().is_some()
+    }
+
     /// Whether its calls fail at once.
     pub(super) fn has_failed(&self) -> bool {
         self.shared.links.here().has_failed()

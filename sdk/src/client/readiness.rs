@@ -1,5 +1,6 @@
 //! Whether a channel can take a call.
 
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -47,6 +48,14 @@ pub(super) fn here() -> Option<Id> {
     Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
+/// Whether a runtime runs, and has timers: one that has ended drops whatever is spawned on it at once.
+pub(super) fn lives(runtime: &Handle) -> bool {
+    let task = runtime.spawn(pending::<()>());
+    let lives = !task.is_finished();
+    task.abort();
+    lives
+}
+
 /// The time for which one clone of a channel has not been ready.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
@@ -62,13 +71,17 @@ impl Patience {
     /// Ready once it is at its end. It begins with the first question, and lasts no longer than `limit`.
     pub(super) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
         // Without a runtime there is no timer: the call waits by itself, or fails.
-        let Some(here) = here() else { return Poll::Ready(()) };
+        let Ok(runtime) = Handle::try_current() else { return Poll::Ready(()) };
+        let here = runtime.id();
         let now = Instant::now();
         // Whoever asked before asks no more: it had been woken long ago, or was on a runtime that may have ended.
         let is_stale = self.end.as_ref().is_some_and(|end| end.deadline() + PATIENCE < now);
         if is_stale || self.runtime != Some(here) {
             self.end();
             self.runtime = Some(here);
+        }
+        if self.began.is_none() && !lives(&runtime) {
+            return Poll::Ready(());
         }
         let began = *self.began.get_or_insert(now);
         let end = || Box::pin(sleep_until(began + limit.map_or(PATIENCE, |limit| limit.min(PATIENCE))));

@@ -240,6 +240,38 @@ async fn a_channel_without_endpoints_says_so_and_has_a_deadline_until_it_knows()
     assert_eq!(waiting.expect("it ends").unwrap_err().code(), Code::DeadlineExceeded);
 }
 
+#[tokio::test]
+async fn a_call_that_waits_until_it_is_ready_waits_for_its_name_to_resolve_too() {
+    let ca = Authority::new("ca");
+    let server = Server::start(&ca).await;
+    let (address, asked) = (server.address, Arc::new(AtomicUsize::new(0)));
+    let resolver = {
+        let asked = Arc::clone(&asked);
+        move |_: &str, _| {
+            let is_known = asked.fetch_add(1, Relaxed) >= 3;
+            std::future::ready(if is_known { Ok(vec![address]) } else { Err(std::io::ErrorKind::NotFound.into()) })
+        }
+    };
+    let endpoint = Endpoint::new(format!("https://{SERVER}:50051")).unwrap().resolver(resolver).wait_for_ready(true);
+    let channel = Publisher::of(&ca).identity().await.channel_balanced(endpoint);
+    timeout(DEADLINE, call(&channel)).await.expect("it is asked for again while the call waits").unwrap();
+    assert_eq!(asked.load(Relaxed), 4);
+}
+
+#[test]
+fn a_call_on_a_runtime_that_has_ended_fails_and_says_so() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (ca, running, ended) = (Authority::new("ca"), runtime(), runtime());
+    let channel = running.block_on(async {
+        let server = Endpoint::new(format!("https://{SERVER}:50051")).unwrap();
+        Publisher::of(&ca).identity().await.channel_balanced(server.timeout(DEADLINE))
+    });
+    let handle = ended.handle().clone();
+    drop(ended);
+    let status = handle.block_on(call(&channel)).unwrap_err();
+    assert!(status.message().contains("no tokio runtime"), "{status}");
+}
+
 #[test]
 fn a_call_outside_of_any_runtime_fails_and_says_so() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -1,6 +1,7 @@
 //! More calls than a server allows at a time, and how that shows.
 
 use evercert_fixtures::Authority;
+use evercert_fixtures::wait::until_so;
 
 use super::peers::{Publisher, until};
 use super::wire::{Hand, NO_ERROR, outcome, send};
@@ -64,4 +65,29 @@ async fn calls_that_wait_when_the_connection_ends_or_are_dropped_wait_no_longer(
     assert!(!channel.state().borrow().saturated);
     drop(channel);
     next.await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_of_a_balanced_channel_wait_in_turn_where_no_endpoint_has_room() {
+    let ca = Authority::new("ca");
+    let (hand, endpoint) = Hand::start(&ca).await;
+    let channel = Publisher::of(&ca).identity().await.channel_balanced(vec![endpoint]);
+    let first = send(&channel, "first");
+    let mut wire = hand.accept_allowing(2).await;
+    let mut running = wire.request_with("first").await;
+    let mut calls = vec![first];
+    for n in 0..5 {
+        calls.push(send(&channel, n.to_string()));
+        // The next comes when this one has its turn to wait for.
+        until_so("its turn to wait for", || channel.state().endpoints[0].saturated).await;
+    }
+    for _ in 0..5 {
+        wire.answer(running.stream).await;
+        running = wire.request().await.unwrap();
+    }
+    wire.answer(running.stream).await;
+    for call in calls {
+        outcome(call).await.unwrap();
+    }
+    assert!(!channel.state().endpoints[0].saturated);
 }

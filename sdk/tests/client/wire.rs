@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use evercert::Channel;
-use evercert::client::Endpoint;
+use evercert::client::{BalancedChannel, ChannelError, Endpoint};
 use evercert_fixtures::{Authority, Leaf};
 use http::{Request, Response};
 use http_body::Frame;
@@ -240,11 +240,20 @@ impl Wire {
 pub(crate) type Calling = JoinHandle<Result<Response<Body>, Status>>;
 
 /// Makes a call with this body.
-pub(crate) fn send(channel: &Channel, body: impl Into<String>) -> Calling {
+/// A channel of whichever kind.
+pub(crate) trait Calls:
+    Service<Request<Body>, Response = Response<Body>, Error = ChannelError, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl Calls for Channel {}
+impl Calls for BalancedChannel {}
+
+pub(crate) fn send(channel: &impl Calls, body: impl Into<String>) -> Calling {
     send_body(channel, Body::new(body.into()))
 }
 
-pub(crate) fn send_body(channel: &Channel, body: Body) -> Calling {
+pub(crate) fn send_body(channel: &impl Calls, body: Body) -> Calling {
     let mut channel = channel.clone();
     let request = Request::post("/test.v1.Test/Call").body(body).unwrap();
     tokio::spawn(async move { Ok(channel.call(request).await?) })

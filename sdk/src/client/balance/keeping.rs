@@ -16,11 +16,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::endpoints::{Endpoints, Sets, Source};
 use super::set::Set;
-use crate::client::calls::{self, Calls};
+use crate::client::calls::{APART, Apart, Calls, LONGEST_WAITING, Waiting};
 use crate::client::channel::Channel;
 use crate::client::endpoint::Endpoint;
 use crate::client::error::{ChannelError, ConnectError, ConnectFailure};
 use crate::client::news;
+use crate::client::readiness::lives;
 use crate::identity::Identity;
 use crate::identity::runtime::of_identities;
 
@@ -30,6 +31,9 @@ const REFRESH_IN_TROUBLE: Duration = Duration::from_secs(5);
 /// The number of runtimes on which new endpoints are connected to before a call asks for them.
 const MOST_RUNTIMES: usize = 16;
 
+/// The least times between two lookups of a name that calls ask for.
+const LOOKUPS_APART: Apart = Apart { called: APART, waiting: LONGEST_WAITING };
+
 /// The name of a channel without an endpoint in its errors.
 const ITSELF: &str = "the balanced channel";
 
@@ -38,6 +42,8 @@ pub(super) struct Shared {
     identity: Identity,
     /// The timeout of the endpoint whose name it is.
     timeout: Option<Duration>,
+    /// Whether calls wait beyond failed lookups of that name.
+    is_patient: bool,
     /// The task's.
     work: Mutex<Work>,
     sets: watch::Sender<Arc<Set>>,
@@ -72,13 +78,14 @@ impl Drop for TaskGuard {
 
 impl Shared {
     pub(super) fn new(identity: Identity, Endpoints(source): Endpoints) -> Self {
-        let timeout = match &source {
-            Source::Name { endpoint, .. } => endpoint.call_timeout(),
-            Source::Sets(_) => None,
+        let (timeout, is_patient) = match &source {
+            Source::Name { endpoint, .. } => (endpoint.call_timeout(), endpoint.settings().wait_for_ready),
+            Source::Sets(_) => (None, false),
         };
         Self {
             identity,
             timeout,
+            is_patient,
             work: Mutex::new(Work { source, number: 0 }),
             sets: watch::Sender::default(),
             runtimes: ArcSwap::default(),
@@ -136,6 +143,7 @@ impl Shared {
         self.runtimes.rcu(|all| {
             let mut all = all.to_vec();
             if !is_known(&all) {
+                all.retain(lives);
                 all.truncate(MOST_RUNTIMES - 1);
                 all.insert(0, here.clone());
             }
@@ -143,12 +151,30 @@ impl Shared {
         });
     }
 
+    /// Whether no call can succeed at the moment, and none waits beyond that.
+    pub(super) fn has_failed(&self) -> bool {
+        let set = self.set();
+        set.has_failed() && !(self.is_patient && set.slots.is_empty())
+    }
+
+    /// A call has no endpoint, and waits for one.
+    pub(super) fn wait(&self) -> Waiting<'_> {
+        self.calls.wait()
+    }
+
+    /// Of the endpoints that are connected the one on which the fewest calls run: where none has room, a call waits for its turn there.
+    pub(super) fn least_loaded(&self) -> Option<Channel> {
+        let set = self.set();
+        let connected = set.slots.iter().filter(|slot| slot.channel.is_connected());
+        connected.min_by_key(|slot| slot.channel.load()).map(|slot| slot.channel.clone())
+    }
+
     /// A channel that says why no call can succeed at the moment, or why there is none; `None` where one may succeed soon.
     pub(super) fn failed(&self) -> Option<Result<Channel, ChannelError>> {
-        let set = self.set();
-        if !set.has_failed() {
+        if !self.has_failed() {
             return None;
         }
+        let set = self.set();
         if let Some(trouble) = set.trouble.as_ref().filter(|_| set.slots.is_empty()) {
             self.calls.tell();
             return Some(Err(ChannelError::not_connected(Arc::clone(trouble))));
@@ -257,7 +283,7 @@ impl Shared {
     async fn reason_to_ask_again(&self, asked: Instant) {
         let set = self.set();
         if set.slots.is_empty() {
-            return self.calls.next(calls::APART).await;
+            return self.calls.need(LOOKUPS_APART).await;
         }
         loop {
             let mut troubles: FuturesUnordered<_> = set.slots.iter().map(|slot| slot.channel.trouble()).collect();

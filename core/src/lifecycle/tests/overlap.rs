@@ -1,5 +1,7 @@
 //! The overlap, sentence by sentence.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::digest::Digest;
 use crate::spec::RequireChain;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use evercert::Channel;
 use evercert::client::Endpoint;
 use evercert_fixtures::Authority;
 use futures_util::stream;
@@ -17,7 +18,7 @@ use tower::Service;
 
 use crate::duplex::talk;
 use crate::peers::{ALLOWED, DEADLINE, Publisher, Server, call};
-use crate::wire::{CANCEL, Hand, fed, outcome, send, send_body};
+use crate::wire::{CANCEL, Calling, Hand, Received, Wire, fed, outcome, send, send_body};
 
 /// More than a server allows at a time.
 const ABANDONED: usize = 128;
@@ -48,16 +49,30 @@ async fn end(body: &mut Body) -> Status {
     tokio::time::timeout(DEADLINE, ending).await.expect("an error in time")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_response_that_is_dropped_cancels_its_call_though_the_request_goes_on() {
-    let ca = Authority::new("ca");
-    let (hand, endpoint) = Hand::start(&ca).await;
-    let channel = connected(endpoint, &ca).await;
+/// A call whose request goes on: the server has the first piece of it.
+struct HalfSent {
+    channel: Channel,
+    feed: mpsc::UnboundedSender<Frame<Bytes>>,
+    call: Calling,
+    wire: Wire,
+    request: Received,
+}
+
+async fn half_sent(ca: &Authority) -> HalfSent {
+    let (hand, endpoint) = Hand::start(ca).await;
+    let channel = connected(endpoint, ca).await;
     let (feed, body) = fed();
     let call = send_body(&channel, body);
     feed.send(data("one")).unwrap();
     let mut wire = hand.accept().await;
     let request = wire.request_with("one").await;
+    HalfSent { channel, feed, call, wire, request }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_that_is_dropped_cancels_its_call_though_the_request_goes_on() {
+    let ca = Authority::new("ca");
+    let HalfSent { channel: _channel, feed, call, mut wire, request } = half_sent(&ca).await;
     wire.begin_answer(request.stream).await;
     drop(outcome(call).await.unwrap());
     assert_eq!(wire.reset_by_client().await, (request.stream, CANCEL));
@@ -90,13 +105,7 @@ async fn so_it_does_where_the_server_reads_nothing_more_of_the_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_is_dropped_before_its_response_is_cancelled_too() {
     let ca = Authority::new("ca");
-    let (hand, endpoint) = Hand::start(&ca).await;
-    let channel = connected(endpoint, &ca).await;
-    let (feed, body) = fed();
-    feed.send(data("one")).unwrap();
-    let call = send_body(&channel, body);
-    let mut wire = hand.accept().await;
-    let request = wire.request_with("one").await;
+    let HalfSent { channel, feed: _feed, call, mut wire, request } = half_sent(&ca).await;
     call.abort();
     assert_eq!(wire.reset_by_client().await, (request.stream, CANCEL));
 
@@ -109,13 +118,7 @@ async fn a_call_that_is_dropped_before_its_response_is_cancelled_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_response_that_ended_lets_go_of_a_request_that_has_not() {
     let ca = Authority::new("ca");
-    let (hand, endpoint) = Hand::start(&ca).await;
-    let channel = connected(endpoint, &ca).await;
-    let (feed, body) = fed();
-    let call = send_body(&channel, body);
-    feed.send(data("one")).unwrap();
-    let mut wire = hand.accept().await;
-    let request = wire.request_with("one").await;
+    let HalfSent { channel: _channel, feed, call, mut wire, request } = half_sent(&ca).await;
     wire.answer(request.stream).await;
     outcome(call).await.unwrap();
     assert_eq!(wire.reset_by_client().await, (request.stream, CANCEL));

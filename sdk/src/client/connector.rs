@@ -40,7 +40,7 @@ use crate::tls::session::Session;
 use crate::tls::settings::ALPN_HTTP_2;
 
 /// The address to connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Address {
     Name {
         host: String,

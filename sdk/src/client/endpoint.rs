@@ -48,7 +48,7 @@ pub struct Endpoint {
 }
 
 /// The place of an endpoint: two of one URI and one resolved address or Unix socket are the same server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     uri: Arc<str>,
     address: Address,

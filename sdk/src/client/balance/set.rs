@@ -1,5 +1,6 @@
 //! The channels that a balanced channel has at the moment.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,20 +33,17 @@ impl Set {
     /// The set of these endpoints, as many as a channel is balanced over. Those that are in this one keep their channels, and so come first:
     /// a resolver may give the addresses of a name in another order each time.
     pub(super) fn next(&self, endpoints: Vec<Endpoint>, identity: &Identity, number: &mut u64) -> Self {
-        let (mut slots, mut new) = (Vec::<Arc<Slot>>::new(), Vec::<(Place, Endpoint)>::new());
-        let mut is_cut = false;
+        let in_use: HashMap<_, _> = self.slots.iter().map(|slot| (&slot.place, slot)).collect();
+        let (mut slots, mut new, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for endpoint in endpoints {
             let place = endpoint.place();
-            if slots.iter().any(|slot| slot.place == place) || new.iter().any(|(known, _)| *known == place) {
-                continue;
-            }
-            match self.slots.iter().find(|slot| slot.place == place) {
+            match in_use.get(&place) {
+                _ if !seen.insert(place.clone()) => {}
                 Some(slot) => slots.push(Arc::clone(slot)),
-                None if new.len() < Endpoints::MOST => new.push((place, endpoint)),
-                None => is_cut = true,
+                None => new.push((place, endpoint)),
             }
         }
-        is_cut |= slots.len() + new.len() > Endpoints::MOST;
+        let is_cut = seen.len() > Endpoints::MOST;
         new.truncate(Endpoints::MOST - slots.len());
         slots.extend(new.into_iter().map(|(place, endpoint)| {
             *number += 1;

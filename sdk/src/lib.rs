@@ -47,10 +47,17 @@
 //! |---|---|---|
 //! | `aws-lc-rs` | yes | aws-lc-rs as the crypto provider; needs a C compiler |
 //! | `ring` | no | ring instead, where `aws-lc-rs` is off |
+//! | `auth` | no | `auth`: authentication and authorisation of calls, by tokens, policies and limits |
+//! | `web` | no | gRPC-Web and CORS beside them |
+//! | `prometheus` | no | what [`telemetry`] counts, in a Prometheus registry |
+//! | `webpki-roots`, `native-roots` | no | servers of public CAs, by Mozilla's list or the platform's |
 //! | `directory` | yes | [`Identity::from_directory`]: run from a mount, with no daemon or as its observer |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "auth")]
+#[cfg_attr(docsrs, doc(cfg(feature = "auth")))]
+pub mod auth;
 mod backoff;
 pub mod client;
 pub mod identity;
@@ -61,6 +68,7 @@ mod refusal;
 pub mod server;
 pub mod settings;
 pub mod source;
+pub mod telemetry;
 pub mod tls;
 
 pub use client::Channel;

@@ -1,0 +1,5 @@
+//! Who may call what.
+
+mod question;
+
+pub use question::Question;

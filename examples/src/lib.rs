@@ -2,10 +2,12 @@
 
 mod greeter;
 
-/// The messages and the service of `greeter.v1`, generated.
+/// The messages and the service of `greeter.v1`, generated, and their descriptors, which policies are checked against.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub mod v1 {
     include!("generated/greeter.v1.rs");
+
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/greeter.v1.bin");
 }
 
 pub use greeter::GreeterService;

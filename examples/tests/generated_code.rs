@@ -5,17 +5,22 @@
 use std::fs;
 use std::path::PathBuf;
 
+use prost::Message as _;
+
 #[test]
-fn the_committed_code_is_what_the_proto_makes() {
+fn the_committed_code_and_descriptors_are_what_the_proto_makes() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let descriptors = protox::compile(["greeter.proto"], [root.join("proto")]).unwrap();
     let out = tempfile::tempdir().unwrap();
+    fs::write(out.path().join("greeter.v1.bin"), descriptors.encode_to_vec()).unwrap();
     tonic_prost_build::configure().out_dir(out.path()).build_transport(false).compile_fds(descriptors).unwrap();
-    let made = fs::read(out.path().join("greeter.v1.rs")).unwrap();
-    let committed = root.join("src/generated/greeter.v1.rs");
-    if std::env::var_os("EVERCERT_REGENERATE").is_some() {
-        fs::write(&committed, &made).unwrap();
+    for name in ["greeter.v1.rs", "greeter.v1.bin"] {
+        let made = fs::read(out.path().join(name)).unwrap();
+        let committed = root.join("src/generated").join(name);
+        if std::env::var_os("EVERCERT_REGENERATE").is_some() {
+            fs::write(&committed, &made).unwrap();
+        }
+        let found = fs::read(&committed).unwrap_or_default();
+        assert!(found == made, "{} is not what the .proto file makes; see the top of this test", committed.display());
     }
-    let found = fs::read(&committed).unwrap_or_default();
-    assert!(found == made, "{} is not what the .proto file makes; see the top of this test", committed.display());
 }

@@ -6,6 +6,9 @@ mod followed;
 mod method;
 pub mod policy;
 mod principal;
+#[cfg(feature = "web")]
+#[cfg_attr(docsrs, doc(cfg(feature = "web")))]
+pub mod web;
 
 pub use claims::Claims;
 pub use followed::{FileError, FollowError};
@@ -13,3 +16,6 @@ pub use method::Method;
 #[doc(inline)]
 pub use policy::Question;
 pub use principal::Principal;
+#[cfg(feature = "web")]
+#[doc(inline)]
+pub use web::{InvalidOrigin, InvalidWeb, Web, WebLayer};

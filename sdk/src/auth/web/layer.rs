@@ -52,7 +52,6 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    #[expect(clippy::type_complexity, reason = "a name of its own would not make it simpler")]
     type Future = Either<
         Ready<Result<Response<Body>, S::Error>>,
         Either<cors::ResponseFuture<tonic_web::ResponseFuture<S::Future>>, tonic_web::ResponseFuture<S::Future>>,

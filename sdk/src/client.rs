@@ -62,6 +62,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod first_frame;
+mod handshake;
 mod https;
 mod knocking;
 mod link;

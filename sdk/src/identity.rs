@@ -48,6 +48,7 @@ pub(crate) use tally::{Member, Tally};
 
 use crate::refusal::Refusal;
 use crate::source::Source;
+use crate::telemetry::Recorder;
 use crate::tls::apart::ExpensiveChains;
 use crate::tls::config::{ClientHandshakes, ServerHandshakes};
 use crate::tls::{ClientTls, Generation, Resumption, ServerTls};
@@ -173,6 +174,11 @@ impl Identity {
         Ok(generation)
     }
 
+    /// The recorder of servers and channels that name none of their own.
+    pub(crate) fn recorder(&self) -> Option<&Arc<dyn Recorder>> {
+        self.inner.shared.recorder.as_ref()
+    }
+
     /// Adds a consumer for as long as it lives. The current generation, where there is one, is prepared and committed before this
     /// returns; later ones follow.
     ///
@@ -234,6 +240,7 @@ struct Shared {
     consumers: Mutex<Vec<Attached>>,
     expiry: ExpiryPolicy,
     path_policy: PathPolicy,
+    recorder: Option<Arc<dyn Recorder>>,
     tally: Arc<Tally>,
     /// Whether a rustls config of the user's own may use the identity: its connections are in no tally.
     untallied: AtomicBool,

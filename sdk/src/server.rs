@@ -51,6 +51,7 @@ pub use tonic_settings::TonicSettings;
 use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
 use crate::refusal::Refusal;
+use crate::telemetry::Recorder;
 use crate::tls::{AllowedPeers, ClientCertificates, HttpVersions, Resumption, TlsVersions};
 use all_connections::AllConnections;
 use serving::Serving;
@@ -183,6 +184,13 @@ impl<L> Server<L> {
     /// The limits of connections that have not finished their handshake. [`AcceptLimits::default`] unless set.
     pub fn accept_limits(mut self, limits: AcceptLimits) -> Self {
         self.incoming.accept_limits = limits;
+        self
+    }
+
+    /// The recorder that is told of the server's handshakes: [`telemetry`](crate::telemetry). The identity's unless set
+    /// ([`IdentityBuilder::recorder`](crate::identity::IdentityBuilder::recorder)).
+    pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.incoming.recorder = Some(recorder);
         self
     }
 

@@ -1,21 +1,98 @@
 //! What the SDK counts, for whoever wants it counted: one small trait.
+//!
+//! [`IdentityBuilder::recorder`](crate::identity::IdentityBuilder::recorder) has all servers and channels of an identity counted;
+//! [`Server::recorder`](crate::Server::recorder) and [`Endpoint::recorder`](crate::client::Endpoint::recorder) name another one for one of
+//! them. Where none is named nothing is counted, and nothing is paid for it.
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! use evercert::telemetry::{Event, HandshakeResult, Recorder};
+//!
+//! #[derive(Default)]
+//! struct Expired(AtomicU64);
+//!
+//! impl Recorder for Expired {
+//!     fn record(&self, event: &Event<'_>) {
+//!         if let Event::ServerHandshake { result: HandshakeResult::CertificateExpired, .. } = event {
+//!             self.0.fetch_add(1, Ordering::Relaxed);
+//!         }
+//!     }
+//! }
+//! ```
 
+mod handshake;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tonic::Code;
 
+pub use handshake::{HandshakeKind, HandshakeResult};
+
 /// Takes note of what happens, from wherever it does: calls and handshakes wait for it, so it must neither block nor wait.
 ///
-/// It is one method, so that a recorder which passes on to another one cannot forget a kind of event.
+/// It is one method, so that a recorder which passes on to another one cannot forget a kind of event. Where it panics the event is lost,
+/// and nothing else: calls and connections go on.
 pub trait Recorder: Send + Sync + 'static {
     /// Something happened.
     fn record(&self, event: &Event<'_>);
+}
+
+impl dyn Recorder {
+    /// Tells it. A panic of the recorder stays here, and its message with the process's panic hook.
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        // What a recorder left half done is its own.
+        _ = catch_unwind(AssertUnwindSafe(|| self.record(event)));
+    }
+}
+
+impl fmt::Debug for dyn Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").finish_non_exhaustive()
+    }
 }
 
 /// Something worth counting. What it says of methods is bounded by what a server serves: all others are one.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// A client's TLS handshake with a server came to an end (gRPC's A118).
+    ///
+    /// It begins when the connection is taken up, so one that sends nothing and goes, as a TCP probe does, is
+    /// [`HandshakeResult::PeerConnectionClosed`]. Connections that a limit turns away before, and handshakes that the server ends because
+    /// it shuts down, are none.
+    #[non_exhaustive]
+    ServerHandshake {
+        /// How it ended.
+        result: HandshakeResult,
+        /// Whether a session was resumed, where it came to that.
+        kind: Option<HandshakeKind>,
+    },
+    /// A channel's, or a connector's, TLS handshake with its server came to an end (gRPC's A118). Attempts that are given up because another
+    /// address was faster are none.
+    ///
+    /// With TLS 1.3 the client is done before the server has looked at the client's certificate: a server that refuses that one is told by
+    /// [`Event::NotAccepted`], behind a handshake that succeeded.
+    #[non_exhaustive]
+    ClientHandshake {
+        /// The URI of the channel, or the scheme and authority of what the connector was called with.
+        target: &'a str,
+        /// How it ended.
+        result: HandshakeResult,
+        /// Whether a session was resumed, where it came to that.
+        kind: Option<HandshakeKind>,
+    },
+    /// A server did not accept a connection of a channel, though this side's handshake had succeeded: it sent an alert, closed the
+    /// connection, or said nothing in time.
+    #[non_exhaustive]
+    NotAccepted {
+        /// The URI of the channel.
+        target: &'a str,
+        /// Why, in the words of handshakes; [`HandshakeResult::CertificateExpired`] is of this side's certificate.
+        reason: HandshakeResult,
+    },
     /// A call ended, its stream included.
     #[non_exhaustive]
     Call {

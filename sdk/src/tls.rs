@@ -10,6 +10,7 @@ pub(crate) mod allowed;
 pub(crate) mod apart;
 pub(crate) mod config;
 pub mod generation;
+pub(crate) mod outcome;
 pub(crate) mod session;
 pub(crate) mod sessions;
 pub mod settings;

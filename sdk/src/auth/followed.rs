@@ -161,7 +161,7 @@ fn wait<T>(shared: &Weak<Shared<T>>) -> Option<Arc<Shared<T>>> {
 impl<T> Shared<T> {
     fn record(&self, is_used: bool) {
         if let Some(recorder) = self.recorder.get() {
-            recorder.record(&Event::Reloaded { file: self.kind, is_used });
+            recorder.tell(&Event::Reloaded { file: self.kind, is_used });
         }
     }
 }

@@ -12,7 +12,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,6 +23,7 @@ use super::dialer::dial;
 use super::driver::Driver;
 use super::error::{AddressFailure, ConnectError, ConnectFailure};
 use super::first_frame::FirstFrame;
+use super::handshake::{Handshake, Limit, Recording};
 use super::knocking::{self, knock};
 use super::moves;
 use super::origin::Origin;
@@ -35,9 +35,9 @@ use super::target::{Target, Targets};
 use super::tcp::TcpSettings;
 use super::warden::Warden;
 use crate::identity::{Member, Tally};
-use crate::tls::ClientTls;
+use crate::telemetry::Recorder;
 use crate::tls::session::Session;
-use crate::tls::settings::ALPN_HTTP_2;
+use crate::tls::{ClientTls, HttpVersions};
 
 /// The address to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -85,6 +85,7 @@ pub(super) struct Settings {
     pub(super) rotation_spread: Duration,
     pub(super) expiry_window: Duration,
     pub(super) untrusted_timeout: Duration,
+    pub(super) recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl Settings {
@@ -203,22 +204,12 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let limit = self.settings.handshake_timeout;
-        tokio::time::timeout(limit, async {
-            let tls = self.tls(stream, target).await?;
-            self.http2(tls, target).await
-        })
-        .await
-        .unwrap_or(Err(ConnectFailure::HandshakeTimeout(limit)))
-    }
-
-    async fn tls<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        stream: S,
-        target: &Target,
-    ) -> Result<TlsStream<S>, ConnectFailure> {
-        let stream = shake_hands(target, &self.settings.server_name, stream).await?;
-        if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP_2) { Ok(stream) } else { Err(ConnectFailure::NoHttp2) }
+        let settings = &self.settings;
+        let limit = Limit::of(settings.handshake_timeout);
+        let recording = Recording { recorder: settings.recorder.as_ref(), endpoint: &settings.uri };
+        let (server, http_versions) = (&settings.server_name, HttpVersions::Http2);
+        let (stream, _) = Handshake { target, server, http_versions, limit, recording }.shake(stream).await?;
+        limit.hold(self.http2(stream, target)).await.inspect_err(|failure| recording.not_accepted(failure))
     }
 
     async fn http2<S>(&self, stream: TlsStream<S>, target: &Target) -> Result<Connection, ConnectFailure>
@@ -279,19 +270,6 @@ impl Connector {
         settings.keep_alive_while_idle.map(|idle| builder.keep_alive_while_idle(idle));
         builder
     }
-}
-
-/// TLS with the server of this name.
-pub(super) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
-    target: &Target,
-    server: &ServerName<'static>,
-    stream: S,
-) -> Result<TlsStream<S>, ConnectFailure> {
-    let connector = TlsConnector::from(Arc::clone(&target.tls.config));
-    let stream = connector.connect(server.clone(), stream).await.map_err(ConnectFailure::Tls)?;
-    let resumed = target.tls.verify_resumed(stream.get_ref().1, server, SystemTime::now());
-    resumed.map_err(|error| ConnectFailure::Tls(io::Error::new(io::ErrorKind::InvalidData, error)))?;
-    Ok(stream)
 }
 
 pub(super) async fn in_time<T>(

@@ -21,6 +21,7 @@ use super::resolving::{Resolve, Resolver};
 use super::target::Targets;
 use super::tcp::TcpSettings;
 use crate::identity::Identity;
+use crate::telemetry::Recorder;
 use crate::tls::{ClientTls, Resumption, ServerVerification, TlsVersions};
 
 pub use invalid::InvalidEndpoint;
@@ -116,6 +117,7 @@ impl Endpoint {
                 rotation_spread: Self::ROTATION_SPREAD,
                 expiry_window: Self::EXPIRY_WINDOW,
                 untrusted_timeout: Self::UNTRUSTED_TIMEOUT,
+                recorder: None,
             },
         })
     }
@@ -259,6 +261,14 @@ impl Endpoint {
         self
     }
 
+    /// The recorder that is told of the channel's handshakes, with this endpoint's URI as their target: [`telemetry`](crate::telemetry).
+    /// Default: the identity's ([`IdentityBuilder::recorder`](crate::identity::IdentityBuilder::recorder)).
+    #[must_use]
+    pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.settings.recorder = Some(recorder);
+        self
+    }
+
     /// The text before this library's name in the `user-agent` of calls.
     ///
     /// # Errors
@@ -328,7 +338,8 @@ impl Endpoint {
 
     /// A channel that connects at its first call, and stays connected from then on.
     #[must_use]
-    pub fn connect_lazy(self, identity: &Identity) -> Channel {
+    pub fn connect_lazy(mut self, identity: &Identity) -> Channel {
+        self.settings.recorder = self.settings.recorder.or_else(|| identity.recorder().cloned());
         let targets = Targets::new(self.settings.tls.clone());
         let consumer = Arc::downgrade(&targets);
         // A refusal is kept: calls are told of it until there is a generation they can use.

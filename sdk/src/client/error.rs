@@ -13,6 +13,8 @@ use tonic::{Code, Status};
 
 use super::origin::Origin;
 use crate::refusal::Refusal;
+use crate::telemetry::HandshakeResult;
+use crate::tls::outcome;
 
 /// Why a channel has no connection, or none with the newest generation.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +113,16 @@ impl ConnectFailure {
             | Self::ShortLived(_)
             | Self::Panicked(_)
             | Self::Http2(_) => true,
+        }
+    }
+
+    /// How the handshake ended, where this came of it.
+    pub(super) fn outcome(&self) -> HandshakeResult {
+        match self {
+            Self::Tls(error) | Self::NotAccepted(error) => outcome::of_io(error),
+            Self::NoHttp2 => HandshakeResult::NoApplicationProtocol,
+            Self::HandshakeTimeout(_) => HandshakeResult::HandshakeTimeout,
+            _ => HandshakeResult::UnknownFailure,
         }
     }
 }

@@ -14,22 +14,23 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 use tower::Service;
 
 use super::addresses::Known;
 use super::connection::Life;
-use super::connector::{Address, Failed, Settings, in_time, shake_hands};
+use super::connector::{Address, Failed, Settings, in_time};
 use super::cut::Cut;
 use super::dialer::dial;
 use super::endpoint::{Endpoint, InvalidEndpoint};
 use super::error::{ConnectError, ConnectFailure};
+use super::handshake::{Handshake, Limit, Recording};
 use super::origin::Origin;
 use super::target::{Target, Targets, Wanted};
 use super::warden::Warden;
 use crate::identity::{Identity, Member};
+use crate::telemetry::Recorder;
 use crate::tls::session::Session;
 use crate::tls::{ClientTls, HttpVersions, ServerVerification};
 
@@ -41,6 +42,7 @@ pub struct HttpsSettings {
     connect_timeout: Duration,
     handshake_timeout: Duration,
     untrusted_timeout: Duration,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl Default for HttpsSettings {
@@ -52,6 +54,7 @@ impl Default for HttpsSettings {
             connect_timeout: Endpoint::CONNECT_TIMEOUT,
             handshake_timeout: Endpoint::HANDSHAKE_TIMEOUT,
             untrusted_timeout: Endpoint::UNTRUSTED_TIMEOUT,
+            recorder: None,
         }
     }
 }
@@ -108,6 +111,15 @@ impl HttpsSettings {
         self.untrusted_timeout = limit.min(super::request::FOREVER);
         self
     }
+
+    /// The recorder that is told of handshakes, with `https://` and the URI's authority as their target:
+    /// [`telemetry`](crate::telemetry). Default: the identity's
+    /// ([`IdentityBuilder::recorder`](crate::identity::IdentityBuilder::recorder)).
+    #[must_use]
+    pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
 }
 
 impl Identity {
@@ -119,7 +131,8 @@ impl Identity {
 
     /// Connections for the HTTP clients of others: libraries that take a `tonic::transport::Channel`, and hyper-util's client.
     #[must_use]
-    pub fn connector_with(&self, settings: HttpsSettings) -> HttpsConnector {
+    pub fn connector_with(&self, mut settings: HttpsSettings) -> HttpsConnector {
+        settings.recorder = settings.recorder.or_else(|| self.recorder().cloned());
         let targets = Targets::new(settings.tls.clone());
         let consumer = Arc::downgrade(&targets);
         // A refusal is kept: who connects is told of it until there is a generation that can be used.
@@ -170,8 +183,8 @@ impl Shared {
             }
             Err(error) => Err(ConnectFailure::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)).into()),
         };
-        let stream = connected.map_err(|failure| failed(&uri, Some(target.number()), failure))?;
-        self.watched(&uri, stream, &target)
+        let (stream, version) = connected.map_err(|failure| failed(&uri, Some(target.number()), failure))?;
+        Ok(self.watched(&uri, stream, version, &target))
     }
 
     /// The newest generation, in whose name a handshake begins.
@@ -191,13 +204,14 @@ impl Shared {
         }
     }
 
-    async fn connect_to(&self, place: &Settings, target: &Target) -> Result<TlsStream<TcpStream>, Failed> {
-        let limit = self.settings.connect_timeout;
-        let name = self.settings.server_name.as_ref().unwrap_or(&place.server_name);
+    async fn connect_to(&self, place: &Settings, target: &Target) -> Result<(TlsStream<TcpStream>, Version), Failed> {
+        let settings = &self.settings;
+        let server = settings.server_name.as_ref().unwrap_or(&place.server_name);
+        let recording = Recording { recorder: settings.recorder.as_ref(), endpoint: &place.uri };
         let attempt = async |address| {
-            let stream = in_time(limit, place.tcp.connect(address)).await?;
-            let handshake = timeout(self.settings.handshake_timeout, shake_hands(target, name, stream));
-            handshake.await.unwrap_or(Err(ConnectFailure::HandshakeTimeout(self.settings.handshake_timeout)))
+            let stream = in_time(settings.connect_timeout, place.tcp.connect(address)).await?;
+            let (limit, http_versions) = (Limit::of(settings.handshake_timeout), settings.tls.http_versions);
+            Handshake { target, server, http_versions, limit, recording }.shake(stream).await
         };
         match (&place.address, place.resolve().await?) {
             (_, Some(resolved)) => Ok(dial(&resolved, &mut Known::default(), attempt).await?),
@@ -210,16 +224,8 @@ impl Shared {
     }
 
     /// The connection with a task that ends it when it may not be used any more.
-    fn watched(
-        &self,
-        uri: &Uri,
-        stream: TlsStream<TcpStream>,
-        target: &Target,
-    ) -> Result<HttpsConnection, ConnectError> {
+    fn watched(&self, uri: &Uri, stream: TlsStream<TcpStream>, version: Version, target: &Target) -> HttpsConnection {
         let tls = stream.get_ref().1;
-        let Some(version) = self.settings.tls.http_versions.agreed(tls.alpn_protocol()) else {
-            return Err(failed(uri, Some(target.number()), ConnectFailure::NoHttp2));
-        };
         // What swaps from here on is seen by the warden.
         let member = self.identity.tally().enter(target.generation.sequence());
         let session = Session::new(Arc::clone(&target.generation), tls.peer_certificates(), Role::Server);
@@ -232,7 +238,7 @@ impl Shared {
             untrusted_timeout: self.settings.untrusted_timeout,
         };
         let warden = AbortOnDropHandle::new(tokio::spawn(warden.watch()));
-        Ok(HttpsConnection { stream: TokioIo::new(stream), version, life, _ends_with_it: (warden, member) })
+        HttpsConnection { stream: TokioIo::new(stream), version, life, _ends_with_it: (warden, member) }
     }
 }
 

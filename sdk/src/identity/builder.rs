@@ -17,6 +17,7 @@ use super::status::State;
 use super::{ExpiryPolicy, Identity, Inner, Shared, runtime, task};
 use crate::refusal::Refusal;
 use crate::source::Source;
+use crate::telemetry::Recorder;
 
 /// The time [`IdentityBuilder::start`] waits for the first generation unless set: longer than a restart of the daemon,
 /// shorter than what orchestrators give a start.
@@ -34,6 +35,7 @@ pub struct IdentityBuilder {
     timeout: Duration,
     expiry: ExpiryPolicy,
     path_policy: PathPolicy,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl IdentityBuilder {
@@ -44,6 +46,7 @@ impl IdentityBuilder {
             timeout: START_TIMEOUT,
             expiry: ExpiryPolicy::default(),
             path_policy: PathPolicy::default(),
+            recorder: None,
         }
     }
 
@@ -70,6 +73,12 @@ impl IdentityBuilder {
     /// unless set. It holds for handshakes and for connections that exist.
     pub fn signing_leaves(mut self, answer: SigningLeaves) -> Self {
         self.path_policy.signing_leaves = answer;
+        self
+    }
+
+    /// The recorder that the identity's servers, channels and connectors tell what happens, those that name none of their own.
+    pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
         self
     }
 
@@ -132,6 +141,7 @@ impl IdentityBuilder {
             consumers: Mutex::default(),
             expiry: self.expiry,
             path_policy: self.path_policy,
+            recorder: self.recorder,
             tally: Arc::default(),
             untallied: AtomicBool::new(false),
         });

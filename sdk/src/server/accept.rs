@@ -34,6 +34,8 @@ use super::io::TlsIo;
 use super::limits::AcceptLimits;
 use super::listener::Listener;
 use super::slot::Prepared;
+use crate::telemetry::{Event, HandshakeKind, HandshakeResult, Recorder};
+use crate::tls::outcome;
 use crate::tls::session::Session;
 use peers::Peers;
 use waiting::Waiting;
@@ -54,6 +56,8 @@ pub(super) struct Accepting<A: Listener> {
     pub(super) listener: A,
     pub(super) slots: Arc<Slots>,
     pub(super) limits: AcceptLimits,
+    /// The recorder that is told how handshakes ended.
+    pub(super) recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl<A: Listener> Accepting<A> {
@@ -71,7 +75,7 @@ impl<A: Listener> Accepting<A> {
                 limits: self.limits,
                 computing: PollSemaphore::new(Arc::clone(&computing)),
             };
-            handshakes.spawn(deliver(handshake, io, finished.clone())).id()
+            handshakes.spawn(deliver(handshake, io, finished.clone(), self.recorder.clone())).id()
         };
         loop {
             tokio::select! {
@@ -116,11 +120,23 @@ fn is_exhaustion(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
-async fn deliver<IO>(handshake: Handshake, io: IO, finished: mpsc::Sender<TlsIo<IO>>)
-where
+async fn deliver<IO>(
+    handshake: Handshake,
+    io: IO,
+    finished: mpsc::Sender<TlsIo<IO>>,
+    recorder: Option<Arc<dyn Recorder>>,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    match handshake.run(io).await {
+    let ended = handshake.run(io).await;
+    if let Some(recorder) = recorder {
+        let (result, kind) = match &ended {
+            Ok(io) => (HandshakeResult::Success, outcome::kind(io.session())),
+            Err(error) => error.outcome(),
+        };
+        recorder.tell(&Event::ServerHandshake { result, kind });
+    }
+    match ended {
         // A receiver that is gone wants no more connections.
         Ok(io) => drop(finished.send(io).await),
         // It may quote the names in the peer's certificate.
@@ -214,6 +230,22 @@ enum HandshakeError {
     Tls(#[from] io::Error),
     #[error("it panicked: {0}")]
     Panicked(#[from] JoinError),
+}
+
+impl HandshakeError {
+    /// How the handshake ended, and whether it was a full one, where that is known.
+    fn outcome(&self) -> (HandshakeResult, Option<HandshakeKind>) {
+        let result = match self {
+            Self::Resumed(error) => return (outcome::of_tls(error), Some(HandshakeKind::Resumed)),
+            Self::Tls(error) => outcome::of_io(error),
+            Self::ClientHello(_) | Self::Slow(_) => HandshakeResult::HandshakeTimeout,
+            Self::UnknownName => HandshakeResult::CertificateHostnameMismatch,
+            Self::NoHttp => HandshakeResult::NoApplicationProtocol,
+            Self::Unwelcome(unwelcome) => unwelcome.outcome(),
+            Self::Pending | Self::Panicked(_) => HandshakeResult::UnknownFailure,
+        };
+        (result, None)
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,9 @@ use super::drain::{DrainPolicy, Facts, Fate, FixedPoints, Standing, plan};
 use super::serving::Serving;
 use crate::identity::{Member, Tally, now};
 use crate::phase::Phases;
+use crate::telemetry::HandshakeResult;
 use crate::tls::allowed::NotAllowed;
+use crate::tls::outcome;
 use crate::tls::session::Session;
 use crate::tls::{AllowedPeers, Generation, Trust};
 pub(super) use state::{Due, Watch};
@@ -80,6 +82,17 @@ pub(super) enum Unwelcome {
     Withdrawn,
     #[error("trust has changed since the handshake began: {0}")]
     Untrusted(#[from] Distrust),
+}
+
+impl Unwelcome {
+    /// How the handshake ended, as it is counted.
+    pub(super) fn outcome(&self) -> HandshakeResult {
+        match self {
+            Self::Closed | Self::Withdrawn => HandshakeResult::Success,
+            Self::Untrusted(Distrust::Path(error)) => outcome::of_path(error),
+            Self::Untrusted(Distrust::NotAllowed(_)) => HandshakeResult::CertificateVerificationFailed,
+        }
+    }
 }
 
 impl Connections {

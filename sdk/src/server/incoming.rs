@@ -23,6 +23,7 @@ use super::slot::Slot;
 use super::warden;
 use crate::identity::Identity;
 use crate::refusal::Refusal;
+use crate::telemetry::Recorder;
 use crate::tls::{PeerList, ServerTls};
 
 /// The number of finished connections that wait for the server to take them. Behind them handshakes wait too, and then accepting.
@@ -59,6 +60,8 @@ pub struct IncomingSettings {
     pub drain_policy: DrainPolicy,
     /// Identities for other names than the default identity's.
     pub hosts: Hosts,
+    /// The recorder that is told of handshakes, those with other identities of the server included. The default identity's unless set.
+    pub recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl IncomingSettings {
@@ -84,6 +87,12 @@ impl IncomingSettings {
     #[must_use]
     pub fn hosts(self, hosts: Hosts) -> Self {
         Self { hosts, ..self }
+    }
+
+    /// Sets [`IncomingSettings::recorder`](#structfield.recorder).
+    #[must_use]
+    pub fn recorder(self, recorder: Arc<dyn Recorder>) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 }
 
@@ -156,7 +165,8 @@ impl<IO: Send + 'static> Incoming<IO> {
         });
         let connections = AllConnections(slots.all().iter().map(|slot| Arc::clone(slot.connections())).collect());
         let (sender, finished) = mpsc::channel(FINISHED_QUEUE);
-        let accepting = Accepting { listener, slots: Arc::new(slots), limits: settings.accept_limits };
+        let recorder = settings.recorder.or_else(|| default.recorder().cloned());
+        let accepting = Accepting { listener, slots: Arc::new(slots), limits: settings.accept_limits, recorder };
         let accepting = AbortOnDropHandle::new(tokio::spawn(accepting.run(sender)));
         (Self { finished, connections, accepting }, attached)
     }

@@ -199,8 +199,8 @@ impl ServerCertVerifier for ServerVerifier {
     "the server is of the federated trust domain {trust_domain}, whose CA vouches for SPIFFE IDs alone: name the SPIFFE ID that it \
      must have"
 )]
-struct FederatedName {
-    trust_domain: TrustDomain,
+pub(super) struct FederatedName {
+    pub(super) trust_domain: TrustDomain,
 }
 
 /// In words too: rustls shows its causes so.
@@ -213,7 +213,7 @@ impl fmt::Debug for FederatedName {
 /// Why a path does not hold, where rustls has no word for it.
 #[derive(thiserror::Error)]
 #[error(transparent)]
-struct PathRefused(PathError);
+pub(super) struct PathRefused(pub(super) PathError);
 
 /// In words too: rustls shows its causes so.
 impl fmt::Debug for PathRefused {
@@ -241,7 +241,7 @@ pub(super) fn unix_time(time: SystemTime) -> UnixTime {
 
 /// The error whose alert tells the peer what is wrong with its path (RFC 8446 §6.2). One without its own alert goes out as
 /// `certificate_unknown`, and keeps its words here.
-fn rejection(error: PathError) -> rustls::Error {
+pub(super) fn rejection(error: PathError) -> rustls::Error {
     let error = match error {
         PathError::Malformed(_) => CertificateError::BadEncoding,
         PathError::Expired { now, not_after } => {

@@ -62,7 +62,7 @@ fn slot() -> Arc<Slot> {
 async fn asked(error: impl Fn() -> io::Error + Send + 'static) -> usize {
     let asked = Arc::new(AtomicUsize::new(0));
     let listener = Failing { error: Box::new(error), asked: Arc::clone(&asked) };
-    let accepting = Accepting { listener, slots: only(slot()), limits: AcceptLimits::default() };
+    let accepting = Accepting { listener, slots: only(slot()), limits: AcceptLimits::default(), recorder: None };
     let (sender, _finished) = mpsc::channel(1);
     let until = tokio::time::Instant::now() + EXHAUSTED_PAUSE * 10;
     tokio::select! {
@@ -103,7 +103,9 @@ async fn serve(issued: &Issued) -> (SocketAddr, mpsc::Receiver<TlsIo<TcpStream>>
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, finished) = mpsc::channel(64);
-    tokio::spawn(Accepting { listener, slots: only(slot), limits: AcceptLimits::default() }.run(sender));
+    tokio::spawn(
+        Accepting { listener, slots: only(slot), limits: AcceptLimits::default(), recorder: None }.run(sender),
+    );
     (address, finished)
 }
 

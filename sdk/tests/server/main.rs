@@ -20,5 +20,6 @@ mod stale;
 mod stalled;
 mod support;
 mod swap;
+mod telemetry;
 mod trust;
 mod verification;

@@ -1,7 +1,7 @@
 //! Who calls, and what they may do: authentication and authorisation of gRPC calls.
 
 mod claims;
-#[cfg_attr(not(test), expect(dead_code, reason = "tokens and policies follow files"))]
+mod credentials;
 mod followed;
 mod method;
 pub mod policy;
@@ -11,6 +11,10 @@ mod principal;
 pub mod web;
 
 pub use claims::Claims;
+pub use credentials::{
+    AccessToken, AuthenticatedCall, AuthenticatedChannel, AuthenticatedError, BearerToken, BearerTokenError,
+    InvalidToken, TokenFileError,
+};
 pub use followed::{FileError, FollowError};
 pub use method::Method;
 #[doc(inline)]

@@ -56,6 +56,8 @@ mod channel;
 mod connection;
 mod connector;
 mod cut;
+#[cfg(feature = "auth")]
+mod deferred;
 mod dialer;
 mod dialing;
 mod driver;
@@ -83,6 +85,8 @@ mod warden;
 pub use balance::{BalancedChannel, BalancedState, Endpoints};
 pub use body::ResponseBody;
 pub use channel::{Channel, ResponseFuture};
+#[cfg(feature = "auth")]
+pub(crate) use deferred::{VerifiedChannel, has_runtime, within};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{AddressFailure, ChannelError, ConnectError, ConnectFailure};
 pub use https::{HttpsConnecting, HttpsConnection, HttpsConnector, HttpsSettings};

@@ -17,6 +17,7 @@ use arc_swap::{ArcSwap, Guard};
 use evercert_core::text;
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::OFlags;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::telemetry::{Event, FileKind, Recorder};
@@ -39,12 +40,16 @@ struct Shared<T> {
     recorder: OnceLock<Arc<dyn Recorder>>,
     wake: Mutex<Wake>,
     woken: Condvar,
+    /// The number of looks that have ended.
+    looks: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Wake {
     asked: bool,
     dropped: bool,
+    /// The number of looks that have begun.
+    looks: u64,
 }
 
 /// The files that are read for one value, each of them as it was found.
@@ -82,6 +87,7 @@ impl<T: Send + Sync + 'static> Followed<T> {
             recorder: OnceLock::new(),
             wake: Mutex::default(),
             woken: Condvar::new(),
+            looks: watch::Sender::new(0),
         });
         let weak = Arc::downgrade(&shared);
         let thread = thread::Builder::new().name("evercert-file".to_owned());
@@ -102,6 +108,19 @@ impl<T: Send + Sync + 'static> Followed<T> {
         self.shared.woken.notify_one();
     }
 
+    /// Completes when a look has ended that began after this was called; never where the file is on a mount that is dead.
+    pub(crate) async fn looked(&self) {
+        let mut looks = self.shared.looks.subscribe();
+        let next = {
+            let mut wake = self.shared.wake.lock();
+            wake.asked = true;
+            wake.looks + 1
+        };
+        self.shared.woken.notify_one();
+        // The sender lives as long as this.
+        _ = looks.wait_for(|ended| *ended >= next).await;
+    }
+
     /// Has this recorder told of what is read from now on; the first one that is given stays.
     pub(crate) fn record_to(&self, recorder: Arc<dyn Recorder>) {
         _ = self.shared.recorder.set(recorder);
@@ -116,8 +135,9 @@ fn follow<T, E: fmt::Display>(
     // What failed at first may be half of what is being written, so it is said once it is found again.
     let (mut failed, mut is_said) = (None::<Vec<(PathBuf, Option<Stamp>)>>, false);
     loop {
-        let Some(shared) = wait(shared) else { return };
+        let Some((shared, look)) = wait(shared) else { return };
         if files.are_as_found() {
+            shared.looks.send_replace(look);
             continue;
         }
         let mut now = Files { found: Vec::new() };
@@ -138,11 +158,12 @@ fn follow<T, E: fmt::Display>(
             }
             Err(_) => (failed, is_said) = (Some(now.found), false),
         }
+        shared.looks.send_replace(look);
     }
 }
 
-/// Waits until it is time to look; `None` once nobody follows the file any more.
-fn wait<T>(shared: &Weak<Shared<T>>) -> Option<Arc<Shared<T>>> {
+/// Waits until it is time to look, for which look of all; `None` once nobody follows the file any more.
+fn wait<T>(shared: &Weak<Shared<T>>) -> Option<(Arc<Shared<T>>, u64)> {
     let shared = shared.upgrade()?;
     let (begin, mut wake) = (Instant::now(), shared.wake.lock());
     while !wake.dropped {
@@ -150,8 +171,10 @@ fn wait<T>(shared: &Weak<Shared<T>>) -> Option<Arc<Shared<T>>> {
         let left = limit.saturating_sub(begin.elapsed());
         if left.is_zero() {
             wake.asked = false;
+            wake.looks += 1;
+            let look = wake.looks;
             drop(wake);
-            return Some(shared);
+            return Some((shared, look));
         }
         shared.woken.wait_for(&mut wake, left);
     }

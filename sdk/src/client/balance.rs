@@ -121,6 +121,18 @@ impl BalancedChannel {
         BalancedState { endpoints, trouble: set.trouble.clone() }
     }
 
+    /// The time that the call which follows has waited already.
+    #[cfg(feature = "auth")]
+    pub(super) fn take_waited(&mut self) -> Duration {
+        self.patience.waited()
+    }
+
+    /// The longest wait of its calls for their responses, as of now.
+    #[cfg(feature = "auth")]
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.shared.timeout()
+    }
+
     fn poll_picked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (shared, runtime) = (&self.shared, here());
         self.balancer.take_if(|of| of.runtime != runtime);
@@ -185,7 +197,11 @@ impl BalancedChannel {
         }
     }
 
-    async fn pick_and_call(mut self, waited: Duration, request: Request<Body>) -> Result<Response<Body>, ChannelError> {
+    pub(super) async fn pick_and_call(
+        mut self,
+        waited: Duration,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, ChannelError> {
         let (now, asked) = (Instant::now(), request::asked(request.headers()));
         let began = now.checked_sub(waited).unwrap_or(now);
         let channel = self.pick_in_time(began, asked).await?;

@@ -74,6 +74,12 @@ impl Channel {
         self.shared.links.connector().settings().request.timeout
     }
 
+    /// The time that the call which follows has waited already.
+    #[cfg(feature = "auth")]
+    pub(super) fn take_waited(&mut self) -> Duration {
+        self.patience.waited()
+    }
+
     /// Ready while it is connected and there is room for a call, for as long as that takes; `next_change` is kept from one poll to the next.
     pub(super) fn poll_room(&self, next_change: &mut Option<NextChange>, cx: &mut Context<'_>) -> Poll<()> {
         let link = self.shared.links.here();

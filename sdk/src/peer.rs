@@ -1,6 +1,11 @@
 //! The identity of a request's peer, by its certificate.
 
+#[cfg(feature = "auth")]
+mod grpc_names;
 mod layer;
+#[cfg(feature = "auth")]
+#[cfg(test)]
+pub(crate) mod test_leaf;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -27,6 +32,8 @@ pub struct PeerIdentity(Arc<Facts>);
 struct Facts {
     leaf: CertificateFacts,
     spiffe_id: Option<SpiffeId>,
+    #[cfg(feature = "auth")]
+    grpc_names: Option<Box<[String]>>,
 }
 
 impl PeerIdentity {
@@ -45,8 +52,12 @@ impl PeerIdentity {
 
     /// The facts of a leaf.
     fn from_leaf(leaf: &CertificateDer<'_>) -> Result<Self, NotACertificate> {
-        let spiffe_id = SpiffeId::of_leaf(leaf);
-        Ok(Self(Arc::new(Facts { leaf: CertificateFacts::from_der(leaf)?, spiffe_id })))
+        Ok(Self(Arc::new(Facts {
+            spiffe_id: SpiffeId::of_leaf(leaf),
+            #[cfg(feature = "auth")]
+            grpc_names: grpc_names::of_leaf(leaf),
+            leaf: CertificateFacts::from_der(leaf)?,
+        })))
     }
 
     /// The SPIFFE ID, if the leaf is an X.509-SVID: its only URI is one, with a path (X509-SVID §2, §5.2).
@@ -95,6 +106,13 @@ impl PeerIdentity {
     #[must_use]
     pub fn not_after(&self) -> SystemTime {
         self.0.leaf.not_after
+    }
+
+    /// The names by which gRPC's authorisation policies know it: the first that there is of its URIs, its DNS names and its subject.
+    /// `None` if not all of them can be read.
+    #[cfg(feature = "auth")]
+    pub(crate) fn grpc_names(&self) -> Option<&[String]> {
+        self.0.grpc_names.as_deref()
     }
 
     /// All facts of the leaf.

@@ -17,5 +17,6 @@ mod rotation;
 mod runtimes;
 mod saturation;
 mod spread;
+mod telemetry;
 mod trust;
 mod wire;

@@ -77,12 +77,16 @@ impl Publisher {
 
     /// As [`Publisher::publish`], with any number of trust anchors.
     pub(crate) fn publish_trusting(&self, issued: &Issued, trusted: &[&Authority]) -> u64 {
+        let anchors: Vec<_> = trusted.iter().map(|ca| ca.ca_der().to_vec().into()).collect();
+        self.publish_bundle(issued, (!anchors.is_empty()).then(|| Bundle::new(anchors, vec![])))
+    }
+
+    /// As [`Publisher::publish`], with a bundle.
+    pub(crate) fn publish_bundle(&self, issued: &Issued, bundle: Option<Bundle>) -> u64 {
         let generation = self.next.fetch_add(1, SeqCst);
         let key = PrivateKey::from_pkcs8(issued.key_der.clone().into()).unwrap();
         let credential = Arc::new(Credential::new(vec![issued.leaf_der.clone().into()], key).unwrap());
-        let anchors: Vec<_> = trusted.iter().map(|ca| ca.ca_der().to_vec().into()).collect();
-        let own = (!anchors.is_empty()).then(|| Arc::new(Bundle::new(anchors, vec![])));
-        let bundles = Bundles { own, ..Bundles::default() };
+        let bundles = Bundles { own: bundle.map(Arc::new), ..Bundles::default() };
         let snapshot = Snapshot::new(generation, Some(credential), bundles, None);
         self.state.send_replace(SourceState::delivered(snapshot));
         generation

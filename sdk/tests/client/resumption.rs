@@ -148,7 +148,7 @@ async fn a_session_does_not_outlast_the_servers_leaf_nor_stand_before_the_next_o
     server.saw(HandshakeKind::Full, &own);
 }
 
-fn tls_1_2(ca: &Authority, issued: &Issued) -> ServerConfig {
+pub(crate) fn tls_1_2(ca: &Authority, issued: &Issued) -> ServerConfig {
     let provider = evercert_core::crypto::provider();
     let mut roots = RootCertStore::empty();
     roots.add(ca.ca_der().to_vec().into()).unwrap();

@@ -17,7 +17,6 @@ mod builder;
 mod certifier;
 mod change;
 mod clock;
-mod health;
 mod policy;
 pub(crate) mod runtime;
 #[cfg(test)]
@@ -25,6 +24,7 @@ mod scripted;
 mod status;
 mod tally;
 mod task;
+mod usable;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +45,7 @@ pub(crate) use clock::{CLOCK_CHECK, now};
 pub use policy::ExpiryPolicy;
 pub use status::{IdentityStatus, RefusedGeneration};
 pub(crate) use tally::{Member, Tally};
+pub(crate) use usable::Usable;
 
 use crate::refusal::Refusal;
 use crate::source::Source;

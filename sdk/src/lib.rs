@@ -38,6 +38,7 @@
 //!   [`source`] says more.
 //! - [`Server`] is the paved path for a tonic server, [`Identity::incoming`] the one for a serve loop of one's own, and
 //!   [`peer::PeerIdentity`] says who calls.
+//! - [`health::Health`] answers gRPC's health protocol by what the identity can do, [`server::HealthListener`] the kubelet without TLS.
 //! - [`Identity::channel`] and [`client::Endpoint`] give a tower service for generated clients, [`Identity::channel_balanced`] one that
 //!   spreads its calls over several servers, and [`Identity::connector`] the connections of other HTTP clients.
 //! - [`Identity::certifier`], [`Identity::server_config`] and [`Identity::client_config`] are for those who keep a rustls
@@ -60,6 +61,7 @@
 pub mod auth;
 mod backoff;
 pub mod client;
+pub mod health;
 pub mod identity;
 mod open;
 pub mod peer;

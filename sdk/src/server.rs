@@ -14,11 +14,13 @@ mod all_connections;
 mod connections;
 mod drain;
 mod draining;
+mod health_listener;
 mod hosts;
 mod incoming;
 mod io;
 mod limits;
 mod listener;
+mod probes;
 mod serving;
 mod slot;
 mod tonic_settings;
@@ -41,6 +43,7 @@ use tower::{BoxError, Layer, Service, ServiceExt as _};
 
 pub use drain::{DrainPolicy, MaxAge, Superseded};
 pub use draining::Draining;
+pub use health_listener::HealthListener;
 pub use hosts::{Hosts, InvalidHost, ServedBy, UnknownHost};
 pub use incoming::{Incoming, IncomingSettings};
 pub use io::TlsIo;
@@ -48,12 +51,14 @@ pub use limits::AcceptLimits;
 pub use listener::{FromStream, Listener, from_stream};
 pub use tonic_settings::TonicSettings;
 
+use crate::health::Health;
 use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
 use crate::refusal::Refusal;
 use crate::telemetry::Recorder;
 use crate::tls::{AllowedPeers, ClientCertificates, HttpVersions, Resumption, TlsVersions};
 use all_connections::AllConnections;
+use probes::Probes;
 use serving::Serving;
 
 /// The most streams a peer may have open on one connection (RFC 9113 §5.1.2). tonic alone sets no limit, and 50,000 open streams
@@ -91,6 +96,7 @@ pub struct Server<L = tower::layer::util::Identity> {
     identity: Identity,
     incoming: IncomingSettings,
     shutdown_timeout: Duration,
+    probes: Probes,
     tonic: tonic::transport::Server,
     layer: L,
 }
@@ -108,6 +114,7 @@ impl Server {
             identity: identity.clone(),
             incoming: IncomingSettings::default(),
             shutdown_timeout: SHUTDOWN_TIMEOUT,
+            probes: Probes::default(),
             tonic,
             layer: tower::layer::util::Identity::new(),
         }
@@ -201,6 +208,18 @@ impl<L> Server<L> {
         self
     }
 
+    /// Serves `grpc.health.v1.Health` beside the routes, which must not have it already, and has it say NOT_SERVING from the shutdown on.
+    pub fn health(mut self, health: &Health) -> Self {
+        self.probes.health = Some(health.clone());
+        self
+    }
+
+    /// Answers health at a port of its own too, without TLS, for as long as the server runs and drains.
+    pub fn health_listener(mut self, listener: HealthListener) -> Self {
+        self.probes.listener = Some(listener);
+        self
+    }
+
     /// The policy by which connections are ended before either side wants to. [`DrainPolicy::new`] unless set.
     pub fn drain_policy(mut self, policy: DrainPolicy) -> Self {
         self.incoming.drain_policy = policy;
@@ -214,6 +233,7 @@ impl<L> Server<L> {
             identity: self.identity,
             incoming: self.incoming,
             shutdown_timeout: self.shutdown_timeout,
+            probes: self.probes,
             tonic: self.tonic,
             layer: Stack::new(layer, self.layer),
         }
@@ -236,7 +256,7 @@ impl<L> Server<L> {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, and where the listener panics.
+    /// Outside a tokio runtime, where the listener panics, and where both [`Server::health`] and the routes serve health.
     pub async fn serve<A, B>(
         self,
         routes: Routes,
@@ -257,7 +277,8 @@ impl<L> Server<L> {
         let _live = CutOnDrop(incoming.connections().clone());
         attached?;
         let peers = PeerIdentityLayer::over::<<A::Io as Connected>::ConnectInfo>();
-        let service = peers.layer(self.layer.layer(routes.prepare()));
+        let service = peers.layer(self.layer.layer(self.probes.routes(routes).prepare()));
+        let probes = self.probes.start();
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
@@ -281,6 +302,7 @@ impl<L> Server<L> {
                 }
             }
         }
+        probes.drain();
         incoming.shut_down(self.shutdown_timeout).await;
         Ok(())
     }

@@ -38,6 +38,7 @@ use crate::telemetry::{Event, HandshakeKind, HandshakeResult, Recorder};
 use crate::tls::outcome;
 use crate::tls::session::Session;
 use peers::Peers;
+pub(super) use peers::network;
 use waiting::Waiting;
 
 /// The pause of accepting when the process or the system is out of what a connection needs. The failed connection stays in the

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use evercert::Refusal;
+use evercert::health::Health;
 use evercert::identity::{ConfigError, ExpiryPolicy};
 use evercert::source::Outcome;
 use evercert::tls::ServerTls;
@@ -10,7 +11,6 @@ use evercert::{Identity, Server};
 use evercert_fixtures::{Authority, Issued, Leaf};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
-use tonic_health::server::health_reporter;
 
 use super::clients::{channel, client, served};
 use super::serving::{listen, nobody_asked};
@@ -58,8 +58,7 @@ async fn who_fails_closed_presents_no_expired_leaf_until_a_newer_one_comes() {
     let certifier = identity.certifier().unwrap();
     let (listener, port) = listen().await;
     let incoming = identity.incoming_with(listener, nobody_asked());
-    let (reporter, health) = health_reporter();
-    identity.report_health(reporter, [""]).await;
+    let health = Health::new(&identity).service();
     tokio::spawn(tonic::transport::Server::builder().add_service(health).serve_with_incoming(incoming));
     let old = script.report();
     let report = soon(old).await;

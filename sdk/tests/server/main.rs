@@ -8,6 +8,8 @@ mod draining;
 mod expiry;
 mod goaway;
 mod handshakes;
+mod health;
+mod health_listener;
 mod hosts;
 mod http_1;
 mod https;

@@ -43,7 +43,7 @@ impl Peers {
 }
 
 /// Addresses that one peer can have many of count as one: an IPv6 host is given a /64 (RFC 6177).
-fn network(address: IpAddr) -> IpAddr {
+pub(in crate::server) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         v4 @ IpAddr::V4(_) => v4,

@@ -162,7 +162,8 @@ impl Identity {
     /// There is no generation yet, or it lacks what the settings need.
     pub fn client_config(&self, tls: &ClientTls) -> Result<ClientConfig, ConfigError> {
         let tls = ClientTls { resumption: Resumption::Off, ..tls.clone() };
-        Ok(Arc::unwrap_or_clone(ClientHandshakes::new(&*self.generation()?, &tls)?.config))
+        let generation = self.generation()?.of_client(&tls)?;
+        Ok(Arc::unwrap_or_clone(ClientHandshakes::new(&generation, &tls)?.config))
     }
 
     fn generation(&self) -> Result<Arc<Generation>, ConfigError> {

@@ -80,7 +80,7 @@ pub use evercert_core::spiffe;
 pub use identity::Identity;
 pub use refusal::Refusal;
 pub use server::Server;
-pub use tls::{ClientCertificates, HttpVersions, ServerVerification, TlsVersions};
+pub use tls::{ClientCertificates, HttpVersions, OwnCertificate, Roots, ServerVerification, TlsVersions};
 
 /// The guide's code, to be compiled as documentation is.
 #[cfg(doctest)]

@@ -23,7 +23,7 @@ pub enum Refusal {
     /// A server or channel of this process needs what the snapshot lacks.
     #[error("the snapshot lacks what this process needs: {0}")]
     Incomplete(String),
-    /// A server of this process has settings that contradict each other, whatever the snapshot.
-    #[error("the settings of the server contradict each other: {0}")]
+    /// A server or channel of this process has settings that contradict each other, whatever the snapshot.
+    #[error("the settings of a server or channel contradict each other: {0}")]
     Settings(&'static str),
 }

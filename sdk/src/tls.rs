@@ -11,6 +11,7 @@ pub(crate) mod apart;
 pub(crate) mod config;
 pub mod generation;
 pub(crate) mod outcome;
+pub(crate) mod roots;
 pub(crate) mod session;
 pub(crate) mod sessions;
 pub mod settings;
@@ -19,9 +20,12 @@ pub mod verifier;
 
 pub use allowed::{AllowedPeers, PeerList};
 pub use generation::Generation;
+#[cfg(feature = "native-roots")]
+pub use roots::InvalidRoots;
+pub use roots::Roots;
 pub use settings::{
-    ClientCertificates, ClientTls, HttpVersions, InvalidServerName, Resumption, ServerTls, ServerVerification,
-    TlsVersions,
+    ClientCertificates, ClientTls, HttpVersions, InvalidServerName, OwnCertificate, Resumption, ServerTls,
+    ServerVerification, TlsVersions,
 };
 pub use trust::Trust;
 pub use verifier::{ClientVerifier, ServerVerifier};

@@ -22,7 +22,7 @@ use super::target::Targets;
 use super::tcp::TcpSettings;
 use crate::identity::Identity;
 use crate::telemetry::Recorder;
-use crate::tls::{ClientTls, Resumption, ServerVerification, TlsVersions};
+use crate::tls::{ClientTls, OwnCertificate, Resumption, Roots, ServerVerification, TlsVersions};
 
 pub use invalid::InvalidEndpoint;
 
@@ -144,6 +144,31 @@ impl Endpoint {
     #[must_use]
     pub fn server_verification(mut self, verification: ServerVerification) -> Self {
         self.settings.tls.verification = verification;
+        self
+    }
+
+    /// The roots by which the server is verified. Default: those of the identity's bundle.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "webpki-roots")]
+    /// # fn example(identity: evercert::Identity) -> Result<(), Box<dyn std::error::Error>> {
+    /// use evercert::Roots;
+    /// use evercert::client::Endpoint;
+    ///
+    /// let channel = Endpoint::new("https://api.example.org")?.roots(Roots::mozilla()).connect_lazy(&identity);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn roots(mut self, roots: Roots) -> Self {
+        self.settings.tls.roots = roots;
+        self
+    }
+
+    /// Whether the identity's certificate is presented to a server that asks for one. Default: [`OwnCertificate::UnlessPublic`].
+    #[must_use]
+    pub fn client_certificate(mut self, certificate: OwnCertificate) -> Self {
+        self.settings.tls.certificate = certificate;
         self
     }
 

@@ -72,8 +72,10 @@ impl Targets {
 
 impl Consumer for Targets {
     fn prepare(&self, generation: &Arc<Generation>) -> Result<Commit, Refusal> {
-        let tls = match ClientHandshakes::new(generation, &self.tls) {
-            Ok(tls) => Arc::new(tls),
+        let used = generation.of_client(&self.tls);
+        let used = used.and_then(|used| Ok((Arc::new(ClientHandshakes::new(&used, &self.tls)?), used)));
+        let (tls, generation) = match used {
+            Ok(used) => used,
             Err(refusal) => {
                 // With a target the last good stays; without one, calls are told why there is none.
                 self.wanted.send_if_modified(|wanted| {
@@ -86,7 +88,7 @@ impl Consumer for Targets {
                 return Err(refusal);
             }
         };
-        let (this, generation) = (Weak::clone(&self.this), Arc::clone(generation));
+        let this = Weak::clone(&self.this);
         Ok(Box::new(move || {
             if let Some(this) = this.upgrade() {
                 this.wanted.send_replace(Wanted::Target(Arc::new(Target { generation, tls, since: Instant::now() })));

@@ -11,6 +11,7 @@ use evercert_core::snapshot::Snapshot;
 use rustls::sign::CertifiedKey;
 
 use crate::refusal::Refusal;
+use crate::tls::settings::{ClientTls, OwnCertificate, ServerVerification};
 use crate::tls::trust::Trust;
 
 /// The sequence of an identity's first generation.
@@ -94,6 +95,31 @@ impl Generation {
     pub(crate) fn trusting_again(&self) -> Result<Self, Refusal> {
         let trust = self.trust.as_ref().map(|trust| trust.again()).transpose()?.flatten();
         Ok(Self { trust: trust.map(Arc::new), ..self.clone() })
+    }
+
+    /// The same, as a client with these settings uses it: by its roots, and with the certificate that it presents.
+    ///
+    /// # Errors
+    ///
+    /// The settings contradict each other.
+    pub(crate) fn of_client(self: &Arc<Self>, tls: &ClientTls) -> Result<Arc<Self>, Refusal> {
+        let is_public = tls.roots.of_public().is_some();
+        if is_public && matches!(tls.verification, ServerVerification::SpiffeIds(_)) {
+            return Err(Refusal::Settings(
+                "a channel cannot verify servers by SPIFFE IDs and by the roots of public CAs, which vouch for names alone",
+            ));
+        }
+        let is_presented = match tls.certificate {
+            OwnCertificate::UnlessPublic => tls.roots.has_bundle(),
+            OwnCertificate::Presented => true,
+            OwnCertificate::Withheld => false,
+        };
+        if !is_public && is_presented {
+            return Ok(Arc::clone(self));
+        }
+        let certified_key = self.certified_key.clone().filter(|_| is_presented);
+        let trust = Trust::by(&tls.roots, self.trust.as_ref());
+        Ok(Arc::new(Self { certified_key, trust, ..Self::clone(self) }))
     }
 
     /// The same content under the number another run of the publisher gave it. For a snapshot of equal digest only.

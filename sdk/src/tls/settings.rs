@@ -7,6 +7,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::ServerName;
 
 use super::allowed::AllowedPeers;
+use super::roots::Roots;
 
 /// The TLS versions a handshake may agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,7 +84,20 @@ pub enum ClientCertificates {
     None,
 }
 
-/// A client's demands on the server's certificate, beside a path to the bundle.
+/// Whether a client presents its identity's certificate to a server that asks for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OwnCertificate {
+    /// It is presented, unless servers are verified by public CAs alone ([`Roots`]): it tells internal names.
+    #[default]
+    UnlessPublic,
+    /// It is presented.
+    Presented,
+    /// It is not: a server that demands one turns the client away.
+    Withheld,
+}
+
+/// A client's demands on the server's certificate, beside a path to its [`Roots`].
 ///
 /// A server of a federated trust domain is verified by its SPIFFE ID alone: its CA is a partner's, which vouches for no name of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -196,8 +210,12 @@ impl ServerTls {
 pub struct ClientTls {
     /// The TLS versions.
     pub versions: TlsVersions,
+    /// The roots by which servers are verified.
+    pub roots: Roots,
     /// Demands on the server's certificate.
     pub verification: ServerVerification,
+    /// Whether the identity's own certificate is presented.
+    pub certificate: OwnCertificate,
     /// The versions of HTTP to offer. A [`Channel`](crate::Channel) speaks HTTP/2 alone.
     pub http_versions: HttpVersions,
     /// Whether sessions are resumed.
@@ -209,6 +227,18 @@ impl ClientTls {
     #[must_use]
     pub fn versions(self, versions: TlsVersions) -> Self {
         Self { versions, ..self }
+    }
+
+    /// Sets [`ClientTls::roots`](#structfield.roots).
+    #[must_use]
+    pub fn roots(self, roots: Roots) -> Self {
+        Self { roots, ..self }
+    }
+
+    /// Sets [`ClientTls::certificate`](#structfield.certificate).
+    #[must_use]
+    pub fn certificate(self, certificate: OwnCertificate) -> Self {
+        Self { certificate, ..self }
     }
 
     /// Sets [`ClientTls::verification`](#structfield.verification).

@@ -1,6 +1,7 @@
 //! One generation's trust.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use evercert_core::bundle::Bundles;
@@ -11,18 +12,21 @@ use evercert_core::spiffe::TrustDomain;
 use rustls_pki_types::CertificateDer;
 
 use crate::refusal::Refusal;
+use crate::tls::roots::{Public, Roots};
 
 /// One generation's trust: the anchors and CRLs of its own bundle, and those of federated trust domains.
 ///
 /// A peer whose SPIFFE ID is of a federated trust domain is held against that domain's bundle and no other, and every other peer
 /// against the own bundle (X509-SVID §5, SPIFFE Federation §2): a partner's CA vouches for the partner alone, and no other CA does.
 /// A partner's CA vouches only for SPIFFE IDs: it may write any DNS name into a leaf, so a server under it is never verified by name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Trust {
     bundles: Bundles,
     policy: PathPolicy,
-    own: Option<PathValidator>,
-    federated: BTreeMap<TrustDomain, PathValidator>,
+    own: Option<Arc<PathValidator>>,
+    federated: BTreeMap<TrustDomain, Arc<PathValidator>>,
+    /// Asked about what the bundles say nothing of.
+    public: Option<Public>,
 }
 
 impl Trust {
@@ -35,7 +39,7 @@ impl Trust {
         if bundles.own.is_none() && bundles.federated.is_empty() {
             return Ok(None);
         }
-        let load = |bundle| PathValidator::new(bundle).map(|validator| validator.with_policy(policy));
+        let load = |bundle| PathValidator::new(bundle).map(|validator| Arc::new(validator.with_policy(policy)));
         let own = bundles.own.as_deref().map(load).transpose();
         let own = own.map_err(|error| Refusal::Bundle(error.to_string()))?;
         let federated = bundles.federated.iter().map(|(domain, bundle)| {
@@ -43,7 +47,40 @@ impl Trust {
             let refused = |error| Refusal::Bundle(format!("of the federated trust domain {domain}: {error}"));
             validator.map(|validator| (domain.clone(), validator)).map_err(refused)
         });
-        Ok(Some(Self { bundles: bundles.clone(), policy, own, federated: federated.collect::<Result<_, _>>()? }))
+        let federated = federated.collect::<Result<_, _>>()?;
+        Ok(Some(Self { bundles: bundles.clone(), policy, own, federated, public: None }))
+    }
+
+    /// The trust of a client that verifies servers by these roots; `None` where there are none. `bundles` is that of its generation.
+    pub(super) fn by(roots: &Roots, bundles: Option<&Arc<Self>>) -> Option<Arc<Self>> {
+        let bundles = bundles.filter(|_| roots.has_bundle());
+        let Some(public) = roots.of_public() else { return bundles.cloned() };
+        let none = || Self {
+            bundles: Bundles::default(),
+            policy: PathPolicy::default(),
+            own: None,
+            federated: BTreeMap::new(),
+            public: None,
+        };
+        let bundles = bundles.map_or_else(none, |bundles| Self::clone(bundles));
+        Some(Arc::new(Self { public: Some(public.clone()), ..bundles }))
+    }
+
+    /// Whether both are the same roots as they were loaded once.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let same = |one: &Arc<PathValidator>, other: &Arc<PathValidator>| Arc::ptr_eq(one, other);
+        let are_same = |one: Option<&Arc<_>>, other: Option<&Arc<_>>| match (one, other) {
+            (Some(one), Some(other)) => same(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        are_same(self.own.as_ref(), other.own.as_ref())
+            && self.public == other.public
+            && self.federated.len() == other.federated.len()
+            && self
+                .federated
+                .iter()
+                .zip(&other.federated)
+                .all(|((one, by), (other, by_other))| one == other && same(by, by_other))
     }
 
     /// The loaded bundles.
@@ -75,7 +112,19 @@ impl Trust {
         role: Role,
         now: SystemTime,
     ) -> Result<(), PathError> {
-        self.validator(leaf).ok_or(PathError::NoAnchor)?.validate(leaf, intermediates, role, now)
+        let by_bundle = match self.validator(leaf) {
+            Some(validator) => validator.validate(leaf, intermediates, role, now),
+            None => Err(PathError::NoAnchor),
+        };
+        match (&by_bundle, &self.public) {
+            // What a bundle knows of the peer counts, and so does what a peer says it is that no public CA vouches for.
+            (Err(PathError::NoAnchor | PathError::NoUsableAnchor { .. } | PathError::UnknownIssuer), Some(public))
+                if TrustDomain::claimed_by(leaf).is_none() =>
+            {
+                public.0.validate(leaf, intermediates, role, now)
+            }
+            _ => by_bundle,
+        }
     }
 
     /// The same, where that is sure to cost no more than a cheap chain does; else `None`, and nothing is said of the chain.
@@ -91,7 +140,7 @@ impl Trust {
     }
 
     fn validator(&self, leaf: &CertificateDer<'_>) -> Option<&PathValidator> {
-        self.federated(leaf).map(|(_, validator)| validator).or(self.own.as_ref())
+        self.federated(leaf).map(|(_, validator)| validator).or(self.own.as_deref())
     }
 
     /// The federated trust domain that `leaf` says it is of; its bundle is what vouches for it.
@@ -103,7 +152,8 @@ impl Trust {
         if self.federated.is_empty() {
             return None;
         }
-        self.federated.get_key_value(&TrustDomain::claimed_by(leaf)?)
+        let (domain, validator) = self.federated.get_key_value(&TrustDomain::claimed_by(leaf)?)?;
+        Some((domain, validator.as_ref()))
     }
 }
 

@@ -13,6 +13,8 @@ mod outage;
 mod peers;
 mod readiness;
 mod resumption;
+#[cfg(all(feature = "native-roots", feature = "webpki-roots"))]
+mod roots;
 mod rotation;
 mod runtimes;
 mod saturation;

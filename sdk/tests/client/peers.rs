@@ -97,6 +97,12 @@ impl Publisher {
         self.reports.lock().iter().rev().find(|report| report.generation == generation).cloned()
     }
 
+    /// Publishes neither credential nor bundle.
+    pub(crate) fn publish_nothing(&self) {
+        let generation = self.next.fetch_add(1, SeqCst);
+        self.state.send_replace(SourceState::delivered(Snapshot::new(generation, None, Bundles::default(), None)));
+    }
+
     pub(crate) async fn identity(self: &Arc<Self>) -> Identity {
         self.identity_with(ExpiryPolicy::Retain).await
     }
@@ -145,8 +151,17 @@ impl Server {
         Self::start_with(clients, issued, ANY).await
     }
 
+    /// The same, where clients may come without a certificate.
+    pub(crate) async fn open(clients: &Authority, issued: &Issued) -> Self {
+        Self::start_by(acceptor_of(false, clients, issued, &[b"h2"]), ANY).await
+    }
+
     async fn start_with(clients: &Authority, issued: &Issued, address: SocketAddr) -> Self {
-        let acceptor = Arc::new(Mutex::new(acceptor(clients, issued, &[b"h2"])));
+        Self::start_by(acceptor(clients, issued, &[b"h2"]), address).await
+    }
+
+    async fn start_by(acceptor: TlsAcceptor, address: SocketAddr) -> Self {
+        let acceptor = Arc::new(Mutex::new(acceptor));
         let start = Instant::now();
         let listener = loop {
             match TcpListener::bind(address).await {
@@ -161,9 +176,10 @@ impl Server {
         let called = Arc::new(AtomicU64::new(0));
         let (seen, calls) = (Arc::clone(&serials), Arc::clone(&called));
         let service = InterceptedService::new(service, move |request: Request<()>| {
-            let certificates = request.peer_certs().unwrap();
             calls.fetch_add(1, SeqCst);
-            seen.lock().insert(CertificateFacts::from_der(&certificates[0]).unwrap().serial);
+            if let Some(certificates) = request.peer_certs() {
+                seen.lock().insert(CertificateFacts::from_der(&certificates[0]).unwrap().serial);
+            }
             Ok(request)
         });
         let stop = CancellationToken::new();
@@ -236,10 +252,15 @@ impl Server {
 }
 
 pub(crate) fn acceptor(clients: &Authority, issued: &Issued, alpn: &[&[u8]]) -> TlsAcceptor {
+    acceptor_of(true, clients, issued, alpn)
+}
+
+fn acceptor_of(is_mandatory: bool, clients: &Authority, issued: &Issued, alpn: &[&[u8]]) -> TlsAcceptor {
     let provider = evercert_core::crypto::provider();
     let mut roots = RootCertStore::empty();
     roots.add(clients.ca_der().to_vec().into()).unwrap();
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build().unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+    let verifier = if is_mandatory { verifier } else { verifier.allow_unauthenticated() }.build().unwrap();
     let key = PrivateKeyDer::Pkcs8(issued.key_der.clone().into());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

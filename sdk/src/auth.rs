@@ -6,6 +6,7 @@ mod followed;
 mod method;
 pub mod policy;
 mod principal;
+pub mod tokens;
 #[cfg(feature = "web")]
 #[cfg_attr(docsrs, doc(cfg(feature = "web")))]
 pub mod web;
@@ -20,6 +21,8 @@ pub use method::Method;
 #[doc(inline)]
 pub use policy::Question;
 pub use principal::Principal;
+#[doc(inline)]
+pub use tokens::{Algorithm, InvalidKeys, InvalidTokens, TokenVerifier, Tokens};
 #[cfg(feature = "web")]
 #[doc(inline)]
 pub use web::{InvalidOrigin, InvalidWeb, Web, WebLayer};

@@ -111,7 +111,13 @@ pub enum Event<'a> {
         /// The status it got.
         code: Code,
     },
-    /// A file that is followed was read again.
+    /// A token was refused, or a call came without the one that it needs.
+    #[non_exhaustive]
+    TokenRefused {
+        /// Why.
+        failure: TokenFailure,
+    },
+    /// A file that is followed was read again, or keys were fetched from their issuer.
     #[non_exhaustive]
     Reloaded {
         /// What it holds.
@@ -144,6 +150,78 @@ impl FileKind {
             Self::Keys => "keys",
             Self::Policy => "policy",
             Self::Token => "token",
+        }
+    }
+}
+
+/// Why a token is refused. It is for operators: what a caller is told does not say which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenFailure {
+    /// There is none.
+    #[error("the call has no token")]
+    Missing,
+    /// It is longer than any that is read.
+    #[error("the token is longer than any that is read")]
+    TooLarge,
+    /// It is no JWS in compact serialization (RFC 7515 §7.1) of one JSON object, its header asks for what is not done here, or a member is
+    /// there twice.
+    #[error("the token is malformed, or its header asks for what is not supported")]
+    Malformed,
+    /// Its `typ` is none of those that are taken (RFC 8725 §3.11).
+    #[error("the token is of another type")]
+    WrongType,
+    /// Its `alg` is none, is symmetric, is not supported, or is not the one that its key is for.
+    #[error("the token's algorithm is not the one that its key is for")]
+    WrongAlgorithm,
+    /// No key has its `kid`, or it has none and no single key is meant.
+    #[error("the token's key is not known")]
+    UnknownKey,
+    /// Its signature is not by its key.
+    #[error("the token's signature is not by its key")]
+    BadSignature,
+    /// A claim that has to be there is missing, or one is of another form than it has to be.
+    #[error("a claim of the token is missing or of a wrong form")]
+    InvalidClaims,
+    /// It is another issuer's, or of another trust domain.
+    #[error("the token is another issuer's")]
+    WrongIssuer,
+    /// It is for somebody else.
+    #[error("the token is for another audience")]
+    WrongAudience,
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// Its time has not begun, or it was issued in the future.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// It is bound to another certificate than the caller's (RFC 8705), in a way that is not known, or not at all where it has to be.
+    #[error("the token is not bound to the caller's certificate")]
+    Unbound,
+    /// There are no keys to verify it with: none could be fetched from the issuer, or not for too long.
+    #[error("there are no keys to verify the token with")]
+    KeysUnavailable,
+}
+
+impl TokenFailure {
+    /// Its label in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::WrongType => "wrong_type",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::UnknownKey => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::InvalidClaims => "invalid_claims",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Unbound => "unbound",
+            Self::KeysUnavailable => "keys_unavailable",
         }
     }
 }

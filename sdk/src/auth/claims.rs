@@ -22,7 +22,6 @@ struct Inner {
 
 impl Claims {
     /// The claims of a token whose signature, issuer, audience and times have been verified. `spiffe_id` is the subject of a JWT-SVID.
-    #[expect(dead_code, reason = "the verification of tokens makes them")]
     pub(crate) fn verified(
         issuer: String,
         subject: String,
@@ -45,7 +44,7 @@ impl Claims {
         &self.0.subject
     }
 
-    /// The instant from which it is not valid any more: `exp`.
+    /// The instant from which it is not taken any more: `exp`, and what clocks may differ by ([`Tokens::leeway`](super::Tokens::leeway)).
     #[must_use]
     pub fn expires(&self) -> SystemTime {
         self.0.expires

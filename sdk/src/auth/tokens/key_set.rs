@@ -1,0 +1,203 @@
+//! The keys of one issuer as of one moment.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use evercert_core::digest::Digest;
+use evercert_core::text;
+use serde_json::Value;
+
+use super::algorithm::Algorithm;
+use super::json;
+use super::key::{Key, KeyUse, UnusableKey};
+use crate::auth::followed::FileError;
+use crate::telemetry::TokenFailure;
+
+/// The largest set of keys that is read, in bytes, from a file or from an issuer.
+pub(super) const KEYS_LIMIT: usize = 1024 * 1024;
+
+/// The greatest number of keys in a set.
+const COUNT_LIMIT: usize = 256;
+
+/// Keys, by their names or without.
+pub(super) struct KeySet {
+    named: HashMap<String, Key>,
+    nameless: Vec<Key>,
+    names: Names,
+    generation: Digest,
+}
+
+/// Whether the names of keys say anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// The keys have them: a token with a `kid` is by that key or by none.
+    Known,
+    /// The one key came without: a token may give it whatever name.
+    Unknown,
+}
+
+impl KeySet {
+    /// The keys of a JWK set (RFC 7517 §5) that are for this. Those that cannot be used are left out with a word in the log.
+    pub(super) fn of_jwks(jwks: &[u8], wanted: KeyUse) -> Result<Self, KeysProblem> {
+        let jwks = json::object(jwks)?;
+        let keys = jwks.get("keys").and_then(Value::as_array).ok_or(KeysProblem::NotASet)?;
+        if keys.len() > COUNT_LIMIT {
+            return Err(KeysProblem::TooMany { count: keys.len() });
+        }
+        let (mut named, mut nameless, mut last) = (HashMap::new(), Vec::new(), None);
+        let mut digested = Vec::new();
+        for (index, key) in keys.iter().enumerate() {
+            match key.as_object().ok_or(UnusableKey::Malformed).and_then(|jwk| Key::of_jwk(jwk, wanted)) {
+                Ok((kid, key)) => {
+                    digest(&mut digested, kid.as_deref(), &key);
+                    match kid {
+                        Some(kid) if named.contains_key(&kid) => {
+                            return Err(KeysProblem::Twice { kid: text::word(&kid) });
+                        }
+                        Some(kid) => _ = named.insert(kid, key),
+                        None => nameless.push(key),
+                    }
+                }
+                // A set for several uses is nothing to tell of.
+                Err(UnusableKey::OtherUse) => {}
+                Err(why) => {
+                    let kid = text::word(key.get("kid").and_then(Value::as_str).unwrap_or_default());
+                    tracing::warn!(index, kid, %why, "a key of a set is left out");
+                    last = Some(why);
+                }
+            }
+        }
+        if named.is_empty() && nameless.is_empty() {
+            return Err(last.map_or(KeysProblem::Empty { wanted }, KeysProblem::NoneUsable));
+        }
+        Ok(Self { named, nameless, names: Names::Known, generation: Digest::fingerprint(&digested) })
+    }
+
+    /// The one key of a PEM file.
+    pub(super) fn of_pem(pem: &[u8], algorithm: Algorithm) -> Result<Self, KeysProblem> {
+        let key = Key::of_pem(pem, algorithm).map_err(KeysProblem::NoneUsable)?;
+        let mut digested = Vec::new();
+        digest(&mut digested, None, &key);
+        Ok(Self {
+            named: HashMap::new(),
+            nameless: vec![key],
+            names: Names::Unknown,
+            generation: Digest::fingerprint(&digested),
+        })
+    }
+
+    /// Equal generations hold equal keys.
+    pub(super) fn generation(&self) -> Digest {
+        self.generation
+    }
+
+    /// The key that a header means: that of its `kid`, or else the only one for its algorithm.
+    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, TokenFailure> {
+        let key = match kid {
+            Some(kid) if self.names == Names::Known => self.named.get(kid),
+            _ => {
+                let mut fitting = self.named.values().chain(&self.nameless).filter(|key| key.algorithm() == algorithm);
+                match (fitting.next(), fitting.next()) {
+                    (key, None) => key,
+                    _ => None,
+                }
+            }
+        };
+        let key = key.ok_or(TokenFailure::UnknownKey)?;
+        if key.algorithm() == algorithm { Ok(key) } else { Err(TokenFailure::WrongAlgorithm) }
+    }
+}
+
+/// One key as part of what the generation is the digest of.
+fn digest(digested: &mut Vec<u8>, kid: Option<&str>, key: &Key) {
+    for part in [kid.map_or("-", |_| "+"), kid.unwrap_or_default(), key.algorithm().as_str()] {
+        digested.extend((part.len() as u64).to_be_bytes());
+        digested.extend(part.as_bytes());
+    }
+    digested.extend(key.fingerprint().as_bytes());
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySet")
+            .field("named", &self.named.len())
+            .field("nameless", &self.nameless.len())
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A file of keys that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidKeys {
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What is in it are no keys that tokens can be verified with.
+    #[error("{}: {problem}", text::path(.path))]
+    #[non_exhaustive]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: KeysProblem,
+    },
+}
+
+/// What is wrong with a set of keys.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeysProblem {
+    /// It is no JSON.
+    #[error("line {line}, column {column}: this is no JSON")]
+    NotJson {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// It is no JSON that can be taken in one way only.
+    #[error(
+        "line {line}, column {column}: this is no JSON object, is nested too deep, or has a name twice in one object"
+    )]
+    NotStrict {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// It is no JWK set.
+    #[error("it has no array `keys`, which a JWK set is (RFC 7517 §5)")]
+    NotASet,
+    /// It has more keys than are read.
+    #[error("it has {count} keys, which is more than the {COUNT_LIMIT} that are read")]
+    TooMany {
+        /// How many.
+        count: usize,
+    },
+    /// Two keys have one name.
+    #[error("two keys have the kid {kid}, so a token by one of them could be taken for the other's: give each its own")]
+    Twice {
+        /// The name.
+        kid: String,
+    },
+    /// There is none for this use.
+    #[error("it has no key for {}", wanted.name())]
+    Empty {
+        /// What keys are wanted for.
+        wanted: KeyUse,
+    },
+    /// There is none that can be used.
+    #[error("none of its keys can be used; the last one: {0}")]
+    NoneUsable(UnusableKey),
+}
+
+impl From<serde_json::Error> for KeysProblem {
+    /// Without the error's own words, which repeat what is there.
+    fn from(error: serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        if error.is_data() { Self::NotStrict { line, column } } else { Self::NotJson { line, column } }
+    }
+}

@@ -1,0 +1,71 @@
+//! Where the keys come from.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use evercert_core::digest::Digest;
+
+use super::algorithm::Algorithm;
+use super::key::KeyUse;
+use super::key_set::{InvalidKeys, KEYS_LIMIT, KeySet};
+use crate::auth::followed::{FollowError, Followed};
+use crate::telemetry::{FileKind, Recorder, TokenFailure};
+
+/// The keys of an issuer, now and from now on.
+#[derive(Debug)]
+pub(super) enum Keys {
+    /// A file's, as it was read well the last time.
+    File(Followed<KeySet>),
+}
+
+/// What a file of keys holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    /// A JWK set (RFC 7517 §5).
+    Jwks(KeyUse),
+    /// One public key as PEM, for this algorithm.
+    Pem(Algorithm),
+}
+
+impl Keys {
+    pub(super) fn of_file(path: &Path, form: Form) -> Result<Self, FollowError<InvalidKeys>> {
+        let followed = Followed::open(FileKind::Keys, path, move |files, path| {
+            let content = files.read(path, KEYS_LIMIT)?;
+            let keys = match form {
+                Form::Jwks(wanted) => KeySet::of_jwks(&content, wanted),
+                Form::Pem(algorithm) => KeySet::of_pem(&content, algorithm),
+            };
+            keys.map_err(|problem| InvalidKeys::Content { path: path.to_owned(), problem })
+        })?;
+        Ok(Self::File(followed))
+    }
+
+    /// Which keys there are at `now`; `None` where there are none.
+    #[expect(clippy::unnecessary_wraps, reason = "an issuer's may be missing")]
+    pub(super) fn generation(&self, _now: SystemTime) -> Option<Digest> {
+        match self {
+            Self::File(file) => Some(file.current().generation()),
+        }
+    }
+
+    /// What `check` makes of the keys of `now`, with their generation.
+    pub(super) async fn with<T>(
+        &self,
+        _now: SystemTime,
+        check: impl Fn(&KeySet) -> Result<T, TokenFailure>,
+    ) -> Result<(T, Digest), TokenFailure> {
+        match self {
+            Self::File(file) => {
+                let keys = file.current();
+                Ok((check(&keys)?, keys.generation()))
+            }
+        }
+    }
+
+    pub(super) fn record_to(&self, recorder: Arc<dyn Recorder>) {
+        match self {
+            Self::File(file) => file.record_to(recorder),
+        }
+    }
+}

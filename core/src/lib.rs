@@ -19,6 +19,8 @@ mod crl;
 pub mod crypto;
 pub mod detached;
 pub mod digest;
+#[cfg(feature = "document")]
+pub mod document;
 mod elements;
 mod extensions;
 pub mod finding;

@@ -14,7 +14,6 @@ mod identity;
 mod kubelet;
 mod limits;
 mod log;
-mod node;
 mod pattern;
 mod pods;
 mod spanned;

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use evercert_core::document::{self, LineColumn};
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, LineColumn, Problem};
-use super::node::Node;
+use super::error::{ConfigError, Problem};
+
+/// Keys of lists of tables.
+const LISTS: &[&str] = &["identity", "pods"];
 
 /// How a PEM file begins.
 const PEM: &str = "-----";
@@ -25,9 +27,11 @@ impl Document<'_> {
     ///
     /// It is no TOML, or sets something else than there is.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        let table = DeTable::parse(self.text).map_err(|error| self.syntax(&error))?;
-        let root = Node { key: None, value: Spanned::new(table.span(), DeValue::Table(table.into_inner())) };
-        T::deserialize(root).map_err(|mistake| self.problem(mistake.into()))
+        document::read(self.text, LISTS).map_err(|problem| {
+            let is_pem = self.text.trim_start().starts_with(PEM);
+            let named = |problem| if is_pem { Problem::NoConfiguration } else { Problem::Document(problem) };
+            self.problem(Spanned::new(problem.span(), named(problem.into_inner())))
+        })
     }
 
     /// The error of a setting that makes no sense.
@@ -40,24 +44,7 @@ impl Document<'_> {
         ConfigError::Invalid { file: self.path.to_owned(), place, problem: Box::new(problem) }
     }
 
-    /// The error of a text that is no TOML. The parser's message is of fixed words: it quotes nothing.
-    fn syntax(&self, error: &toml::de::Error) -> ConfigError {
-        let problem = if self.text.trim_start().starts_with(PEM) {
-            Problem::NoConfiguration
-        } else {
-            Problem::Toml { key: None, message: error.message().to_owned() }
-        };
-        self.problem(Spanned::new(error.span().unwrap_or_default(), problem))
-    }
-
     fn place(&self, offset: usize) -> LineColumn {
-        let before = before(self.text, offset);
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        LineColumn { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
+        LineColumn::of(self.text, offset)
     }
-}
-
-/// `text` up to `offset`, or to the character before it where that is in the middle of one.
-fn before(text: &str, offset: usize) -> &str {
-    (0..=offset.min(text.len())).rev().find_map(|end| text.get(..end)).unwrap_or_default()
 }

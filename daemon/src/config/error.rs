@@ -3,24 +3,15 @@
 //! Nothing that is written in a configuration is ever quoted but names of settings, known ones and what is almost one: it may be a file
 //! with a key, or hold one where none belongs. The place says enough.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use evercert_core::document::{self, LineColumn};
 use evercert_core::identity::NAME_LIMIT;
 use evercert_core::spec::UnknownUsage;
 
 use super::pattern::PatternError;
 use crate::policy::RuleError;
-
-/// How like a known key an unknown one has to be to be taken for it, of 1.
-const LIKENESS: f64 = 0.7;
-
-/// The longest name of a setting that is shown where there is none of this name.
-const KEY_LIMIT: usize = 32;
-
-/// The longest word that is too short to tell anything of a key.
-const SYLLABLE: usize = 5;
 
 /// A configuration that is not used.
 #[derive(Debug, thiserror::Error)]
@@ -45,43 +36,12 @@ pub(crate) enum ConfigError {
     },
 }
 
-/// A line and column of a file, counted from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LineColumn {
-    pub(super) line: usize,
-    pub(super) column: usize,
-}
-
-impl fmt::Display for LineColumn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.line, self.column)
-    }
-}
-
 /// An error in a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
-    /// A key that there is not.
-    #[error("{}; {}", unknown(key.as_deref()), advice(nearest.as_deref(), known))]
-    UnknownKey {
-        /// The key, where it is fit to be shown.
-        key: Option<String>,
-        /// The known key it looks like.
-        nearest: Option<String>,
-        /// The keys known there.
-        known: Vec<String>,
-    },
-    /// Anything that TOML or the type of a setting does not allow.
-    #[error("{}{message}", key.iter().map(|key| format!("`{key}`: ")).collect::<String>())]
-    Toml {
-        /// The known key that is set to it.
-        key: Option<&'static str>,
-        /// What is expected.
-        message: String,
-    },
-    /// A key that has to be there.
-    #[error("`{0}` is missing; write it")]
-    Missing(&'static str),
+    /// It is not written as it has to be.
+    #[error(transparent)]
+    Document(#[from] document::Problem),
     /// A path that depends on where the daemon was started.
     #[error("`{key}` is a relative path; write an absolute one, starting with /")]
     RelativePath {
@@ -214,9 +174,6 @@ pub(crate) enum Problem {
     /// A file of another kind.
     #[error("this is a certificate or key and not a configuration; `evercertd config` prints one to start from")]
     NoConfiguration,
-    /// A table where a list of tables is meant.
-    #[error("`[{0}]` is one of a list; write [[{0}]]")]
-    NotAList(&'static str),
     /// A path that no socket can have.
     #[error("`{key}` has {bytes} bytes, too many for a socket's path: the kernel allows 107; write a shorter one")]
     LongSocket {
@@ -252,39 +209,4 @@ pub(crate) enum Problem {
     /// No pattern of directories.
     #[error(transparent)]
     Pattern(#[from] PatternError),
-}
-
-impl Problem {
-    /// The problem of a key that is not among the known ones.
-    pub(super) fn unknown_key(key: &str, known: &[&str]) -> Self {
-        let likeness = |known: &str| strsim::jaro_winkler(known, &key.to_lowercase().replace('-', "_"));
-        let nearest = known.iter().map(|known| (likeness(known), *known)).max_by(|a, b| a.0.total_cmp(&b.0));
-        let nearest = nearest.filter(|(likeness, _)| *likeness >= LIKENESS).map(|(_, known)| known.to_owned());
-        let is_shown = is_plausible(key, nearest.is_some());
-        Self::UnknownKey {
-            key: is_shown.then(|| key.to_owned()),
-            nearest,
-            known: known.iter().map(|known| (*known).to_owned()).collect(),
-        }
-    }
-}
-
-/// Whether a key can be nothing but the name of a setting that somebody thought of: like a known one, or of short words.
-fn is_plausible(key: &str, is_near: bool) -> bool {
-    let is_word = |word: &str| word.len() <= SYLLABLE || is_near;
-    key.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'))
-        && key.len() <= KEY_LIMIT
-        && key.split(['_', '-']).all(is_word)
-}
-
-fn unknown(key: Option<&str>) -> String {
-    key.map_or_else(|| "an unknown key".to_owned(), |key| format!("unknown key `{key}`"))
-}
-
-fn advice(nearest: Option<&str>, known: &[String]) -> String {
-    let known = known.join(", ");
-    match nearest {
-        Some(nearest) => format!("did you mean `{nearest}`? Keys here are: {known}"),
-        None => format!("keys here are: {known}"),
-    }
 }

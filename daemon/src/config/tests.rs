@@ -1,3 +1,5 @@
+use evercert_core::document;
+
 use super::*;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -38,7 +40,7 @@ fn the_default_configuration_documents_every_key() {
             .replace("[[identity]]\n", "[[identity]]\nname = \"a\"\n");
         match parse(&text).unwrap_err() {
             ConfigError::Invalid { problem, .. } => match *problem {
-                Problem::UnknownKey { known, .. } => known,
+                Problem::Document(document::Problem::UnknownKey { known, .. }) => known,
                 other => panic!("{other}"),
             },
             other => panic!("{other}"),

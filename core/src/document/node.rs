@@ -13,15 +13,14 @@ use serde_spanned::de::{SpannedDeserializer, is_spanned};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::error::Problem;
-
-/// Keys of lists of tables. People forget the second pair of brackets.
-const LISTS: [&str; 2] = ["identity", "pods"];
+use super::Problem;
 
 /// A value or a key of a document.
 pub(super) struct Node<'de> {
     /// The innermost known key it is beneath.
     pub(super) key: Option<&'static str>,
+    /// Keys of lists of tables. People forget the second pair of brackets.
+    pub(super) lists: &'static [&'static str],
     /// It, and where it is.
     pub(super) value: Spanned<DeValue<'de>>,
 }
@@ -34,8 +33,8 @@ impl<'de> Node<'de> {
         expected: Option<&str>,
         visitor: V,
     ) -> Result<V::Value, Mistake> {
-        let (key, span) = (self.key, self.value.span());
-        let node = |key, value| Node { key, value };
+        let (key, lists, span) = (self.key, self.lists, self.value.span());
+        let node = |key, value| Node { key, lists, value };
         let shown = match self.value.into_inner() {
             DeValue::Boolean(value) => visitor.visit_bool(value),
             DeValue::String(text) => visitor.visit_str(&text),
@@ -77,7 +76,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
-        match self.key.filter(|key| self.value.get_ref().is_table() && LISTS.contains(key)) {
+        match self.key.filter(|key| self.value.get_ref().is_table() && self.lists.contains(key)) {
             Some(key) => Err(Mistake { problem: Problem::NotAList(key), span: Some(self.value.span()) }),
             None => self.show(&[], Some("a list"), visitor),
         }

@@ -19,7 +19,7 @@ pub use credentials::{
 pub use followed::{FileError, FollowError};
 pub use method::Method;
 #[doc(inline)]
-pub use policy::Question;
+pub use policy::{Authorizer, Decision, InvalidPolicy, MethodPolicy, Question};
 pub use principal::Principal;
 #[doc(inline)]
 pub use tokens::{Algorithm, InvalidKeys, InvalidTokens, TokenVerifier, Tokens};

@@ -78,7 +78,7 @@ impl<T: Send + Sync + 'static> Followed<T> {
         E: std::error::Error + Send + 'static,
         F: Fn(&mut Files, &Path) -> Result<T, E> + Send + 'static,
     {
-        let mut files = Files { found: Vec::new() };
+        let mut files = Files::new();
         let first = read(&mut files, path).map_err(FollowError::Unusable)?;
         let shared = Arc::new(Shared {
             kind,
@@ -140,7 +140,7 @@ fn follow<T, E: fmt::Display>(
             shared.looks.send_replace(look);
             continue;
         }
-        let mut now = Files { found: Vec::new() };
+        let mut now = Files::new();
         match read(&mut now, &shared.path) {
             Ok(value) => {
                 shared.current.store(Arc::new(value));
@@ -203,6 +203,11 @@ impl<T> fmt::Debug for Followed<T> {
 }
 
 impl Files {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self { found: Vec::new() }
+    }
+
     /// The whole of a regular file of at most `limit` bytes.
     ///
     /// # Errors

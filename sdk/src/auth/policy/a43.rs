@@ -46,6 +46,8 @@ use std::fmt;
 
 use http::HeaderName;
 
+pub(super) use pattern::Pattern;
+
 pub use audit::{AuditCondition, AuditLogger, AuditOptions, STDOUT_LOGGER};
 pub use error::{InvalidA43, RuleList};
 
@@ -54,7 +56,6 @@ use call::Call;
 use document::{Document, Header};
 use headers::Demand;
 use object::Read;
-use pattern::Pattern;
 use rules::{Rule, Rules};
 
 /// The longest document that is read, in bytes.
@@ -124,6 +125,32 @@ impl A43Policy {
         self.deny.all().iter().chain(self.allow.all()).map(|rule| &*rule.name)
     }
 
+    /// The patterns of the paths that its rules name, with the names of the rules.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (&str, &Pattern)> {
+        let rules = self.deny.all().iter().chain(self.allow.all());
+        rules.flat_map(|rule| rule.paths.iter().map(|path| (&*rule.name, path)))
+    }
+
+    /// Whether a rule that allows is about this path.
+    pub(super) fn has_rule_for(&self, path: &str) -> bool {
+        let is_about = |rule: &Rule| rule.paths.is_empty() || rule.paths.iter().any(|this| this.fits(path.as_bytes()));
+        self.allow.all().iter().any(is_about)
+    }
+
+    /// The names of the rules that allow and name no principals: they fit whoever calls.
+    pub(super) fn public(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        let public = self.allow.all().iter().filter(|rule| rule.principals.is_empty());
+        public.map(|rule| {
+            let paths = rule.paths.iter().map(ToString::to_string).collect::<Vec<_>>();
+            (&*rule.name, if paths.is_empty() { vec!["*".to_owned()] } else { paths })
+        })
+    }
+
+    /// Whether a rule names a principal, as certificates have them.
+    pub(super) fn names_principals(&self) -> bool {
+        self.deny.all().iter().chain(self.allow.all()).any(|rule| !rule.principals.is_empty())
+    }
+
     /// Decides about a call.
     #[must_use]
     pub fn decide(&self, question: &Question<'_>) -> A43Decision<'_> {
@@ -167,8 +194,9 @@ fn rules(policy: &str, list: RuleList, written: Vec<Read<document::Rule>>) -> Re
             name: format!("{policy}_{name}").into(),
             principals: patterns(&source.0.principals),
             headers: demands.collect::<Result<_, _>>()?,
+            paths: patterns(&request.0.paths),
         };
-        rules.push((rule, patterns(&request.0.paths).into_vec()));
+        rules.push(rule);
         if !names.insert(name.clone()) {
             return Err(InvalidA43::DuplicateRule { list, rule: name });
         }

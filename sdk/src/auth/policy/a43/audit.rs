@@ -1,5 +1,6 @@
 //! Which decisions a policy wants audited, and by what (A59).
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::document::{Audit, Logger};
@@ -17,17 +18,33 @@ pub struct AuditOptions {
 }
 
 /// Which decisions are audited.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AuditCondition {
     /// None of them.
     #[default]
+    #[serde(rename = "none")]
     Never,
     /// Those that deny.
     OnDeny,
     /// Those that allow.
     OnAllow,
     /// All of them.
+    #[serde(rename = "on-deny-and-allow")]
     Always,
+}
+
+impl AuditCondition {
+    /// Whether it is about a decision that allows, or about one that denies.
+    #[must_use]
+    pub fn concerns(self, is_allowed: bool) -> bool {
+        match self {
+            Self::Never => false,
+            Self::OnDeny => !is_allowed,
+            Self::OnAllow => is_allowed,
+            Self::Always => true,
+        }
+    }
 }
 
 /// A logger of audit events.
@@ -56,13 +73,7 @@ impl AuditOptions {
     /// Whether a decision that allows, or one that denies, is to be audited.
     #[must_use]
     pub fn concern(&self, is_allowed: bool) -> bool {
-        let fits = match self.condition {
-            AuditCondition::Never => false,
-            AuditCondition::OnDeny => !is_allowed,
-            AuditCondition::OnAllow => is_allowed,
-            AuditCondition::Always => true,
-        };
-        fits && !self.loggers.is_empty()
+        self.condition.concerns(is_allowed) && !self.loggers.is_empty()
     }
 
     pub(super) fn of(audit: Audit) -> Result<Self, InvalidA43> {

@@ -1,9 +1,11 @@
 //! What a text is compared with.
 
+use std::fmt;
+
 /// A pattern of A43's: `*`, a prefix, a suffix or the whole text. It has no escapes, and no star but the first or the last character
 /// is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Pattern {
+pub(in crate::auth::policy) enum Pattern {
     /// `*`: any text that is not empty and of one line, as the expression `.+` has it.
     Anything,
     /// `a*`.
@@ -29,12 +31,24 @@ impl Pattern {
     }
 
     /// Whether it fits all of the text, byte by byte.
-    pub(super) fn fits(&self, text: &[u8]) -> bool {
+    pub(in crate::auth::policy) fn fits(&self, text: &[u8]) -> bool {
         match self {
             Self::Anything => !text.is_empty() && !text.contains(&b'\n'),
             Self::Prefix(prefix) => text.starts_with(prefix.as_bytes()),
             Self::Suffix(suffix) => text.ends_with(suffix.as_bytes()),
             Self::Exact(exact) => text == exact.as_bytes(),
+        }
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anything => f.write_str("*"),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+            Self::Suffix(suffix) => write!(f, "*{suffix}"),
+            Self::Exact(exact) => f.write_str(exact),
         }
     }
 }

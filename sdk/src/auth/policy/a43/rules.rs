@@ -21,7 +21,7 @@ pub(super) struct Rules {
     tried: Box<[(Place, Tried)]>,
 }
 
-/// A rule, without its paths.
+/// A rule.
 pub(super) struct Rule {
     /// The policy's name, an underscore and its own, by which audit events name it (A59).
     pub(super) name: Box<str>,
@@ -29,6 +29,8 @@ pub(super) struct Rule {
     pub(super) principals: Box<[Pattern]>,
     /// Each has to be met.
     pub(super) headers: Box<[Demand]>,
+    /// Its paths, of which it may have none; it is found by them elsewhere.
+    pub(super) paths: Box<[Pattern]>,
 }
 
 /// What has to be compared with each path.
@@ -39,17 +41,17 @@ enum Tried {
 }
 
 impl Rules {
-    /// Of rules in their order, each with its paths, of which it may have none.
-    pub(super) fn new(rules: impl IntoIterator<Item = (Rule, Vec<Pattern>)>) -> Self {
+    /// Of rules in their order.
+    pub(super) fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
         let (mut all, mut tried) = (Vec::new(), Vec::new());
         let mut exact = HashMap::<_, Vec<Place>>::new();
         let mut prefixes = BTreeMap::<_, Vec<Place>>::new();
-        for (place, (rule, paths)) in rules.into_iter().enumerate() {
-            if paths.is_empty() {
+        for (place, rule) in rules.into_iter().enumerate() {
+            if rule.paths.is_empty() {
                 tried.push((place, Tried::Always));
             }
-            for path in paths {
-                match path {
+            for path in &rule.paths {
+                match path.clone() {
                     Pattern::Exact(path) => exact.entry(path).or_default().push(place),
                     Pattern::Prefix(path) => prefixes.entry(path).or_default().push(place),
                     path => tried.push((place, Tried::Pattern(path))),

@@ -1,0 +1,177 @@
+//! A policy in a file.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use evercert_core::document::{self, LineColumn};
+use toml::Spanned;
+
+use crate::auth::followed::Files;
+
+use super::a43::{A43Policy, AuditCondition};
+use super::compile::{self, Placed};
+use super::descriptors::Descriptors;
+use super::error::{Fault, InvalidPolicy, Problem, named};
+use super::rules::{Compiled, Rules};
+use super::snapshot::{Included, Policy};
+use super::written::{Include, Written};
+use super::{DEFAULT_NAME, DOCUMENT_LIMIT, INCLUDES_LIMIT};
+
+/// Keys of lists of tables.
+const LISTS: &[&str] = &["allow", "deny", "include"];
+
+/// The text of a document and where it is from, to place faults in; there is none for what is written in Rust.
+struct Origin<'a>(Option<(&'a Path, &'a str)>);
+
+impl Origin<'_> {
+    fn fault(&self, problem: Placed) -> Fault {
+        let start = problem.span().start;
+        match self.0 {
+            None => Fault { file: None, place: None, problem: Box::new(problem.into_inner()) },
+            Some((file, text)) => {
+                let problem = match problem.into_inner() {
+                    Problem::RuleTwice { name, first: Some(first) } => {
+                        Problem::RuleTwice { name, first: Some(LineColumn::of(text, first).line) }
+                    }
+                    other => other,
+                };
+                let place = LineColumn::of(text, start);
+                Fault {
+                    file: Some(file.to_owned()),
+                    place: Some((place.line, place.column)),
+                    problem: Box::new(problem),
+                }
+            }
+        }
+    }
+
+    fn faults(&self, problems: impl IntoIterator<Item = Placed>) -> InvalidPolicy {
+        InvalidPolicy::Faults(problems.into_iter().map(|problem| self.fault(problem)).collect())
+    }
+}
+
+/// The policy in the file at `path`.
+///
+/// # Errors
+///
+/// It cannot be read, or makes no sense.
+pub(super) fn read(files: &mut Files, path: &Path, known: Option<&Descriptors>) -> Result<Policy, InvalidPolicy> {
+    let content = files.read(path, DOCUMENT_LIMIT)?;
+    let whole = |problem| {
+        InvalidPolicy::Faults(vec![Fault { file: Some(path.to_owned()), place: None, problem: Box::new(problem) }])
+    };
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("toml") => match str::from_utf8(&content) {
+            Ok(text) => of_text(files, path, text, known),
+            Err(_) => Err(whole(Problem::NotText)),
+        },
+        Some("json") => {
+            let policy = a43(path, &content, known)?;
+            let mut policy = Policy {
+                name: policy.name().into(),
+                rules: None,
+                included: Box::new([Included { name: policy.name().into(), policy, is_dry_run: false }]),
+                audit: AuditCondition::Never,
+                is_dry_run: false,
+                unruled: None,
+            };
+            policy.unruled = known.map(|known| without_rule(known, &policy));
+            Ok(policy)
+        }
+        _ => Err(whole(Problem::Ending)),
+    }
+}
+
+fn of_text(files: &mut Files, path: &Path, text: &str, known: Option<&Descriptors>) -> Result<Policy, InvalidPolicy> {
+    let origin = Origin(Some((path, text)));
+    let written: Written = document::read(text, LISTS)
+        .map_err(|problem| origin.faults([Spanned::new(problem.span(), problem.into_inner().into())]))?;
+    let included = included(files, path, &written.include, &origin, known)?;
+    policy(&written, included, &origin, known)
+}
+
+/// The policy that is written in Rust.
+///
+/// # Errors
+///
+/// It makes no sense.
+pub(super) fn of_written(written: &Written, known: Option<&Descriptors>) -> Result<Policy, InvalidPolicy> {
+    policy(written, Box::default(), &Origin(None), known)
+}
+
+fn policy(
+    written: &Written,
+    included: Box<[Included]>,
+    origin: &Origin<'_>,
+    known: Option<&Descriptors>,
+) -> Result<Policy, InvalidPolicy> {
+    let rules = compile::rules(written).map_err(|problem| origin.faults([problem]))?;
+    let name = compile::name(written.name.as_ref()).map_err(|problem| origin.faults([problem]))?;
+    if let Some(known) = known {
+        let unknown = |rule: &Spanned<Compiled>| {
+            let problems = rule.get_ref().methods.iter().filter_map(|method| known.unknown(method));
+            let name = &rule.get_ref().name;
+            problems.map(|problem| Spanned::new(rule.span(), problem.in_rule(name))).collect::<Vec<_>>()
+        };
+        let unknown: Vec<_> = rules.iter().flat_map(unknown).collect();
+        if !unknown.is_empty() {
+            return Err(origin.faults(unknown));
+        }
+    }
+    let mut policy = Policy {
+        name: name.unwrap_or(DEFAULT_NAME).into(),
+        rules: Some(Rules::new(rules.into_iter().map(Spanned::into_inner).collect())),
+        included,
+        audit: written.audit,
+        is_dry_run: written.dry_run,
+        unruled: None,
+    };
+    policy.unruled = known.map(|known| without_rule(known, &policy));
+    Ok(policy)
+}
+
+/// The methods that nobody may call.
+fn without_rule(known: &Descriptors, policy: &Policy) -> Box<[String]> {
+    let is_allowed = |path: &&str| {
+        let own = policy.rules.as_ref().is_none_or(|rules| rules.may_allow(path));
+        own && policy.included.iter().all(|included| included.is_dry_run || included.policy.has_rule_for(path))
+    };
+    known.paths().filter(|path| !is_allowed(path)).map(ToOwned::to_owned).collect()
+}
+
+/// The documents that one includes, by names that are relative to where it is.
+fn included(
+    files: &mut Files,
+    path: &Path,
+    includes: &[Spanned<Include>],
+    origin: &Origin<'_>,
+    known: Option<&Descriptors>,
+) -> Result<Box<[Included]>, InvalidPolicy> {
+    if let Some(extra) = includes.get(INCLUDES_LIMIT) {
+        return Err(origin.faults([Spanned::new(extra.span(), Problem::TooManyIncludes)]));
+    }
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let mut names = HashSet::new();
+    let include = |include: &Spanned<Include>| {
+        let Include { file, dry_run } = include.get_ref();
+        if file.get_ref().extension().is_none_or(|ending| ending != "json") {
+            return Err(origin.faults([Spanned::new(file.span(), Problem::IncludeEnding)]));
+        }
+        let path = directory.join(file.get_ref());
+        let policy = a43(&path, &files.read(&path, DOCUMENT_LIMIT)?, known)?;
+        if !names.insert(policy.name().to_owned()) {
+            return Err(origin.faults([Spanned::new(file.span(), Problem::IncludeTwice(named(policy.name())))]));
+        }
+        Ok(Included { name: policy.name().into(), policy, is_dry_run: *dry_run })
+    };
+    includes.iter().map(include).collect()
+}
+
+/// The policy of gRPC's own form in a file.
+fn a43(path: &Path, content: &[u8], known: Option<&Descriptors>) -> Result<A43Policy, InvalidPolicy> {
+    let fault = |problem| Fault { file: Some(path.to_owned()), place: None, problem: Box::new(problem) };
+    let policy = A43Policy::parse(content).map_err(|error| InvalidPolicy::Faults(vec![fault(error.into())]))?;
+    let unknown = |(rule, pattern)| known?.unknown_path(pattern).map(|problem| fault(problem.in_rule(rule)));
+    let unknown: Vec<_> = policy.paths().filter_map(unknown).collect();
+    if unknown.is_empty() { Ok(policy) } else { Err(InvalidPolicy::Faults(unknown)) }
+}

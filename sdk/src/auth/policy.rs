@@ -17,6 +17,8 @@ mod question;
 mod rule;
 mod rules;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod written;
 
 #[doc(inline)]

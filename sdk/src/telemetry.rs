@@ -20,8 +20,25 @@
 //!     }
 //! }
 //! ```
+//!
+//! With the feature `prometheus`, `PrometheusRecorder` counts in a Prometheus registry:
+//!
+//! | metric | labels | what it counts |
+//! |---|---|---|
+//! | `grpc_server_tls_handshakes_total` | `grpc_tls_handshake_result`, `grpc_tls_handshake_resumed` | [handshakes of servers](Event::ServerHandshake), by [how they ended](HandshakeResult) and [whether a session was resumed](HandshakeKind), which is empty where it did not come to that |
+//! | `grpc_client_tls_handshakes_total` | the same, `grpc_target` | [handshakes of channels and connectors](Event::ClientHandshake); of the targets the first 64 have names, and all further ones are `other` |
+//! | `evercert_client_connections_not_accepted_total` | `grpc_target`, `reason` | [connections that the server ended](Event::NotAccepted) behind a handshake that succeeded on this side, as where it refuses a certificate with TLS 1.3; the reasons are those of handshakes |
+//! | `grpc_server_call_duration_seconds` | `grpc_method`, `grpc_status` | a histogram of [calls](Event::Call), which `_count` counts, by method and status: `example.v1.Users/GetUser`, `NOT_FOUND`. All methods that the server does not have are `other` |
+//! | `evercert_calls_denied_total` | `grpc_method`, `grpc_status` | [calls that were turned away](Event::Denied) before their handler |
+//! | `evercert_file_reloads_total` | `file`, `result` | [files that were read again](Event::Reloaded), by [what they hold](FileKind): `used`, or `rejected`, and what was read before stays |
+//!
+//! The first two are those of gRPC's proposal A118, `grpc.server.tls.handshakes` and `grpc.client.tls.handshakes`, and the histogram is A66's
+//! `grpc.server.call.duration`, so that services in other languages have the same ones.
 
+mod code;
 mod handshake;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,7 +46,11 @@ use std::time::Duration;
 
 use tonic::Code;
 
+pub use code::code_name;
 pub use handshake::{HandshakeKind, HandshakeResult};
+#[cfg(feature = "prometheus")]
+#[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
+pub use prometheus::{MOST_TARGETS, OTHER_TARGET, PrometheusRecorder};
 
 /// Takes note of what happens, from wherever it does: calls and handshakes wait for it, so it must neither block nor wait.
 ///
@@ -143,6 +164,9 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Keys, Self::Policy, Self::Token];
+
     /// Its label in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The daemon's metrics as Prometheus sees them: `promtool check metrics` finds nothing to say about the page, and a real server scrapes
-# it and answers queries before and after a rotation. An alert that waits for two minutes fires for a subscriber that is stopped, and ends
-# with its process.
+# The daemon's metrics as Prometheus sees them: `promtool check metrics` finds nothing to say about the page, nor about that of a service
+# that counts what the SDK tells of, and a real server scrapes it and answers queries before and after a rotation. An alert that waits for
+# two minutes fires for a subscriber that is stopped, and ends with its process.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -12,7 +12,7 @@ command -v openssl >/dev/null || missing+=(openssl)
 if [ ${#missing[@]} -gt 0 ]; then
     apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
 fi
-cargo build -q --release -p evercertd -p evercert-tests --bin evercertd --bin evercert-observer
+cargo build -q --release -p evercertd -p evercert-tests --bin evercertd --bin evercert-observer --bin evercert-metrics
 binaries=${CARGO_TARGET_DIR:-$PWD/target}/release
 evercertd=$binaries/evercertd
 
@@ -91,6 +91,13 @@ wait_for 'the first generation is published' published 1
 curl -fsS "http://$address/metrics" >"$work/page"
 promtool check metrics <"$work/page"
 echo "ok: promtool finds nothing in $(grep -vc '^#' "$work/page") samples"
+
+"$binaries/evercert-metrics" >"$work/service"
+promtool check metrics <"$work/service"
+for counted in 'grpc_server_tls_handshakes_total{.*"SUCCESS".*"FULL_HANDSHAKE"}' 'grpc_client_tls_handshakes_total{.*"CERTIFICATE_HOSTNAME_MISMATCH"'; do
+    grep -q "^$counted" "$work/service" || { echo "a service does not count $counted"; exit 1; }
+done
+echo "ok: promtool finds nothing in a service's $(grep -vc '^#' "$work/service") samples"
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null || echo 19090)
 cat >"$work/rules.yml" <<EOF

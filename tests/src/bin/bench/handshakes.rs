@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use evercert::server::IncomingSettings;
+use evercert::telemetry::PrometheusRecorder;
+use prometheus::Registry;
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
 use rustls::server::Acceptor;
@@ -37,16 +40,27 @@ pub(crate) struct Args {
     /// The length of a block, in milliseconds
     #[arg(long, default_value_t = 200)]
     block_ms: u64,
+    /// Compare a server whose handshakes are counted by a Prometheus recorder with one whose are not, instead of ours with a static one
+    #[arg(long)]
+    counted: bool,
 }
 
 pub(crate) async fn run(args: Args) -> Value {
     let issued = stage::certificates(1).remove(0);
     let identity = stage::unchanging(&issued).await;
 
+    let registry = Registry::new();
     let (listener, our_address) = stage::listener().await;
-    let ours = Accepted::count(identity.incoming(listener));
+    let mut settings = IncomingSettings::default();
+    if args.counted {
+        settings = settings.recorder(PrometheusRecorder::register(&registry).unwrap());
+    }
+    let ours = Accepted::count(identity.incoming_with(listener, settings));
     let (listener, their_address) = stage::listener().await;
-    let theirs = Accepted::count(static_incoming(listener, stage::static_server(&issued)));
+    let theirs = match args.counted {
+        true => Accepted::count(identity.incoming(listener)),
+        false => Accepted::count(static_incoming(listener, stage::static_server(&issued))),
+    };
 
     let client = TlsConnector::from(stage::static_client(&issued));
     let block = Duration::from_millis(args.block_ms);
@@ -59,7 +73,7 @@ pub(crate) async fn run(args: Args) -> Value {
     json!({
         "scenario": "handshakes",
         "settings": { "seconds": args.seconds, "clients": args.clients, "block_ms": args.block_ms },
-        "handshakes_per_second": blocks.figures("evercert", "static"),
+        "handshakes_per_second": if args.counted { blocks.figures("counted", "uncounted") } else { blocks.figures("evercert", "static") },
     })
 }
 

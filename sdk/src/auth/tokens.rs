@@ -7,6 +7,8 @@
 mod algorithm;
 mod cache;
 mod compact;
+mod discovery;
+mod fetched;
 mod json;
 mod key;
 mod key_set;

@@ -4,6 +4,8 @@
 
 mod attacks;
 mod bits;
+mod discovery;
 mod files;
+mod issuer;
 mod service;
 mod svids;

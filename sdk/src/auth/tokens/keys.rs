@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use evercert_core::digest::Digest;
 
 use super::algorithm::Algorithm;
+use super::fetched::Fetched;
 use super::key::KeyUse;
 use super::key_set::{InvalidKeys, KEYS_LIMIT, KeySet};
 use crate::auth::followed::{FollowError, Followed};
@@ -17,6 +18,8 @@ use crate::telemetry::{FileKind, Recorder, TokenFailure};
 pub(super) enum Keys {
     /// A file's, as it was read well the last time.
     File(Followed<KeySet>),
+    /// Those that the issuer gives to whoever asks.
+    Issuer(Fetched),
 }
 
 /// What a file of keys holds.
@@ -42,17 +45,17 @@ impl Keys {
     }
 
     /// Which keys there are at `now`; `None` where there are none.
-    #[expect(clippy::unnecessary_wraps, reason = "an issuer's may be missing")]
-    pub(super) fn generation(&self, _now: SystemTime) -> Option<Digest> {
+    pub(super) fn generation(&self, now: SystemTime) -> Option<Digest> {
         match self {
             Self::File(file) => Some(file.current().generation()),
+            Self::Issuer(fetched) => fetched.generation(now),
         }
     }
 
     /// What `check` makes of the keys of `now`, with their generation.
     pub(super) async fn with<T>(
         &self,
-        _now: SystemTime,
+        now: SystemTime,
         check: impl Fn(&KeySet) -> Result<T, TokenFailure>,
     ) -> Result<(T, Digest), TokenFailure> {
         match self {
@@ -60,12 +63,14 @@ impl Keys {
                 let keys = file.current();
                 Ok((check(&keys)?, keys.generation()))
             }
+            Self::Issuer(fetched) => fetched.with(now, check).await,
         }
     }
 
     pub(super) fn record_to(&self, recorder: Arc<dyn Recorder>) {
         match self {
             Self::File(file) => file.record_to(recorder),
+            Self::Issuer(fetched) => fetched.record_to(recorder),
         }
     }
 }

@@ -6,12 +6,17 @@ use std::time::Duration;
 use evercert_core::spiffe::TrustDomain;
 
 use super::algorithm::Algorithm;
+use super::discovery::{Discovery, NotAnIssuer};
+use super::fetched::{Fetched, LEAST_INTERVAL, Timing};
 use super::key::KeyUse;
 use super::key_set::InvalidKeys;
 use super::keys::{Form, Keys};
 use super::rules::{Rules, Types};
 use super::verifier::TokenVerifier;
 use crate::auth::followed::FollowError;
+use crate::client::HttpsSettings;
+use crate::identity::Identity;
+use crate::tls::HttpVersions;
 
 /// Which tokens are taken: whose, for whom, and by which keys.
 ///
@@ -45,11 +50,15 @@ pub struct Tokens {
     leeway: Duration,
     bound: bool,
     trust_domain: Option<TrustDomain>,
+    https: Option<HttpsSettings>,
+    refresh: Option<Duration>,
+    lifetime: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
 enum Source {
     File { path: PathBuf, form: Form },
+    Issuer { identity: Identity },
 }
 
 impl Tokens {
@@ -58,6 +67,12 @@ impl Tokens {
 
     /// What clocks may differ by unless set.
     pub const LEEWAY: Duration = Duration::from_secs(10);
+
+    /// The time after which an issuer's keys are fetched again unless set.
+    pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+    /// The time for which an issuer's keys are used unless set.
+    pub const KEYS_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
     /// Tokens that are signed by a key of a JWK set (RFC 7517 §5) in a file, of at most 1 MiB. It is read again when it changes, and what cannot be
     /// used leaves the keys that were read before.
@@ -78,6 +93,18 @@ impl Tokens {
         Self { trust_domain: Some(trust_domain), ..tokens }
     }
 
+    /// Tokens of an issuer that says at its own URL where its keys are (OpenID Connect Discovery 1.0 §4), which is its [`Tokens::issuer`] too.
+    ///
+    /// It is asked over TLS alone, as [`Tokens::https`] has it: unless set, with the identity's certificate, and verified by its bundle. What it
+    /// says of itself may have 64 KiB and its keys 1 MiB; redirects are not followed; all of it may take 10 s.
+    ///
+    /// The first token, or [`TokenVerifier::ready`], has the keys fetched and waits for it. They are fetched again after
+    /// [`Tokens::refresh_interval`], which nobody waits for, and for a token by a key that is not among them, which waits, though no two
+    /// fetches begin within 30 s. What cannot be fetched leaves the keys that were fetched before, for [`Tokens::keys_lifetime`].
+    pub fn discover(issuer: impl Into<String>, identity: &Identity) -> Self {
+        Self::new(Source::Issuer { identity: identity.clone() }, Types::TOKENS).issuer(issuer)
+    }
+
     fn of_file(path: &Path, form: Form, types: Types) -> Self {
         Self::new(Source::File { path: path.to_owned(), form }, types)
     }
@@ -91,6 +118,9 @@ impl Tokens {
             leeway: Self::LEEWAY,
             bound: false,
             trust_domain: None,
+            https: None,
+            refresh: None,
+            lifetime: None,
         }
     }
 
@@ -126,6 +156,27 @@ impl Tokens {
         self
     }
 
+    /// The settings of the connections to the issuer that [`Tokens::discover`] names: public roots for one. The version of HTTP is not looked at:
+    /// HTTP/2 and HTTP/1.1 are offered.
+    pub fn https(mut self, settings: HttpsSettings) -> Self {
+        self.https = Some(settings);
+        self
+    }
+
+    /// The time after which the keys of the issuer that [`Tokens::discover`] names are fetched again: [`Tokens::REFRESH_INTERVAL`] unless set, no
+    /// less than 30 s. That long a key may be used that the issuer has withdrawn.
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh = Some(interval);
+        self
+    }
+
+    /// The time for which the keys of the issuer that [`Tokens::discover`] names are used if none can be fetched: [`Tokens::KEYS_LIFETIME`] unless
+    /// set, longer than [`Tokens::refresh_interval`]. After it no token is taken.
+    pub fn keys_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
     /// What takes them.
     ///
     /// # Errors
@@ -152,9 +203,7 @@ impl Tokens {
         if self.leeway > Self::LEEWAY_LIMIT {
             return Err(InvalidTokens::Leeway { leeway: self.leeway });
         }
-        let keys = match &self.source {
-            Source::File { path, form } => Keys::of_file(path, *form)?,
-        };
+        let keys = self.keys()?;
         let rules = Rules {
             issuer: self.issuer,
             audiences: self.audiences,
@@ -164,6 +213,26 @@ impl Tokens {
             trust_domain: self.trust_domain,
         };
         Ok(TokenVerifier::new(rules, keys))
+    }
+
+    fn keys(&self) -> Result<Keys, InvalidTokens> {
+        let identity = match &self.source {
+            Source::File { .. } if self.https.is_some() || self.refresh.is_some() || self.lifetime.is_some() => {
+                return Err(InvalidTokens::NotFetched);
+            }
+            Source::File { path, form } => return Ok(Keys::of_file(path, *form)?),
+            Source::Issuer { identity } => identity,
+        };
+        let refresh = self.refresh.unwrap_or(Self::REFRESH_INTERVAL);
+        let lifetime = self.lifetime.unwrap_or(Self::KEYS_LIFETIME);
+        if refresh < LEAST_INTERVAL || lifetime <= refresh {
+            return Err(InvalidTokens::Timing { refresh, lifetime });
+        }
+        let settings = self.https.clone().unwrap_or_default().http_versions(HttpVersions::Http1And2);
+        let issuer = self.issuer.clone().unwrap_or_default();
+        let discovery = Discovery::new(issuer.clone(), identity.connector_with(settings));
+        let discovery = discovery.map_err(|NotAnIssuer| InvalidTokens::IssuerUrl { issuer })?;
+        Ok(Keys::Issuer(Fetched::new(discovery, Timing { refresh, lifetime })))
     }
 }
 
@@ -190,6 +259,30 @@ pub enum InvalidTokens {
         /// What was set.
         leeway: Duration,
     },
+    /// The issuer cannot be asked for its keys.
+    #[error(
+        "the issuer {issuer:?} is no URL of https without user, query and fragment, so it cannot be asked for its keys"
+    )]
+    #[non_exhaustive]
+    IssuerUrl {
+        /// What was set.
+        issuer: String,
+    },
+    /// Keys would be fetched too often, or not again before they may not be used.
+    #[error("keys that are fetched every {} s and used for {} s: the first is to be {} s at least, and the second more than the first",
+        refresh.as_secs_f32(), lifetime.as_secs_f32(), LEAST_INTERVAL.as_secs())]
+    #[non_exhaustive]
+    Timing {
+        /// The time after which keys are fetched again.
+        refresh: Duration,
+        /// The time for which they are used.
+        lifetime: Duration,
+    },
+    /// Keys of a file are not fetched.
+    #[error(
+        "`Tokens::https`, `refresh_interval` and `keys_lifetime` are for keys that are fetched, by `Tokens::discover`"
+    )]
+    NotFetched,
     /// The keys cannot be used.
     #[error("the keys of tokens cannot be used: {0}")]
     Keys(#[from] FollowError<InvalidKeys>),

@@ -69,6 +69,15 @@ impl TokenVerifier {
         if verified.is_of(peer) { Ok(verified.claims) } else { Err(TokenFailure::Unbound) }
     }
 
+    /// Waits for the keys, so that no call has to: those of a file are there, and those of an issuer are fetched.
+    ///
+    /// # Errors
+    ///
+    /// There are none now. The next call that needs them looks again.
+    pub async fn ready(&self, now: SystemTime) -> Result<(), TokenFailure> {
+        self.0.keys.with(now, |_| Ok(())).await.map(drop)
+    }
+
     /// Has this recorder told of keys that are read or fetched from now on; the first one that is given stays.
     pub fn record_to(&self, recorder: Arc<dyn Recorder>) {
         self.0.keys.record_to(recorder);

@@ -50,8 +50,27 @@ impl PeerIdentity {
         peer.inspect_err(|error| tracing::warn!(%error, "a peer's leaf is not understood")).ok()
     }
 
+    /// The identity that a leaf with this SPIFFE ID and no other name would have.
+    #[cfg(feature = "auth")]
+    pub(crate) fn supposed(id: &SpiffeId) -> Self {
+        let names = SubjectAltNames { uris: vec![id.as_str().to_owned()], ..SubjectAltNames::default() };
+        Self(Arc::new(Facts {
+            leaf: CertificateFacts {
+                subject: Name::default(),
+                issuer: Name::default(),
+                serial: String::new(),
+                fingerprint: Digest::fingerprint(&[]),
+                not_before: SystemTime::UNIX_EPOCH,
+                not_after: SystemTime::UNIX_EPOCH,
+                names,
+            },
+            spiffe_id: Some(id.clone()),
+            grpc_names: Some([id.as_str().to_owned()].into()),
+        }))
+    }
+
     /// The facts of a leaf.
-    fn from_leaf(leaf: &CertificateDer<'_>) -> Result<Self, NotACertificate> {
+    pub(crate) fn from_leaf(leaf: &CertificateDer<'_>) -> Result<Self, NotACertificate> {
         Ok(Self(Arc::new(Facts {
             spiffe_id: SpiffeId::of_leaf(leaf),
             #[cfg(feature = "auth")]

@@ -1,4 +1,74 @@
 //! Who may call what.
+//!
+//! A policy is a table of methods and the roles that may call them, rules where that does not do, or both. It is written in Rust
+//! ([`MethodPolicy::builder`]) or in TOML:
+//!
+//! ```toml
+//! [methods]
+//! "/myapp.v1.UserService/GetUser"    = ["user:read", "admin"]   # one of these roles
+//! "/myapp.v1.UserService/DeleteUser" = ["admin"]
+//! "/myapp.v1.DataService/*"          = ["data:export", { scopes = ["export"], spiffe_ids = ["spiffe://example.org/ns/etl/*"] }]
+//! "/myapp.v1.Status/Get"             = "anyone"                 # public; "authenticated" is anyone who has proven something
+//! ```
+//!
+//! A path is of exactly this form, `/package.Service/Method`, or `/package.Service/*` for all of a service. Those who may call, the
+//! *callers*, are `"anyone"`, `"authenticated"`, a table of what a caller has to prove, or a list of roles and such tables, of which
+//! one has to fit. All that a table names has to be proven, and of each list in it one element:
+//!
+//! | key | the caller has to have | by |
+//! |---|---|---|
+//! | `roles`, `scopes` | one of these | token |
+//! | `request_principals` | `ISSUER/SUBJECT`, or `ISSUER/*` | token |
+//! | `spiffe_ids` | an ID, or one beneath a path with `/*` at its end | certificate, or else JWT-SVID |
+//! | `trust_domains` | an ID of one of these | the same |
+//! | `namespaces` | an ID of the form `/ns/NAMESPACE/sa/ACCOUNT`; `trust_domains` or `spiffe_ids` have to be beside it | the same |
+//! | `dns_names` | one of these names, whole | certificate |
+//! | `certificate = true`, `token = true` | any | |
+//! | `when` | `[{ key = "request.auth.claims[a.b]", values = ["x"] }]`; `not_values`; other keys are `source.namespace`, `request.headers[x]` | |
+//!
+//! A rule has a name, which is told in logs and audit events, and it may deny:
+//!
+//! ```toml
+//! name = "users"                       # of the policy; `policy` without one
+//! audit = "on-deny"                    # none, on-deny, on-allow or on-deny-and-allow
+//!
+//! [claims]
+//! roles = "realm_access.roles"         # where a token has its roles; `roles` without it
+//! scopes = "scope"                     # where it has its scopes: a list, or words in one text
+//!
+//! [[allow]]
+//! name = "gateway"
+//! methods = ["/myapp.v1.UserService/*"]
+//! callers = { spiffe_ids = ["spiffe://example.org/ns/web/sa/gateway"], roles = ["user:read"] }   # certificate and token
+//!
+//! [[deny]]
+//! name = "not-from-tests"
+//! methods = ["/*"]                     # all there are
+//! callers = { namespaces = ["test"] }  # all callers without it
+//! dry_run = true                       # told, not enforced
+//! ```
+//!
+//! Any rule that denies and fits denies; else any that allows and fits allows; else the call is denied. In doubt, of a claim that is no
+//! text or a header that is there twice, a rule that allows does not fit and one that denies does. A method that no rule names is
+//! denied to everybody.
+//!
+//! # Documents of gRPC's own form
+//!
+//! A file that ends in `.json` is a policy of gRPC's own form ([`a43`]) and is decided as grpc-go decides it. A policy of ours may
+//! include such documents, by names that are relative to its own place:
+//!
+//! ```toml
+//! include = [{ file = "authz.json" }, { file = "next.json", dry_run = true }]
+//! ```
+//!
+//! Each of them has to allow a call *too*: a document that other servers enforce stays the most that can be allowed, whatever is
+//! written here, and a rule there cannot open what is closed here. Where such a document alone is to decide, write a rule that allows
+//! `"/*"` to `"authenticated"`.
+//!
+//! # Dry runs
+//!
+//! What a rule or an included document of a dry run would have decided is logged and counted, and has no effect. `dry_run = true` for a
+//! whole policy lets every caller through *who has proven who they are*; callers who prove nothing are still held to the rules.
 
 pub mod a43;
 mod authorizer;
@@ -11,12 +81,15 @@ mod decision;
 mod descriptors;
 mod document;
 mod error;
+mod explanation;
+mod istio;
 mod list;
 mod pattern;
 mod question;
 mod rule;
 mod rules;
 mod snapshot;
+mod supposed;
 #[cfg(test)]
 mod tests;
 mod written;
@@ -28,9 +101,12 @@ pub use builder::{MethodPolicy, PolicyBuilder};
 pub use caller::Caller;
 pub use decision::{Decision, DryRun};
 pub use error::{Fault, InvalidPolicy};
+pub use explanation::{Considered, Explanation};
+pub use istio::{IstioResource, NotExpressible};
 pub use question::Question;
 pub use rule::Rule;
 pub use snapshot::Policy;
+pub use supposed::Supposed;
 
 /// The longest document that is read, in bytes.
 pub const DOCUMENT_LIMIT: usize = 1024 * 1024;

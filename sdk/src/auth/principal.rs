@@ -15,7 +15,6 @@ pub struct Principal {
 
 impl Principal {
     /// Who has proven this; `None` for nobody.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the authentication of calls makes them"))]
     pub(crate) fn new(certificate: Option<PeerIdentity>, claims: Option<Claims>) -> Option<Self> {
         (certificate.is_some() || claims.is_some()).then_some(Self { certificate, claims })
     }

@@ -1,14 +1,11 @@
 //! What a caller has to prove, ready to be held against one.
 
-use std::fmt;
-
-use evercert_core::spiffe::TrustDomain;
+use evercert_core::spiffe::{SpiffeId, TrustDomain};
 use http::HeaderName;
 use serde_json::Value;
 
 use crate::auth::claims::Claims;
 use crate::auth::principal::Principal;
-use crate::peer::PeerIdentity;
 
 use super::pattern::{RequestPrincipal, SpiffePattern, namespace};
 use super::question::Question;
@@ -137,12 +134,12 @@ impl Condition {
 }
 
 /// How a demand on the caller's SPIFFE ID fits.
-fn by_id(question: &Question<'_>, fits: impl Fn(&evercert_core::spiffe::SpiffeId) -> bool) -> Fit {
+fn by_id(question: &Question<'_>, fits: impl Fn(&SpiffeId) -> bool) -> Fit {
     let Some(principal) = question.principal else { return Fit::Lacks(Proof::Either) };
     match (principal.spiffe_id(), principal.certificate()) {
         (Some(id), _) => Fit::of(fits(id)),
         (None, None) => Fit::Lacks(Proof::Certificate),
-        (None, Some(PeerIdentity { .. })) => Fit::Differs,
+        (None, Some(_)) => Fit::Differs,
     }
 }
 
@@ -221,15 +218,5 @@ fn in_header(question: &Question<'_>, name: &HeaderName, is_named: &impl Fn(&str
         (None, _) => Found::Absent,
         (Some(value), None) => value.to_str().map_or(Found::Unclear, |value| Found::Texts(is_named(value))),
         (Some(_), Some(_)) => Found::Unclear,
-    }
-}
-
-impl fmt::Display for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Certificate => "a certificate",
-            Self::Token => "a token",
-            Self::Either => "a certificate or a token",
-        })
     }
 }

@@ -46,7 +46,9 @@ impl Origin<'_> {
     }
 
     fn faults(&self, problems: impl IntoIterator<Item = Placed>) -> InvalidPolicy {
-        InvalidPolicy::Faults(problems.into_iter().map(|problem| self.fault(problem)).collect())
+        let mut faults: Vec<_> = problems.into_iter().map(|problem| self.fault(problem)).collect();
+        faults.sort_by_key(Fault::place);
+        InvalidPolicy::Faults(faults)
     }
 }
 

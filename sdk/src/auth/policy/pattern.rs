@@ -109,6 +109,15 @@ impl SpiffePattern {
     }
 }
 
+impl fmt::Display for SpiffePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Beneath { prefix, .. } => write!(f, "{prefix}*"),
+        }
+    }
+}
+
 /// The namespace in a SPIFFE ID of the form `spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT`, as Istio and others give them.
 pub(super) fn namespace(id: &SpiffeId) -> Option<&str> {
     let mut segments = id.path().strip_prefix('/')?.split('/');
@@ -133,6 +142,14 @@ impl RequestPrincipal {
             .then(|| Self { text: text.into() })
     }
 
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        self.text.rsplit_once('/').map_or(&self.text, |(issuer, _)| issuer)
+    }
+
     /// Whether it stands for the subject of this token. A subject with a slash could be read as another one of a longer issuer, so it is
     /// told apart only where that may deny a call, not where it may allow one: there `sub` has to be asked by `when`.
     pub(super) fn fits(&self, claims: &Claims, may_allow: bool) -> bool {
@@ -147,5 +164,11 @@ impl RequestPrincipal {
                 .and_then(|rest| rest.strip_prefix('/'))
                 .is_some_and(|rest| rest == subject),
         }
+    }
+}
+
+impl fmt::Display for RequestPrincipal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }

@@ -30,6 +30,7 @@
 //! | `evercert_client_connections_not_accepted_total` | `grpc_target`, `reason` | [connections that the server ended](Event::NotAccepted) behind a handshake that succeeded on this side, as where it refuses a certificate with TLS 1.3; the reasons are those of handshakes |
 //! | `grpc_server_call_duration_seconds` | `grpc_method`, `grpc_status` | a histogram of [calls](Event::Call), which `_count` counts, by method and status: `example.v1.Users/GetUser`, `NOT_FOUND`. All methods that the server does not have are `other` |
 //! | `evercert_calls_denied_total` | `grpc_method`, `grpc_status` | [calls that were turned away](Event::Denied) before their handler |
+//! | `evercert_tokens_refused_total` | `reason` | [tokens that were refused](Event::TokenRefused), by [why](TokenFailure) |
 //! | `evercert_file_reloads_total` | `file`, `result` | [files that were read again](Event::Reloaded), by [what they hold](FileKind): `used`, or `rejected`, and what was read before stays |
 //!
 //! The first two are those of gRPC's proposal A118, `grpc.server.tls.handshakes` and `grpc.client.tls.handshakes`, and the histogram is A66's
@@ -37,8 +38,10 @@
 
 mod code;
 mod handshake;
+mod labels;
 #[cfg(feature = "prometheus")]
 mod prometheus;
+mod token_failure;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,6 +54,9 @@ pub use handshake::{HandshakeKind, HandshakeResult};
 #[cfg(feature = "prometheus")]
 #[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub use prometheus::{MOST_TARGETS, OTHER_TARGET, PrometheusRecorder};
+pub use token_failure::TokenFailure;
+
+use labels::labels;
 
 /// Takes note of what happens, from wherever it does: calls and handshakes wait for it, so it must neither block nor wait.
 ///
@@ -151,101 +157,16 @@ pub enum Event<'a> {
 /// What a method is called that a server does not have: callers could make up as many as they like.
 pub const OTHER_METHOD: &str = "other";
 
-/// What a file that is followed holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FileKind {
-    /// Keys that tokens are verified with.
-    Keys,
-    /// A policy, with the documents that it names.
-    Policy,
-    /// A client's token.
-    Token,
-}
-
-impl FileKind {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Keys, Self::Policy, Self::Token];
-
-    /// Its label in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Keys => "keys",
-            Self::Policy => "policy",
-            Self::Token => "token",
-        }
-    }
-}
-
-/// Why a token is refused. It is for operators: what a caller is told does not say which.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenFailure {
-    /// There is none.
-    #[error("the call has no token")]
-    Missing,
-    /// It is longer than any that is read.
-    #[error("the token is longer than any that is read")]
-    TooLarge,
-    /// It is no JWS in compact serialization (RFC 7515 §7.1) of one JSON object, its header asks for what is not done here, or a member is
-    /// there twice.
-    #[error("the token is malformed, or its header asks for what is not supported")]
-    Malformed,
-    /// Its `typ` is none of those that are taken (RFC 8725 §3.11).
-    #[error("the token is of another type")]
-    WrongType,
-    /// Its `alg` is none, is symmetric, is not supported, or is not the one that its key is for.
-    #[error("the token's algorithm is not the one that its key is for")]
-    WrongAlgorithm,
-    /// No key has its `kid`, or it has none and no single key is meant.
-    #[error("the token's key is not known")]
-    UnknownKey,
-    /// Its signature is not by its key.
-    #[error("the token's signature is not by its key")]
-    BadSignature,
-    /// A claim that has to be there is missing, or one is of another form than it has to be.
-    #[error("a claim of the token is missing or of a wrong form")]
-    InvalidClaims,
-    /// It is another issuer's, or of another trust domain.
-    #[error("the token is another issuer's")]
-    WrongIssuer,
-    /// It is for somebody else.
-    #[error("the token is for another audience")]
-    WrongAudience,
-    /// Its time is over.
-    #[error("the token has expired")]
-    Expired,
-    /// Its time has not begun, or it was issued in the future.
-    #[error("the token is not valid yet")]
-    NotYetValid,
-    /// It is bound to another certificate than the caller's (RFC 8705), in a way that is not known, or not at all where it has to be.
-    #[error("the token is not bound to the caller's certificate")]
-    Unbound,
-    /// There are no keys to verify it with: none could be fetched from the issuer, or not for too long.
-    #[error("there are no keys to verify the token with")]
-    KeysUnavailable,
-}
-
-impl TokenFailure {
-    /// Its label in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::TooLarge => "too_large",
-            Self::Malformed => "malformed",
-            Self::WrongType => "wrong_type",
-            Self::WrongAlgorithm => "wrong_algorithm",
-            Self::UnknownKey => "unknown_key",
-            Self::BadSignature => "bad_signature",
-            Self::InvalidClaims => "invalid_claims",
-            Self::WrongIssuer => "wrong_issuer",
-            Self::WrongAudience => "wrong_audience",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::Unbound => "unbound",
-            Self::KeysUnavailable => "keys_unavailable",
-        }
+labels! {
+    /// What a file that is followed holds.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum FileKind {
+        /// Keys that tokens are verified with.
+        Keys = "keys",
+        /// A policy, with the documents that it names.
+        Policy = "policy",
+        /// A client's token.
+        Token = "token",
     }
 }

@@ -1,27 +1,6 @@
 //! How a TLS handshake ends, in the words of gRPC's proposal A118.
 
-macro_rules! labels {
-    (
-        $(#[$meta:meta])*
-        pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $label:literal,)+ }
-    ) => {
-        $(#[$meta])*
-        pub enum $name { $($(#[$doc])* $variant,)+ }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// Its label in metrics, as A118 writes it.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $label,)+
-                }
-            }
-        }
-    };
-}
+use super::labels::labels;
 
 labels! {
     /// How a TLS handshake ended: what A118 calls `grpc.tls.handshake.result`. Of a failure it tells which side's demands were not met as

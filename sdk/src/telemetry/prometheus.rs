@@ -75,8 +75,7 @@ impl Recorder for PrometheusRecorder {
                 let result = metrics::RELOADS[usize::from(!is_used)];
                 metrics.reloads.with_label_values(&[file.as_str(), result]).inc();
             }
-            #[allow(unreachable_patterns, reason = "tokens that are refused are to come")]
-            _ => {}
+            Event::TokenRefused { failure } => metrics.refused_tokens.with_label_values(&[failure.as_str()]).inc(),
         }
     }
 }

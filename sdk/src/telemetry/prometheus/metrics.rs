@@ -4,7 +4,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Error, HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
-use crate::telemetry::{FileKind, HandshakeKind, HandshakeResult};
+use crate::telemetry::{FileKind, HandshakeKind, HandshakeResult, TokenFailure};
 
 /// The prefix of what gRPC's proposals have no name for.
 const NAMESPACE: &str = "evercert";
@@ -29,6 +29,7 @@ pub(super) struct Metrics {
     pub(super) not_accepted: IntCounterVec,
     pub(super) calls: HistogramVec,
     pub(super) denied: IntCounterVec,
+    pub(super) refused_tokens: IntCounterVec,
     pub(super) reloads: IntCounterVec,
 }
 
@@ -60,6 +61,10 @@ impl Metrics {
                 own("calls_denied_total", "Calls that were turned away before their handler."),
                 &[METHOD, STATUS],
             )?,
+            refused_tokens: IntCounterVec::new(
+                own("tokens_refused_total", "Tokens of calls that were refused, by reason."),
+                &["reason"],
+            )?,
             reloads: IntCounterVec::new(
                 own("file_reloads_total", "Files of keys, policies and tokens that were read again, by result."),
                 &["file", "result"],
@@ -79,6 +84,9 @@ impl Metrics {
                 _ = self.server_handshakes.with_label_values(&[result.as_str(), *resumed]);
             }
         }
+        for failure in TokenFailure::ALL {
+            _ = self.refused_tokens.with_label_values(&[failure.as_str()]);
+        }
         for file in FileKind::ALL {
             for result in RELOADS {
                 _ = self.reloads.with_label_values(&[file.as_str(), result]);
@@ -86,8 +94,16 @@ impl Metrics {
         }
     }
 
-    fn all(&self) -> [&dyn Collector; 6] {
-        [&self.server_handshakes, &self.client_handshakes, &self.not_accepted, &self.calls, &self.denied, &self.reloads]
+    fn all(&self) -> [&dyn Collector; 7] {
+        [
+            &self.server_handshakes,
+            &self.client_handshakes,
+            &self.not_accepted,
+            &self.calls,
+            &self.denied,
+            &self.refused_tokens,
+            &self.reloads,
+        ]
     }
 }
 

@@ -6,7 +6,7 @@ use prometheus::proto::MetricType;
 use tonic::Code;
 
 use super::*;
-use crate::telemetry::{FileKind, HandshakeResult, OTHER_METHOD};
+use crate::telemetry::{FileKind, HandshakeResult, OTHER_METHOD, TokenFailure};
 
 const GET_USER: &str = "/example.v1.Users/GetUser";
 
@@ -23,6 +23,7 @@ fn told() -> (Registry, Arc<PrometheusRecorder>) {
         Event::Call { method: GET_USER, code: Code::NotFound, duration },
         Event::Call { method: OTHER_METHOD, code: Code::Unimplemented, duration },
         Event::Denied { method: GET_USER, code: Code::PermissionDenied },
+        Event::TokenRefused { failure: TokenFailure::Expired },
         Event::Reloaded { file: FileKind::Policy, is_used: false },
     ] {
         recorder.record(&event);
@@ -50,6 +51,7 @@ fn a_scrape_has_all_that_was_told_under_the_names_of_grpcs_proposals_and_of_ours
             r#"evercert_calls_denied_total{grpc_method="example.v1.Users/GetUser",grpc_status="PERMISSION_DENIED"} 1"#,
             r#"evercert_client_connections_not_accepted_total{grpc_target="https://api.internal:50051",reason="CERTIFICATE_REVOKED"} 1"#,
             r#"evercert_file_reloads_total{file="policy",result="rejected"} 1"#,
+            r#"evercert_tokens_refused_total{reason="expired"} 1"#,
             r#"grpc_client_tls_handshakes_total{grpc_target="https://api.internal:50051",grpc_tls_handshake_result="SUCCESS",grpc_tls_handshake_resumed="FULL_HANDSHAKE"} 1"#,
             r#"grpc_server_call_duration_seconds_sum{grpc_method="example.v1.Users/GetUser",grpc_status="NOT_FOUND"} 0.0015"#,
             r#"grpc_server_call_duration_seconds_count{grpc_method="example.v1.Users/GetUser",grpc_status="NOT_FOUND"} 1"#,
@@ -93,6 +95,7 @@ fn counters_whose_labels_are_known_are_there_from_the_start() {
         series,
         [
             ("evercert_file_reloads_total".to_owned(), 2 * FileKind::ALL.len()),
+            ("evercert_tokens_refused_total".to_owned(), TokenFailure::ALL.len()),
             ("grpc_server_tls_handshakes_total".to_owned(), HandshakeResult::ALL.len() + 1),
         ]
         .into()
@@ -121,6 +124,6 @@ fn a_second_recorder_of_one_registry_is_an_error_and_leaves_the_first_alone() {
     let (registry, recorder) = told();
     assert!(PrometheusRecorder::register(&registry).is_err());
     let before = page(&registry);
-    recorder.record(&Event::Reloaded { file: FileKind::Policy, is_used: false });
+    recorder.record(&Event::TokenRefused { failure: TokenFailure::Expired });
     assert_ne!(page(&registry), before);
 }

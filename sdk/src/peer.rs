@@ -3,6 +3,7 @@
 #[cfg(feature = "auth")]
 mod grpc_names;
 mod layer;
+mod require;
 #[cfg(feature = "auth")]
 #[cfg(test)]
 pub(crate) mod test_leaf;
@@ -19,6 +20,8 @@ use evercert_core::spiffe::SpiffeId;
 use rustls_pki_types::CertificateDer;
 
 pub use layer::{PeerIdentityLayer, PeerIdentityService};
+#[cfg(feature = "auth")]
+pub(crate) use require::{NO_CERTIFICATE, NOT_THE_ONE};
 
 /// The identity of a request's peer: the facts of the leaf that it proved in its handshake to have the key of, and that chained to the
 /// bundle then. A cheap clone; parsed once per connection.

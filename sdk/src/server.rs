@@ -51,6 +51,8 @@ pub use limits::AcceptLimits;
 pub use listener::{FromStream, Listener, from_stream};
 pub use tonic_settings::TonicSettings;
 
+#[cfg(feature = "auth")]
+use crate::auth::{Security, Unfit};
 use crate::health::Health;
 use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
@@ -98,6 +100,8 @@ pub struct Server<L = tower::layer::util::Identity> {
     shutdown_timeout: Duration,
     probes: Probes,
     tonic: tonic::transport::Server,
+    #[cfg(feature = "auth")]
+    security: Option<Security>,
     layer: L,
 }
 
@@ -116,6 +120,8 @@ impl Server {
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             probes: Probes::default(),
             tonic,
+            #[cfg(feature = "auth")]
+            security: None,
             layer: tower::layer::util::Identity::new(),
         }
     }
@@ -226,6 +232,15 @@ impl<L> Server<L> {
         self
     }
 
+    /// Who may call what, how often, and what is told of it: [`Security`] says in which order. It is outside of all layers of one's own. A
+    /// server without one lets everybody call everything whose handshake it took.
+    #[cfg(feature = "auth")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "auth")))]
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = Some(security);
+        self
+    }
+
     /// Adds a tower layer inside of those added before; outside of all of them, ours puts the [`PeerIdentity`](crate::peer::PeerIdentity) into the
     /// request. Each is applied once, so what it limits or buffers it does for the server and not for a connection.
     pub fn layer<New>(self, layer: New) -> Server<Stack<New, L>> {
@@ -235,6 +250,8 @@ impl<L> Server<L> {
             shutdown_timeout: self.shutdown_timeout,
             probes: self.probes,
             tonic: self.tonic,
+            #[cfg(feature = "auth")]
+            security: self.security,
             layer: Stack::new(layer, self.layer),
         }
     }
@@ -252,7 +269,8 @@ impl<L> Server<L> {
     ///
     /// # Errors
     ///
-    /// An identity's current generation lacks what this server needs, or a list of allowed peers is for an identity that it does not serve.
+    /// An identity's current generation lacks what this server needs, a list of allowed peers is for an identity that it does not serve, or
+    /// its security asks for what its other settings rule out.
     ///
     /// # Panics
     ///
@@ -272,12 +290,49 @@ impl<L> Server<L> {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let service = self.layer.layer(self.probes.routes(routes).prepare());
+        let serving = Paved {
+            identity: self.identity,
+            incoming: self.incoming,
+            shutdown_timeout: self.shutdown_timeout,
+            tonic: self.tonic,
+            probes: self.probes,
+        };
+        #[cfg(feature = "auth")]
+        if let Some(security) = self.security {
+            security.fits(serving.incoming.tls.client_certificates)?;
+            let recorder = serving.incoming.recorder.as_ref().or(serving.identity.recorder());
+            let service = security.or_recorder(recorder.cloned()).over::<<A::Io as Connected>::ConnectInfo, _>(service);
+            return serving.serve(service, listener, shutdown).await;
+        }
+        let peers = PeerIdentityLayer::over::<<A::Io as Connected>::ConnectInfo>();
+        serving.serve(peers.layer(service), listener, shutdown).await
+    }
+}
+
+/// A server whose layers have been applied.
+struct Paved {
+    identity: Identity,
+    incoming: IncomingSettings,
+    shutdown_timeout: Duration,
+    tonic: tonic::transport::Server,
+    probes: Probes,
+}
+
+impl Paved {
+    async fn serve<A, S, B>(self, service: S, listener: A, shutdown: impl Future<Output = ()>) -> Result<(), ServeError>
+    where
+        A: Listener,
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError> + Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let is_one_of_several = !self.incoming.hosts.is_empty();
         let (mut incoming, attached) = Incoming::start(&self.identity, listener, self.incoming, true);
         let _live = CutOnDrop(incoming.connections().clone());
         attached?;
-        let peers = PeerIdentityLayer::over::<<A::Io as Connected>::ConnectInfo>();
-        let service = peers.layer(self.layer.layer(self.probes.routes(routes).prepare()));
         let probes = self.probes.start();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -334,4 +389,8 @@ pub enum ServeError {
     /// The current generation lacks what this server needs.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The server's settings contradict its security.
+    #[cfg(feature = "auth")]
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
 }

@@ -1,9 +1,14 @@
 //! Who makes a call.
 
+mod key;
+mod require;
+
 use evercert_core::spiffe::SpiffeId;
 
 use super::claims::Claims;
 use crate::peer::PeerIdentity;
+
+pub use key::PrincipalKey;
 
 /// Who makes a call, by what they have proven: a certificate in the connection's handshake, a token with the call, or both. It is in
 /// the extensions of a request that was authenticated. A cheap clone.
@@ -42,5 +47,12 @@ impl Principal {
     pub fn spiffe_id(&self) -> Option<&SpiffeId> {
         let certificate = self.certificate().and_then(PeerIdentity::spiffe_id);
         certificate.or_else(|| self.claims()?.spiffe_id())
+    }
+
+    /// The name under which it is counted and written into logs: the token's issuer and subject, or else the SPIFFE ID, or else the leaf's
+    /// fingerprint.
+    #[must_use]
+    pub fn key(&self) -> PrincipalKey<'_> {
+        PrincipalKey::of(self)
     }
 }

@@ -18,6 +18,7 @@ mod settings;
 mod verifier;
 
 pub use algorithm::Algorithm;
+pub(super) use compact::TOKEN_LIMIT;
 pub use key::{KeyUse, UnusableKey};
 pub use key_set::{InvalidKeys, KeysProblem};
 pub use settings::{InvalidTokens, Tokens};

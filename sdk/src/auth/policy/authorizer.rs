@@ -60,7 +60,6 @@ impl Authorizer {
     }
 
     /// Has this recorder told of each time that the file is read again; the first one that is given stays.
-    #[allow(dead_code, reason = "the stack hands its recorder on")]
     pub(crate) fn record_to(&self, recorder: Arc<dyn Recorder>) {
         if let Source::Followed(followed) = &self.0 {
             followed.record_to(recorder);

@@ -76,6 +76,7 @@ pub(super) fn read(files: &mut Files, path: &Path, known: Option<&Descriptors>) 
                 audit: AuditCondition::Never,
                 is_dry_run: false,
                 unruled: None,
+                known: paths(known),
             };
             policy.unruled = known.map(|known| without_rule(known, &policy));
             Ok(policy)
@@ -127,9 +128,15 @@ fn policy(
         audit: written.audit,
         is_dry_run: written.dry_run,
         unruled: None,
+        known: paths(known),
     };
     policy.unruled = known.map(|known| without_rule(known, &policy));
     Ok(policy)
+}
+
+/// The methods that there are, as far as that is known.
+fn paths(known: Option<&Descriptors>) -> Box<[String]> {
+    known.into_iter().flat_map(Descriptors::paths).map(ToOwned::to_owned).collect()
 }
 
 /// The methods that nobody may call.

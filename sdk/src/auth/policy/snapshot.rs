@@ -7,9 +7,10 @@ use tonic::Code;
 
 use crate::auth::method::Method;
 
-use super::a43::{A43Policy, AuditCondition};
+use super::a43::{A43Policy, AuditCondition, Pattern};
 use super::condition::{Effect, Proof};
 use super::decision::{Decision, DryRun};
+use super::pattern::MethodPattern;
 use super::question::Question;
 use super::rules::{Compiled, Rules};
 
@@ -25,6 +26,8 @@ pub struct Policy {
     pub(super) is_dry_run: bool,
     /// The methods that nobody may call, for want of a rule; `None` where it is not known which there are.
     pub(super) unruled: Option<Box<[String]>>,
+    /// The methods that the descriptors have; none without descriptors.
+    pub(super) known: Box<[String]>,
 }
 
 /// A document of gRPC's own form.
@@ -113,6 +116,21 @@ impl Policy {
         let is_audited = self.audit.concerns(is_allowed)
             || self.included.iter().any(|included| included.policy.audit().concern(is_allowed));
         Decision { is_allowed, code, policy, rule, dry_run, is_audited }
+    }
+
+    /// The methods that its rules name, each by itself, and those of the descriptors.
+    pub(crate) fn methods(&self) -> impl Iterator<Item = &str> {
+        let patterns = self.rules.iter().flat_map(Rules::all).flat_map(|rule| &rule.methods);
+        let own = patterns.filter_map(|pattern| match pattern {
+            MethodPattern::Method(path) => Some(&**path),
+            MethodPattern::Service(_) | MethodPattern::All => None,
+        });
+        let included = self.included.iter().flat_map(|included| included.policy.paths());
+        let included = included.filter_map(|(_, pattern)| match pattern {
+            Pattern::Exact(path) => Method::of_path(path).map(Method::path),
+            _ => None,
+        });
+        own.chain(included).chain(self.known.iter().map(String::as_str))
     }
 
     /// The methods that nobody may call, since no rule allows them to anyone; `None` without descriptors, where it is not known which

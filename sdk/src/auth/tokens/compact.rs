@@ -8,7 +8,7 @@ use super::json;
 use crate::telemetry::TokenFailure;
 
 /// The longest token that is read, in bytes.
-pub(super) const TOKEN_LIMIT: usize = 16 * 1024;
+pub(in crate::auth) const TOKEN_LIMIT: usize = 16 * 1024;
 
 /// The longest name of a key, in bytes.
 pub(super) const KID_LIMIT: usize = 256;

@@ -78,6 +78,11 @@ impl TokenVerifier {
         self.0.keys.with(now, |_| Ok(())).await.map(drop)
     }
 
+    /// Whether a token alone is not enough: it has to be bound to the caller's certificate.
+    pub(crate) fn requires_certificates(&self) -> bool {
+        self.0.rules.bound
+    }
+
     /// Has this recorder told of keys that are read or fetched from now on; the first one that is given stays.
     pub fn record_to(&self, recorder: Arc<dyn Recorder>) {
         self.0.keys.record_to(recorder);

@@ -1,0 +1,58 @@
+//! Whether a security and a server go together.
+
+use super::Security;
+use crate::tls::ClientCertificates;
+
+impl Security {
+    /// Whether a server that asks clients for certificates in this way can keep what is promised.
+    ///
+    /// # Errors
+    ///
+    /// It cannot.
+    pub(crate) fn fits(&self, certificates: ClientCertificates) -> Result<(), Unfit> {
+        if certificates != ClientCertificates::None {
+            return Ok(());
+        }
+        let policy = self.policy.policy();
+        if policy.asks_for_certificates() {
+            return Err(Unfit::PolicyWithoutCertificates);
+        }
+        match &self.tokens {
+            Some(tokens) if tokens.requires_certificates() => Err(Unfit::BoundTokens),
+            Some(_) => Ok(()),
+            None if self.rate_limit.is_some() => Err(Unfit::NobodyToLimit),
+            None if policy.public().is_empty() => Err(Unfit::NobodyKnown),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A server's settings that contradict its [`Security`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unfit {
+    /// The policy asks for certificates, and the server does not.
+    #[error(
+        "the policy asks for client certificates, and the server does not: set \
+         `client_certificates(ClientCertificates::Optional)` or `Required`, or leave those rules out"
+    )]
+    PolicyWithoutCertificates,
+    /// Only tokens that are bound to a certificate are taken, and the server asks for none.
+    #[error(
+        "tokens have to be bound to client certificates, and the server asks for none: set \
+         `client_certificates(ClientCertificates::Optional)` or `Required`, or leave `Tokens::require_bound` out"
+    )]
+    BoundTokens,
+    /// Each principal has a limit, and nobody is one.
+    #[error(
+        "the rate limit is for each principal, and callers have neither tokens nor certificates to be told apart by: set \
+         `SecurityBuilder::tokens`, or have the server ask for client certificates"
+    )]
+    NobodyToLimit,
+    /// Nobody could call what is not for anybody.
+    #[error(
+        "the policy is for callers that are known, and nobody can be: set `SecurityBuilder::tokens`, or have the server ask for \
+         client certificates"
+    )]
+    NobodyKnown,
+}

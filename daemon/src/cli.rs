@@ -5,6 +5,7 @@ mod config;
 mod fingerprint;
 mod json;
 mod moment;
+mod probe;
 mod reload;
 mod run;
 mod status;
@@ -27,12 +28,18 @@ pub fn main() -> ExitCode {
 /// it before any thread is started: it reads and clears the variables of socket activation.
 #[must_use]
 pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let of_probe = probe::as_words(&args);
+    let is_probe = of_probe.is_some();
+    let cli = match Cli::try_parse_from(of_probe.unwrap_or(args)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, not errors. A terminal that is gone is nobody's concern here.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
+            return match error.use_stderr() {
+                true if is_probe => probe::BAD_FLAGS.into(),
+                _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
+            };
         }
     };
     match cli.command {
@@ -42,6 +49,7 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Watch(args) => watch::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Trust(args) => trust::run(&args),
+        Command::Probe(args) => probe::run(*args),
     }
 }
 
@@ -85,6 +93,7 @@ Examples:
   evercertd reload                 after the configuration was changed
   evercertd status                 every identity, and who is still on an older certificate
   evercertd config                 the default configuration, every key documented
+  evercertd probe -addr=:50051     whether a gRPC server is healthy, for the probes of a pod
 
 Environment:
   EVERCERT_CONFIG                  the configuration of `run`
@@ -109,4 +118,6 @@ enum Command {
     Reload(reload::Args),
     /// Show the anchors that are trusted though they left their ca.crt, or end that
     Trust(trust::Args),
+    /// Ask a gRPC server whether it is healthy, as grpc_health_probe does
+    Probe(Box<probe::Args>),
 }

@@ -1,4 +1,4 @@
-// The official cases by grpc-go's own interop package, as tests/src/bin/interop/cases.rs asks for them.
+// The official cases by grpc-go's own interop package, as tests/src/bin/interop/cases.rs asks for them, and its health for probes.
 package main
 
 import (
@@ -16,7 +16,9 @@ func main() {
 		call()
 	case "server":
 		serve()
+	case "health":
+		serveHealth(os.Args[2])
 	default:
-		log.Fatalf("client or server, not %q", os.Args[1])
+		log.Fatalf("client, server or health, not %q", os.Args[1])
 	}
 }

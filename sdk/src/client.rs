@@ -27,7 +27,7 @@
 //! |---|---|
 //! | `user_agent`, `timeout`, `connect_timeout`, `local_address` | as there |
 //! | `origin` | [`Endpoint::authority`]; the scheme is always https |
-//! | `tls_config` | the identity, [`Endpoint::server_verification`], [`Endpoint::server_name`], [`Endpoint::tls_versions`] |
+//! | `tls_config` | the identity, [`Endpoint::roots`], [`Endpoint::server_verification`], [`Endpoint::server_name`], [`Endpoint::tls_versions`] |
 //! | `tcp_keepalive`, `tcp_keepalive_interval`, `tcp_keepalive_retries` | as there |
 //! | `tcp_nodelay` | always on |
 //! | `http2_keep_alive_interval` | [`Endpoint::keep_alive_interval`] |

@@ -37,6 +37,8 @@ use super::link::ChannelState;
 use super::readiness::{Patience, here, lives};
 use super::request::{self, FOREVER};
 use crate::identity::Identity;
+#[cfg(feature = "auth")]
+use crate::telemetry::Recorder;
 
 /// A channel whose calls are spread over several endpoints: each goes to the one of two, picked by chance, on which fewer calls run. It is
 /// used as a [`Channel`] is, and each of its endpoints has one, with all that a channel does: rotations, replays, backoff.
@@ -119,6 +121,12 @@ impl BalancedChannel {
         let set = self.shared.set();
         let endpoints = set.slots.iter().map(|slot| slot.channel.state().borrow().clone()).collect();
         BalancedState { endpoints, trouble: set.trouble.clone() }
+    }
+
+    /// The recorder of handshakes, but for endpoints that have one of their own.
+    #[cfg(feature = "auth")]
+    pub(super) fn told(&self) -> Option<&Arc<dyn Recorder>> {
+        self.shared.identity().recorder()
     }
 
     /// The time that the call which follows has waited already.

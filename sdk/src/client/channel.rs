@@ -26,6 +26,8 @@ use super::readiness::{NextChange, Patience, poll_link};
 use super::replay::{self, ReplayBody};
 use super::request::Deadline;
 use crate::identity::Identity;
+#[cfg(feature = "auth")]
+use crate::telemetry::Recorder;
 
 /// A connection to one endpoint that moves to every new generation of its identity. Clones share the connection; the last
 /// one to go, and the calls that still run, end it and its task.
@@ -72,6 +74,12 @@ impl Channel {
     /// The longest wait of its calls for their responses.
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.shared.links.connector().settings().request.timeout
+    }
+
+    /// The recorder of its handshakes.
+    #[cfg(feature = "auth")]
+    pub(super) fn told(&self) -> Option<&Arc<dyn Recorder>> {
+        self.shared.links.connector().settings().recorder.as_ref()
     }
 
     /// The time that the call which follows has waited already.

@@ -1,6 +1,7 @@
 //! Calls that wait for something else before they are made on a channel.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -15,6 +16,7 @@ use super::channel::{Channel, ResponseFuture};
 use super::error::ChannelError;
 use super::readiness::lives;
 use super::request::{self, FOREVER};
+use crate::telemetry::Recorder;
 
 /// A channel of this library. Its connections are TLS, to servers that were verified: there is no other kind, and no way to make one.
 pub trait VerifiedChannel:
@@ -29,6 +31,9 @@ pub trait Deferred {
 
     /// The longest wait for the response to a call with these headers, as of now.
     fn limit(&self, headers: &HeaderMap) -> Option<Duration>;
+
+    /// The recorder of what happens on it.
+    fn recorder(&self) -> Option<&Arc<dyn Recorder>>;
 
     /// A call that has waited for so long.
     fn call_later(self, waited: Duration, request: Request<Body>) -> impl Future<Output = Called> + Send;
@@ -47,6 +52,10 @@ impl Deferred for Channel {
         [request::asked(headers), self.timeout()].into_iter().flatten().min()
     }
 
+    fn recorder(&self) -> Option<&Arc<dyn Recorder>> {
+        self.told()
+    }
+
     async fn call_later(self, waited: Duration, request: Request<Body>) -> Called {
         self.call_after(waited, request).await
     }
@@ -61,6 +70,10 @@ impl Deferred for BalancedChannel {
 
     fn limit(&self, headers: &HeaderMap) -> Option<Duration> {
         [request::asked(headers), self.timeout()].into_iter().flatten().min()
+    }
+
+    fn recorder(&self) -> Option<&Arc<dyn Recorder>> {
+        self.told()
     }
 
     async fn call_later(self, waited: Duration, request: Request<Body>) -> Called {

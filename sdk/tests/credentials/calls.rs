@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use evercert::auth::{AccessToken, AuthenticatedChannel, AuthenticatedError, BearerToken, BearerTokenError};
+use evercert::telemetry::{Event, FileKind, Recorder};
 use evercert::{Identity, OwnCertificate};
 use evercert_fixtures::Authority;
 use evercert_fixtures::wait::{soon, until};
 use futures_util::FutureExt;
 use http::{Request, Response};
+use parking_lot::Mutex;
 use tonic::Code;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
@@ -243,6 +245,34 @@ fn a_channel_with_a_token_that_is_kept_in_a_static_serves_one_runtime_after_the_
     let fetched = fetched.clone().oneshot(Request::new(Body::empty()));
     let error = fetched.now_or_never().unwrap().unwrap_err();
     assert!(matches!(error, AuthenticatedError::NoToken { cause: BearerTokenError::NoRuntime, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_recorder_of_the_identity_is_told_of_each_fetch_whoever_calls_first() {
+    struct Told(Mutex<Vec<bool>>);
+    impl Recorder for Told {
+        fn record(&self, event: &Event<'_>) {
+            if let Event::Reloaded { file: FileKind::Token, is_used, .. } = event {
+                self.0.lock().push(*is_used);
+            }
+        }
+    }
+    let (ca, told) = (Authority::new("ca"), Arc::new(Told(Mutex::default())));
+    let good = Peer::good(&ca, |_| success()).await;
+    let source = Publisher::new(&[&ca], None);
+    let identity = Identity::from_source("client", source).recorder(Arc::clone(&told) as _).await.unwrap();
+    let fetched = |outcome: Result<(), AnyError>| {
+        let outcome = Mutex::new(Some(outcome));
+        BearerToken::from_fn(move || {
+            let outcome = outcome.lock().take().unwrap();
+            std::future::ready(outcome.map(|()| AccessToken::new("opaque".to_owned()).expires_in(HOUR)))
+        })
+    };
+    let channel = good.endpoint().connect_lazy(&identity).credentials(fetched(Ok(())));
+    assert!(call(channel).await.is_ok());
+    let balanced = identity.channel_balanced(good.endpoint()).credentials(fetched(Err("down".into())));
+    assert!(call(balanced).await.is_err());
+    assert_eq!(*told.0.lock(), [true, false]);
 }
 
 #[tokio::test]

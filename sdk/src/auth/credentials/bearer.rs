@@ -37,7 +37,8 @@ use crate::telemetry::Recorder;
 /// | the token is none, or has expired | `UNAUTHENTICATED` |
 /// | the call has an `authorization` of its own | `INVALID_ARGUMENT`: a call has one credential |
 ///
-/// None of these calls is sent. When a server answers `UNAUTHENTICATED` the next token is looked for at once ([`BearerToken::refresh`]).
+/// None of these calls is sent. Where a server answers `UNAUTHENTICATED` instead of a response the next token is looked for
+/// ([`BearerToken::refresh`]); the call itself is not made again.
 #[derive(Clone)]
 pub struct BearerToken(Arc<Source>);
 
@@ -58,7 +59,7 @@ impl BearerToken {
         Ok(Self(Arc::new(Source::Fixed(token))))
     }
 
-    /// The JWT in this file, of at most 8 KiB. The file is looked at every second, so another token is used as soon as it is written; what
+    /// The JWT in this file, of at most 12 KiB. The file is looked at every second, so another token is used as soon as it is written; what
     /// cannot be used is told once in the log, and the token before it stays until it expires. From 30 s before that on calls wait for one
     /// more look, for a second at most.
     ///
@@ -95,17 +96,36 @@ impl BearerToken {
         Self(Arc::new(Source::Fetched(Fetched::new(fetch))))
     }
 
-    /// Has this recorder told when the file is read again; the first one that is given stays.
+    /// Has this recorder told whenever the token was read or fetched again, or could not be ([`Event::Reloaded`](crate::telemetry::Event)).
+    /// Default: that of the first channel that the token is given to, if it has one.
     #[must_use]
     pub fn recorder(self, recorder: Arc<dyn Recorder>) -> Self {
-        if let Source::File(file) = &*self.0 {
-            file.record_to(recorder);
-        }
+        self.record_to(recorder);
         self
+    }
+
+    /// The first one that is given stays.
+    pub(super) fn record_to(&self, recorder: Arc<dyn Recorder>) {
+        match &*self.0 {
+            Source::Fixed(_) => {}
+            Source::File(file) => file.record_to(recorder),
+            Source::Fetched(fetched) => fetched.record_to(recorder),
+        }
     }
 
     /// Has the next token looked for: the file within 0.1 s, and by the closure at the next call, which waits for it. If there is none, the
     /// one of now stays. A server's `UNAUTHENTICATED` does the same, but for a closure at most once in 10 s.
+    ///
+    /// A token that is bound to the client's certificate (RFC 8705) is of no use with the next one:
+    ///
+    /// ```no_run
+    /// # async fn example(mut identity: evercert::Identity, token: evercert::auth::BearerToken) {
+    /// loop {
+    ///     identity.changed().await;
+    ///     token.refresh();
+    /// }
+    /// # }
+    /// ```
     pub fn refresh(&self) {
         match &*self.0 {
             Source::Fixed(_) => {}

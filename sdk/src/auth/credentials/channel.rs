@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
@@ -36,7 +37,7 @@ impl Channel {
     #[must_use]
     #[cfg_attr(docsrs, doc(cfg(feature = "auth")))]
     pub fn credentials(self, token: BearerToken) -> AuthenticatedChannel<Self> {
-        AuthenticatedChannel { channel: self, token }
+        AuthenticatedChannel::new(self, token)
     }
 }
 
@@ -45,7 +46,16 @@ impl BalancedChannel {
     #[must_use]
     #[cfg_attr(docsrs, doc(cfg(feature = "auth")))]
     pub fn credentials(self, token: BearerToken) -> AuthenticatedChannel<Self> {
-        AuthenticatedChannel { channel: self, token }
+        AuthenticatedChannel::new(self, token)
+    }
+}
+
+impl<C: VerifiedChannel> AuthenticatedChannel<C> {
+    fn new(channel: C, token: BearerToken) -> Self {
+        if let Some(recorder) = channel.recorder() {
+            token.record_to(Arc::clone(recorder));
+        }
+        Self { channel, token }
     }
 }
 

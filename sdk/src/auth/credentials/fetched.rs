@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::token::{BearerTokenError, InvalidToken, Token};
 use crate::backoff::Backoff;
+use crate::telemetry::{Event, FileKind, Recorder};
 
 /// The longest that a fetch may take.
 const FETCH: Duration = Duration::from_secs(30);
@@ -82,6 +83,7 @@ pub(super) struct Fetched {
     fetch: Box<Fetch>,
     held: ArcSwapOption<Held>,
     state: Mutex<State>,
+    recorder: OnceLock<Arc<dyn Recorder>>,
 }
 
 struct Held {
@@ -115,6 +117,7 @@ impl Fetched {
             fetch: Box::new(fetch),
             held: ArcSwapOption::empty(),
             state: Mutex::new(State { flight: None, began: None, failed: None, backoff }),
+            recorder: OnceLock::new(),
         })
     }
 
@@ -222,8 +225,15 @@ impl Fetched {
         Ok(Arc::new(Held { token, is_rejected: AtomicBool::new(false) }))
     }
 
+    pub(super) fn record_to(&self, recorder: Arc<dyn Recorder>) {
+        _ = self.recorder.set(recorder);
+    }
+
     /// Keeps what was fetched, or why it was not.
     fn land(&self, outcome: &Outcome) {
+        if let Some(recorder) = self.recorder.get() {
+            recorder.tell(&Event::Reloaded { file: FileKind::Token, is_used: outcome.is_ok() });
+        }
         let mut state = self.state.lock();
         match outcome {
             Ok(held) => {

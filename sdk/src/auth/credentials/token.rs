@@ -16,7 +16,7 @@ use tonic::Status;
 use zeroize::Zeroizing;
 
 /// The most bytes of a token: servers take 16 KiB of headers in all, by hyper's default.
-pub(super) const LONGEST: usize = 8 * 1024;
+pub(super) const LONGEST: usize = 12 * 1024;
 
 /// The time before its end at which a token is not kept any longer: clocks differ, and the server needs a moment (A97).
 const MARGIN: Duration = Duration::from_secs(30);

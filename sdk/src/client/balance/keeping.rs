@@ -96,6 +96,11 @@ impl Shared {
         }
     }
 
+    #[cfg(feature = "auth")]
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// The limit of calls that wait for an endpoint, where it is known.
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.timeout.or_else(|| self.sets.borrow().timeout())

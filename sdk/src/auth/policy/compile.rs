@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use evercert_core::text;
 use http::HeaderName;
+use http::header::AUTHORIZATION;
 use toml::Spanned;
 
 use super::caller::{Caller, Proven, Who, WrittenWhen};
@@ -55,7 +56,7 @@ pub(super) fn rules(written: &Written) -> Result<Box<[Spanned<Compiled>]>, Place
             return Err(Spanned::new(rule.span(), problem));
         }
     }
-    if !rules.iter().any(|rule| rule.get_ref().effect == Effect::Allow) {
+    if !rules.iter().any(|rule| rule.get_ref().effect == Effect::Allow && !rule.get_ref().is_dry_run) {
         return Err(Spanned::new(0..0, Problem::NothingAllowed));
     }
     reachable(&rules)?;
@@ -242,7 +243,11 @@ fn attribute(key: &str) -> Option<Attribute> {
             let path = name.replace("][", ".");
             is_claim_path(&path).then(|| Attribute::Claim(path.into()))
         }
-        "request.headers" => HeaderName::from_bytes(name.as_bytes()).ok().map(Attribute::Header),
+        // What is a secret has no place in a policy.
+        "request.headers" => {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| *name != AUTHORIZATION);
+            name.map(Attribute::Header)
+        }
         _ => None,
     }
 }

@@ -1,11 +1,12 @@
 //! What a caller has to prove, ready to be held against one.
 
-use evercert_core::spiffe::{SpiffeId, TrustDomain};
+use evercert_core::spiffe::{SCHEME, SpiffeId, TrustDomain};
 use http::HeaderName;
 use serde_json::Value;
 
 use crate::auth::claims::Claims;
 use crate::auth::principal::Principal;
+use crate::peer::PeerIdentity;
 
 use super::pattern::{RequestPrincipal, SpiffePattern, namespace};
 use super::question::Question;
@@ -100,16 +101,17 @@ impl Condition {
             Self::Authenticated => question.principal.map_or(Fit::Lacks(Proof::Either), |_| Fit::Fits),
             Self::Certificate => certificate().map_or(Fit::Lacks(Proof::Certificate), |_| Fit::Fits),
             Self::Token => by_token(&|_| true),
-            Self::SpiffeIds(any_of) => by_id(question, |id| any_of.iter().any(|pattern| pattern.fits(id))),
-            Self::TrustDomains(any_of) => by_id(question, |id| any_of.contains(id.trust_domain())),
+            Self::SpiffeIds(any_of) => by_id(question, effect, |id| any_of.iter().any(|pattern| pattern.fits(id))),
+            Self::TrustDomains(any_of) => by_id(question, effect, |id| any_of.contains(id.trust_domain())),
             Self::Namespaces(any_of) => {
-                by_id(question, |id| namespace(id).is_some_and(|this| any_of.iter().any(|name| **name == *this)))
+                let is_named = |this: &str| any_of.iter().any(|name| **name == *this);
+                by_id(question, effect, |id| namespace(id).is_some_and(is_named))
             }
             Self::DnsNames(any_of) => certificate().map_or(Fit::Lacks(Proof::Certificate), |peer| {
                 let has = |name: &str| peer.dns_names().iter().any(|this| this.eq_ignore_ascii_case(name));
                 Fit::of(any_of.iter().any(|name| has(name)))
             }),
-            Self::Roles(texts) | Self::Scopes(texts) => by_token(&|claims| texts.has_one(claims)),
+            Self::Roles(texts) | Self::Scopes(texts) => by_token(&|claims| texts.fits(claims, effect)),
             Self::RequestPrincipals(any_of) => {
                 let may_allow = effect == Effect::Allow;
                 by_token(&|claims| any_of.iter().any(|principal| principal.fits(claims, may_allow)))
@@ -133,24 +135,44 @@ impl Condition {
     }
 }
 
-/// How a demand on the caller's SPIFFE ID fits.
-fn by_id(question: &Question<'_>, fits: impl Fn(&SpiffeId) -> bool) -> Fit {
+/// How a demand on the caller's SPIFFE ID fits. One is allowed by the ID that counts, and denied by any that is proven.
+fn by_id(question: &Question<'_>, effect: Effect, fits: impl Fn(&SpiffeId) -> bool) -> Fit {
     let Some(principal) = question.principal else { return Fit::Lacks(Proof::Either) };
-    match (principal.spiffe_id(), principal.certificate()) {
-        (Some(id), _) => Fit::of(fits(id)),
-        (None, None) => Fit::Lacks(Proof::Certificate),
-        (None, Some(_)) => Fit::Differs,
+    match effect {
+        Effect::Allow => match (principal.spiffe_id(), principal.certificate()) {
+            (Some(id), _) => Fit::of(fits(id)),
+            (None, None) => Fit::Lacks(Proof::Certificate),
+            (None, Some(_)) => Fit::Differs,
+        },
+        Effect::Deny => Fit::of(has_doubtful_id(principal) || ids(principal).any(fits)),
     }
 }
 
+/// All SPIFFE IDs that a caller has proven.
+fn ids(principal: &Principal) -> impl Iterator<Item = &SpiffeId> {
+    let certificate = principal.certificate().and_then(PeerIdentity::spiffe_id);
+    certificate.into_iter().chain(principal.claims().and_then(Claims::spiffe_id))
+}
+
+/// Whether a certificate has something of SPIFFE's in it and yet no SPIFFE ID, as with two of them: it is anyone's guess whose it is.
+fn has_doubtful_id(principal: &Principal) -> bool {
+    principal.certificate().is_some_and(|certificate| {
+        let is_of_spiffe =
+            |uri: &String| uri.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME));
+        certificate.spiffe_id().is_none() && certificate.uris().iter().any(is_of_spiffe)
+    })
+}
+
 impl ClaimTexts {
-    fn has_one(&self, claims: &Claims) -> bool {
+    fn fits(&self, claims: &Claims, effect: Effect) -> bool {
         let is_named = |text: &str| self.any_of.iter().any(|this| **this == *text);
         let text = |text: &str| if self.is_words { text.split(' ').any(is_named) } else { is_named(text) };
         match claims.at(&self.path) {
+            None | Some(Value::Null) => false,
             Some(Value::String(this)) => text(this),
-            Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).any(is_named),
-            _ => false,
+            Some(Value::Array(texts)) if texts.iter().filter_map(Value::as_str).any(is_named) => true,
+            Some(Value::Array(texts)) => effect == Effect::Deny && !texts.iter().all(Value::is_string),
+            Some(_) => effect == Effect::Deny,
         }
     }
 }
@@ -163,14 +185,7 @@ impl When {
                 Some(claims) => in_claim(claims.at(path), &is_named),
                 None => Found::Unproven(Proof::Token),
             },
-            Attribute::Namespace => match by_id(question, |_| true) {
-                Fit::Lacks(proof) => Found::Unproven(proof),
-                _ => question
-                    .principal
-                    .and_then(Principal::spiffe_id)
-                    .and_then(namespace)
-                    .map_or(Found::Absent, |namespace| Found::Texts(is_named(namespace))),
-            },
+            Attribute::Namespace => in_id(question, effect, &is_named, self.is_negated),
             Attribute::Header(name) => in_header(question, name, &is_named),
         };
         match (found, effect) {
@@ -192,6 +207,31 @@ enum Found {
     Absent,
     /// It would be in a proof that is not there.
     Unproven(Proof),
+}
+
+/// Of several SPIFFE IDs each is looked at, and the one decides that has the demand hold.
+fn in_id(question: &Question<'_>, effect: Effect, is_named: &impl Fn(&str) -> bool, is_negated: bool) -> Found {
+    let Some(principal) = question.principal else { return Found::Unproven(Proof::Either) };
+    let found = |id: &SpiffeId| namespace(id).map_or(Found::Absent, |namespace| Found::Texts(is_named(namespace)));
+    match effect {
+        Effect::Allow => match (principal.spiffe_id(), principal.certificate()) {
+            (Some(id), _) => found(id),
+            (None, None) => Found::Unproven(Proof::Certificate),
+            (None, Some(_)) => Found::Absent,
+        },
+        Effect::Deny if has_doubtful_id(principal) => Found::Unclear,
+        Effect::Deny => {
+            let holds = |found: &Found| match found {
+                Found::Texts(is_one) => *is_one != is_negated,
+                _ => is_negated,
+            };
+            let mut all = ids(principal).map(found).peekable();
+            if all.peek().is_none() {
+                return Found::Absent;
+            }
+            all.find(holds).unwrap_or(Found::Texts(is_negated))
+        }
+    }
 }
 
 fn in_claim(claim: Option<&Value>, is_named: &impl Fn(&str) -> bool) -> Found {

@@ -1,3 +1,7 @@
+mod callers;
+mod documents;
+mod faults;
+
 use std::path::PathBuf;
 use std::time::SystemTime;
 

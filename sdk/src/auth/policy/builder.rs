@@ -125,6 +125,7 @@ pub struct MethodPolicy {
 #[derive(Debug, Clone)]
 enum Source {
     File(PathBuf),
+    Text(String),
     Written(Box<Written>),
 }
 
@@ -132,6 +133,12 @@ impl MethodPolicy {
     /// The policy in this file, followed from then on.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { source: Source::File(path.into()), descriptors: Vec::new() }
+    }
+
+    /// The policy in this text of TOML, as a program has it with it by `include_str!`. It includes no other documents, since it is in no
+    /// place that their names could be relative to.
+    pub fn text(toml: impl Into<String>) -> Self {
+        Self { source: Source::Text(toml.into()), descriptors: Vec::new() }
     }
 
     /// A policy that is written in Rust, empty yet.
@@ -162,6 +169,7 @@ impl MethodPolicy {
         let descriptors = self.known()?;
         match self.source {
             Source::File(path) => document::read(&mut Files::new(), &path, descriptors.as_ref()),
+            Source::Text(text) => document::of_text(&text, descriptors.as_ref()),
             Source::Written(written) => document::of_written(&written, descriptors.as_ref()),
         }
     }
@@ -172,13 +180,9 @@ impl MethodPolicy {
     ///
     /// It cannot be read or followed, or makes no sense.
     pub fn build(self) -> Result<Authorizer, InvalidPolicy> {
-        let descriptors = self.known()?;
         match self.source {
-            Source::File(path) => Authorizer::following(&path, descriptors),
-            Source::Written(written) => {
-                let policy = document::of_written(&written, descriptors.as_ref())?;
-                Ok(Authorizer::fixed(policy))
-            }
+            Source::File(ref path) => Authorizer::following(path, self.known()?),
+            Source::Text(_) | Source::Written(_) => Ok(Authorizer::fixed(self.read()?)),
         }
     }
 

@@ -21,27 +21,25 @@ use super::{DEFAULT_NAME, DOCUMENT_LIMIT, INCLUDES_LIMIT};
 const LISTS: &[&str] = &["allow", "deny", "include"];
 
 /// The text of a document and where it is from, to place faults in; there is none for what is written in Rust.
-struct Origin<'a>(Option<(&'a Path, &'a str)>);
+#[derive(Default)]
+struct Origin<'a> {
+    file: Option<&'a Path>,
+    text: Option<&'a str>,
+}
 
 impl Origin<'_> {
     fn fault(&self, problem: Placed) -> Fault {
-        let start = problem.span().start;
-        match self.0 {
-            None => Fault { file: None, place: None, problem: Box::new(problem.into_inner()) },
-            Some((file, text)) => {
-                let problem = match problem.into_inner() {
-                    Problem::RuleTwice { name, first: Some(first) } => {
-                        Problem::RuleTwice { name, first: Some(LineColumn::of(text, first).line) }
-                    }
-                    other => other,
-                };
-                let place = LineColumn::of(text, start);
-                Fault {
-                    file: Some(file.to_owned()),
-                    place: Some((place.line, place.column)),
-                    problem: Box::new(problem),
-                }
+        let place = self.text.map(|text| LineColumn::of(text, problem.span().start));
+        let problem = match (problem.into_inner(), self.text) {
+            (Problem::RuleTwice { name, first: Some(first) }, Some(text)) => {
+                Problem::RuleTwice { name, first: Some(LineColumn::of(text, first).line) }
             }
+            (other, _) => other,
+        };
+        Fault {
+            file: self.file.map(ToOwned::to_owned),
+            place: place.map(|place| (place.line, place.column)),
+            problem: Box::new(problem),
         }
     }
 
@@ -64,7 +62,7 @@ pub(super) fn read(files: &mut Files, path: &Path, known: Option<&Descriptors>) 
     };
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("toml") => match str::from_utf8(&content) {
-            Ok(text) => of_text(files, path, text, known),
+            Ok(text) => in_file(files, path, text, known),
             Err(_) => Err(whole(Problem::NotText)),
         },
         Some("json") => {
@@ -85,12 +83,33 @@ pub(super) fn read(files: &mut Files, path: &Path, known: Option<&Descriptors>) 
     }
 }
 
-fn of_text(files: &mut Files, path: &Path, text: &str, known: Option<&Descriptors>) -> Result<Policy, InvalidPolicy> {
-    let origin = Origin(Some((path, text)));
-    let written: Written = document::read(text, LISTS)
-        .map_err(|problem| origin.faults([Spanned::new(problem.span(), problem.into_inner().into())]))?;
+fn in_file(files: &mut Files, path: &Path, text: &str, known: Option<&Descriptors>) -> Result<Policy, InvalidPolicy> {
+    let origin = Origin { file: Some(path), text: Some(text) };
+    let written = written(text, &origin)?;
     let included = included(files, path, &written.include, &origin, known)?;
     policy(&written, included, &origin, known)
+}
+
+/// The policy in a text that is in no file.
+///
+/// # Errors
+///
+/// It is too long, includes others, or makes no sense.
+pub(super) fn of_text(text: &str, known: Option<&Descriptors>) -> Result<Policy, InvalidPolicy> {
+    let origin = Origin { file: None, text: Some(text) };
+    if text.len() > DOCUMENT_LIMIT {
+        return Err(origin.faults([Spanned::new(0..0, Problem::TooLong)]));
+    }
+    let written = written(text, &origin)?;
+    if let Some(include) = written.include.first() {
+        return Err(origin.faults([Spanned::new(include.span(), Problem::IncludeInText)]));
+    }
+    policy(&written, Box::default(), &origin, known)
+}
+
+fn written(text: &str, origin: &Origin<'_>) -> Result<Written, InvalidPolicy> {
+    document::read(text, LISTS)
+        .map_err(|problem| origin.faults([Spanned::new(problem.span(), problem.into_inner().into())]))
 }
 
 /// The policy that is written in Rust.
@@ -99,7 +118,7 @@ fn of_text(files: &mut Files, path: &Path, text: &str, known: Option<&Descriptor
 ///
 /// It makes no sense.
 pub(super) fn of_written(written: &Written, known: Option<&Descriptors>) -> Result<Policy, InvalidPolicy> {
-    policy(written, Box::default(), &Origin(None), known)
+    policy(written, Box::default(), &Origin::default(), known)
 }
 
 fn policy(

@@ -11,7 +11,7 @@ use evercert_core::text;
 use crate::auth::followed::{FileError, FollowError};
 
 use super::pattern::InvalidMethodPattern;
-use super::{INCLUDES_LIMIT, NAME_LIMIT, RULES_LIMIT};
+use super::{DOCUMENT_LIMIT, INCLUDES_LIMIT, NAME_LIMIT, RULES_LIMIT};
 
 /// A policy that is not used.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub enum InvalidPolicy {
 /// A fault of a policy, and where it is.
 #[derive(Debug)]
 pub struct Fault {
-    /// The document; `None` for rules that are written in Rust.
+    /// The document; `None` for what is in no file.
     pub(super) file: Option<PathBuf>,
     /// Where it is in there, where that is known.
     pub(super) place: Option<(usize, usize)>,
@@ -56,7 +56,8 @@ impl fmt::Display for Fault {
         match (&self.file, self.place) {
             (Some(file), Some((line, column))) => write!(f, "{}:{line}:{column}: ", text::path(file))?,
             (Some(file), None) => write!(f, "{}: ", text::path(file))?,
-            (None, _) => {}
+            (None, Some((line, column))) => write!(f, "line {line}, column {column}: ")?,
+            (None, None) => {}
         }
         self.problem.fmt(f)
     }
@@ -79,6 +80,10 @@ pub(super) enum Problem {
     IncludeEnding,
     #[error("`include` names two policies that are called {0}; rename one, so that events can tell them apart")]
     IncludeTwice(String),
+    #[error("the text has more than {DOCUMENT_LIMIT} bytes, which is more than is read")]
+    TooLong,
+    #[error("`include` is for policies in files, whose place the names are relative to; use MethodPolicy::file")]
+    IncludeInText,
     #[error("is no text; write TOML, in UTF-8")]
     NotText,
     #[error(
@@ -87,7 +92,7 @@ pub(super) enum Problem {
     Ending,
     #[error("rule {rule}: {problem}")]
     InRule { rule: String, problem: Box<Problem> },
-    #[error("a rule has to have a name of 1 to {NAME_LIMIT} bytes, without characters that are not seen")]
+    #[error("this is no name: write 1 to {NAME_LIMIT} bytes, without characters that are not seen")]
     Name,
     #[error("two rules are called {name}{}; rename or remove one", lines(.first))]
     RuleTwice { name: String, first: Option<usize> },

@@ -26,7 +26,10 @@ fn what_is_written_wrong_is_refused_with_its_place_and_what_to_write() {
         ),
         ("audit = \"always\"\n".to_owned(), "1:9: `audit`: expected `none` or `on-deny` or"),
         ("[claims]\nroles = \"a..b\"\n".to_owned(), "2:9: `roles` is no path to a claim"),
-        ("name = \"\"\n[methods]\n\"/myapp.v1.UserService/*\" = [\"a\"]".to_owned(), "1:8: a rule has to have a name"),
+        (
+            "name = \"\"\n[methods]\n\"/myapp.v1.UserService/*\" = [\"a\"]".to_owned(),
+            "1:8: this is no name: write 1 to 256 bytes",
+        ),
         (String::new(), "1:1: no rule allows anything"),
         (rule("callers = [\"a\"]\ndry_run = true"), "1:1: no rule allows anything"),
         ("[allow]\nname = \"a\"\n".to_owned(), "`[allow]` is one of a list; write [[allow]]"),
@@ -129,4 +132,15 @@ fn more_rules_or_documents_than_are_read_are_an_error() {
     assert!(parse(&table(RULES_LIMIT + 1)).unwrap_err().to_string().contains("there are more than 10000 rules"));
     let included = "{ file = \"a.json\" },".repeat(INCLUDES_LIMIT + 1);
     assert!(error(&format!("include = [{included}]\n{SEED}")).contains("`include` names more than 16 documents"));
+}
+
+#[test]
+fn a_text_that_a_program_has_with_it_is_a_policy_without_includes() {
+    assert!(MethodPolicy::text(SEED).checked_against(&known()).build().is_ok());
+    let refused = |text: String| MethodPolicy::text(text).build().unwrap_err().to_string();
+    assert!(
+        refused(format!("include = [{{ file = \"a.json\" }}]\n{SEED}"))
+            .starts_with("line 1, column 12: `include` is for policies in files")
+    );
+    assert!(refused(" ".repeat(DOCUMENT_LIMIT + 1)).contains("has more than 1048576 bytes"));
 }

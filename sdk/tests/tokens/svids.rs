@@ -87,6 +87,16 @@ fn what_is_no_jwt_svid_of_the_trust_domain_is_refused() {
 }
 
 #[test]
+fn a_jwt_svid_is_by_no_ed25519() {
+    let issuer = TokenIssuer::eddsa("one");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bundle");
+    std::fs::write(&path, bundle(&issuer, "jwt-svid")).unwrap();
+    let error = tokens(&path).build().unwrap_err().to_string();
+    assert!(error.contains("not supported"), "{error}");
+}
+
+#[test]
 fn keys_of_a_bundle_that_are_for_another_use_sign_no_jwt_svids() {
     let (issuer, good) = (TokenIssuer::es256("one"), TokenIssuer::es256("two"));
     for usage in ["sig", "x509-svid"] {

@@ -1,6 +1,7 @@
 //! The algorithms that tokens are signed by.
 
-/// An algorithm that tokens are signed by (RFC 7518 §3, RFC 8037): asymmetric ones alone, since whoever verifies by a symmetric one can sign.
+/// An algorithm that tokens are signed by (RFC 7518 §3, RFC 8037): asymmetric ones alone, since whoever verifies by a symmetric one can
+/// sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {

@@ -1,10 +1,10 @@
 //! An issuer's keys as they were fetched the last time, and when they are fetched again.
 //!
 //! ```text
-//! nothing ──a token comes, or `ready`──→ fetch ──→ held ──`refresh` after──→ fetched again while what is held goes on
-//!                                          ↑                 ├─a token by a key that is not held──→ the same, and it is waited for
-//!                                          └── failed: ──────┘ again after `LEAST_INTERVAL`
-//! held, but fetched longer than `lifetime` ago: as nothing
+//! no keys ──the first token, or `ready`, which waits──→ a fetch ──well──→ keys ──after `refresh`; nobody waits──→ a fetch
+//!    ↑                                                     │               ├──a token by another key, which waits──→ a fetch
+//!    │                                                  failed: what is held stays, and no fetch begins for a while
+//!    └───────────── fetched longer than `lifetime` ago ────────────────────┘
 //! ```
 //!
 //! One fetch is under way at a time, and whoever needs its outcome waits for that one. It runs where identities do, so neither a call that is
@@ -153,7 +153,12 @@ impl Shared {
         let was_told = std::mem::replace(&mut self.flight.lock().is_told, !is_used);
         match outcome {
             Ok(keys) => {
-                tracing::debug!(issuer, ?keys, "the keys of an issuer were fetched");
+                let before = self.held.load();
+                let before = before.as_ref().map(|held| &held.keys);
+                if before.is_none_or(|before| before.generation() != keys.generation()) {
+                    tracing::info!(issuer, ?keys, "the keys of an issuer are new");
+                }
+                keys.tell(issuer, before);
                 self.held.store(Some(Arc::new(Held { keys, since: began })));
             }
             Err(error) if was_told => tracing::debug!(issuer, %error, "the keys of an issuer still cannot be fetched"),

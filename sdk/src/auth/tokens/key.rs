@@ -74,8 +74,8 @@ pub enum UnusableKey {
 }
 
 impl Key {
-    /// The key of a JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2) with its `kid`. Without `alg` an RSA key is for RS256, and others are for the one
-    /// algorithm of their curve.
+    /// The key of a JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2) with its `kid`. Without `alg` an RSA key is for RS256, and others are for
+    /// the one algorithm of their curve.
     pub(super) fn of_jwk(jwk: &Map<String, Value>, wanted: KeyUse) -> Result<(Option<String>, Self), UnusableKey> {
         let text = |name: &str| jwk.get(name).map(|value| value.as_str().ok_or(UnusableKey::Malformed)).transpose();
         let needed = |name: &str| text(name)?.ok_or(UnusableKey::Malformed);
@@ -104,7 +104,8 @@ impl Key {
                 let implied = match (kind, needed("crv")?) {
                     ("EC", "P-256") => Algorithm::Es256,
                     ("EC", "P-384") => Algorithm::Es384,
-                    ("OKP", "Ed25519") => Algorithm::EdDsa,
+                    // JWT-SVID §2.1.1 has no Ed25519.
+                    ("OKP", "Ed25519") if wanted == KeyUse::Signatures => Algorithm::EdDsa,
                     _ => return Err(UnusableKey::Unsupported),
                 };
                 if algorithm.is_some_and(|algorithm| algorithm != implied) {

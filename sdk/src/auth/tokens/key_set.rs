@@ -26,6 +26,16 @@ pub(super) struct KeySet {
     nameless: Vec<Key>,
     names: Names,
     generation: Digest,
+    left_out: Vec<LeftOut>,
+}
+
+/// A key that cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+struct LeftOut {
+    /// Where it is in the set, from 0.
+    index: usize,
+    kid: String,
+    why: UnusableKey,
 }
 
 /// Whether the names of keys say anything.
@@ -38,14 +48,14 @@ enum Names {
 }
 
 impl KeySet {
-    /// The keys of a JWK set (RFC 7517 §5) that are for this. Those that cannot be used are left out with a word in the log.
+    /// The keys of a JWK set (RFC 7517 §5) that are for this. Those that cannot be used are left out, of which [`KeySet::tell`] tells.
     pub(super) fn of_jwks(jwks: &[u8], wanted: KeyUse) -> Result<Self, KeysProblem> {
         let jwks = json::object(jwks)?;
         let keys = jwks.get("keys").and_then(Value::as_array).ok_or(KeysProblem::NotASet)?;
         if keys.len() > COUNT_LIMIT {
             return Err(KeysProblem::TooMany { count: keys.len() });
         }
-        let (mut named, mut nameless, mut last) = (HashMap::new(), Vec::new(), None);
+        let (mut named, mut nameless, mut left_out) = (HashMap::new(), Vec::new(), Vec::new());
         let mut digested = Vec::new();
         for (index, key) in keys.iter().enumerate() {
             match key.as_object().ok_or(UnusableKey::Malformed).and_then(|jwk| Key::of_jwk(jwk, wanted)) {
@@ -63,15 +73,16 @@ impl KeySet {
                 Err(UnusableKey::OtherUse) => {}
                 Err(why) => {
                     let kid = text::word(key.get("kid").and_then(Value::as_str).unwrap_or_default());
-                    tracing::warn!(index, kid, %why, "a key of a set is left out");
-                    last = Some(why);
+                    left_out.push(LeftOut { index, kid, why });
                 }
             }
         }
         if named.is_empty() && nameless.is_empty() {
-            return Err(last.map_or(KeysProblem::Empty { wanted }, KeysProblem::NoneUsable));
+            return Err(left_out
+                .last()
+                .map_or(KeysProblem::Empty { wanted }, |last| KeysProblem::NoneUsable(last.why)));
         }
-        Ok(Self { named, nameless, names: Names::Known, generation: Digest::fingerprint(&digested) })
+        Ok(Self { named, nameless, names: Names::Known, generation: Digest::fingerprint(&digested), left_out })
     }
 
     /// The one key of a PEM file.
@@ -84,7 +95,18 @@ impl KeySet {
             nameless: vec![key],
             names: Names::Unknown,
             generation: Digest::fingerprint(&digested),
+            left_out: Vec::new(),
         })
+    }
+
+    /// Tells of the keys that were left out, unless those before it were told of already.
+    pub(super) fn tell(&self, of: impl fmt::Display, before: Option<&Self>) {
+        if before.is_some_and(|before| before.left_out == self.left_out) {
+            return;
+        }
+        for LeftOut { index, kid, why } in &self.left_out {
+            tracing::warn!(%of, index, kid, %why, "a key is left out: tokens by it are refused");
+        }
     }
 
     /// Equal generations hold equal keys.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use evercert_core::digest::Digest;
+use evercert_core::text;
 
 use super::algorithm::Algorithm;
 use super::fetched::Fetched;
@@ -39,6 +40,7 @@ impl Keys {
                 Form::Jwks(wanted) => KeySet::of_jwks(&content, wanted),
                 Form::Pem(algorithm) => KeySet::of_pem(&content, algorithm),
             };
+            let keys = keys.inspect(|keys| keys.tell(text::path(path), None));
             keys.map_err(|problem| InvalidKeys::Content { path: path.to_owned(), problem })
         })?;
         Ok(Self::File(followed))

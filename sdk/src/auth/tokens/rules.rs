@@ -145,7 +145,8 @@ fn instant(claims: &Map<String, Value>, name: &str) -> Result<Option<SystemTime>
     Ok(Some(UNIX_EPOCH + Duration::from_secs(seconds)))
 }
 
-/// The certificate that a token is bound to (RFC 8705 §3.1). Whatever else a confirmation asks for would not be looked at, so it is refused.
+/// The certificate that a token is bound to (RFC 8705 §3.1). Whatever else a confirmation asks for would not be looked at, so it is
+/// refused.
 fn confirmation(cnf: &Value) -> Result<Digest, TokenFailure> {
     let only = cnf.as_object().filter(|cnf| cnf.len() == 1).and_then(|cnf| cnf.get("x5t#S256")).and_then(Value::as_str);
     let mut bytes = [0; 32];

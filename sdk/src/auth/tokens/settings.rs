@@ -32,9 +32,9 @@ use crate::tls::HttpVersions;
 /// # }
 /// ```
 ///
-/// A token has to name the issuer (`iss`), an audience (`aud`), a subject (`sub`) and its end (`exp`), each in the form of RFC 7519 and times as
-/// whole seconds; `nbf` and `iat` are looked at where they are there. One that is bound to a certificate by `cnf` (RFC 8705 §3.1) is taken from
-/// a caller that showed that certificate alone.
+/// A token has to name the issuer (`iss`), an audience (`aud`), a subject (`sub`) and its end (`exp`), each in the form of RFC 7519 and
+/// times as whole seconds; `nbf` and `iat` are looked at where they are there. One that is bound to a certificate by `cnf` (RFC 8705
+/// §3.1) is taken from a caller that showed that certificate alone.
 ///
 /// Of a JWK set those keys are used that are public, of RSA with 2048 to 8192 bits, P-256, P-384 or Ed25519, and not meant for anything but
 /// signatures; others are left out with a warning. Each is for one algorithm: the one in its `alg`, or else the one of its curve, or RS256.
@@ -74,29 +74,31 @@ impl Tokens {
     /// The time for which an issuer's keys are used unless set.
     pub const KEYS_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-    /// Tokens that are signed by a key of a JWK set (RFC 7517 §5) in a file, of at most 1 MiB. It is read again when it changes, and what cannot be
-    /// used leaves the keys that were read before.
+    /// Tokens that are signed by a key of a JWK set (RFC 7517 §5) in a file, of at most 1 MiB. It is read again when it changes, and what
+    /// cannot be used leaves the keys that were read before.
     pub fn jwks_file(path: impl AsRef<Path>) -> Self {
         Self::of_file(path.as_ref(), Form::Jwks(KeyUse::Signatures), Types::TOKENS)
     }
 
-    /// Tokens that are signed by the one public key (`PUBLIC KEY`, RFC 7468 §13) in a PEM file, by this algorithm. Its name is not known, so
-    /// the `kid` of a token is not looked at. The file is read again when it changes, as [`Tokens::jwks_file`] does.
+    /// Tokens that are signed by the one public key (`PUBLIC KEY`, RFC 7468 §13) in a PEM file, by this algorithm. Its name is not known,
+    /// so the `kid` of a token is not looked at. The file is read again when it changes, as [`Tokens::jwks_file`] does.
     pub fn pem_file(path: impl AsRef<Path>, algorithm: Algorithm) -> Self {
         Self::of_file(path.as_ref(), Form::Pem(algorithm), Types::TOKENS)
     }
 
-    /// JWT-SVIDs (SPIFFE's JWT-SVID) of a trust domain by the keys of its bundle, a JWK set in a file whose keys have the use `jwt-svid`. Their
-    /// subject is a SPIFFE ID with a path; they need name no issuer. The file is read again when it changes, as [`Tokens::jwks_file`] does.
+    /// JWT-SVIDs (SPIFFE's JWT-SVID) of a trust domain by the keys of its bundle, a JWK set in a file whose keys have the use `jwt-svid`.
+    /// Their subject is a SPIFFE ID with a path; they need name no issuer. The file is read again when it changes, as
+    /// [`Tokens::jwks_file`] does.
     pub fn jwt_svids(trust_domain: TrustDomain, bundle: impl AsRef<Path>) -> Self {
         let tokens = Self::of_file(bundle.as_ref(), Form::Jwks(KeyUse::JwtSvids), Types::JWT_SVIDS);
         Self { trust_domain: Some(trust_domain), ..tokens }
     }
 
-    /// Tokens of an issuer that says at its own URL where its keys are (OpenID Connect Discovery 1.0 §4), which is its [`Tokens::issuer`] too.
+    /// Tokens of an issuer that says at its own URL where its keys are (OpenID Connect Discovery 1.0 §4), which is its [`Tokens::issuer`]
+    /// too.
     ///
-    /// It is asked over TLS alone, as [`Tokens::https`] has it: unless set, with the identity's certificate, and verified by its bundle. What it
-    /// says of itself may have 64 KiB and its keys 1 MiB; redirects are not followed; all of it may take 10 s.
+    /// It is asked over TLS alone, as [`Tokens::https`] has it: unless set, with the identity's certificate, and verified by its bundle.
+    /// What it says of itself may have 64 KiB and its keys 1 MiB; redirects are not followed; all of it may take 10 s.
     ///
     /// The first token, or [`TokenVerifier::ready`], has the keys fetched and waits for it. They are fetched again after
     /// [`Tokens::refresh_interval`], which nobody waits for, and for a token by a key that is not among them, which waits, though no two
@@ -130,7 +132,8 @@ impl Tokens {
         self
     }
 
-    /// An audience that tokens may be for: this service's own name, one of those in `aud` to the letter. One must be set; each call adds one.
+    /// An audience that tokens may be for: this service's own name, one of those in `aud` to the letter. One must be set; each call adds
+    /// one.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
@@ -156,22 +159,22 @@ impl Tokens {
         self
     }
 
-    /// The settings of the connections to the issuer that [`Tokens::discover`] names: public roots for one. The version of HTTP is not looked at:
-    /// HTTP/2 and HTTP/1.1 are offered.
+    /// The settings of the connections to the issuer that [`Tokens::discover`] names: public roots for one. The version of HTTP is not
+    /// looked at: HTTP/2 and HTTP/1.1 are offered.
     pub fn https(mut self, settings: HttpsSettings) -> Self {
         self.https = Some(settings);
         self
     }
 
-    /// The time after which the keys of the issuer that [`Tokens::discover`] names are fetched again: [`Tokens::REFRESH_INTERVAL`] unless set, no
-    /// less than 30 s. That long a key may be used that the issuer has withdrawn.
+    /// The time after which the keys of the issuer that [`Tokens::discover`] names are fetched again: [`Tokens::REFRESH_INTERVAL`] unless
+    /// set, no less than 30 s. That long a key may be used that the issuer has withdrawn.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh = Some(interval);
         self
     }
 
-    /// The time for which the keys of the issuer that [`Tokens::discover`] names are used if none can be fetched: [`Tokens::KEYS_LIFETIME`] unless
-    /// set, longer than [`Tokens::refresh_interval`]. After it no token is taken.
+    /// The time for which the keys of the issuer that [`Tokens::discover`] names are used if none can be fetched:
+    /// [`Tokens::KEYS_LIFETIME`] unless set, longer than [`Tokens::refresh_interval`]. After it no token is taken.
     pub fn keys_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self

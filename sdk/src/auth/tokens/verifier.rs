@@ -33,8 +33,8 @@ impl TokenVerifier {
         Self(Arc::new(Inner { rules, keys, cached: Cached::new() }))
     }
 
-    /// What this token says, if it was verified before, with the keys of now, and is neither over nor bound to another certificate than that
-    /// of the caller. `None` says nothing about it: [`TokenVerifier::verify`] does.
+    /// What this token says, if it was verified before, with the keys of now, and is neither over nor bound to another certificate than
+    /// that of the caller. `None` says nothing about it: [`TokenVerifier::verify`] does.
     #[must_use]
     pub fn cached(&self, token: &str, peer: Option<&PeerIdentity>, now: SystemTime) -> Option<Claims> {
         let generation = self.0.keys.generation(now)?;

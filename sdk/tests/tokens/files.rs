@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use evercert::auth::{Algorithm, Tokens};
 use evercert::telemetry::TokenFailure;
-use evercert_fixtures::{KeyPair, TokenIssuer, wait};
+use evercert_fixtures::{KeyPair, RsaAlgorithm, TokenIssuer, wait};
 use serde_json::{Value, json};
 
 use crate::service::{AUDIENCE, ISSUER, LIFETIME, SUBJECT, Service, at, claims, claims_with, now};
@@ -109,6 +109,21 @@ fn keys_without_an_algorithm_are_for_that_of_their_curve_or_rs256() {
         jwk.as_object_mut().unwrap().retain(|name, _| name != "alg" && name != "use");
         let service = Service::of_jwks(&json!({"keys": [jwk]}).to_string());
         service.verify(&issuer.sign(&claims())).unwrap();
+    }
+}
+
+#[test]
+fn an_rsa_key_signs_by_the_one_algorithm_that_it_names() {
+    let issuers = RsaAlgorithm::ALL.map(|algorithm| TokenIssuer::rsa("k", algorithm));
+    for issuer in &issuers {
+        let service = Service::of(&[issuer]);
+        service.verify(&issuer.sign(&claims())).unwrap();
+        for other in issuers.iter().filter(|other| other.algorithm() != issuer.algorithm()) {
+            let named = issuer.sign_with_header(&other.header(), &claims());
+            assert_eq!(service.verify(&named).unwrap_err(), TokenFailure::WrongAlgorithm);
+            let signed = other.sign_with_header(&issuer.header(), &claims());
+            assert_eq!(service.verify(&signed).unwrap_err(), TokenFailure::BadSignature);
+        }
     }
 }
 

@@ -67,6 +67,13 @@ impl Rules {
         &self.all
     }
 
+    /// How many rules a call of this path is compared with at most.
+    #[cfg(test)]
+    pub(super) fn met_by(&self, path: &str) -> usize {
+        let by_path = self.exact.get(path).into_iter().chain(self.prefixes.of(path));
+        by_path.map(Vec::len).sum::<usize>() + self.tried.len()
+    }
+
     /// The first rule that fits the call.
     pub(super) fn first(&self, call: &Call<'_>) -> Option<&Rule> {
         let mut first = self.all.len();

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use super::call::Caller;
 use super::*;
+use crate::auth::principal::Principal;
+use crate::peer::PeerIdentity;
+use crate::peer::test_leaf::{leaf, part};
 
 const NOBODY: Caller<'_> = Caller::Plaintext;
 
@@ -60,6 +63,32 @@ fn a_path_that_names_no_method_is_refused_whatever_the_rules_are() {
 }
 
 #[test]
+fn a_caller_is_known_by_its_certificate_under_tls_alone_and_one_with_an_odd_certificate_is_refused() {
+    let principal = |names: &[(u8, &[u8])]| {
+        let leaf = leaf(&[part(&[(&[0x55, 4, 3], 0x0c, b"a")])], &[names]);
+        Principal::new(PeerIdentity::of_chain(&[leaf.into()]), None).unwrap()
+    };
+    let (till, odd) =
+        (principal(&[(0x86, b"spiffe://example.org/till")]), principal(&[(0x86, b"spiffe://example.org:x/till")]));
+    let policy = policy(&json!({
+        "name": "p",
+        "deny_rules": [{ "name": "nobody", "source": { "principals": [""] } }],
+        "allow_rules": [{ "name": "till", "source": { "principals": ["spiffe://example.org/till"] } }, { "name": "all" }],
+    }));
+    for (principal, is_tls, expected) in [
+        (Some(&till), true, (true, Some("p_till"))),
+        (Some(&till), false, (true, Some("p_all"))),
+        (None, true, (false, Some("p_nobody"))),
+        (None, false, (true, Some("p_all"))),
+        (Some(&odd), true, (false, None)),
+    ] {
+        let A43Decision { allowed, rule } =
+            policy.decide(&Question { path: "/a/b", headers: &HeaderMap::new(), principal, is_tls });
+        assert_eq!((allowed, rule), expected, "{principal:?}");
+    }
+}
+
+#[test]
 fn principals_are_for_tls_alone_and_without_a_certificate_the_empty_one_is() {
     let allowed = |pattern: &str, caller| {
         let rule = json!({ "name": "r", "source": { "principals": [pattern] } });
@@ -81,6 +110,23 @@ fn principals_are_for_tls_alone_and_without_a_certificate_the_empty_one_is() {
         assert_eq!(allowed(pattern, Caller::Named(&names)), named, "{pattern}");
     }
     assert!(!allowed("*", Caller::Named(&["CN=a\nb".to_owned()])));
+}
+
+#[test]
+fn a_star_at_the_end_of_a_pattern_counts_before_one_at_its_beginning_and_no_other_is_one() {
+    for (pattern, fitting, others) in [
+        ("*a*", &["*a", "*ab"][..], &["a", "ba", "bab", "a*"][..]),
+        ("**", &["*", "*a"], &["", "a", "a*"]),
+        ("***", &["**", "**a"], &["", "*"]),
+        ("*a", &["a", "ba", "*a"], &["", "ab"]),
+        ("a*", &["a", "ab", "a*"], &["", "ba"]),
+        ("a*b", &["a*b"], &["ab", "acb"]),
+        ("", &[""], &["a"]),
+    ] {
+        let pattern = Pattern::of(pattern);
+        assert!(fitting.iter().all(|text| pattern.fits(text.as_bytes())), "{pattern:?}");
+        assert!(!others.iter().any(|text| pattern.fits(text.as_bytes())), "{pattern:?}");
+    }
 }
 
 #[test]
@@ -195,6 +241,21 @@ fn audit_options_say_which_decisions_are_audited_and_by_what() {
     }
     assert!(audit(r#"{"audit_loggers": [{"name": "stdout_logger", "config": {"a": {"b": 1, "b": 2}}}]}"#).is_err());
     assert!(audit(r#"{"audit_loggers": [{"name": "stdout_logger", "config": 1}]}"#).is_err());
+}
+
+#[test]
+fn a_call_meets_the_rules_for_its_path_alone_however_many_there_are() {
+    let rule = |nth: usize| {
+        let paths = [format!("/a.S{nth}/Get"), format!("/a.S{nth}/Get/*"), format!("/b.S{nth}/*")];
+        json!({ "name": nth.to_string(), "source": { "principals": ["*"] }, "request": { "paths": paths } })
+    };
+    for count in [10, 1_000] {
+        let rules = (0..count).map(rule).collect::<Vec<_>>();
+        let policy = policy(&json!({ "name": "p", "allow_rules": rules }));
+        for (path, met) in [("/a.S7/Get", 1), ("/b.S7/Get", 1), ("/a.S7/Set", 0), ("/a.S7/Get/x", 1)] {
+            assert_eq!(policy.allow.met_by(path), met, "{path} among {count}");
+        }
+    }
 }
 
 #[test]

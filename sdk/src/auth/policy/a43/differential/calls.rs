@@ -41,7 +41,7 @@ pub(super) const PATHS: [&str; 24] = [
 pub(super) const KEYS: [&str; 7] = ["x-a", "x-b", "authorization", "user-agent", "cookie", "x-bin", "x-a-bin"];
 
 pub(super) const VALUES: [&str; 14] =
-    ["a", "b", "a,b", "ab", "", "a b", "*", "a*", ",", "Bearer a", "A", "\u{e9}", "a\tb", "b,a"];
+    ["a", "b", "a,b", "ab", "", "a b", "*", "*a", ",", "Bearer a", "A", "\u{e9}", "a\tb", "b,a"];
 
 /// In base64: as it is sent.
 const BYTES: [&str; 8] = ["YQ", "YQ==", "YWI", "YWI=", "YWJj", "", "CgBh", "/+8"];
@@ -61,11 +61,14 @@ pub(super) fn random(random: &mut Random, peers: &[Peer], asked: &[&str]) -> For
         }
     };
     let mut pairs = random.some(4, |random| {
-        let key = *random.one(&KEYS);
+        // One key comes more than once.
+        let key = if random.once_in(2) { KEYS[0] } else { *random.one(&KEYS) };
         let value = match key.ends_with("-bin") {
             true if random.once_in(12) && asked.contains(&key) => random.one(&MALFORMED_BYTES).as_bytes().to_vec(),
             true => random.one(&BYTES).as_bytes().to_vec(),
             false if random.once_in(20) => vec![0xff, b'a'],
+            // Few values, so that rules are about what they are together.
+            false if key == KEYS[0] => VALUES[random.below(5)].as_bytes().to_vec(),
             false => random.one(&VALUES).as_bytes().to_vec(),
         };
         (key.to_owned(), value)

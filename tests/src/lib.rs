@@ -3,9 +3,12 @@
 
 pub mod channel;
 pub mod connections;
+pub mod counted;
 pub mod daemon;
+pub mod guarded;
 pub mod load;
 pub mod memory;
+pub mod rotating;
 pub mod service;
 pub mod side;
 pub mod stranger;

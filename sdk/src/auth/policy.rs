@@ -84,6 +84,7 @@ mod error;
 mod explanation;
 mod istio;
 mod list;
+mod notice;
 mod pattern;
 mod question;
 mod rule;

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::auth::followed::{FollowError, Followed};
 use crate::telemetry::{FileKind, Recorder};
 
@@ -10,6 +12,7 @@ use super::decision::Decision;
 use super::descriptors::Descriptors;
 use super::document;
 use super::error::InvalidPolicy;
+use super::notice::Notice;
 use super::question::Question;
 use super::snapshot::Policy;
 
@@ -26,14 +29,23 @@ enum Source {
 impl Authorizer {
     /// One by a policy that stays.
     pub(super) fn fixed(policy: Policy) -> Self {
-        policy.tell();
+        Notice::of(&policy).tell();
         Self(Source::Fixed(Arc::new(policy)))
     }
 
     /// One by the policy in a file, whatever that becomes.
     pub(super) fn following(path: &Path, descriptors: Option<Descriptors>) -> Result<Self, InvalidPolicy> {
-        let read =
-            move |files: &mut _, path: &Path| document::read(files, path, descriptors.as_ref()).inspect(Policy::tell);
+        let told = Mutex::new(None);
+        let read = move |files: &mut _, path: &Path| {
+            let policy = document::read(files, path, descriptors.as_ref())?;
+            let notice = Some(Notice::of(&policy));
+            let mut told = told.lock();
+            if *told != notice {
+                notice.iter().for_each(Notice::tell);
+                *told = notice;
+            }
+            Ok(policy)
+        };
         let followed = Followed::open(FileKind::Policy, path, read).map_err(|error| match error {
             FollowError::Unusable(error) => error,
             error => InvalidPolicy::Follow(Box::new(error)),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use evercert_core::text;
 use tonic::Code;
 
 use crate::auth::method::Method;
@@ -182,28 +181,5 @@ impl Policy {
     fn asks_for(&self, proof: Proof) -> bool {
         let rules = self.rules.iter().flat_map(Rules::all).flat_map(|rule| &rule.alternatives);
         rules.flat_map(|alternative| &alternative.0).any(|condition| condition.proof() == Some(proof))
-    }
-
-    /// Tells in the log what an operator has to know of it.
-    pub(super) fn tell(&self) {
-        let policy = text::word(&self.name);
-        let rules = self.rule_count();
-        match self.unruled() {
-            None => tracing::warn!(%policy, rules, "names of methods are not checked: no descriptors were given"),
-            Some([]) => tracing::info!(%policy, rules, "every method has a rule"),
-            Some(unruled) => {
-                let methods = text::sentence(&unruled.join(", "));
-                tracing::warn!(%policy, rules, count = unruled.len(), methods, "methods without a rule, which nobody may call");
-            }
-        }
-        for (rule, methods) in self.public() {
-            let (rule, methods) = (text::word(rule), text::sentence(&methods.join(", ")));
-            tracing::info!(%policy, rule, methods, "public: no proof is asked of who calls");
-        }
-        let dry_runs = self.dry_runs();
-        if !dry_runs.is_empty() {
-            let names = text::sentence(&dry_runs.join(", "));
-            tracing::warn!(%policy, names, "told and not enforced, as a dry run");
-        }
     }
 }

@@ -1,5 +1,6 @@
 mod callers;
 mod documents;
+mod exported;
 mod faults;
 
 use std::path::PathBuf;

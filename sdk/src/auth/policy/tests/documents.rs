@@ -1,5 +1,7 @@
 //! Documents that include others, dry runs, and what is looked at.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::auth::method::Method;
 use crate::auth::policy::condition::Effect;
@@ -146,5 +148,36 @@ fn a_decision_looks_at_the_rules_about_its_method_however_many_others_there_are(
         let rules = policy.rules.as_ref().unwrap();
         let considered = |effect| rules.about(Method::of_path(GET).unwrap(), effect).count();
         assert_eq!((considered(Effect::Allow), considered(Effect::Deny)), (1, 0), "{count}");
+    }
+}
+
+proptest! {
+    /// The index against a walk over all rules in the order of the document.
+    #[test]
+    fn the_index_decides_as_a_walk_over_all_rules_would(
+        rules in prop::collection::vec((any::<bool>(), 0..7_usize, "[a-c]{1,2}"), 1..12),
+        held in "[a-c]{1,2}",
+        called in 0..4_usize,
+    ) {
+        const PATTERNS: [&str; 7] = ["/a.S/M", "/a.S/N", "/a.T/M", "/a.T/N", "/a.S/*", "/a.T/*", "/*"];
+        let path = PATTERNS[called];
+        let mut builder = MethodPolicy::builder()
+            .allow(Rule::named("some").methods(["/x.Y/Z"]).caller(Caller::authenticated()));
+        for (number, (is_deny, pattern, role)) in rules.iter().enumerate() {
+            let rule = Rule::named(format!("r{number}")).methods([PATTERNS[*pattern]]);
+            let rule = rule.caller(Caller::authenticated().roles([role.as_str()]));
+            builder = if *is_deny { builder.deny(rule) } else { builder.allow(rule) };
+        }
+        let policy = MethodPolicy::from(builder).read().unwrap();
+        let fits = |(_, pattern, role): &&(bool, usize, String)| {
+            let pattern = PATTERNS[*pattern];
+            let is_about = pattern == path || pattern.strip_suffix('*').is_some_and(|start| path.starts_with(start));
+            is_about && *role == held
+        };
+        let is_denied = rules.iter().filter(|rule| rule.0).any(|rule| fits(&rule));
+        let is_allowed = rules.iter().filter(|rule| !rule.0).any(|rule| fits(&rule));
+        let found = policy.decide(&ask(path, &HeaderMap::new(), roles(&[&held]).as_ref()));
+        prop_assert_eq!(found.is_allowed(), is_allowed && !is_denied);
+        prop_assert_eq!(found.rule().is_some(), is_allowed || is_denied);
     }
 }

@@ -1,0 +1,35 @@
+//! Whatever a policy says: it is refused, or decides as it explains, and lets through nothing that names no method.
+#![no_main]
+
+use evercert::auth::MethodPolicy;
+use evercert::auth::policy::{IstioResource, Supposed};
+use libfuzzer_sys::fuzz_target;
+use serde_json::json;
+
+fuzz_target!(|input: &[u8]| {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let policy = match MethodPolicy::text(text).read() {
+        Ok(policy) => policy,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    _ = policy.to_istio(&IstioResource::default());
+    let claims = json!({ "iss": "https://a.org", "sub": "b", "roles": ["admin"], "scope": "a b" });
+    let claims = claims.as_object().expect("an object").clone();
+    let id = "spiffe://example.org/ns/web/sa/a".parse().expect("an ID");
+    for path in ["/a.B/C", "/myapp.v1.UserService/GetUser", "a.B/C", "//a.B/C", "/a.B/C/", "/*", ""] {
+        let call = Supposed::call(path);
+        for call in [call.clone(), call.clone().by_spiffe_id(&id), call.by_spiffe_id(&id).by_claims(claims.clone())] {
+            let explanation = policy.explain(&call);
+            let decision = explanation.decision();
+            let names_a_method = path.starts_with("/a.B/C") && path.len() == 6 || path.starts_with("/my");
+            assert!(names_a_method || !decision.is_allowed());
+            let fits = |rule: &str| {
+                explanation.considered().iter().any(|considered| considered.is_fitting && considered.name == rule)
+            };
+            assert!(decision.rule().is_none_or(fits));
+        }
+    }
+});

@@ -15,7 +15,7 @@ fi
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-mkdir "$seeds/cgroup" "$seeds/files" "$seeds/trust" "$seeds/update"
+mkdir "$seeds/cgroup" "$seeds/files" "$seeds/policy" "$seeds/trust" "$seeds/update"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 9999 -subj /CN=a.example.org \
     -addext subjectAltName=DNS:a.example.org -keyout "$seeds/key" -out "$seeds/crt" 2>/dev/null
 { cat "$seeds/crt"; printf '\036'; cat "$seeds/key"; printf '\036'; cat "$seeds/crt"; } >"$seeds/files/pair"
@@ -46,9 +46,18 @@ printf '0::/kubepods.slice/kubepods-pod%s.slice/cri-containerd-%s.scope\n' "${ui
 printf '0::/../../pod%s/%s\n' "$uid" "$id" >"$seeds/cgroup/outside"
 printf '11:pids:/docker/%s/kubepods/pod%s/%s\n' "$id" "$uid" "$id" >"$seeds/cgroup/prefixed"
 printf '1:name=systemd:/system.slice/payments.service\n' >"$seeds/cgroup/unit"
+printf '[methods]\n"/a.B/C" = ["admin", { scopes = ["a"], spiffe_ids = ["spiffe://example.org/ns/web/*"] }]\n"/a.B/*" = "anyone"\n' \
+    >"$seeds/policy/table"
+printf 'name = "p"\naudit = "on-deny"\ndry_run = true\n[claims]\nroles = "realm_access.roles"\n[[deny]]\nname = "d"\nmethods = ["/*"]\n%s' \
+    'callers = { trust_domains = ["example.org"], namespaces = ["web"], request_principals = ["https://a.org/*"] }
+[[allow]]
+name = "a"
+methods = ["/a.B/C"]
+callers = { when = [{ key = "request.auth.claims[a][b]", not_values = ["x"] }], token = true, certificate = true, dns_names = ["a.example.org"] }
+' >"$seeds/policy/rules"
 
 passed=0
-for target in cgroup files trust update; do
+for target in cgroup files policy trust update; do
     "${fuzz[@]}" run --fuzz-dir fuzz "$target" "$seeds/$target" -- -max_total_time="${SECONDS_EACH:-30}" -max_len=16384 \
         -timeout=10 -verbosity=0
     passed=$((passed + 1))

@@ -11,7 +11,8 @@
 //! "/myapp.v1.Status/Get"             = "anyone"                 # public; "authenticated" is anyone who has proven something
 //! ```
 //!
-//! A path is of exactly this form, `/package.Service/Method`, or `/package.Service/*` for all of a service. Those who may call, the
+//! A path is of exactly this form, `/package.Service/Method`, or `/package.Service/*` for all of a service; a method's own row stands in
+//! place of its service's. Those who may call, the
 //! *callers*, are `"anyone"`, `"authenticated"`, a table of what a caller has to prove, or a list of roles and such tables, of which
 //! one has to fit. All that a table names has to be proven, and of each list in it one element:
 //!

@@ -92,6 +92,7 @@ fn row(method: &Spanned<String>, callers: &Spanned<Callers>, paths: &ClaimPaths)
         name: name.into(),
         effect: Effect::Allow,
         is_dry_run: false,
+        is_row: true,
         methods: Box::new([pattern]),
         alternatives,
     };
@@ -104,7 +105,7 @@ fn rule_of(rule: &Rule, effect: Effect, paths: &ClaimPaths) -> Result<Spanned<Co
     let compiled = || {
         let methods = methods(&rule.methods, &rule.name)?;
         let alternatives = alternatives(rule.callers.as_ref(), effect, paths, rule.name.span())?;
-        Ok(Compiled { name: name.into(), effect, is_dry_run: rule.dry_run, methods, alternatives })
+        Ok(Compiled { name: name.into(), effect, is_dry_run: rule.dry_run, is_row: false, methods, alternatives })
     };
     compiled().map(|compiled| Spanned::new(rule.name.span(), compiled)).map_err(|problem| in_rule(problem, name))
 }

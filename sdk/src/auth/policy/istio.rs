@@ -79,6 +79,10 @@ fn written(rules: &Rules, effect: Effect, is_dry_run: bool) -> Result<Vec<Value>
         for alternative in &rule.alternatives {
             for (from, when) in source::of(&alternative.0, effect).map_err(not_expressible)? {
                 let mut written = json!({ "to": [{ "operation": { "paths": paths } }] });
+                let beside = rules.rows_beside(rule);
+                if !beside.is_empty() {
+                    written["to"][0]["operation"]["notPaths"] = json!(beside);
+                }
                 if let Some(source) = from {
                     written["from"] = json!([{ "source": source }]);
                 }

@@ -31,6 +31,8 @@ pub(super) struct Compiled {
     pub(super) name: Arc<str>,
     pub(super) effect: Effect,
     pub(super) is_dry_run: bool,
+    /// Whether it is a row of the table of methods, where a method's own stands in place of its service's.
+    pub(super) is_row: bool,
     pub(super) methods: Box<[MethodPattern]>,
     /// It fits whoever fits one of them.
     pub(super) alternatives: Box<[Alternative]>,
@@ -123,12 +125,29 @@ impl Rules {
 
     /// Those about a method: what names it comes before what names its service, and that before what is about all.
     pub(super) fn about<'a>(&'a self, method: Method<'_>, effect: Effect) -> impl Iterator<Item = &'a Compiled> {
-        let places = [self.by_method.get(method.path()), self.by_service.get(method.service()), Some(&self.everywhere)];
         let of_effect = move |places: &'a Places| match effect {
-            Effect::Deny => &places.deny,
-            Effect::Allow => &places.allow,
+            Effect::Deny => &*places.deny,
+            Effect::Allow => &*places.allow,
         };
-        places.into_iter().flatten().flat_map(of_effect).filter_map(|place| self.all.get(*place))
+        let at = |places: &'a [usize]| places.iter().filter_map(|place| self.all.get(*place));
+        let own = self.by_method.get(method.path()).map_or(&[][..], of_effect);
+        let of_service = self.by_service.get(method.service()).map_or(&[][..], of_effect);
+        let has_row = at(own).any(|rule| rule.is_row);
+        at(own)
+            .chain(at(of_service).filter(move |rule| !(has_row && rule.is_row)))
+            .chain(at(of_effect(&self.everywhere)))
+    }
+
+    /// The methods of a service that have rows of their own beside its row.
+    pub(super) fn rows_beside(&self, row: &Compiled) -> Vec<&str> {
+        let [MethodPattern::Service(service)] = &*row.methods else { return Vec::new() };
+        let is_beside = |path: &&str| Method::of_path(path).is_some_and(|method| method.service() == &**service);
+        let rows = self.all.iter().filter(|rule| row.is_row && rule.is_row);
+        let paths = rows.flat_map(|rule| &rule.methods).filter_map(|pattern| match pattern {
+            MethodPattern::Method(path) => Some(&**path),
+            _ => None,
+        });
+        paths.filter(is_beside).collect()
     }
 
     /// Whether a rule allows this path to someone.

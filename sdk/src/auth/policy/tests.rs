@@ -213,3 +213,21 @@ fn a_method_that_does_not_exist_is_an_error_with_the_nearest_real_one_and_one_wi
     assert!(policy.read().is_err(), "its directory is gone");
     assert!(MethodPolicy::any_authenticated().checked_against(b"\xff").build().is_err());
 }
+
+#[test]
+fn a_methods_own_row_of_the_table_stands_in_place_of_its_services() {
+    let text =
+        "[methods]\n\"/myapp.v1.UserService/*\" = \"anyone\"\n\"/myapp.v1.UserService/DeleteUser\" = [\"admin\"]\n";
+    let policy = parse(text).unwrap();
+    assert_eq!(code(&policy, GET, None), Code::Ok);
+    assert_eq!(code(&policy, DELETE, None), Code::Unauthenticated);
+    assert_eq!(code(&policy, DELETE, roles(&["user"]).as_ref()), Code::PermissionDenied);
+    assert_eq!(code(&policy, DELETE, roles(&["admin"]).as_ref()), Code::Ok);
+    let resource = IstioResource { name: "x".to_owned(), ..IstioResource::default() };
+    let exported = policy.to_istio(&resource).unwrap();
+    let not_paths = "notPaths:\n              - \"/myapp.v1.UserService/DeleteUser\"\n            paths:\n              - \"/myapp.v1.UserService/*\"";
+    assert!(exported.contains(not_paths), "{exported}");
+    let rule = "[[allow]]\nname = \"a\"\nmethods = [\"/myapp.v1.UserService/*\"]\ncallers = [\"root\"]\n";
+    let policy = parse(&format!("{text}{rule}")).unwrap();
+    assert_eq!(code(&policy, DELETE, roles(&["root"]).as_ref()), Code::Ok, "a rule with a name allows besides");
+}

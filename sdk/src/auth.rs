@@ -18,6 +18,7 @@ mod noted;
 mod passage;
 pub mod policy;
 mod principal;
+mod protocol;
 mod rate_limit;
 mod security;
 pub mod tokens;

@@ -91,4 +91,6 @@ pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{AddressFailure, ChannelError, ConnectError, ConnectFailure};
 pub use https::{HttpsConnecting, HttpsConnection, HttpsConnector, HttpsSettings};
 pub use link::ChannelState;
+#[cfg(feature = "web")]
+pub(crate) use request::asked as asked_timeout;
 pub use resolving::{Resolve, Resolving};

@@ -301,6 +301,10 @@ impl<L> Server<L> {
         #[cfg(feature = "auth")]
         if let Some(security) = self.security {
             security.fits(serving.incoming.tls.client_certificates)?;
+            let mut serving = serving;
+            if security.is_for_pages() {
+                serving.incoming.tls.http_versions = serving.incoming.tls.http_versions.with_http_1();
+            }
             let recorder = serving.incoming.recorder.as_ref().or(serving.identity.recorder());
             let service = security.or_recorder(recorder.cloned()).over::<<A::Io as Connected>::ConnectInfo, _>(service);
             return serving.serve(service, listener, shutdown).await;

@@ -17,9 +17,12 @@ use super::denials::Denials;
 use super::exemption::Reflection;
 use super::method_names::MethodNames;
 use super::policy::Authorizer;
+use super::protocol::GrpcOnly;
 use super::rate_limit::{RateLimitLayer, RateLimitService};
 use super::tokens::TokenVerifier;
 use super::transport::Transport;
+#[cfg(feature = "web")]
+use super::web::{WebLayer, WebService};
 use crate::peer::{PeerIdentityLayer, PeerIdentityService};
 use crate::telemetry::Recorder;
 
@@ -55,9 +58,12 @@ pub use fit::Unfit;
 /// Each call, unary or streaming, goes one way:
 ///
 /// ```text
-/// access log → peer identity → exemptions → authentication → rate limit → authorisation → layers of one's own → handler
+/// (pages, gRPC-Web →) access log → peer identity → exemptions → authentication → rate limit → authorisation → layers of one's own → handler
 /// ```
 ///
+/// - What is no call gets no further than the first of them: a method is run for a POST with gRPC's content type by HTTP/2, and for
+///   gRPC-Web where pages may call (`SecurityBuilder::web`, feature `web`). All else is answered with 405, 415 or 505. So no page of anybody's
+///   can have a browser call with its user's certificate.
 /// - Exempt are the methods `Check` and `Watch` of `grpc.health.v1.Health`, to the byte, and nothing else. Reflection is off
 ///   unless it is asked for.
 /// - Authenticated is a caller by its certificate, by a bearer token, or both. A token that cannot be verified is `UNAUTHENTICATED`,
@@ -79,6 +85,8 @@ pub struct Security {
     header: AuthorizationHeader,
     recorder: Option<Arc<dyn Recorder>>,
     names: MethodNames,
+    #[cfg(feature = "web")]
+    web: Option<WebLayer>,
 }
 
 impl Security {
@@ -127,12 +135,40 @@ impl Security {
         let access_log = AccessLogLayer::telling(self.access_log, recorder, self.names.clone());
         let authorized = authorization.layer(inner);
         let limited = option_layer(rate_limit).layer(authorized);
-        access_log.layer(peers.layer(authentication.layer(limited)))
+        self.entrance(access_log.layer(peers.layer(authentication.layer(limited))))
+    }
+
+    #[cfg(not(feature = "web"))]
+    fn entrance<S>(&self, inner: S) -> Entrance<S> {
+        GrpcOnly(inner)
+    }
+
+    #[cfg(feature = "web")]
+    fn entrance<S>(&self, inner: S) -> Entrance<S> {
+        match &self.web {
+            Some(web) => Either::Right(web.layer(inner)),
+            None => Either::Left(GrpcOnly(inner)),
+        }
+    }
+
+    /// Whether pages in browsers may call, and so HTTP/1.1 is spoken besides.
+    pub(crate) fn is_for_pages(&self) -> bool {
+        #[cfg(feature = "web")]
+        return self.web.is_some();
+        #[cfg(not(feature = "web"))]
+        false
     }
 }
 
 /// A service behind a [`Security`].
-pub type Secured<S> = AccessLogService<PeerIdentityService<AuthenticationService<Limited<AuthorizationService<S>>>>>;
+pub type Secured<S> =
+    Entrance<AccessLogService<PeerIdentityService<AuthenticationService<Limited<AuthorizationService<S>>>>>>;
+
+#[cfg(not(feature = "web"))]
+type Entrance<S> = GrpcOnly<S>;
+
+#[cfg(feature = "web")]
+type Entrance<S> = Either<GrpcOnly<S>, WebService<S>>;
 
 type Limited<S> = Either<RateLimitService<S>, S>;
 

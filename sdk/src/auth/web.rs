@@ -9,6 +9,8 @@
 //! such requests without asking first (a "simple request", Fetch Standard §3.2), with the user's certificate. So with gRPC-Web on, nothing
 //! goes further that is neither gRPC nor gRPC-Web, nor anything of an origin that was not named.
 
+mod deadline;
+mod http_1;
 mod layer;
 mod origin;
 

@@ -109,7 +109,7 @@ fn joined(first: &HeaderValue, second: &HeaderValue) -> HeaderValue {
 }
 
 /// The deadline that a request asks for itself.
-pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn asked(headers: &HeaderMap) -> Option<Duration> {
     headers.get(GRPC_TIMEOUT).and_then(grpc_timeout)
 }
 

@@ -52,6 +52,15 @@ pub enum HttpVersions {
 }
 
 impl HttpVersions {
+    /// These, and HTTP/1.1.
+    #[cfg(feature = "auth")]
+    pub(crate) fn with_http_1(self) -> Self {
+        match self {
+            Self::Http2 | Self::Http1And2 => Self::Http1And2,
+            Self::Http1 => Self::Http1,
+        }
+    }
+
     /// The ALPN offer, the preferred one first.
     pub(crate) fn offered(self) -> Vec<Vec<u8>> {
         match self {

@@ -59,6 +59,20 @@ async fn a_stream_that_is_ended_tells_its_page_why_after_all_that_it_brought() {
 }
 
 #[tokio::test]
+async fn a_call_whose_deadline_is_over_tells_its_page_so() {
+    let stage = Stage::new().await;
+    for version in BOTH {
+        for timeout in ["50m", "50000u", "0S"] {
+            let ask = Ask::call(CHECK).with("origin", APP).with("forever", "").with("grpc-timeout", timeout);
+            let answer = stage.ask(version, ask).await;
+            assert_eq!(answer.header("access-control-allow-origin"), Some(APP));
+            assert_eq!(answer.header("content-type"), Some("application/grpc-web+proto"));
+            assert_eq!(answer.outcome().0, Code::DeadlineExceeded);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_form_that_is_text_is_spoken_both_ways() {
     let stage = Stage::new().await;
     for version in BOTH {
@@ -71,14 +85,13 @@ async fn the_form_that_is_text_is_spoken_both_ways() {
 async fn a_message_that_is_cut_off_or_no_text_reaches_no_handler() {
     let stage = Stage::new().await;
     for version in BOTH {
-        let mut client = stage.connect(version).await;
         for body in [&b"AAAA*AAA"[..], b"AAAAAA", b"AAA", b"AAAA"] {
-            let answer = client.ask(text(CHECK, MESSAGE).body(body)).await;
+            let answer = stage.ask(version, text(CHECK, MESSAGE).body(body)).await;
             let (code, _, replies) = answer.outcome();
             assert!(code != Code::Ok && replies.is_empty(), "{body:?}: {code:?}");
         }
         for body in [&[][..], &[0; 3], &[0, 0, 0, 0, 9, 1], &[0x80, 0, 0, 0, 0], &[0, 0xff, 0xff, 0xff, 0xff, 1]] {
-            let answer = client.ask(Ask::call(CHECK).with("origin", APP).body(body)).await;
+            let answer = stage.ask(version, Ask::call(CHECK).with("origin", APP).body(body)).await;
             let (code, _, replies) = answer.outcome();
             assert!(code != Code::Ok && replies.is_empty(), "{body:?}: {code:?}");
         }
@@ -94,5 +107,22 @@ async fn grpc_by_http_2_is_served_beside() {
         let answer = stage.ask(Version::HTTP_2, ask).await;
         assert_eq!((answer.header("content-type"), &answer.body[..]), (Some("application/grpc"), REPLY));
         assert_eq!(answer.trailers.unwrap()["grpc-status"], "0");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_says_that_the_connection_ends_with_it_where_its_request_was_not_read_to_its_end() {
+    let stage = Stage::new().await;
+    let mut client = stage.connect(Version::HTTP_11).await;
+    for ask in [Ask::call(CHECK), Ask::call(CHECK).without("authorization"), Ask::call(WATCH), Ask::preflight(APP)] {
+        assert_eq!(client.ask(ask).await.header("connection"), None);
+    }
+    // As many octets as are not read at once.
+    let long = || Ask::call(CHECK).body([&[0, 0, 0x20, 0, 0][..], &vec![0; 0x20_0000]].concat());
+    let refused = |ask: Ask| ask.without("content-type").with("content-type", "text/plain");
+    for ask in [refused(long()), long().with("origin", "https://evil.example.net"), refused(Ask::call(CHECK))] {
+        let answer = stage.ask(Version::HTTP_11, ask.clone()).await;
+        assert_eq!(answer.header("connection"), Some("close"), "{}", answer.status);
+        assert_eq!(stage.ask(Version::HTTP_2, ask).await.header("connection"), None);
     }
 }

@@ -5,4 +5,5 @@ mod calls;
 mod origins;
 mod preflights;
 mod refusals;
+mod secured;
 mod stage;

@@ -8,7 +8,6 @@ use super::stage::{APP, Ask, BOTH, CHECK, MESSAGE, Stage};
 async fn what_a_page_may_send_without_asking_first_reaches_no_handler() {
     let stage = Stage::new().await;
     for version in BOTH {
-        let mut client = stage.connect(version).await;
         for content_type in [
             None,
             Some("text/plain"),
@@ -27,7 +26,7 @@ async fn what_a_page_may_send_without_asking_first_reaches_no_handler() {
                 ask = ask.with("content-type", content_type);
             }
             for ask in [ask.clone(), ask.with("origin", APP)] {
-                let answer = client.ask(ask).await;
+                let answer = stage.ask(version, ask).await;
                 assert_eq!(answer.status, 415, "{version:?} {content_type:?}");
                 assert!(answer.body.is_empty());
             }
@@ -50,11 +49,10 @@ async fn two_content_types_are_none() {
 async fn a_call_is_made_by_post_alone() {
     let stage = Stage::new().await;
     for version in BOTH {
-        let mut client = stage.connect(version).await;
         for method in [Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE] {
             for content_type in ["application/grpc-web+proto", "application/grpc", "text/plain"] {
                 let ask = Ask::new(method.clone(), CHECK).with("content-type", content_type).with("origin", APP);
-                let answer = client.ask(ask).await;
+                let answer = stage.ask(version, ask).await;
                 assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some("POST, OPTIONS")));
             }
         }
@@ -65,10 +63,9 @@ async fn a_call_is_made_by_post_alone() {
 #[tokio::test]
 async fn grpc_itself_is_http_2_alone() {
     let stage = Stage::new().await;
-    let mut client = stage.connect(Version::HTTP_11).await;
     for content_type in ["application/grpc", "application/grpc+proto", "application/grpc;a=b"] {
         let ask = Ask::call(CHECK).without("content-type").with("content-type", content_type).with("te", "trailers");
-        assert_eq!(client.ask(ask).await.status, 505, "{content_type}");
+        assert_eq!(stage.ask(Version::HTTP_11, ask).await.status, 505, "{content_type}");
     }
     assert_eq!(stage.calls(), 0);
 }

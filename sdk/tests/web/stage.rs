@@ -1,38 +1,43 @@
 //! A server of gRPC and gRPC-Web that counts what reaches its handlers, and a browser's side of it.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use evercert::auth::Web;
+use evercert::auth::{Security, Web};
 use evercert::{ClientCertificates, HttpVersions, Identity, Server};
 use evercert_core::crypto::provider;
-use evercert_fixtures::{Authority, KubeletVolume, wait};
-use http::{HeaderMap, Request, StatusCode, Version, header};
+use evercert_fixtures::{Authority, Issued, KubeletVolume, wait};
+use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::client::WebPkiServerVerifier;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::body::Body;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tower::Service;
 
 /// The name of the server.
 pub(crate) const NAME: &str = "api.example.org";
 /// The origin of the pages that may call.
 pub(crate) const APP: &str = "https://app.example.org";
 /// A unary method, and one with a stream of replies that ends with an error.
-pub(crate) const CHECK: &str = "/grpc.health.v1.Health/Check";
-pub(crate) const WATCH: &str = "/grpc.health.v1.Health/Watch";
+pub(crate) const CHECK: &str = "/testing.v1.Pages/Check";
+pub(crate) const WATCH: &str = "/testing.v1.Pages/Watch";
 /// An empty message, with the five octets before it.
 pub(crate) const MESSAGE: &[u8] = &[0; 5];
 /// The reply: one field of one octet.
@@ -49,6 +54,9 @@ impl Health for Counting {
         request: tonic::Request<HealthCheckRequest>,
     ) -> Result<tonic::Response<HealthCheckResponse>, Status> {
         self.0.fetch_add(1, SeqCst);
+        if request.metadata().contains_key("forever") {
+            std::future::pending::<()>().await;
+        }
         match request.metadata().get("authorization") {
             Some(_) => Ok(tonic::Response::new(HealthCheckResponse { status: 1 })),
             None => Err(Status::unauthenticated("bring a token, and then some: ü")),
@@ -57,11 +65,42 @@ impl Health for Counting {
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
-    async fn watch(&self, _: tonic::Request<HealthCheckRequest>) -> Result<tonic::Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: tonic::Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<Self::WatchStream>, Status> {
         self.0.fetch_add(1, SeqCst);
         let reply = || Ok(HealthCheckResponse { status: 1 });
+        if request.metadata().contains_key("forever") {
+            let replies = tokio_stream::iter([reply(), reply()]).chain(tokio_stream::pending());
+            return Ok(tonic::Response::new(Box::pin(replies)));
+        }
         let replies = [reply(), reply(), Err(Status::unauthenticated("the token has expired"))];
         Ok(tonic::Response::new(Box::pin(tokio_stream::iter(replies))))
+    }
+}
+
+/// The service under a name that is not exempt from anything.
+#[derive(Clone)]
+struct Pages(HealthServer<Counting>);
+
+impl NamedService for Pages {
+    const NAME: &'static str = "testing.v1.Pages";
+}
+
+impl Service<Request<Body>> for Pages {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = <HealthServer<Counting> as Service<Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.0, cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let path = request.uri().path().replace(Self::NAME, "grpc.health.v1.Health");
+        *request.uri_mut() = path.parse().unwrap();
+        self.0.call(request)
     }
 }
 
@@ -88,8 +127,16 @@ impl Stage {
         .await
     }
 
+    /// Behind a security.
+    pub(crate) async fn secured(security: Security) -> Self {
+        Self::of(|server, routes, listener| async move {
+            server.security(security).serve(routes, listener, std::future::pending()).await.unwrap();
+        })
+        .await
+    }
+
     /// Served as `serve` does it.
-    pub(crate) async fn of<F>(serve: impl FnOnce(Server, Routes, TcpListener) -> F) -> Self
+    async fn of<F>(serve: impl FnOnce(Server, Routes, TcpListener) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -99,7 +146,7 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let calls = Arc::<AtomicUsize>::default();
-        let routes = Routes::new(HealthServer::new(Counting(Arc::clone(&calls))));
+        let routes = Routes::new(Pages(HealthServer::new(Counting(Arc::clone(&calls)))));
         let server = Server::new(&identity).client_certificates(ClientCertificates::Optional);
         let serving = tokio::spawn(serve(server, routes, listener));
         Self { ca, address, calls, serving, _volume: volume }
@@ -116,14 +163,29 @@ impl Stage {
     }
 
     pub(crate) async fn try_connect(&self, version: Version) -> std::io::Result<Client> {
+        self.connect_as(version, None).await
+    }
+
+    /// A client with a certificate of a user's.
+    pub(crate) async fn connect_as_user(&self, version: Version) -> Client {
+        self.connect_as(version, Some(self.ca.issue_dns("user.example.org"))).await.unwrap()
+    }
+
+    async fn connect_as(&self, version: Version, own: Option<Issued>) -> std::io::Result<Client> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.ca.ca_der())).unwrap();
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().unwrap();
-        let mut config = ClientConfig::builder_with_provider(provider())
+        let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_webpki_verifier(verifier)
-            .with_no_client_auth();
+            .with_webpki_verifier(verifier);
+        let mut config = match own {
+            Some(own) => {
+                let key = PrivatePkcs8KeyDer::from(own.key_der).into();
+                config.with_client_auth_cert(vec![own.leaf_der.into()], key).unwrap()
+            }
+            None => config.with_no_client_auth(),
+        };
         config.alpn_protocols = vec![if version == Version::HTTP_2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
         let tcp = TcpStream::connect(self.address).await?;
         let connecting = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(NAME).unwrap(), tcp);

@@ -11,6 +11,8 @@ use crate::auth::method_names::MethodNames;
 use crate::auth::policy::{InvalidPolicy, MethodPolicy};
 use crate::auth::rate_limit::{InvalidRateLimit, RateLimit, RateLimitLayer};
 use crate::auth::tokens::{InvalidTokens, Tokens};
+#[cfg(feature = "web")]
+use crate::auth::web::{InvalidWeb, Web};
 use crate::telemetry::Recorder;
 
 /// Puts a [`Security`] together; every contradiction is an error of [`SecurityBuilder::build`].
@@ -26,6 +28,8 @@ pub struct SecurityBuilder {
     on_expiry: OnExpiry,
     header: AuthorizationHeader,
     recorder: Option<Arc<dyn Recorder>>,
+    #[cfg(feature = "web")]
+    web: Option<Web>,
 }
 
 impl SecurityBuilder {
@@ -83,6 +87,14 @@ impl SecurityBuilder {
         self
     }
 
+    /// The pages that may call by gRPC-Web. None unless set. A server then speaks HTTP/1.1 besides.
+    #[cfg(feature = "web")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "web")))]
+    pub fn web(mut self, web: Web) -> Self {
+        self.web = Some(web);
+        self
+    }
+
     /// The security.
     ///
     /// # Errors
@@ -116,6 +128,8 @@ impl SecurityBuilder {
             header: self.header,
             recorder: None,
             names,
+            #[cfg(feature = "web")]
+            web: self.web.map(Web::build).transpose()?,
         };
         Ok(security.or_recorder(self.recorder))
     }
@@ -152,4 +166,9 @@ pub enum InvalidSecurity {
     /// The rate limit is none.
     #[error(transparent)]
     RateLimit(#[from] InvalidRateLimit),
+    /// What pages may do makes no sense, or is not safe.
+    #[cfg(feature = "web")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "web")))]
+    #[error(transparent)]
+    Web(#[from] InvalidWeb),
 }

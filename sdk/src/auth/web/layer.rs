@@ -1,18 +1,21 @@
 //! What stands between a browser and the security stack.
 
-use std::fmt::Display;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::Either;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use futures_util::future::{BoxFuture, Either};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{BoxError, Layer, Service};
 use tower_http::cors::{self, Cors, CorsLayer};
 
+use super::super::protocol::{NoCall, Protocol};
+use super::deadline::{Deadline, Deadlines};
+use super::http_1::ReadToEnd;
 use super::origin::{Origins, PageSource};
+use crate::client::asked_timeout;
 
 /// Answers preflights, keeps other origins' pages out, and translates gRPC-Web into gRPC: [`Web::build`](super::Web::build).
 ///
@@ -33,7 +36,8 @@ impl<S> Layer<S> for WebLayer {
     type Service = WebService<S>;
 
     fn layer(&self, inner: S) -> WebService<S> {
-        WebService { origins: self.origins.clone(), inner: self.cors.layer(GrpcWebLayer::new().layer(inner)) }
+        let translated = GrpcWebLayer::new().layer(Deadlines(inner));
+        WebService { origins: self.origins.clone(), inner: self.cors.layer(translated) }
     }
 }
 
@@ -41,33 +45,86 @@ impl<S> Layer<S> for WebLayer {
 #[derive(Debug, Clone)]
 pub struct WebService<S> {
     origins: Origins,
-    inner: Cors<GrpcWebService<S>>,
+    inner: Cors<GrpcWebService<Deadlines<S>>>,
 }
+
+/// What comes of a call that goes further.
+type Translated<S> = tonic_web::ResponseFuture<<Deadlines<S> as Service<Request<Body>>>::Future>;
+
+/// What comes of any request.
+type Answered<S> = Either<
+    Ready<Result<Response<Body>, <S as Service<Request<Body>>>::Error>>,
+    Either<cors::ResponseFuture<Translated<S>>, Translated<S>>,
+>;
 
 impl<S, B> Service<Request<Body>> for WebService<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError> + Display,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Either<
-        Ready<Result<Response<Body>, S::Error>>,
-        Either<cors::ResponseFuture<tonic_web::ResponseFuture<S::Future>>, tonic_web::ResponseFuture<S::Future>>,
-    >;
+    type Future = Either<Answered<S>, BoxFuture<'static, Result<Response<Body>, S::Error>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Service::<Request<Body>>::poll_ready(&mut self.inner, cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let source = self.origins.source(request.headers());
-        match refusal(source, &request) {
-            Some(refusal) => Either::Left(ready(Ok(refusal.response()))),
-            None if source == PageSource::NoPage => Either::Right(Either::Right(self.inner.get_mut().call(request))),
-            None => Either::Right(Either::Left(self.inner.call(request))),
+        if request.version() >= Version::HTTP_2 {
+            return Either::Left(self.answer(request));
         }
+        let (request, read_to_end) = ReadToEnd::of(request);
+        let answered = self.answer(request);
+        Either::Right(Box::pin(async move { Ok(read_to_end.said_in(answered.await?)) }))
+    }
+}
+
+impl<S, B> WebService<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn answer(&mut self, mut request: Request<Body>) -> Answered<S> {
+        let source = self.origins.source(request.headers());
+        match Asked::of(source, &request) {
+            Err(refusal) => return Either::Left(ready(Ok(refusal.response()))),
+            Ok(Asked::Call(Protocol::GrpcWeb)) => {
+                if let Some(limit) = asked_timeout(request.headers()) {
+                    request.extensions_mut().insert(Deadline(limit));
+                }
+            }
+            Ok(Asked::Call(Protocol::Grpc) | Asked::Preflight) => {}
+        }
+        Either::Right(match source {
+            PageSource::NoPage => Either::Right(self.inner.get_mut().call(request)),
+            PageSource::Allowed | PageSource::Refused => Either::Left(self.inner.call(request)),
+        })
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Preflight,
+    Call(Protocol),
+}
+
+impl Asked {
+    /// What a request asks for, if it goes any further.
+    fn of<B>(source: PageSource, request: &Request<B>) -> Result<Self, Refusal> {
+        match source {
+            PageSource::Refused => return Err(Refusal::Origin),
+            PageSource::Allowed if request.method() == Method::OPTIONS => return Ok(Self::Preflight),
+            PageSource::Allowed | PageSource::NoPage => {}
+        }
+        Protocol::of(request).map(Self::Call).map_err(Refusal::NoCall)
     }
 }
 
@@ -75,70 +132,21 @@ where
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     Origin,
-    Method,
-    ContentType,
-    HttpVersion,
-}
-
-/// Whether, and why, a request goes no further. A preflight goes on to what answers it.
-fn refusal<B>(source: PageSource, request: &Request<B>) -> Option<Refusal> {
-    if source == PageSource::Refused {
-        return Some(Refusal::Origin);
-    }
-    if source == PageSource::Allowed && request.method() == Method::OPTIONS {
-        return None;
-    }
-    if request.method() != Method::POST {
-        return Some(Refusal::Method);
-    }
-    match Protocol::of(request.headers()) {
-        None => Some(Refusal::ContentType),
-        Some(Protocol::Grpc) if request.version() != Version::HTTP_2 => Some(Refusal::HttpVersion),
-        Some(Protocol::Grpc | Protocol::GrpcWeb) => None,
-    }
+    NoCall(NoCall),
 }
 
 impl Refusal {
-    /// What a server of gRPC alone answers to such ("gRPC over HTTP/2", "Requests"); none of it is for a page to read.
+    /// None of it is for a page to read.
     fn response(self) -> Response<Body> {
-        let status = match self {
-            Self::Origin => StatusCode::FORBIDDEN,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-        };
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(header::VARY, HeaderValue::from_static("origin"));
-        if self == Self::Method {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-        }
-        response
-    }
-}
-
-/// What a call is made by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Grpc,
-    GrpcWeb,
-}
-
-impl Protocol {
-    /// By the content type: gRPC-Web's four in full, as tonic-web knows them, and gRPC's with whatever follows it.
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-        let (Some(first), None) = (types.next(), types.next()) else { return None };
-        match first.as_bytes() {
-            b"application/grpc-web"
-            | b"application/grpc-web+proto"
-            | b"application/grpc-web-text"
-            | b"application/grpc-web-text+proto" => Some(Self::GrpcWeb),
-            other => {
-                let rest = other.strip_prefix(b"application/grpc")?;
-                matches!(rest.first(), None | Some(b'+' | b';')).then_some(Self::Grpc)
+        let mut response = match self {
+            Self::Origin => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::FORBIDDEN;
+                response
             }
-        }
+            Self::NoCall(no_call) => no_call.response("POST, OPTIONS"),
+        };
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
+        response
     }
 }

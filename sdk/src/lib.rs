@@ -51,7 +51,7 @@
 //! | `auth` | no | `auth`: authentication and authorisation of calls, by tokens, policies and limits |
 //! | `web` | no | gRPC-Web and CORS beside them |
 //! | `prometheus` | no | what [`telemetry`] counts, in a Prometheus registry |
-//! | `webpki-roots`, `native-roots` | no | servers of public CAs, by Mozilla's list or the platform's |
+//! | `webpki-roots`, `native-roots` | no | servers of public CAs, by Mozilla's list or the platform's: [`Roots`] |
 //! | `directory` | yes | [`Identity::from_directory`]: run from a mount, with no daemon or as its observer |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -249,3 +249,25 @@ impl From<AuthenticatedError> for Status {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_or_a_proxy_that_does_not_know_the_caller_is_told_from_one_that_denies_it() {
+        let is_told = |http: u16, grpc: Option<&str>| {
+            let mut response = Response::builder().status(http);
+            if let Some(grpc) = grpc {
+                response = response.header(Status::GRPC_STATUS, grpc);
+            }
+            is_unauthenticated(&response.body(()).unwrap())
+        };
+        assert!(is_told(200, Some("16")) && is_told(401, None));
+        for (http, grpc) in
+            [(200, None), (200, Some("0")), (200, Some("7")), (200, Some("1")), (403, None), (307, None)]
+        {
+            assert!(!is_told(http, grpc), "{http} {grpc:?}");
+        }
+    }
+}

@@ -148,3 +148,30 @@ async fn watch_plain(health: &Health) -> Streaming<HealthCheckResponse> {
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
     watch(&mut HealthClient::new(soon(endpoint.connect()).await.unwrap()), "").await.unwrap()
 }
+
+#[cfg(feature = "auth")]
+#[tokio::test]
+async fn health_is_for_anybody_where_a_security_asks_for_credentials() {
+    use evercert::ClientCertificates;
+    use evercert::auth::{MethodPolicy, Security};
+    use tonic_prost::ProstCodec;
+
+    let ca = Authority::new("root");
+    let identity = identity(&ca).await;
+    let health = Health::new(&identity);
+    let security = Security::builder().policy(MethodPolicy::any_authenticated()).build().unwrap();
+    let server = Server::new(&identity).client_certificates(ClientCertificates::Optional);
+    let (port, _stop, _serving) = serve(server.health(&health).security(security)).await;
+    let channel = channel(client(&ca, None), port).await;
+    let mut asked = HealthClient::new(channel.clone());
+    assert_eq!(check(&mut asked, "").await, Ok("SERVING"));
+    let mut whole = watch(&mut asked, "").await.unwrap();
+    assert_eq!(next(&mut whole).await, Ok("SERVING"));
+
+    let mut other = tonic::client::Grpc::new(channel);
+    soon(other.ready()).await.unwrap();
+    let codec = ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
+    let request = tonic::Request::new(HealthCheckRequest::default());
+    let list = other.unary(request, "/grpc.health.v1.Health/List".parse().unwrap(), codec);
+    assert_eq!(soon(list).await.unwrap_err().code(), Code::Unauthenticated);
+}

@@ -31,7 +31,7 @@
 //! | `grpc_server_call_duration_seconds` | `grpc_method`, `grpc_status` | a histogram of [calls](Event::Call), which `_count` counts, by method and status: `example.v1.Users/GetUser`, `NOT_FOUND`. All methods that the server does not have are `other` |
 //! | `evercert_calls_denied_total` | `grpc_method`, `grpc_status` | [calls that were turned away](Event::Denied) before their handler |
 //! | `evercert_tokens_refused_total` | `reason` | [tokens that were refused](Event::TokenRefused), by [why](TokenFailure) |
-//! | `evercert_file_reloads_total` | `file`, `result` | [files that were read again](Event::Reloaded), by [what they hold](FileKind): `used`, or `rejected`, and what was read before stays |
+//! | `evercert_file_reloads_total` | `file`, `result` | [files that were read again, and keys that were fetched](Event::Reloaded), by [what they hold](FileKind): `used`, or `rejected`, and what was read before stays |
 //!
 //! The first two are those of gRPC's proposal A118, `grpc.server.tls.handshakes` and `grpc.client.tls.handshakes`, and the histogram is A66's
 //! `grpc.server.call.duration`, so that services in other languages have the same ones.

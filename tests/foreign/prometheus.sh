@@ -94,8 +94,11 @@ echo "ok: promtool finds nothing in $(grep -vc '^#' "$work/page") samples"
 
 "$binaries/evercert-metrics" >"$work/service"
 promtool check metrics <"$work/service"
-for counted in 'grpc_server_tls_handshakes_total{.*"SUCCESS".*"FULL_HANDSHAKE"}' 'grpc_client_tls_handshakes_total{.*"CERTIFICATE_HOSTNAME_MISMATCH"'; do
-    grep -q "^$counted" "$work/service" || { echo "a service does not count $counted"; exit 1; }
+for counted in 'grpc_server_tls_handshakes_total{.*"SUCCESS".*"FULL_HANDSHAKE"} 1' \
+    'grpc_client_tls_handshakes_total{.*"CERTIFICATE_HOSTNAME_MISMATCH".*} 1' \
+    'grpc_server_call_duration_seconds_count{grpc_method="greeter.v1.Greeter/SayHello",grpc_status="OK"} 1' \
+    'evercert_calls_denied_total{grpc_method="greeter.v1.Greeter/KeepGreeting",grpc_status="PERMISSION_DENIED"} 1'; do
+    grep -q "^$counted$" "$work/service" || { echo "a service does not count $counted"; exit 1; }
 done
 echo "ok: promtool finds nothing in a service's $(grep -vc '^#' "$work/service") samples"
 

@@ -168,7 +168,7 @@ impl Shared {
             }
         }
         if let Some(recorder) = self.recorder.get() {
-            recorder.record(&Event::Reloaded { file: FileKind::Keys, is_used });
+            recorder.tell(&Event::Reloaded { file: FileKind::Keys, is_used });
         }
     }
 }

@@ -66,7 +66,10 @@ impl Metrics {
                 &["reason"],
             )?,
             reloads: IntCounterVec::new(
-                own("file_reloads_total", "Files of keys, policies and tokens that were read again, by result."),
+                own(
+                    "file_reloads_total",
+                    "Files of keys, policies and tokens that were read again, and keys that were fetched, by result.",
+                ),
                 &["file", "result"],
             )?,
         };

@@ -15,7 +15,7 @@ fi
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-mkdir "$seeds/cgroup" "$seeds/files" "$seeds/policy" "$seeds/trust" "$seeds/update"
+mkdir "$seeds/a43" "$seeds/cgroup" "$seeds/files" "$seeds/paths" "$seeds/policy" "$seeds/trust" "$seeds/update"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 9999 -subj /CN=a.example.org \
     -addext subjectAltName=DNS:a.example.org -keyout "$seeds/key" -out "$seeds/crt" 2>/dev/null
 { cat "$seeds/crt"; printf '\036'; cat "$seeds/key"; printf '\036'; cat "$seeds/crt"; } >"$seeds/files/pair"
@@ -55,9 +55,11 @@ name = "a"
 methods = ["/a.B/C"]
 callers = { when = [{ key = "request.auth.claims[a][b]", not_values = ["x"] }], token = true, certificate = true, dns_names = ["a.example.org"] }
 ' >"$seeds/policy/rules"
+printf '{"name":"p","deny_rules":[{"name":"d","request":{"paths":["/pay.v1.Pay/*"],"headers":[{"key":"x-env","values":["dev*","*"]},{"key":"x-bin","values":["ab"]}]}}],"allow_rules":[{"name":"a","source":{"principals":["spiffe://example.org/*",""]}}],"audit_logging_options":{"audit_condition":"ON_DENY_AND_ALLOW","audit_loggers":[{"name":"stdout_logger","config":{"a":[1,null]},"is_optional":true}]}}' >"$seeds/a43/policy"
+printf '/pay.v1.Pay/Charge\n/pay.v1.Pay/Refund\n*e\n/pay.v1.*\n/pay.v1.Pay/*\n*\n' >"$seeds/paths/patterns"
 
 passed=0
-for target in cgroup files policy trust update; do
+for target in a43 cgroup files paths policy trust update; do
     "${fuzz[@]}" run --fuzz-dir fuzz "$target" "$seeds/$target" -- -max_total_time="${SECONDS_EACH:-30}" -max_len=16384 \
         -timeout=10 -verbosity=0
     passed=$((passed + 1))

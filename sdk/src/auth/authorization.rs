@@ -178,3 +178,6 @@ fn status(decision: &Decision) -> Status {
         _ => Status::permission_denied("the caller may not call this"),
     }
 }
+
+#[cfg(test)]
+mod tests;

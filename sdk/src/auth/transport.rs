@@ -15,6 +15,12 @@ impl Transport {
         Self { is_tls: |extensions| extensions.get::<TlsConnectInfo<C>>().is_some() }
     }
 
+    /// Takes every call for one by TLS.
+    #[cfg(test)]
+    pub(super) fn always() -> Self {
+        Self { is_tls: |_| true }
+    }
+
     pub(super) fn is_tls(self, extensions: &Extensions) -> bool {
         (self.is_tls)(extensions)
     }

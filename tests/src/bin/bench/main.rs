@@ -7,6 +7,7 @@
     reason = "a benchmark that cannot go on has failed"
 )]
 
+mod auth;
 mod blocks;
 mod burst;
 mod calls;
@@ -23,6 +24,7 @@ mod outage;
 mod process;
 mod resumption;
 mod rotation;
+mod security;
 mod soak;
 mod stage;
 mod subscribers;
@@ -72,6 +74,10 @@ enum Scenario {
     Outage(outage::Args),
     /// Sessions that outlive what their peer was verified by, against our server, our channels and plain rustls
     Resumption(resumption::Args),
+    /// What a call costs that is authenticated, limited and authorised
+    Auth(auth::Args),
+    /// Every kind of call and caller while certificates, keys and a policy change every second
+    Security(security::Args),
     /// Cost of thousands of subscribers to the daemon, and of one rotation for all of them
     Subscribers(subscribers::Args),
 }
@@ -106,6 +112,8 @@ fn main() -> ExitCode {
             Scenario::Flood(args) => flood::run(args).await,
             Scenario::Outage(args) => outage::run(args).await,
             Scenario::Resumption(args) => resumption::run(args).await,
+            Scenario::Auth(args) => auth::run(args).await,
+            Scenario::Security(args) => security::run(args).await,
             Scenario::Subscribers(args) => subscribers::run(args).await,
         }
     });

@@ -150,8 +150,8 @@ impl<L> Server<L> {
     }
 
     /// The versions of HTTP that clients may speak. [`HttpVersions::Http2`] unless set. [`HttpVersions::Http1And2`] is for HTTPS beside
-    /// gRPC ([`Routes`] are made from an axum `Router` too), and for gRPC-Web, which needs a layer of its own besides, such as
-    /// `tonic_web::GrpcWebLayer`: gRPC itself is HTTP/2.
+    /// gRPC ([`Routes`] are made from an axum `Router` too): gRPC itself is HTTP/2. A security for pages (`SecurityBuilder::web`, feature
+    /// `web`) adds HTTP/1.1 by itself; gRPC-Web without one needs a layer, such as `auth::WebLayer`.
     ///
     /// A connection of HTTP/1.1 has one call at a time. It is closed when a request's head takes longer than 30 s, the wait for the next
     /// request included. There is no probe for a peer that is gone: a call that neither side continues goes on until the connection has to

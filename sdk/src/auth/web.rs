@@ -65,7 +65,10 @@ const EXPOSED_HEADERS: [HeaderName; 5] = [
 /// - Pages authenticate with tokens. A browser sends a preflight without a certificate, so a server that demands one of everybody
 ///   ([`ClientCertificates::Required`](crate::ClientCertificates::Required)) has no pages of other origins call it: make them optional, and
 ///   have the policy demand what each method needs; or have a proxy with a certificate between them.
-/// - gRPC-Web has no streams of requests (only a client that speaks HTTP/2 itself could send one), and no compression in the `-text` form.
+/// - A call whose `grpc-timeout` is over, and a stream whose token expires, end with a status that pages can read. What tonic answers outside
+///   of all layers they cannot: a [`TonicSettings`](crate::server::TonicSettings) with a shorter `timeout`, or with `load_shed`.
+/// - gRPC-Web has no streams of requests. In its `-text` form a request is one text of base64.
+/// - By HTTP/1.1 an answer before the end of its request says `connection: close`, and the next call needs a new connection.
 #[derive(Debug, Clone)]
 #[must_use = "it lets nobody in until it is built"]
 pub struct Web {

@@ -15,7 +15,7 @@ use evercert_tests::testing::Empty;
 use evercert_tests::testing::test_service_client::TestServiceClient;
 use evercert_tests::testing::test_service_server::TestServiceServer;
 use http::header::AUTHORIZATION;
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use parking_lot::Mutex;
@@ -170,7 +170,7 @@ where
     let before = cpu_time();
     for _ in 0..calls {
         let body = Body::new(Full::new(Bytes::from_static(&[0; 5])));
-        let mut request = Request::post(METHOD).body(body).unwrap();
+        let mut request = Request::post(METHOD).version(Version::HTTP_2).body(body).unwrap();
         request.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
         request.headers_mut().insert(AUTHORIZATION, token());
         *request.extensions_mut() = connection.clone();

@@ -15,7 +15,7 @@ fi
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-mkdir "$seeds/a43" "$seeds/cgroup" "$seeds/files" "$seeds/paths" "$seeds/policy" "$seeds/trust" "$seeds/update"
+mkdir "$seeds/a43" "$seeds/cgroup" "$seeds/files" "$seeds/paths" "$seeds/policy" "$seeds/token" "$seeds/trust" "$seeds/update"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 9999 -subj /CN=a.example.org \
     -addext subjectAltName=DNS:a.example.org -keyout "$seeds/key" -out "$seeds/crt" 2>/dev/null
 { cat "$seeds/crt"; printf '\036'; cat "$seeds/key"; printf '\036'; cat "$seeds/crt"; } >"$seeds/files/pair"
@@ -39,6 +39,11 @@ openssl ca -config "$seeds/config" -keyfile "$seeds/key" -cert "$seeds/crt" -gen
 { cat "$seeds/crt"; printf '\036'; cat "$seeds/key"; printf '\036'; cat "$seeds/crt"; printf '\036'; cat "$seeds/crl"; } >"$seeds/files/crl"
 { openssl x509 -in "$seeds/crt" -outform DER; printf '\036'; openssl crl -in "$seeds/crl" -outform DER; printf '\036'
   openssl x509 -in "$seeds/crt" -outform DER; printf '\036'; openssl x509 -in "$seeds/crt" -outform DER; } >"$seeds/trust/crl"
+claims='{"iss":"https://issuer.example.org","aud":%s,"sub":"alice","exp":1767225900,"iat":1767225600}'
+printf '{"alg":"EdDSA","kid":"one","typ":"JWT"}\036'"$claims" '"payments"' >"$seeds/token/named"
+printf '{"alg":"EdDSA"}\036'"$claims" '["orders","payments"]' >"$seeds/token/nameless"
+printf '{"alg":"EdDSA","kid":"one","crit":["exp"]}\036'"$claims" '"payments","cnf":{"x5t#S256":"AAAA"}' >"$seeds/token/critical"
+printf 'e30.e30.AAAA' >"$seeds/token/compact"
 id=$(printf '0f1e2d3c4b5a6978%.0s' 1 2 3 4)
 uid=2c48913c-b29f-11e7-9350-020968147796
 printf '11:pids:/kubepods/burstable/pod%s/%s\n0::/\n' "$uid" "$id" >"$seeds/cgroup/groups"
@@ -59,7 +64,7 @@ printf '{"name":"p","deny_rules":[{"name":"d","request":{"paths":["/pay.v1.Pay/*
 printf '/pay.v1.Pay/Charge\n/pay.v1.Pay/Refund\n*e\n/pay.v1.*\n/pay.v1.Pay/*\n*\n' >"$seeds/paths/patterns"
 
 passed=0
-for target in a43 cgroup files paths policy trust update; do
+for target in a43 cgroup files paths policy token trust update; do
     "${fuzz[@]}" run --fuzz-dir fuzz "$target" "$seeds/$target" -- -max_total_time="${SECONDS_EACH:-30}" -max_len=16384 \
         -timeout=10 -verbosity=0
     passed=$((passed + 1))

@@ -3,30 +3,38 @@
 //! Each has a thread of its own, so that one on a dead mount holds up no other, and none depends on a runtime: what is followed may be
 //! kept in a static. It looks once in [`INTERVAL`], through whatever links lead there, so a kubelet's swap of `..data` is seen like any
 //! other change.
+//!
+//! Half of a file that is being written in place may be well-formed, and half of a policy may allow more than the whole of it. So what was
+//! changed lately is used once two looks have found the same, all files together, with [`LEAST_INTERVAL`] between them.
+
+mod files;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
 use evercert_core::text;
 use parking_lot::{Condvar, Mutex};
-use rustix::fs::OFlags;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 use crate::telemetry::{Event, FileKind, Recorder};
+
+pub use files::FileError;
+pub(crate) use files::Files;
 
 /// The time between two looks at a file.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The least time between two looks that were asked for by [`Followed::look`].
+/// The least time between two looks, as they are taken where [`Followed::look`] asks for one, and at what was changed lately.
 const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The most looks that are taken at first before files are given up that change with every one.
+const FIRST_LOOKS: usize = 20;
 
 /// What the files hold, as of the last time that all of it could be used.
 pub(crate) struct Followed<T> {
@@ -40,7 +48,7 @@ struct Shared<T> {
     recorder: OnceLock<Arc<dyn Recorder>>,
     wake: Mutex<Wake>,
     woken: Condvar,
-    /// The number of looks that have ended.
+    /// The number of the last look that has ended, and that found files which rest.
     looks: watch::Sender<u64>,
 }
 
@@ -52,34 +60,23 @@ struct Wake {
     looks: u64,
 }
 
-/// The files that are read for one value, each of them as it was found.
-pub(crate) struct Files {
-    found: Vec<(PathBuf, Option<Stamp>)>,
-}
-
-/// Another stamp is another content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
 impl<T: Send + Sync + 'static> Followed<T> {
-    /// What `read` makes of the file at `path`, and of those that it names, now and from now on.
+    /// What `read` makes of the file at `path`, and of those that it names, now and from now on. `used` is told of each value that is used,
+    /// the first one included.
+    ///
+    /// Where a file was changed within the last two seconds this waits for another look, [`LEAST_INTERVAL`] later.
     ///
     /// # Errors
     ///
-    /// What is there now cannot be used, or there is no thread to follow it.
-    pub(crate) fn open<E, F>(kind: FileKind, path: &Path, read: F) -> Result<Self, FollowError<E>>
+    /// What is there now cannot be used, or changes all the time, or there is no thread to follow it.
+    pub(crate) fn open<E, F, U>(kind: FileKind, path: &Path, read: F, used: U) -> Result<Self, FollowError<E>>
     where
         E: std::error::Error + Send + 'static,
         F: Fn(&mut Files, &Path) -> Result<T, E> + Send + 'static,
+        U: Fn(&T) + Send + 'static,
     {
-        let mut files = Files::new();
-        let first = read(&mut files, path).map_err(FollowError::Unusable)?;
+        let (first, files) = first(&read, path)?;
+        used(&first);
         let shared = Arc::new(Shared {
             kind,
             path: path.to_owned(),
@@ -90,9 +87,10 @@ impl<T: Send + Sync + 'static> Followed<T> {
             looks: watch::Sender::new(0),
         });
         let weak = Arc::downgrade(&shared);
+        let following = Following { read, used, files, before: None, is_told: false };
         let thread = thread::Builder::new().name("evercert-file".to_owned());
         thread
-            .spawn(move || follow(&weak, &read, files))
+            .spawn(move || follow(&weak, following))
             .map_err(|source| FollowError::NoThread { path: path.to_owned(), source })?;
         Ok(Self { shared })
     }
@@ -108,7 +106,8 @@ impl<T: Send + Sync + 'static> Followed<T> {
         self.shared.woken.notify_one();
     }
 
-    /// Completes when a look has ended that began after this was called; never where the file is on a mount that is dead.
+    /// Completes when a look has ended that began after this was called, and that found files which rest; never where the file is on a mount
+    /// that is dead.
     pub(crate) async fn looked(&self) {
         let mut looks = self.shared.looks.subscribe();
         let next = {
@@ -127,47 +126,102 @@ impl<T: Send + Sync + 'static> Followed<T> {
     }
 }
 
-fn follow<T, E: fmt::Display>(
-    shared: &Weak<Shared<T>>,
-    read: &impl Fn(&mut Files, &Path) -> Result<T, E>,
-    mut files: Files,
-) {
-    // What failed at first may be half of what is being written, so it is said once it is found again.
-    let (mut failed, mut is_said) = (None::<Vec<(PathBuf, Option<Stamp>)>>, false);
+/// What is read at first, once it rests.
+fn first<T, E>(read: &impl Fn(&mut Files, &Path) -> Result<T, E>, path: &Path) -> Result<(T, Files), FollowError<E>> {
+    let mut before = None;
+    for _ in 0..FIRST_LOOKS {
+        let mut files = Files::new();
+        let outcome = read(&mut files, path);
+        if files.rest(before.as_ref(), SystemTime::now()) {
+            return Ok((outcome.map_err(FollowError::Unusable)?, files));
+        }
+        before = Some(files);
+        thread::sleep(LEAST_INTERVAL);
+    }
+    Err(FollowError::Restless { path: path.to_owned() })
+}
+
+/// What a thread that follows files knows of them.
+struct Following<F, U> {
+    read: F,
+    used: U,
+    /// The files whose content is used.
+    files: Files,
+    /// The files as the last look found them, where that content is not used.
+    before: Option<Files>,
+    /// Whether it was told that it cannot be used.
+    is_told: bool,
+}
+
+fn follow<T, E, F, U>(shared: &Weak<Shared<T>>, mut following: Following<F, U>)
+where
+    E: fmt::Display,
+    F: Fn(&mut Files, &Path) -> Result<T, E>,
+    U: Fn(&T),
+{
+    let mut rests = true;
     loop {
-        let Some((shared, look)) = wait(shared) else { return };
-        if files.are_as_found() {
+        let Some((shared, look)) = wait(shared, if rests { INTERVAL } else { LEAST_INTERVAL }) else { return };
+        // A file is read again after each look, so that nothing half done by a panic is left.
+        rests = catch_unwind(AssertUnwindSafe(|| following.look(&shared))).unwrap_or_else(|_| {
+            following.tell(&shared, &"reading it has panicked, which is a fault of evercert's: report it");
+            true
+        });
+        if rests {
             shared.looks.send_replace(look);
-            continue;
+        }
+    }
+}
+
+impl<F, U> Following<F, U> {
+    /// Uses what has changed, if it rests and can be used; gives whether it rests.
+    fn look<T, E>(&mut self, shared: &Shared<T>) -> bool
+    where
+        E: fmt::Display,
+        F: Fn(&mut Files, &Path) -> Result<T, E>,
+        U: Fn(&T),
+    {
+        if self.files.are_as_found() {
+            self.before = None;
+            return true;
         }
         let mut now = Files::new();
-        match read(&mut now, &shared.path) {
-            Ok(value) => {
-                shared.current.store(Arc::new(value));
+        let outcome = (self.read)(&mut now, &shared.path);
+        let rests = now.rest(self.before.as_ref(), SystemTime::now());
+        self.is_told &= self.before.as_ref().is_some_and(|before| now.are_as_in(before));
+        match outcome {
+            Ok(value) if rests => {
+                let value = Arc::new(value);
+                shared.current.store(Arc::clone(&value));
+                (self.files, self.before, self.is_told) = (now, None, false);
                 tracing::info!(path = %text::path(&shared.path), file = shared.kind.as_str(), "read again");
                 shared.record(true);
-                (files, failed, is_said) = (now, None, false);
+                (self.used)(&value);
+                return true;
             }
-            Err(error) if failed.as_ref() == Some(&now.found) => {
-                if !is_said {
-                    let (path, file) = (text::path(&shared.path), shared.kind.as_str());
-                    tracing::error!(path, file, %error, "cannot be used; what was read before stays");
-                    shared.record(false);
-                }
-                is_said = true;
-            }
-            Err(_) => (failed, is_said) = (Some(now.found), false),
+            Err(error) if rests => self.tell(shared, &error),
+            _ => {}
         }
-        shared.looks.send_replace(look);
+        self.before = Some(now);
+        rests
+    }
+
+    /// Tells once that what is there cannot be used.
+    fn tell<T>(&mut self, shared: &Shared<T>, error: &dyn fmt::Display) {
+        if !std::mem::replace(&mut self.is_told, true) {
+            let (path, file) = (text::path(&shared.path), shared.kind.as_str());
+            tracing::error!(path, file, %error, "cannot be used; what was read before stays");
+            shared.record(false);
+        }
     }
 }
 
 /// Waits until it is time to look, for which look of all; `None` once nobody follows the file any more.
-fn wait<T>(shared: &Weak<Shared<T>>) -> Option<(Arc<Shared<T>>, u64)> {
+fn wait<T>(shared: &Weak<Shared<T>>, interval: Duration) -> Option<(Arc<Shared<T>>, u64)> {
     let shared = shared.upgrade()?;
     let (begin, mut wake) = (Instant::now(), shared.wake.lock());
     while !wake.dropped {
-        let limit = if wake.asked { LEAST_INTERVAL } else { INTERVAL };
+        let limit = if wake.asked { LEAST_INTERVAL } else { interval };
         let left = limit.saturating_sub(begin.elapsed());
         if left.is_zero() {
             wake.asked = false;
@@ -202,104 +256,6 @@ impl<T> fmt::Debug for Followed<T> {
     }
 }
 
-impl Files {
-    /// None yet.
-    pub(crate) fn new() -> Self {
-        Self { found: Vec::new() }
-    }
-
-    /// The whole of a regular file of at most `limit` bytes.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read, or is none.
-    pub(crate) fn read(&mut self, path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, FileError> {
-        let found = read(path, limit);
-        let stamp = found.as_ref().map(|(_, stamp)| *stamp).or_else(|_| stamp_at(path)).ok();
-        self.found.push((path.to_owned(), stamp));
-        let problem = match found {
-            Ok((content, _)) => return Ok(content),
-            Err(problem) => problem,
-        };
-        Err(FileError { path: path.to_owned(), problem })
-    }
-
-    fn are_as_found(&self) -> bool {
-        self.found.iter().all(|(path, stamp)| stamp_at(path).ok() == *stamp)
-    }
-}
-
-fn stamp_at(path: &Path) -> io::Result<Stamp> {
-    std::fs::metadata(path).map(|metadata| Stamp::of(&metadata))
-}
-
-fn read(path: &Path, limit: usize) -> Result<(Zeroizing<Vec<u8>>, Stamp), FileProblem> {
-    // Without waiting for whoever would write to a FIFO.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(FileProblem::NotAFile);
-    }
-    let content = bounded(&file, metadata.len(), limit)?;
-    Ok((content, Stamp::of(&metadata)))
-}
-
-/// The content, in one allocation, so that no copy of it is left behind.
-fn bounded(mut file: &File, size: u64, limit: usize) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
-    let size = usize::try_from(size).ok().filter(|size| *size <= limit).ok_or(FileProblem::TooLarge { limit })?;
-    let mut content = Zeroizing::new(vec![0; size + 1]);
-    let mut filled = 0;
-    while filled < content.len() {
-        match file.read(&mut content[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if filled > size {
-        return Err(FileProblem::Written);
-    }
-    content.truncate(filled);
-    Ok(content)
-}
-
-impl Stamp {
-    fn of(metadata: &std::fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
-
-/// A file that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {problem}", text::path(.path))]
-#[non_exhaustive]
-pub struct FileError {
-    /// The file.
-    pub path: PathBuf,
-    #[source]
-    problem: FileProblem,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum FileProblem {
-    #[error("cannot be read: {0}")]
-    Io(#[from] io::Error),
-    #[error("is not a regular file")]
-    NotAFile,
-    #[error("has more than {limit} bytes, which is more than is read")]
-    TooLarge { limit: usize },
-    #[error("is being written to")]
-    Written,
-}
-
 /// A file that cannot be followed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -307,6 +263,16 @@ pub enum FollowError<E> {
     /// What is there now cannot be used.
     #[error(transparent)]
     Unusable(E),
+    /// It, or one that it names, is changed all the time.
+    #[error(
+        "{}: it, or one that it names, changes with every look; write it once, to another name, and rename it to this one",
+        text::path(.path)
+    )]
+    #[non_exhaustive]
+    Restless {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no thread to follow it.
     #[error("{}: there is no thread to follow it: {source}", text::path(.path))]
     NoThread {
@@ -318,106 +284,4 @@ pub enum FollowError<E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
-    use evercert_fixtures::wait;
-
-    use super::*;
-
-    fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-        wait::blocking(|| is_so().then_some(()), || what.to_owned());
-    }
-
-    #[derive(Debug, thiserror::Error)]
-    enum Odd {
-        #[error(transparent)]
-        File(#[from] FileError),
-        #[error("it is odd")]
-        Odd,
-    }
-
-    fn length(files: &mut Files, path: &Path) -> Result<usize, Odd> {
-        let length = files.read(path, 8)?.len();
-        if length % 2 == 1 { Err(Odd::Odd) } else { Ok(length) }
-    }
-
-    fn open(path: &Path) -> Result<Followed<usize>, FollowError<Odd>> {
-        Followed::open(FileKind::Keys, path, length)
-    }
-
-    #[test]
-    fn a_swap_of_the_directory_is_seen() {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        for (name, content) in [("one", "11"), ("two", "2222")] {
-            fs::create_dir(at(name)).unwrap();
-            fs::write(at(name).join("file"), content).unwrap();
-        }
-        symlink("one", at("..data")).unwrap();
-        symlink("..data/file", at("file")).unwrap();
-        let followed = open(&at("file")).unwrap();
-        assert_eq!(**followed.current(), 2);
-        symlink("two", at("..next")).unwrap();
-        fs::rename(at("..next"), at("..data")).unwrap();
-        followed.look();
-        wait_until("the swap is seen", || **followed.current() == 4);
-    }
-
-    #[test]
-    fn what_cannot_be_used_leaves_the_last_good_one_and_is_told_once() {
-        struct Count(Mutex<Vec<bool>>);
-        impl Recorder for Count {
-            fn record(&self, event: &Event<'_>) {
-                if let Event::Reloaded { is_used, .. } = event {
-                    self.0.lock().push(*is_used);
-                }
-            }
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("file");
-        fs::write(&path, "11").unwrap();
-        let (followed, count) = (open(&path).unwrap(), Arc::new(Count(Mutex::default())));
-        followed.record_to(count.clone());
-        fs::write(&path, "333").unwrap();
-        wait_until("it is told", || {
-            followed.look();
-            *count.0.lock() == [false]
-        });
-        assert_eq!(**followed.current(), 2);
-        fs::remove_file(&path).unwrap();
-        wait_until("its absence is told", || {
-            followed.look();
-            *count.0.lock() == [false, false]
-        });
-        fs::write(&path, "4444").unwrap();
-        wait_until("it is used", || {
-            followed.look();
-            **followed.current() == 4
-        });
-        assert_eq!(*count.0.lock(), [false, false, true]);
-    }
-
-    #[test]
-    fn at_first_what_cannot_be_read_is_an_error_that_names_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("file");
-        let said = |path: &Path| open(path).unwrap_err().to_string();
-        assert!(said(&path).contains("file: cannot be read"), "{}", said(&path));
-        fs::write(&path, "123456789").unwrap();
-        assert!(said(&path).ends_with("has more than 8 bytes, which is more than is read"), "{}", said(&path));
-        assert!(said(directory.path()).ends_with("is not a regular file"), "{}", said(directory.path()));
-    }
-
-    #[test]
-    fn its_thread_ends_with_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("file");
-        fs::write(&path, "11").unwrap();
-        let followed = open(&path).unwrap();
-        let shared = Arc::downgrade(&followed.shared);
-        drop(followed);
-        wait_until("its thread has ended", || shared.strong_count() == 0);
-    }
-}
+mod tests;

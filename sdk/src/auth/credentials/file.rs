@@ -31,11 +31,12 @@ impl TokenFile {
     pub(super) fn open(path: &Path) -> Result<Self, FollowError<TokenFileError>> {
         let problem = Arc::new(Mutex::new(None));
         let found = Arc::clone(&problem);
-        let followed = Followed::open(FileKind::Token, path, move |files, path| {
+        let read = move |files: &mut Files, path: &Path| {
             let token = read(files, path);
             *found.lock() = token.as_ref().err().map(TokenFileError::of_call);
             token
-        })?;
+        };
+        let followed = Followed::open(FileKind::Token, path, read, |_| {})?;
         Ok(Self { followed, problem })
     }
 

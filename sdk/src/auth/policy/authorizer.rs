@@ -35,18 +35,17 @@ impl Authorizer {
 
     /// One by the policy in a file, whatever that becomes.
     pub(super) fn following(path: &Path, descriptors: Option<Descriptors>) -> Result<Self, InvalidPolicy> {
+        let read = move |files: &mut _, path: &Path| document::read(files, path, descriptors.as_ref());
         let told = Mutex::new(None);
-        let read = move |files: &mut _, path: &Path| {
-            let policy = document::read(files, path, descriptors.as_ref())?;
-            let notice = Some(Notice::of(&policy));
+        let used = move |policy: &Policy| {
+            let notice = Some(Notice::of(policy));
             let mut told = told.lock();
             if *told != notice {
                 notice.iter().for_each(Notice::tell);
                 *told = notice;
             }
-            Ok(policy)
         };
-        let followed = Followed::open(FileKind::Policy, path, read).map_err(|error| match error {
+        let followed = Followed::open(FileKind::Policy, path, read, used).map_err(|error| match error {
             FollowError::Unusable(error) => error,
             error => InvalidPolicy::Follow(Box::new(error)),
         })?;

@@ -115,6 +115,10 @@ impl PolicyBuilder {
 ///
 /// A file whose name ends in `.toml` is a policy of ours ([`policy`](super) shows its form), one that ends in `.json` a policy of gRPC's
 /// own (gRFC A43), as it is. It is read again when it changes; where it cannot be used then, what was read last goes on deciding.
+///
+/// Half of a policy may allow more than the whole of it, so a file is used once it rests, with those that it includes: two looks have found
+/// the same, 100 ms apart. Whoever writes it in place, slower than that, has its half used. Write it to another name and rename it, or swap a
+/// directory as the kubelet does.
 #[derive(Debug, Clone)]
 #[must_use = "it decides nothing until it is built"]
 pub struct MethodPolicy {

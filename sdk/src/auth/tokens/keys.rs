@@ -11,7 +11,7 @@ use super::algorithm::Algorithm;
 use super::fetched::Fetched;
 use super::key::KeyUse;
 use super::key_set::{InvalidKeys, KEYS_LIMIT, KeySet};
-use crate::auth::followed::{FollowError, Followed};
+use crate::auth::followed::{Files, FollowError, Followed};
 use crate::telemetry::{FileKind, Recorder, TokenFailure};
 
 /// The keys of an issuer, now and from now on.
@@ -34,16 +34,17 @@ pub(super) enum Form {
 
 impl Keys {
     pub(super) fn of_file(path: &Path, form: Form) -> Result<Self, FollowError<InvalidKeys>> {
-        let followed = Followed::open(FileKind::Keys, path, move |files, path| {
+        let read = move |files: &mut Files, path: &Path| {
             let content = files.read(path, KEYS_LIMIT)?;
             let keys = match form {
                 Form::Jwks(wanted) => KeySet::of_jwks(&content, wanted),
                 Form::Pem(algorithm) => KeySet::of_pem(&content, algorithm),
             };
-            let keys = keys.inspect(|keys| keys.tell(text::path(path), None));
             keys.map_err(|problem| InvalidKeys::Content { path: path.to_owned(), problem })
-        })?;
-        Ok(Self::File(followed))
+        };
+        let of = text::path(path);
+        let used = move |keys: &KeySet| keys.tell(&of, None);
+        Ok(Self::File(Followed::open(FileKind::Keys, path, read, used)?))
     }
 
     /// Which keys there are at `now`; `None` where there are none.

@@ -86,3 +86,8 @@ pub use tls::{ClientCertificates, HttpVersions, OwnCertificate, Roots, ServerVer
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/from-tonic.md")]
 struct FromTonic;
+
+/// The guide for those who have secured gRPC elsewhere.
+#[cfg(all(doctest, feature = "native-roots", feature = "web"))]
+#[doc = include_str!("../../docs/grpc-security.md")]
+struct GrpcSecurity;

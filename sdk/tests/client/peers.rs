@@ -98,6 +98,7 @@ impl Publisher {
     }
 
     /// Publishes neither credential nor bundle.
+    #[cfg(all(feature = "native-roots", feature = "webpki-roots"))]
     pub(crate) fn publish_nothing(&self) {
         let generation = self.next.fetch_add(1, SeqCst);
         self.state.send_replace(SourceState::delivered(Snapshot::new(generation, None, Bundles::default(), None)));
@@ -152,6 +153,7 @@ impl Server {
     }
 
     /// The same, where clients may come without a certificate.
+    #[cfg(all(feature = "native-roots", feature = "webpki-roots"))]
     pub(crate) async fn open(clients: &Authority, issued: &Issued) -> Self {
         Self::start_by(acceptor_of(false, clients, issued, &[b"h2"]), ANY).await
     }

@@ -11,7 +11,7 @@ use super::*;
 
 /// Stands for what tonic tells of a connection under TLS, which nobody else can make.
 impl AuthenticationLayer {
-    fn as_if_over_tls(self) -> Self {
+    fn over_tls(self) -> Self {
         self.with(|shared| shared.transport = Transport::always())
     }
 }
@@ -41,7 +41,7 @@ async fn call(layer: &AuthenticationLayer, peer: Option<PeerIdentity>) -> (Optio
 
 #[tokio::test]
 async fn alone_it_refuses_callers_that_have_proven_nothing_unless_it_is_to_pass_them_on() {
-    let layer = AuthenticationLayer::by_certificate().as_if_over_tls();
+    let layer = AuthenticationLayer::by_certificate().over_tls();
     assert_eq!(call(&layer, Some(peer())).await, (None, 1, true));
     assert_eq!(call(&layer, None).await, (Some(Code::Unauthenticated), 0, false));
     let open = layer.anonymous(Anonymous::PassedOn);

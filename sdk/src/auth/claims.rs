@@ -66,8 +66,15 @@ impl Claims {
         rest.split('.').try_fold(self.0.all.get(first)?, |value, name| value.get(name))
     }
 
-    /// The texts of the claim at this path: those of an array, or the words of one text, as `scope` has them (RFC 8693 §4.2).
+    /// The texts of the claim at this path: those of an array, or the one text that it is, whole, whatever blanks it has.
     pub fn texts_at<'a>(&'a self, path: &str) -> impl Iterator<Item = &'a str> {
+        let claim = self.at(path);
+        let array = claim.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        array.chain(claim.and_then(Value::as_str))
+    }
+
+    /// The scopes of the claim at this path: the texts of an array, or the words of one text, as `scope` has them (RFC 8693 §4.2).
+    pub fn scopes_at<'a>(&'a self, path: &str) -> impl Iterator<Item = &'a str> {
         let claim = self.at(path);
         let array = claim.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let words =

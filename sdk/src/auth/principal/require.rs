@@ -98,7 +98,7 @@ impl Principal {
         self.require_certificate()?.require_fingerprint(wanted)
     }
 
-    /// Demands a token whose claim at `path` has this text among its own, as [`Claims::texts_at`] finds them: a role or a scope.
+    /// Demands a token whose claim at `path` has this text among its own, as [`Claims::texts_at`] finds them: a role.
     ///
     /// # Errors
     ///
@@ -114,7 +114,18 @@ impl Principal {
     ///
     /// As of [`Principal::require_text`].
     pub fn require_scope(&self, wanted: &str) -> Result<(), Status> {
-        self.require_text("scope", wanted)
+        self.require_scope_at("scope", wanted)
+    }
+
+    /// Demands a token with this scope in the claim at `path`, among those that [`Claims::scopes_at`] finds: for an issuer that has them in
+    /// `scp`, say.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Principal::require_text`].
+    pub fn require_scope_at(&self, path: &str, wanted: &str) -> Result<(), Status> {
+        let mut scopes = self.require_claims()?.scopes_at(path);
+        if scopes.any(|scope| scope == wanted) { Ok(()) } else { Err(Status::permission_denied(NOT_THE_ONE)) }
     }
 
     /// Demands a token with this role: the claim `roles`. Where an issuer has it elsewhere, [`Principal::require_text`] takes its path.
@@ -154,6 +165,23 @@ mod tests {
         for wrong in
             [principal.require_role("Admin"), principal.require_scope("read write"), principal.require_role("")]
         {
+            assert_eq!(wrong.unwrap_err().code(), Code::PermissionDenied);
+        }
+    }
+
+    #[test]
+    fn a_text_is_one_role_and_its_words_are_scopes_as_for_a_policy() {
+        let text = "guest admin";
+        let principal = by_token(json!({"roles": text, "scope": text, "scp": text, "groups": [text]}), None);
+        assert!(principal.require_role(text).is_ok() && principal.require_text("groups", text).is_ok());
+        assert!(principal.require_scope("admin").is_ok() && principal.require_scope_at("scp", "guest").is_ok());
+        for wrong in [
+            principal.require_role("admin"),
+            principal.require_text("roles", "guest"),
+            principal.require_text("scope", "admin"),
+            principal.require_scope_at("groups", "admin"),
+            principal.require_scope(text),
+        ] {
             assert_eq!(wrong.unwrap_err().code(), Code::PermissionDenied);
         }
     }

@@ -72,6 +72,12 @@ fn summary(out: &mut impl Write, policy: &Policy) -> Result<(), Error> {
 
 fn explain(out: &mut impl Write, explanation: &Explanation) -> Result<(), Error> {
     let decision = explanation.decision();
+    if let Some(exemption) = explanation.exemption() {
+        writeln!(out, "{exemption}")?;
+    }
+    if explanation.is_exempt() {
+        return Ok(());
+    }
     let by = decision.rule().map_or_else(|| "no rule".to_owned(), |rule| format!("rule {rule:?}"));
     let policy = decision.policy();
     match decision.is_allowed() {

@@ -3,8 +3,27 @@
 /// The methods that anybody may call: probes come without credentials (grpc.health.v1).
 pub(super) const HEALTH: [&str; 2] = ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
 
-/// What gRPC's server reflection is called, in its two versions.
-const REFLECTION: [&str; 2] = ["/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
+/// A service that is held otherwise than others are, by what its paths begin with, and its methods that there are.
+#[derive(Debug)]
+pub(super) struct Exempt {
+    pub(super) prefix: &'static str,
+    pub(super) paths: &'static [&'static str],
+}
+
+/// The service of health checks, of which those two are exempt.
+pub(super) const SERVICE_OF_HEALTH: Exempt = Exempt { prefix: "/grpc.health.v1.Health/", paths: &HEALTH };
+
+/// gRPC's server reflection, in its two versions.
+pub(super) const SERVICES_OF_REFLECTION: [Exempt; 2] = [
+    Exempt {
+        prefix: "/grpc.reflection.v1.ServerReflection/",
+        paths: &["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"],
+    },
+    Exempt {
+        prefix: "/grpc.reflection.v1alpha.ServerReflection/",
+        paths: &["/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"],
+    },
+];
 
 /// Who may ask a server for its descriptors (gRPC Server Reflection). They name every method and message there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,7 +41,7 @@ pub enum Reflection {
 impl Reflection {
     /// Whether it is what this method is for.
     pub(super) fn is_asked_by(method: &str) -> bool {
-        REFLECTION.iter().any(|service| method.starts_with(service))
+        SERVICES_OF_REFLECTION.iter().any(|service| method.starts_with(service.prefix))
     }
 }
 

@@ -53,6 +53,12 @@
 //! text or a header that is there twice, a rule that allows does not fit and one that denies does. A method that no rule names is
 //! denied to everybody.
 //!
+//! Health checks, `Check` and `Watch` of `grpc.health.v1.Health`, are answered whoever asks, and no policy is asked about them: a rule
+//! that names them is an error. One that is about `"/*"` is not about them.
+//!
+//! A policy that asks for tokens, certificates or reflection of a server that does not have them is an error, at start and when the file
+//! is read again: what was read before stays then.
+//!
 //! # Documents of gRPC's own form
 //!
 //! A file that ends in `.json` is a policy of gRPC's own form ([`a43`]) and is decided as grpc-go decides it. A policy of ours may
@@ -90,6 +96,7 @@ mod pattern;
 mod question;
 mod rule;
 mod rules;
+mod setting;
 mod snapshot;
 mod supposed;
 #[cfg(test)]
@@ -107,6 +114,8 @@ pub use explanation::{Considered, Explanation};
 pub use istio::{IstioResource, NotExpressible};
 pub use question::Question;
 pub use rule::Rule;
+pub use setting::Contradiction;
+pub(crate) use setting::Setting;
 pub use snapshot::Policy;
 pub use supposed::Supposed;
 

@@ -72,7 +72,7 @@ pub use fit::Unfit;
 ///
 /// [`Server::security`](crate::Server::security) is where it belongs. As a tower layer it does the same over
 /// [`Incoming`](crate::server::Incoming) in a serve loop of one's own, on TCP and Unix sockets; there nobody compares it with the server's
-/// settings. A call that did not come by TLS is refused in both. A cheap clone: what is counted and cached is shared.
+/// settings. A call that did not come by TLS is refused in both, unless it is a health check. A cheap clone: what is counted and cached is shared.
 #[derive(Clone)]
 pub struct Security {
     tokens: Option<TokenVerifier>,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use evercert::auth::policy::{Caller, Rule};
+use evercert::auth::policy::{Caller, Contradiction, InvalidPolicy, Rule};
 use evercert::auth::{InvalidSecurity, MethodPolicy, RateLimit, Reflection, Security, SecurityBuilder, Unfit};
 use evercert::server::ServeError;
 use evercert::{ClientCertificates, Identity, Server};
@@ -33,7 +33,7 @@ fn tokens(stage: &Stage) -> evercert::auth::Tokens {
 fn a_policy_that_asks_for_roles_needs_tokens() {
     let policy = MethodPolicy::builder().method("/a.B/C", ["admin"]);
     let error = Security::builder().policy(policy).build().unwrap_err();
-    assert!(matches!(error, InvalidSecurity::NoTokens), "{error}");
+    assert!(matches!(error, InvalidSecurity::Policy(InvalidPolicy::Contradiction(Contradiction::Tokens))), "{error}");
 }
 
 #[test]
@@ -43,7 +43,10 @@ fn a_policy_about_reflection_needs_reflection() {
     let security = || Security::builder().policy(MethodPolicy::builder().allow(rule()));
     for reflection in [Reflection::Off, Reflection::Authenticated] {
         let error = security().reflection(reflection).build().unwrap_err();
-        assert!(matches!(error, InvalidSecurity::Reflection), "{error}");
+        assert!(
+            matches!(error, InvalidSecurity::Policy(InvalidPolicy::Contradiction(Contradiction::Reflection))),
+            "{error}"
+        );
     }
     security().reflection(Reflection::ByPolicy).build().unwrap();
 }
@@ -70,7 +73,7 @@ async fn a_server_that_asks_for_no_certificates_is_told_what_it_rules_out() {
     let limit = RateLimit::per_principal(NonZeroU32::MIN, Duration::from_secs(1));
     let tokens = || tokens(&stage);
     for (security, expected) in [
-        (by_certificate().tokens(tokens()), Unfit::PolicyWithoutCertificates),
+        (by_certificate().tokens(tokens()), Unfit::Policy(Contradiction::Certificates)),
         (any().tokens(tokens().require_bound()), Unfit::BoundTokens),
         (any().rate_limit(limit), Unfit::NobodyToLimit),
         (any(), Unfit::NobodyKnown),

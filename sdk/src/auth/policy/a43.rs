@@ -27,6 +27,7 @@
 //! | a logger's configuration nests deeper than 120 objects and arrays | is taken up to 10,000 | an error |
 //! | the key of a header that HTTP knows none by, as `a b` | never fits | an error |
 //! | more than 1 MiB | is read | an error |
+//! | a rule that denies health checks (`Check` and `Watch` of `grpc.health.v1.Health`), but for one about all paths | denies them | an error where a server reads the document, since they are answered whoever asks |
 //! | a `-bin` header that a rule asks for has bits behind its last byte | they are cut off | the call is denied |
 
 mod audit;
@@ -125,6 +126,11 @@ impl A43Policy {
         self.deny.all().iter().chain(self.allow.all()).map(|rule| &*rule.name)
     }
 
+    /// The patterns of the paths that rules which deny name, with the names of the rules.
+    pub(super) fn denied_paths(&self) -> impl Iterator<Item = (&str, &Pattern)> {
+        self.deny.all().iter().flat_map(|rule| rule.paths.iter().map(|path| (&*rule.name, path)))
+    }
+
     /// The patterns of the paths that its rules name, with the names of the rules.
     pub(super) fn paths(&self) -> impl Iterator<Item = (&str, &Pattern)> {
         let rules = self.deny.all().iter().chain(self.allow.all());
@@ -137,9 +143,10 @@ impl A43Policy {
         self.allow.all().iter().any(is_about)
     }
 
-    /// The names of the rules that allow and name no principals: they fit whoever calls.
+    /// The names of the rules that allow and fit whoever calls: they name no principals, or the one that is empty, as that of callers
+    /// without a certificate is.
     pub(super) fn public(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
-        let public = self.allow.all().iter().filter(|rule| rule.principals.is_empty());
+        let public = self.allow.all().iter().filter(|rule| rule.fits_anonymous());
         public.map(|rule| {
             let paths = rule.paths.iter().map(ToString::to_string).collect::<Vec<_>>();
             (&*rule.name, if paths.is_empty() { vec!["*".to_owned()] } else { paths })
@@ -148,7 +155,11 @@ impl A43Policy {
 
     /// Whether a rule names a principal, as certificates have them.
     pub(super) fn names_principals(&self) -> bool {
-        self.deny.all().iter().chain(self.allow.all()).any(|rule| !rule.principals.is_empty())
+        self.deny
+            .all()
+            .iter()
+            .chain(self.allow.all())
+            .any(|rule| rule.principals.iter().any(|pattern| !pattern.fits(b"")))
     }
 
     /// Decides about a call.

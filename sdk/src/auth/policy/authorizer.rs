@@ -14,11 +14,16 @@ use super::document;
 use super::error::InvalidPolicy;
 use super::notice::Notice;
 use super::question::Question;
+use super::setting::{Contradiction, Setting};
 use super::snapshot::Policy;
 
 /// Decides calls by a policy, as it was last read well. A cheap clone.
 #[derive(Debug, Clone)]
-pub struct Authorizer(Source);
+pub struct Authorizer {
+    policy: Source,
+    /// What is read is held against it before it decides.
+    setting: Arc<Mutex<Setting>>,
+}
 
 #[derive(Debug, Clone)]
 enum Source {
@@ -28,14 +33,26 @@ enum Source {
 
 impl Authorizer {
     /// One by a policy that stays.
-    pub(super) fn fixed(policy: Policy) -> Self {
+    pub(super) fn fixed(policy: Policy, setting: Setting) -> Result<Self, InvalidPolicy> {
+        policy.fits(setting)?;
         Notice::of(&policy).tell();
-        Self(Source::Fixed(Arc::new(policy)))
+        Ok(Self { policy: Source::Fixed(Arc::new(policy)), setting: Arc::new(Mutex::new(setting)) })
     }
 
     /// One by the policy in a file, whatever that becomes.
-    pub(super) fn following(path: &Path, descriptors: Option<Descriptors>) -> Result<Self, InvalidPolicy> {
-        let read = move |files: &mut _, path: &Path| document::read(files, path, descriptors.as_ref());
+    pub(super) fn following(
+        path: &Path,
+        descriptors: Option<Descriptors>,
+        setting: Setting,
+    ) -> Result<Self, InvalidPolicy> {
+        let setting = Arc::new(Mutex::new(setting));
+        let held = Arc::clone(&setting);
+        let read = move |files: &mut _, path: &Path| {
+            let policy = document::read(files, path, descriptors.as_ref())?;
+            let setting = *held.lock();
+            policy.fits(setting)?;
+            Ok(policy)
+        };
         let told = Mutex::new(None);
         let used = move |policy: &Policy| {
             let notice = Some(Notice::of(policy));
@@ -49,31 +66,45 @@ impl Authorizer {
             FollowError::Unusable(error) => error,
             error => InvalidPolicy::Follow(Box::new(error)),
         })?;
-        Ok(Self(Source::Followed(Arc::new(followed))))
+        Ok(Self { policy: Source::Followed(Arc::new(followed)), setting })
     }
 
     /// Whether this call may be made. It neither waits nor reads a file.
     #[must_use]
     pub fn decide(&self, question: &Question<'_>) -> Decision {
-        match &self.0 {
+        match &self.policy {
             Source::Fixed(policy) => policy.decide(question),
-            Source::Followed(followed) => followed.current().decide(question),
+            Source::Followed(policy) => policy.current().decide(question),
         }
     }
 
     /// The policy as it is now, which does not change any more.
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
-        match &self.0 {
+        match &self.policy {
             Source::Fixed(policy) => Arc::clone(policy),
-            Source::Followed(followed) => Arc::clone(&followed.current()),
+            Source::Followed(policy) => Arc::clone(&policy.current()),
         }
+    }
+
+    /// Holds the policy, and what it becomes, to a server that asks clients for no certificates.
+    ///
+    /// # Errors
+    ///
+    /// It asks for them.
+    pub(crate) fn without_certificates(&self) -> Result<(), Contradiction> {
+        let setting = {
+            let mut setting = self.setting.lock();
+            setting.takes_certificates = false;
+            *setting
+        };
+        self.policy().fits(setting)
     }
 
     /// Has this recorder told of each time that the file is read again; the first one that is given stays.
     pub(crate) fn record_to(&self, recorder: Arc<dyn Recorder>) {
-        if let Source::Followed(followed) = &self.0 {
-            followed.record_to(recorder);
+        if let Source::Followed(policy) = &self.policy {
+            policy.record_to(recorder);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::error::InvalidPolicy;
 use super::list::unwritten;
 use super::pattern::MethodPattern;
 use super::rule::Rule;
+use super::setting::Setting;
 use super::snapshot::Policy;
 use super::written::Written;
 
@@ -184,9 +185,18 @@ impl MethodPolicy {
     ///
     /// It cannot be read or followed, or makes no sense.
     pub fn build(self) -> Result<Authorizer, InvalidPolicy> {
+        self.build_for(Setting::UNKNOWN)
+    }
+
+    /// The policy, ready to decide for a server of this setting. What it becomes goes on going with it.
+    ///
+    /// # Errors
+    ///
+    /// It does not go with it; or as of [`MethodPolicy::build`].
+    pub(crate) fn build_for(self, setting: Setting) -> Result<Authorizer, InvalidPolicy> {
         match self.source {
-            Source::File(ref path) => Authorizer::following(path, self.known()?),
-            Source::Text(_) | Source::Written(_) => Ok(Authorizer::fixed(self.read()?)),
+            Source::File(ref path) => Authorizer::following(path, self.known()?, setting),
+            Source::Text(_) | Source::Written(_) => Authorizer::fixed(self.read()?, setting),
         }
     }
 

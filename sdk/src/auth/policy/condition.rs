@@ -135,6 +135,17 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// Whether it is about a SPIFFE ID, which a certificate has and no token but a JWT-SVID.
+    pub(super) fn is_about_spiffe_id(&self) -> bool {
+        match self {
+            Self::SpiffeIds(_) | Self::TrustDomains(_) | Self::Namespaces(_) => true,
+            Self::When(When { attribute, .. }) => *attribute == Attribute::Namespace,
+            _ => false,
+        }
+    }
+}
+
 /// How a demand on the caller's SPIFFE ID fits. One is allowed by the ID that counts, and denied by any that is proven.
 fn by_id(question: &Question<'_>, effect: Effect, fits: impl Fn(&SpiffeId) -> bool) -> Fit {
     let Some(principal) = question.principal else { return Fit::Lacks(Proof::Either) };

@@ -24,6 +24,11 @@ pub struct DryRun {
 }
 
 impl Decision {
+    /// About a call that this policy is not asked about.
+    pub(super) fn exempt(policy: Arc<str>) -> Self {
+        Self { is_allowed: true, code: Code::Ok, policy, rule: None, dry_run: None, is_audited: false }
+    }
+
     /// Whether the call may be made.
     #[must_use]
     pub fn is_allowed(&self) -> bool {

@@ -6,12 +6,14 @@ use std::path::Path;
 use evercert_core::document::{self, LineColumn};
 use toml::Spanned;
 
+use crate::auth::exemption::{HEALTH, SERVICE_OF_HEALTH};
 use crate::auth::followed::Files;
 
 use super::a43::{A43Policy, AuditCondition};
 use super::compile::{self, Placed};
 use super::descriptors::Descriptors;
 use super::error::{Fault, InvalidPolicy, Problem, named};
+use super::pattern::MethodPattern;
 use super::rules::{Compiled, Rules};
 use super::snapshot::{Included, Policy};
 use super::written::{Include, Written};
@@ -129,16 +131,15 @@ fn policy(
 ) -> Result<Policy, InvalidPolicy> {
     let rules = compile::rules(written).map_err(|problem| origin.faults([problem]))?;
     let name = compile::name(written.name.as_ref()).map_err(|problem| origin.faults([problem]))?;
-    if let Some(known) = known {
-        let unknown = |rule: &Spanned<Compiled>| {
-            let problems = rule.get_ref().methods.iter().filter_map(|method| known.unknown(method));
-            let name = &rule.get_ref().name;
-            problems.map(|problem| Spanned::new(rule.span(), problem.in_rule(name))).collect::<Vec<_>>()
-        };
-        let unknown: Vec<_> = rules.iter().flat_map(unknown).collect();
-        if !unknown.is_empty() {
-            return Err(origin.faults(unknown));
-        }
+    let misnamed = |rule: &Spanned<Compiled>| {
+        let problem = |method| of_health(method).or_else(|| known?.unknown(method));
+        let problems = rule.get_ref().methods.iter().filter_map(problem);
+        let name = &rule.get_ref().name;
+        problems.map(|problem| Spanned::new(rule.span(), problem.in_rule(name))).collect::<Vec<_>>()
+    };
+    let misnamed: Vec<_> = rules.iter().flat_map(misnamed).collect();
+    if !misnamed.is_empty() {
+        return Err(origin.faults(misnamed));
     }
     let mut policy = Policy {
         name: name.unwrap_or(DEFAULT_NAME).into(),
@@ -151,6 +152,16 @@ fn policy(
     };
     policy.unruled = known.map(|known| without_rule(known, &policy));
     Ok(policy)
+}
+
+/// The problem of a pattern that is about health checks. What is said of all methods there are is not.
+fn of_health(pattern: &MethodPattern) -> Option<Problem> {
+    let is_of_health = match pattern {
+        MethodPattern::Method(path) => HEALTH.contains(&&**path),
+        MethodPattern::Service(service) => SERVICE_OF_HEALTH.prefix == format!("/{service}/"),
+        MethodPattern::All => false,
+    };
+    is_of_health.then(|| Problem::Health(pattern.to_string()))
 }
 
 /// The methods that there are, as far as that is known.
@@ -199,7 +210,10 @@ fn included(
 fn a43(path: &Path, content: &[u8], known: Option<&Descriptors>) -> Result<A43Policy, InvalidPolicy> {
     let fault = |problem| Fault { file: Some(path.to_owned()), place: None, problem: Box::new(problem) };
     let policy = A43Policy::parse(content).map_err(|error| InvalidPolicy::Faults(vec![fault(error.into())]))?;
+    let of_health = policy.denied_paths().filter(|(_, pattern)| pattern.may_fit(&SERVICE_OF_HEALTH));
+    let of_health =
+        of_health.map(|(rule, pattern)| fault(Problem::DeniedHealth(named(&pattern.to_string())).in_rule(rule)));
     let unknown = |(rule, pattern)| known?.unknown_path(pattern).map(|problem| fault(problem.in_rule(rule)));
-    let unknown: Vec<_> = policy.paths().filter_map(unknown).collect();
-    if unknown.is_empty() { Ok(policy) } else { Err(InvalidPolicy::Faults(unknown)) }
+    let faults: Vec<_> = of_health.chain(policy.paths().filter_map(unknown)).collect();
+    if faults.is_empty() { Ok(policy) } else { Err(InvalidPolicy::Faults(faults)) }
 }

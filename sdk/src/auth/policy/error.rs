@@ -11,6 +11,7 @@ use evercert_core::text;
 use crate::auth::followed::{FileError, FollowError};
 
 use super::pattern::InvalidMethodPattern;
+use super::setting::Contradiction;
 use super::{DOCUMENT_LIMIT, INCLUDES_LIMIT, NAME_LIMIT, RULES_LIMIT};
 
 /// A policy that is not used.
@@ -26,6 +27,9 @@ pub enum InvalidPolicy {
     /// What it says makes no sense; each of these is a fault of its own.
     #[error("{}", sentence(.0))]
     Faults(Vec<Fault>),
+    /// It does not go with the server that it is for.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
     /// What it is to be checked against is no set of descriptors.
     #[error(
         "what the policy is to be checked against is no FileDescriptorSet: {0}; give what protoc writes with --descriptor_set_out, or tonic-prost-build with file_descriptor_set_path"
@@ -106,6 +110,15 @@ pub(super) enum Problem {
         "the table `methods` holds {0}: what holds for all methods is for a rule with a name; write it as [[allow]]"
     )]
     AllInTable(&'static str),
+    #[error(
+        "health checks are answered whoever asks, and no policy is asked about {0}; leave it out, and name grpc.health.v1.Health/List by \
+         itself if it is meant"
+    )]
+    Health(String),
+    #[error(
+        "it denies {0}, and health checks are answered whoever asks; deny what does not fit grpc.health.v1.Health/Check and Watch"
+    )]
+    DeniedHealth(String),
     #[error("there is no {kind} {name}{}", did_you_mean(.nearest.as_deref()))]
     Unknown { kind: &'static str, name: String, nearest: Option<String> },
     #[error(

@@ -1,9 +1,11 @@
 //! Why a policy decides as it does, for those who write it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use evercert_core::text;
 
+use crate::auth::exemption::{Exemption, Reflection};
 use crate::auth::method::Method;
 
 use super::condition::{Attribute, ClaimTexts, Condition, Effect, Fit, Proof, When};
@@ -19,7 +21,15 @@ use super::supposed::Supposed;
 pub struct Explanation {
     decision: Decision,
     considered: Vec<Considered>,
+    exemption: Option<&'static str>,
 }
+
+/// What is said of the two methods of health checks.
+const OF_HEALTH: &str = "health checks are answered whoever asks, and no policy is asked about them";
+
+/// What is said of reflection.
+const OF_REFLECTION: &str = "a server asks the policy about reflection where it has Reflection::ByPolicy; with \
+    Reflection::Authenticated it is for everybody who is known, and otherwise there is no such method";
 
 /// A rule that was considered, or a document that is included.
 #[derive(Debug)]
@@ -39,6 +49,18 @@ impl Explanation {
         &self.decision
     }
 
+    /// Why a server does not ask the policy about this method, or may not.
+    #[must_use]
+    pub fn exemption(&self) -> Option<&'static str> {
+        self.exemption
+    }
+
+    /// Whether the policy is never asked about this method: everybody may call it.
+    #[must_use]
+    pub fn is_exempt(&self) -> bool {
+        self.exemption == Some(OF_HEALTH)
+    }
+
     /// What was considered, in its order. Rules about other methods are left out.
     #[must_use]
     pub fn considered(&self) -> &[Considered] {
@@ -50,7 +72,15 @@ impl Policy {
     /// What is decided about a call that is supposed, and why.
     #[must_use]
     pub fn explain(&self, supposed: &Supposed) -> Explanation {
-        supposed.ask(|question| Explanation { decision: self.decide(question), considered: self.considered(question) })
+        supposed.ask(|question| {
+            // As a server does that has reflection; what it is otherwise is said in words.
+            if Exemption::of(question.path, Reflection::ByPolicy) == Exemption::Anybody {
+                let decision = Decision::exempt(Arc::clone(&self.name));
+                return Explanation { decision, considered: Vec::new(), exemption: Some(OF_HEALTH) };
+            }
+            let exemption = Reflection::is_asked_by(question.path).then_some(OF_REFLECTION);
+            Explanation { decision: self.decide(question), considered: self.considered(question), exemption }
+        })
     }
 
     fn considered(&self, question: &Question<'_>) -> Vec<Considered> {

@@ -7,7 +7,7 @@ use tonic::Code;
 use crate::auth::method::Method;
 
 use super::a43::{A43Policy, AuditCondition, Pattern};
-use super::condition::{Effect, Proof};
+use super::condition::Effect;
 use super::decision::{Decision, DryRun};
 use super::pattern::MethodPattern;
 use super::question::Question;
@@ -164,22 +164,5 @@ impl Policy {
     pub fn rule_count(&self) -> usize {
         let included = self.included.iter().map(|included| included.policy.rules().count()).sum::<usize>();
         self.rules.as_ref().map_or(0, |rules| rules.all().len()) + included
-    }
-
-    /// Whether some rule asks for a token.
-    #[must_use]
-    pub fn asks_for_tokens(&self) -> bool {
-        self.asks_for(Proof::Token)
-    }
-
-    /// Whether some rule asks for a certificate.
-    #[must_use]
-    pub fn asks_for_certificates(&self) -> bool {
-        self.asks_for(Proof::Certificate) || self.included.iter().any(|included| included.policy.names_principals())
-    }
-
-    fn asks_for(&self, proof: Proof) -> bool {
-        let rules = self.rules.iter().flat_map(Rules::all).flat_map(|rule| &rule.alternatives);
-        rules.flat_map(|alternative| &alternative.0).any(|condition| condition.proof() == Some(proof))
     }
 }

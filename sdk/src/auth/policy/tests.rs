@@ -2,6 +2,7 @@ mod callers;
 mod documents;
 mod exported;
 mod faults;
+mod settings;
 
 use std::path::PathBuf;
 use std::time::SystemTime;

@@ -8,9 +8,9 @@ use crate::auth::audit::{AuditLogger, AuditLoggers, TracingAuditLogger};
 use crate::auth::authentication::{AuthorizationHeader, OnExpiry};
 use crate::auth::exemption::Reflection;
 use crate::auth::method_names::MethodNames;
-use crate::auth::policy::{InvalidPolicy, MethodPolicy};
+use crate::auth::policy::{InvalidPolicy, MethodPolicy, Setting};
 use crate::auth::rate_limit::{InvalidRateLimit, RateLimit, RateLimitLayer};
-use crate::auth::tokens::{InvalidTokens, Tokens};
+use crate::auth::tokens::{InvalidTokens, TokenVerifier, Tokens};
 #[cfg(feature = "web")]
 use crate::auth::web::{InvalidWeb, Web};
 use crate::telemetry::Recorder;
@@ -105,18 +105,15 @@ impl SecurityBuilder {
             return Err(InvalidSecurity::NoPolicy);
         };
         let tokens = self.tokens.map(Tokens::build).transpose()?;
-        let policy = policy.build()?;
-        let read = policy.policy();
-        if tokens.is_none() && read.asks_for_tokens() {
-            return Err(InvalidSecurity::NoTokens);
-        }
-        let names_reflection = read.methods().any(Reflection::is_asked_by);
-        if names_reflection && self.reflection != Reflection::ByPolicy {
-            return Err(InvalidSecurity::Reflection);
-        }
+        let policy = policy.build_for(Setting {
+            takes_tokens: tokens.is_some(),
+            takes_jwt_svids: tokens.as_ref().is_some_and(TokenVerifier::takes_jwt_svids),
+            takes_certificates: true,
+            reflection: self.reflection,
+        })?;
         let rate_limit = self.rate_limit.map(RateLimitLayer::new).transpose()?;
         let audit = if self.audit.is_empty() { self.audit.and(Arc::new(TracingAuditLogger)) } else { self.audit };
-        let names = MethodNames::new(read.methods());
+        let names = MethodNames::new(policy.policy().methods());
         let security = Security {
             tokens,
             policy,
@@ -145,22 +142,10 @@ pub enum InvalidSecurity {
          `MethodPolicy::any_authenticated()` lets everybody call everything who has a certificate or a token"
     )]
     NoPolicy,
-    /// The policy asks for tokens, roles or scopes, which nobody could have.
-    #[error(
-        "the policy asks for tokens, or for roles or scopes in them, and no token is taken: set `SecurityBuilder::tokens`, or \
-         leave those rules out"
-    )]
-    NoTokens,
-    /// The policy has rules for reflection, and is not asked about it.
-    #[error(
-        "the policy names methods of server reflection, about which it is not asked: set `reflection(Reflection::ByPolicy)`, or \
-         leave those rules out"
-    )]
-    Reflection,
     /// The tokens cannot be used.
     #[error(transparent)]
     Tokens(#[from] InvalidTokens),
-    /// The policy cannot be used.
+    /// The policy cannot be used, or does not go with the other parts.
     #[error(transparent)]
     Policy(#[from] InvalidPolicy),
     /// The rate limit is none.

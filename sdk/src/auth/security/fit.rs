@@ -1,6 +1,7 @@
 //! Whether a security and a server go together.
 
 use super::Security;
+use crate::auth::policy::Contradiction;
 use crate::tls::ClientCertificates;
 
 impl Security {
@@ -13,10 +14,8 @@ impl Security {
         if certificates != ClientCertificates::None {
             return Ok(());
         }
+        self.policy.without_certificates()?;
         let policy = self.policy.policy();
-        if policy.asks_for_certificates() {
-            return Err(Unfit::PolicyWithoutCertificates);
-        }
         match &self.tokens {
             Some(tokens) if tokens.requires_certificates() => Err(Unfit::BoundTokens),
             Some(_) => Ok(()),
@@ -31,12 +30,9 @@ impl Security {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unfit {
-    /// The policy asks for certificates, and the server does not.
-    #[error(
-        "the policy asks for client certificates, and the server does not: set \
-         `client_certificates(ClientCertificates::Optional)` or `Required`, or leave those rules out"
-    )]
-    PolicyWithoutCertificates,
+    /// The policy asks for what the server does not.
+    #[error(transparent)]
+    Policy(#[from] Contradiction),
     /// Only tokens that are bound to a certificate are taken, and the server asks for none.
     #[error(
         "tokens have to be bound to client certificates, and the server asks for none: set \

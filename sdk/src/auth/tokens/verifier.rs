@@ -83,6 +83,11 @@ impl TokenVerifier {
         self.0.rules.bound
     }
 
+    /// Whether they are JWT-SVIDs, whose subject is a SPIFFE ID.
+    pub(crate) fn takes_jwt_svids(&self) -> bool {
+        self.0.rules.trust_domain.is_some()
+    }
+
     /// Has this recorder told of keys that are read or fetched from now on; the first one that is given stays.
     pub fn record_to(&self, recorder: Arc<dyn Recorder>) {
         self.0.keys.record_to(recorder);

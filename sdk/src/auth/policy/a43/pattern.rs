@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::auth::exemption::Exempt;
+
 /// A pattern of A43's: `*`, a prefix, a suffix or the whole text. It has no escapes, and no star but the first or the last character
 /// is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,18 @@ impl Pattern {
             Self::Prefix(prefix) => text.starts_with(prefix.as_bytes()),
             Self::Suffix(suffix) => text.ends_with(suffix.as_bytes()),
             Self::Exact(exact) => text == exact.as_bytes(),
+        }
+    }
+
+    /// Whether it may stand for a path of this service, and not for all paths there are.
+    pub(in crate::auth::policy) fn may_fit(&self, service: &Exempt) -> bool {
+        let has = |fits: &dyn Fn(&str) -> bool| service.paths.iter().any(|path| fits(path));
+        match self {
+            Self::Anything => false,
+            Self::Prefix(prefix) if matches!(&**prefix, "" | "/") => false,
+            Self::Prefix(prefix) => has(&|path| path.starts_with(&**prefix)),
+            Self::Suffix(suffix) => has(&|path| path.ends_with(&**suffix)),
+            Self::Exact(exact) => has(&|path| path == &**exact),
         }
     }
 }

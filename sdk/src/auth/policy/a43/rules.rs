@@ -105,6 +105,13 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// Whether its principals fit callers that have no certificate.
+    pub(super) fn fits_anonymous(&self) -> bool {
+        self.principals.is_empty() || self.principals.iter().any(|pattern| Caller::Anonymous.is_fitted_by(pattern))
+    }
+}
+
 impl Caller<'_> {
     /// Whether a pattern of a rule's principals fits it.
     fn is_fitted_by(&self, pattern: &Pattern) -> bool {

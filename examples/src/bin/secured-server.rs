@@ -51,7 +51,7 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// A web page's origin that may call by gRPC-Web, such as https://app.example.org
+    /// The origin of web pages that may call by gRPC-Web: scheme, host and, unless it is the scheme's own, port
     #[arg(long, value_name = "ORIGIN")]
     web_origin: Vec<String>,
 

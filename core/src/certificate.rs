@@ -8,9 +8,10 @@ use der::Encode;
 use der::asn1::AnyRef;
 use x509_parser::asn1_rs::{Any, BmpString, Tag};
 use x509_parser::error::X509Error;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::num_bigint::BigUint;
 use x509_parser::objects::{oid_registry, oid2abbrev};
+use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
 use x509_parser::prelude::{FromDer, Validity, X509Certificate, X509Name};
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::AttributeTypeAndValue;
@@ -85,6 +86,20 @@ impl CertificateFacts {
     /// The DER is no X.509 certificate, or bytes follow it.
     pub fn from_der(der: &[u8]) -> Result<Self, NotACertificate> {
         Ok(Self::of(&parse(der)?, der))
+    }
+
+    /// The facts of a certificate by whose names a peer is to be known. [`CertificateFacts::from_der`] leaves out names that cannot be read;
+    /// here one of them might be the one that the peer is denied something by.
+    ///
+    /// # Errors
+    ///
+    /// The DER is no X.509 certificate, or its subject alternative names cannot be read in full.
+    pub fn of_peer(der: &[u8]) -> Result<Self, NotACertificate> {
+        let certificate = parse(der)?;
+        if !SubjectAltNames::are_readable(&certificate) {
+            return Err(NotACertificate::Malformed("its subject alternative names"));
+        }
+        Ok(Self::of(&certificate, der))
     }
 
     /// The facts of a certificate that is parsed already; `der` is what it was parsed from.
@@ -173,6 +188,22 @@ pub enum NotACertificate {
 }
 
 impl SubjectAltNames {
+    fn are_readable(certificate: &X509Certificate<'_>) -> bool {
+        let is_about_names = |extension: &&X509Extension<'_>| extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME;
+        let mut extensions = certificate.extensions().iter().filter(is_about_names);
+        match (extensions.next().map(X509Extension::parsed_extension), extensions.next()) {
+            (None, _) => true,
+            (Some(ParsedExtension::SubjectAlternativeName(names)), None) => {
+                names.general_names.iter().all(|name| match name {
+                    GeneralName::Invalid(..) => false,
+                    GeneralName::IPAddress(octets) => matches!(octets.len(), 4 | 16),
+                    _ => true,
+                })
+            }
+            (Some(_), _) => false,
+        }
+    }
+
     fn of(certificate: &X509Certificate<'_>) -> Self {
         let mut names = Self::default();
         let extension = certificate.subject_alternative_name().ok().flatten();

@@ -78,7 +78,7 @@ impl PeerIdentity {
             spiffe_id: SpiffeId::of_leaf(leaf),
             #[cfg(feature = "auth")]
             grpc_names: grpc_names::of_leaf(leaf),
-            leaf: CertificateFacts::from_der(leaf)?,
+            leaf: CertificateFacts::of_peer(leaf)?,
         })))
     }
 

@@ -233,7 +233,8 @@ impl<L> Server<L> {
     }
 
     /// Who may call what, how often, and what is told of it: [`Security`] says in which order. It is outside of all layers of one's own. A
-    /// server without one lets everybody call everything whose handshake it took.
+    /// server without one lets everybody call everything whose handshake it took. It is for servers of one identity, without
+    /// [`Server::identity_for`]: which of several trust bundles vouched for a caller no policy can ask.
     #[cfg(feature = "auth")]
     #[cfg_attr(docsrs, doc(cfg(feature = "auth")))]
     pub fn security(mut self, security: Security) -> Self {
@@ -300,7 +301,7 @@ impl<L> Server<L> {
         };
         #[cfg(feature = "auth")]
         if let Some(security) = self.security {
-            security.fits(serving.incoming.tls.client_certificates)?;
+            security.fits(serving.incoming.tls.client_certificates, !serving.incoming.hosts.is_empty())?;
             let mut serving = serving;
             if security.is_for_pages() {
                 serving.incoming.tls.http_versions = serving.incoming.tls.http_versions.with_http_1();

@@ -25,7 +25,7 @@ use super::noted::Noted;
 use super::passage::Passage;
 use super::principal::Principal;
 use super::tokens::TokenVerifier;
-use super::transport::Transport;
+use super::transport::{Connection, Transport};
 use crate::peer::PeerIdentity;
 use crate::telemetry::TokenFailure;
 
@@ -38,7 +38,7 @@ pub use settings::{Anonymous, AuthorizationHeader, OnExpiry};
 /// extensions of the request.
 ///
 /// It is for unary and streaming calls alike. Refused are a call that did not come by TLS, one whose token cannot be verified, whatever
-/// certificate it has, and, unless [`Anonymous::PassedOn`] is set, one that has neither. A call whose token expires ends
+/// certificate it has, one whose certificate is not understood, and, unless [`Anonymous::PassedOn`] is set, one that has neither. A call whose token expires ends
 /// ([`OnExpiry`]). The methods of health checks are anybody's.
 ///
 /// What a caller may do it does not say: that is what an [`AuthorizationLayer`](super::AuthorizationLayer) inside of it is for. A
@@ -161,9 +161,8 @@ where
             }
             Looked::Decided(Admission::Denied(answer)) => AuthenticationFuture::denied(answer),
             Looked::ToVerify(arrived, token) => {
-                // The one that is ready takes the call, and its copy the next ones.
-                let copy = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, copy);
+                // A copy takes the call once the token is verified: whatever the one that is ready holds is not held for strangers.
+                let inner = self.inner.clone();
                 let shared = Arc::clone(&self.shared);
                 AuthenticationFuture::verifying(Verifying { inner, shared, arrived }, token)
             }
@@ -208,12 +207,21 @@ impl Shared {
             }
             Exemption::Authenticated | Exemption::None => {}
         }
-        if !self.transport.is_tls(request.extensions()) {
-            let reason =
-                "the call did not come by TLS, or not by a connection that the layer knows; `over` tells it which";
-            return self.unauthenticated(&request, None, "calls are taken by TLS alone", reason).into();
-        }
         let certificate = request.extensions().get::<PeerIdentity>().cloned();
+        match self.transport.connection(request.extensions()) {
+            Connection::Plaintext => {
+                let reason =
+                    "the call did not come by TLS, or not by a connection that the layer knows; `over` tells it which";
+                return self.unauthenticated(&request, None, "calls are taken by TLS alone", reason).into();
+            }
+            // Taken for one without, its owner would get around all that is denied to it.
+            Connection::Certified if certificate.is_none() => {
+                let reason = "the peer showed a certificate that is not understood, or no PeerIdentityLayer for such connections is \
+                              outside of the AuthenticationLayer";
+                return self.unauthenticated(&request, None, "the certificate is not understood", reason).into();
+            }
+            Connection::Anonymous | Connection::Certified => {}
+        }
         let arrived = Arrived { request, certificate, exemption };
         let Some(tokens) = &self.tokens else { return self.admit(arrived, None).into() };
         match bearer(arrived.request.headers()) {

@@ -16,7 +16,6 @@ use super::denials::{self, Denials, Why};
 use super::handled::{Handled, boxed};
 use super::passage::Passage;
 use super::policy::{Authorizer, Decision, DryRun, Question};
-use super::transport::Transport;
 
 /// Asks a policy about each call, and lets none through to its handler that the policy does not allow: `UNAUTHENTICATED` where a certificate or a
 /// token is missing that the caller could bring, `PERMISSION_DENIED` otherwise. What the policy says is in the log, and not in the answer.
@@ -32,7 +31,6 @@ pub struct AuthorizationLayer {
 struct Shared {
     policy: Authorizer,
     audit: AuditLoggers,
-    transport: Transport,
     denials: Denials,
 }
 
@@ -40,12 +38,7 @@ impl AuthorizationLayer {
     /// By this policy.
     #[must_use]
     pub fn new(policy: Authorizer) -> Self {
-        let shared = Shared {
-            policy,
-            audit: AuditLoggers::default(),
-            transport: Transport::default(),
-            denials: Denials::default(),
-        };
+        let shared = Shared { policy, audit: AuditLoggers::default(), denials: Denials::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -53,16 +46,6 @@ impl AuthorizationLayer {
     #[must_use]
     pub fn audit(self, logger: Arc<dyn AuditLogger>) -> Self {
         self.with(|shared| shared.audit = shared.audit.and(logger))
-    }
-
-    /// For connections with this `ConnectInfo` under their TLS; for TCP and Unix sockets unless set.
-    #[must_use]
-    pub fn over<C: Clone + Send + Sync + 'static>(self) -> Self {
-        self.over_transport(Transport::over::<C>())
-    }
-
-    pub(super) fn over_transport(self, transport: Transport) -> Self {
-        self.with(|shared| shared.transport = transport)
     }
 
     pub(super) fn audited(self, audit: AuditLoggers) -> Self {
@@ -129,9 +112,8 @@ impl Shared {
             }
         };
         let path = denials::path(request);
-        let is_tls = principal.is_some_and(|principal| principal.certificate().is_some())
-            || self.transport.is_tls(request.extensions());
-        let question = Question { path, headers: request.headers(), principal, is_tls };
+        // Authentication lets no other call come this far.
+        let question = Question { path, headers: request.headers(), principal, is_tls: true };
         let decision = self.policy.decide(&question);
         self.take_down(&question, &decision);
         if let Some(dry_run) = decision.dry_run() {

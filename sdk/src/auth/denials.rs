@@ -68,7 +68,9 @@ impl Denials {
         if let Some(recorder) = &self.0.recorder {
             self.0.names.with(path, |method| recorder.tell(&Event::Denied { method, code }));
         }
-        if let Some(left_out) = self.0.lines.lock().of(code).take(Instant::now()) {
+        // By itself: the lock is not held while the line is written.
+        let left_out = self.0.lines.lock().of(code).take(Instant::now());
+        if let Some(left_out) = left_out {
             let (method, principal) = (text::word(path), principal.map(|principal| principal.key().to_string()));
             let principal = principal.as_deref().unwrap_or("nobody");
             let Why { reason, policy, rule } = why;
@@ -95,7 +97,8 @@ impl Denials {
 
     /// A call is decided about otherwise than a dry run has it, and is not turned away for that.
     pub(super) fn would_be(&self, path: &str, principal: Option<&Principal>, is_allowed: bool, why: Why<'_>) {
-        if let Some(left_out) = self.0.lines.lock().dry.take(Instant::now()) {
+        let left_out = self.0.lines.lock().dry.take(Instant::now());
+        if let Some(left_out) = left_out {
             let (method, principal) = (text::word(path), principal.map(|principal| principal.key().to_string()));
             let principal = principal.as_deref().unwrap_or("nobody");
             let Why { reason, policy, rule } = why;

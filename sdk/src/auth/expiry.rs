@@ -82,6 +82,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        // What waited for its turn until then is not begun any more.
+        if this.expiry.as_ref().is_some_and(Expiry::has_passed) {
+            this.call.set(None);
+            return Poll::Ready(Ok(expired().into_http()));
+        }
         if let Some(call) = this.call.as_mut().as_pin_mut()
             && let Poll::Ready(answer) = call.poll(cx)
         {
@@ -233,6 +238,18 @@ mod tests {
         let answer = call.as_mut().await.unwrap();
         assert_eq!(Status::from_header_map(answer.headers()).unwrap().code(), Code::Unauthenticated);
         assert!(dropped.await.is_err(), "its future is gone while the call's is still there");
+    }
+
+    #[tokio::test]
+    async fn a_handler_is_not_begun_with_a_token_that_has_expired_meanwhile() {
+        let mut is_begun = false;
+        let handler = poll_fn(|_| {
+            is_begun = true;
+            Poll::Ready(Ok::<_, Infallible>(Response::new(Body::empty())))
+        });
+        let answer = Until::new(handler, Some(Expiry::new(SystemTime::now()))).await.unwrap();
+        assert_eq!(Status::from_header_map(answer.headers()).unwrap().code(), Code::Unauthenticated);
+        assert!(!is_begun);
     }
 
     #[tokio::test]

@@ -128,10 +128,7 @@ impl Security {
             .over_transport(transport)
             .denials(denials.clone());
         let rate_limit = self.rate_limit.clone().map(|layer| layer.denials(denials.clone()));
-        let authorization = AuthorizationLayer::new(self.policy.clone())
-            .audited(self.audit.clone())
-            .over_transport(transport)
-            .denials(denials);
+        let authorization = AuthorizationLayer::new(self.policy.clone()).audited(self.audit.clone()).denials(denials);
         let access_log = AccessLogLayer::telling(self.access_log, recorder, self.names.clone());
         let authorized = authorization.layer(inner);
         let limited = option_layer(rate_limit).layer(authorized);

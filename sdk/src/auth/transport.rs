@@ -3,26 +3,41 @@
 use http::Extensions;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo, UdsConnectInfo};
 
-/// Whether a call came by TLS, as tonic tells of its connection.
+/// Finds out how a call came, as tonic tells of its connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transport {
-    is_tls: fn(&Extensions) -> bool,
+    connection: fn(&Extensions) -> Connection,
+}
+
+/// A connection, as far as it was secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// It is without TLS, or of a kind that the layer does not know.
+    Plaintext,
+    /// The peer showed no certificate.
+    Anonymous,
+    /// The peer showed a certificate, whatever is understood of it.
+    Certified,
 }
 
 impl Transport {
     /// For connections with this `ConnectInfo` under their TLS.
     pub(super) fn over<C: Clone + Send + Sync + 'static>() -> Self {
-        Self { is_tls: |extensions| extensions.get::<TlsConnectInfo<C>>().is_some() }
+        Self { connection: |extensions| under::<C>(extensions).unwrap_or(Connection::Plaintext) }
     }
 
-    /// Takes every call for one by TLS.
+    /// Takes every call for one that came by such a connection.
     #[cfg(test)]
-    pub(super) fn always() -> Self {
-        Self { is_tls: |_| true }
+    pub(super) fn always(connection: Connection) -> Self {
+        match connection {
+            Connection::Plaintext => Self { connection: |_| Connection::Plaintext },
+            Connection::Anonymous => Self { connection: |_| Connection::Anonymous },
+            Connection::Certified => Self { connection: |_| Connection::Certified },
+        }
     }
 
-    pub(super) fn is_tls(self, extensions: &Extensions) -> bool {
-        (self.is_tls)(extensions)
+    pub(super) fn connection(self, extensions: &Extensions) -> Connection {
+        (self.connection)(extensions)
     }
 }
 
@@ -30,10 +45,16 @@ impl Transport {
 impl Default for Transport {
     fn default() -> Self {
         Self {
-            is_tls: |extensions| {
-                extensions.get::<TlsConnectInfo<TcpConnectInfo>>().is_some()
-                    || extensions.get::<TlsConnectInfo<UdsConnectInfo>>().is_some()
+            connection: |extensions| {
+                let unix = || under::<UdsConnectInfo>(extensions);
+                under::<TcpConnectInfo>(extensions).or_else(unix).unwrap_or(Connection::Plaintext)
             },
         }
     }
+}
+
+fn under<C: Clone + Send + Sync + 'static>(extensions: &Extensions) -> Option<Connection> {
+    let shown = extensions.get::<TlsConnectInfo<C>>()?.peer_certs();
+    let has_leaf = shown.is_some_and(|chain| !chain.is_empty());
+    Some(if has_leaf { Connection::Certified } else { Connection::Anonymous })
 }

@@ -96,6 +96,18 @@ async fn a_thousand_first_calls_wait_for_one_fetch() {
 }
 
 #[tokio::test]
+async fn a_token_that_expires_while_its_keys_are_fetched_is_refused() {
+    let key = TokenIssuer::es256("one");
+    let site = Site::new(&key);
+    let lifetime = Duration::from_secs(1);
+    site.answer(Answer::Late(key.jwks(), lifetime + Duration::from_millis(100)));
+    let verifier = site.tokens().await.leeway(Duration::ZERO).build().unwrap();
+    let token = key.sign(&evercert_fixtures::claims(&site.url, AUDIENCE, "alice", now(), lifetime));
+    assert_eq!(verify(&verifier, &token, now()).await, Err(TokenFailure::Expired));
+    assert_eq!(site.fetched(), 1);
+}
+
+#[tokio::test]
 async fn a_key_that_is_new_at_the_issuer_is_taken_up_by_its_first_token() {
     let (old, new) = (TokenIssuer::es256("old"), TokenIssuer::rs256("new"));
     let site = Site::new(&old);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use bytes::Bytes;
 use evercert::Identity;
@@ -31,6 +32,8 @@ const KEYS: &str = "/keys";
 #[derive(Clone)]
 pub(crate) enum Answer {
     Text(String),
+    /// The same, after a while.
+    Late(String, Duration),
     Status(StatusCode),
     Redirect(&'static str),
     /// Nothing, ever.
@@ -181,6 +184,10 @@ async fn answered(
     let response = Response::builder();
     let response = match answer {
         Answer::Text(text) => response.body(Full::new(Bytes::from(text)).boxed()),
+        Answer::Late(text, wait) => {
+            tokio::time::sleep(wait).await;
+            response.body(Full::new(Bytes::from(text)).boxed())
+        }
         Answer::Status(status) => response.status(status).body(Empty::new().boxed()),
         Answer::Redirect(to) => response.status(302).header(header::LOCATION, to).body(Empty::new().boxed()),
         Answer::Silence => std::future::pending().await,

@@ -7,6 +7,7 @@ use evercert::auth::policy::{Caller, Contradiction, InvalidPolicy, Rule};
 use evercert::auth::{InvalidSecurity, MethodPolicy, RateLimit, Reflection, Security, SecurityBuilder, Unfit};
 use evercert::server::ServeError;
 use evercert::{ClientCertificates, Identity, Server};
+use evercert_fixtures::PlainDirectory;
 use evercert_tests::guarded::Stage;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -64,6 +65,25 @@ async fn served(stage: &Stage, security: SecurityBuilder) -> Result<(), ServeErr
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server::new(&identity).client_certificates(ClientCertificates::None);
     server.security(security.build().unwrap()).serve(Routes::default(), listener, std::future::ready(())).await
+}
+
+#[tokio::test]
+async fn a_server_of_several_identities_has_no_security() {
+    let stage = Stage::new();
+    let directory = tempfile::tempdir().unwrap();
+    let identity = |name: &str| {
+        let path = directory.path().join(name);
+        _ = PlainDirectory::at(&path, &stage.authority().issue_dns("localhost").files());
+        Identity::from_directory(path)
+    };
+    let (one, other) = (identity("one").await.unwrap(), identity("other").await.unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::new(&one).identity_for("other.example.org", &other).unwrap();
+    let server = server.security(stage.security().build().unwrap());
+    match server.serve(Routes::default(), listener, std::future::ready(())).await {
+        Err(ServeError::Unfit(unfit)) => assert_eq!(unfit, Unfit::SeveralIdentities),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod contradictions;
 mod matrix;
 mod mistakes;
+mod odd_leaf;
 mod paths;
 mod rotation;
 mod streams;

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tonic::body::Body;
-use tower::{BoxError, Service};
+use tower::util::Oneshot;
+use tower::{BoxError, Service, ServiceExt as _};
 use zeroize::Zeroizing;
 
 use super::{Admission, Arrived, Shared};
@@ -40,6 +41,7 @@ pin_project! {
         Denied { answer: Option<Response<Body>> },
         Verifying { claims: Pin<Box<dyn Future<Output = Result<Claims, TokenFailure>> + Send>>, call: Option<Box<Verifying<S>>> },
         Calling { #[pin] call: Until<S::Future> },
+        Verified { #[pin] call: Until<Oneshot<S, Request<Body>>> },
     }
 }
 
@@ -84,6 +86,7 @@ where
         loop {
             let next = match state.as_mut().project() {
                 StateProjection::Calling { call } => return call.poll(cx),
+                StateProjection::Verified { call } => return call.poll(cx),
                 StateProjection::Denied { answer } => {
                     // A future is not polled after its end.
                     return answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)));
@@ -91,10 +94,10 @@ where
                 StateProjection::Verifying { claims, call } => {
                     let claims = ready!(claims.as_mut().poll(cx));
                     let Some(call) = call.take() else { return Poll::Pending };
-                    let Verifying { mut inner, shared, arrived } = *call;
+                    let Verifying { inner, shared, arrived } = *call;
                     match shared.verified(arrived, claims) {
                         Admission::Admitted(request, expiry) => {
-                            State::Calling { call: Until::new(inner.call(request), expiry) }
+                            State::Verified { call: Until::new(inner.oneshot(request), expiry) }
                         }
                         Admission::Denied(answer) => State::Denied { answer: Some(answer) },
                     }

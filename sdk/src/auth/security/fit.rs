@@ -5,12 +5,15 @@ use crate::auth::policy::Contradiction;
 use crate::tls::ClientCertificates;
 
 impl Security {
-    /// Whether a server that asks clients for certificates in this way can keep what is promised.
+    /// Whether a server that asks clients for certificates in this way, and has one identity or several, can keep what is promised.
     ///
     /// # Errors
     ///
     /// It cannot.
-    pub(crate) fn fits(&self, certificates: ClientCertificates) -> Result<(), Unfit> {
+    pub(crate) fn fits(&self, certificates: ClientCertificates, has_several_identities: bool) -> Result<(), Unfit> {
+        if has_several_identities {
+            return Err(Unfit::SeveralIdentities);
+        }
         if certificates != ClientCertificates::None {
             return Ok(());
         }
@@ -33,6 +36,13 @@ pub enum Unfit {
     /// The policy asks for what the server does not.
     #[error(transparent)]
     Policy(#[from] Contradiction),
+    /// The server has several identities, each with a trust bundle of its own, and a policy knows callers by their names alone: the CA of
+    /// one of them could vouch for the callers of another.
+    #[error(
+        "the server has several identities (`identity_for`), and a policy does not see whose CA vouched for a caller: serve each \
+         identity by a server of its own, with its own security"
+    )]
+    SeveralIdentities,
     /// Only tokens that are bound to a certificate are taken, and the server asks for none.
     #[error(
         "tokens have to be bound to client certificates, and the server asks for none: set \

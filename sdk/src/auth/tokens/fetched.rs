@@ -12,7 +12,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use evercert_core::digest::Digest;
@@ -96,7 +96,7 @@ impl Fetched {
     pub(super) async fn with<T>(
         &self,
         now: SystemTime,
-        check: impl Fn(&KeySet) -> Result<T, TokenFailure>,
+        check: impl Fn(&KeySet, SystemTime) -> Result<T, TokenFailure>,
     ) -> Result<(T, Digest), TokenFailure> {
         let first = self.0.checked(now, &check);
         if !matches!(first, Err(TokenFailure::UnknownKey | TokenFailure::KeysUnavailable)) {
@@ -104,8 +104,9 @@ impl Fetched {
         }
         let Some(mut ended) = self.0.begin(now) else { return first };
         // The sender is in what is borrowed here, so it is not gone.
+        let began = Instant::now();
         _ = ended.changed().await;
-        self.0.checked(now, &check)
+        self.0.checked(now + began.elapsed(), &check)
     }
 
     pub(super) fn record_to(&self, recorder: Arc<dyn Recorder>) {
@@ -117,12 +118,12 @@ impl Shared {
     fn checked<T>(
         &self,
         now: SystemTime,
-        check: impl Fn(&KeySet) -> Result<T, TokenFailure>,
+        check: impl Fn(&KeySet, SystemTime) -> Result<T, TokenFailure>,
     ) -> Result<(T, Digest), TokenFailure> {
         let held = self.held.load();
         let held = held.as_ref().filter(|held| age(held.since, now) < self.timing.lifetime);
         let keys = &held.ok_or(TokenFailure::KeysUnavailable)?.keys;
-        Ok((check(keys)?, keys.generation()))
+        Ok((check(keys, now)?, keys.generation()))
     }
 
     /// Begins a fetch, or joins the one that is under way; `None` where it is too early for another one.

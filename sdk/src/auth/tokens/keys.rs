@@ -55,16 +55,16 @@ impl Keys {
         }
     }
 
-    /// What `check` makes of the keys of `now`, with their generation.
+    /// What `check` makes of the keys of `now`, with their generation. It is told the time, which is later than `now` where keys were waited for.
     pub(super) async fn with<T>(
         &self,
         now: SystemTime,
-        check: impl Fn(&KeySet) -> Result<T, TokenFailure>,
+        check: impl Fn(&KeySet, SystemTime) -> Result<T, TokenFailure>,
     ) -> Result<(T, Digest), TokenFailure> {
         match self {
             Self::File(file) => {
                 let keys = file.current();
-                Ok((check(&keys)?, keys.generation()))
+                Ok((check(&keys, now)?, keys.generation()))
             }
             Self::Issuer(fetched) => fetched.with(now, check).await,
         }

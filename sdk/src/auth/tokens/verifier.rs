@@ -63,7 +63,7 @@ impl TokenVerifier {
         }
         let compact = Compact::read(token)?;
         self.0.rules.types.admit(compact.header.typ.as_deref())?;
-        let (verified, generation) = self.0.keys.with(now, |keys| self.0.checked(&compact, keys, now)).await?;
+        let (verified, generation) = self.0.keys.with(now, |keys, now| self.0.checked(&compact, keys, now)).await?;
         // Who shows another certificate may still do so later.
         self.0.cached.insert(token, generation, verified.clone());
         if verified.is_of(peer) { Ok(verified.claims) } else { Err(TokenFailure::Unbound) }
@@ -75,7 +75,7 @@ impl TokenVerifier {
     ///
     /// There are none now. The next call that needs them looks again.
     pub async fn ready(&self, now: SystemTime) -> Result<(), TokenFailure> {
-        self.0.keys.with(now, |_| Ok(())).await.map(drop)
+        self.0.keys.with(now, |_, _| Ok(())).await.map(drop)
     }
 
     /// Whether a token alone is not enough: it has to be bound to the caller's certificate.

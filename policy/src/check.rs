@@ -62,6 +62,11 @@ fn summary(out: &mut impl Write, policy: &Policy) -> Result<(), Error> {
             writeln!(out, "  {} by rule {rule:?}", methods.join(", "))?;
         }
     }
+    let escapes = policy.escapes();
+    if !escapes.is_empty() {
+        writeln!(out, "denials that callers can escape by showing less:")?;
+        escapes.iter().try_for_each(|escape| writeln!(out, "  {escape}"))?;
+    }
     let dry_runs = policy.dry_runs();
     if !dry_runs.is_empty() {
         writeln!(out, "told and not enforced, as a dry run:")?;

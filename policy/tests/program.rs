@@ -83,6 +83,30 @@ fn a_check_says_what_an_operator_has_to_know() {
 }
 
 #[test]
+fn a_check_says_which_denials_are_escaped_by_showing_less() {
+    let home = Home::with(&POLICY.replace("dry_run = true", ""));
+    let (status, out, _) = home.run(&["check", "policy.toml"]);
+    let expected = "denials that callers can escape by showing less:\n  rule \"not-from-tests\" denies by what a certificate says, and rule \
+        \"/myapp.v1.UserService/GetUser\" allows to callers who show none; unless the server requires client certificates, add \
+        `certificate = true` there\n";
+    assert!(status == 0 && out.contains(expected), "{out}");
+}
+
+#[test]
+fn a_method_that_no_server_asks_about_is_explained_as_exempt() {
+    let home = Home::with(POLICY);
+    let (status, out, _) = home.run(&["check", "policy.toml", "--method", "/grpc.health.v1.Health/Check"]);
+    assert_eq!(
+        (status, out.as_str()),
+        (0, "health checks are answered whoever asks, and no policy is asked about them\n")
+    );
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let (status, out, _) = home.run(&["check", "policy.toml", "--method", reflection]);
+    assert_eq!(status, 1);
+    assert!(out.starts_with("a server asks the policy about reflection where it has Reflection::ByPolicy;"), "{out}");
+}
+
+#[test]
 fn every_fault_is_on_a_line_of_its_own_with_its_place_and_what_was_meant() {
     let home = Home::with(&POLICY.replace("/GetUser", "/GetUsr").replace("/DeleteUser", "/RemoveUser"));
     let (status, out, err) = home.run(&["check", "policy.toml", "--descriptors", "api.binpb"]);
@@ -169,11 +193,15 @@ fn an_export_says_the_same_to_istio_and_names_the_rule_that_cannot_be_told() {
         (status, err.as_str()),
         (
             1,
-            "evercert-policy: rule \"not-from-tests\" cannot be told to Istio: it asks for namespaces alone; name `trust_domains` beside them\n"
+            "evercert-policy: rule \"not-from-tests\" cannot be told to Istio: it denies by SPIFFE IDs, which are those of JWT-SVIDs too, and \
+             those that are in doubt; Istio knows the one in a certificate alone. Name those who are allowed instead\n"
         ),
         "{out}"
     );
-    home.write("policy.toml", POLICY.replace("namespaces =", "trust_domains = [\"example.org\"], namespaces ="));
+    home.write(
+        "policy.toml",
+        POLICY.replace("namespaces = [\"test\"]", "request_principals = [\"https://test.example.org/*\"]"),
+    );
     let (status, out, err) =
         home.run(&["export", "istio", "policy.toml", "--namespace", "web", "--label", "app=users"]);
     assert_eq!((status, err.as_str()), (0, ""));

@@ -53,6 +53,11 @@
 //! text or a header that is there twice, a rule that allows does not fit and one that denies does. A method that no rule names is
 //! denied to everybody.
 //!
+//! A rule that denies by what is proven denies those who prove it. Whoever keeps the certificate or the token back is not denied by it, so
+//! the rules that allow have to ask for it: `certificate = true` or `token = true`, or a server that requires client certificates. Where
+//! one does not, it is told in the log when the policy is read, and by `evercert-policy check`. A rule that allows those who are meant is
+//! safer than one that denies the others. Documents of gRPC's own form are not looked at for it.
+//!
 //! Health checks, `Check` and `Watch` of `grpc.health.v1.Health`, are answered whoever asks, and no policy is asked about them: a rule
 //! that names them is an error. One that is about `"/*"` is not about them.
 //!
@@ -88,6 +93,7 @@ mod decision;
 mod descriptors;
 mod document;
 mod error;
+mod escape;
 mod explanation;
 mod istio;
 mod list;
@@ -110,6 +116,7 @@ pub use builder::{MethodPolicy, PolicyBuilder};
 pub use caller::Caller;
 pub use decision::{Decision, DryRun};
 pub use error::{Fault, InvalidPolicy};
+pub use escape::Escape;
 pub use explanation::{Considered, Explanation};
 pub use istio::{IstioResource, NotExpressible};
 pub use question::Question;

@@ -35,6 +35,12 @@ pub enum NotExpressible {
         /// What is in the way, and what to do about it.
         reason: &'static str,
     },
+    /// All of it is a dry run.
+    #[error(
+        "the policy is a dry run as a whole, in which callers are let through who have proven who they are and all others are held to it; \
+         Istio can have each rule enforced or not. Remove `dry_run`, or set it on rules"
+    )]
+    DryRun,
     /// It includes or is a document of gRPC's own form.
     #[error(
         "documents of gRPC's own form cannot be told to Istio, since of several policies there any one allows; export a policy without \
@@ -53,6 +59,9 @@ impl Policy {
         let Some(rules) = self.rules.as_ref().filter(|_| self.included.is_empty()) else {
             return Err(NotExpressible::Included);
         };
+        if self.is_dry_run {
+            return Err(NotExpressible::DryRun);
+        }
         let mut text = String::new();
         for (effect, action, suffix) in [(Effect::Deny, "DENY", "-deny"), (Effect::Allow, "ALLOW", "-allow")] {
             for is_dry_run in [false, true] {
@@ -61,7 +70,7 @@ impl Policy {
                     continue;
                 }
                 let suffix = format!("{suffix}{}", if is_dry_run { "-dry-run" } else { "" });
-                let document = document(resource, &suffix, action, is_dry_run || self.is_dry_run, &written);
+                let document = document(resource, &suffix, action, is_dry_run, &written);
                 // Writing to a text does not fail.
                 _ = write!(text, "{}{}", if text.is_empty() { "" } else { "---\n" }, yaml(&document));
             }

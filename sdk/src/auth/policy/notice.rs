@@ -11,6 +11,7 @@ pub(super) struct Notice {
     unruled: Option<Box<[String]>>,
     public: Vec<(String, String)>,
     dry_runs: Vec<String>,
+    escapes: Vec<String>,
 }
 
 impl Notice {
@@ -21,6 +22,7 @@ impl Notice {
             unruled: policy.unruled().map(Into::into),
             public: public.map(|(rule, methods)| (text::word(rule), text::sentence(&methods.join(", ")))).collect(),
             dry_runs: policy.dry_runs().into_iter().map(ToOwned::to_owned).collect(),
+            escapes: policy.escapes().iter().map(|escape| text::sentence(&escape.to_string())).collect(),
         }
     }
 
@@ -36,6 +38,9 @@ impl Notice {
         }
         for (rule, methods) in &self.public {
             tracing::info!(policy, rule, methods, "public: no proof is asked of who calls");
+        }
+        for escape in &self.escapes {
+            tracing::warn!(policy, escape, "a denial that callers can escape by showing less");
         }
         if !self.dry_runs.is_empty() {
             let names = text::sentence(&self.dry_runs.join(", "));

@@ -23,6 +23,19 @@ pub(super) fn of(conditions: &[Condition], effect: Effect) -> Result<Vec<Source>
     let mut request_principals = None;
     for condition in conditions {
         match condition {
+            // In doubt our rules deny and Istio's do not.
+            _ if effect == Effect::Deny && condition.is_about_spiffe_id() => {
+                return Err(
+                    "it denies by SPIFFE IDs, which are those of JWT-SVIDs too, and those that are in doubt; Istio knows the one in a \
+                     certificate alone. Name those who are allowed instead",
+                );
+            }
+            Condition::Roles(_) | Condition::Scopes(_) if effect == Effect::Deny => {
+                return Err(
+                    "it denies by roles or scopes, which Istio does not where a claim is of a form it cannot compare. Name those who are \
+                     allowed instead",
+                );
+            }
             Condition::Authenticated => is_any = true,
             Condition::Certificate => names.is_asked_for = true,
             Condition::Token => is_token = true,
@@ -59,7 +72,11 @@ pub(super) fn of(conditions: &[Condition], effect: Effect) -> Result<Vec<Source>
     if let Some(request_principals) = request_principals {
         let each = |principal: &RequestPrincipal| {
             let mut when = when.clone();
-            // Istio compares issuer and subject as one text; the issuer by itself tells which part is which.
+            // Istio compares issuer and subject as one text; the issuer by itself tells which part is which. What denies does so however
+            // the text could be read.
+            if effect == Effect::Deny {
+                return Ok((source(principals.as_ref(), Some(principal.as_str())), when));
+            }
             when.push(json!({ "key": "request.auth.claims[iss]", "values": [plain(principal.issuer())?] }));
             Ok((source(principals.as_ref(), Some(principal.as_str())), when))
         };

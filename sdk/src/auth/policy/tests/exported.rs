@@ -51,9 +51,29 @@ fn what_istio_cannot_be_told_is_an_error_that_names_the_rule() {
             "deny",
             "it denies by a claim or header",
         ),
-        ("{ namespaces = [\"web\"] }", "deny", "it asks for namespaces alone"),
+        ("{ namespaces = [\"web\"] }", "deny", "it denies by SPIFFE IDs"),
+        ("{ spiffe_ids = [\"spiffe://example.org/a\"] }", "deny", "it denies by SPIFFE IDs"),
+        ("{ trust_domains = [\"example.org\"] }", "deny", "it denies by SPIFFE IDs"),
+        ("{ when = [{ key = \"source.namespace\", values = [\"a\"] }] }", "deny", "it denies by SPIFFE IDs"),
+        ("[\"intern\"]", "deny", "it denies by roles or scopes"),
+        ("{ scopes = [\"trial\"] }", "deny", "it denies by roles or scopes"),
     ] {
         let error = export(callers, effect).unwrap_err();
         assert!(error.starts_with("rule \"r\" cannot be told to Istio: ") && error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn what_denies_by_a_tokens_subject_does_so_however_the_text_could_be_read() {
+    let text = export("{ request_principals = [\"https://a.org/b/c\"] }", "deny").unwrap();
+    let (denied, _) = text.split_once("---").unwrap();
+    assert!(denied.contains("\"DENY\"") && denied.contains("- \"https://a.org/b/c\""), "{text}");
+    assert!(!denied.contains("request.auth.claims[iss]"), "{text}");
+}
+
+#[test]
+fn a_policy_that_is_a_dry_run_as_a_whole_is_not_told_since_it_holds_those_who_prove_nothing() {
+    let policy = parse(&format!("dry_run = true\n{SEED}")).unwrap();
+    let error = policy.to_istio(&IstioResource::default()).unwrap_err();
+    assert!(matches!(error, NotExpressible::DryRun), "{error}");
 }

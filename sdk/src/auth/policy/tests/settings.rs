@@ -177,3 +177,40 @@ fn a_rule_of_grpcs_own_form_that_fits_callers_without_a_certificate_is_public() 
     assert_eq!(public, ["p_all", "p_empty"]);
     assert_eq!(code(&policy, GET, None), Code::Ok);
 }
+
+#[test]
+fn a_denial_that_is_escaped_by_showing_less_is_told() {
+    let policy = |allow: &str, deny: &str| {
+        parse(&format!("{}[[deny]]\nname = \"d\"\nmethods = [\"/*\"]\ncallers = {deny}\n", allowing(allow))).unwrap()
+    };
+    let (certificate, token) = ("{ dns_names = [\"a.example.org\"] }", "[\"intern\"]");
+    let id = "{ spiffe_ids = [\"spiffe://example.org/a\"] }";
+    let not = |key: &str| format!("{{ when = [{{ key = \"{key}\", not_values = [\"web\"] }}] }}");
+    for (allow, deny, expected) in [
+        ("\"authenticated\"", certificate, Some("by what a certificate says")),
+        ("[\"admin\"]", certificate, Some("by what a certificate says")),
+        ("[\"admin\"]", id, Some("by what a certificate says")),
+        (id, token, Some("by what a token says")),
+        ("[\"admin\", { certificate = true }]", token, Some("by what a token says")),
+        ("\"anyone\"", "\"authenticated\"", Some("who have proven who they are")),
+        (id, certificate, None),
+        ("{ certificate = true, roles = [\"admin\"] }", certificate, None),
+        ("[\"admin\"]", token, None),
+        (id, "\"authenticated\"", None),
+        ("[\"admin\"]", &not("source.namespace"), None),
+        (id, &not("request.auth.claims[a]"), None),
+        (id, "{ when = [{ key = \"request.headers[x]\", values = [\"y\"] }] }", None),
+    ] {
+        let policy = policy(allow, deny);
+        let found = policy.escapes().first().map(ToString::to_string);
+        assert_eq!(found.is_some(), expected.is_some(), "{allow} {deny} {found:?}");
+        assert!(found.is_none_or(|found| found.contains(expected.unwrap())), "{allow} {deny}");
+    }
+    let elsewhere = format!(
+        "{}[[deny]]\nname = \"d\"\nmethods = [\"/a.B/D\", \"/x.Y/*\"]\ncallers = {certificate}\n",
+        allowing("[\"admin\"]")
+    );
+    assert!(parse(&elsewhere).unwrap().escapes().is_empty(), "it is about other methods");
+    let dry = policy("\"authenticated\"", &format!("{certificate}\ndry_run = true"));
+    assert!(dry.escapes().is_empty());
+}

@@ -87,7 +87,7 @@ fn a_check_says_which_denials_are_escaped_by_showing_less() {
     let home = Home::with(&POLICY.replace("dry_run = true", ""));
     let (status, out, _) = home.run(&["check", "policy.toml"]);
     let expected = "denials that callers can escape by showing less:\n  rule \"not-from-tests\" denies by what a certificate says, and rule \
-        \"/myapp.v1.UserService/GetUser\" allows to callers who show none; unless the server requires client certificates, add \
+        \"/myapp.v1.UserService/GetStatus\" allows to callers who show none; unless the server requires client certificates, add \
         `certificate = true` there\n";
     assert!(status == 0 && out.contains(expected), "{out}");
 }
@@ -146,6 +146,40 @@ fn a_decision_is_explained_by_each_rule_about_the_method() {
     let (status, out, _) = check(&[&["--method", "myapp.v1.UserService/GetUser"]]);
     assert_eq!((status, out.lines().count()), (1, 2));
     assert!(out.ends_with("  no rule is about this method\n"), "{out}");
+}
+
+#[test]
+fn a_caller_whom_no_server_would_take_is_refused() {
+    let home = Home::with(POLICY);
+    let get = ["check", "policy.toml", "--method", "/myapp.v1.UserService/GetUser"];
+    let (status, _, err) = home.run(&[&get[..], &["--as", "spiffe://example.org"]].concat());
+    assert!(status == 2 && err.contains("it has no path"), "{status} {err}");
+    let by_claims = |claims: &str, more: &[&str]| {
+        home.write("claims.json", claims);
+        home.run(&[&get[..], &["--claims", "claims.json"], more].concat())
+    };
+    for (claims, more, expected) in [
+        (
+            r#"{ "iss": "i", "sub": "s", "roles": ["user"], "roles": ["admin"] }"#,
+            &[][..],
+            "a name is twice in one object",
+        ),
+        (r#"{ "sub": "s", "roles": ["admin"] }"#, &[], "its claim `iss` is no text"),
+        (r#"{ "iss": "i", "roles": ["admin"] }"#, &[], "its claim `sub` is no text of a subject"),
+        (r#"{ "iss": "i", "sub": "", "roles": ["admin"] }"#, &[], "its claim `sub` is no text of a subject"),
+        (r#"{ "iss": "i", "sub": "s" }"#, &["--jwt-svid"], "its claim `sub` is no SPIFFE ID with a path"),
+        (
+            r#"{ "iss": "i", "sub": "spiffe://example.org" }"#,
+            &["--jwt-svid"],
+            "its claim `sub` is no SPIFFE ID with a path",
+        ),
+    ] {
+        let (status, out, err) = by_claims(claims, more);
+        assert_eq!((status, out.as_str()), (1, ""), "{claims}");
+        assert!(err.starts_with("evercert-policy: claims.json: ") && err.contains(expected), "{err}");
+    }
+    assert_eq!(by_claims(r#"{ "iss": "i", "sub": "s", "roles": ["admin"] }"#, &[]).0, 0);
+    assert_eq!(by_claims(r#"{ "sub": "spiffe://example.org/a", "roles": ["admin"] }"#, &["--jwt-svid"]).0, 0);
 }
 
 #[test]

@@ -23,7 +23,7 @@
 //! | `spiffe_ids` | an ID, or one beneath a path with `/*` at its end | certificate, or else JWT-SVID |
 //! | `trust_domains` | an ID of one of these | the same |
 //! | `namespaces` | an ID of the form `/ns/NAMESPACE/sa/ACCOUNT`; `trust_domains` or `spiffe_ids` have to be beside it | the same |
-//! | `dns_names` | one of these names, whole | certificate |
+//! | `dns_names` | one of these names, whole; a rule that denies fits wildcards for them too | certificate |
 //! | `certificate = true`, `token = true` | any | |
 //! | `when` | `[{ key = "request.auth.claims[a.b]", values = ["x"] }]`; `not_values`; other keys are `source.namespace`, `request.headers[x]` | |
 //!
@@ -124,7 +124,7 @@ pub use rule::Rule;
 pub use setting::Contradiction;
 pub(crate) use setting::Setting;
 pub use snapshot::Policy;
-pub use supposed::Supposed;
+pub use supposed::{NotClaims, Supposed};
 
 /// The longest document that is read, in bytes.
 pub const DOCUMENT_LIMIT: usize = 1024 * 1024;

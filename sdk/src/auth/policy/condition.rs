@@ -108,7 +108,7 @@ impl Condition {
                 by_id(question, effect, |id| namespace(id).is_some_and(is_named))
             }
             Self::DnsNames(any_of) => certificate().map_or(Fit::Lacks(Proof::Certificate), |peer| {
-                let has = |name: &str| peer.dns_names().iter().any(|this| this.eq_ignore_ascii_case(name));
+                let has = |name: &str| peer.dns_names().iter().any(|this| is_dns_name(this, name, effect));
                 Fit::of(any_of.iter().any(|name| has(name)))
             }),
             Self::Roles(texts) | Self::Scopes(texts) => by_token(&|claims| texts.fits(claims, effect)),
@@ -144,6 +144,18 @@ impl Condition {
             _ => false,
         }
     }
+}
+
+/// Whether a certificate's DNS name is this one. What denies fits also what could be taken for it: a name with the dot of the root, and
+/// one with wildcards.
+fn is_dns_name(of_certificate: &str, name: &str, effect: Effect) -> bool {
+    if effect == Effect::Allow {
+        return of_certificate.eq_ignore_ascii_case(name);
+    }
+    let of_certificate = of_certificate.strip_suffix('.').unwrap_or(of_certificate);
+    let (labels, wanted) = (of_certificate.split('.'), name.split('.'));
+    labels.clone().count() == wanted.clone().count()
+        && labels.zip(wanted).all(|(label, wanted)| label.contains('*') || label.eq_ignore_ascii_case(wanted))
 }
 
 /// How a demand on the caller's SPIFFE ID fits. One is allowed by the ID that counts, and denied by any that is proven.

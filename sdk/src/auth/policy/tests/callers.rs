@@ -208,3 +208,22 @@ fn public_methods_are_public_by_their_own_words_alone_and_are_listed() {
     assert_eq!(code(&policy, EXPORT, roles(&[]).as_ref()), Code::Ok);
     assert_eq!(policy.public(), [(GET, vec![GET.to_owned()])]);
 }
+
+#[test]
+fn a_denied_dns_name_may_be_written_with_a_dot_or_a_wildcard_and_an_allowed_one_may_not() {
+    let callers = "{ dns_names = [\"a.test.example.org\"] }";
+    for (name, is_allowed, is_denied) in [
+        ("a.test.example.org", true, true),
+        ("A.test.Example.org", true, true),
+        ("a.test.example.org.", false, true),
+        ("*.test.example.org", false, true),
+        ("*.Test.example.org.", false, true),
+        ("*.example.org", false, false),
+        ("b.test.example.org", false, false),
+        ("test.example.org", false, false),
+    ] {
+        let principal = Principal::new(Some(certificate(Leaf::for_dns(name))), None);
+        assert_eq!(allows(callers, principal.as_ref()), is_allowed, "{name}");
+        assert_eq!(denies(callers, principal.as_ref()), is_denied, "{name}");
+    }
+}

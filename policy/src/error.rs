@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use evercert::auth::InvalidPolicy;
-use evercert::auth::policy::NotExpressible;
+use evercert::auth::policy::{NotClaims, NotExpressible};
 use evercert::peer::NotACertificate;
 
 /// Why there is no answer.
@@ -18,10 +18,8 @@ pub(crate) enum Error {
     Unreadable { file: PathBuf, source: io::Error },
     #[error("{}: has more than {limit} bytes, which is more than is read", file.display())]
     TooLarge { file: PathBuf, limit: u64 },
-    #[error("{}: is no object of claims in JSON: {source}; write what a token says, such as {{\"iss\": \"…\", \"sub\": \"…\"}}", file.display())]
-    Claims { file: PathBuf, source: serde_json::Error },
-    #[error("{}: its claim `sub` is no SPIFFE ID, as that of a JWT-SVID has to be", .0.display())]
-    NoJwtSvid(PathBuf),
+    #[error("{}: {source}", file.display())]
+    Claims { file: PathBuf, source: NotClaims },
     #[error("{}: is no certificate: {source}; give the leaf, in PEM or DER", file.display())]
     Certificate { file: PathBuf, source: NotACertificate },
     #[error("cannot write the answer: {0}")]

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use evercert::auth::policy::Supposed;
-use evercert::spiffe::SpiffeId;
+use evercert::spiffe::{InvalidSpiffeId, SpiffeId};
 use http::{HeaderName, HeaderValue};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use serde_json::{Map, Value};
 
 use crate::error::Error;
 
@@ -25,7 +24,7 @@ pub(crate) struct Call {
     #[arg(long, value_name = "METHOD")]
     method: Option<String>,
     /// Somebody whose certificate has this SPIFFE ID and no other name
-    #[arg(long = "as", value_name = "SPIFFE-ID", conflicts_with = "certificate", requires = "method")]
+    #[arg(long = "as", value_name = "SPIFFE-ID", value_parser = spiffe_id, conflicts_with = "certificate", requires = "method")]
     spiffe_id: Option<SpiffeId>,
     /// Somebody who shows this leaf, in PEM or DER
     #[arg(long, value_name = "FILE", requires = "method")]
@@ -55,15 +54,21 @@ impl Call {
             call = call.by_certificate(&leaf).map_err(|source| Error::Certificate { file: file.clone(), source })?;
         }
         if let Some(file) = &self.claims {
-            let claims: Map<String, Value> =
-                serde_json::from_slice(&read(file)?).map_err(|source| Error::Claims { file: file.clone(), source })?;
-            call = if self.jwt_svid {
-                call.by_jwt_svid(claims).ok_or_else(|| Error::NoJwtSvid(file.clone()))?
-            } else {
-                call.by_claims(claims)
-            };
+            let claims = read(file)?;
+            let call_with = if self.jwt_svid { Supposed::by_jwt_svid } else { Supposed::by_claims };
+            call = call_with(call, &claims).map_err(|source| Error::Claims { file: file.clone(), source })?;
         }
         Ok(Some(self.headers.iter().fold(call, |call, (name, value)| call.header(name.clone(), value.clone()))))
+    }
+}
+
+/// The ID of a workload: a trust domain alone is none.
+fn spiffe_id(text: &str) -> Result<SpiffeId, String> {
+    let id: SpiffeId = text.parse().map_err(|error: InvalidSpiffeId| error.to_string())?;
+    if id.path().is_empty() {
+        Err("it has no path, so that no server takes it for anybody's".to_owned())
+    } else {
+        Ok(id)
     }
 }
 

@@ -67,7 +67,7 @@ impl PeerIdentity {
                 not_after: SystemTime::UNIX_EPOCH,
                 names,
             },
-            spiffe_id: Some(id.clone()),
+            spiffe_id: (!id.path().is_empty()).then(|| id.clone()),
             grpc_names: Some([id.as_str().to_owned()].into()),
         }))
     }

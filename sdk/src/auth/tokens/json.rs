@@ -12,7 +12,7 @@ const DEPTH_LIMIT: usize = 16;
 
 /// The one object that this text is. A name that is twice in an object is an error (RFC 7515 §4, RFC 7519 §4): whoever reads it takes the
 /// first value, or the last.
-pub(super) fn object(json: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+pub(in crate::auth) fn object(json: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     Unique { depth: DEPTH_LIMIT }.deserialize(&mut reader)?;
     serde_json::from_slice(json)

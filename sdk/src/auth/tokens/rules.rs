@@ -132,7 +132,7 @@ impl Rules {
 }
 
 /// Of a form in which it can stand in logs and policies.
-fn subject(claims: &Map<String, Value>) -> Result<&str, TokenFailure> {
+pub(in crate::auth) fn subject(claims: &Map<String, Value>) -> Result<&str, TokenFailure> {
     let subject =
         claims.get("sub").and_then(Value::as_str).filter(|subject| (1..=SUBJECT_LIMIT).contains(&subject.len()));
     subject.filter(|subject| !subject.chars().any(text::is_unseen)).ok_or(TokenFailure::InvalidClaims)

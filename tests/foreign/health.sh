@@ -196,10 +196,11 @@ same 'a CA that is none' 1 -addr="$go_tls" -tls -tls-ca-cert="$work/nothing"
 same 'the version' 0 -version
 
 # Where they differ on purpose: ours always verifies the server, has no ALTS, and gets its identity from evercertd and not from a
-# Workload API; help that is asked for is no error.
+# Workload API; it sends no token without TLS; help that is asked for is no error.
 held 'TLS that verifies nothing' 0 1 -addr="$go_tls" -tls -tls-no-verify
 held 'ALTS' 2 1 -addr="$go_plain" -alts
 held 'SPIFFE' 20 1 -addr="$go_plain" -spiffe
+held 'a token without TLS' 0 1 -addr="$go_plain" -rpc-header='authorization: Bearer token'
 held 'help' 1 0 -help
 
 printf '%s cases, %s failed\n' "$cases" "$failed"

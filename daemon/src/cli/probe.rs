@@ -66,7 +66,7 @@ pub(crate) struct Args {
     /// How long the answer may take
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = flags::duration)]
     rpc_timeout: Duration,
-    /// A header of the call; may be given several times
+    /// A header of the call; may be given several times. An authorization goes with TLS alone
     #[arg(long, value_name = "NAME: VALUE")]
     rpc_header: Vec<String>,
     /// What the call names as its sender

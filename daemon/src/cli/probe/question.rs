@@ -12,6 +12,9 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, BinaryMetadataKey, B
 use super::Args;
 use super::credentials::{Credentials, roots_of_the_system};
 
+/// The header whose value is a secret whatever it is (RFC 9110 §11.6.2).
+const AUTHORIZATION: &str = "authorization";
+
 /// A question whose flags fit together.
 #[derive(Debug)]
 pub(super) struct Question {
@@ -85,7 +88,11 @@ impl Question {
             parsed.map_err(|source| InvalidQuestion::SpiffeId { id, source })
         });
         let server_ids = server_ids.collect::<Result<Vec<_>, _>>()?;
+        let headers = headers(&args.rpc_header)?;
         if matches!(credentials, Credentials::None) {
+            if headers.contains_key(AUTHORIZATION) {
+                return Err(InvalidQuestion::PlainAuthorization);
+            }
             if server_name.is_some() {
                 return Err(Without { flag: "-tls-server-name", missing: "-tls" });
             }
@@ -96,7 +103,7 @@ impl Question {
         Ok(Self {
             address: Address::new(&text(args.addr).ok_or(InvalidQuestion::NoAddress)?)?,
             service: args.service.unwrap_or_default(),
-            headers: headers(&args.rpc_header)?,
+            headers,
             user_agent: args.user_agent,
             compresses: args.gzip,
             connect_timeout: args.connect_timeout,
@@ -220,6 +227,8 @@ pub(super) enum InvalidQuestion {
     NoHeader,
     #[error("-rpc-header takes \"NAME: VALUE\" of printable ASCII, and that of {name:?} is none")]
     Header { name: String },
+    #[error("-rpc-header names authorization, which is sent over TLS alone: use -tls, or leave it out")]
+    PlainAuthorization,
     #[error("--server-spiffe-id takes a SPIFFE ID, and {id:?} is none: {source}")]
     SpiffeId { id: String, source: InvalidSpiffeId },
     #[error("this system has no file with roots that vouch for servers: name one by -tls-ca-cert")]
@@ -280,6 +289,8 @@ mod tests {
             (&[][..], "-addr is missing"),
             (&["-addr=:1", "-tls-ca-cert=f"], "-tls-ca-cert is of use with -tls alone"),
             (&["-addr=:1", "-tls-client-cert=f", "-tls-client-key=f"], "-tls-client-cert is of use with -tls alone"),
+            (&["-addr=:1", "-rpc-header=Authorization: Bearer a"], "-rpc-header names authorization"),
+            (&["-addr=unix:/run/a", "-tls=false", "-rpc-header=authorization:"], "use -tls"),
             (&["-addr=:1", "-tls-server-name=a"], "-tls-server-name is of use with -tls alone"),
             (&["-addr=:1", "--server-spiffe-id=spiffe://a/b"], "--server-spiffe-id is of use with -tls alone"),
             (&["-addr=:1", "-tls", "-tls-client-cert=f"], "-tls-client-cert is of use with -tls-client-key alone"),
@@ -307,6 +318,14 @@ mod tests {
         assert_eq!(question.address.authority(), "localhost:2");
         assert!(matches!(question.credentials, Credentials::None));
         assert_eq!(question.headers.get_all("a").iter().collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn a_header_with_a_token_is_sent_over_tls() {
+        for tls in [&["-tls", "-tls-ca-cert=f"][..], &["--identity=a"], &["--identity-dir=a"]] {
+            let question = asked(&[&["-addr=:1", "-rpc-header=authorization: Bearer a"], tls].concat()).unwrap();
+            assert!(question.headers.get("authorization").unwrap().is_sensitive());
+        }
     }
 
     #[test]

@@ -52,7 +52,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio_stream::StreamExt as _;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::codegen::BoxStream;
 use tonic::server::NamedService;
@@ -69,6 +70,9 @@ use state::State;
 /// The most bytes of a request: a service's name, and no more.
 pub const REQUEST_LIMIT: usize = 1024;
 
+/// The most calls of `Watch` at a time by [`Health::service`], unless [`Health::with_watch_limit`] says otherwise.
+pub const WATCH_LIMIT: usize = 1024;
+
 /// The health of a server, in the names of its services; a cheap clone of a handle.
 ///
 /// [`Server::health`](crate::Server::health) serves it beside the routes. With a serve loop of one's own, [`Health::service`] is added to the
@@ -80,6 +84,8 @@ pub struct Health {
 
 struct Shared {
     state: watch::Sender<State>,
+    /// A place for each call of `Watch`.
+    watches: Arc<Semaphore>,
     _follower: AbortOnDropHandle<()>,
 }
 
@@ -96,10 +102,23 @@ impl Health {
     /// The process can have no further thread, and this is called outside of a tokio runtime.
     #[must_use]
     pub fn new(identity: &Identity) -> Self {
+        Self::with_watch_limit(identity, WATCH_LIMIT)
+    }
+
+    /// The same, where at most so many calls of `Watch` may be under way at a time; one more is refused with RESOURCE_EXHAUSTED, while
+    /// `Check` goes on. It is to be more than the connections of clients that check the health of servers by themselves (gRFC A17): each of
+    /// those watches. A [`HealthListener`](crate::server::HealthListener) has a limit of its own.
+    ///
+    /// # Panics
+    ///
+    /// As [`Health::new`].
+    #[must_use]
+    pub fn with_watch_limit(identity: &Identity, limit: usize) -> Self {
         let mut usable = identity.usable();
         let state = watch::Sender::new(State::new(usable.look(SystemTime::now()).0));
         let follower = runtime::of_identities().spawn(follow(usable, state.clone()));
-        Self { shared: Arc::new(Shared { state, _follower: AbortOnDropHandle::new(follower) }) }
+        let watches = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+        Self { shared: Arc::new(Shared { state, watches, _follower: AbortOnDropHandle::new(follower) }) }
     }
 
     /// Sets what a service is by itself; the empty name is the server as a whole. What is serving is only said to be so while the identity
@@ -142,14 +161,16 @@ impl Health {
         self.shared.state.send_modify(State::drain);
     }
 
-    /// The tonic service, for routes. It takes requests of at most [`REQUEST_LIMIT`] bytes.
+    /// The tonic service, for routes. It takes requests of at most [`REQUEST_LIMIT`] bytes, and [`WATCH_LIMIT`] calls of `Watch` at a time.
     #[must_use]
     pub fn service(&self) -> HealthServer<HealthService> {
-        HealthServer::new(self.answers()).max_decoding_message_size(REQUEST_LIMIT)
+        self.service_within(&self.shared.watches)
     }
 
-    pub(crate) fn answers(&self) -> HealthService {
-        HealthService(self.clone())
+    /// The same, with these places for calls of `Watch`.
+    pub(crate) fn service_within(&self, watches: &Arc<Semaphore>) -> HealthServer<HealthService> {
+        let service = HealthService { health: self.clone(), watches: Arc::clone(watches) };
+        HealthServer::new(service).max_decoding_message_size(REQUEST_LIMIT)
     }
 
     fn watch(&self, service: String) -> BoxStream<HealthCheckResponse> {
@@ -182,12 +203,15 @@ impl fmt::Debug for Health {
 
 /// The answers to `grpc.health.v1.Health/Check` and `Watch`, by [`Health::service`].
 #[derive(Debug, Clone)]
-pub struct HealthService(Health);
+pub struct HealthService {
+    health: Health,
+    watches: Arc<Semaphore>,
+}
 
 #[tonic::async_trait]
 impl health_server::Health for HealthService {
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
-        match self.0.status(&request.get_ref().service) {
+        match self.health.status(&request.get_ref().service) {
             Some(status) => Ok(Response::new(state::told(status))),
             None => Err(Status::not_found("no service of this name reports its health")),
         }
@@ -196,6 +220,13 @@ impl health_server::Health for HealthService {
     type WatchStream = BoxStream<HealthCheckResponse>;
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        Ok(Response::new(self.0.watch(request.into_inner().service)))
+        let Ok(place) = Arc::clone(&self.watches).try_acquire_owned() else {
+            return Err(Status::resource_exhausted("as many watch here as may; ask with Check"));
+        };
+        let watching = self.health.watch(request.into_inner().service).map(move |answer| {
+            let _until_it_ends = &place;
+            answer
+        });
+        Ok(Response::new(Box::pin(watching)))
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use evercert::health::{Health, ServingStatus};
+use evercert::health::{Health, ServingStatus, WATCH_LIMIT};
 use evercert::{Identity, Server};
-use evercert_fixtures::{Authority, Leaf};
+use evercert_fixtures::{Authority, Leaf, wait};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
@@ -108,6 +108,42 @@ async fn a_shutdown_is_told_to_those_who_watch_and_waits_for_none_of_them() {
     soon(serving).await.unwrap();
     assert_eq!(health.status(""), Some(ServingStatus::NotServing));
     assert_eq!(health.status(Health::LIVENESS), Some(ServingStatus::Serving));
+}
+
+#[tokio::test]
+async fn no_more_watch_than_may_while_checks_go_on_and_who_leaves_makes_place() {
+    let ca = Authority::new("root");
+    let identity = identity(&ca).await;
+    let server = Server::new(&identity).health(&Health::with_watch_limit(&identity, 2));
+    let (port, _stop, _serving) = serve(server).await;
+    let (mut asked, mut other) = (connected(&ca, port).await, connected(&ca, port).await);
+    let mut held = [watch(&mut asked, "").await.unwrap(), watch(&mut other, "").await.unwrap()];
+    for held in &mut held {
+        assert_eq!(next(held).await, Ok("SERVING"));
+    }
+    assert_eq!(watch(&mut other, "").await.unwrap_err().code(), Code::ResourceExhausted);
+    assert_eq!(check(&mut other, "").await, Ok("SERVING"));
+    drop(held);
+    let again = || {
+        let mut other = other.clone();
+        async move { watch(&mut other, "").await.ok() }
+    };
+    wait::until("a place is free", again).await;
+}
+
+#[tokio::test]
+async fn a_server_has_places_for_a_thousand_that_watch_and_no_more() {
+    let ca = Authority::new("root");
+    let identity = identity(&ca).await;
+    let service = Health::new(&identity).service();
+    let (mut watches, request) = (Vec::new(), HealthCheckRequest::default());
+    let refused = loop {
+        match HealthClient::new(service.clone()).watch(request.clone()).await {
+            Ok(watch) => watches.push(watch),
+            Err(status) => break status.code(),
+        }
+    };
+    assert_eq!((watches.len(), refused), (WATCH_LIMIT, Code::ResourceExhausted));
 }
 
 #[tokio::test]

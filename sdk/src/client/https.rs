@@ -31,6 +31,8 @@ use super::target::{Target, Targets, Wanted};
 use super::warden::Warden;
 use crate::identity::{Identity, Member};
 use crate::telemetry::Recorder;
+#[cfg(feature = "auth")]
+use crate::tls::OwnCertificate;
 use crate::tls::session::Session;
 use crate::tls::{ClientTls, HttpVersions, ServerVerification};
 
@@ -118,6 +120,16 @@ impl HttpsSettings {
     #[must_use]
     pub fn recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
         self.recorder = Some(recorder);
+        self
+    }
+
+    /// The same for servers that are named by somebody else: the identity's certificate is presented to them where
+    /// [`OwnCertificate::Presented`] is set, and not otherwise.
+    #[cfg(feature = "auth")]
+    pub(crate) fn for_others(mut self) -> Self {
+        if self.tls.certificate != OwnCertificate::Presented {
+            self.tls.certificate = OwnCertificate::Withheld;
+        }
         self
     }
 }

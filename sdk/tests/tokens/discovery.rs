@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use evercert::OwnCertificate;
 use evercert::auth::{TokenVerifier, Tokens};
+use evercert::client::HttpsSettings;
 use evercert::telemetry::{Event, FileKind, Recorder, TokenFailure};
+use evercert::tls::ClientTls;
 use evercert_fixtures::{Authority, TokenIssuer, wait};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -240,6 +243,24 @@ async fn an_issuer_whose_certificate_is_not_trusted_is_not_asked() {
     let verifier = Tokens::discover(&site.url, &stranger).audience(AUDIENCE).build().unwrap();
     assert_eq!(verify(&verifier, &token(&site, &key), now()).await, Err(TokenFailure::KeysUnavailable));
     assert_eq!((site.asked(), site.fetched()), (0, 0));
+}
+
+#[tokio::test]
+async fn keys_at_another_host_are_fetched_without_the_identitys_certificate_unless_that_is_set() {
+    let key = TokenIssuer::es256("one");
+    let site = Site::new(&key);
+    site.verifier().await.ready(now()).await.unwrap();
+    assert_eq!((site.shown(), site.fetched()), (2, 1), "the issuer is shown it, whatever it is asked for");
+    let keys = site.beside(&key);
+    site.describe_with(|document| document["jwks_uri"] = format!("{}/keys", keys.url).into());
+    site.verifier().await.ready(now()).await.unwrap();
+    assert_eq!((site.shown(), keys.shown(), keys.fetched()), (3, 0, 1));
+    let presenting = HttpsSettings::default().tls(ClientTls::default().certificate(OwnCertificate::Presented));
+    site.tokens().await.https(presenting).build().unwrap().ready(now()).await.unwrap();
+    assert_eq!((site.shown(), keys.shown(), keys.fetched()), (4, 1, 2));
+    let withholding = HttpsSettings::default().tls(ClientTls::default().certificate(OwnCertificate::Withheld));
+    site.tokens().await.https(withholding).build().unwrap().ready(now()).await.unwrap();
+    assert_eq!((site.shown(), keys.shown(), keys.fetched()), (4, 1, 3));
 }
 
 #[tokio::test]

@@ -16,7 +16,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use parking_lot::Mutex;
-use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -43,7 +45,7 @@ pub(crate) enum Answer {
 /// An issuer on a runtime of its own.
 pub(crate) struct Site {
     pub(crate) url: String,
-    pub(crate) ca: Authority,
+    pub(crate) ca: Arc<Authority>,
     state: Arc<State>,
     serving: Option<Runtime>,
 }
@@ -54,6 +56,8 @@ struct State {
     asked: AtomicUsize,
     fetched: AtomicUsize,
     elsewhere: AtomicUsize,
+    /// How many connections showed a certificate.
+    shown: AtomicUsize,
 }
 
 impl Site {
@@ -62,7 +66,15 @@ impl Site {
     }
 
     pub(crate) fn speaking(alpn: &[&[u8]], keys: &TokenIssuer) -> Self {
-        let ca = Authority::new("ca");
+        Self::of(Arc::new(Authority::new("ca")), alpn, keys)
+    }
+
+    /// Another one, at another port, that is vouched for by the same authority.
+    pub(crate) fn beside(&self, keys: &TokenIssuer) -> Self {
+        Self::of(Arc::clone(&self.ca), &[b"h2"], keys)
+    }
+
+    fn of(ca: Arc<Authority>, alpn: &[&[u8]], keys: &TokenIssuer) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = url(listener.local_addr().unwrap());
         let document = json!({"issuer": url, "jwks_uri": format!("{url}{KEYS}")}).to_string();
@@ -72,6 +84,7 @@ impl Site {
             asked: AtomicUsize::new(0),
             fetched: AtomicUsize::new(0),
             elsewhere: AtomicUsize::new(0),
+            shown: AtomicUsize::new(0),
         });
         let serving = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -113,6 +126,11 @@ impl Site {
         self.state.elsewhere.load(SeqCst)
     }
 
+    /// How many connections showed a client's certificate.
+    pub(crate) fn shown(&self) -> usize {
+        self.state.shown.load(SeqCst)
+    }
+
     pub(crate) async fn identity(&self) -> Identity {
         identity(&self.ca).await
     }
@@ -151,11 +169,19 @@ fn acceptor(ca: &Authority, alpn: &[&[u8]]) -> TlsAcceptor {
     let mut config = ServerConfig::builder_with_provider(evercert_core::crypto::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(client_verifier(ca))
         .with_single_cert(vec![issued.leaf_der.clone().into()], key)
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     Arc::new(config).into()
+}
+
+/// Asks for a client's certificate, and takes clients without.
+fn client_verifier(ca: &Authority) -> Arc<dyn ClientCertVerifier> {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.ca_der().to_vec().into()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), evercert_core::crypto::provider());
+    verifier.allow_unauthenticated().build().unwrap()
 }
 
 async fn serve(listener: std::net::TcpListener, acceptor: TlsAcceptor, state: Arc<State>) {
@@ -165,6 +191,9 @@ async fn serve(listener: std::net::TcpListener, acceptor: TlsAcceptor, state: Ar
         let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
         tokio::spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
+            if stream.get_ref().1.peer_certificates().is_some() {
+                state.shown.fetch_add(1, SeqCst);
+            }
             let service = service_fn(move |request| answered(request, Arc::clone(&state)));
             _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
         });

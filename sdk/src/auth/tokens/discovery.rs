@@ -30,22 +30,35 @@ pub(super) const FETCH_LIMIT: Duration = Duration::from_secs(10);
 /// The largest document about an issuer that is read, in bytes.
 const DOCUMENT_LIMIT: usize = 64 * 1024;
 
+/// The port of HTTPS where a URL names none (RFC 9110 §4.2.2).
+const HTTPS_PORT: u16 = 443;
+
 /// An issuer that can be asked, over TLS alone.
 pub(super) struct Discovery {
     issuer: String,
     document: Uri,
-    client: Client<HttpsConnector, Empty<Bytes>>,
+    asking: Asking,
+    /// For keys that are elsewhere than the issuer.
+    asking_others: Asking,
 }
 
+type Asking = Client<HttpsConnector, Empty<Bytes>>;
+
 impl Discovery {
-    pub(super) fn new(issuer: String, connector: HttpsConnector) -> Result<Self, NotAnIssuer> {
+    /// One that is asked by `connector`, and its keys by `for_others` where they are on another host.
+    pub(super) fn new(
+        issuer: String,
+        connector: HttpsConnector,
+        for_others: HttpsConnector,
+    ) -> Result<Self, NotAnIssuer> {
         if issuer.contains(['?', '#']) || https(&issuer).is_none() {
             return Err(NotAnIssuer);
         }
         let document = https(&format!("{}{WELL_KNOWN}", issuer.strip_suffix('/').unwrap_or(&issuer)));
         // Connections are made anew each time, by the generation of that time: there is one in minutes.
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { document: document.ok_or(NotAnIssuer)?, issuer, client })
+        let asking = |connector| Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        let (asking, asking_others) = (asking(connector), asking(for_others));
+        Ok(Self { document: document.ok_or(NotAnIssuer)?, issuer, asking, asking_others })
     }
 
     pub(super) fn issuer(&self) -> &str {
@@ -58,26 +71,33 @@ impl Discovery {
     }
 
     async fn ask(&self) -> Result<KeySet, FetchError> {
-        let document = self.get(&self.document, DOCUMENT_LIMIT).await?;
+        let document = get(&self.asking, &self.document, DOCUMENT_LIMIT).await?;
         let document = json::object(&document).map_err(|error| FetchError::Document(error.into()))?;
         let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
         if text("issuer") != self.issuer {
             return Err(FetchError::OtherIssuer(text::word(text("issuer"))));
         }
         let keys = https(text("jwks_uri")).ok_or_else(|| FetchError::NoKeys(text::word(text("jwks_uri"))))?;
-        Ok(KeySet::of_jwks(&self.get(&keys, KEYS_LIMIT).await?, KeyUse::Signatures)?)
+        let is_its_own = place(&keys) == place(&self.document);
+        let asking = if is_its_own { &self.asking } else { &self.asking_others };
+        Ok(KeySet::of_jwks(&get(asking, &keys, KEYS_LIMIT).await?, KeyUse::Signatures)?)
     }
+}
 
-    /// What is there, if it is there: nobody is followed elsewhere.
-    async fn get(&self, uri: &Uri, limit: usize) -> Result<Bytes, FetchError> {
-        let request = Request::get(uri).header(ACCEPT, "application/json").body(Empty::new())?;
-        let response = self.client.request(request).await.map_err(|error| FetchError::Request(chain(&error)))?;
-        if response.status() != StatusCode::OK {
-            return Err(FetchError::Status { uri: uri.to_string(), status: response.status() });
-        }
-        let body = Limited::new(response.into_body(), limit).collect().await;
-        Ok(body.map_err(|error| FetchError::Body { limit, error: chain(&*error) })?.to_bytes())
+/// What is there, if it is there: nobody is followed elsewhere.
+async fn get(asking: &Asking, uri: &Uri, limit: usize) -> Result<Bytes, FetchError> {
+    let request = Request::get(uri).header(ACCEPT, "application/json").body(Empty::new())?;
+    let response = asking.request(request).await.map_err(|error| FetchError::Request(chain(&error)))?;
+    if response.status() != StatusCode::OK {
+        return Err(FetchError::Status { uri: uri.to_string(), status: response.status() });
     }
+    let body = Limited::new(response.into_body(), limit).collect().await;
+    Ok(body.map_err(|error| FetchError::Body { limit, error: chain(&*error) })?.to_bytes())
+}
+
+/// The host and port of a URL of HTTPS.
+fn place(uri: &Uri) -> (Option<String>, u16) {
+    (uri.host().map(str::to_ascii_lowercase), uri.port_u16().unwrap_or(HTTPS_PORT))
 }
 
 /// A URL of HTTPS, of a host and no user.
@@ -124,4 +144,18 @@ pub(super) enum FetchError {
     NoKeys(String),
     #[error("its keys cannot be used: {0}")]
     Keys(#[from] KeysProblem),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_host_and_a_port() {
+        let place = |uri: &str| super::place(&https(uri).unwrap());
+        assert_eq!(place("https://A.example.org/keys"), place("https://a.example.org:443"));
+        for other in ["https://b.example.org", "https://a.example.org:8443", "https://example.org"] {
+            assert_ne!(place("https://a.example.org"), place(other), "{other}");
+        }
+    }
 }

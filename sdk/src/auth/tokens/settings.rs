@@ -98,7 +98,9 @@ impl Tokens {
     /// too.
     ///
     /// It is asked over TLS alone, as [`Tokens::https`] has it: unless set, with the identity's certificate, and verified by its bundle.
-    /// What it says of itself may have 64 KiB and its keys 1 MiB; redirects are not followed; all of it may take 10 s.
+    /// What it says of itself may have 64 KiB and its keys 1 MiB; redirects are not followed; all of it may take 10 s. Its keys may be at
+    /// another host or port, where the identity's certificate is shown only if [`OwnCertificate::Presented`](crate::OwnCertificate::Presented)
+    /// is set.
     ///
     /// The first token, or [`TokenVerifier::ready`], has the keys fetched and waits for it. They are fetched again after
     /// [`Tokens::refresh_interval`], which nobody waits for, and for a token by a key that is not among them, which waits, though no two
@@ -233,7 +235,8 @@ impl Tokens {
         }
         let settings = self.https.clone().unwrap_or_default().http_versions(HttpVersions::Http1And2);
         let issuer = self.issuer.clone().unwrap_or_default();
-        let discovery = Discovery::new(issuer.clone(), identity.connector_with(settings));
+        let for_others = identity.connector_with(settings.clone().for_others());
+        let discovery = Discovery::new(issuer.clone(), identity.connector_with(settings), for_others);
         let discovery = discovery.map_err(|NotAnIssuer| InvalidTokens::IssuerUrl { issuer })?;
         Ok(Keys::Issuer(Fetched::new(discovery, Timing { refresh, lifetime })))
     }

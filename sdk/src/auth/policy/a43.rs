@@ -39,6 +39,7 @@ mod error;
 mod headers;
 mod object;
 mod pattern;
+pub(super) mod place;
 mod prefixes;
 mod rules;
 #[cfg(test)]

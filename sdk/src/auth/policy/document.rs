@@ -9,7 +9,7 @@ use toml::Spanned;
 use crate::auth::exemption::{HEALTH, SERVICE_OF_HEALTH};
 use crate::auth::followed::Files;
 
-use super::a43::{A43Policy, AuditCondition};
+use super::a43::{self, A43Policy, AuditCondition, Pattern};
 use super::compile::{self, Placed};
 use super::descriptors::Descriptors;
 use super::error::{Fault, InvalidPolicy, Problem, named};
@@ -21,6 +21,9 @@ use super::{DEFAULT_NAME, DOCUMENT_LIMIT, INCLUDES_LIMIT};
 
 /// Keys of lists of tables.
 const LISTS: &[&str] = &["allow", "deny", "include"];
+
+/// The most faults of a document of gRPC's own form whose lines are looked for.
+const PLACES_LIMIT: usize = 100;
 
 /// The text of a document and where it is from, to place faults in; there is none for what is written in Rust.
 #[derive(Default)]
@@ -208,12 +211,27 @@ fn included(
 
 /// The policy of gRPC's own form in a file.
 fn a43(path: &Path, content: &[u8], known: Option<&Descriptors>) -> Result<A43Policy, InvalidPolicy> {
-    let fault = |problem| Fault { file: Some(path.to_owned()), place: None, problem: Box::new(problem) };
-    let policy = A43Policy::parse(content).map_err(|error| InvalidPolicy::Faults(vec![fault(error.into())]))?;
+    let json = str::from_utf8(content).unwrap_or_default();
+    let fault = |offset: Option<usize>, problem| {
+        let place = offset.map(|offset| LineColumn::of(json, offset));
+        Fault {
+            file: Some(path.to_owned()),
+            place: place.map(|place| (place.line, place.column)),
+            problem: Box::new(problem),
+        }
+    };
+    let policy = A43Policy::parse(content)
+        .map_err(|error| InvalidPolicy::Faults(vec![fault(a43::place::of_error(json, &error), error.into())]))?;
     let of_health = policy.denied_paths().filter(|(_, pattern)| pattern.may_fit(&SERVICE_OF_HEALTH));
     let of_health =
-        of_health.map(|(rule, pattern)| fault(Problem::DeniedHealth(named(&pattern.to_string())).in_rule(rule)));
-    let unknown = |(rule, pattern)| known?.unknown_path(pattern).map(|problem| fault(problem.in_rule(rule)));
-    let faults: Vec<_> = of_health.chain(policy.paths().filter_map(unknown)).collect();
+        of_health.map(|(rule, pattern)| (rule, pattern, Problem::DeniedHealth(named(&pattern.to_string()))));
+    let unknown = |(rule, pattern)| known?.unknown_path(pattern).map(|problem| (rule, pattern, problem));
+    let misnamed = of_health.chain(policy.paths().filter_map(unknown)).enumerate();
+    let faults = misnamed.map(|(number, (rule, pattern, problem)): (_, (&str, &Pattern, _))| {
+        let is_placed = number < PLACES_LIMIT;
+        let offset = is_placed.then(|| a43::place::text(json, &pattern.to_string())).flatten();
+        fault(offset, problem.in_rule(rule))
+    });
+    let faults: Vec<_> = faults.collect();
     if faults.is_empty() { Ok(policy) } else { Err(InvalidPolicy::Faults(faults)) }
 }

@@ -144,3 +144,31 @@ fn a_text_that_a_program_has_with_it_is_a_policy_without_includes() {
     );
     assert!(refused(" ".repeat(DOCUMENT_LIMIT + 1)).contains("has more than 1048576 bytes"));
 }
+
+#[test]
+fn a_fault_of_a_document_of_grpcs_own_form_has_its_line_and_column() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.json");
+    let document = |rule: &str| {
+        format!("{{\n  \"name\": \"p\",\n  \"allow_rules\": [\n    {{ \"name\": \"all\" }},\n    {rule}\n  ]\n}}\n")
+    };
+    for (rule, place, expected) in [
+        ("{ \"name\": \"all\" }", "5:15", "two rules are called"),
+        ("{ }", "3:3", "has no `name`"),
+        (
+            "{ \"name\": \"x\", \"request\": { \"headers\": [{ \"key\": \"Host\", \"values\": [\"a\"] }] } }",
+            "5:54",
+            "no rule may ask for the header",
+        ),
+        ("{ \"name\": \"x\", \"request\": { \"headers\": [{ \"values\": [\"a\"] }] } }", "5:15", "has no `key`"),
+        (
+            "{ \"name\": \"x\", \"request\": { \"paths\": [\"/myapp.v1.UserService/GetUsr\"] } }",
+            "5:43",
+            "did you mean /myapp.v1.UserService/GetUser?",
+        ),
+    ] {
+        std::fs::write(&path, document(rule)).unwrap();
+        let error = MethodPolicy::file(&path).checked_against(&known()).read().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}:{place}: ", path.display())) && error.contains(expected), "{error}");
+    }
+}

@@ -13,6 +13,7 @@ use evercert_tests::testing::test_service_client::TestServiceClient;
 use parking_lot::Mutex;
 use tonic::Code;
 use tonic_types::StatusExt as _;
+use tracing::subscriber::NoSubscriber;
 
 #[derive(Default)]
 struct Told {
@@ -76,6 +77,8 @@ async fn the_log_has_who_called_what_and_how_it_ended_and_never_a_token() {
         .with_writer(move || writer.clone())
         .with_ansi(false)
         .finish();
+    // Where there is one subscriber alone, what is logged first on another thread, which has none, is never logged anywhere.
+    let _second = tracing::Dispatch::new(NoSubscriber::new());
     // Of this thread, which is that of the whole test.
     let _log = tracing::subscriber::set_default(subscriber);
     let stage = Stage::new();

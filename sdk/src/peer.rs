@@ -11,12 +11,14 @@ pub(crate) mod test_leaf;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 #[doc(inline)]
 pub use evercert_core::certificate::{CertificateFacts, Name, NotACertificate, SubjectAltNames};
 use evercert_core::digest::Digest;
 use evercert_core::spiffe::SpiffeId;
+use evercert_core::throttle::Throttle;
+use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 
 pub use layer::{PeerIdentityLayer, PeerIdentityService};
@@ -50,7 +52,7 @@ impl PeerIdentity {
     /// The identity of a peer that showed this chain, leaf first; `None` with a word in the log for a leaf that is not understood.
     pub(crate) fn of_chain(chain: &[CertificateDer<'_>]) -> Option<Self> {
         let peer = Self::from_leaf(chain.first()?);
-        peer.inspect_err(|error| tracing::warn!(%error, "a peer's leaf is not understood")).ok()
+        peer.inspect_err(not_understood).ok()
     }
 
     /// The identity that a leaf with this SPIFFE ID and no other name would have.
@@ -143,6 +145,16 @@ impl PeerIdentity {
         &self.0.leaf
     }
 }
+
+fn not_understood(error: &NotACertificate) {
+    let left_out = NOT_UNDERSTOOD.lock().take(Instant::now());
+    if let Some(left_out) = left_out {
+        tracing::warn!(%error, left_out, "a peer's leaf is not understood");
+    }
+}
+
+/// The lines about leaves that are not understood, of whoever connects how often.
+static NOT_UNDERSTOOD: Mutex<Throttle> = Mutex::new(Throttle::new(Duration::from_secs(1)).with_burst(20));
 
 impl fmt::Debug for PeerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

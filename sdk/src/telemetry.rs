@@ -30,6 +30,7 @@
 //! | `evercert_client_connections_not_accepted_total` | `grpc_target`, `reason` | [connections that the server ended](Event::NotAccepted) behind a handshake that succeeded on this side, as where it refuses a certificate with TLS 1.3; the reasons are those of handshakes |
 //! | `grpc_server_call_duration_seconds` | `grpc_method`, `grpc_status` | a histogram of [calls](Event::Call), which `_count` counts, by method and status: `example.v1.Users/GetUser`, `NOT_FOUND`. All methods that the server does not have are `other` |
 //! | `evercert_calls_denied_total` | `grpc_method`, `grpc_status` | [calls that were turned away](Event::Denied) before their handler |
+//! | `evercert_dry_runs_total` | `grpc_method`, `result` | [calls that a dry run would have decided otherwise](Event::DryRun): `allowed` or `denied` by it |
 //! | `evercert_tokens_refused_total` | `reason` | [tokens that were refused](Event::TokenRefused), by [why](TokenFailure) |
 //! | `evercert_file_reloads_total` | `file`, `result` | [files that were read again, and keys that were fetched](Event::Reloaded), by [what they hold](FileKind): `used`, or `rejected`, and what was read before stays |
 //!
@@ -130,13 +131,21 @@ pub enum Event<'a> {
         /// The time from its headers to its end.
         duration: Duration,
     },
-    /// A call was turned away before its handler.
+    /// A call was turned away before its handler, or a request that is no call.
     #[non_exhaustive]
     Denied {
+        /// `/package.Service/Method`, or [`OTHER_METHOD`], as for all that is no call.
+        method: &'a str,
+        /// The status it got, or the one that gRPC takes the status of HTTP for.
+        code: Code,
+    },
+    /// A dry run would have decided about a call otherwise.
+    #[non_exhaustive]
+    DryRun {
         /// `/package.Service/Method`, or [`OTHER_METHOD`].
         method: &'a str,
-        /// The status it got.
-        code: Code,
+        /// Whether it would have been allowed.
+        is_allowed: bool,
     },
     /// A token was refused, or a call came without the one that it needs.
     #[non_exhaustive]

@@ -43,6 +43,11 @@ impl AccessLogLayer {
         Self::telling(log, Some(recorder), MethodNames::default())
     }
 
+    /// The same, with a recorder.
+    pub(super) fn with_recorder(&self, recorder: Arc<dyn Recorder>) -> Self {
+        Self { telling: Arc::new(self.telling.with_recorder(recorder)) }
+    }
+
     pub(super) fn telling(log: AccessLog, recorder: Option<Arc<dyn Recorder>>, names: MethodNames) -> Self {
         Self { telling: Arc::new(Telling::new(log, recorder, names)) }
     }

@@ -11,6 +11,9 @@ use serde_json::json;
 
 /// Takes decisions down. Calls wait for it, so it must neither block for long nor panic: a call whose decision could not be taken down is
 /// not made.
+///
+/// Nothing bounds how many decisions there are. Where a policy wants denials audited, strangers cause them too, as fast as they can call:
+/// keep `audit` to what is allowed, or have a logger that hands on to a queue of bounded length.
 pub trait AuditLogger: Send + Sync + 'static {
     /// A decision was made, and is about to be carried out.
     fn log(&self, event: &AuditEvent<'_>);
@@ -32,7 +35,8 @@ pub struct AuditEvent<'a> {
     pub authorized: bool,
 }
 
-/// One line of JSON for each decision on the standard output, as grpc-go's `stdout_logger` writes them.
+/// One line of JSON for each decision on the standard output, as grpc-go's `stdout_logger` writes them. Calls wait
+/// until the line is written, and for as long as nobody reads a pipe that is full.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StdoutAuditLogger;
 

@@ -24,6 +24,7 @@ use super::expiry::{Expiry, request_until};
 use super::noted::Noted;
 use super::passage::Passage;
 use super::principal::Principal;
+use super::protocol::{NoCall, Protocol};
 use super::tokens::TokenVerifier;
 use super::transport::{Connection, Transport};
 use crate::peer::PeerIdentity;
@@ -37,7 +38,8 @@ pub use settings::{Anonymous, AuthorizationHeader, OnExpiry};
 /// it, has put into the request, and by a bearer token, where there is a [`TokenVerifier`]. Both are then the call's [`Principal`], in the
 /// extensions of the request.
 ///
-/// It is for unary and streaming calls alike. Refused are a call that did not come by TLS, one whose token cannot be verified, whatever
+/// It is for unary and streaming calls alike. Refused are what is no POST with a content type of gRPC or gRPC-Web, which a page of anybody's
+/// could have a browser send with its user's certificate, a call that did not come by TLS, one whose token cannot be verified, whatever
 /// certificate it has, one whose certificate is not understood, and, unless [`Anonymous::PassedOn`] is set, one that has neither. A call whose token expires ends
 /// ([`OnExpiry`]). The methods of health checks are anybody's.
 ///
@@ -192,6 +194,10 @@ struct Arrived {
 
 impl Shared {
     fn look(&self, mut request: Request<Body>) -> Looked {
+        // Behind gRPC-Web's translation, whatever version of HTTP the page came by.
+        if let Err(no_call @ (NoCall::Method | NoCall::ContentType)) = Protocol::of(&request) {
+            return Admission::Denied(no_call.refuse(&request, "POST", &self.denials)).into();
+        }
         let exemption = Exemption::of(denials::path(&request), self.reflection);
         match exemption {
             Exemption::Anybody => {
@@ -234,6 +240,7 @@ impl Shared {
                 }
             },
             Err(reason) => {
+                self.denials.token_refused(reason.failure());
                 let by = Principal::new(arrived.certificate, None);
                 let told = "the authorization header is not a bearer token's";
                 self.unauthenticated(&arrived.request, by.as_ref(), told, &reason.to_string()).into()
@@ -287,6 +294,7 @@ impl Shared {
 
     fn nobody(&self, request: &Request<Body>) -> Admission {
         let told = if self.tokens.is_some() {
+            self.denials.token_refused(TokenFailure::Missing);
             "a certificate or a token is required"
         } else {
             "a client certificate is required"

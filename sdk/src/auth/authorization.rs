@@ -16,6 +16,7 @@ use super::denials::{self, Denials, Why};
 use super::handled::{Handled, boxed};
 use super::passage::Passage;
 use super::policy::{Authorizer, Decision, DryRun, Question};
+use crate::telemetry::TokenFailure;
 
 /// Asks a policy about each call, and lets none through to its handler that the policy does not allow: `UNAUTHENTICATED` where a certificate or a
 /// token is missing that the caller could bring, `PERMISSION_DENIED` otherwise. What the policy says is in the log, and not in the answer.
@@ -32,13 +33,15 @@ struct Shared {
     policy: Authorizer,
     audit: AuditLoggers,
     denials: Denials,
+    takes_tokens: bool,
 }
 
 impl AuthorizationLayer {
     /// By this policy.
     #[must_use]
     pub fn new(policy: Authorizer) -> Self {
-        let shared = Shared { policy, audit: AuditLoggers::default(), denials: Denials::default() };
+        let shared =
+            Shared { policy, audit: AuditLoggers::default(), denials: Denials::default(), takes_tokens: false };
         Self { shared: Arc::new(shared) }
     }
 
@@ -54,6 +57,11 @@ impl AuthorizationLayer {
 
     pub(super) fn denials(self, denials: Denials) -> Self {
         self.with(|shared| shared.denials = denials)
+    }
+
+    /// Callers may bring tokens, so those that are missing are counted.
+    pub(super) fn taking_tokens(self, takes_tokens: bool) -> Self {
+        self.with(|shared| shared.takes_tokens = takes_tokens)
     }
 
     fn with(mut self, set: impl FnOnce(&mut Shared)) -> Self {
@@ -121,6 +129,10 @@ impl Shared {
         }
         if decision.is_allowed() {
             return None;
+        }
+        let has_token = principal.is_some_and(|principal| principal.claims().is_some());
+        if self.takes_tokens && !has_token && decision.code() == Code::Unauthenticated {
+            self.denials.token_refused(TokenFailure::Missing);
         }
         let why = Why {
             reason: "the policy does not allow it",

@@ -4,6 +4,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 
 use super::tokens::TOKEN_LIMIT;
+use crate::telemetry::TokenFailure;
 
 const SCHEME: &[u8] = b"Bearer ";
 
@@ -56,6 +57,16 @@ pub(super) enum NotBearer {
     Form,
 }
 
+impl NotBearer {
+    /// What it is counted as.
+    pub(super) fn failure(self) -> TokenFailure {
+        match self {
+            Self::TooLong => TokenFailure::TooLarge,
+            Self::Several | Self::Scheme | Self::Form => TokenFailure::Malformed,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +116,6 @@ mod tests {
     fn a_token_is_looked_at_up_to_its_longest() {
         assert!(read(&[&format!("Bearer {}", "a".repeat(TOKEN_LIMIT))]).is_ok());
         assert_eq!(read(&[&format!("Bearer {}", "a".repeat(TOKEN_LIMIT + 1))]), Err(NotBearer::TooLong));
+        assert_eq!(NotBearer::TooLong.failure(), TokenFailure::TooLarge);
     }
 }

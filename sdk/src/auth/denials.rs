@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use super::method_names::MethodNames;
 use super::noted::Noted;
 use super::principal::Principal;
-use crate::telemetry::{Event, Recorder, TokenFailure, code_name};
+use crate::telemetry::{Event, OTHER_METHOD, Recorder, TokenFailure, code_name};
 
 /// The lines about denials of one kind: so many at once after a rest, and then one in this time. All of them are counted.
 const LINES: Throttle = Throttle::new(Duration::from_secs(1)).with_burst(20);
@@ -37,6 +37,7 @@ struct Lines {
     limited: Throttle,
     denied: Throttle,
     dry: Throttle,
+    no_calls: Throttle,
 }
 
 /// Why a call is turned away, for the log. None of it is the caller's to know.
@@ -88,6 +89,23 @@ impl Denials {
         answer(request, status)
     }
 
+    /// A request was turned away that is no call, with this status of HTTP.
+    pub(super) fn no_call<B>(&self, request: &Request<B>, status: StatusCode, reason: &str) {
+        if let Some(noted) = request.extensions().get::<Noted>() {
+            noted.denied();
+        }
+        // What gRPC takes such a status for ("HTTP to gRPC Status Code Mapping").
+        let code = if status == StatusCode::FORBIDDEN { Code::PermissionDenied } else { Code::Unknown };
+        if let Some(recorder) = &self.0.recorder {
+            recorder.tell(&Event::Denied { method: OTHER_METHOD, code });
+        }
+        let left_out = self.0.lines.lock().no_calls.take(Instant::now());
+        if let Some(left_out) = left_out {
+            let (http_method, path) = (text::word(request.method().as_str()), text::word(path(request)));
+            tracing::warn!(http_method, path, status = status.as_u16(), reason, left_out, "a request is no call");
+        }
+    }
+
     /// A call's token was refused.
     pub(super) fn token_refused(&self, failure: TokenFailure) {
         if let Some(recorder) = &self.0.recorder {
@@ -97,6 +115,9 @@ impl Denials {
 
     /// A call is decided about otherwise than a dry run has it, and is not turned away for that.
     pub(super) fn would_be(&self, path: &str, principal: Option<&Principal>, is_allowed: bool, why: Why<'_>) {
+        if let Some(recorder) = &self.0.recorder {
+            self.0.names.with(path, |method| recorder.tell(&Event::DryRun { method, is_allowed }));
+        }
         let left_out = self.0.lines.lock().dry.take(Instant::now());
         if let Some(left_out) = left_out {
             let (method, principal) = (text::word(path), principal.map(|principal| principal.key().to_string()));
@@ -141,7 +162,7 @@ impl Lines {
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { unauthenticated: LINES, limited: LINES, denied: LINES, dry: LINES }
+        Self { unauthenticated: LINES, limited: LINES, denied: LINES, dry: LINES, no_calls: LINES }
     }
 }
 

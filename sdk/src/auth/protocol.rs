@@ -11,6 +11,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use tonic::body::Body;
 use tower::Service;
 
+use super::denials::Denials;
+
 /// What a call is made by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -59,12 +61,13 @@ pub(super) enum NoCall {
 
 impl NoCall {
     /// What a server of gRPC alone answers ("gRPC over HTTP/2", "Requests"). `methods` are those that it has.
-    pub(super) fn response(self, methods: &'static str) -> Response<Body> {
-        let status = match self {
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+    pub(super) fn refuse<B>(self, request: &Request<B>, methods: &'static str, denials: &Denials) -> Response<Body> {
+        let (status, reason) = match self {
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "a call is a POST"),
+            Self::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type is not gRPC's"),
+            Self::HttpVersion => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC is by HTTP/2"),
         };
+        denials.no_call(request, status, reason);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
         if self == Self::Method {
@@ -76,7 +79,16 @@ impl NoCall {
 
 /// Passes calls by gRPC on, and answers all else itself.
 #[derive(Debug, Clone)]
-pub struct GrpcOnly<S>(pub(super) S);
+pub struct GrpcOnly<S> {
+    inner: S,
+    denials: Denials,
+}
+
+impl<S> GrpcOnly<S> {
+    pub(super) fn new(inner: S, denials: Denials) -> Self {
+        Self { inner, denials }
+    }
+}
 
 impl<S> Service<Request<Body>> for GrpcOnly<S>
 where
@@ -87,14 +99,16 @@ where
     type Future = Either<Ready<Result<Response<Body>, S::Error>>, S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match Protocol::of(&request) {
-            Ok(Protocol::Grpc) => Either::Right(self.0.call(request)),
-            Ok(Protocol::GrpcWeb) => Either::Left(ready(Ok(NoCall::ContentType.response("POST")))),
-            Err(no_call) => Either::Left(ready(Ok(no_call.response("POST")))),
+            Ok(Protocol::Grpc) => Either::Right(self.inner.call(request)),
+            Ok(Protocol::GrpcWeb) => {
+                Either::Left(ready(Ok(NoCall::ContentType.refuse(&request, "POST", &self.denials))))
+            }
+            Err(no_call) => Either::Left(ready(Ok(no_call.refuse(&request, "POST", &self.denials)))),
         }
     }
 }

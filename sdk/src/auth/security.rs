@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tower::Layer;
 use tower::util::{Either, option_layer};
 
-use super::access_log::{AccessLog, AccessLogLayer, AccessLogService};
+use super::access_log::{AccessLogLayer, AccessLogService};
 use super::audit::AuditLoggers;
 use super::authentication::{Anonymous, AuthenticationLayer, AuthenticationService, AuthorizationHeader, OnExpiry};
 use super::authorization::{AuthorizationLayer, AuthorizationService};
@@ -78,7 +78,8 @@ pub struct Security {
     tokens: Option<TokenVerifier>,
     policy: Authorizer,
     rate_limit: Option<RateLimitLayer>,
-    access_log: AccessLog,
+    access_log: AccessLogLayer,
+    denials: Denials,
     audit: AuditLoggers,
     reflection: Reflection,
     on_expiry: OnExpiry,
@@ -97,12 +98,14 @@ impl Security {
 
     /// Has this recorder told of calls, of denials, of tokens and of files, unless another one was set.
     pub(crate) fn or_recorder(mut self, recorder: Option<Arc<dyn Recorder>>) -> Self {
-        self.recorder = self.recorder.or(recorder);
-        if let Some(recorder) = &self.recorder {
-            self.policy.record_to(Arc::clone(recorder));
+        if let (None, Some(recorder)) = (&self.recorder, recorder) {
+            self.policy.record_to(Arc::clone(&recorder));
             if let Some(tokens) = &self.tokens {
-                tokens.record_to(Arc::clone(recorder));
+                tokens.record_to(Arc::clone(&recorder));
             }
+            self.denials = Denials::new(Some(Arc::clone(&recorder)), self.names.clone());
+            self.access_log = self.access_log.with_recorder(Arc::clone(&recorder));
+            self.recorder = Some(recorder);
         }
         self
     }
@@ -113,8 +116,7 @@ impl Security {
     }
 
     fn stack<S>(&self, peers: PeerIdentityLayer, transport: Transport, inner: S) -> Secured<S> {
-        let recorder = self.recorder.clone();
-        let denials = Denials::new(recorder.clone(), self.names.clone());
+        let denials = &self.denials;
         let authentication = match &self.tokens {
             Some(tokens) => AuthenticationLayer::by_token(tokens.clone()),
             None => AuthenticationLayer::by_certificate(),
@@ -128,23 +130,25 @@ impl Security {
             .over_transport(transport)
             .denials(denials.clone());
         let rate_limit = self.rate_limit.clone().map(|layer| layer.denials(denials.clone()));
-        let authorization = AuthorizationLayer::new(self.policy.clone()).audited(self.audit.clone()).denials(denials);
-        let access_log = AccessLogLayer::telling(self.access_log, recorder, self.names.clone());
+        let authorization = AuthorizationLayer::new(self.policy.clone())
+            .audited(self.audit.clone())
+            .taking_tokens(self.tokens.is_some())
+            .denials(denials.clone());
         let authorized = authorization.layer(inner);
         let limited = option_layer(rate_limit).layer(authorized);
-        self.entrance(access_log.layer(peers.layer(authentication.layer(limited))))
+        self.entrance(self.access_log.layer(peers.layer(authentication.layer(limited))))
     }
 
     #[cfg(not(feature = "web"))]
     fn entrance<S>(&self, inner: S) -> Entrance<S> {
-        GrpcOnly(inner)
+        GrpcOnly::new(inner, self.denials.clone())
     }
 
     #[cfg(feature = "web")]
     fn entrance<S>(&self, inner: S) -> Entrance<S> {
         match &self.web {
-            Some(web) => Either::Right(web.layer(inner)),
-            None => Either::Left(GrpcOnly(inner)),
+            Some(web) => Either::Right(web.clone().denials(self.denials.clone()).layer(inner)),
+            None => Either::Left(GrpcOnly::new(inner, self.denials.clone())),
         }
     }
 

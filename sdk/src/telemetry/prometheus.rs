@@ -71,6 +71,10 @@ impl Recorder for PrometheusRecorder {
             Event::Denied { method, code } => {
                 metrics.denied.with_label_values(&[name(method), code_name(code)]).inc();
             }
+            Event::DryRun { method, is_allowed } => {
+                let result = metrics::DRY_RUNS[usize::from(!is_allowed)];
+                metrics.dry_runs.with_label_values(&[name(method), result]).inc();
+            }
             Event::Reloaded { file, is_used } => {
                 let result = metrics::RELOADS[usize::from(!is_used)];
                 metrics.reloads.with_label_values(&[file.as_str(), result]).inc();

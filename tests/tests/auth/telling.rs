@@ -1,7 +1,8 @@
 //! What is counted and taken down of calls, and how often one caller may make them.
 
+use std::convert::Infallible;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use evercert::auth::{AccessLog, AuditEvent, AuditLogger, RateLimit};
@@ -12,14 +13,18 @@ use evercert_tests::testing::Empty;
 use evercert_tests::testing::test_service_client::TestServiceClient;
 use parking_lot::Mutex;
 use tonic::Code;
+use tonic::body::Body;
 use tonic_types::StatusExt as _;
-use tracing::subscriber::NoSubscriber;
+use tower::{Layer as _, Service as _, service_fn};
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 
 #[derive(Default)]
 struct Told {
     calls: Mutex<Vec<(String, Code)>>,
     denied: Mutex<Vec<(String, Code)>>,
     refused: Mutex<Vec<TokenFailure>>,
+    dry_runs: Mutex<Vec<(String, bool)>>,
 }
 
 impl Recorder for Told {
@@ -28,9 +33,62 @@ impl Recorder for Told {
             Event::Call { method, code, .. } => self.calls.lock().push(((*method).to_owned(), *code)),
             Event::Denied { method, code, .. } => self.denied.lock().push(((*method).to_owned(), *code)),
             Event::TokenRefused { failure, .. } => self.refused.lock().push(*failure),
+            Event::DryRun { method, is_allowed, .. } => self.dry_runs.lock().push(((*method).to_owned(), *is_allowed)),
             _ => {}
         }
     }
+}
+
+#[tokio::test]
+async fn headers_that_hold_no_token_and_calls_without_one_are_counted_by_why() {
+    let stage = Stage::new();
+    let told = Arc::new(Told::default());
+    let server = stage.serve(stage.security().recorder(told.clone()).build().unwrap()).await;
+    let mut client = TestServiceClient::new(stage.channel(&server, false).await);
+    for header in ["Basic YTpi", "Bearer a b"] {
+        let mut request = tonic::Request::new(Empty {});
+        request.metadata_mut().insert("authorization", header.parse().unwrap());
+        assert_eq!(client.empty_call(request).await.unwrap_err().code(), Code::Unauthenticated);
+    }
+    assert_eq!(client.empty_call(Empty {}).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(*told.refused.lock(), [TokenFailure::Malformed, TokenFailure::Malformed, TokenFailure::Missing]);
+}
+
+#[tokio::test]
+async fn what_a_dry_run_would_have_decided_otherwise_is_counted() {
+    let stage = Stage::new();
+    stage.write(&stage.policy_file(), &format!("dry_run = true\n{POLICY}"));
+    let told = Arc::new(Told::default());
+    let server = stage.serve(stage.security().recorder(told.clone()).build().unwrap()).await;
+    let channel = stage.channel(&server, false).await;
+    assert_eq!(Method::Unary.call(&channel, stage.token(Token::WithoutRole).as_deref()).await, Code::Ok);
+    assert_eq!(*told.dry_runs.lock(), [("/grpc.testing.TestService/UnaryCall".to_owned(), false)]);
+}
+
+/// The lines of the log about requests by such a one, each to a copy of the stack of its own, and what is counted.
+async fn turned_away(request: http::request::Builder, line: &str) -> (usize, Vec<(String, Code)>) {
+    let (log, _guard) = Log::of_this_thread();
+    let told = Arc::new(Told::default());
+    let security = Stage::new().security().recorder(told.clone()).build().unwrap();
+    let request = request.body(()).unwrap();
+    for _ in 0..100 {
+        let handler = service_fn(async |_| Ok::<_, Infallible>(http::Response::new(Body::empty())));
+        let Ok(_) = security.layer(handler).call(request.clone().map(|()| Body::empty())).await;
+    }
+    let lines = String::from_utf8(log.0.lock().clone()).unwrap().matches(line).count();
+    (lines, told.denied.lock().clone())
+}
+
+#[tokio::test]
+async fn what_is_no_call_is_counted_and_told_of_at_a_bounded_rate_however_many_connections_it_comes_by() {
+    let other = || "other".to_owned();
+    let (lines, denied) = turned_away(http::Request::get("https://localhost/a.B/C"), "a request is no call").await;
+    assert!((20..25).contains(&lines), "{lines}");
+    assert_eq!(denied, vec![(other(), Code::Unknown); 100]);
+    let call = http::Request::post("https://localhost/a.B/C").version(http::Version::HTTP_2);
+    let (lines, denied) = turned_away(call.header("content-type", "application/grpc"), "a call is denied").await;
+    assert!((20..25).contains(&lines), "{lines}");
+    assert_eq!(denied, vec![(other(), Code::Unauthenticated); 100]);
 }
 
 #[tokio::test]
@@ -57,6 +115,25 @@ async fn calls_denials_and_refused_tokens_are_counted_by_the_recorder_of_the_ser
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+/// Somebody who wants no events. While there is one subscriber alone, `tracing` asks the thread that comes by an event first whether anybody
+/// wants it, and a thread of another test has none.
+static NOBODY: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+
+impl Log {
+    /// All that this thread writes, which is that of a whole test.
+    fn of_this_thread() -> (Self, DefaultGuard) {
+        LazyLock::force(&NOBODY);
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+}
+
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().extend(bytes);
@@ -70,17 +147,7 @@ impl std::io::Write for Log {
 
 #[tokio::test]
 async fn the_log_has_who_called_what_and_how_it_ended_and_never_a_token() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
-    // Where there is one subscriber alone, what is logged first on another thread, which has none, is never logged anywhere.
-    let _second = tracing::Dispatch::new(NoSubscriber::new());
-    // Of this thread, which is that of the whole test.
-    let _log = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::of_this_thread();
     let stage = Stage::new();
     let every = AccessLog::one_in(NonZeroU32::MIN);
     let server = stage.serve(stage.security().access_log(every).build().unwrap()).await;

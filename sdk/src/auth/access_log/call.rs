@@ -42,6 +42,10 @@ impl Telling {
         Self { log, recorder, names, succeeded: AtomicU32::new(0), failures: Mutex::new(FAILURES) }
     }
 
+    pub(super) fn with_recorder(&self, recorder: Arc<dyn Recorder>) -> Self {
+        Self::new(self.log, Some(recorder), self.names.clone())
+    }
+
     fn write(&self, path: &str, noted: &Noted, code: Code, duration: Duration) {
         let left_out = match code {
             Code::Ok => match self.log.successes {

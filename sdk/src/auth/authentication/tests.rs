@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use evercert_fixtures::{Authority, Leaf, TokenIssuer, claims};
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
 use rustls_pki_types::CertificateDer;
 use tonic::Code;
 use tonic::transport::server::TcpConnectInfo;
@@ -16,6 +18,11 @@ impl AuthenticationLayer {
     fn by_connection(self, connection: Connection) -> Self {
         self.with(|shared| shared.transport = Transport::always(connection))
     }
+}
+
+fn request() -> Request<Body> {
+    let request = Request::post("https://localhost/a.B/C").header(CONTENT_TYPE, "application/grpc");
+    request.body(Body::empty()).unwrap()
 }
 
 fn peer() -> PeerIdentity {
@@ -79,7 +86,7 @@ async fn a_token_that_is_being_verified_holds_nothing_of_the_service() {
     let held = Arc::new(AtomicU64::new(0));
     let mut service = layer.layer(Limited { held: Arc::clone(&held), holds: false });
     let claims = claims("https://issuer.example.org", "a", "alice", SystemTime::now(), Duration::from_secs(60));
-    let mut request = Request::post("https://localhost/a.B/C").body(Body::empty()).unwrap();
+    let mut request = request();
     request.headers_mut().insert(AUTHORIZATION, format!("Bearer {}", issuer.sign(&claims)).parse().unwrap());
     let Ok(()) = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
     let call = service.call(request);
@@ -98,7 +105,7 @@ async fn call(layer: &AuthenticationLayer, peer: Option<PeerIdentity>) -> (Optio
         knows.fetch_add(u64::from(request.extensions().get::<Principal>().is_some()), Ordering::Relaxed);
         async { Ok::<_, Infallible>(Response::new(Body::empty())) }
     });
-    let mut request = Request::builder().uri("https://localhost/a.B/C").body(Body::empty()).unwrap();
+    let mut request = request();
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer);
     }
@@ -133,4 +140,25 @@ async fn a_certificate_that_nobody_has_understood_is_not_taken_for_none() {
     let layer = layer.by_connection(Connection::Certified);
     assert_eq!(call(&layer, None).await, (Some(Code::Unauthenticated), 0, false));
     assert_eq!(call(&layer, Some(peer())).await, (None, 1, true));
+}
+
+#[tokio::test]
+async fn what_a_page_can_send_unasked_is_no_call_without_a_security_either() {
+    let layer = AuthenticationLayer::by_certificate().by_connection(Connection::Certified);
+    let answer = async |change: fn(&mut Request<Body>)| {
+        let mut request = request();
+        change(&mut request);
+        request.extensions_mut().insert(peer());
+        let handler = service_fn(async |_| Ok::<_, Infallible>(Response::new(Body::empty())));
+        let Ok(answer) = layer.layer(handler).call(request).await;
+        answer.status()
+    };
+    assert_eq!(answer(|_| ()).await, StatusCode::OK);
+    assert_eq!(answer(|request| *request.method_mut() = Method::GET).await, StatusCode::METHOD_NOT_ALLOWED);
+    let unsupported = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    assert_eq!(answer(|request| drop(request.headers_mut().remove(CONTENT_TYPE))).await, unsupported);
+    let plain = |request: &mut Request<Body>| {
+        request.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
+    };
+    assert_eq!(answer(plain).await, unsupported);
 }

@@ -1,18 +1,22 @@
 //! What each principal has used up.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use evercert_core::swept::FIRST_SWEEP;
 use evercert_core::throttle::Throttle;
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::{HashMapStateStore, ShrinkableKeyedStateStore};
+use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 
 use crate::auth::principal::PrincipalKey;
 
-/// The most principals that have a limit of their own at a time. Whoever comes while as many are active shares one of [`SHARES`] with
+/// The most principals that have a limit of their own at a time. Whoever comes anew while as many are active shares one of [`SHARES`] with
 /// others.
 const MOST_PRINCIPALS: usize = 65_536;
 
@@ -33,7 +37,8 @@ pub(super) enum Key {
 /// What each principal has used up of its limit. Who has used nothing is not in it.
 #[derive(Debug)]
 pub(super) struct Table {
-    limiter: DefaultKeyedRateLimiter<Key>,
+    limiter: RateLimiter<Key, States, DefaultClock>,
+    states: States,
     clock: DefaultClock,
     hasher: RandomState,
     sweep_at: AtomicUsize,
@@ -44,9 +49,11 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(quota: Quota) -> Self {
+        let (states, clock) = (States::default(), DefaultClock::default());
         Self {
-            limiter: RateLimiter::keyed(quota),
-            clock: DefaultClock::default(),
+            limiter: RateLimiter::new(quota, states.clone(), clock.clone()),
+            states,
+            clock,
             hasher: RandomState::new(),
             sweep_at: AtomicUsize::new(FIRST_SWEEP),
             sweeps_when_full: Mutex::new(Throttle::new(SWEEP_INTERVAL)),
@@ -65,7 +72,8 @@ impl Table {
     /// It has used up its limit; the time after which it may call again.
     pub(super) fn take(&self, key: Key) -> Result<(), Duration> {
         let key = match key {
-            Key::Own(hash) if self.is_full() => Key::Shared(hash % SHARES),
+            // Whoever is in it stays there: elsewhere it would begin anew.
+            Key::Own(hash) if self.is_full() && !self.states.0.lock().contains_key(&key) => Key::Shared(hash % SHARES),
             key => key,
         };
         self.limiter.check_key(&key).map_err(|until| until.wait_time_from(self.clock.now()))
@@ -86,6 +94,39 @@ impl Table {
         let left = self.limiter.len();
         self.sweep_at.store((2 * left).clamp(FIRST_SWEEP, self.most), Ordering::Relaxed);
         left >= self.most
+    }
+}
+
+/// What is left to each key, where it can be seen whether there is one.
+#[derive(Debug, Clone, Default)]
+struct States(Arc<HashMapStateStore<Key>>);
+
+impl StateStore for States {
+    type Key = Key;
+
+    fn measure_and_replace<T, F, E>(&self, key: &Key, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        self.0.measure_and_replace(key, measure)
+    }
+}
+
+impl ShrinkableKeyedStateStore<Key> for States {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.0.retain_recent(drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        ShrinkableKeyedStateStore::shrink_to_fit(&*self.0);
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -133,5 +174,16 @@ mod tests {
         }
         assert!(table.limiter.len() <= most + usize::try_from(SHARES).unwrap());
         assert!((0..10_000).all(|name| take(name).is_err()), "each share is used up");
+    }
+
+    #[test]
+    fn a_table_that_is_full_keeps_those_limited_that_are_in_it() {
+        let most = 2 * FIRST_SWEEP;
+        let table = Table { most, ..Table::new(quota(Duration::from_secs(3600), 1)) };
+        let take = |name: usize| table.take(table.key(&subject(&name.to_string())));
+        assert!((0..most).all(|name| take(name).is_ok()));
+        assert!((0..most).all(|name| take(name).is_err()), "none of them gets a share besides");
+        assert_eq!(table.limiter.len(), most);
+        assert!(take(most).is_ok(), "whoever is new has a share");
     }
 }

@@ -55,3 +55,18 @@ fn a_limit_of_more_than_a_call_a_nanosecond_is_none() {
     let limit = RateLimit::per_principal(NonZeroU32::MAX, Duration::from_millis(1));
     assert!(RateLimitLayer::new(limit).unwrap_err().to_string().contains("longer time"));
 }
+
+#[test]
+fn a_limit_that_cannot_be_counted_is_none() {
+    let once_in = |seconds| RateLimit::per_principal(NonZeroU32::MIN, Duration::from_secs(seconds));
+    let year = 365 * 24 * 3600;
+    RateLimitLayer::new(once_in(year).burst(NonZeroU32::new(100).unwrap())).unwrap();
+    for limit in [
+        once_in(600 * year),
+        once_in(u64::MAX),
+        once_in(year).burst(NonZeroU32::new(101).unwrap()),
+        once_in(year).burst(NonZeroU32::MAX),
+    ] {
+        assert!(RateLimitLayer::new(limit).unwrap_err().to_string().contains("shorter time"));
+    }
+}

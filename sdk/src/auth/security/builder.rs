@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::Security;
-use crate::auth::access_log::AccessLog;
+use crate::auth::access_log::{AccessLog, AccessLogLayer};
 use crate::auth::audit::{AuditLogger, AuditLoggers, TracingAuditLogger};
 use crate::auth::authentication::{AuthorizationHeader, OnExpiry};
+use crate::auth::denials::Denials;
 use crate::auth::exemption::Reflection;
 use crate::auth::method_names::MethodNames;
 use crate::auth::policy::{InvalidPolicy, MethodPolicy, Setting};
@@ -118,7 +119,8 @@ impl SecurityBuilder {
             tokens,
             policy,
             rate_limit,
-            access_log: self.access_log,
+            access_log: AccessLogLayer::telling(self.access_log, None, names.clone()),
+            denials: Denials::new(None, names.clone()),
             audit,
             reflection: self.reflection,
             on_expiry: self.on_expiry,

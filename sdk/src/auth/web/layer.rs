@@ -11,6 +11,7 @@ use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{BoxError, Layer, Service};
 use tower_http::cors::{self, Cors, CorsLayer};
 
+use super::super::denials::Denials;
 use super::super::protocol::{NoCall, Protocol};
 use super::deadline::{Deadline, Deadlines};
 use super::http_1::ReadToEnd;
@@ -24,11 +25,16 @@ use crate::client::asked_timeout;
 pub struct WebLayer {
     origins: Origins,
     cors: CorsLayer,
+    denials: Denials,
 }
 
 impl WebLayer {
     pub(super) fn new(origins: Origins, cors: CorsLayer) -> Self {
-        Self { origins, cors }
+        Self { origins, cors, denials: Denials::default() }
+    }
+
+    pub(in crate::auth) fn denials(self, denials: Denials) -> Self {
+        Self { denials, ..self }
     }
 }
 
@@ -37,7 +43,7 @@ impl<S> Layer<S> for WebLayer {
 
     fn layer(&self, inner: S) -> WebService<S> {
         let translated = GrpcWebLayer::new().layer(Deadlines(inner));
-        WebService { origins: self.origins.clone(), inner: self.cors.layer(translated) }
+        WebService { origins: self.origins.clone(), denials: self.denials.clone(), inner: self.cors.layer(translated) }
     }
 }
 
@@ -45,6 +51,7 @@ impl<S> Layer<S> for WebLayer {
 #[derive(Debug, Clone)]
 pub struct WebService<S> {
     origins: Origins,
+    denials: Denials,
     inner: Cors<GrpcWebService<Deadlines<S>>>,
 }
 
@@ -94,7 +101,7 @@ where
     fn answer(&mut self, mut request: Request<Body>) -> Answered<S> {
         let source = self.origins.source(request.headers());
         match Asked::of(source, &request) {
-            Err(refusal) => return Either::Left(ready(Ok(refusal.response()))),
+            Err(refusal) => return Either::Left(ready(Ok(refusal.response(&request, &self.denials)))),
             Ok(Asked::Call(Protocol::GrpcWeb)) => {
                 if let Some(limit) = asked_timeout(request.headers()) {
                     request.extensions_mut().insert(Deadline(limit));
@@ -137,14 +144,15 @@ enum Refusal {
 
 impl Refusal {
     /// None of it is for a page to read.
-    fn response(self) -> Response<Body> {
+    fn response<B>(self, request: &Request<B>, denials: &Denials) -> Response<Body> {
         let mut response = match self {
             Self::Origin => {
+                denials.no_call(request, StatusCode::FORBIDDEN, "pages of this origin may not call");
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::FORBIDDEN;
                 response
             }
-            Self::NoCall(no_call) => no_call.response("POST, OPTIONS"),
+            Self::NoCall(no_call) => no_call.refuse(request, "POST, OPTIONS", denials),
         };
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
         response

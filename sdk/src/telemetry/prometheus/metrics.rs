@@ -22,6 +22,9 @@ const STATUS: &str = "grpc_status";
 /// What became of a file that was read again: it is used, or what was read before stays.
 pub(super) const RELOADS: [&str; 2] = ["used", "rejected"];
 
+/// What a dry run would have done with a call.
+pub(super) const DRY_RUNS: [&str; 2] = ["allowed", "denied"];
+
 #[derive(Clone)]
 pub(super) struct Metrics {
     pub(super) server_handshakes: IntCounterVec,
@@ -29,6 +32,7 @@ pub(super) struct Metrics {
     pub(super) not_accepted: IntCounterVec,
     pub(super) calls: HistogramVec,
     pub(super) denied: IntCounterVec,
+    pub(super) dry_runs: IntCounterVec,
     pub(super) refused_tokens: IntCounterVec,
     pub(super) reloads: IntCounterVec,
 }
@@ -60,6 +64,10 @@ impl Metrics {
             denied: IntCounterVec::new(
                 own("calls_denied_total", "Calls that were turned away before their handler."),
                 &[METHOD, STATUS],
+            )?,
+            dry_runs: IntCounterVec::new(
+                own("dry_runs_total", "Calls that a dry run would have decided otherwise, by what it would have done."),
+                &[METHOD, "result"],
             )?,
             refused_tokens: IntCounterVec::new(
                 own("tokens_refused_total", "Tokens of calls that were refused, by reason."),
@@ -97,13 +105,14 @@ impl Metrics {
         }
     }
 
-    fn all(&self) -> [&dyn Collector; 7] {
+    fn all(&self) -> [&dyn Collector; 8] {
         [
             &self.server_handshakes,
             &self.client_handshakes,
             &self.not_accepted,
             &self.calls,
             &self.denied,
+            &self.dry_runs,
             &self.refused_tokens,
             &self.reloads,
         ]

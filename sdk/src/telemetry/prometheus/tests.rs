@@ -23,6 +23,7 @@ fn told() -> (Registry, Arc<PrometheusRecorder>) {
         Event::Call { method: GET_USER, code: Code::NotFound, duration },
         Event::Call { method: OTHER_METHOD, code: Code::Unimplemented, duration },
         Event::Denied { method: GET_USER, code: Code::PermissionDenied },
+        Event::DryRun { method: GET_USER, is_allowed: false },
         Event::TokenRefused { failure: TokenFailure::Expired },
         Event::Reloaded { file: FileKind::Policy, is_used: false },
     ] {
@@ -50,6 +51,7 @@ fn a_scrape_has_all_that_was_told_under_the_names_of_grpcs_proposals_and_of_ours
         [
             r#"evercert_calls_denied_total{grpc_method="example.v1.Users/GetUser",grpc_status="PERMISSION_DENIED"} 1"#,
             r#"evercert_client_connections_not_accepted_total{grpc_target="https://api.internal:50051",reason="CERTIFICATE_REVOKED"} 1"#,
+            r#"evercert_dry_runs_total{grpc_method="example.v1.Users/GetUser",result="denied"} 1"#,
             r#"evercert_file_reloads_total{file="policy",result="rejected"} 1"#,
             r#"evercert_tokens_refused_total{reason="expired"} 1"#,
             r#"grpc_client_tls_handshakes_total{grpc_target="https://api.internal:50051",grpc_tls_handshake_result="SUCCESS",grpc_tls_handshake_resumed="FULL_HANDSHAKE"} 1"#,

@@ -29,6 +29,7 @@
 //! | more than 1 MiB | is read | an error |
 //! | a rule that denies health checks (`Check` and `Watch` of `grpc.health.v1.Health`), but for one about all paths | denies them | an error where a server reads the document, since they are answered whoever asks |
 //! | a `-bin` header that a rule asks for has bits behind its last byte | they are cut off | the call is denied |
+//! | the caller's leaf has an alternative name that cannot be read, of a kind that Go does not look at | is passed over | the call is refused before any policy is asked |
 
 mod audit;
 mod call;

@@ -32,6 +32,11 @@ impl Peer {
         Self { is_tls: true, leaf: Some(leaf), identity, principal }
     }
 
+    /// Whether all of its leaf's names can be read, if it shows one.
+    pub(super) fn is_understood(&self) -> bool {
+        self.leaf.is_none() || self.identity.is_some()
+    }
+
     /// Whether its handshake could have succeeded.
     pub(super) fn is_readable(&self) -> bool {
         self.leaf.is_none() || self.identity.as_ref().is_some_and(|identity| identity.grpc_names().is_some())

@@ -24,7 +24,7 @@ const GET: &str = "/myapp.v1.UserService/GetUser";
 const DELETE: &str = "/myapp.v1.UserService/DeleteUser";
 const EXPORT: &str = "/myapp.v1.DataService/Export";
 
-/// The seed's table.
+/// The guide's table.
 const SEED: &str = r#"
 [methods]
 "/myapp.v1.UserService/GetUser"    = ["user:read", "admin"]

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use evercert::auth::MethodPolicy;
 use evercert::auth::policy::{Explanation, Policy};
-
-use tonic::Code;
+use evercert::telemetry::code_name;
 
 use crate::error::Error;
 use crate::supposed::{Call, read};
@@ -87,7 +86,7 @@ fn explain(out: &mut impl Write, explanation: &Explanation) -> Result<(), Error>
     let policy = decision.policy();
     match decision.is_allowed() {
         true => writeln!(out, "allowed, by {by} of policy {policy:?}")?,
-        false => writeln!(out, "denied with {}, by {by} of policy {policy:?}", status(decision.code()))?,
+        false => writeln!(out, "denied with {}, by {by} of policy {policy:?}", code_name(decision.code()))?,
     }
     if let Some(dry_run) = decision.dry_run() {
         let would = if dry_run.is_allowed() { "allowed" } else { "denied" };
@@ -103,12 +102,4 @@ fn explain(out: &mut impl Write, explanation: &Explanation) -> Result<(), Error>
 
 fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
-/// A status as gRPC's documentation writes it.
-fn status(code: Code) -> &'static str {
-    match code {
-        Code::Unauthenticated => "UNAUTHENTICATED",
-        _ => "PERMISSION_DENIED",
-    }
 }

@@ -10,7 +10,8 @@ pub(super) fn unwritten<T>(value: T) -> Spanned<T> {
     Spanned::new(0..0, value)
 }
 
-/// Texts that are written in Rust.
-pub(super) fn list<T: Into<String>>(texts: impl IntoIterator<Item = T>) -> List {
-    Some(unwritten(texts.into_iter().map(|text| unwritten(text.into())).collect()))
+/// Adds texts that are written in Rust.
+pub(super) fn add<T: Into<String>>(list: &mut List, texts: impl IntoIterator<Item = T>) {
+    let texts = texts.into_iter().map(|text| unwritten(text.into()));
+    list.get_or_insert_with(|| unwritten(Vec::new())).get_mut().extend(texts);
 }

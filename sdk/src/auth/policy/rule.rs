@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use super::caller::Caller;
 use super::callers::Callers;
-use super::list::{List, list, unwritten};
+use super::list::{List, add, unwritten};
 
 /// A rule with a name: what it allows or denies, and whom.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,10 +26,11 @@ impl Rule {
         Self { name: unwritten(name.into()), methods: None, callers: None, dry_run: false }
     }
 
-    /// The methods that it is about: `/package.Service/Method`, `/package.Service/*`, or `/*` for all.
+    /// Methods that it is about, beside those given before: `/package.Service/Method`, `/package.Service/*`, or `/*` for all.
     #[must_use]
-    pub fn methods<T: Into<String>>(self, methods: impl IntoIterator<Item = T>) -> Self {
-        Self { methods: list(methods), ..self }
+    pub fn methods<T: Into<String>>(mut self, methods: impl IntoIterator<Item = T>) -> Self {
+        add(&mut self.methods, methods);
+        self
     }
 
     /// Those whom it is about. Of several callers it is about each. A rule that denies is about anyone without one, and one that allows

@@ -141,10 +141,15 @@ impl Tokens {
         self
     }
 
-    /// The values that `typ` may have, `at+jwt` for one; a token without is refused then. Unless set, `JWT`, `at+jwt` (`JOSE` instead for
-    /// JWT-SVIDs) or none.
+    /// Values that `typ` may have, `at+jwt` for one, beside those given before; a token without is refused then. Unless set, `JWT`, `at+jwt`
+    /// (`JOSE` instead for JWT-SVIDs) or none.
     pub fn types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
-        self.types = Types::Only(types.into_iter().map(Into::into).collect());
+        let mut only = match self.types {
+            Types::Only(only) => only,
+            Types::Usual(_) => Vec::new(),
+        };
+        only.extend(types.into_iter().map(Into::into));
+        self.types = Types::Only(only);
         self
     }
 

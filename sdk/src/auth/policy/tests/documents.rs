@@ -182,3 +182,20 @@ proptest! {
         prop_assert_eq!(found.rule().is_some(), is_allowed || is_denied);
     }
 }
+
+#[test]
+fn what_a_builder_is_given_again_is_added_and_replaces_nothing() {
+    let caller = || Caller::authenticated().roles(["reader"]).roles(["admin"]);
+    let rule = |name: &str, other: &str| Rule::named(name).methods([GET]).methods([other]).caller(caller());
+    let code_of = |policy: &Policy, role: &str, method: &str| code(policy, method, roles(&[role]).as_ref());
+    let allowing = MethodPolicy::from(MethodPolicy::builder().allow(rule("a", DELETE))).read().unwrap();
+    let everybody = Rule::named("all").methods(["/*"]).caller(Caller::authenticated());
+    let denying = MethodPolicy::builder().allow(everybody).deny(rule("d", DELETE));
+    let denying = MethodPolicy::from(denying).read().unwrap();
+    for (role, method) in [("reader", GET), ("reader", DELETE), ("admin", GET), ("admin", DELETE)] {
+        assert_eq!(code_of(&allowing, role, method), Code::Ok, "{role} {method}");
+        assert_eq!(code_of(&denying, role, method), Code::PermissionDenied, "{role} {method}");
+    }
+    assert_eq!(code_of(&allowing, "guest", GET), Code::PermissionDenied);
+    assert_eq!(code_of(&denying, "guest", GET), Code::Ok);
+}

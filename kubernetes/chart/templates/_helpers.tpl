@@ -15,6 +15,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The name of what spiffe-csi consists of. */}}
+{{- define "evercertd.csiName" -}}
+{{- printf "%s-csi" (include "evercertd.fullname" . | trunc 59 | trimSuffix "-") -}}
+{{- end -}}
+
 {{- define "evercertd.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "evercertd.fullname" .) .Values.serviceAccount.name -}}
@@ -23,14 +28,23 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What selects the daemon's pods; it must never change for a release. */}}
-{{- define "evercertd.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "evercertd.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: daemon
+{{- define "evercertd.selectorLabelsOf" -}}
+app.kubernetes.io/name: {{ include "evercertd.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* The labels of an object, by `component`. */}}
+{{/* What selects the daemon's pods; it must never change for a release. */}}
+{{- define "evercertd.selectorLabels" -}}
+{{- include "evercertd.selectorLabelsOf" (dict "root" . "component" "daemon") -}}
+{{- end -}}
+
+{{/* What selects the pods of the CSI driver. */}}
+{{- define "evercertd.csiSelectorLabels" -}}
+{{- include "evercertd.selectorLabelsOf" (dict "root" . "component" "csi") -}}
+{{- end -}}
+
+{{/* The labels of an object. */}}
 {{- define "evercertd.labels" -}}
 {{- $own := dict
   "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
@@ -38,6 +52,10 @@ app.kubernetes.io/component: daemon
   "app.kubernetes.io/managed-by" .Release.Service
 -}}
 {{- toYaml (merge (include "evercertd.selectorLabels" . | fromYaml) $own .Values.commonLabels) -}}
+{{- end -}}
+
+{{- define "evercertd.csiLabels" -}}
+{{- toYaml (merge (include "evercertd.csiSelectorLabels" . | fromYaml) (include "evercertd.labels" . | fromYaml)) -}}
 {{- end -}}
 
 {{/* An image, by its values and the tag that is taken where they name none. */}}
@@ -76,4 +94,48 @@ app.kubernetes.io/component: daemon
 -}}
 {{- $context := mergeOverwrite $own $given (dict "capabilities" (dict "drop" (list "ALL") "add" $add)) -}}
 {{- toYaml $context -}}
+{{- end -}}
+
+{{/* Where SELinux is enforced, the context of what has to reach volumes of every pod. */}}
+{{- define "evercertd.seLinuxOptions" -}}
+{{- toYaml (dict "type" .Values.seLinux.type "level" .Values.seLinux.level) -}}
+{{- end -}}
+
+{{- define "evercertd.podSecurityContext" -}}
+{{- $context := deepCopy .Values.podSecurityContext -}}
+{{- if .Values.seLinux.enabled -}}
+{{- $context = merge $context (dict "seLinuxOptions" (include "evercertd.seLinuxOptions" . | fromYaml)) -}}
+{{- end -}}
+{{- if $context -}}{{- toYaml $context -}}{{- end -}}
+{{- end -}}
+
+{{/* Where every DaemonSet of the release is put, and how it is replaced. */}}
+{{- define "evercertd.placement" -}}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "evercertd.updateStrategy" -}}
+type: {{ .Values.updateStrategy.type }}
+{{- if eq .Values.updateStrategy.type "RollingUpdate" }}
+rollingUpdate:
+  {{- toYaml .Values.updateStrategy.rollingUpdate | nindent 2 }}
+{{- end }}
 {{- end -}}

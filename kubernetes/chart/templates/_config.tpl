@@ -31,6 +31,23 @@ rule, and take the place of all other lists.
 {{- $config := mergeOverwrite $chart (omit $given "identity" "pods") -}}
 {{- with concat $identity (default (list) $given.identity) -}}{{- $_ := set $config "identity" . -}}{{- end -}}
 {{- with concat $pods (default (list) $given.pods) -}}{{- $_ := set $config "pods" . -}}{{- end -}}
-{{/* Where values came by way of JSON every number has a fraction, and the daemon has no setting with one. */}}
-{{- regexReplaceAll "(?m)^(\\s*[A-Za-z0-9_-]+ = -?[0-9]+)\\.0$" (toToml $config) "${1}" | trim -}}
+{{- include "evercertd.whole" $config -}}
+{{- toToml $config | trim -}}
+{{- end -}}
+
+{{/*
+Makes the numbers of a map, and of all maps in it, whole, in place: most ways by which values come make all numbers floating, and the daemon has no
+setting with a fraction.
+*/}}
+{{- define "evercertd.whole" -}}
+{{- $map := . -}}
+{{- range $key, $value := $map -}}
+{{- if kindIs "float64" $value -}}
+{{- $_ := set $map $key (int64 $value) -}}
+{{- else if kindIs "map" $value -}}
+{{- include "evercertd.whole" $value -}}
+{{- else if kindIs "slice" $value -}}
+{{- range $value -}}{{- if kindIs "map" . -}}{{- include "evercertd.whole" . -}}{{- end -}}{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

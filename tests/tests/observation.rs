@@ -143,7 +143,8 @@ async fn what_only_the_service_rejects_is_seen_as_refused_and_why() {
     let authority = Authority::new("root.example.org");
     let (volume, home) = place(&authority);
     let daemon = home.start().await;
-    let expectations = Expectations { dns_names: vec!["localhost".into()], ..Expectations::default() };
+    let mut expectations = Expectations::default();
+    expectations.dns_names = vec!["localhost".into()];
     let service = open(DirectorySettings::new(volume.path()).expectations(expectations), &home).await;
     until_is(&daemon, SubscriberState::Settled).await;
     volume.swap(&authority.issue_dns("other.example.org").files());

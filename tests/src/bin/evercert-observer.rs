@@ -24,7 +24,8 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let expectations = Expectations { dns_names: args.dns_name.into_iter().collect(), ..Expectations::default() };
+    let mut expectations = Expectations::default();
+    expectations.dns_names = args.dns_name.into_iter().collect();
     let settings = DirectorySettings::new(args.directory).socket(args.socket).expectations(expectations);
     let _identity = Identity::from_directory(settings).await?;
     println!("open");

@@ -101,7 +101,8 @@ pub(crate) async fn identity(directory: &Path, own: Option<&v1::TlsCreds>, trust
         file.write_all(content).unwrap();
     };
     write("ca.crt", trusted);
-    let expectations = Expectations { require_chain: RequireChain::Never, ..Expectations::default() };
+    let mut expectations = Expectations::default();
+    expectations.require_chain = RequireChain::Never;
     let mut settings = DirectorySettings::new(directory).observed(false).expectations(expectations);
     match own {
         Some(own) => {

@@ -115,7 +115,8 @@ async fn a_service_goes_on_with_its_mount_whatever_becomes_of_the_daemon() {
     let before = service.status();
     daemon.kill();
     // Not the end of its stream alone: what the service knows of the daemon outlasts attempts at which nobody was there.
-    let is_missed = || async { service.status().observer?.trouble.filter(|trouble| trouble.contains("cannot be reached")) };
+    let is_missed =
+        || async { service.status().observer?.trouble.filter(|trouble| trouble.contains("cannot be reached")) };
     wait::until("the daemon is missed", is_missed).await;
     let mut after = service.status();
     after.observer.clone_from(&before.observer);

@@ -144,9 +144,8 @@ impl FileSet {
     }
 }
 
-/// The expectations of an identity's files. Begin with the default, which demands nothing but what every handshake does, and set what is demanded.
+/// The expectations of an identity's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Expectations {
     /// The roles the leaf must allow; empty: no demand.
     pub usages: Vec<Usage>,
@@ -188,7 +187,6 @@ impl Default for Expectations {
 
 /// How strictly a credential is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
 pub enum Admission {
     /// Every finding of severity reject rejects.
     #[default]
@@ -199,7 +197,6 @@ pub enum Admission {
 
 /// Whether a credential must chain to the bundle it would be served with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
 pub enum RequireChain {
     /// It must where the bundle came beside the credential; a warning where the bundle is a dedicated one.
     #[default]

@@ -21,6 +21,7 @@ use crate::text;
 
 /// The facts of one certificate (RFC 5280 §4.1), as text and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CertificateFacts {
     /// The subject's distinguished name.
     pub subject: Name,
@@ -40,6 +41,7 @@ pub struct CertificateFacts {
 
 /// The subject alternative names of a certificate (RFC 5280 §4.2.1.6), in their order. Other kinds are not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct SubjectAltNames {
     /// DNS names.
     pub dns: Vec<String>,
@@ -60,6 +62,7 @@ impl SubjectAltNames {
 /// A distinguished name: the whole as text, and the attributes that metrics label certificates with. Of an attribute
 /// that occurs more than once, the first is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Name {
     /// The whole name on one line, with the escapes of RFC 4514 §2.4; its parts in the order of the certificate. Of a value longer than
     /// 256 bytes the rest is left out, as is what follows the first 1024 bytes of all, with an ellipsis in its place.
@@ -79,6 +82,20 @@ pub struct Name {
 }
 
 impl CertificateFacts {
+    /// The facts of a certificate that is supposed, not read: it has these names and nothing else.
+    #[must_use]
+    pub fn supposed(names: SubjectAltNames) -> Self {
+        Self {
+            subject: Name::default(),
+            issuer: Name::default(),
+            serial: String::new(),
+            fingerprint: Digest::fingerprint(&[]),
+            not_before: SystemTime::UNIX_EPOCH,
+            not_after: SystemTime::UNIX_EPOCH,
+            names,
+        }
+    }
+
     /// Reads the facts of a DER certificate.
     ///
     /// # Errors
@@ -178,6 +195,7 @@ pub fn not_after(der: &[u8]) -> Result<SystemTime, NotACertificate> {
 
 /// DER that is no certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotACertificate {
     /// The structure is not RFC 5280's; where it departs from it.
     #[error("not an X.509 certificate: {0} cannot be read")]

@@ -69,6 +69,7 @@ impl fmt::Debug for Credential {
 
 /// A chain that makes no credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CredentialError {
     /// No certificate at all.
     #[error("the chain holds no certificate")]

@@ -69,6 +69,7 @@ impl fmt::Display for LineColumn {
 
 /// An error in how a document is written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Problem {
     /// A key that there is not.
     #[error("{}; {}", unknown(key.as_deref()), advice(nearest.as_deref(), known))]

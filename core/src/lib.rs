@@ -9,6 +9,8 @@
 //! The crate opens no network connection and knows nothing of gRPC. Clocks are read in [`keeper`] alone;
 //! everywhere else time is an argument ([`clock::Now`]).
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod bundle;
 pub mod certificate;
 pub mod check;

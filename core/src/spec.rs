@@ -144,8 +144,9 @@ impl FileSet {
     }
 }
 
-/// The expectations of an identity's files.
+/// The expectations of an identity's files. Begin with the default, which demands nothing but what every handshake does, and set what is demanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Expectations {
     /// The roles the leaf must allow; empty: no demand.
     pub usages: Vec<Usage>,
@@ -187,6 +188,7 @@ impl Default for Expectations {
 
 /// How strictly a credential is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Admission {
     /// Every finding of severity reject rejects.
     #[default]
@@ -197,6 +199,7 @@ pub enum Admission {
 
 /// Whether a credential must chain to the bundle it would be served with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum RequireChain {
     /// It must where the bundle came beside the credential; a warning where the bundle is a dedicated one.
     #[default]

@@ -53,6 +53,7 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// A state file that is not believed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unusable {
     /// It cannot be told: the file cannot be read now.
     #[error(transparent)]

@@ -46,7 +46,8 @@ fn judge(case: &Value) -> Result<(), String> {
     let crls = list(&case["crls"], |pem| CertificateRevocationListDer::from_pem_slice(bytes(pem)).unwrap());
     let role = if case["validation_kind"] == "CLIENT" { Role::Client } else { Role::Server };
     let now = case["validation_time"].as_str().map_or(SystemTime::now(), instant);
-    let policy = PathPolicy { signing_leaves: SigningLeaves::Refuse, ..PathPolicy::default() };
+    let mut policy = PathPolicy::default();
+    policy.signing_leaves = SigningLeaves::Refuse;
     let validator =
         PathValidator::new(&Bundle::new(anchors, crls)).map_err(|error| error.to_string())?.with_policy(policy);
     validator.validate(&leaf, &intermediates, role, now).map_err(|error| error.to_string())?;

@@ -11,3 +11,13 @@ pub mod v1 {
 }
 
 pub use greeter::GreeterService;
+
+/// The code of the guide to moving from tonic's own TLS, to be compiled as documentation is.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-tonic.md")]
+struct FromTonic;
+
+/// The guide for those who have secured gRPC elsewhere.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/grpc-security.md")]
+struct GrpcSecurity;

@@ -53,6 +53,14 @@
 //! | `prometheus` | no | what [`telemetry`] counts, in a Prometheus registry |
 //! | `webpki-roots`, `native-roots` | no | servers of public CAs, by Mozilla's list or the platform's: [`Roots`] |
 //! | `directory` | yes | [`Identity::from_directory`]: run from a mount, with no daemon or as its observer |
+//!
+//! # Versions
+//!
+//! Releases follow Semantic Versioning. While versions begin with 0, one that raises the second number may change the interface, and one that
+//! raises the third only adds to it. Types of tonic, rustls, http, hyper, tower, tokio and prometheus are part of the interface, so an
+//! incompatible version of one of these comes with the former; the crates beside them whose types are shown are treated alike. What may grow is
+//! `#[non_exhaustive]`. The oldest Rust that is supported, 1.88 now, rises with the second number alone. A release works with a daemon of the
+//! release before, and the other way round.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -82,12 +90,7 @@ pub use refusal::Refusal;
 pub use server::Server;
 pub use tls::{ClientCertificates, HttpVersions, OwnCertificate, Roots, ServerVerification, TlsVersions};
 
-/// The guide's code, to be compiled as documentation is.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/from-tonic.md")]
-struct FromTonic;
-
-/// The guide for those who have secured gRPC elsewhere.
-#[cfg(all(doctest, feature = "native-roots", feature = "web"))]
-#[doc = include_str!("../../docs/grpc-security.md")]
-struct GrpcSecurity;
+/// The code of the crate's README, to be compiled as documentation is.
+#[cfg(all(doctest, feature = "directory"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -58,17 +58,10 @@ impl PeerIdentity {
     /// The identity that a leaf with this SPIFFE ID and no other name would have.
     #[cfg(feature = "auth")]
     pub(crate) fn supposed(id: &SpiffeId) -> Self {
-        let names = SubjectAltNames { uris: vec![id.as_str().to_owned()], ..SubjectAltNames::default() };
+        let mut names = SubjectAltNames::default();
+        names.uris.push(id.as_str().to_owned());
         Self(Arc::new(Facts {
-            leaf: CertificateFacts {
-                subject: Name::default(),
-                issuer: Name::default(),
-                serial: String::new(),
-                fingerprint: Digest::fingerprint(&[]),
-                not_before: SystemTime::UNIX_EPOCH,
-                not_after: SystemTime::UNIX_EPOCH,
-                names,
-            },
+            leaf: CertificateFacts::supposed(names),
             spiffe_id: (!id.path().is_empty()).then(|| id.clone()),
             grpc_names: Some([id.as_str().to_owned()].into()),
         }))

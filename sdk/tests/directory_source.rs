@@ -90,7 +90,8 @@ async fn an_identity_may_only_trust() {
 async fn what_is_expected_of_the_certificate_is_checked() {
     let issued = Authority::new("Test CA").issue_dns("web.example.org");
     let volume = KubeletVolume::new(&issued.files());
-    let expectations = Expectations { dns_names: vec!["api.example.org".into()], ..Expectations::default() };
+    let mut expectations = Expectations::default();
+    expectations.dns_names = vec!["api.example.org".into()];
     let settings = DirectorySettings::new(volume.path()).name("api").expectations(expectations);
     let error = Identity::from_directory(settings).timeout(Duration::from_millis(500)).await.unwrap_err().to_string();
     assert!(error.contains("api") && error.contains("api.example.org"), "{error}");

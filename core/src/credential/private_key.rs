@@ -148,6 +148,7 @@ impl fmt::Debug for PrivateKey {
 
 /// Bytes that are no private key that can be used here. Carries no byte of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PrivateKeyError {
     /// Not the structure its label promises.
     #[error("not a private key in {0}")]

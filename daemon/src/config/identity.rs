@@ -114,33 +114,33 @@ pub(super) fn expectations(written: &file::WrittenExpectations<'_>) -> Result<Ex
         .ip_addresses
         .iter()
         .map(|text| IpAddr::from_str(text.get_ref()).map_err(|_| at(text, Problem::IpAddress)));
-    Ok(Expectations {
-        usages: usages.collect::<Result<_, _>>()?,
-        dns_names: names(written.dns_names, "dns_names")?,
-        ip_addresses: ip_addresses.collect::<Result<_, _>>()?,
-        uris: names(written.uris, "uris")?,
-        admission: match written.admission {
-            file::Admission::Enforce => Admission::Enforce,
-            file::Admission::Observe => Admission::Observe,
-        },
-        require_chain: match written.require_chain {
-            None => RequireChain::Auto,
-            Some(true) => RequireChain::Always,
-            Some(false) => RequireChain::Never,
-        },
-        renew_before: match written.renew_before {
-            Some(span) if span.get_ref().0.is_zero() => {
-                return Err(at(span, Problem::OutOfRange { key: "renew_before", least: "1s", most: "the lifetime" }));
-            }
-            span => span.map(|span| span.get_ref().0),
-        },
-        clock_skew: match written.clock_skew {
-            Some(span) if span.get_ref().0 > CLOCK_SKEW_LIMIT => {
-                return Err(at(span, Problem::OutOfRange { key: "clock_skew", least: "0s", most: "24h" }));
-            }
-            span => span.map_or(Expectations::CLOCK_SKEW, |span| span.get_ref().0),
-        },
-    })
+    let mut expected = Expectations::default();
+    expected.usages = usages.collect::<Result<_, _>>()?;
+    expected.dns_names = names(written.dns_names, "dns_names")?;
+    expected.ip_addresses = ip_addresses.collect::<Result<_, _>>()?;
+    expected.uris = names(written.uris, "uris")?;
+    expected.admission = match written.admission {
+        file::Admission::Enforce => Admission::Enforce,
+        file::Admission::Observe => Admission::Observe,
+    };
+    expected.require_chain = match written.require_chain {
+        None => RequireChain::Auto,
+        Some(true) => RequireChain::Always,
+        Some(false) => RequireChain::Never,
+    };
+    expected.renew_before = match written.renew_before {
+        Some(span) if span.get_ref().0.is_zero() => {
+            return Err(at(span, Problem::OutOfRange { key: "renew_before", least: "1s", most: "the lifetime" }));
+        }
+        span => span.map(|span| span.get_ref().0),
+    };
+    expected.clock_skew = match written.clock_skew {
+        Some(span) if span.get_ref().0 > CLOCK_SKEW_LIMIT => {
+            return Err(at(span, Problem::OutOfRange { key: "clock_skew", least: "0s", most: "24h" }));
+        }
+        span => span.map_or(Expectations::CLOCK_SKEW, |span| span.get_ref().0),
+    };
+    Ok(expected)
 }
 
 fn names(values: &[Spanned<String>], key: &'static str) -> Result<Vec<String>, Spanned<Problem>> {

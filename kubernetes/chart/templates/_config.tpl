@@ -14,7 +14,7 @@ rule, and take the place of all other lists.
   "client_certificates" $values.http.tls.clientCertificates
   "probes" (printf "%s:%d" $values.http.address (int $values.http.probesPort)))
 -}}
-{{- $identity = list (dict "name" $name "path" "/etc/evercert-http" "usages" (list "server auth") "allow" (list)) -}}
+{{- $identity = list (dict "name" $name "path" "/etc/evercert-http" "usages" (list "server auth")) -}}
 {{- $pods = list (dict "namespace" .Release.Namespace "volume" "evercertd-http-tls" "ignore" true) -}}
 {{- end -}}
 {{- $chart := dict

@@ -70,9 +70,11 @@ impl Telling {
             let mut opened = None;
             let Err(detached) = self.attach(&mut opened).await;
             self.tell(false, Some(detached.trouble(&self.mount)));
-            let wait = if detached.is_absence() {
-                // Another one may have its content now.
+            if detached.is_answer() {
+                // Another one may have its content now. A daemon that is not there has said nothing of that.
                 self.found = None;
+            }
+            let wait = if detached.is_absence() {
                 absent.next()
             } else {
                 absent.reset();
@@ -185,8 +187,13 @@ enum Detached {
 impl Detached {
     /// Whether there is nobody to tell until somebody changes something.
     fn is_absence(&self) -> bool {
+        self.is_answer() || matches!(self, Self::Ended(ended) if ended.is_absence())
+    }
+
+    /// Whether the daemon said that it does not keep or permit the identity.
+    fn is_answer(&self) -> bool {
         match self {
-            Self::Ended(ended) => ended.is_refusal() || ended.is_absence(),
+            Self::Ended(ended) => ended.is_refusal(),
             Self::Unknown => true,
         }
     }

@@ -60,7 +60,7 @@
 //! raises the third only adds to it. Types of tonic, rustls, http, hyper, tower, tokio and prometheus are part of the interface, so an
 //! incompatible version of one of these comes with the former; the crates beside them whose types are shown are treated alike. What may grow is
 //! `#[non_exhaustive]`. The oldest Rust that is supported, 1.88 now, rises with the second number alone. A release works with a daemon of the
-//! release before, and the other way round.
+//! release before, and the other way round. `VERSIONS.md`, which is packed with the crate, has the whole policy.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

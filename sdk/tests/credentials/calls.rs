@@ -218,23 +218,26 @@ fn a_channel_with_a_token_that_is_kept_in_a_static_serves_one_runtime_after_the_
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let serving = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (_ca, good, identity) = serving.block_on(peers());
-    let number = AtomicUsize::new(0);
-    // It has to be fetched anew by each: it lives for a moment.
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&fetches);
     let token = BearerToken::from_fn(move || {
-        let token = AccessToken::new(format!("t{}", number.fetch_add(1, Ordering::Relaxed)));
-        std::future::ready(Ok::<_, AnyError>(token.expires_in(Duration::from_millis(1))))
+        let token = AccessToken::new(format!("t{}", counted.fetch_add(1, Ordering::Relaxed)));
+        std::future::ready(Ok::<_, AnyError>(token.expires_in(HOUR)))
     });
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     fs::write(&path, jwt(HOUR)).unwrap();
     let file = runtime().block_on(async { BearerToken::file(&path).unwrap() });
-    let fetched = good.endpoint().connect_lazy(&identity).credentials(token);
+    let fetched = good.endpoint().connect_lazy(&identity).credentials(token.clone());
     let followed = good.endpoint().connect_lazy(&identity).credentials(file);
-    for _ in 0..3 {
+    for number in 0..3 {
+        // Each of the runtimes has to fetch one.
+        token.refresh();
         runtime().block_on(async {
-            _ = call(fetched.clone()).await;
+            call(fetched.clone()).await.unwrap();
             call(followed.clone()).await.unwrap();
         });
+        assert_eq!(good.seen.authorizations().iter().filter(|sent| **sent == format!("Bearer t{number}")).count(), 1);
         let second = jwt(HOUR);
         fs::write(&path, &second).unwrap();
         runtime().block_on(until("the next one", async || {
@@ -242,7 +245,9 @@ fn a_channel_with_a_token_that_is_kept_in_a_static_serves_one_runtime_after_the_
             good.seen.authorizations().contains(&format!("Bearer {second}")).then_some(())
         }));
     }
-    let fetched = fetched.clone().oneshot(Request::new(Body::empty()));
+    assert_eq!(fetches.load(Ordering::Relaxed), 3);
+    token.refresh();
+    let fetched = fetched.oneshot(Request::new(Body::empty()));
     let error = fetched.now_or_never().unwrap().unwrap_err();
     assert!(matches!(error, AuthenticatedError::NoToken { cause: BearerTokenError::NoRuntime, .. }), "{error}");
 }

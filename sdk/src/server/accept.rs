@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::path::Role;
 use evercert_core::text;
+use futures_util::FutureExt as _;
 use rustix::io::Errno;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -176,7 +177,17 @@ impl Handshake {
         // Until it is entered, or is none.
         let (prepared, _begun) = slot.begin().ok_or(HandshakeError::Pending)?;
         let Prepared { generation, handshakes } = &*prepared;
-        let accept = InTurn { handshake: hello.into_stream(Arc::clone(&handshakes.config)), computing: self.computing };
+        let mut behind = Ok(());
+        let accept = hello.into_stream_with(Arc::clone(&handshakes.config), |tls| {
+            // What came right behind the ClientHello: it is off the socket, whose next bytes may never come.
+            behind = tls.process_new_packets().map(drop);
+        });
+        if let Err(error) = behind {
+            // Nobody waits for it to take the alert that this sends.
+            drop(accept.now_or_never());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error).into());
+        }
+        let accept = InTurn { handshake: accept, computing: self.computing };
         // An await for each: a future that is one or the other would be twice as large, in every handshake.
         let stream = match threads::of_handshakes() {
             None => timeout(limit, accept).await.map_err(slow)??,

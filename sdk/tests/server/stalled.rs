@@ -38,13 +38,18 @@ async fn tcp_from(host: u8, port: u16) -> TcpStream {
 
 /// Sends its ClientHello and then nothing.
 async fn stalled(config: &Arc<ClientConfig>, mut io: TcpStream) -> TcpStream {
-    let name = ServerName::try_from(NAME).unwrap();
-    let mut hello = Vec::new();
-    ClientConnection::new(config.clone(), name).unwrap().write_tls(&mut hello).unwrap();
-    io.write_all(&hello).await.unwrap();
+    io.write_all(&client_hello(config)).await.unwrap();
     // Its first flight back: the handshake is past the ClientHello.
     assert_ne!(soon(io.read(&mut [0; 1])).await.unwrap(), 0);
     io
+}
+
+/// A ClientHello, as it is on the wire.
+fn client_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
+    let mut hello = Vec::new();
+    let name = ServerName::try_from(NAME).unwrap();
+    ClientConnection::new(config.clone(), name).unwrap().write_tls(&mut hello).unwrap();
+    hello
 }
 
 /// Until the server has closed the connection.
@@ -75,6 +80,28 @@ async fn stalled_and_silent_peers_delay_nobody_and_are_closed() {
     for idler in idlers {
         closed(idler).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_wrong_right_behind_a_client_hello_is_told_at_once() {
+    let ca = Authority::new("root");
+    let patient = Duration::from_secs(600);
+    let port = serve(&ca, AcceptLimits::default().client_hello(patient).handshake(patient)).await;
+    let hello = client_hello(&Arc::new(client(&ca, None)));
+    let plaintext = [23, 3, 3, 0, 2, 1, 2];
+    let long = [23, 3, 3, 0xff, 0xff];
+    for behind in [&b"GET / HTTP/1.1\r\n\r\n"[..], &hello, &plaintext, &long] {
+        let mut io = tcp(port).await;
+        io.write_all(&[&hello, behind].concat()).await.unwrap();
+        let mut told = Vec::new();
+        soon(io.read_to_end(&mut told)).await.unwrap();
+        assert!(!told.is_empty(), "{behind:?}");
+    }
+    // A peer that sends no more than it may is waited for, and one that is legacy-compatible sends that (RFC 8446 §D.4).
+    let mut io = tcp(port).await;
+    io.write_all(&[&hello[..], &[20, 3, 3, 0, 1, 1]].concat()).await.unwrap();
+    assert_ne!(soon(io.read(&mut [0; 1])).await.unwrap(), 0);
+    assert!(tokio::time::timeout(Duration::from_millis(300), io.read_to_end(&mut Vec::new())).await.is_err());
 }
 
 #[tokio::test]

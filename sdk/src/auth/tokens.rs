@@ -21,7 +21,7 @@ pub use algorithm::Algorithm;
 pub(super) use compact::TOKEN_LIMIT;
 pub(super) use json::object;
 pub use key::{KeyUse, UnusableKey};
-pub use key_set::{InvalidKeys, KeysProblem};
+pub use key_set::{InvalidKeys, KeyPlace, KeysProblem};
 pub(super) use rules::subject;
 pub use settings::{InvalidTokens, Tokens};
 pub use verifier::TokenVerifier;

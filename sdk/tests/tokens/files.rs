@@ -159,6 +159,12 @@ fn a_key_that_takes_anothers_name_takes_none_of_its_tokens() {
 #[test]
 fn keys_that_cannot_be_used_say_which_file_and_why() {
     let (one, two) = (TokenIssuer::es256("one"), TokenIssuer::es256("two"));
+    // A key on each line, from the fourth on.
+    let set = |keys: &[Value]| {
+        let keys: Vec<_> = keys.iter().map(Value::to_string).collect();
+        format!("{{\n \"a\": [\"\\n{{}}\"], \"keys\":\n [\n{}]}}", keys.join(",\n"))
+    };
+    let symmetric = json!({"kty": "oct", "kid": "s", "k": "c2VjcmV0"});
     let missing = tokens(&PathBuf::from("/nowhere/jwks.json")).build().unwrap_err().to_string();
     assert!(missing.contains("/nowhere/jwks.json: cannot be read"), "{missing}");
     for (content, word) in [
@@ -170,7 +176,15 @@ fn keys_that_cannot_be_used_say_which_file_and_why() {
         (format!("{{\"keys\":[],{}", &one.jwks()[1..]), "name twice"),
         (json!({"keys": []}).to_string(), "it has no key for signatures"),
         (json!({"keys": vec![one.jwk(); 257]}).to_string(), "257 keys"),
-        (TokenIssuer::jwks_of([&one, &two, &TokenIssuer::rs256("one")]), "two keys have the kid one"),
+        (
+            set(&[one.jwk(), two.jwk(), TokenIssuer::rs256("one").jwk()]),
+            "line 6, key 2 counted from 0, of the kid one: a key before",
+        ),
+        (
+            set(std::slice::from_ref(&symmetric)),
+            "the last one is on line 4, key 0 counted from 0, of the kid s: it is a private or a symmetric",
+        ),
+        (set(&[json!({"kty": "AKP"}), json!(1)]), "the last one is on line 5, key 1 counted from 0: a member of it"),
         (" ".repeat(1024 * 1024 + 1), "more than 1048576 bytes"),
     ] {
         let error = problem(&content, tokens);

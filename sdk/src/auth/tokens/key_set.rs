@@ -1,12 +1,15 @@
 //! The keys of one issuer as of one moment.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use evercert_core::digest::Digest;
 use evercert_core::text;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::algorithm::Algorithm;
 use super::json;
@@ -32,10 +35,30 @@ pub(super) struct KeySet {
 /// A key that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 struct LeftOut {
-    /// Where it is in the set, from 0.
-    index: usize,
-    kid: String,
+    place: KeyPlace,
     why: UnusableKey,
+}
+
+/// Which key of a set it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyPlace {
+    /// The line that it begins on, from 1.
+    pub line: usize,
+    /// Where it is in the array, from 0.
+    pub index: usize,
+    /// Its `kid`; empty where it has none.
+    pub kid: String,
+}
+
+impl fmt::Display for KeyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, index, kid } = self;
+        match kid.as_str() {
+            "" => write!(f, "line {line}, key {index} counted from 0"),
+            kid => write!(f, "line {line}, key {index} counted from 0, of the kid {kid}"),
+        }
+    }
 }
 
 /// Whether the names of keys say anything.
@@ -50,20 +73,26 @@ enum Names {
 impl KeySet {
     /// The keys of a JWK set (RFC 7517 §5) that are for this. Those that cannot be used are left out, of which [`KeySet::tell`] tells.
     pub(super) fn of_jwks(jwks: &[u8], wanted: KeyUse) -> Result<Self, KeysProblem> {
-        let jwks = json::object(jwks)?;
-        let keys = jwks.get("keys").and_then(Value::as_array).ok_or(KeysProblem::NotASet)?;
+        let set = json::object(jwks)?;
+        let keys = set.get("keys").and_then(Value::as_array).ok_or(KeysProblem::NotASet)?;
         if keys.len() > COUNT_LIMIT {
             return Err(KeysProblem::TooMany { count: keys.len() });
         }
         let (mut named, mut nameless, mut left_out) = (HashMap::new(), Vec::new(), Vec::new());
         let mut digested = Vec::new();
-        for (index, key) in keys.iter().enumerate() {
-            match key.as_object().ok_or(UnusableKey::Malformed).and_then(|jwk| Key::of_jwk(jwk, wanted)) {
+        let lines = LazyCell::new(|| lines(jwks));
+        let place = |index: usize, key: &Value| KeyPlace {
+            line: lines.get(index).copied().unwrap_or(1),
+            index,
+            kid: text::word(key.get("kid").and_then(Value::as_str).unwrap_or_default()),
+        };
+        for (index, value) in keys.iter().enumerate() {
+            match value.as_object().ok_or(UnusableKey::Malformed).and_then(|jwk| Key::of_jwk(jwk, wanted)) {
                 Ok((kid, key)) => {
                     digest(&mut digested, kid.as_deref(), &key);
                     match kid {
                         Some(kid) if named.contains_key(&kid) => {
-                            return Err(KeysProblem::Twice { kid: text::word(&kid) });
+                            return Err(KeysProblem::Twice { second: place(index, value) });
                         }
                         Some(kid) => _ = named.insert(kid, key),
                         None => nameless.push(key),
@@ -71,23 +100,19 @@ impl KeySet {
                 }
                 // A set for several uses is nothing to tell of.
                 Err(UnusableKey::OtherUse) => {}
-                Err(why) => {
-                    let kid = text::word(key.get("kid").and_then(Value::as_str).unwrap_or_default());
-                    left_out.push(LeftOut { index, kid, why });
-                }
+                Err(why) => left_out.push(LeftOut { place: place(index, value), why }),
             }
         }
         if named.is_empty() && nameless.is_empty() {
-            return Err(left_out
-                .last()
-                .map_or(KeysProblem::Empty { wanted }, |last| KeysProblem::NoneUsable(last.why)));
+            let none = |LeftOut { place, why }| KeysProblem::NoneUsable { last: place, why };
+            return Err(left_out.pop().map_or(KeysProblem::Empty { wanted }, none));
         }
         Ok(Self { named, nameless, names: Names::Known, generation: Digest::fingerprint(&digested), left_out })
     }
 
     /// The one key of a PEM file.
     pub(super) fn of_pem(pem: &[u8], algorithm: Algorithm) -> Result<Self, KeysProblem> {
-        let key = Key::of_pem(pem, algorithm).map_err(KeysProblem::NoneUsable)?;
+        let key = Key::of_pem(pem, algorithm).map_err(KeysProblem::Unusable)?;
         let mut digested = Vec::new();
         digest(&mut digested, None, &key);
         Ok(Self {
@@ -104,8 +129,8 @@ impl KeySet {
         if before.is_some_and(|before| before.left_out == self.left_out) {
             return;
         }
-        for LeftOut { index, kid, why } in &self.left_out {
-            tracing::warn!(%of, index, kid, %why, "a key is left out: tokens by it are refused");
+        for LeftOut { place: KeyPlace { line, index, kid }, why } in &self.left_out {
+            tracing::warn!(%of, line, index, kid, %why, "a key is left out: tokens by it are refused");
         }
     }
 
@@ -129,6 +154,25 @@ impl KeySet {
         let key = key.ok_or(TokenFailure::UnknownKey)?;
         if key.algorithm() == algorithm { Ok(key) } else { Err(TokenFailure::WrongAlgorithm) }
     }
+}
+
+/// The line, from 1, that each key of a set begins on.
+fn lines(jwks: &[u8]) -> Vec<usize> {
+    #[derive(Deserialize)]
+    struct Set<'a> {
+        #[serde(borrow)]
+        keys: Vec<&'a RawValue>,
+    }
+    let Ok(Set { keys }) = serde_json::from_slice(jwks) else { return Vec::new() };
+    let (mut line, mut passed) = (1, 0);
+    let line_of = |key: &&RawValue| {
+        // It is a part of the text.
+        let begin = key.get().as_ptr().addr() - jwks.as_ptr().addr();
+        line += jwks[passed..begin].iter().filter(|byte| **byte == b'\n').count();
+        passed = begin;
+        line
+    };
+    keys.iter().map(line_of).collect()
 }
 
 /// One key as part of what the generation is the digest of.
@@ -200,10 +244,13 @@ pub enum KeysProblem {
         count: usize,
     },
     /// Two keys have one name.
-    #[error("two keys have the kid {kid}, so a token by one of them could be taken for the other's: give each its own")]
+    #[error(
+        "{second}: a key before it has that kid too, so a token by one of them could be taken for the other's: give each its own"
+    )]
+    #[non_exhaustive]
     Twice {
-        /// The name.
-        kid: String,
+        /// The second one of them.
+        second: KeyPlace,
     },
     /// There is none for this use.
     #[error("it has no key for {}", wanted.name())]
@@ -212,8 +259,17 @@ pub enum KeysProblem {
         wanted: KeyUse,
     },
     /// There is none that can be used.
-    #[error("none of its keys can be used; the last one: {0}")]
-    NoneUsable(UnusableKey),
+    #[error("none of its keys can be used; the last one is on {last}: {why}")]
+    #[non_exhaustive]
+    NoneUsable {
+        /// The last one.
+        last: KeyPlace,
+        /// Why it cannot.
+        why: UnusableKey,
+    },
+    /// Its one key cannot be used.
+    #[error("its key cannot be used: {0}")]
+    Unusable(UnusableKey),
 }
 
 impl From<serde_json::Error> for KeysProblem {

@@ -1,9 +1,11 @@
-//! Documents that people write in TOML, and where in them an error is.
+//! Documents that people write in TOML or YAML, and where in them an error is.
 //!
 //! Nothing that is written in one is ever quoted but keys, known ones and what is almost one: it may be a file with a key, or hold one
 //! where none belongs. The place says enough.
 
 mod node;
+#[cfg(feature = "yaml")]
+mod yaml;
 
 use std::fmt;
 
@@ -30,11 +32,28 @@ const SYLLABLE: usize = 5;
 pub fn read<T: DeserializeOwned>(text: &str, lists: &'static [&'static str]) -> Result<T, Spanned<Problem>> {
     // The parser's message is of fixed words: it quotes nothing.
     let table = DeTable::parse(text).map_err(|error| {
-        let problem = Problem::Toml { key: None, message: error.message().to_owned() };
+        let problem = Problem::Language { key: None, message: error.message().to_owned() };
         Spanned::new(error.span().unwrap_or_default(), problem)
     })?;
-    let root = Node { key: None, lists, value: Spanned::new(table.span(), DeValue::Table(table.into_inner())) };
-    T::deserialize(root).map_err(Spanned::from)
+    of_value(Spanned::new(table.span(), DeValue::Table(table.into_inner())), lists)
+}
+
+/// The same, written in YAML: of it nothing is read that readers differ about.
+///
+/// # Errors
+///
+/// It is no YAML, or more of it than is read here, or sets something else than there is.
+#[cfg(feature = "yaml")]
+pub fn read_yaml<T: DeserializeOwned>(text: &str) -> Result<T, Spanned<Problem>> {
+    // Nobody forgets brackets there.
+    of_value(yaml::parse(text)?, &[])
+}
+
+fn of_value<T: DeserializeOwned>(
+    value: Spanned<DeValue<'_>>,
+    lists: &'static [&'static str],
+) -> Result<T, Spanned<Problem>> {
+    T::deserialize(Node { key: None, lists, value }).map_err(Spanned::from)
 }
 
 /// A line and column of a document, counted from 1.
@@ -81,9 +100,9 @@ pub enum Problem {
         /// The keys known there.
         known: Vec<String>,
     },
-    /// Anything that TOML or the type of a setting does not allow.
+    /// Anything that the language or the type of a setting does not allow.
     #[error("{}{message}", key.iter().map(|key| format!("`{key}`: ")).collect::<String>())]
-    Toml {
+    Language {
         /// The known key that is set to it.
         key: Option<&'static str>,
         /// What is expected.

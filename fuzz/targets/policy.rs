@@ -2,18 +2,20 @@
 #![no_main]
 
 use evercert::auth::MethodPolicy;
-use evercert::auth::policy::{IstioResource, Supposed};
+use evercert::auth::policy::{IstioResource, Policy, Supposed};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let Ok(text) = str::from_utf8(input) else { return };
-    let policy = match MethodPolicy::text(text).read() {
-        Ok(policy) => policy,
-        Err(error) => {
-            assert!(!error.to_string().is_empty());
-            return;
+    for policy in [MethodPolicy::text(text), MethodPolicy::yaml(text)] {
+        match policy.read() {
+            Ok(policy) => holds(&policy),
+            Err(error) => assert!(!error.to_string().is_empty()),
         }
-    };
+    }
+});
+
+fn holds(policy: &Policy) {
     _ = policy.to_istio(&IstioResource::default());
     let claims = br#"{ "iss": "https://a.org", "sub": "b", "roles": ["admin"], "scope": "a b" }"#;
     let id = "spiffe://example.org/ns/web/sa/a".parse().expect("an ID");
@@ -31,4 +33,4 @@ fuzz_target!(|input: &[u8]| {
             assert!(decision.rule().is_none_or(fits));
         }
     }
-});
+}

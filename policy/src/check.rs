@@ -14,7 +14,7 @@ use crate::supposed::{Call, read};
 /// Reads a policy as a server would, says what an operator has to know of it, and explains what it decides
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The policy: .toml, or .json for one of gRPC's own form
+    /// The policy: .toml, .yaml or .yml, or .json for one of gRPC's own form
     file: PathBuf,
     /// The methods there are: a FileDescriptorSet, as protoc writes it with --descriptor_set_out; may be given several times
     #[arg(long, value_name = "SET")]

@@ -26,7 +26,7 @@ enum Form {
 
 #[derive(Debug, clap::Args)]
 struct Istio {
-    /// The policy, in TOML
+    /// The policy, in TOML or YAML
     file: PathBuf,
     /// The name of the resource; the policy's own without it
     #[arg(long)]

@@ -83,6 +83,31 @@ fn a_check_says_what_an_operator_has_to_know() {
 }
 
 #[test]
+fn a_policy_in_yaml_is_checked_as_one_in_toml_is() {
+    let home = Home::with(POLICY);
+    let yaml = r#"name: users
+methods:
+  /myapp.v1.UserService/GetUser: [user:read, admin]
+  /myapp.v1.UserService/GetStatus: anyone
+allow:
+  - name: gateway
+    methods: [/myapp.v1.UserService/DeleteUser]
+    callers: { spiffe_ids: ["spiffe://example.org/ns/web/sa/gateway"], roles: [admin] }
+deny:
+  - { name: not-from-tests, methods: ["/*"], callers: { namespaces: [test] }, dry_run: true }
+"#;
+    for name in ["x.yaml", "x.yml"] {
+        home.write(name, yaml);
+        let check = |file| home.run(&["check", file, "--descriptors", "api.binpb"]);
+        assert_eq!(check(name), check("policy.toml"));
+        home.write(name, yaml.replace("/GetUser", "/GetUsr"));
+        let (status, out, err) = check(name);
+        assert_eq!((status, out.as_str()), (1, ""));
+        assert!(err.starts_with(&format!("evercert-policy: {name}:3:3: ")) && err.contains("/GetUser?"), "{err}");
+    }
+}
+
+#[test]
 fn a_check_says_which_denials_are_escaped_by_showing_less() {
     let home = Home::with(&POLICY.replace("dry_run = true", ""));
     let (status, out, _) = home.run(&["check", "policy.toml"]);

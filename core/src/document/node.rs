@@ -1,4 +1,4 @@
-//! A TOML value that serde reads, with errors that are values.
+//! A value of a document that serde reads, with errors that are values.
 //!
 //! toml's own deserializer makes a sentence of every error, with the value in it. Here an error keeps what serde tells of it: the kind,
 //! the known keys, what is expected; never the value.
@@ -144,7 +144,7 @@ impl Mistake {
     }
 
     fn expected(expected: &dyn Expected) -> Self {
-        Self::new(Problem::Toml { key: None, message: format!("expected {expected}") })
+        Self::new(Problem::Language { key: None, message: format!("expected {expected}") })
     }
 
     /// The mistake in the value at `span` beneath `key`, unless a value within has it; said in the words of `expected` where there are.
@@ -153,9 +153,9 @@ impl Mistake {
             return self;
         }
         let problem = match self.problem {
-            Problem::Toml { message, .. } => {
+            Problem::Language { message, .. } => {
                 let message = expected.map_or(message, |expected| format!("expected {expected}"));
-                Problem::Toml { key, message }
+                Problem::Language { key, message }
             }
             other => other,
         };
@@ -166,7 +166,7 @@ impl Mistake {
 impl de::Error for Mistake {
     // Only `Deserialize` implementations of ours call it, which quote nothing.
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(Problem::Toml { key: None, message: message.to_string() })
+        Self::new(Problem::Language { key: None, message: message.to_string() })
     }
 
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {

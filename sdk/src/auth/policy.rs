@@ -1,7 +1,7 @@
 //! Who may call what.
 //!
 //! A policy is a table of methods and the roles that may call them, rules where that does not do, or both. It is written in Rust
-//! ([`MethodPolicy::builder`]) or in TOML:
+//! ([`MethodPolicy::builder`]), in YAML (below), or in TOML:
 //!
 //! ```toml
 //! [methods]
@@ -76,6 +76,29 @@
 //! Each of them has to allow a call *too*: a document that other servers enforce stays the most that can be allowed, whatever is
 //! written here, and a rule there cannot open what is closed here. Where such a document alone is to decide, write a rule that allows
 //! `"/*"` to `"authenticated"`.
+//!
+//! # YAML
+//!
+//! A file that ends in `.yaml` or `.yml` says the same in YAML, with the same keys:
+//!
+//! ```yaml
+//! audit: on-deny
+//! methods:
+//!   /myapp.v1.UserService/GetUser: [user:read, admin]
+//!   /myapp.v1.DataService/*:
+//!     - data:export
+//!     - { scopes: [export], spiffe_ids: ["spiffe://example.org/ns/etl/*"] }
+//!   /myapp.v1.Status/Get: anyone
+//! deny:
+//!   - name: not-from-tests
+//!     methods: ["/*"]
+//!     callers: { namespaces: [test] }
+//!     dry_run: true
+//! ```
+//!
+//! What readers of YAML differ about is refused: anchors and aliases, tags, directives, a second document, a key without a value or one
+//! that is there twice, and words without quotes that some take for a number, a date, a truth value or nothing, such as `on`, `no` and
+//! `2026-01-01`. `true` and `false` are the two truth values.
 //!
 //! # Dry runs
 //!

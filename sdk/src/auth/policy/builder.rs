@@ -9,7 +9,7 @@ use super::authorizer::Authorizer;
 use super::caller::Caller;
 use super::callers::Callers;
 use super::descriptors::Descriptors;
-use super::document;
+use super::document::{self, Language};
 use super::error::InvalidPolicy;
 use super::list::unwritten;
 use super::pattern::MethodPattern;
@@ -114,8 +114,8 @@ impl PolicyBuilder {
 
 /// Who may call what: in a file, or written in Rust.
 ///
-/// A file whose name ends in `.toml` is a policy of ours ([`policy`](super) shows its form), one that ends in `.json` a policy of gRPC's
-/// own (gRFC A43), as it is. It is read again when it changes; where it cannot be used then, what was read last goes on deciding.
+/// A file whose name ends in `.toml`, `.yaml` or `.yml` is a policy of ours ([`policy`](super) shows its form), one that ends in `.json` a
+/// policy of gRPC's own (gRFC A43), as it is. It is read again when it changes; where it cannot be used then, what was read last goes on deciding.
 ///
 /// Half of a policy may allow more than the whole of it, so a file is used once it rests, with those that it includes: two looks have found
 /// the same, 100 ms apart. Whoever writes it in place, slower than that, has its half used. Write it to another name and rename it, or swap a
@@ -130,7 +130,7 @@ pub struct MethodPolicy {
 #[derive(Debug, Clone)]
 enum Source {
     File(PathBuf),
-    Text(String),
+    Text(Language, String),
     Written(Box<Written>),
 }
 
@@ -143,7 +143,12 @@ impl MethodPolicy {
     /// The policy in this text of TOML, as a program has it with it by `include_str!`. It includes no other documents, since it is in no
     /// place that their names could be relative to.
     pub fn text(toml: impl Into<String>) -> Self {
-        Self { source: Source::Text(toml.into()), descriptors: Vec::new() }
+        Self { source: Source::Text(Language::Toml, toml.into()), descriptors: Vec::new() }
+    }
+
+    /// The same in a text of YAML.
+    pub fn yaml(yaml: impl Into<String>) -> Self {
+        Self { source: Source::Text(Language::Yaml, yaml.into()), descriptors: Vec::new() }
     }
 
     /// A policy that is written in Rust, empty yet.
@@ -174,7 +179,7 @@ impl MethodPolicy {
         let descriptors = self.known()?;
         match self.source {
             Source::File(path) => document::read(&mut Files::new(), &path, descriptors.as_ref()),
-            Source::Text(text) => document::of_text(&text, descriptors.as_ref()),
+            Source::Text(language, text) => document::of_text(language, &text, descriptors.as_ref()),
             Source::Written(written) => document::of_written(&written, descriptors.as_ref()),
         }
     }
@@ -196,7 +201,7 @@ impl MethodPolicy {
     pub(crate) fn build_for(self, setting: Setting) -> Result<Authorizer, InvalidPolicy> {
         match self.source {
             Source::File(ref path) => Authorizer::following(path, self.known()?, setting),
-            Source::Text(_) | Source::Written(_) => Authorizer::fixed(self.read()?, setting),
+            Source::Text(..) | Source::Written(_) => Authorizer::fixed(self.read()?, setting),
         }
     }
 

@@ -25,6 +25,13 @@ const LISTS: &[&str] = &["allow", "deny", "include"];
 /// The most faults of a document of gRPC's own form whose lines are looked for.
 const PLACES_LIMIT: usize = 100;
 
+/// The language that a policy of ours is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    Toml,
+    Yaml,
+}
+
 /// The text of a document and where it is from, to place faults in; there is none for what is written in Rust.
 #[derive(Default)]
 struct Origin<'a> {
@@ -66,8 +73,11 @@ pub(super) fn read(files: &mut Files, path: &Path, known: Option<&Descriptors>) 
         InvalidPolicy::Faults(vec![Fault { file: Some(path.to_owned()), place: None, problem: Box::new(problem) }])
     };
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("toml") => match str::from_utf8(&content) {
-            Ok(text) => in_file(files, path, text, known),
+        Some(ending @ ("toml" | "yaml" | "yml")) => match str::from_utf8(&content) {
+            Ok(text) => {
+                let language = if ending == "toml" { Language::Toml } else { Language::Yaml };
+                in_file(files, path, language, text, known)
+            }
             Err(_) => Err(whole(Problem::NotText)),
         },
         Some("json") => {
@@ -88,9 +98,15 @@ pub(super) fn read(files: &mut Files, path: &Path, known: Option<&Descriptors>) 
     }
 }
 
-fn in_file(files: &mut Files, path: &Path, text: &str, known: Option<&Descriptors>) -> Result<Policy, InvalidPolicy> {
+fn in_file(
+    files: &mut Files,
+    path: &Path,
+    language: Language,
+    text: &str,
+    known: Option<&Descriptors>,
+) -> Result<Policy, InvalidPolicy> {
     let origin = Origin { file: Some(path), text: Some(text) };
-    let written = written(text, &origin)?;
+    let written = written(language, text, &origin)?;
     let included = included(files, path, &written.include, &origin, known)?;
     policy(&written, included, &origin, known)
 }
@@ -100,21 +116,24 @@ fn in_file(files: &mut Files, path: &Path, text: &str, known: Option<&Descriptor
 /// # Errors
 ///
 /// It is too long, includes others, or makes no sense.
-pub(super) fn of_text(text: &str, known: Option<&Descriptors>) -> Result<Policy, InvalidPolicy> {
+pub(super) fn of_text(language: Language, text: &str, known: Option<&Descriptors>) -> Result<Policy, InvalidPolicy> {
     let origin = Origin { file: None, text: Some(text) };
     if text.len() > DOCUMENT_LIMIT {
         return Err(origin.faults([Spanned::new(0..0, Problem::TooLong)]));
     }
-    let written = written(text, &origin)?;
+    let written = written(language, text, &origin)?;
     if let Some(include) = written.include.first() {
         return Err(origin.faults([Spanned::new(include.span(), Problem::IncludeInText)]));
     }
     policy(&written, Box::default(), &origin, known)
 }
 
-fn written(text: &str, origin: &Origin<'_>) -> Result<Written, InvalidPolicy> {
-    document::read(text, LISTS)
-        .map_err(|problem| origin.faults([Spanned::new(problem.span(), problem.into_inner().into())]))
+fn written(language: Language, text: &str, origin: &Origin<'_>) -> Result<Written, InvalidPolicy> {
+    let read = match language {
+        Language::Toml => document::read(text, LISTS),
+        Language::Yaml => document::read_yaml(text),
+    };
+    read.map_err(|problem| origin.faults([Spanned::new(problem.span(), problem.into_inner().into())]))
 }
 
 /// The policy that is written in Rust.

@@ -88,10 +88,10 @@ pub(super) enum Problem {
     TooLong,
     #[error("`include` is for policies in files, whose place the names are relative to; use MethodPolicy::file")]
     IncludeInText,
-    #[error("is no text; write TOML, in UTF-8")]
+    #[error("is no text; write TOML or YAML, in UTF-8")]
     NotText,
     #[error(
-        "its name ends neither in .toml, as a policy of ours does, nor in .json, as one of gRPC's own does; rename it"
+        "its name ends neither in .toml, .yaml or .yml, as a policy of ours does, nor in .json, as one of gRPC's own does; rename it"
     )]
     Ending,
     #[error("rule {rule}: {problem}")]

@@ -3,6 +3,7 @@ mod documents;
 mod exported;
 mod faults;
 mod settings;
+mod yaml;
 
 use std::path::PathBuf;
 use std::time::SystemTime;

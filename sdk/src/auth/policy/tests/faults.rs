@@ -109,11 +109,12 @@ fn what_is_written_wrong_in_rust_is_refused_too_without_a_place() {
 fn a_file_that_is_none_or_too_large_or_of_another_kind_is_an_error_that_names_it() {
     let directory = tempfile::tempdir().unwrap();
     for (name, content, expected) in [
-        ("policy.yaml", &b"a: 1"[..], "its name ends neither in .toml"),
+        ("policy.yaml", &b"\xff"[..], "is no text; write TOML or YAML, in UTF-8"),
         ("policy", b"", "its name ends neither in .toml"),
-        ("policy.toml", b"\xff", "is no text; write TOML, in UTF-8"),
+        ("policy.toml", b"\xff", "is no text; write TOML or YAML, in UTF-8"),
         ("policy.json", b"{", "EOF while parsing an object at line 1 column 1"),
         ("large.toml", &vec![b' '; DOCUMENT_LIMIT + 1], "has more than 1048576 bytes, which is more than is read"),
+        ("large.yaml", &vec![b' '; DOCUMENT_LIMIT + 1], "has more than 1048576 bytes, which is more than is read"),
     ] {
         let path = directory.path().join(name);
         std::fs::write(&path, content).unwrap();

@@ -1,20 +1,24 @@
 //! The daemon's Unix sockets: one daemon at a path, no moment without a socket there that answers or refuses, and no
 //! way for another user to put one in its place.
 //!
-//! A lock beside the socket tells a running daemon from a stale socket, and only its owner touches the path. The new
+//! A lock beside the socket keeps two daemons from starting at once, and only its owner touches the path. The new
 //! socket gets a temporary name and its mode first and is then renamed over the old one. The directory outlives the
 //! daemon, because pods mount it; so does the lock file, because removing it would let two daemons lock two files of
-//! one name.
+//! one name. A pod that runs as root can hold that lock, though it cannot write there: a lock alone, behind which nobody
+//! listens, is waited for and then passed over.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, fchmod, flock};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
+use tracing::warn;
 
 /// The mode of the directories that are made.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -44,14 +48,19 @@ const STICKY: u32 = 0o1000;
 /// How many connections may wait to be accepted: as many as the kernel allows, which is net.core.somaxconn (4096 by default).
 pub(crate) const BACKLOG: i32 = i32::MAX;
 
+/// How often the lock is tried while another program has it and nobody listens at the path.
+const LOCK_TRIES: u32 = 100;
+/// The pause between two tries: 5 s in all, in which a daemon that has just locked listens, and one that stops is gone.
+const LOCK_PACE: Duration = Duration::from_millis(50);
+
 /// A socket at a path that is this daemon's, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct OwnedSocket {
     listener: UnixListener,
     path: PathBuf,
     inode: u64,
-    /// Held by the open file.
-    _lock: File,
+    /// Held by the open file; absent where another program, which does not listen here, keeps it.
+    _lock: Option<File>,
 }
 
 /// There is no having the socket.
@@ -115,14 +124,18 @@ impl OwnedSocket {
     ///
     /// Another daemon has it, or the directory or file system does not allow it.
     pub(crate) fn bind(path: &Path, audience: Audience) -> Result<Self, SocketError> {
+        Self::bind_after(LOCK_TRIES, path, audience)
+    }
+
+    fn bind_after(tries: u32, path: &Path, audience: Audience) -> Result<Self, SocketError> {
         // The temporary name may fit where the final one does not.
         SockAddr::unix(path).map_err(|_| SocketError::TooLong { path: path.to_owned() })?;
         let directory = path.parent().unwrap_or(Path::new("/"));
         prepare(directory)?;
-        let lock = lock(path)?;
+        let lock = lock(tries, path)?;
         probe(path)?;
         let temporary = directory.join(format!(".{}", std::process::id()));
-        // Of a daemon with this process id that was killed between bind and rename. The lock is ours, so nobody else's.
+        // Of a daemon with this process id that was killed between bind and rename. No other is starting, so nobody else's.
         remove(&temporary)?;
         let listener = listen(&temporary, audience)?;
         let rename = || {
@@ -201,7 +214,7 @@ fn weakness((uid, gid): (u32, u32), mode: u32, own: (u32, u32)) -> Option<(&'sta
     }
 }
 
-fn lock(path: &Path) -> Result<File, SocketError> {
+fn lock(tries: u32, path: &Path) -> Result<Option<File>, SocketError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
@@ -218,17 +231,27 @@ fn lock(path: &Path) -> Result<File, SocketError> {
         .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
         .open(&name)
         .map_err(io_error("open"))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            let _ = (&file).take(16).read_to_string(&mut text);
-            return Err(SocketError::Held { path: path.to_owned(), pid: text.trim().parse().ok() });
+    for _ in 0..tries {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io_error("write"))?;
+                return Ok(Some(file));
+            }
+            Err(Errno::WOULDBLOCK) if UnixStream::connect(path).is_ok() => {
+                let mut text = String::new();
+                let _ = (&file).take(16).read_to_string(&mut text);
+                return Err(SocketError::Held { path: path.to_owned(), pid: text.trim().parse().ok() });
+            }
+            Err(Errno::WOULDBLOCK) => sleep(LOCK_PACE),
+            Err(error) => return Err(io_error("lock")(error.into())),
         }
-        Err(error) => return Err(io_error("lock")(error.into())),
     }
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io_error("write"))?;
-    Ok(file)
+    warn!(
+        path = %name.display(),
+        "another program locks this file and does not listen here: it is passed over. `fuser -v` tells which it is; a pod that runs as \
+         root and mounts the directory can do this, and nothing with it"
+    );
+    Ok(None)
 }
 
 /// Whether the path is free, or holds a socket that nobody listens on.
@@ -305,6 +328,38 @@ mod tests {
         let path = directory.path().join("admin.sock");
         let _socket = OwnedSocket::bind(&path, Audience::Group).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o660);
+    }
+
+    #[test]
+    fn whoever_holds_the_lock_and_does_not_listen_keeps_no_daemon_from_starting() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        drop(OwnedSocket::bind(&path, Audience::Everybody).unwrap());
+        let other = File::open(directory.path().join("agent.sock.lock")).unwrap();
+        flock(&other, FlockOperation::LockShared).unwrap();
+        let first = OwnedSocket::bind_after(2, &path, Audience::Everybody).unwrap();
+        UnixStream::connect(&path).unwrap();
+        // Nor does it let two of them in, whether it goes on or lets go.
+        assert!(matches!(OwnedSocket::bind(&path, Audience::Everybody), Err(SocketError::Held { .. })));
+        drop(other);
+        assert!(matches!(OwnedSocket::bind(&path, Audience::Everybody), Err(SocketError::InUse { .. })));
+        drop(first);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let other = File::create(directory.path().join("agent.sock.lock")).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        let letting_go = std::thread::spawn(move || {
+            sleep(2 * LOCK_PACE);
+            drop(other);
+        });
+        let socket = OwnedSocket::bind(&path, Audience::Everybody).unwrap();
+        assert!(socket._lock.is_some());
+        letting_go.join().unwrap();
     }
 
     #[test]

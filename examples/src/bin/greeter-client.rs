@@ -23,9 +23,13 @@ struct Args {
     #[arg(long, default_value = "world")]
     name: String,
 
-    /// How often to ask, a second apart; 0: until interrupted
+    /// How often to ask; 0: until interrupted
     #[arg(long, default_value_t = 1)]
     times: u32,
+
+    /// The pause between two questions
+    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
+    every: Duration,
 }
 
 #[tokio::main]
@@ -53,7 +57,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         if asked == args.times {
             break;
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(args.every).await;
     }
     Ok(())
 }

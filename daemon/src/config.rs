@@ -10,6 +10,7 @@ mod duration;
 mod error;
 mod file;
 mod glob;
+mod http;
 mod identity;
 mod kubelet;
 mod limits;
@@ -21,7 +22,6 @@ mod trust;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use toml::Spanned;
 
 pub(crate) use error::ConfigError;
 pub(crate) use file::{Mode, Process};
+pub(crate) use http::{Http, HttpTls};
 pub(crate) use kubelet::Kubelet;
 pub(crate) use limits::Limits;
 pub(crate) use log::{InvalidLevel, Log, LogFormat, level_filter};
@@ -72,8 +73,8 @@ pub(crate) struct Config {
     pub(crate) sockets: SocketPaths,
     /// Where is kept what has to survive a restart; absent: where the service manager says, else at the default place.
     pub(crate) state: Option<PathBuf>,
-    /// Where metrics, liveness and readiness are served; absent: nowhere.
-    pub(crate) http: Option<SocketAddr>,
+    /// Where metrics, liveness and readiness are served.
+    pub(crate) http: Http,
     /// The log.
     pub(crate) log: Log,
     /// The process as a whole.
@@ -159,6 +160,7 @@ impl Config {
             return Err(at(&file.sockets.admin, Problem::SameSocket));
         }
         let (identities, policies) = identities(&file.identity)?;
+        let http = http::http(&file.http, &identities, !file.watch.directories.is_empty())?;
         Ok(Self {
             file: Some(path.to_owned()),
             identities,
@@ -166,7 +168,7 @@ impl Config {
             tick: tick.get_ref().0,
             sockets,
             state: file.state.directory.as_ref().map(|path| absolute(path, "directory")).transpose()?,
-            http: listen(&file.http.listen)?,
+            http,
             log: file.log.check()?,
             process: file.process.clone(),
             limits: file.limits.check()?,
@@ -203,13 +205,6 @@ fn directories(entry: &Spanned<file::Directories>) -> Result<Directories, Spanne
     };
     let pattern = Pattern::new(path.get_ref()).map_err(|error| at(&path, Problem::Pattern(error)))?;
     Ok(Directories { pattern, policy: allow::policy(allow, &path)? })
-}
-
-fn listen(text: &Spanned<String>) -> Result<Option<SocketAddr>, Spanned<Problem>> {
-    match text.get_ref().as_str() {
-        "off" => Ok(None),
-        address => address.parse().map(Some).map_err(|_| at(text, Problem::Listen)),
-    }
 }
 
 fn socket(path: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf, Spanned<Problem>> {

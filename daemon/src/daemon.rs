@@ -75,6 +75,8 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
         state_directory,
         keys: match config.mode {
             Mode::Publisher => KeyRetention::OnDemand,
+            // Nobody claims a key then but the HTTP side, that of its own certificate.
+            Mode::Observer if config.http.tls.is_some() => KeyRetention::OnDemand,
             Mode::Observer => KeyRetention::Never,
         },
     };
@@ -138,6 +140,7 @@ impl Daemon {
         info!(identities = self.wanted.borrow().ids.len(), "serving");
         systemd::ready(&self.status());
         loop {
+            self.pages.liveness.turned();
             tokio::select! {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
@@ -153,7 +156,7 @@ impl Daemon {
                 _ = look.tick() => self.look(true),
                 () = tick(watchdog.as_mut()) => {
                     // A keeper that is dead is worth a restart; the watchdog gives one to a daemon that says nothing.
-                    if self.pages.is_alive() {
+                    if self.pages.liveness.is_alive() {
                         systemd::alive();
                     }
                 }

@@ -19,6 +19,7 @@ mod streams;
 mod trust;
 mod turned_away;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -88,7 +89,28 @@ pub(crate) struct DaemonInfo {
     /// The error of the last reload of the configuration; absent: it succeeded.
     pub(crate) config_error: Option<String>,
     /// The findings about it, besides those about watched directories.
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: BTreeMap<HttpPart, Finding>,
+}
+
+/// A part of the HTTP side, about which there may be a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum HttpPart {
+    /// The address of everything.
+    Listen,
+    /// The address of liveness and readiness alone.
+    Probes,
+    /// The certificate of the first.
+    Certificate,
+}
+
+impl DaemonInfo {
+    /// Keeps `finding` as what there is to say about `part`.
+    pub(crate) fn tell(&mut self, part: HttpPart, finding: Option<Finding>) {
+        match finding {
+            Some(finding) => _ = self.findings.insert(part, finding),
+            None => _ = self.findings.remove(&part),
+        }
+    }
 }
 
 /// Serves workloads on `listener` until `shutdown`, and then until the streams have ended, for a moment at most.

@@ -16,6 +16,8 @@
 //! name, and the one with the same content |
 //! | `EVERCERT_SOCKET` | where the daemon is told; unset: [`DEFAULT_SOCKET`] |
 //! | `EVERCERT_OBSERVE` | `off`: no daemon is told; `on`, or unset: one is, where there is one |
+//! | `EVERCERT_POD_UID` | the UID of the pod (`metadata.uid` of the downward API), for a daemon that cannot see the process; unset: it is told by
+//! where the kubelet mounted `/etc/hosts` from |
 //! | `EVERCERT_STATE_DIR` | where it is remembered until when the anchors of a replaced `ca.crt` stay trusted; unset, that ends with the
 //! process |
 //!
@@ -38,6 +40,8 @@ pub mod env {
     pub const DIR: &str = "EVERCERT_DIR";
     /// Whether the daemon is told what is served from a directory: `on` or `off`.
     pub const OBSERVE: &str = "EVERCERT_OBSERVE";
+    /// The UID of the pod that the process is in, by the downward API (`metadata.uid`).
+    pub const POD_UID: &str = "EVERCERT_POD_UID";
     /// The uid, a number, that may serve the socket besides root and this process's own uid.
     pub const SOCKET_OWNER: &str = "EVERCERT_SOCKET_OWNER";
     /// The directory in which a mount's overlap of anchors survives a restart of the process.

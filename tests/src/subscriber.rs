@@ -43,8 +43,18 @@ impl Subscriber {
     ///
     /// The daemon's answer.
     pub async fn open_for(deliver: Deliver, socket: PathBuf, identity: &str) -> Result<Self, Status> {
+        Self::open_with(socket, Open { identity: identity.to_owned(), deliver: deliver.into(), ..Open::default() })
+            .await
+    }
+
+    /// Opens a stream with this as its first request.
+    ///
+    /// # Errors
+    ///
+    /// The daemon's answer.
+    pub async fn open_with(socket: PathBuf, open: Open) -> Result<Self, Status> {
         let channel = connect(socket).await.ok_or_else(|| Status::unavailable("nobody listens"))?;
-        let (responses, requests) = watch(channel, identity, deliver).await?;
+        let (responses, requests) = watch_with(channel, open).await?;
         Ok(Self { responses, requests })
     }
 
@@ -95,8 +105,14 @@ pub async fn watch(
     identity: &str,
     deliver: Deliver,
 ) -> Result<(Streaming<WatchResponse>, mpsc::Sender<WatchRequest>), Status> {
+    watch_with(channel, Open { identity: identity.to_owned(), deliver: deliver.into(), ..Open::default() }).await
+}
+
+async fn watch_with(
+    channel: Channel,
+    open: Open,
+) -> Result<(Streaming<WatchResponse>, mpsc::Sender<WatchRequest>), Status> {
     let (requests, stream) = mpsc::channel(1);
-    let open = Open { identity: identity.to_owned(), deliver: deliver.into(), ..Open::default() };
     requests.try_send(WatchRequest { message: Some(Request::Open(open)) }).unwrap();
     let responses = AgentClient::new(channel).watch(ReceiverStream::new(stream)).await?.into_inner();
     Ok((responses, requests))

@@ -75,8 +75,20 @@ impl Severity {
         }
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListRequest {}
+/// What is said in it counts only for a caller that an observer cannot see, and that therefore says of itself what it serves: it is answered
+/// with the names of those identities that fit what it says, and nothing else of them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRequest {
+    /// The digest of what the caller holds; empty: nothing.
+    #[prost(bytes = "vec", tag = "1")]
+    pub held_digest: ::prost::alloc::vec::Vec<u8>,
+    /// The UID of the pod it is in; empty: none, or it does not know.
+    #[prost(string, tag = "2")]
+    pub pod_uid: ::prost::alloc::string::String,
+    /// What the identity may be called, such as the directory it is mounted in.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListResponse {
     #[prost(message, repeated, tag = "1")]
@@ -125,6 +137,9 @@ pub struct Open {
     pub held_digest: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "4")]
     pub sdk_version: ::prost::alloc::string::String,
+    /// The UID of the pod the caller is in; empty: none, or it does not know. It counts only where an observer cannot see the caller.
+    #[prost(string, tag = "5")]
+    pub pod_uid: ::prost::alloc::string::String,
 }
 /// The state of a subscriber: not an event, so it is repeated after a reconnect.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -273,7 +288,8 @@ pub enum Deliver {
     Unspecified = 0,
     /// Updates carry the key.
     Full = 1,
-    /// Updates carry no key: for a caller that reads its own mount and reports what it serves.
+    /// Updates carry no key: for a caller that reads its own mount and reports what it serves. To one that an observer cannot see
+    /// they carry epoch, generation and digest alone, and no findings are told.
     Digest = 2,
 }
 impl Deliver {
@@ -896,6 +912,9 @@ pub struct Subscriber {
     /// The unit it runs in; empty for a process of a pod, and where it is not known.
     #[prost(string, tag = "14")]
     pub unit: ::prost::alloc::string::String,
+    /// Whether the daemon cannot see its process, so that all but its user is its own word.
+    #[prost(bool, tag = "15")]
+    pub unattested: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EventsRequest {}

@@ -56,6 +56,8 @@ pub(crate) enum DecisionReason {
     Unit,
     /// A rule names its pod.
     Pod,
+    /// It cannot be seen, and may say what it serves to an observer.
+    Unattested,
     /// It may not read the file, or not search a directory on the way to it.
     NotAReader,
     /// It lives in another user namespace, so its user is not known here.
@@ -84,7 +86,7 @@ pub(crate) enum DecisionReason {
 
 impl DecisionReason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Root,
         Self::OwnPod,
         Self::Readers,
@@ -92,6 +94,7 @@ impl DecisionReason {
         Self::Group,
         Self::Unit,
         Self::Pod,
+        Self::Unattested,
         Self::NotAReader,
         Self::UnknownUser,
         Self::OtherView,
@@ -109,8 +112,8 @@ impl DecisionReason {
     /// Whether the caller may have the identity.
     #[must_use]
     pub(crate) fn allows(self) -> bool {
-        use DecisionReason::{Group, OwnPod, Pod, Readers, Root, Unit, User};
-        matches!(self, Root | OwnPod | Readers | User | Group | Unit | Pod)
+        use DecisionReason::{Group, OwnPod, Pod, Readers, Root, Unattested, Unit, User};
+        matches!(self, Root | OwnPod | Readers | User | Group | Unit | Pod | Unattested)
     }
 
     /// The metric label.
@@ -124,6 +127,7 @@ impl DecisionReason {
             Self::Group => "group",
             Self::Unit => "unit",
             Self::Pod => "pod",
+            Self::Unattested => "unattested",
             Self::NotAReader => "not_a_reader",
             Self::UnknownUser => "unknown_user",
             Self::OtherView => "other_view",

@@ -125,6 +125,12 @@ impl Caller {
         self.namespaces
     }
 
+    /// One of which only the user is known.
+    #[cfg(test)]
+    pub(crate) fn hidden(uid: u32) -> Self {
+        Self::unseen(0, uid, uid, Vec::new())
+    }
+
     #[cfg(test)]
     pub(crate) fn of_origin(self, origin: Origin) -> Self {
         Self { origin, ..self }
@@ -143,6 +149,11 @@ impl Caller {
     /// The party that the caller's use is charged to.
     pub(crate) fn party(&self) -> Party {
         Party::of(&self.origin, self.uid, self.crowd)
+    }
+
+    /// Whether its process is in a PID namespace that cannot be seen from here: only its user and groups are known.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.pid == 0
     }
 
     /// The process; 0 where it lives in a PID namespace that cannot be seen from here.

@@ -166,6 +166,34 @@ pub(crate) enum Problem {
     /// No address.
     #[error("`listen` is no address; write an IP address and a port, such as \"127.0.0.1:9793\", or \"off\"")]
     Listen,
+    /// No address for probes.
+    #[error("`probes` is no address; write an IP address and a port, such as \"0.0.0.0:9794\", or \"off\"")]
+    Probes,
+    /// Probes and everything else at one address.
+    #[error(
+        "`probes` and `listen` are the same address; give `probes` a port of its own, or remove it: `listen` answers probes, too"
+    )]
+    SameAddress,
+    /// TLS without a way for probes that know none.
+    #[error(
+        "`identity` has `listen` speak TLS, which probes of the kubelet's cannot verify; set `probes` to an address for them, such as \
+         \"0.0.0.0:9794\", or to \"off\""
+    )]
+    NoProbes,
+    /// Certificates of clients without TLS.
+    #[error("`client_certificates` is about TLS, and there is none without `identity`; set `identity`, or remove it")]
+    ClientsWithoutTls,
+    /// The identity of the HTTP side is none.
+    #[error("`identity` of [http] names no identity of this file; write the `name` of an [[identity]]")]
+    HttpIdentity,
+    /// The identity of the HTTP side has no certificate.
+    #[error("`identity` of [http] names an identity that only trusts; write the name of one with a certificate")]
+    HttpTrustOnly,
+    /// The identity of the HTTP side trusts nobody.
+    #[error(
+        "`client_certificates` needs a bundle to verify them by, and the identity of [http] has `bundle = \"none\"`; set one"
+    )]
+    ClientsWithoutBundle,
     /// No level, nor directives.
     #[error(
         "`level` is no log level; write error, warn, info, debug, trace, or directives such as \"info,evercertd=debug\""

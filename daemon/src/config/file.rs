@@ -260,11 +260,15 @@ pub(super) struct State {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Http {
     pub(super) listen: Spanned<String>,
+    pub(super) identity: Option<Spanned<String>>,
+    pub(super) client_certificates: Option<Spanned<bool>>,
+    pub(super) probes: Option<Spanned<String>>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: unwritten("127.0.0.1:9793".to_owned()) }
+        let listen = unwritten("127.0.0.1:9793".to_owned());
+        Self { listen, identity: None, client_certificates: None, probes: None }
     }
 }
 

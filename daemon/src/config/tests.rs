@@ -70,7 +70,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_key_that_was_meant() {
     );
     assert_eq!(
         error("[http]\nzzz = 1\n"),
-        "/etc/evercert/evercertd.toml:2:1: unknown key `zzz`; keys here are: listen"
+        "/etc/evercert/evercertd.toml:2:1: unknown key `zzz`; keys here are: listen, identity, client_certificates, probes"
     );
     assert!(
         error("[[identity]]\nname = \"a\"\ndns-names = []\n")
@@ -137,6 +137,21 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         ("path = \"/x\"\n\n[watch]\ndirectories = [\"/x/*/y\"]", "6:16", "one entry for each parent"),
         ("path = \"/x\"\n\n[sockets]\nagent = \"a.sock\"", "6:9", "`agent` is a relative path"),
         ("path = \"/x\"\n\n[http]\nlisten = \":9793\"", "6:10", "an IP address and a port"),
+        (
+            "path = \"/x\"\n\n[http]\nidentity = \"b\"\nprobes = \"off\"\n[watch]\ndirectories = []",
+            "6:12",
+            "`identity` of [http] names no identity of this file",
+        ),
+        ("bundle = \"/x\"\n\n[http]\nidentity = \"a\"\nprobes = \"off\"", "6:12", "an identity that only trusts"),
+        ("path = \"/x\"\n\n[http]\nidentity = \"a\"", "6:12", "set `probes` to an address for them"),
+        ("path = \"/x\"\n\n[http]\nclient_certificates = true", "6:23", "there is none without `identity`"),
+        (
+            "path = \"/x\"\nbundle = \"none\"\n\n[http]\nidentity = \"a\"\nclient_certificates = true\nprobes = \"off\"",
+            "8:23",
+            "`client_certificates` needs a bundle",
+        ),
+        ("path = \"/x\"\n\n[http]\nprobes = \"9794\"", "6:10", "`probes` is no address"),
+        ("path = \"/x\"\n\n[http]\nprobes = \"127.0.0.1:9793\"", "6:10", "`probes` and `listen` are the same address"),
         ("path = \"/x\"\n\n[watch]\ntick = 30", "6:8", "`tick`: this is no span of time; write one such as \"30s\""),
         ("path = \"/x\"\n\n[log]\nlevel = \"info,a=b=c\"", "6:9", "write error, warn, info, debug, trace"),
         // To the log's filter, a word that is no level is the name of a module: nothing would be logged but what it says.

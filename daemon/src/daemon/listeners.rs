@@ -15,7 +15,7 @@ use super::StartError;
 use crate::config::Config;
 use crate::host::sockets::{Audience, BACKLOG, OwnedSocket};
 use crate::host::systemd::Activation;
-use crate::serve::DaemonInfo;
+use crate::serve::{DaemonInfo, HttpPart};
 
 /// How long an address that cannot be had is left alone.
 const HTTP_RETRY: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ pub(super) struct Listeners {
     pub(super) agent: UnixListener,
     pub(super) admin: UnixListener,
     pub(super) http: Option<Http>,
+    /// For liveness and readiness alone.
+    pub(super) probes: Option<Http>,
     /// Removes the sockets that nobody handed over.
     pub(super) owned: Vec<OwnedSocket>,
 }
@@ -38,11 +40,11 @@ pub(super) enum Http {
 }
 
 impl Http {
-    /// The listener, as soon as the address can be had. `info` is told what is wrong with it meanwhile.
-    pub(super) async fn listener(self, info: &watch::Sender<DaemonInfo>) -> TcpListener {
+    /// The listener for `part`, as soon as the address can be had. `info` is told what is wrong with it meanwhile.
+    pub(super) async fn listener(self, part: HttpPart, info: &watch::Sender<DaemonInfo>) -> TcpListener {
         let address = match self {
             Self::HandedOver { listener, ignored } => {
-                tell(info, ignored);
+                tell(info, part, ignored);
                 return listener;
             }
             Self::At(address) => address,
@@ -51,17 +53,20 @@ impl Http {
         loop {
             match TcpListener::bind(address).await {
                 Ok(listener) => {
-                    tell(info, None);
+                    tell(info, part, None);
                     let address = listener.local_addr().unwrap_or(address);
-                    info!(%address, "the HTTP socket is open");
+                    match part {
+                        HttpPart::Probes => info!(%address, "the HTTP socket for probes is open"),
+                        HttpPart::Listen | HttpPart::Certificate => info!(%address, "the HTTP socket is open"),
+                    }
                     return listener;
                 }
                 Err(error) => {
-                    let finding = unavailable(address, &error);
+                    let finding = unavailable(part, address, &error);
                     // Once for each reason, however often it is tried.
                     if told != finding.sentence {
                         told.clone_from(&finding.sentence);
-                        tell(info, Some(finding));
+                        tell(info, part, Some(finding));
                     }
                 }
             }
@@ -70,17 +75,21 @@ impl Http {
     }
 }
 
-fn tell(info: &watch::Sender<DaemonInfo>, finding: Option<Finding>) {
+fn tell(info: &watch::Sender<DaemonInfo>, part: HttpPart, finding: Option<Finding>) {
     if let Some(finding) = &finding {
         warn!("{}", finding.sentence);
     }
-    info.send_modify(|info| info.findings = finding.into_iter().collect());
+    info.send_modify(|info| info.tell(part, finding));
 }
 
-fn unavailable(address: SocketAddr, error: &io::Error) -> Finding {
+fn unavailable(part: HttpPart, address: SocketAddr, error: &io::Error) -> Finding {
+    let (what, setting) = match part {
+        HttpPart::Probes => ("liveness and readiness are not served to probes", "probes"),
+        HttpPart::Listen | HttpPart::Certificate => ("metrics, liveness and readiness are not served", "listen"),
+    };
     let sentence = format!(
-        "metrics, liveness and readiness are not served: cannot listen on {address} ({error}); it is tried again every {} s: free the \
-         address, or set `listen` of [http] to another one, or to \"off\"",
+        "{what}: cannot listen on {address} ({error}); it is tried again every {} s: free the \
+         address, or set `{setting}` of [http] to another one, or to \"off\"",
         HTTP_RETRY.as_secs()
     );
     Finding::new(Check::HttpUnavailable, Severity::Warn, sentence)
@@ -125,7 +134,7 @@ impl Listeners {
         };
         let agent = listener("agent", activation.agent, &config.sockets.agent, Audience::Everybody)?;
         let admin = listener("admin", activation.admin, &config.sockets.admin, Audience::Group)?;
-        let http = match (activation.metrics, config.http) {
+        let http = match (activation.metrics, config.http.listen) {
             (Some(listener), configured) => {
                 let failed = |source| StartError::Listener { name: "metrics", source };
                 listener.set_nonblocking(true).map_err(failed)?;
@@ -142,6 +151,6 @@ impl Listeners {
             (None, Some(address)) => Some(Http::At(address)),
             (None, None) => None,
         };
-        Ok(Self { agent, admin, http, owned })
+        Ok(Self { agent, admin, http, probes: config.http.probes.map(Http::At), owned })
     }
 }

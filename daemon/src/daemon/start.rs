@@ -1,6 +1,6 @@
 //! From a configuration, and what was found by it, to everything that runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,11 +14,13 @@ use super::job::Jobs;
 use super::listeners::Listeners;
 use super::{Daemon, Looking, StartError};
 use crate::callers::Processes;
-use crate::config::Config;
+use crate::config::{Config, HttpTls};
 use crate::inventory::sources::Sources;
 use crate::publication::{Collisions, Journal, KeyClaims, Readiness, Store, Subscribers};
-use crate::serve::{self, Context, Control, DaemonInfo};
-use crate::web::http::{self, Pages};
+use crate::serve::{self, Context, Control, DaemonInfo, HttpPart};
+use crate::web::certificate::Certificate;
+use crate::web::http::{self, Door, Pages};
+use crate::web::liveness::Liveness;
 use crate::web::metrics::{Measured, Metrics};
 
 /// How many ticks the keeper may be silent before the daemon counts as dead, and how much longer at least.
@@ -47,7 +49,7 @@ impl Daemon {
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
         let keeper = Arc::new(Keeper::start(settings, observer));
         let key_claims = KeyClaims::new(Arc::clone(&keeper) as _);
-        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&metrics) as _, key_claims);
+        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&metrics) as _, Arc::clone(&key_claims));
         // Known before anyone can ask: a daemon that wants nothing yet would be ready.
         let (wanted, wanted_now) = watch::channel(Arc::new(sources.wanted()));
         let readiness = Readiness::new(wanted_now.clone(), Arc::clone(&store));
@@ -56,10 +58,11 @@ impl Daemon {
             started: SystemTime::now(),
             ready: false,
             config_error: None,
-            findings: Vec::new(),
+            findings: BTreeMap::new(),
         });
         let silence_limit = (config.tick * SILENT_TICKS).max(SILENCE_AT_LEAST);
-        let pages = Pages { metrics, readiness, subscribers: Arc::clone(&subscribers), silence_limit };
+        let liveness = Liveness::new(Arc::clone(&metrics), silence_limit);
+        let pages = Pages { metrics, readiness, subscribers: Arc::clone(&subscribers), liveness };
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
         let (decisions, door) = (Arc::clone(&pages.metrics) as _, Arc::clone(&pages.metrics) as _);
@@ -80,12 +83,25 @@ impl Daemon {
         let limits = serve::Limits::new(limits.connections(), limits.streams(), limits.requests());
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));
-        if let Some(listener) = listeners.http {
+        let certificate = config.http.tls.clone().filter(|_| listeners.http.is_some()).map(|tls| {
+            let HttpTls { identity, client_certificates } = tls;
+            Certificate::new(identity, client_certificates, (Arc::clone(&store), key_claims), info.clone())
+        });
+        let configs = certificate.as_ref().map(Certificate::configs);
+        if let Some(certificate) = certificate {
+            servers.spawn(certificate.follow(shutdown.clone()));
+        }
+        let doors = [
+            (listeners.http, HttpPart::Listen, Door::Everything(configs)),
+            (listeners.probes, HttpPart::Probes, Door::Probes),
+        ];
+        for (listener, part, door) in doors {
+            let Some(listener) = listener else { continue };
             let (info, pages, shutdown) = (info.clone(), pages.clone(), shutdown.clone());
             servers.spawn(async move {
-                let listener = shutdown.run_until_cancelled(listener.listener(&info)).await;
+                let listener = shutdown.run_until_cancelled(listener.listener(part, &info)).await;
                 if let Some(listener) = listener {
-                    http::serve(listener, pages, shutdown.clone()).await;
+                    http::serve(listener, door, pages, shutdown.clone()).await;
                 }
             });
         }

@@ -110,6 +110,8 @@ pub(crate) struct NewSubscriber {
     /// The version of its SDK, as it says.
     pub(crate) sdk_version: String,
     pub(crate) deliver: Delivery,
+    /// Whether its process is known; else all but its user is its own word.
+    pub(crate) is_attested: bool,
     /// The UID of the pod it runs in; absent for a process of the node.
     pub(crate) pod: Option<Arc<str>>,
     /// The unit it runs in; absent for a process of a pod, and where it is not known.
@@ -216,6 +218,14 @@ impl Subscribers {
         let Some(group) = registry.identities.get(identity) else { return Vec::new() };
         let after = group.subscribers.range((Bound::Excluded(number), Bound::Unbounded)).take(count);
         after.map(|(id, entry)| entry.status(*id, publication.as_ref())).collect()
+    }
+
+    /// How many subscribers of `identity` are taken at their word.
+    #[must_use]
+    pub(crate) fn unattested(&self, identity: &IdentityId) -> usize {
+        let registry = self.registry.lock();
+        let entries = registry.identities.get(identity).into_iter().flat_map(|group| group.subscribers.values());
+        entries.filter(|entry| !entry.subscriber.is_attested).count()
     }
 
     /// The value of [`Subscribers::changes`] when a subscriber of `identity` last came, went or reported.

@@ -3,6 +3,7 @@
 mod answers;
 mod bounds;
 mod parcels;
+mod unattested;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,8 +22,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::answers::Teller;
 use self::parcels::Parcels;
+use self::unattested::Claim;
 use super::connection::{Displaced, Peer, peer};
-use super::feed::{Asked, Asker, Feed, stranger};
+use super::feed::{Asked, Asker, Feed, Standing, stranger};
 use super::streams::{EncodedBody, ExtraShare};
 use super::{Context, stopping};
 use crate::attest::Attestor;
@@ -154,6 +156,24 @@ impl AgentService {
         }
     }
 
+    /// Whether `peer` is taken at its word, as it cannot be seen and nobody is given a key.
+    fn takes_at_its_word(&self, peer: &Peer) -> bool {
+        self.mode == Mode::Observer && peer.caller.is_hidden()
+    }
+
+    /// The identity that `peer` says it speaks of, where it is taken at its word.
+    fn claimed(&self, peer: &Peer, name: &IdentityName, claim: &Claim) -> Result<IdentityId, Status> {
+        let Some(id) = claim.identity(&self.store, &self.wanted.borrow(), name) else {
+            self.attestor.unknown(&peer.caller, name.as_str(), &self.wanted.borrow().pods);
+            return Err(unattested::unknown(name.as_str()));
+        };
+        if self.subscribers.unattested(&id) >= unattested::PER_IDENTITY {
+            return Err(unattested::too_many(&id));
+        }
+        self.attestor.unattested();
+        Ok(id)
+    }
+
     async fn unknown(&self, peer: &Peer, name: &IdentityName) -> Status {
         let listing = match self.listing(peer) {
             Ok(listing) => listing,
@@ -189,6 +209,14 @@ impl v1::agent_server::Agent for AgentService {
     async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
         let peer = peer(&request)?;
         let listing = self.listing(&peer)?;
+        if self.takes_at_its_word(&peer) {
+            let request = request.into_inner();
+            let claim = Claim::of(&request.pod_uid, bounds::of_list(&request)?)?;
+            let identities = claim.candidates(&self.store, &request.name);
+            let mut response = Response::new(v1::ListResponse { identities });
+            response.extensions_mut().insert(listing);
+            return Ok(response);
+        }
         let permitted = tokio::select! {
             permitted = self.permitted(&peer, usize::MAX) => permitted,
             busy = listing.lost() => return Err(busy),
@@ -220,7 +248,13 @@ impl v1::agent_server::Agent for AgentService {
             self.attestor.unknown(&peer.caller, &open.identity, &self.wanted.borrow().pods);
             Status::invalid_argument(text::sentence(&error.to_string()))
         })?;
-        let id = self.named(&peer, &name);
+        let (id, standing) = if self.takes_at_its_word(&peer) {
+            let claim = Claim::of(&open.pod_uid, held)?;
+            let id = self.claimed(&peer, &name, &claim)?;
+            (id, Standing::Unattested { pod: claim.pod().cloned() })
+        } else {
+            (self.named(&peer, &name), Standing::Attested)
+        };
         let state = self.state(&peer, &id).await?;
         let asker = Asker {
             attestor: Arc::clone(&self.attestor),
@@ -228,12 +262,14 @@ impl v1::agent_server::Agent for AgentService {
             peer,
             displaced,
             deliver,
+            standing,
             sdk_version: open.sdk_version,
             shutdown: self.shutdown.clone(),
         };
         let asked = vec![Asked { id, state, held }];
         let feed = Feed::open(asker, asked, requests.map(answers::said as _), &self.subscribers).await?;
-        let teller = Teller { epoch: self.store.epoch(), deliver, parcels: Arc::clone(&self.parcels) };
+        let is_attested = feed.is_attested();
+        let teller = Teller { is_attested, epoch: self.store.epoch(), deliver, parcels: Arc::clone(&self.parcels) };
         let mut response = Response::new(futures_util::stream::empty());
         response.extensions_mut().insert(EncodedBody::new(answers::body(feed, teller)));
         Ok(response)

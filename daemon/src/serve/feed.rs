@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
 use asker::refusal;
-pub(super) use asker::{Asker, stranger};
+pub(super) use asker::{Asker, Standing, stranger};
 use followed::Followed;
 
 use super::stopping;
@@ -116,7 +116,7 @@ impl<S: Stream<Item = Said> + Unpin> Feed<S> {
             let current = Arc::clone(&state.borrow());
             match asker.decide(&current).await {
                 Err(denial) if !denial.is_missing() => return Err(refusal(id, &denial)),
-                Ok(()) | Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
         asker.confirm().map_err(|denial| stranger(&denial))?;
@@ -125,6 +125,11 @@ impl<S: Stream<Item = Said> + Unpin> Feed<S> {
             Followed::new(state, held, subscription)
         });
         Ok(Self { followed: followed.collect(), asker, turn: 0, said: Some(said) })
+    }
+
+    /// Whether the subscriber is known, and not only taken at its word.
+    pub(super) fn is_attested(&self) -> bool {
+        self.asker.standing == Standing::Attested
     }
 
     /// The next message, as soon as there is one, as `make` makes it of the news; nothing once the feed has ended.

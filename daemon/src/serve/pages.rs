@@ -58,7 +58,7 @@ impl Pages {
             started: Moment(Some(info.started)),
             ready: info.ready,
             config_error: info.config_error,
-            findings: watched.chain(&info.findings).map(Finding::from).collect(),
+            findings: watched.chain(info.findings.values()).map(Finding::from).collect(),
             mode: self.context.mode,
             pods_in_doubt: Pod::all_in_doubt(&wanted.pods).collect(),
             identities: Vec::new(),

@@ -8,6 +8,7 @@ mod keys;
 mod limits;
 mod lost;
 mod operators;
+mod unattested;
 mod untaken;
 
 use std::num::NonZeroU32;
@@ -129,7 +130,7 @@ impl Node {
             started,
             ready: true,
             config_error: None,
-            findings: Vec::new(),
+            findings: Default::default(),
         });
         let (wanted, wanted_now) = watch::channel(Arc::<Wanted>::default());
         let (control, requests) = Control::new();
@@ -292,6 +293,7 @@ fn open(identity: &str) -> v1::Open {
         deliver: v1::Deliver::Full.into(),
         held_digest: Vec::new(),
         sdk_version: "test".to_owned(),
+        pod_uid: String::new(),
     }
 }
 

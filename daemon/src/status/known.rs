@@ -81,6 +81,7 @@ impl Subscriber {
             pod: subscriber.pod.as_deref().map(|uid| Pod::of(uid, pods)),
             lost_since: Moment(status.lost_since),
             unit: subscriber.unit.as_ref().map(Arc::to_string),
+            unattested: !subscriber.is_attested,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The HTTP side: metrics, liveness and readiness, for machines on the node. Without TLS and without authentication,
-//! so by default on the loopback address alone.
+//! The HTTP side: metrics, liveness and readiness, for machines. Where no certificate is configured it is without TLS and without
+//! authentication, so by default on the loopback address alone; liveness and readiness may have an address of their own besides.
 //!
 //! Peers that reach the address can connect as often as they like. So a connection is for one request, nobody waits for a place,
 //! and a peer that asks for something comes before one that says nothing: a probe is answered whatever others hold.
@@ -24,9 +24,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, error, warn};
@@ -36,6 +38,8 @@ use permits::{Permit, Permits};
 use crate::host::sockets;
 use crate::publication::{Readiness, Subscribers};
 use crate::serve::{Accepting, Intake};
+use crate::web::certificate::Configs;
+use crate::web::liveness::Liveness;
 use crate::web::metrics::{CONTENT_TYPE, Metrics};
 
 /// The most connections at a time: one more takes the place of an idle one.
@@ -49,6 +53,9 @@ const RENDERINGS: usize = 1;
 
 /// How long the head of a request may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The most bytes of a request's head that are kept.
 const HEAD_LIMIT: usize = 16 * 1024;
@@ -69,30 +76,31 @@ pub(crate) struct Pages {
     /// Whether everything is published.
     pub(crate) readiness: Readiness,
     pub(crate) subscribers: Arc<Subscribers>,
-    /// How long the keeper may be silent before it counts as dead.
-    pub(crate) silence_limit: Duration,
+    /// Whether the daemon turns.
+    pub(crate) liveness: Liveness,
 }
 
-impl Pages {
-    /// Whether the keeper gave a sign of life lately.
-    pub(crate) fn is_alive(&self) -> bool {
-        self.metrics.silence() <= self.silence_limit
-    }
+/// What is served at an address.
+pub(crate) enum Door {
+    /// Every page, by TLS where there are configs for it.
+    Everything(Option<Configs>),
+    /// Liveness and readiness, without TLS.
+    Probes,
 }
 
-/// Serves `pages` on `listener` until `shutdown`; connections are cut then.
-pub(crate) async fn serve(listener: TcpListener, pages: Pages, shutdown: CancellationToken) {
+/// Serves of `pages` what `door` says on `listener` until `shutdown`; connections are cut then.
+pub(crate) async fn serve(listener: TcpListener, door: Door, pages: Pages, shutdown: CancellationToken) {
     // As far as the kernel allows, whatever whoever opened the socket asked for.
     if let Err(error) = rustix::net::listen(&listener, sockets::BACKLOG) {
         debug!(%error, "the queue of the HTTP socket stays as long as it was");
     }
     let rendering = Rendering { pages, turn: Arc::new(Semaphore::new(RENDERINGS)) };
-    let router = Router::new()
-        .route("/", get(index))
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .with_state(rendering);
+    let probes = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
+    let (router, configs) = match door {
+        Door::Everything(configs) => (probes.route("/", get(index)).route("/metrics", get(metrics)), configs),
+        Door::Probes => (probes, None),
+    };
+    let router = router.with_state(rendering);
     let (sender, mut newcomers) = mpsc::channel(NEWCOMERS);
     let intake = Newcomers { sender, failing: false };
     let accepting = listener.into_std().and_then(|listener| Accepting::start(listener, "http", None, intake));
@@ -108,7 +116,7 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages, shutdown: Cancell
             Some(_) = connections.join_next() => {}
             Some(stream) = newcomers.recv() => {
                 let Ok(stream) = TcpStream::from_std(stream) else { continue };
-                connections.spawn(connection(stream, router.clone(), permits.take()));
+                connections.spawn(connection(stream, configs.clone(), router.clone(), permits.take()));
             }
         }
     }
@@ -137,32 +145,47 @@ impl Intake for Newcomers {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, permit: Permit) {
+async fn connection(stream: TcpStream, configs: Option<Configs>, router: Router, permit: Permit) {
     let permit = Arc::new(permit);
-    let service = {
+    let answering = {
         let permit = Arc::clone(&permit);
-        tower::service_fn(move |request: http::Request<Incoming>| {
-            match request.uri().path() {
-                "/metrics" => permit.reads_a_page(),
-                _ => permit.answers(),
+        async move {
+            let Some(configs) = configs else { return answer(stream, router, permit).await };
+            // Of this moment: the next handshake may have another.
+            let Some(config) = configs.borrow().clone() else {
+                return debug!("an HTTP connection was closed, as there is no certificate to present yet");
+            };
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
+                Ok(Ok(stream)) => answer(stream, router, permit).await,
+                Ok(Err(error)) => debug!(%error, "a TLS handshake on the HTTP side failed"),
+                Err(_) => debug!("a TLS handshake on the HTTP side took too long"),
             }
-            router.clone().oneshot(request)
-        })
+        }
     };
+    tokio::select! {
+        ended = tokio::time::timeout(CONNECTION_LIFETIME, answering) => if ended.is_err() {
+            debug!("an HTTP connection is over its lifetime");
+        },
+        () = permit.given_up() => debug!("an HTTP connection gave its place to a newcomer"),
+    }
+}
+
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, permit: Arc<Permit>) {
+    let service = tower::service_fn(move |request: http::Request<Incoming>| {
+        match request.uri().path() {
+            "/metrics" => permit.reads_a_page(),
+            _ => permit.answers(),
+        }
+        router.clone().oneshot(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .keep_alive(false)
         .max_buf_size(HEAD_LIMIT)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let ended = tokio::select! {
-        ended = tokio::time::timeout(CONNECTION_LIFETIME, connection) => ended,
-        () = permit.given_up() => return debug!("an HTTP connection gave its place to a newcomer"),
-    };
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "an HTTP connection failed"),
-        Err(_) => debug!("an HTTP connection is over its lifetime"),
+    if let Err(error) = connection.await {
+        debug!(%error, "an HTTP connection failed");
     }
 }
 
@@ -188,10 +211,10 @@ async fn metrics(State(Rendering { pages, turn }): State<Rendering>) -> Response
 }
 
 async fn healthz(State(Rendering { pages, .. }): State<Rendering>) -> Response {
-    if pages.is_alive() {
+    if pages.liveness.is_alive() {
         return "alive\n".into_response();
     }
-    let silence = pages.metrics.silence().as_secs();
+    let silence = pages.liveness.silence().as_secs();
     (StatusCode::SERVICE_UNAVAILABLE, format!("nothing was looked at for {silence} s\n")).into_response()
 }
 

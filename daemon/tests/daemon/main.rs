@@ -3,6 +3,7 @@
 
 mod command_line;
 mod home;
+mod https;
 mod metrics;
 mod pods;
 mod reload;

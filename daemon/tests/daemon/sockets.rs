@@ -131,7 +131,7 @@ fn list(socket: &Path) -> Result<ListResponse, Status> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let asked = async {
         let channel = endpoint(socket).connect().await.map_err(|error| Status::from_error(error.into()))?;
-        Ok(AgentClient::new(channel).list(ListRequest {}).await?.into_inner())
+        Ok(AgentClient::new(channel).list(ListRequest::default()).await?.into_inner())
     };
     let asked = async { tokio::time::timeout(Duration::from_secs(2), asked).await };
     runtime.block_on(asked).unwrap_or_else(|_| Err(Status::deadline_exceeded("nobody answers")))

@@ -64,6 +64,9 @@ impl Choice {
         if let Some(owner) = text(env::SOCKET_OWNER)? {
             settings = settings.socket_owner(uid(owner)?);
         }
+        if let Some(uid) = text(env::POD_UID)? {
+            settings = settings.in_pod(uid);
+        }
         settings = match text(env::OBSERVE)?.as_deref() {
             None | Some("on") => settings,
             Some("off") => settings.observed(false),
@@ -125,6 +128,8 @@ mod tests {
         assert_eq!(choose(&all[..1]), Ok(Choice::Directory(Box::new(settings.clone()))));
         let named = settings.clone().name("front").socket("/tmp/a.sock");
         assert_eq!(choose(&all), Ok(Choice::Directory(Box::new(named))));
+        let pod = [(env::DIR, "/etc/tls/web"), (env::POD_UID, "7c11")];
+        assert_eq!(choose(&pod), Ok(Choice::Directory(Box::new(settings.clone().in_pod("7c11")))));
         let state = [(env::DIR, "/etc/tls/web"), (env::STATE_DIR, "/var/lib/web")];
         assert_eq!(choose(&state), Ok(Choice::Directory(Box::new(settings.state_directory("/var/lib/web")))));
     }

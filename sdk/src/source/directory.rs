@@ -37,6 +37,7 @@ pub struct DirectorySettings {
     overlap: Duration,
     state_directory: Option<PathBuf>,
     tick: Duration,
+    pod_uid: Option<String>,
     pub(super) is_observed: bool,
     pub(super) socket: Socket,
 }
@@ -56,6 +57,7 @@ impl DirectorySettings {
             overlap: IdentitySpec::OVERLAP,
             state_directory: None,
             tick: KeeperSettings::TICK,
+            pod_uid: None,
             is_observed: true,
             socket: Socket::default(),
         }
@@ -160,6 +162,14 @@ impl DirectorySettings {
         self
     }
 
+    /// The UID of the pod that this process is in (`metadata.uid`), for a daemon in a pod of its own that cannot see the process: it shows
+    /// the process beside its pod's volume, as unattested. Unless set it is told by where the kubelet mounted `/etc/hosts` from.
+    #[must_use]
+    pub fn in_pod(mut self, uid: impl Into<String>) -> Self {
+        self.pod_uid = Some(uid.into());
+        self
+    }
+
     /// The daemon's workload socket, an absolute path; [`DEFAULT_SOCKET`](crate::settings::DEFAULT_SOCKET) unless set.
     #[must_use]
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
@@ -186,6 +196,10 @@ impl DirectorySettings {
 
     pub(super) fn set_name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    pub(super) fn pod_uid(&self) -> Option<&str> {
+        self.pod_uid.as_deref()
     }
 
     /// The directory's own name, where it is one for an identity.

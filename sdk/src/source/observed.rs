@@ -9,6 +9,7 @@
 //!    └── 100 ms … 30 s and jitter ←──────────────────────────────┘
 //! ```
 
+mod pod;
 mod telling;
 mod view;
 

@@ -47,9 +47,12 @@ pub(super) async fn open_without_key(
     client: &mut AgentClient<Channel>,
     identity: &str,
     held: Option<Digest>,
+    pod_uid: Option<&str>,
     answers: watch::Receiver<Option<v1::Report>>,
 ) -> Result<Streaming<v1::WatchResponse>, Ended> {
-    Ok(client.watch(requests(identity, v1::Deliver::Digest, held, answers)).await?.into_inner())
+    let open =
+        v1::Open { pod_uid: pod_uid.unwrap_or_default().to_owned(), ..open(identity, v1::Deliver::Digest, held) };
+    Ok(client.watch(requests(open, answers)).await?.into_inner())
 }
 
 /// As [`open_without_key`], of an identity whose key is delivered: on a connection of its own, so that the key gets into no buffer that is
@@ -63,23 +66,26 @@ pub(super) async fn open_with_key(
     let (io, aside) = Diverting::new(socket.connect().await?);
     let mut grpc = Grpc::new(socket::channel(io).await?).max_decoding_message_size(MESSAGE_LIMIT);
     grpc.ready().await?;
-    let requests = requests(identity, v1::Deliver::Full, held, answers);
+    let requests = requests(open(identity, v1::Deliver::Full, held), answers);
     let path = PathAndQuery::from_static(WATCH);
     Ok(grpc.streaming(Request::new(requests), path, AsideCodec::new(aside)).await?.into_inner())
 }
 
-fn requests(
-    identity: &str,
-    deliver: v1::Deliver,
-    held: Option<Digest>,
-    answers: watch::Receiver<Option<v1::Report>>,
-) -> impl Stream<Item = v1::WatchRequest> + Send + 'static {
-    let open = v1::watch_request::Message::Open(v1::Open {
+fn open(identity: &str, deliver: v1::Deliver, held: Option<Digest>) -> v1::Open {
+    v1::Open {
         identity: identity.to_owned(),
         deliver: deliver.into(),
         held_digest: held.map(|digest| digest.as_bytes().to_vec()).unwrap_or_default(),
         sdk_version: SDK_VERSION.to_owned(),
-    });
+        pod_uid: String::new(),
+    }
+}
+
+fn requests(
+    open: v1::Open,
+    answers: watch::Receiver<Option<v1::Report>>,
+) -> impl Stream<Item = v1::WatchRequest> + Send + 'static {
+    let open = v1::watch_request::Message::Open(open);
     let reports = WatchStream::from_changes(answers)
         .filter_map(|report| async move { report.map(v1::watch_request::Message::Report) });
     let messages = futures_util::stream::iter([open]).chain(reports);

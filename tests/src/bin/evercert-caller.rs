@@ -130,7 +130,7 @@ fn handed(connection: UnixStream, program: &[String]) -> Command {
 }
 
 async fn list(stream: UnixStream) -> Value {
-    match AgentClient::new(over(stream)).list(ListRequest {}).await {
+    match AgentClient::new(over(stream)).list(ListRequest::default()).await {
         Ok(listed) => {
             let names: Vec<_> = listed.into_inner().identities.into_iter().map(|summary| summary.identity).collect();
             json!({ "code": "Ok", "identities": names })

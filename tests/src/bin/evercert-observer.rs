@@ -19,6 +19,9 @@ struct Args {
     /// The name the leaf must have; others are refused
     #[arg(long)]
     dns_name: Option<String>,
+    /// The UID of the pod that it says it is in
+    #[arg(long)]
+    pod_uid: Option<String>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -26,7 +29,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let mut expectations = Expectations::default();
     expectations.dns_names = args.dns_name.into_iter().collect();
-    let settings = DirectorySettings::new(args.directory).socket(args.socket).expectations(expectations);
+    let mut settings = DirectorySettings::new(args.directory).socket(args.socket).expectations(expectations);
+    if let Some(uid) = args.pod_uid {
+        settings = settings.in_pod(uid);
+    }
     let _identity = Identity::from_directory(settings).await?;
     println!("open");
     std::future::pending().await

@@ -19,4 +19,5 @@ mod readers;
 mod sockets;
 mod spoofing;
 mod state;
+mod unseen;
 mod volumes;

@@ -136,6 +136,10 @@ fn whereabouts(pod: &Pod) -> String {
 pub(crate) fn who(subscriber: &Subscriber) -> String {
     let command = if subscriber.command.is_empty() { "?" } else { &subscriber.command };
     let pod = subscriber.pod.as_ref().map(whereabouts).or_else(|| subscriber.unit.clone());
+    if subscriber.unattested {
+        let pod = pod.map_or_else(String::new, |place| format!(" that says it is in {place}"));
+        return format!("unattested process of uid {}{pod}", subscriber.uid);
+    }
     let pod = pod.map_or_else(String::new, |place| format!(" in {place}"));
     format!("{command} (pid {}, uid {}){pod}", subscriber.pid, subscriber.uid)
 }
@@ -195,6 +199,12 @@ pub(crate) fn counts(subscribers: &[Subscriber]) -> String {
         0 => {}
         lost => {
             let _ = write!(text, "; {lost} lost");
+        }
+    }
+    match subscribers.iter().filter(|subscriber| subscriber.unattested).count() {
+        0 => {}
+        unattested => {
+            let _ = write!(text, "; {unattested} unattested");
         }
     }
     match subscribers.iter().map(|subscriber| u64::from(subscriber.connections_on_older())).sum() {

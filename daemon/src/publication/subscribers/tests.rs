@@ -35,6 +35,7 @@ fn what_had_subscribers_and_is_gone_is_forgotten() {
             command: String::new(),
             sdk_version: String::new(),
             deliver: Delivery::Full,
+            is_attested: true,
             pod: None,
             unit: None,
             life: None,

@@ -14,9 +14,21 @@ use crate::publication::Report;
 /// It names an identity with more than a name can have, or says to hold what no digest is.
 pub(super) fn of_open(open: &v1::Open) -> Result<Option<Digest>, Status> {
     if open.identity.len() > NAME_LIMIT {
-        return Err(Status::invalid_argument(format!("the name of an identity has at most {NAME_LIMIT} bytes")));
+        return Err(too_long());
     }
     digest("held_digest", &open.held_digest)
+}
+
+/// The digest that a caller says it holds as it asks for its identities.
+///
+/// # Errors
+///
+/// As [`of_open`].
+pub(super) fn of_list(request: &v1::ListRequest) -> Result<Option<Digest>, Status> {
+    if request.name.len() > NAME_LIMIT {
+        return Err(too_long());
+    }
+    digest("held_digest", &request.held_digest)
 }
 
 /// A caller's report of what it does with what it was told; its one text is cut where it is kept.
@@ -27,6 +39,10 @@ pub(super) fn of_open(open: &v1::Open) -> Result<Option<Digest>, Status> {
 pub(super) fn of_report(report: v1::Report) -> Result<Report, Status> {
     digest("digest", &report.digest)?;
     Ok(report.into())
+}
+
+fn too_long() -> Status {
+    Status::invalid_argument(format!("the name of an identity has at most {NAME_LIMIT} bytes"))
 }
 
 fn digest(field: &str, bytes: &[u8]) -> Result<Option<Digest>, Status> {

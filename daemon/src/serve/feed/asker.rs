@@ -10,10 +10,23 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::super::connection::{Displaced, Peer};
-use crate::attest::{Attestor, Denial};
+use crate::attest::{Attestor, Denial, Grant};
 use crate::callers::Origin;
 use crate::inventory::Wanted;
 use crate::publication::{Delivery, NewSubscriber};
+
+/// How it is known who the subscriber is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::serve) enum Standing {
+    /// By its process, of which it is decided before everything that is told.
+    Attested,
+    /// By its word, for it cannot be seen. It has said which identity it has, before there was a feed; nothing is told that is to be
+    /// decided on.
+    Unattested {
+        /// The UID of the pod it says it is in.
+        pod: Option<Arc<str>>,
+    },
+}
 
 /// The subscriber of a feed, its request, and the attestor that decides.
 pub(in crate::serve) struct Asker {
@@ -22,37 +35,47 @@ pub(in crate::serve) struct Asker {
     pub(in crate::serve) peer: Arc<Peer>,
     pub(in crate::serve) displaced: Displaced,
     pub(in crate::serve) deliver: Delivery,
+    pub(in crate::serve) standing: Standing,
     /// The version of its SDK, as it says.
     pub(in crate::serve) sdk_version: String,
     pub(in crate::serve) shutdown: CancellationToken,
 }
 
 impl Asker {
-    /// Whether the subscriber may have what is in `state`.
-    pub(super) async fn decide(&self, state: &IdentityState) -> Result<(), Denial> {
-        let wanted = Arc::clone(&self.wanted.borrow());
-        self.attestor.decide(&self.peer.caller, state, &wanted).await.map(drop)
+    /// Whether the subscriber may have what is in `state`, and by which grant where it is attested.
+    pub(super) async fn decide(&self, state: &IdentityState) -> Result<Option<Grant>, Denial> {
+        match self.standing {
+            Standing::Attested => {
+                let wanted = Arc::clone(&self.wanted.borrow());
+                self.attestor.decide(&self.peer.caller, state, &wanted).await.map(Some)
+            }
+            Standing::Unattested { .. } => Ok(None),
+        }
     }
 
     /// Whether the subscriber may hear what is found of the files: as for a key, but that there may be none yet.
     pub(super) async fn may_hear(&self, state: &IdentityState) -> Result<(), Denial> {
         match self.decide(state).await {
             Err(denial) if !denial.is_missing() => Err(denial),
-            Ok(()) | Err(_) => self.confirm(),
+            Ok(_) | Err(_) => self.confirm(),
         }
     }
 
     pub(super) fn confirm(&self) -> Result<(), Denial> {
-        self.attestor.confirm(&self.peer.caller)
+        match self.standing {
+            Standing::Attested => self.attestor.confirm(&self.peer.caller),
+            Standing::Unattested { .. } => Ok(()),
+        }
     }
 
     /// The subscriber, as it is registered.
     pub(super) fn subscriber(&self) -> NewSubscriber {
         let caller = &self.peer.caller;
-        let (pod, unit) = match caller.origin() {
-            Origin::Pod(uid) => (Some(Arc::clone(uid)), None),
-            Origin::Host { unit } => (None, unit.clone()),
-            Origin::Container | Origin::Unclear => (None, None),
+        let (pod, unit) = match (&self.standing, caller.origin()) {
+            (Standing::Unattested { pod }, _) => (pod.clone(), None),
+            (_, Origin::Pod(uid)) => (Some(Arc::clone(uid)), None),
+            (_, Origin::Host { unit }) => (None, unit.clone()),
+            (_, Origin::Container | Origin::Unclear) => (None, None),
         };
         NewSubscriber {
             pid: caller.pid(),
@@ -60,6 +83,7 @@ impl Asker {
             command: caller.command(),
             sdk_version: self.sdk_version.clone(),
             deliver: self.deliver,
+            is_attested: self.standing == Standing::Attested,
             pod,
             unit,
             life: caller.life(),

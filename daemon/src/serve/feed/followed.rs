@@ -199,8 +199,7 @@ impl Followed {
             return Ok(self.pending(state, make));
         }
         self.silent_until = None;
-        let wanted = Arc::clone(&asker.wanted.borrow());
-        let grant = match asker.attestor.decide(&asker.peer.caller, state, &wanted).await {
+        let grant = match asker.decide(state).await {
             Ok(grant) => grant,
             Err(denial) if denial.is_missing() && matches!(self.last_sent, LastSent::Nothing) => {
                 asker.confirm()?;
@@ -212,7 +211,10 @@ impl Followed {
         // A message may be megabytes large: it is made for whoever may have it, and for nobody else.
         let made = make(News { state, what: What::Generation(snapshot) });
         if made.is_ok() {
-            if credential.is_some() && !std::mem::replace(&mut self.granted, true) {
+            if let Some(grant) = grant.filter(|_| credential.is_some())
+                && !std::mem::replace(&mut self.granted, true)
+            {
+                let wanted = Arc::clone(&asker.wanted.borrow());
                 asker.attestor.granted(&asker.peer.caller, &state.spec.id, &grant, &wanted.pods);
             }
             self.last_sent = LastSent::Generation(generation, digest, Arc::clone(findings));

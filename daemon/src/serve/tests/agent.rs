@@ -96,7 +96,7 @@ async fn an_unknown_name_is_answered_with_the_names_the_caller_may_have() {
     let error = Watched::open(agent.clone(), open("c")).await.err().unwrap();
     assert_eq!(error.code(), tonic::Code::NotFound);
     assert_eq!(error.message(), "no identity c; you may have: a");
-    let listed = agent.clone().list(v1::ListRequest {}).await.unwrap().into_inner().identities;
+    let listed = agent.clone().list(v1::ListRequest::default()).await.unwrap().into_inner().identities;
     assert_eq!(listed.iter().map(|summary| &*summary.identity).collect::<Vec<_>>(), ["a"]);
     assert_eq!(listed[0].leaf.as_ref().unwrap().dns_names, ["x.example.org"]);
     let error = Watched::open(agent, open("../etc")).await.err().unwrap();
@@ -308,6 +308,6 @@ async fn a_stream_ends_with_the_process_that_opened_its_connection_whoever_holds
     // This process has the connection still.
     node.others.lock().clear();
     watched.error().await;
-    assert!(soon("an answer", agent.clone().list(v1::ListRequest {})).await.is_err());
+    assert!(soon("an answer", agent.clone().list(v1::ListRequest::default())).await.is_err());
     until("it is gone", || *node.seen.disconnected.lock() == [Disconnect::ProcessEnded]).await;
 }

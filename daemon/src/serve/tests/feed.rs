@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::super::connection::Peer;
-use super::super::feed::{Asked, Asker, Feed, News, Said, What};
+use super::super::feed::{Asked, Asker, Feed, News, Said, Standing, What};
 use super::*;
 use crate::attest::Attestor;
 use crate::callers::Caller;
@@ -40,6 +40,7 @@ impl Two {
             peer: Arc::new(Peer::from(caller)),
             displaced: Default::default(),
             deliver: Delivery::Full,
+            standing: Standing::Attested,
             sdk_version: String::new(),
             shutdown: node.shutdown.clone(),
         };

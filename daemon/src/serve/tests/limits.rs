@@ -49,7 +49,7 @@ async fn a_connection_too_many_is_closed_at_once() {
     let node = Node::start_with(Limits { connections: Cap { in_all: 100, per_caller: 2 }, ..generous() });
     let mut first = [node.agent().await, node.agent().await];
     for agent in &mut first {
-        agent.list(v1::ListRequest {}).await.unwrap();
+        agent.list(v1::ListRequest::default()).await.unwrap();
     }
     closed(UnixStream::connect(node.socket()).await.unwrap()).await;
     assert_eq!(*node.seen.turned_away.lock(), [TurnedAway::TooMany]);
@@ -60,7 +60,7 @@ async fn a_connection_too_many_is_closed_at_once() {
             let stream = UnixStream::connect(node.socket()).await.unwrap();
             // It may be closed before anything is said.
             if let Ok(channel) = try_channel(stream).await
-                && AgentClient::new(channel).list(v1::ListRequest {}).await.is_ok()
+                && AgentClient::new(channel).list(v1::ListRequest::default()).await.is_ok()
             {
                 break;
             }
@@ -78,7 +78,7 @@ async fn a_flood_of_requests_by_one_caller_leaves_another_served() {
     let mut flood = node.agent().await;
     let mut refused = 0;
     for _ in 0..200 {
-        if let Err(error) = flood.list(v1::ListRequest {}).await {
+        if let Err(error) = flood.list(v1::ListRequest::default()).await {
             assert_eq!(error.code(), tonic::Code::ResourceExhausted);
             assert!(error.message().contains("`requests_per_second_per_caller` of [limits]"), "{}", error.message());
             refused += 1;
@@ -87,7 +87,7 @@ async fn a_flood_of_requests_by_one_caller_leaves_another_served() {
     assert!(refused > 0);
     // Where this process may be no other user there is but one caller.
     if uid != rustix::process::getuid().as_raw() {
-        other.list(v1::ListRequest {}).await.unwrap();
+        other.list(v1::ListRequest::default()).await.unwrap();
     }
 }
 
@@ -173,7 +173,7 @@ async fn whoever_connects_too_often_is_closed_before_it_is_looked_at_and_others_
     .await;
     assert!(node.seen.turned_away.lock().iter().all(|reason| *reason == TurnedAway::TooOften));
     if uid != rustix::process::getuid().as_raw() {
-        other.list(v1::ListRequest {}).await.unwrap();
+        other.list(v1::ListRequest::default()).await.unwrap();
     }
 }
 
@@ -187,7 +187,7 @@ async fn when_all_connections_are_taken_the_largest_caller_gives_its_newest_to_a
         watched.update().await;
     }
     let (mut other, _) = node.agent_of_another().await;
-    other.list(v1::ListRequest {}).await.unwrap();
+    other.list(v1::ListRequest::default()).await.unwrap();
     let told = third.error().await;
     assert_eq!(told.code(), tonic::Code::ResourceExhausted);
     assert!(told.message().contains("`connections` of [limits]"), "{}", told.message());
@@ -229,7 +229,7 @@ async fn when_all_streams_are_taken_the_largest_caller_gives_its_newest_to_anoth
         watched.last_mut().unwrap().update().await;
     }
     let (mut other, _) = node.agent_of_another().await;
-    other.list(v1::ListRequest {}).await.unwrap();
+    other.list(v1::ListRequest::default()).await.unwrap();
     let told = watched.pop().unwrap().error().await;
     assert_eq!(told.code(), tonic::Code::ResourceExhausted);
     assert!(told.message().contains("`streams` of [limits]"), "{}", told.message());
@@ -279,7 +279,7 @@ async fn a_stream_that_gives_way_ends_whatever_it_waits_for() {
 async fn displaces_one(node: &Node, other: &mut AgentClient<Channel>, times: usize) {
     soon("a stream that gives way", async {
         while node.seen.turned_away.lock().len() < times {
-            other.list(v1::ListRequest {}).await.unwrap();
+            other.list(v1::ListRequest::default()).await.unwrap();
         }
     })
     .await;

@@ -30,6 +30,7 @@ fn with_a_pod(node: &Node) -> (Kept<'_>, Kept<'_>) {
 
 fn subscriber(pid: u32, pod: Option<&str>) -> NewSubscriber {
     NewSubscriber {
+        is_attested: true,
         pid,
         uid: 0,
         command: "greeter".to_owned(),

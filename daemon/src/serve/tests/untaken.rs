@@ -18,7 +18,7 @@ pub(super) async fn narrow(stream: UnixStream, window: u32) -> AgentClient<Chann
 fn ask_in_vain(agent: &AgentClient<Channel>, times: usize, asked: &mut JoinSet<Status>) {
     for _ in 0..times {
         let mut agent = agent.clone();
-        asked.spawn(async move { agent.list(v1::ListRequest {}).await.unwrap_err() });
+        asked.spawn(async move { agent.list(v1::ListRequest::default()).await.unwrap_err() });
     }
 }
 
@@ -73,7 +73,7 @@ async fn whoever_reads_no_list_holds_two_of_them_however_often_it_asks_and_other
     assert_eq!(asked.len(), 2);
     let (mut other, uid) = node.agent_of_another().await;
     if uid != rustix::process::getuid().as_raw() {
-        assert_eq!(other.list(v1::ListRequest {}).await.unwrap().into_inner().identities.len(), 1);
+        assert_eq!(other.list(v1::ListRequest::default()).await.unwrap().into_inner().identities.len(), 1);
     }
 }
 
@@ -94,7 +94,7 @@ async fn lists_that_many_callers_do_not_read_give_way_to_whoever_has_none() {
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
     }
     let (mut other, _) = node.agent_of_another().await;
-    assert_eq!(other.list(v1::ListRequest {}).await.unwrap().into_inner().identities.len(), 1);
+    assert_eq!(other.list(v1::ListRequest::default()).await.unwrap().into_inner().identities.len(), 1);
     // An answer on its way cannot be called back but with its connection.
     for _ in 0..2 {
         soon("the end of a connection", asked.join_next()).await.unwrap().unwrap();

@@ -25,6 +25,7 @@ impl From<Subscriber> for v1::Subscriber {
             reason: subscriber.reason.unwrap_or_default(),
             lost_since: subscriber.lost_since.into(),
             unit: subscriber.unit.unwrap_or_default(),
+            unattested: subscriber.unattested,
         }
     }
 }
@@ -46,6 +47,7 @@ impl From<v1::Subscriber> for Subscriber {
             pod: subscriber.pod.map(Pod::from),
             lost_since: Moment::of(subscriber.lost_since),
             unit: some(subscriber.unit),
+            unattested: subscriber.unattested,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use evercert_core::identity::IdentityId;
-use evercert_fixtures::wait::DEADLINE;
+use evercert_fixtures::wait::{DEADLINE, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -21,18 +21,22 @@ impl KeyHolder for Nobody {
 }
 
 async fn served() -> (SocketAddr, AbortOnDropHandle<()>) {
+    served_as(Door::Everything(None), DEADLINE).await
+}
+
+async fn served_as(door: Door, limit: Duration) -> (SocketAddr, AbortOnDropHandle<()>) {
     let store = Store::new(1);
     let metrics = Metrics::new().unwrap();
     let (_, wanted) = watch::channel(Arc::default());
     let pages = Pages {
         readiness: Readiness::new(wanted, Arc::clone(&store)),
         subscribers: Subscribers::new(store, Arc::clone(&metrics) as _, KeyClaims::new(Arc::new(Nobody))),
+        liveness: Liveness::new(Arc::clone(&metrics), limit),
         metrics,
-        silence_limit: DEADLINE,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    (address, AbortOnDropHandle::new(tokio::spawn(serve(listener, pages, CancellationToken::new()))))
+    (address, AbortOnDropHandle::new(tokio::spawn(serve(listener, door, pages, CancellationToken::new()))))
 }
 
 async fn connect(address: SocketAddr, first: &[u8]) -> TcpStream {
@@ -73,4 +77,39 @@ async fn a_connection_that_says_nothing_ends_soon() {
     let mut answer = Vec::new();
     let ended = tokio::time::timeout(HEADER_TIMEOUT + DEADLINE / 4, silent.read_to_end(&mut answer)).await;
     assert!(ended.is_ok(), "it is still open");
+}
+
+#[tokio::test]
+async fn a_daemon_that_does_not_turn_is_not_alive_at_either_address() {
+    for door in [Door::Everything(None), Door::Probes] {
+        let (address, _server) = served_as(door, Duration::from_millis(50)).await;
+        let answer = until("it counts as dead", || async {
+            Some(get(address, "/healthz").await).filter(|answer| answer.starts_with("HTTP/1.1 503"))
+        })
+        .await;
+        assert!(answer.contains("nothing was looked at for"), "{answer}");
+        assert!(
+            get(address, "/readyz").await.starts_with("HTTP/1.1 200"),
+            "nothing is wanted, and so nothing is missing"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_address_for_probes_has_liveness_and_readiness_and_nothing_else() {
+    let (address, _server) = served_as(Door::Probes, DEADLINE).await;
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 404), ("/", 404), ("/healthz/x", 404)] {
+        let answer = get(address, path).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_at_once_while_there_is_no_certificate_to_present() {
+    let (_configs, configs) = watch::channel(None);
+    let (address, _server) = served_as(Door::Everything(Some(configs)), DEADLINE).await;
+    let mut closed = connect(address, b"").await;
+    let mut answer = Vec::new();
+    tokio::time::timeout(PROBE, closed.read_to_end(&mut answer)).await.expect("there is nothing to present").unwrap();
+    assert!(answer.is_empty());
 }

@@ -32,6 +32,9 @@ pub(super) struct Row {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SubscriberCounts {
     pub(super) connected: usize,
+    /// Not counted in anything else: those that are taken at their word, and how many of them say they are behind.
+    pub(super) unattested: usize,
+    pub(super) unattested_behind: usize,
     /// Not connected: they stood still, and their process lives. They count as the rest does.
     pub(super) lost: usize,
     pub(super) behind: usize,
@@ -47,7 +50,7 @@ pub(super) struct SubscriberCounts {
 pub(super) type Metric = (Family, fn(&Family, &Row, &mut String));
 
 /// The families, in their order on the page.
-pub(super) const METRICS: [Metric; 17] = [
+pub(super) const METRICS: [Metric; 19] = [
     (Family::gauge("evercert_identity_published", "Whether a generation is served: 0 or 1."), |family, row, text| {
         family.sample(text, &row.labels(), u8::from(row.snapshot().is_some()));
     }),
@@ -132,9 +135,12 @@ pub(super) const METRICS: [Metric; 17] = [
             }
         },
     ),
-    (Family::gauge("evercert_subscribers", "Connected subscribers."), |family, row, text| {
-        family.sample(text, &row.labels(), row.subscribers.connected);
-    }),
+    (
+        Family::gauge("evercert_subscribers", "Connected subscribers, without those that are unattested."),
+        |family, row, text| {
+            family.sample(text, &row.labels(), row.subscribers.connected);
+        },
+    ),
     (
         Family::gauge(
             "evercert_subscribers_lost",
@@ -145,6 +151,20 @@ pub(super) const METRICS: [Metric; 17] = [
     (
         Family::gauge("evercert_subscribers_behind", "Subscribers that have not acknowledged the served generation."),
         |family, row, text| family.sample(text, &row.labels(), row.subscribers.behind),
+    ),
+    (
+        Family::gauge(
+            "evercert_subscribers_unattested",
+            "Subscribers that an observer cannot see and takes at their word; they count in no other series but the next.",
+        ),
+        |family, row, text| family.sample(text, &row.labels(), row.subscribers.unattested),
+    ),
+    (
+        Family::gauge(
+            "evercert_subscribers_unattested_behind",
+            "Of those, how many say or leave open that they have not put the served generation to use.",
+        ),
+        |family, row, text| family.sample(text, &row.labels(), row.subscribers.unattested_behind),
     ),
     (
         Family::gauge(

@@ -96,13 +96,17 @@ impl Iterator for Page {
 
 impl SubscriberCounts {
     fn of(subscribers: &[SubscriberStatus]) -> Self {
+        let (attested, unattested): (Vec<_>, Vec<_>) = subscribers.iter().partition(|one| one.subscriber.is_attested);
+        let subscribers = attested;
         Self {
+            unattested: unattested.len(),
+            unattested_behind: unattested.iter().filter(|subscriber| subscriber.state.is_behind()).count(),
             connected: subscribers.iter().filter(|subscriber| subscriber.lost_since.is_none()).count(),
             lost: subscribers.iter().filter(|subscriber| subscriber.lost_since.is_some()).count(),
             behind: subscribers.iter().filter(|subscriber| subscriber.state.is_behind()).count(),
             unsettled: subscribers.iter().filter(|subscriber| subscriber.state.is_unsettled()).count(),
-            connections_on_older: subscribers.iter().map(connections_on_older).sum(),
-            not_after: subscribers.iter().filter_map(current_not_after).min(),
+            connections_on_older: subscribers.iter().copied().map(connections_on_older).sum(),
+            not_after: subscribers.iter().copied().filter_map(current_not_after).min(),
         }
     }
 }

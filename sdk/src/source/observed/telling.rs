@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use tonic::Streaming;
 
 use super::ABSENT_MAX;
+use super::pod;
 use super::view::{View, choose};
 use crate::backoff::Backoff;
 use crate::source::agent::{ANSWER_TIMEOUT, RECONNECT_MAX, RECONNECT_MIN};
@@ -31,6 +32,8 @@ pub(super) struct Telling {
     socket: Socket,
     /// The identity's name, where one was set.
     set_name: Option<Arc<str>>,
+    /// The UID of the pod that this process is in, where that was set or can be told.
+    pod_uid: Option<Arc<str>>,
     /// The name of the daemon's identity that had the same content once.
     found: Option<Arc<str>>,
     own_name: Option<Arc<str>>,
@@ -51,6 +54,7 @@ impl Telling {
             mount: ObservedMount { socket: settings.socket.path.clone(), directory: settings.directory().to_owned() },
             socket: settings.socket.clone(),
             set_name: settings.set_name().map(Arc::from),
+            pod_uid: settings.pod_uid().map(Arc::from).or_else(own_pod),
             found: None,
             own_name: settings.own_name().map(Arc::from),
             states: directory.state(),
@@ -120,7 +124,7 @@ impl Telling {
         let name = match self.set_name.as_ref().or(self.found.as_ref()) {
             Some(name) => Arc::clone(name),
             None => {
-                let all = client.list(v1::ListRequest {}).await.map_err(Ended::from)?.into_inner().identities;
+                let all = client.list(self.question(held)).await.map_err(Ended::from)?.into_inner().identities;
                 let name = choose(&all, held, self.own_name.as_deref()).ok_or(Detached::Unknown)?;
                 let is_sure = held
                     .is_some_and(|held| all.iter().any(|one| one.identity == *name && one.digest == held.as_bytes()));
@@ -128,9 +132,18 @@ impl Telling {
                 name
             }
         };
-        let responses = stream::open_without_key(&mut client, &name, held, answers).await?;
+        let responses = stream::open_without_key(&mut client, &name, held, self.pod_uid.as_deref(), answers).await?;
         self.attachment.send_modify(|attachment| attachment.identity = Some(name));
         Ok(responses)
+    }
+
+    /// What a daemon that cannot see this process needs to know to tell which identity is the mount's.
+    fn question(&self, held: Option<Digest>) -> v1::ListRequest {
+        v1::ListRequest {
+            held_digest: held.map(|digest| digest.as_bytes().to_vec()).unwrap_or_default(),
+            pod_uid: self.pod_uid.as_deref().unwrap_or_default().to_owned(),
+            name: self.own_name.as_deref().unwrap_or_default().to_owned(),
+        }
     }
 
     /// The report to the daemon now; what comes later is a change.
@@ -160,6 +173,12 @@ impl Telling {
             true
         });
     }
+}
+
+/// The pod that this process is in, where that can be told.
+fn own_pod() -> Option<Arc<str>> {
+    let mounts = std::fs::read_to_string(pod::MOUNTINFO).ok()?;
+    pod::uid(&mounts).map(Arc::from)
 }
 
 /// Socket and directory: the subject of every sentence of trouble.

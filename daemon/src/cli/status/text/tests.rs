@@ -39,6 +39,7 @@ pub(crate) fn subscriber(id: u64, state: SubscriberState) -> Subscriber {
         pod: None,
         lost_since: Moment(None),
         unit: None,
+        unattested: false,
     }
 }
 
@@ -279,7 +280,7 @@ fn json_has_stable_names_rfc_3339_times_and_null_for_what_is_absent() {
     assert_eq!(
         keys(&identity["subscribers"][1]),
         "behind_since command connected connections_on_older deliver id lost_since not_after pid pod reason refused reported_generation \
-         sdk_version state uid unit"
+         sdk_version state uid unattested unit"
     );
     assert_eq!(keys(&identity["retained"][0]), "not_after serial sha256 subject until");
     assert_eq!(
@@ -384,4 +385,23 @@ fn a_leaf_with_very_many_names_is_told_in_a_bounded_line() {
     let text = status(&report(identity), now());
     assert!(text.lines().all(|line| line.len() < evercert_core::text::LINE_LIMIT));
     assert!(text.contains("DNS:n9.example.org") && text.contains('…'));
+}
+
+#[test]
+fn whoever_is_unattested_is_told_apart_and_needs_nobodys_attention() {
+    let unattested = Subscriber {
+        unattested: true,
+        pid: 0,
+        command: String::new(),
+        behind_since: before(600),
+        reason: Some("it still serves abababababab".to_owned()),
+        pod: Some(pod("shop", "cart-0")),
+        ..subscriber(1, Behind)
+    };
+    assert_eq!(who(&unattested), "unattested process of uid 1000 that says it is in shop/cart-0");
+    let text = counts(&[unattested.clone(), subscriber(2, Settled)]);
+    assert_eq!(text, "2: 1 behind, 1 settled; 1 unattested");
+    let attested = Subscriber { unattested: false, ..unattested.clone() };
+    let is_well = |one| report(Identity { subscribers: vec![one], ..identity() }).is_well(now());
+    assert_eq!([unattested, attested].map(is_well), [true, false]);
 }

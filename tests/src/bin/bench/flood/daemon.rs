@@ -112,7 +112,7 @@ fn connect_and_close(socket: &Path, stop: &AtomicBool, connects: &AtomicU64) {
 
 async fn ask(stream: UnixStream) -> bool {
     let mut agent = AgentClient::new(over(stream));
-    tokio::time::timeout(PATIENCE, agent.list(ListRequest {})).await.is_ok_and(|answer| answer.is_ok())
+    tokio::time::timeout(PATIENCE, agent.list(ListRequest::default())).await.is_ok_and(|answer| answer.is_ok())
 }
 
 async fn alive(address: SocketAddr) -> bool {

@@ -1,0 +1,80 @@
+//! `[http]`: where metrics, liveness and readiness are served, and how.
+
+use std::net::SocketAddr;
+
+use evercert_core::identity::IdentityName;
+use evercert_core::spec::IdentitySpec;
+use toml::Spanned;
+
+use super::error::Problem;
+use super::file;
+use super::spanned::at;
+
+/// Where the HTTP side is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Http {
+    /// Where everything is served; absent: nowhere.
+    pub(crate) listen: Option<SocketAddr>,
+    /// The certificate that is presented there; absent: there is no TLS.
+    pub(crate) tls: Option<HttpTls>,
+    /// Where liveness and readiness are served besides, without TLS; absent: nowhere.
+    pub(crate) probes: Option<SocketAddr>,
+}
+
+/// TLS at the address of everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HttpTls {
+    /// The identity of the node whose certificate is presented.
+    pub(crate) identity: IdentityName,
+    /// Whether whoever asks has to show a certificate that the identity's bundle vouches for.
+    pub(crate) client_certificates: bool,
+}
+
+/// `written` as it makes sense beside `identities`, and beside directories in which there may be more of them.
+pub(super) fn http(
+    written: &file::Http,
+    identities: &[IdentitySpec],
+    has_directories: bool,
+) -> Result<Http, Spanned<Problem>> {
+    let listen = address(&written.listen, || Problem::Listen)?;
+    let probes = written.probes.as_ref();
+    if let (Some(identity), None) = (&written.identity, probes) {
+        return Err(at(identity, Problem::NoProbes));
+    }
+    let probes = probes.map(|probes| Ok((probes, address(probes, || Problem::Probes)?))).transpose()?;
+    if let Some((written, Some(address))) = probes
+        && Some(address) == listen
+        && address.port() != 0
+    {
+        return Err(at(written, Problem::SameAddress));
+    }
+    let probes = probes.and_then(|(_, address)| address);
+    let client_certificates = written.client_certificates.as_ref();
+    let demanded = client_certificates.filter(|demanded| *demanded.get_ref());
+    let Some(identity) = &written.identity else {
+        return match client_certificates {
+            Some(written) => Err(at(written, Problem::ClientsWithoutTls)),
+            None => Ok(Http { listen, tls: None, probes }),
+        };
+    };
+    let name: IdentityName = identity.get_ref().parse().map_err(|_| at(identity, Problem::HttpIdentity))?;
+    match identities.iter().find(|spec| spec.id.name == name) {
+        Some(spec) if spec.files.credential.is_none() => return Err(at(identity, Problem::HttpTrustOnly)),
+        Some(spec) if spec.files.bundle.is_none() => {
+            if let Some(written) = demanded {
+                return Err(at(written, Problem::ClientsWithoutBundle));
+            }
+        }
+        Some(_) => {}
+        None if has_directories => {}
+        None => return Err(at(identity, Problem::HttpIdentity)),
+    }
+    Ok(Http { listen, tls: Some(HttpTls { identity: name, client_certificates: demanded.is_some() }), probes })
+}
+
+fn address(text: &Spanned<String>, problem: impl FnOnce() -> Problem) -> Result<Option<SocketAddr>, Spanned<Problem>> {
+    match text.get_ref().as_str() {
+        "off" => Ok(None),
+        address => address.parse().map(Some).map_err(|_| at(text, problem())),
+    }
+}

@@ -1,0 +1,65 @@
+//! Callers whose processes an observer cannot see, which a test has to be in another PID namespace to be.
+
+use super::super::agent::AgentService;
+use super::super::connection::Peer;
+use super::*;
+use crate::attest::Attestor;
+use crate::callers::Caller;
+
+const POD: &str = "11111111-2222-3333-4444-555555555555";
+const OTHER: &str = "aaaaaaaa-2222-3333-4444-555555555555";
+
+fn agent(node: &Node) -> AgentService {
+    AgentService::new(node.context.clone(), Arc::new(Attestor::new(Arc::clone(&node.seen) as _)), node.shutdown.clone())
+}
+
+fn digest(kept: &Kept<'_>) -> Vec<u8> {
+    kept.node.store.publication(&kept.id()).unwrap().digest.as_bytes().to_vec()
+}
+
+/// What a process that cannot be seen is told of the identities.
+async fn listed(agent: &AgentService, pod: &str, held: &[u8], name: &str) -> Result<Vec<v1::IdentitySummary>, Status> {
+    let asked = v1::ListRequest { held_digest: held.to_vec(), pod_uid: pod.to_owned(), name: name.to_owned() };
+    let mut request = tonic::Request::new(asked);
+    request.extensions_mut().insert(Arc::new(Peer::from(Caller::hidden(1000))));
+    let answer = v1::agent_server::Agent::list(agent, request).await?;
+    Ok(answer.into_inner().identities)
+}
+
+#[tokio::test]
+async fn whoever_cannot_be_seen_hears_of_what_it_holds_and_of_its_pods_volume_by_name_and_of_nothing_else() {
+    let node = Node::start_as(Mode::Observer, generous());
+    let shared = files();
+    let (own, others) = (node.keep_in(POD, "tls", &shared), node.keep_in(OTHER, "tls", &shared));
+    let _secret = node.keep_in(POD, "secret", &files());
+    let of_node = node.keep("node", &files());
+    let agent = agent(&node);
+    let names = |listed: Vec<v1::IdentitySummary>| -> Vec<_> {
+        listed.into_iter().map(|one| (one.identity, one.digest, one.leaf, one.findings, one.generation)).collect()
+    };
+    let bare = |name: &str, digest: Vec<u8>| (name.to_owned(), digest, None, Vec::new(), 0);
+
+    let held = digest(&own);
+    assert_eq!(held, digest(&others));
+    let by_both = names(listed(&agent, POD, &held, "").await.unwrap());
+    assert_eq!(by_both, [bare("tls", held.clone())], "not of the other pod with the same content");
+    let by_name = names(listed(&agent, POD, &[7; 32], "tls").await.unwrap());
+    assert_eq!(by_name, [bare("tls", Vec::new())], "not even the digest of what it does not hold");
+    let by_content = names(listed(&agent, "", &digest(&of_node), "tls").await.unwrap());
+    assert_eq!(by_content, [bare("node", digest(&of_node))]);
+    for (pod, held, name) in [("", &[][..], "tls"), ("", &[7; 32], "node"), (OTHER, &[7; 32], "secret")] {
+        assert_eq!(listed(&agent, pod, held, name).await.unwrap(), [], "{pod} {name}");
+    }
+    for (pod, held) in [("../..", &[7; 32][..]), (POD, &[7; 31])] {
+        assert_eq!(listed(&agent, pod, held, "tls").await.unwrap_err().code(), tonic::Code::InvalidArgument);
+    }
+}
+
+#[tokio::test]
+async fn a_publisher_takes_nobody_at_its_word() {
+    let node = Node::start();
+    let own = node.keep_in(POD, "tls", &files());
+    let refused = listed(&agent(&node), POD, &digest(&own), "tls").await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    assert!(refused.message().contains("hostPID: true"), "{refused}");
+}

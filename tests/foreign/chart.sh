@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# The Helm chart, without a cluster: it is linted, and rendered for each value set in chart/values. What comes of it is held against
+# Kubernetes' schemas and the types of cert-manager, the Prometheus operator and Grafana; its configuration is checked by the daemon; alerts
+# and dashboards are PromQL over metrics that the daemon has; and chart/rendered.py reads what each mode may do. The samples have to say
+# what `evercertd status` really shows of them. EVERCERTD=PROGRAM spares the build.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+. tests/foreign/helm.bash
+missing=()
+command -v npm >/dev/null || missing+=(nodejs npm)
+command -v openssl >/dev/null || missing+=(openssl)
+command -v promtool >/dev/null || missing+=(prometheus)
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+if [ ${#missing[@]} -gt 0 ]; then
+    apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+if [ -z "${EVERCERTD:-}" ]; then
+    cargo build -q --release -p evercertd --bin evercertd
+    EVERCERTD=${CARGO_TARGET_DIR:-$PWD/target}/release/evercertd
+fi
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install -q --disable-pip-version-check kubernetes-validate==1.37.0 PyYAML==6.0.4 promql-parser==0.11.0 &
+pip=$!
+# The models ask for a newer Node.js than they need.
+npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$work" @kubernetes-models/cert-manager@6.0.0 \
+    @kubernetes-models/prometheus-operator@6.0.0 @grafana/grafana-foundation-sdk@0.0.21 typescript@7
+helm_into "$work"
+wait $pip
+HELM=$work/helm
+RENDERED=$work/rendered
+METRICS=$work/metrics
+export EVERCERTD HELM RENDERED METRICS HELM_CACHE_HOME=$work HELM_CONFIG_HOME=$work HELM_DATA_HOME=$work
+python=$work/venv/bin/python
+chart=kubernetes/chart
+mkdir "$RENDERED"
+
+passed=0
+failed=0
+check() { # check SENTENCE COMMAND…: counts, and shows what the command printed
+    local sentence=$1 said
+    shift
+    if said=$("$@" 2>&1); then
+        passed=$((passed + 1))
+        printf 'ok: %s%s\n' "$sentence" "${said:+ (${said##*$'\n'})}"
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s\n%s\n' "$sentence" "$said"
+    fi
+}
+quietly() { "$@" >/dev/null; }
+
+render() { # render NAME: a value set, and the daemon's configuration in it
+    "$HELM" lint --strict --quiet "$chart" -f "tests/foreign/chart/values/$1.yaml"
+    "$HELM" template evercertd "$chart" --namespace evercert --kube-version 1.37.0 -f "tests/foreign/chart/values/$1.yaml" >"$RENDERED/$1.yaml"
+    "$python" -c '
+import sys, yaml
+(text,) = [one["data"]["evercertd.toml"] for one in yaml.safe_load_all(open(sys.argv[1])) if one and "evercertd.toml" in one.get("data", {})]
+open(sys.argv[2], "w").write(text)' "$RENDERED/$1.yaml" "$work/$1.toml"
+}
+types() {
+    "$python" tests/foreign/chart/typed.py "$RENDERED" "$work/objects.mts"
+    (cd "$work" && node_modules/.bin/tsc --module nodenext --moduleResolution nodenext --target es2022 --skipLibCheck --strict objects.mts && node objects.mjs)
+}
+rules() {
+    "$python" -c '
+import sys, yaml
+(spec,) = [one["spec"] for one in yaml.safe_load_all(open(sys.argv[1])) if one and one["kind"] == "PrometheusRule"]
+yaml.safe_dump(spec, open(sys.argv[2], "w"))' "$RENDERED/everything.yaml" "$work/rules.yaml"
+    promtool check rules "$work/rules.yaml"
+    cp tests/foreign/chart/alerts.yaml "$work/alerts.yaml"
+    promtool test rules "$work/alerts.yaml"
+}
+
+check 'the table of values in its README is that of values.yaml' "$python" kubernetes/values-table.py --check
+for set in tests/foreign/chart/values/*.yaml; do
+    name=$(basename "$set" .yaml)
+    check "$name: helm lints and renders it" render "$name"
+    check "$name: the daemon takes its configuration" quietly "$EVERCERTD" config --check "$work/$name.toml"
+done
+check 'all of it, and the samples, fit the schemas of Kubernetes 1.33 to 1.37' "$python" tests/foreign/chart/manifests.py "$RENDERED"
+check 'what is not of Kubernetes itself fits the types of its own' types
+check 'alerts fire in Prometheus for what they are for, and say what to do' rules
+check 'the samples say what evercertd status shows' "$python" tests/foreign/chart/samples.py
+if "$python" tests/foreign/chart/rendered.py >"$work/tests" 2>&1; then
+    passed=$((passed + $(sed -n 's/^Ran \([0-9]*\) tests.*/\1/p' "$work/tests")))
+    echo "ok: $(grep '^Ran' "$work/tests") of the rendered manifests"
+else
+    failed=$((failed + 1))
+    cat "$work/tests"
+fi
+
+printf '%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]

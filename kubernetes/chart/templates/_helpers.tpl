@@ -75,6 +75,11 @@ app.kubernetes.io/component: {{ .component }}
 {{- ternary "probes" "metrics" .Values.http.tls.enabled -}}
 {{- end -}}
 
+{{/* Whether it sees the processes of the node. */}}
+{{- define "evercertd.hostPID" -}}
+{{- or (eq .Values.mode "publisher") .Values.hostPID -}}
+{{- end -}}
+
 {{- define "evercertd.capabilities" -}}
 {{- $own := list "DAC_READ_SEARCH" -}}
 {{- if eq .Values.mode "publisher" -}}{{- $own = append $own "SYS_PTRACE" -}}{{- end -}}

@@ -89,6 +89,10 @@ class Rendered(unittest.TestCase):
     def mode(self, name):
         return self.values[name].get("mode", "observer")
 
+    def sees(self, name):
+        """Whether it sees the processes of the node."""
+        return self.mode(name) == "publisher" or self.values[name].get("hostPID", False)
+
 
 class Privileges(Rendered):
     @of_each_set
@@ -109,9 +113,9 @@ class Privileges(Rendered):
             self.assertEqual(context["capabilities"]["drop"], ["ALL"])
 
     @of_each_set
-    def test_only_a_publisher_sees_the_processes_of_the_node_and_nobody_its_network(self, name, manifests):
+    def test_a_publisher_sees_the_processes_of_the_node_an_observer_where_it_was_asked_for_and_nobody_its_network(self, name, manifests):
         spec = daemon(manifests)["spec"]
-        self.assertEqual(spec.get("hostPID", False), self.mode(name) == "publisher")
+        self.assertEqual(spec.get("hostPID", False), self.sees(name))
         for field in ("hostNetwork", "hostIPC", "hostUsers", "shareProcessNamespace"):
             self.assertNotIn(field, spec)
 
@@ -157,7 +161,7 @@ class Privileges(Rendered):
         for one in found:
             context = container(manifests)["securityContext"]
             self.assertEqual(one["allowedCapabilities"], context["capabilities"]["add"])
-            self.assertEqual(one["allowHostPID"], self.mode(name) == "publisher")
+            self.assertEqual(one["allowHostPID"], self.sees(name))
             self.assertFalse(one["allowHostNetwork"] or one["allowHostIPC"] or one["allowHostPorts"] or one["allowPrivilegeEscalation"])
             account = daemon(manifests)["spec"]["serviceAccountName"]
             self.assertEqual(one["users"], [f"system:serviceaccount:evercert:{account}"])
@@ -232,6 +236,13 @@ class Configuration(Rendered):
             self.assertNotEqual(self.hash("--set", changed), before, changed)
         for kept in ("image.tag=other", "commonLabels.a=b", "resources.limits.memory=1Gi", "prometheusRules.enabled=true", "stateDir=/var/lib/other"):
             self.assertEqual(self.hash("--set", kept), before, kept)
+
+    @of_each_set
+    def test_callers_that_cannot_be_told_apart_share_all_there_is(self, name, manifests):
+        if "limits" not in self.values[name].get("config", {}):
+            each = 64 if self.sees(name) else 256
+            self.assertIn(f"streams = 256\n  streams_per_caller = {each}\n", config_map(manifests)["data"]["evercertd.toml"])
+            self.assertIn(f"connections = 256\n  connections_per_caller = {each}\n", config_map(manifests)["data"]["evercertd.toml"])
 
     def test_numbers_stay_whole_whichever_way_they_came(self):
         text = {
@@ -334,12 +345,13 @@ class Monitoring(Rendered):
                 for name in names & families["counter"]:
                     self.assertRegex(expression, rf"rate\({name}", "a counter is only of use as a rate")
             count += 1
-        self.assertGreaterEqual(count, 16)
+        self.assertGreaterEqual(count, 17)
 
     def test_alerts_wait_and_are_as_severe_as_was_asked(self):
         (rules,) = of_kind(self.all["everything"], "PrometheusRule")
         for rule in rules["spec"]["groups"][0]["rules"]:
-            self.assertEqual((rule["for"], rule["labels"]), ("5m", {"severity": "critical"}))
+            severity = "info" if "Unattested" in rule["alert"] else "critical"
+            self.assertEqual((rule["for"], rule["labels"]), ("5m", {"severity": severity}))
             self.assertEqual(set(rule["annotations"]), {"summary", "description"})
 
 
@@ -455,9 +467,11 @@ class Notes(unittest.TestCase):
     def test_they_tell_what_to_do_next_in_this_mode_and_with_what_is_on(self):
         observer, publisher = self.notes(), self.notes("--set", "mode=publisher")
         self.assertIn("Identity::from_directory", observer)
-        self.assertNotIn("hostPID", observer)
+        self.assertIn("unattested", observer)
+        self.assertNotIn("unattested", publisher)
+        self.assertNotIn("hostPath and hostPID", observer)
         self.assertIn("Identity::from_agent", publisher)
-        self.assertIn("hostPID", publisher)
+        self.assertIn("hostPath and hostPID", publisher)
         self.assertIn("hostPath: {path: /run/evercert/agent", observer)
         self.assertIn("networkPolicy.enabled", observer)
         everything = self.notes("-f", HERE / "values" / "everything.yaml")

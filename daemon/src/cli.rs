@@ -1,10 +1,13 @@
 //! The command line.
 
 mod admin;
+mod completions;
 mod config;
 mod fingerprint;
 mod json;
 mod moment;
+#[cfg(test)]
+mod pages;
 mod probe;
 mod reload;
 mod run;
@@ -50,6 +53,7 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reload(args) => reload::run(&args),
         Command::Trust(args) => trust::run(&args),
         Command::Probe(args) => probe::run(*args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 
@@ -86,7 +90,6 @@ pub(crate) fn report(error: &dyn std::error::Error, status: Status) -> ExitCode 
 #[command(
     name = "evercertd",
     version,
-    about,
     after_help = "\
 Examples:
   evercertd run                    the daemon, in the foreground
@@ -120,4 +123,6 @@ enum Command {
     Trust(trust::Args),
     /// Ask a gRPC server whether it is healthy, as grpc_health_probe does
     Probe(Box<probe::Args>),
+    /// Print a script that has a shell complete these commands and their options
+    Completions(completions::Args),
 }

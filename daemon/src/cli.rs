@@ -21,6 +21,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use evercert_core::text;
 
+use crate::host::names;
+
 /// Runs `evercertd` with the arguments of this process and returns its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -31,6 +33,7 @@ pub fn main() -> ExitCode {
 /// it before any thread is started: it reads and clears the variables of socket activation.
 #[must_use]
 pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    names::confine();
     let args: Vec<OsString> = args.into_iter().collect();
     let of_probe = probe::as_words(&args);
     let is_probe = of_probe.is_some();

@@ -8,6 +8,7 @@ use evercert_core::text;
 
 use crate::cli::{Status, report};
 use crate::config::{Config, DEFAULT};
+use crate::host::names;
 use crate::inventory::Accounts;
 use crate::inventory::sources::{self, Stay};
 
@@ -45,8 +46,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
     for account in &sources.unknown_accounts {
         eprintln!(
-            "warning: \"{account}\" of `allow` fits nobody: this node has no such name",
-            account = text::plain(&account.to_string())
+            "warning: \"{account}\" of `allow` fits nobody: {place} has no such name",
+            account = text::plain(&account.to_string()),
+            // The static build does not know the names of a directory service.
+            place = if names::FILES_ONLY { "/etc/passwd or /etc/group" } else { "this node" }
         );
     }
     let file = config.file.as_deref().map_or_else(|| "the defaults".to_owned(), text::path);

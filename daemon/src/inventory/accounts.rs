@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use evercert_core::identity::IdentityId;
@@ -10,6 +11,7 @@ use nix::unistd::{Group, User};
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
+use crate::host::names;
 use crate::policy::{Policy, Rule};
 
 /// A user or group that a rule names.
@@ -43,6 +45,8 @@ struct Found {
     numbers: BTreeMap<Account, u32>,
     /// The accounts nobody has, already logged.
     unknown: BTreeSet<Account>,
+    /// It was logged that names of a directory service cannot be found.
+    is_confinement_told: bool,
 }
 
 impl Default for Accounts {
@@ -73,6 +77,12 @@ impl Accounts {
         let mut numbers = BTreeMap::new();
         let mut unknown = BTreeSet::new();
         let mut found = self.found.lock();
+        if names::FILES_ONLY && !wanted.is_empty() && !mem::replace(&mut found.is_confinement_told, true) {
+            warn!(
+                "this evercertd is linked statically: `user:` and `group:` of `allow` are looked up in /etc/passwd and /etc/group alone; \
+                 for names that LDAP, SSSD or systemd know, write uid: and gid:, or install the package, which is linked dynamically"
+            );
+        }
         for account in wanted {
             let number = match (self.database)(&account) {
                 Ok(number) => number,
@@ -94,7 +104,7 @@ impl Accounts {
             info!(%account, "a name of `allow` has appeared");
         }
         let policies = policies.iter().map(|(id, policy)| (id.clone(), policy.with(&numbers))).collect();
-        *found = Found { numbers, unknown: unknown.clone() };
+        *found = Found { numbers, unknown: unknown.clone(), ..*found };
         (policies, unknown)
     }
 }

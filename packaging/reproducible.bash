@@ -1,0 +1,27 @@
+# Sourced by what builds for others: the same bytes come out wherever it is built, and no path of the machine that builds is in them.
+# It sets `target_directory`, and flags of rustc and of the C compiler. Other flags of the environment are not used.
+
+target_directory=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+export CARGO_TARGET_DIR=$target_directory
+export CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=symbols
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+export CFLAGS='' CXXFLAGS=''
+
+# remapped FLAG: FLAG=PATH=NAME for each directory that a compiler might write down; the last that fits is what both compilers take.
+remapped() {
+    local sysroot rust
+    sysroot=$(rustc --print sysroot)
+    rust=$(rustc -vV | sed -n 's/^commit-hash: //p')
+    printf '%s\n' "$1=$HOME=/home" "$1=${CARGO_HOME:-$HOME/.cargo}=/cargo" "$1=$sysroot=/rust" \
+        "$1=$sysroot/lib/rustlib/src/rust=/rustc/$rust" "$1=$PWD=/evercert" "$1=$target_directory=/target"
+}
+
+# build PACKAGE TARGET FLAG…: a release build of the program PACKAGE for TARGET with these further flags of rustc.
+build() {
+    local package=$1 target=$2 flags
+    shift 2
+    mapfile -t flags < <(remapped --remap-path-prefix)
+    flags+=("$@")
+    CFLAGS=$(remapped -ffile-prefix-map | paste -sd ' ') CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf %s "${flags[*]}") \
+        cargo ${EVERCERT_AUDITABLE:+auditable} build --release --locked --package "$package" --target "$target"
+}

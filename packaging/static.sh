@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# evercertd as one static file that needs nothing of the system it runs on. `packaging/static.sh` prints where it is;
+# `packaging/static.sh DIRECTORY` puts it there. EVERCERT_TARGET names another target than this machine's.
+set -euo pipefail
+out=${1:+$(realpath -m "$1")}
+cd "$(dirname "$0")/.."
+. packaging/reproducible.bash
+
+target=${EVERCERT_TARGET:-$(uname -m)-unknown-linux-gnu}
+build evercertd "$target" -Ctarget-feature=+crt-static >&2
+built=$target_directory/$target/release/evercertd
+if [ -n "$out" ]; then
+    install -D -m 0755 "$built" "$out/evercertd"
+    built=$out/evercertd
+fi
+printf '%s\n' "$built"

@@ -1,0 +1,7 @@
+# Sourced by what makes artefacts: what they say of themselves.
+
+version=${EVERCERT_VERSION:-$(sed -n '/^\[workspace.package\]/,/^$/ s/^version = "\(.*\)"$/\1/p' Cargo.toml)}
+licenses=$(sed -n '/^\[workspace.package\]/,/^$/ s/^license = "\(.*\)"$/\1/p' Cargo.toml)
+description=$(sed -n 's/^description = "\(.*\)"$/\1/p' daemon/Cargo.toml)
+revision=$(git rev-parse HEAD)
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}

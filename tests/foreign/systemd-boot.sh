@@ -1,91 +1,24 @@
 #!/usr/bin/env bash
-# The units on a machine that systemd really boots (Debian 13 in systemd-nspawn): sandbox, socket activation, reload,
-# watchdog. Needs root. EVERCERT_ROOTFS names a root file system to keep and use again; making one takes a minute or
-# two.
+# The units on a machine that systemd really boots: sandbox, socket activation, reload, watchdog. Needs root; see machine.bash.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/foreign/machine.bash
 
-if [ "$(id -u)" != 0 ]; then
-    echo 'systemd-boot.sh boots a container: run it as root'
-    exit 1
-fi
-missing=()
-command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
-command -v debootstrap >/dev/null || missing+=(debootstrap)
-command -v openssl >/dev/null || missing+=(openssl)
-if [ ${#missing[@]} -gt 0 ]; then
-    apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
-fi
 cargo build -q --release -p evercertd
-
-work=$(mktemp -d)
-root=${EVERCERT_ROOTFS:-$work/root}
-nspawn=
-cleanup() {
-    if [ -n "$nspawn" ]; then
-        kill "$nspawn" 2>/dev/null || true
-        wait "$nspawn" 2>/dev/null || true
-    fi
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-if [ ! -x "$root/usr/bin/curl" ]; then
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,libnss-systemd,procps,iproute2,curl trixie "$root" \
-        >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
-fi
-install -D "${CARGO_TARGET_DIR:-target}/release/evercertd" "$root/usr/bin/evercertd"
+install -D "$target/release/evercertd" "$root/usr/bin/evercertd"
 install -Dm644 -t "$root/usr/lib/systemd/system" systemd/*.service systemd/*.socket
-rm -rf "$root/usr/lib/systemd/system/evercertd.service.d"
 install -Dm644 systemd/sysusers.d/evercert.conf -t "$root/usr/lib/sysusers.d"
 install -Dm644 systemd/tmpfiles.d/evercert.conf -t "$root/usr/lib/tmpfiles.d"
 install -Dm644 systemd/evercertd.toml -t "$root/etc/evercert"
 
 certs=$root/etc/evercert/certs/server
-rm -rf "$root/etc/evercert/certs"
-mkdir -p "$certs"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/ca.key" -out "$certs/ca.crt" -days 30 \
-    -subj '/CN=Test CA' 2>/dev/null
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$certs/tls.key" -out "$certs/tls.crt" -days 7 \
-    -CA "$certs/ca.crt" -CAkey "$work/ca.key" -subj '/CN=server.example.org' -addext 'subjectAltName=DNS:server.example.org' \
-    -addext 'basicConstraints=critical,CA:FALSE' 2>/dev/null
+authority "$work/ca"
+issue "$work/ca" "$certs" server.example.org
 # Another user's, and nobody else's: what CAP_DAC_READ_SEARCH is for.
 chown 12345 "$certs/tls.key"
 chmod 0600 "$certs/tls.key"
 
-SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn -q -b -D "$root" --register=no --keep-unit --private-network \
-    --volatile=overlay </dev/null >"$work/boot.log" 2>&1 &
-nspawn=$!
-machine() { # machine COMMAND…: in the machine
-    nsenter -t "$(pgrep -P "$nspawn" | head -n 1)" -a env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
-}
-failed() {
-    echo "FAILED: $1"
-    machine journalctl -b --no-pager -n 40 -u evercertd || tail "$work/boot.log"
-    exit 1
-}
-passed=0
-check() { # check SENTENCE COMMAND…
-    local sentence=$1
-    shift
-    "$@" >"$work/out" 2>&1 || { cat "$work/out"; failed "$sentence"; }
-    passed=$((passed + 1))
-    echo "ok: $sentence"
-}
-wait_for() { # wait_for SECONDS SENTENCE COMMAND…
-    local deadline=$((SECONDS + $1)) sentence=$2
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $deadline ] || failed "$sentence"
-        sleep 0.1
-    done
-    passed=$((passed + 1))
-    echo "ok: $sentence"
-}
-status_says() { machine systemctl show -P StatusText evercertd | grep -qF "$1"; }
-property() { machine systemctl show -P "$1" evercertd; }
-fails() { ! "$@"; }
-journal_says() { machine journalctl -b --no-pager -u evercertd | grep -qF "$1"; }
+boot
 starts() { machine journalctl -b --no-pager -u evercertd | grep -cF 'Starting evercertd.service'; }
 says() { # says TEXT COMMAND…: the command fails, and says so
     local text=$1
@@ -149,7 +82,6 @@ check 'a configuration that is refused at the start is not tried again by itself
     test "$(property ExecMainStatus) $(property SubState)" = '78 failed'
 before=$(starts)
 check 'who asks for the status is told where to look' says 'evercertd config --check' machine evercertd status
-sockets_are() { [ "$(machine systemctl is-active evercertd-agent.socket evercertd-admin.socket evercertd-metrics.socket | sort -u)" = "$1" ]; }
 wait_for 20 'the sockets are closed when their callers have started it often enough' sockets_are failed
 check 'which is not often' test $(($(starts) - before)) -le 10
 check 'and a caller is refused at once from then on' says 'nobody listens' machine evercertd status

@@ -4,6 +4,8 @@
 target_directory=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR=$target_directory
 export CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=symbols
+# A quarter less to pull and to map, for a minute more to build.
+export CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 export CFLAGS='' CXXFLAGS=''
 

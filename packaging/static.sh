@@ -7,7 +7,9 @@ cd "$(dirname "$0")/.."
 . packaging/reproducible.bash
 
 target=${EVERCERT_TARGET:-$(uname -m)-unknown-linux-gnu}
-build evercertd "$target" -Ctarget-feature=+crt-static >&2
+# Random numbers are the kernel's: by default the C library is searched for a function of that name, which a static one does not have, and
+# /dev/urandom is read instead.
+build evercertd "$target" -Ctarget-feature=+crt-static --cfg 'getrandom_backend="linux_getrandom"' >&2
 built=$target_directory/$target/release/evercertd
 if [ -n "$out" ]; then
     install -D -m 0755 "$built" "$out/evercertd"

@@ -26,7 +26,7 @@ cleanup() {
         kill "$nspawn" 2>/dev/null || true
         wait "$nspawn" 2>/dev/null || true
     fi
-    ! mountpoint -q "$root" || umount -l "$root"
+    findmnt -rno TARGET | grep "^$work/" | tac | xargs -r umount -l
     rm -rf "$work"
 }
 trap cleanup EXIT

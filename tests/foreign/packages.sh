@@ -22,8 +22,12 @@ check 'no path of the machine that built it is in it' no_paths
 empty=$work/empty
 mkdir -p "$empty/tls"
 cp "$static" "$empty/evercertd"
-bare() { env -i chroot "$empty" /evercertd "$@"; }
+chroot=$(command -v chroot)
+bare() { env -i "$chroot" "$empty" /evercertd "$@"; }
 check 'it runs where nothing else is' bare config
+# Who asks is known by /proc, which every container has.
+mkdir "$empty/proc"
+mount -t proc proc "$empty/proc"
 cat >"$empty/evercertd.toml" <<'END'
 [http]
 listen = "off"
@@ -65,7 +69,7 @@ exits() { # exits STATUS TEXT COMMAND…
 check 'names of hosts are looked up' exits 2 '127.0.0.1:1' bare probe -addr=here:1
 cp "$static" "$empty/evercertd.toml" "$root/"
 check 'and it runs on Debian 13, where accounts are known by systemd, too' exits 0 '"user:payments" of `allow` fits nobody: /etc/passwd or /etc/group has no such name' \
-    env -i chroot "$root" /evercertd config --check /evercertd.toml
+    env -i "$chroot" "$root" /evercertd config --check /evercertd.toml
 
 # The image.
 for copy in 1 2; do

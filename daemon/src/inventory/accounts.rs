@@ -7,6 +7,7 @@ use std::mem;
 use std::sync::Arc;
 
 use evercert_core::identity::IdentityId;
+use nix::errno::Errno;
 use nix::unistd::{Group, User};
 use parking_lot::Mutex;
 use tracing::{info, warn};
@@ -54,10 +55,14 @@ impl Default for Accounts {
     fn default() -> Self {
         Self::of(|account| {
             let number = match account {
-                Account::User(name) => User::from_name(name)?.map(|user| user.uid.as_raw()),
-                Account::Group(name) => Group::from_name(name)?.map(|group| group.gid.as_raw()),
+                Account::User(name) => User::from_name(name).map(|user| user.map(|user| user.uid.as_raw())),
+                Account::Group(name) => Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw())),
             };
-            Ok(number)
+            match number {
+                // What getpwnam_r says, too, where nobody has the name; there may not even be an /etc/passwd, as in an image.
+                Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+                number => Ok(number?),
+            }
         })
     }
 }

@@ -78,6 +78,9 @@ for copy in 1 2; do
     packaging/image.sh "$work/image$copy" "$static" >"$work/digest$copy"
 done
 check "two images of one binary are one ($(cat "$work/digest1"))" cmp "$work/digest1" "$work/digest2"
+blob() { printf '%s/blobs/%s' "$work/image1" "${1/://}"; }
+layer=$(jq -r '.layers[0].digest' "$(blob "$(jq -r '.manifests[0].digest' "$work/image1/index.json")")")
+check 'its layer is an archive that tar reads to the end' tar -tzf "$(blob "$layer")"
 version=$(jq -r '.manifests[0].annotations["org.opencontainers.image.ref.name"]' "$work/image1/index.json")
 umoci unpack --image "$work/image1:$version" "$work/bundle"
 check 'an image has the binary' cmp "$static" "$work/bundle/rootfs/usr/bin/evercertd"

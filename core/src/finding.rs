@@ -200,6 +200,8 @@ checks! {
     TemporaryCertificate = "temporary-certificate",
     /// Renewal is overdue.
     RenewalOverdue = "renewal-overdue",
+    /// The kubelet has stopped to refresh a volume with a pod certificate.
+    VolumeNotRefreshed = "volume-not-refreshed",
     /// Another identity has the same name.
     NameCollision = "name-collision",
     /// The directory in which identities were found is out of sight.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::identity::IdentityId;
+use crate::identity::{IdentityId, Scope};
 use crate::spiffe::TrustDomain;
 
 /// One identity to keep.
@@ -23,6 +23,15 @@ pub struct IdentitySpec {
 }
 
 impl IdentitySpec {
+    /// The UID of the pod, of one of whose volumes it is.
+    #[must_use]
+    pub fn pod(&self) -> Option<&str> {
+        match &self.id.scope {
+            Scope::Pod(uid) => Some(uid),
+            Scope::Node => None,
+        }
+    }
+
     /// The default of [`IdentitySpec::overlap`], and the longest there is.
     pub const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 }

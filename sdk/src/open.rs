@@ -1,6 +1,8 @@
 //! The ways to open an identity: by the environment, from the daemon, from a mount.
 
 mod choice;
+#[cfg(feature = "directory")]
+mod folder;
 
 use crate::identity::{Identity, IdentityBuilder};
 use crate::source::AgentSettings;

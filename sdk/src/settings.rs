@@ -5,7 +5,14 @@
 //! | set | any | any | the mount in that directory, whether a daemon runs or not |
 //! | unset | set | unset | that identity from the daemon at [`DEFAULT_SOCKET`] |
 //! | unset | set | set | that identity from the daemon at that socket |
-//! | unset | unset | any | an error that names the two variables |
+//! | unset | unset | any | the pod certificate in the SPIFFE credential folder: that of `SPIFFE_CREDENTIAL_FOLDER`, else [`CREDENTIAL_FOLDER`];
+//! without one, an error that names the variables |
+//!
+//! A credential folder holds one file with key and chain (`credential-bundle.private-key.pem`, `credential-bundle.pem`,
+//! `credential-bundle.private-key.x509.pem` or `x509.credential-bundle.private-key.pem`) and a trust bundle for each trust domain
+//! (`<trust domain>.spiffe-trust-bundle.pem`, `….spiffe-trust-bundle.x509.pem` or `<trust domain>.x509.pem`). That of the credential's own
+//! trust domain is whom the identity trusts; every other is a federated one, and none is merged with another. Which files there are is
+//! looked up once, when the identity is opened; what is in them is swapped live.
 //!
 //! With a directory no key crosses the socket, and the service starts without a daemon. Where there is one, it is told what the service
 //! serves, and nothing it answers changes that:
@@ -42,6 +49,8 @@ pub mod env {
     pub const OBSERVE: &str = "EVERCERT_OBSERVE";
     /// The UID of the pod that the process is in, by the downward API (`metadata.uid`).
     pub const POD_UID: &str = "EVERCERT_POD_UID";
+    /// The folder with a pod certificate and its trust bundles, by the draft of SPIFFE's filesystem delivery.
+    pub const CREDENTIAL_FOLDER: &str = "SPIFFE_CREDENTIAL_FOLDER";
     /// The uid, a number, that may serve the socket besides root and this process's own uid.
     pub const SOCKET_OWNER: &str = "EVERCERT_SOCKET_OWNER";
     /// The directory in which a mount's overlap of anchors survives a restart of the process.
@@ -51,6 +60,9 @@ pub mod env {
 /// The daemon's workload socket unless something else is said.
 pub const DEFAULT_SOCKET: &str = "/run/evercert/agent/agent.sock";
 
+/// The usual place of a SPIFFE credential folder.
+pub const CREDENTIAL_FOLDER: &str = "/run/secrets/workload-spiffe-credentials";
+
 /// Settings no source can be started with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -58,11 +70,15 @@ pub enum SettingsError {
     /// Neither a directory nor an identity is named.
     #[error(
         "no identity is named: set {identity} to the name evercertd publishes, or {dir} to the directory the certificate \
-         is mounted in",
+         is mounted in; there is no pod certificate in {folder} either",
         identity = env::IDENTITY,
-        dir = env::DIR
+        dir = env::DIR,
+        folder = CREDENTIAL_FOLDER
     )]
     NothingSet,
+    /// It cannot be told what is meant in the SPIFFE credential folder: a sentence that names it.
+    #[error("{0}")]
+    CredentialFolder(String),
     /// The name is none that a daemon can publish.
     #[error(transparent)]
     Name(#[from] InvalidName),

@@ -5,6 +5,7 @@ use super::findings::{Consequences, Findings};
 use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
 use crate::finding::{Check, Finding, Severity};
+use crate::spec::CredentialFiles;
 
 /// The expected end. Not the time it is now: the finding would be another one at every look.
 pub(super) const STILL_TO_END: &str = "an end that is still to come";
@@ -26,6 +27,7 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         let sentence = "the leaf has expired; have it issued again, or set the clock if that is what is wrong";
         let finding = Finding::new(Check::Expired, Severity::Reject, sentence).in_file(file);
         findings.add(finding.found(format!("ended {}", rfc3339(leaf.not_after))).expected(STILL_TO_END));
+        not_refreshed(case, findings);
     } else if case.now < leaf.not_before {
         let due = leaf.not_before.checked_sub(skew).unwrap_or(leaf.not_before);
         let sentence = if case.now < due {
@@ -42,6 +44,17 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         findings
             .add(finding.found(format!("begins {}", rfc3339(leaf.not_before))).expected("a beginning that is past"));
     }
+}
+
+/// The kubelet renews a pod certificate long before its end, and once that has passed refreshes nothing of the volume any more, trust
+/// bundles included (KEP-4317). No metric of its own names the pod.
+fn not_refreshed(case: &Case<'_>, findings: &mut Findings) {
+    let (Some(pod), CredentialFiles::Combined(file)) = (case.spec.pod(), case.files) else { return };
+    let sentence = format!(
+        "the kubelet has not renewed the certificate of pod {pod} in time, and refreshes nothing in this volume any more, neither key nor trust: \
+         look at the PodCertificateRequests of that pod and at their signer, then delete the pod so that it is made anew"
+    );
+    findings.add(Finding::new(Check::VolumeNotRefreshed, Severity::Warn, sentence).in_file(file));
 }
 
 /// The end of a leaf that is served although the files hold no good one.

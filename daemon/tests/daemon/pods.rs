@@ -1,9 +1,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, make_fifo};
+use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, Leaf, make_fifo};
 use rustix::process::Signal;
 
 use crate::home::{Daemon, Home};
@@ -210,4 +210,47 @@ fn what_a_csi_volume_holds_beside_certificates_is_refused_and_blocks_nothing() {
     });
     assert_eq!(page.values("evercert_identity_published", &[]).len(), 6);
     assert_eq!(page.sum("evercert_identity_published", &[]), 1.0);
+}
+
+/// A projected volume with a pod certificate, as the kubelet writes it: one file with the key first, and the trust bundles beside it.
+fn pod_certificate(home: &Home, uid: &str, authority: &Authority, leaf: Leaf) -> KubeletVolume {
+    KubeletVolume::at(&place(home, uid, "projected", "credentials"), &pod_certificate_files(authority, leaf))
+}
+
+fn pod_certificate_files(authority: &Authority, leaf: Leaf) -> Files {
+    let issued = authority.issue(leaf.uri("spiffe://own.example.org/api"));
+    Files::new()
+        .with("credential-bundle.private-key.pem", issued.key_pem.clone() + &issued.chain_pem)
+        .with("own.example.org.spiffe-trust-bundle.pem", authority.ca_pem())
+        .with("partner.example.org.spiffe-trust-bundle.pem", Authority::new("Partner CA").ca_pem())
+}
+
+#[test]
+fn a_pod_certificate_is_an_identity_of_its_pod_and_one_that_the_kubelet_renews_no_more_is_told_with_its_pod() {
+    let ca = Authority::new("Pod CA");
+    let home = home("");
+    name(&home, A, "shop", "api-0");
+    name(&home, B, "shop", "api-1");
+    let volume = pod_certificate(&home, A, &ca, Leaf::for_dns("api"));
+    let day = Duration::from_secs(24 * 3600);
+    let past = Leaf::for_dns("api").valid(SystemTime::now() - 2 * day, SystemTime::now() - day);
+    let _stuck = pod_certificate(&home, B, &ca, past);
+    let daemon = home.start();
+    let [well, stuck] = ["api-0", "api-1"].map(|pod| [("identity", "credentials"), ("workload_pod", pod)]);
+    let published = "evercert_identity_published";
+    let page = daemon
+        .wait_for_metrics(|page| page.get(published, &well) == Some(1.0) && page.get(published, &stuck) == Some(0.0));
+    let finding = |page: &Page, pod: &str| {
+        let labels = [("workload_pod", pod), ("check", "volume-not-refreshed")];
+        page.get("evercert_identity_finding", &labels)
+    };
+    assert_eq!([finding(&page, "api-0"), finding(&page, "api-1")], [None, Some(1.0)]);
+    let (_, told, _) = home.ask(&["status"]);
+    let sentence = format!("the kubelet has not renewed the certificate of pod {B} in time");
+    assert!(told.contains(&sentence) && told.contains("delete the pod so that it is made anew"), "{told}");
+    let (_, json, _) = home.ask(&["status", "--json"]);
+    assert!(json.contains("partner.example.org"), "the other trust domain is federated, and not merged: {json}");
+
+    volume.swap(&pod_certificate_files(&ca, Leaf::for_dns("api")));
+    daemon.wait_for_metrics(|page| page.get("evercert_identity_generation", &well) == Some(2.0));
 }

@@ -4,7 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(feature = "directory")]
+use super::folder;
 use crate::identity::OpenError;
+#[cfg(feature = "directory")]
+use crate::settings::CREDENTIAL_FOLDER;
 use crate::settings::{SettingsError, env};
 use crate::source::{AgentSettings, AgentSource, Source};
 #[cfg(feature = "directory")]
@@ -26,7 +30,8 @@ impl Choice {
         if let Some(directory) = set(env::DIR) {
             return Self::directory(PathBuf::from(directory), set);
         }
-        let mut settings = AgentSettings::new(text(env::IDENTITY)?.ok_or(SettingsError::NothingSet)?);
+        let Some(identity) = text(env::IDENTITY)? else { return Self::folder(set) };
+        let mut settings = AgentSettings::new(identity);
         if let Some(socket) = set(env::SOCKET) {
             settings = settings.socket(PathBuf::from(socket));
         }
@@ -50,8 +55,29 @@ impl Choice {
 
     #[cfg(feature = "directory")]
     fn directory(directory: PathBuf, set: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, SettingsError> {
+        Self::of_directory(DirectorySettings::new(directory), set)
+    }
+
+    /// The SPIFFE credential folder that is named, else the one in its usual place, where there is one.
+    #[cfg(feature = "directory")]
+    fn folder(set: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, SettingsError> {
+        let usual = || Some(PathBuf::from(CREDENTIAL_FOLDER)).filter(|folder| folder.is_dir());
+        let folder = set(env::CREDENTIAL_FOLDER).map(PathBuf::from).or_else(usual).ok_or(SettingsError::NothingSet)?;
+        let settings = folder::settings(&folder).map_err(|error| SettingsError::CredentialFolder(error.to_string()))?;
+        Self::of_directory(settings, set)
+    }
+
+    #[cfg(not(feature = "directory"))]
+    fn folder(_: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, SettingsError> {
+        Err(SettingsError::NothingSet)
+    }
+
+    #[cfg(feature = "directory")]
+    fn of_directory(
+        mut settings: DirectorySettings,
+        set: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Self, SettingsError> {
         let text = |name: &'static str| set(name).map(|value| utf8(name, &value)).transpose();
-        let mut settings = DirectorySettings::new(directory);
         if let Some(state) = set(env::STATE_DIR) {
             settings = settings.state_directory(PathBuf::from(state));
         }
@@ -132,6 +158,16 @@ mod tests {
         assert_eq!(choose(&pod), Ok(Choice::Directory(Box::new(settings.clone().in_pod("7c11")))));
         let state = [(env::DIR, "/etc/tls/web"), (env::STATE_DIR, "/var/lib/web")];
         assert_eq!(choose(&state), Ok(Choice::Directory(Box::new(settings.state_directory("/var/lib/web")))));
+    }
+
+    #[cfg(feature = "directory")]
+    #[test]
+    fn with_nothing_else_set_the_credential_folder_that_is_named_counts_and_what_it_lacks_is_said() {
+        let error = choose(&[(env::CREDENTIAL_FOLDER, "/nowhere/at/all")]).unwrap_err();
+        assert!(matches!(error, SettingsError::CredentialFolder(_)), "{error}");
+        assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
+        let both = [(env::CREDENTIAL_FOLDER, "/nowhere/at/all"), (env::IDENTITY, "web")];
+        assert_eq!(choose(&both), Ok(Choice::Agent(AgentSettings::new("web"))));
     }
 
     #[cfg(feature = "directory")]

@@ -1,14 +1,16 @@
 //! The credentials that a volume holds, found without leaving it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evercert_core::confined::{self, LISTED, Links};
-use evercert_core::layout::{Layout, holds_key_and_chain};
+use evercert_core::layout::{self, Layout, TrustBundles, holds_certificates_alone, holds_key_and_chain};
 use evercert_core::mount::{DATA, FILE_LIMIT, read_beneath};
+use evercert_core::spec::FileSet;
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
@@ -43,7 +45,23 @@ impl Fingerprint {
 }
 
 /// The credentials of a volume, by the directory in it; in its root where there is none.
-pub(super) type Credentials = BTreeMap<Option<String>, Layout>;
+pub(super) type Credentials = BTreeMap<Option<String>, Found>;
+
+/// One credential, and the trust bundles beside it as the SPIFFE folder of a pod certificate has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    layout: Layout,
+    trust: TrustBundles,
+}
+
+impl Found {
+    /// All of its files in `directory`.
+    pub(super) fn files(&self, directory: &Path) -> FileSet {
+        let mut files = self.layout.files(directory);
+        self.trust.put_into(&mut files, directory);
+        files
+    }
+}
 
 /// The file of a service account's volume that tells its namespace.
 const NAMESPACE: &str = "namespace";
@@ -160,10 +178,43 @@ fn kind(directory: &OwnedFd, name: &str) -> Option<FileType> {
 }
 
 /// The credential of one directory. Of an entry that is cut from the list only its name counts.
-fn credential(directory: &OwnedFd, entries: &[(String, FileType)], left: &mut u64) -> Option<Layout> {
-    let files = entries.iter().filter(|(_, kind)| kind.is_file() || kind.is_symlink()).map(|(name, _)| name.as_str());
+fn credential(directory: &OwnedFd, entries: &[(String, FileType)], left: &mut u64) -> Option<Found> {
+    let files =
+        || entries.iter().filter(|(_, kind)| kind.is_file() || kind.is_symlink()).map(|(name, _)| name.as_str());
     let holds_both = |name: &str| content(directory, name, left).is_some_and(|content| holds_key_and_chain(&content));
-    Layout::of_directory(|name| kind(directory, name).is_some(), files, holds_both)
+    let layout = Layout::of_directory(|name| kind(directory, name).is_some(), files(), holds_both)?;
+    let trust = match &layout {
+        Layout::Combined(name) if kind(directory, layout::file_name::BUNDLE).is_none() => {
+            let credential = name.to_str().and_then(|name| content(directory, name, left));
+            trust(directory, name, files(), credential.as_deref().map(Vec::as_slice), left)
+        }
+        _ => TrustBundles::default(),
+    };
+    Some(Found { layout, trust })
+}
+
+/// The trust bundles beside the one file with key and chain, where none is called as cert-manager's: by their names as SPIFFE has them,
+/// else the one other file with certificates. Where neither can be told there is none, which is for the checks to say.
+fn trust<'n>(
+    directory: &OwnedFd,
+    credential: &OsStr,
+    files: impl Iterator<Item = &'n str> + Clone,
+    content_of_credential: Option<&[u8]>,
+    left: &mut u64,
+) -> TrustBundles {
+    let own = content_of_credential.and_then(layout::trust_domain);
+    let named = TrustBundles::among(files.clone(), own.as_ref()).unwrap_or_default();
+    if named.own.is_some() || !named.federated.is_empty() {
+        return named;
+    }
+    let is_other = |name: &&str| OsStr::new(name) != credential;
+    let mut others = files
+        .filter(is_other)
+        .filter(|name| content(directory, name, left).is_some_and(|content| holds_certificates_alone(&content)));
+    match (others.next(), others.next()) {
+        (Some(name), None) => TrustBundles { own: Some(name.to_owned()), ..TrustBundles::default() },
+        _ => TrustBundles::default(),
+    }
 }
 
 /// A file of a volume, no larger than what is `left` to be read there.

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evercert_core::identity::{IdentityId, IdentityName};
-use evercert_core::layout::Layout;
 use evercert_core::spec::{BundleFile, Expectations, FileSet, IdentitySpec};
 use tracing::debug;
 
 use super::PodNames;
-use super::contents::Credentials;
+use super::contents::{Credentials, Found};
 use super::tree::{Tree, Volume};
 use crate::config::{PodBundle, PodRule, PodSettings};
 
@@ -50,11 +49,11 @@ pub(super) fn specs<'a>(
         if std::mem::replace(&mut last, name) == name {
             continue;
         }
-        for (directory, layout) in credentials {
+        for (directory, found) in credentials {
             let Some(id) = id(volume, directory.as_deref()) else { continue };
             match pods.selection(rules, volume, directory.as_deref()) {
                 Selection::Kept(settings) => {
-                    specs.push(pods.spec(id, volume, directory.as_deref(), layout, settings));
+                    specs.push(pods.spec(id, volume, directory.as_deref(), found, settings));
                 }
                 Selection::Ignored => {}
                 Selection::Unknown => debug!(identity = %id, "waits for its pod's name"),
@@ -97,11 +96,11 @@ impl Pods<'_> {
         id: IdentityId,
         volume: &Volume,
         directory: Option<&str>,
-        layout: &Layout,
+        found: &Found,
         settings: Option<&PodSettings>,
     ) -> IdentitySpec {
         let at = directory.map_or_else(|| volume.root.clone(), |directory| volume.root.join(directory));
-        let mut files = FileSet { volumes: vec![volume.root.clone()], ..layout.files(&at) };
+        let mut files = FileSet { volumes: vec![volume.root.clone()], ..found.files(&at) };
         match settings.and_then(|settings| settings.bundle.as_ref()) {
             None => {}
             Some(PodBundle::Nobody) => (files.bundle, files.crls) = (None, Vec::new()),

@@ -3,7 +3,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::fs::symlink;
 
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile};
-use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, PlainDirectory, make_fifo};
+use evercert_fixtures::{Authority, Files, Issued, KubeletVolume, Leaf, PlainDirectory, make_fifo};
 use rustix::fs::inotify;
 
 use super::*;
@@ -25,7 +25,7 @@ fn issued() -> Issued {
 
 fn credentials(root: &Path) -> Vec<(Option<String>, Layout)> {
     match look(root, None).unwrap() {
-        Contents::Now(_, credentials) => credentials.into_iter().collect(),
+        Contents::Now(_, credentials) => credentials.into_iter().map(|(at, found)| (at, found.layout)).collect(),
         contents => panic!("{contents:?}"),
     }
 }
@@ -71,6 +71,32 @@ fn one_file_with_key_and_chain_is_a_credential_in_whatever_order_they_are() {
     // Of two none is meant.
     let two = Files::new().with("a.pem", &key_first).with("b.pem", &key_first);
     assert_eq!(credentials(KubeletVolume::new(&two).path()), []);
+}
+
+#[test]
+fn the_trust_bundles_beside_a_pod_certificate_are_told_by_their_trust_domains_or_by_being_the_only_one() {
+    let own = Authority::new("Own CA");
+    let issued = own.issue(Leaf::for_dns("a").uri("spiffe://own.example.org/a"));
+    let credential = issued.key_pem.clone() + &issued.chain_pem;
+    let partner = Authority::new("Partner CA");
+    let found = |files: &Files| match look(KubeletVolume::new(files).path(), None).unwrap() {
+        Contents::Now(_, credentials) => credentials[&None].files(Path::new("/v")),
+        contents => panic!("{contents:?}"),
+    };
+    let dedicated = |name: &str| Some(BundleFile::Dedicated(Path::new("/v").join(name)));
+    for end in ["spiffe-trust-bundle.pem", "spiffe-trust-bundle.x509.pem", "x509.pem"] {
+        let [at_home, abroad] = ["own", "partner"].map(|domain| format!("{domain}.example.org.{end}"));
+        let files = Files::new().with("credential-bundle.private-key.pem", &credential);
+        let files = files.with(&at_home, own.ca_pem()).with(&abroad, partner.ca_pem());
+        let files = found(&files);
+        assert_eq!(files.bundle, dedicated(&at_home));
+        let federated = [("partner.example.org".parse().unwrap(), Path::new("/v").join(&abroad))].into();
+        assert_eq!(files.federated, federated, "never merged");
+    }
+    let files = Files::new().with("my.pem", &credential).with("anchors.txt", own.ca_pem()).with("token", "x");
+    assert_eq!(found(&files).bundle, dedicated("anchors.txt"), "whatever the pod calls it");
+    let two = files.with("more.txt", partner.ca_pem());
+    assert_eq!(found(&two).bundle, Some(BundleFile::OfCredential("/v/ca.crt".into())), "of two none is meant");
 }
 
 #[test]

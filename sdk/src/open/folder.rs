@@ -1,0 +1,131 @@
+//! A SPIFFE credential folder: where pod certificates are mounted by the draft of SPIFFE's filesystem delivery.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use evercert_core::layout::{self, CREDENTIAL_BUNDLES, TrustBundles, TwoTrustBundles};
+use evercert_core::mount::FILE_LIMIT;
+use std::io::Read as _;
+use zeroize::Zeroizing;
+
+use crate::source::DirectorySettings;
+
+/// The most files of a folder that are looked at.
+const ENTRIES_LIMIT: usize = 1024;
+
+/// A folder that is no credential folder, or from which it cannot be told what is meant.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FolderError {
+    #[error("the credential folder {folder} cannot be read: {source}; is the volume with the pod's certificate mounted there?", folder = folder.display())]
+    Unreadable { folder: PathBuf, source: io::Error },
+    #[error(
+        "the credential folder {folder} holds no credential bundle: have the volume's credentialBundlePath be {name}",
+        folder = folder.display(),
+        name = CREDENTIAL_BUNDLES[0]
+    )]
+    NoCredential { folder: PathBuf },
+    #[error("the credential folder {folder} holds {first} and {second}, and which one counts cannot be told: leave one of them", folder = folder.display())]
+    TwoCredentials { folder: PathBuf, first: &'static str, second: &'static str },
+    #[error("the credential folder {folder}: {source}", folder = folder.display())]
+    TwoTrustBundles { folder: PathBuf, source: TwoTrustBundles },
+    #[error(
+        "the credential folder {folder} holds no trust bundle of the credential's own trust domain{domain}: mount its ClusterTrustBundle there as \
+         <trust domain>.spiffe-trust-bundle.pem",
+        folder = folder.display()
+    )]
+    NoTrustBundle { folder: PathBuf, domain: String },
+}
+
+/// The settings of the identity in `folder`. Which files count is decided here, once; what is in them swaps.
+pub(super) fn settings(folder: &Path) -> Result<DirectorySettings, FolderError> {
+    let unreadable = |source| FolderError::Unreadable { folder: folder.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)?.take(ENTRIES_LIMIT) {
+        if let Ok(name) = entry.map_err(unreadable)?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    let mut credentials = CREDENTIAL_BUNDLES.into_iter().filter(|known| names.iter().any(|name| name == known));
+    let credential = match (credentials.next(), credentials.next()) {
+        (Some(credential), None) => credential,
+        (Some(first), Some(second)) => {
+            return Err(FolderError::TwoCredentials { folder: folder.to_owned(), first, second });
+        }
+        (None, _) => return Err(FolderError::NoCredential { folder: folder.to_owned() }),
+    };
+    let mut content = Zeroizing::new(Vec::with_capacity(FILE_LIMIT.try_into().unwrap_or(usize::MAX)));
+    let file = fs::File::open(folder.join(credential)).map_err(unreadable)?;
+    file.take(FILE_LIMIT).read_to_end(&mut content).map_err(unreadable)?;
+    let own = layout::trust_domain(&content);
+    let bundles = TrustBundles::among(names.iter().map(String::as_str), own.as_ref())
+        .map_err(|source| FolderError::TwoTrustBundles { folder: folder.to_owned(), source })?;
+    let Some(bundle) = bundles.own else {
+        let domain = own.map_or_else(String::new, |own| format!(" {own}"));
+        return Err(FolderError::NoTrustBundle { folder: folder.to_owned(), domain });
+    };
+    let settings = DirectorySettings::new(folder).combined(credential).dedicated_bundle(bundle);
+    Ok(bundles
+        .federated
+        .into_iter()
+        .fold(settings, |settings, (domain, file)| settings.federated(domain.as_str(), file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf};
+
+    use super::*;
+
+    fn credential(authority: &Authority) -> String {
+        let issued = authority.issue(Leaf::for_dns("a").uri("spiffe://own.example.org/a"));
+        issued.key_pem.clone() + &issued.chain_pem
+    }
+
+    #[test]
+    fn the_own_trust_domains_bundle_is_the_trust_and_every_other_is_federated() {
+        let (own, partner) = (Authority::new("own"), Authority::new("partner"));
+        for name in CREDENTIAL_BUNDLES {
+            for end in ["spiffe-trust-bundle.pem", "spiffe-trust-bundle.x509.pem", "x509.pem"] {
+                let [home, abroad] = ["own", "partner"].map(|domain| format!("{domain}.example.org.{end}"));
+                let files = Files::new().with(name, credential(&own)).with("hints.json", "{}");
+                let volume = KubeletVolume::new(&files.with(&home, own.ca_pem()).with(&abroad, partner.ca_pem()));
+                let expected = DirectorySettings::new(volume.path()).combined(name).dedicated_bundle(home);
+                assert_eq!(settings(volume.path()).unwrap(), expected.federated("partner.example.org", abroad));
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_in_which_it_cannot_be_told_what_is_meant_is_refused_with_what_to_do() {
+        let own = Authority::new("own");
+        let bundle = |files: Files, name: &str| files.with(name, own.ca_pem());
+        let with = || Files::new().with("credential-bundle.pem", credential(&own));
+        for (files, says) in [
+            (
+                Files::new(),
+                "holds no credential bundle: have the volume's credentialBundlePath be credential-bundle.private-key.pem",
+            ),
+            (with(), "no trust bundle of the credential's own trust domain own.example.org"),
+            (
+                bundle(with(), "partner.example.org.x509.pem"),
+                "no trust bundle of the credential's own trust domain own.example.org",
+            ),
+            (
+                with().with("credential-bundle.private-key.pem", credential(&own)),
+                "holds credential-bundle.private-key.pem and credential-bundle.pem",
+            ),
+            (
+                bundle(bundle(with(), "own.example.org.x509.pem"), "own.example.org.spiffe-trust-bundle.pem"),
+                "are both the trust bundle of own.example.org",
+            ),
+        ] {
+            let volume = KubeletVolume::new(&files);
+            let error = settings(volume.path()).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains(&*volume.path().to_string_lossy()), "{error}");
+        }
+        let missing = settings(Path::new("/nowhere/at/all")).unwrap_err().to_string();
+        assert!(missing.contains("/nowhere/at/all cannot be read"), "{missing}");
+    }
+}

@@ -88,6 +88,34 @@ address=$(sed -n 's/.*the HTTP socket is open address=\([0-9.:]*\).*/\1/p' "$wor
 published() { curl -fsS "http://$address/metrics" | grep -q "^evercert_identity_generation{identity=\"server\",scope=\"node\"} $1$"; }
 wait_for 'the first generation is published' published 1
 
+# The same by TLS, for whom the bundle vouches for, and what a kubelet probes apart from it.
+cat >"$work/secured.toml" <<EOF
+mode = "observer"
+[sockets]
+agent = "$work/secured/agent/agent.sock"
+admin = "$work/secured/admin/admin.sock"
+[state]
+directory = "$work/secured/state"
+[http]
+listen = "127.0.0.1:0"
+identity = "server"
+client_certificates = true
+probes = "127.0.0.1:0"
+[watch]
+directories = []
+[[identity]]
+name = "server"
+path = "$work/certs/server"
+EOF
+"$evercertd" run --config "$work/secured.toml" 2>"$work/secured.log" &
+pids+=($!)
+wait_for 'a daemon presents a certificate of its own' grep -q 'the HTTP side presents this certificate' "$work/secured.log"
+secured=$(sed -n 's/.*the HTTP socket is open address=\([0-9.:]*\).*/\1/p' "$work/secured.log")
+probes=$(sed -n 's/.*the HTTP socket for probes is open address=\([0-9.:]*\).*/\1/p' "$work/secured.log")
+wait_for 'its probes are answered in plain text' curl -fsS "http://$probes/readyz"
+[ "$(curl -s -o "$work/none" -w '%{http_code}' "http://$probes/metrics")" = 404 ] || { echo 'probes have the page'; exit 1; }
+! curl -ks "https://$secured/metrics" >"$work/none" || { echo 'the page is for anybody'; exit 1; }
+
 curl -fsS "http://$address/metrics" >"$work/page"
 promtool check metrics <"$work/page"
 echo "ok: promtool finds nothing in $(grep -vc '^#' "$work/page") samples"
@@ -117,6 +145,14 @@ rule_files: ["$work/rules.yml"]
 scrape_configs:
   - job_name: evercertd
     static_configs: [{ targets: ["$address"] }]
+  - job_name: secured
+    scheme: https
+    tls_config:
+      ca_file: $work/certs/server/ca.crt
+      cert_file: $work/certs/server/tls.crt
+      key_file: $work/certs/server/tls.key
+      server_name: server.example.org
+    static_configs: [{ targets: ["$secured"] }]
 EOF
 prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/tsdb" --web.listen-address="127.0.0.1:$port" \
     >"$work/prometheus.log" 2>&1 &
@@ -126,6 +162,7 @@ holds() { # holds QUERY: it has a result
     curl -fsS --get "http://127.0.0.1:$port/api/v1/query" --data-urlencode "query=$1" | grep -q '"value":\['
 }
 wait_for 'Prometheus scrapes the page' holds 'up{job="evercertd"} == 1'
+wait_for 'and by mutual TLS' holds 'up{job="secured"} == 1'
 wait_for 'the leaf on disk is the published one' holds \
     'max(x509_cert_not_after{subject_CN="server.example.org"}) == max(evercert_identity_not_after_timestamp_seconds{identity="server"})'
 wait_for 'quotes and backslashes in a name arrive' holds 'x509_cert_not_after{subject_CN="Test CA", subject_O="Example \"Org\" \\ one"}'
@@ -134,21 +171,22 @@ wait_for 'what is broken is an error series' holds 'x509_cert_error{filepath=~".
 wait_for 'and does not keep others off the page' holds 'evercert_identity_published{identity="server"} == 1'
 wait_for 'an identity without files is not published' holds 'evercert_identity_published{identity="empty"} == 0'
 issue "$work/certs/server"
-wait_for 'a rotation shows' holds 'evercert_identity_generation{identity="server"} == 2'
+wait_for 'a rotation shows' holds 'evercert_identity_generation{identity="server", job="evercertd"} == 2'
+wait_for 'over the certificate that rotated, too' holds 'evercert_identity_generation{identity="server", job="secured"} == 2 and on(job) up == 1'
 wait_for 'and its latency' holds 'histogram_quantile(0.99, evercert_reload_duration_seconds_bucket)'
-wait_for 'the series of the old certificate is gone' holds 'count(x509_cert_not_after{subject_CN="server.example.org"}) == 1'
+wait_for 'the series of the old certificate is gone' holds 'count(x509_cert_not_after{job="evercertd", subject_CN="server.example.org"}) == 1'
 
 "$binaries/evercert-observer" "$work/certs/server" "$work/agent/agent.sock" >"$work/observer" 2>"$work/observer.log" &
 observer=$!
 pids+=("$observer")
 wait_for 'a service tells what it serves' holds \
-    'evercert_subscribers{identity="server"} == 1 and evercert_subscribers_unsettled{identity="server"} == 0'
+    'evercert_subscribers{identity="server", job="evercertd"} == 1 and evercert_subscribers_unsettled{identity="server", job="evercertd"} == 0'
 kill -STOP "$observer"
 issue "$work/certs/server"
-wait_for 'a stopped one is behind after a rotation' holds 'evercert_subscribers_behind{identity="server"} == 1'
-within=60 wait_for 'and is lost when it has not answered for long' holds 'evercert_subscribers_lost{identity="server"} == 1'
+wait_for 'a stopped one is behind after a rotation' holds 'evercert_subscribers_behind{identity="server", job="evercertd"} == 1'
+within=60 wait_for 'and is lost when it has not answered for long' holds 'evercert_subscribers_lost{identity="server", job="evercertd"} == 1'
 wait_for 'it is connected no longer, and behind still' holds \
-    'evercert_subscribers{identity="server"} == 0 and evercert_subscribers_behind{identity="server"} == 1'
+    'evercert_subscribers{identity="server", job="evercertd"} == 0 and evercert_subscribers_behind{identity="server", job="evercertd"} == 1'
 named() {
     "$evercertd" status --socket "$work/admin/admin.sock" >"$work/status" || true
     grep -q "(pid $observer, .*lost since .*SIGSTOP" "$work/status"
@@ -161,6 +199,6 @@ within=150 wait_for 'an alert on who is behind for two minutes fires' fires Subs
 within=60 wait_for 'and one on who is lost' fires SubscriberLost
 kill -KILL "$observer"
 wait_for 'with its process it is gone' holds \
-    'evercert_subscribers_lost{identity="server"} == 0 and evercert_subscribers_behind{identity="server"} == 0'
+    'evercert_subscribers_lost{identity="server", job="evercertd"} == 0 and evercert_subscribers_behind{identity="server", job="evercertd"} == 0'
 
 printf '%s passed, 0 failed\n' "$passed"

@@ -45,7 +45,7 @@ allow = ["user:payments", "group:tls"]
 END
 authority "$work/ca"
 issue "$work/ca" "$empty/tls" server.example.org
-bare run --config /evercertd.toml 2>"$work/bare.log" &
+env -i "$chroot" "$empty" /evercertd run --config /evercertd.toml 2>"$work/bare.log" &
 bare=$!
 wait_for 10 'and publishes' eval 'bare status --socket /admin/admin.sock | grep -q "server.example.org"'
 says_once() { [ "$(grep -cF "$1" "$2")" = 1 ] || { cat "$2" && return 1; }; }
@@ -68,10 +68,11 @@ exits() { # exits STATUS TEXT COMMAND…
     cat "$work/said"
     [ "$code" = "$status" ] && grep -qF "$text" "$work/said"
 }
-check 'names of hosts are looked up' exits 2 '127.0.0.1:1' bare probe -addr=here:1
-cp "$static" "$empty/evercertd.toml" "$root/"
+check 'names of hosts are looked up' exits 2 'Connection refused' bare probe -addr=here:1
+cp "$empty"/evercertd* "$root/"
 check 'and it runs on Debian 13, where accounts are known by systemd, too' exits 0 '"user:payments" of `allow` fits nobody: /etc/passwd or /etc/group has no such name' \
     env -i "$chroot" "$root" /evercertd config --check /evercertd.toml
+rm "$root"/evercertd*
 
 # The image.
 for copy in 1 2; do
@@ -113,10 +114,11 @@ dpkg-deb --root-owner-group -b "$work/older" "$old" >/dev/null
 # The manual pages and the completions, as they are installed.
 pages=("$work"/files/usr/share/man/man?/*)
 check "there are ${#pages[@]} manual pages" test "${#pages[@]}" -ge 11
-page_is_fine() { # Nothing that the formatter warns of, and no line wider than a terminal.
+page_is_fine() { # Nothing that the formatter warns of, and a page with its head and its end.
     local said
-    said=$(MANWIDTH=100 man --warnings -E UTF-8 -l -Tutf8 "$1" 2>&1 >"$work/page")
+    said=$(man --warnings -E UTF-8 -l -Tutf8 -Z "$1" 2>&1 >/dev/null)
     [ -z "$said" ] || { echo "$said" && return 1; }
+    man -E UTF-8 -l "$1" >"$work/page"
     grep -q '^NAME' "$work/page" && grep -q '^SEE ALSO' "$work/page"
 }
 for page in "${pages[@]}"; do

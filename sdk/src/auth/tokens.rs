@@ -19,7 +19,7 @@ mod verifier;
 
 pub use algorithm::Algorithm;
 pub(super) use compact::TOKEN_LIMIT;
-pub(super) use json::object;
+pub(super) use json::{StrictObject, object};
 pub use key::{KeyUse, UnusableKey};
 pub use key_set::{InvalidKeys, KeyPlace, KeysProblem};
 pub(super) use rules::subject;

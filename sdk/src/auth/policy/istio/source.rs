@@ -5,19 +5,20 @@ use std::collections::BTreeSet;
 use evercert_core::spiffe::SCHEME;
 use serde_json::{Value, json};
 
+use super::lacks::IstioLacks;
 use crate::auth::policy::condition::{Attribute, ClaimTexts, Condition, Effect, When};
 use crate::auth::policy::pattern::{RequestPrincipal, SpiffePattern, namespace};
 use crate::auth::policy::written::DEFAULT_SCOPES;
 
-/// A source, if one is asked for, and conditions that have to hold beside it.
-type Source = (Option<Value>, Vec<Value>);
+/// Who fits: a source, if one is asked for, and conditions that have to hold beside it.
+type Fitting = (Option<Value>, Vec<Value>);
 
 /// The sources that fit where all these conditions hold: one of them has to.
 ///
 /// # Errors
 ///
 /// Istio has no words for one of the conditions.
-pub(super) fn of(conditions: &[Condition], effect: Effect) -> Result<Vec<Source>, &'static str> {
+pub(super) fn of(conditions: &[Condition], effect: Effect) -> Result<Vec<Fitting>, IstioLacks> {
     let mut names = Names::default();
     let (mut when, mut is_token, mut is_any) = (Vec::new(), false, false);
     let mut request_principals = None;
@@ -25,16 +26,10 @@ pub(super) fn of(conditions: &[Condition], effect: Effect) -> Result<Vec<Source>
         match condition {
             // In doubt our rules deny and Istio's do not.
             _ if effect == Effect::Deny && condition.is_about_spiffe_id() => {
-                return Err(
-                    "it denies by SPIFFE IDs, which are those of JWT-SVIDs too, and those that are in doubt; Istio knows the one in a \
-                     certificate alone. Name those who are allowed instead",
-                );
+                return Err(IstioLacks::DeniedSpiffeIds);
             }
             Condition::Roles(_) | Condition::Scopes(_) if effect == Effect::Deny => {
-                return Err(
-                    "it denies by roles or scopes, which Istio does not where a claim is of a form it cannot compare. Name those who are \
-                     allowed instead",
-                );
+                return Err(IstioLacks::DeniedRoles);
             }
             Condition::Authenticated => is_any = true,
             Condition::Certificate => names.is_asked_for = true,
@@ -46,7 +41,7 @@ pub(super) fn of(conditions: &[Condition], effect: Effect) -> Result<Vec<Source>
             Condition::Namespaces(namespaces) => {
                 names.namespaces = Some(namespaces.iter().map(|name| &**name).collect())
             }
-            Condition::DnsNames(_) => return Err("Istio knows no DNS names of certificates; name SPIFFE IDs"),
+            Condition::DnsNames(_) => return Err(IstioLacks::DnsNames),
             Condition::Roles(texts) | Condition::Scopes(texts) => {
                 is_token = true;
                 when.push(claim(texts)?);
@@ -101,7 +96,7 @@ struct Names<'a> {
 
 impl Names<'_> {
     /// Istio's principals, which are SPIFFE IDs without their scheme; `None` where nothing is asked.
-    fn principals(&self) -> Result<Option<BTreeSet<String>>, &'static str> {
+    fn principals(&self) -> Result<Option<BTreeSet<String>>, IstioLacks> {
         let is_of_domain = |pattern: &&SpiffePattern| {
             let domain = pattern.trust_domain().as_str();
             self.trust_domains.as_ref().is_none_or(|domains| domains.contains(&domain))
@@ -112,9 +107,7 @@ impl Names<'_> {
             (Some(ids), _, Some(namespaces)) => {
                 let is_in = |pattern: &SpiffePattern| match pattern {
                     SpiffePattern::Id(id) => Ok(namespace(id).is_some_and(|name| namespaces.contains(&name))),
-                    SpiffePattern::Beneath { .. } => Err(
-                        "it asks for namespaces and for SPIFFE IDs beneath a path; name the IDs beneath /ns/NAMESPACE/sa/*",
-                    ),
+                    SpiffePattern::Beneath { .. } => Err(IstioLacks::NamespacesBeneath),
                 };
                 let mut principals = BTreeSet::new();
                 for pattern in ids.iter().filter(is_of_domain) {
@@ -129,29 +122,27 @@ impl Names<'_> {
                 .iter()
                 .flat_map(|domain| namespaces.iter().map(move |name| format!("{domain}/ns/{name}/sa/*")))
                 .collect(),
-            (None, None, Some(_)) => return Err("it asks for namespaces alone; name `trust_domains` beside them"),
+            (None, None, Some(_)) => return Err(IstioLacks::NamespacesAlone),
             (None, None, None) if self.is_asked_for => BTreeSet::from(["*".to_owned()]),
             (None, None, None) => return Ok(None),
         };
-        if principals.is_empty() { Err("what it asks of SPIFFE IDs contradicts itself") } else { Ok(Some(principals)) }
+        if principals.is_empty() { Err(IstioLacks::Contradiction) } else { Ok(Some(principals)) }
     }
 }
 
-fn claim(texts: &ClaimTexts) -> Result<Value, &'static str> {
+fn claim(texts: &ClaimTexts) -> Result<Value, IstioLacks> {
     if texts.is_words && &*texts.path != DEFAULT_SCOPES {
-        return Err("Istio takes the words of a claim apart where it is called scope alone");
+        return Err(IstioLacks::Words);
     }
     Ok(json!({ "key": claim_key(&texts.path), "values": plain_all(&texts.any_of)? }))
 }
 
-fn attribute(when: &When, effect: Effect) -> Result<Value, &'static str> {
+fn attribute(when: &When, effect: Effect) -> Result<Value, IstioLacks> {
     let key = match &when.attribute {
         Attribute::Namespace => "source.namespace".to_owned(),
         // Istio lets pass what it cannot compare.
         _ if effect == Effect::Deny => {
-            return Err(
-                "it denies by a claim or header, which Istio does not where that is of a form it cannot compare",
-            );
+            return Err(IstioLacks::DeniedAttributes);
         }
         Attribute::Claim(path) => claim_key(path),
         Attribute::Header(name) => format!("request.headers[{name}]"),
@@ -169,14 +160,14 @@ fn claim_key(path: &str) -> String {
     format!("request.auth.claims[{}]", path.replace('.', "]["))
 }
 
-fn plain_all(texts: &[Box<str>]) -> Result<Vec<&str>, &'static str> {
+fn plain_all(texts: &[Box<str>]) -> Result<Vec<&str>, IstioLacks> {
     texts.iter().map(|text| plain(text)).collect()
 }
 
 /// A text that is itself and no pattern.
-fn plain(text: &str) -> Result<&str, &'static str> {
+fn plain(text: &str) -> Result<&str, IstioLacks> {
     if text.starts_with('*') || text.ends_with('*') {
-        return Err("it asks for a text that begins or ends with *, which is a pattern in Istio");
+        return Err(IstioLacks::Pattern);
     }
     Ok(text)
 }

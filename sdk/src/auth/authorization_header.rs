@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderValue};
 use super::tokens::TOKEN_LIMIT;
 use crate::telemetry::TokenFailure;
 
-const SCHEME: &[u8] = b"Bearer ";
+/// What is before the token, with its one space.
+pub(super) const SCHEME: &[u8] = b"Bearer ";
 
 /// The token of a call: `Bearer`, in letters of either case, one space, and a token of the form of RFC 6750 §2.1; `None` where there is no
 /// such header.
@@ -31,17 +32,17 @@ fn token(value: &HeaderValue) -> Result<&str, NotBearer> {
     if token.len() > TOKEN_LIMIT {
         return Err(NotBearer::TooLong);
     }
-    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
-    let (body, _) = token.split_at(token.len() - padding);
-    if body.is_empty() || !body.iter().all(|byte| is_of_token(*byte)) {
+    if !is_b64token(token) {
         return Err(NotBearer::Form);
     }
     std::str::from_utf8(token).map_err(|_| NotBearer::Form)
 }
 
-/// The characters of a `b64token` but its padding.
-fn is_of_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+/// Whether this is a `b64token` (RFC 6750 §2.1): nothing in one could end a header, or begin another credential.
+pub(super) fn is_b64token(text: &[u8]) -> bool {
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    let (body, _) = text.split_at(text.len() - padding);
+    !body.is_empty() && body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
 }
 
 /// A header that is no bearer token's. It holds nothing of it.

@@ -1,9 +1,10 @@
-//! What a handler answered, in tonic's own body.
+//! What a handler answered: its status, and in tonic's own body.
 
 use bytes::Bytes;
 use futures_util::future::MapOk;
-use http::Response;
+use http::{HeaderMap, Response};
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::BoxError;
 
 /// The future of a handler whose answer is [`boxed`].
@@ -16,4 +17,9 @@ where
     B::Error: Into<BoxError>,
 {
     answer.map(Body::new)
+}
+
+/// The status of gRPC among the headers or trailers of an answer.
+pub(super) fn status_code(headers: &HeaderMap) -> Option<Code> {
+    headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }

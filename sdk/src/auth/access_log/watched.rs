@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::body::Body;
@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use tower::BoxError;
 
 use super::call::Call;
+use crate::auth::handled::status_code;
 
 pin_project! {
     /// The future of [`AccessLogService`](super::AccessLogService).
@@ -65,7 +66,7 @@ impl<F> fmt::Debug for AccessLogFuture<F> {
 
 fn watched(answer: Response<Body>, mut call: Call) -> Response<Body> {
     // A status among the headers is that of an answer without a body ("Trailers-Only").
-    let code = code(answer.headers());
+    let code = status_code(answer.headers());
     call.answered(code);
     if code.is_some() {
         return answer;
@@ -77,11 +78,6 @@ fn watched(answer: Response<Body>, mut call: Call) -> Response<Body> {
         return answer;
     }
     answer.map(|body| Body::new(WatchedBody { body, call, without_trailers }))
-}
-
-/// The status of gRPC in headers or trailers.
-fn code(headers: &HeaderMap) -> Option<Code> {
-    headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }
 
 struct WatchedBody {
@@ -99,7 +95,7 @@ impl http_body::Body for WatchedBody {
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
-                    self.call.end(code(trailers).unwrap_or(Code::Unknown));
+                    self.call.end(status_code(trailers).unwrap_or(Code::Unknown));
                 } else if self.body.is_end_stream() {
                     let code = self.without_trailers;
                     self.call.end(code);

@@ -14,6 +14,7 @@ use tower::Service;
 
 use super::bearer::BearerToken;
 use super::token::BearerTokenError;
+use crate::auth::handled::status_code;
 use crate::client::{BalancedChannel, Channel, ChannelError, ResponseFuture, VerifiedChannel, has_runtime, within};
 
 /// A channel whose calls carry a token: a tower service for generated clients, as the [`Channel`] or [`BalancedChannel`] is that it is made
@@ -151,9 +152,7 @@ impl Sent {
 /// Whether a server answers that it does not know the caller, at once: in headers that are the whole answer ("Trailers-Only"), or as a proxy
 /// does that knows no gRPC.
 fn is_unauthenticated<B>(response: &Response<B>) -> bool {
-    let status = response.headers().get(Status::GRPC_STATUS);
-    status.is_some_and(|status| Code::from_bytes(status.as_bytes()) == Code::Unauthenticated)
-        || response.status() == StatusCode::UNAUTHORIZED
+    status_code(response.headers()) == Some(Code::Unauthenticated) || response.status() == StatusCode::UNAUTHORIZED
 }
 
 /// The response to a call; dropped before it came, it cancels the call.

@@ -15,6 +15,8 @@ use serde_json::Value;
 use tonic::Status;
 use zeroize::Zeroizing;
 
+use crate::auth::authorization_header::{SCHEME, is_b64token};
+
 /// The most bytes of a token: servers take 16 KiB of headers in all, by hyper's default.
 pub(super) const LONGEST: usize = 12 * 1024;
 
@@ -27,8 +29,6 @@ const EARLY: Duration = Duration::from_secs(60);
 /// Neither of the two is more than this part of what is left, so that a token that lives for less than they take is not fetched with
 /// every call.
 const PART: u32 = 4;
-
-const SCHEME: &[u8] = b"Bearer ";
 
 /// A token that can be sent. Its bytes are wiped with the last copy of the header.
 #[derive(Clone)]
@@ -107,17 +107,15 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A `b64token` (RFC 6750 §2.1): nothing that could end a header, or begin another credential.
+/// Whether it is a `b64token` that is sent.
 fn check(text: &str) -> Result<(), InvalidToken> {
     if text.len() > LONGEST {
         return Err(InvalidToken::TooLong { length: text.len(), limit: LONGEST });
     }
-    let unpadded = text.trim_end_matches('=');
-    if unpadded.is_empty() {
+    if text.trim_end_matches('=').is_empty() {
         return Err(InvalidToken::Empty);
     }
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-    if unpadded.bytes().all(is_token) { Ok(()) } else { Err(InvalidToken::Characters) }
+    if is_b64token(text.as_bytes()) { Ok(()) } else { Err(InvalidToken::Characters) }
 }
 
 /// The `exp` of a JWT, which is read and not verified; nothing for a token of another form.

@@ -48,7 +48,7 @@
 //! |---|---|---|
 //! | `aws-lc-rs` | yes | aws-lc-rs as the crypto provider; needs a C compiler |
 //! | `ring` | no | ring instead, where `aws-lc-rs` is off |
-//! | `auth` | no | `auth`: authentication and authorisation of calls, by tokens, policies and limits |
+//! | `auth` | no | `auth`: authentication and authorisation of calls, by tokens, policies and limits; takes aws-lc-rs for signatures of tokens, beside `ring` too |
 //! | `web` | no | gRPC-Web and CORS beside them |
 //! | `prometheus` | no | what [`telemetry`] counts, in a Prometheus registry |
 //! | `webpki-roots`, `native-roots` | no | servers of public CAs, by Mozilla's list or the platform's: [`Roots`] |

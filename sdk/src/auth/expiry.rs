@@ -14,7 +14,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 /// The longest time without a look at the wall clock, which may have been set meanwhile.
-const LOOK: Duration = Duration::from_secs(30);
+const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// An instant of the wall clock, with a timer once somebody has to wait for it: most calls are over before.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Expiry {
             if let Some(timer) = &mut self.timer {
                 ready!(timer.as_mut().poll(cx));
             }
-            self.timer = Some(Box::pin(tokio::time::sleep(left.min(LOOK))));
+            self.timer = Some(Box::pin(tokio::time::sleep(left.min(CLOCK_INTERVAL))));
         }
     }
 }

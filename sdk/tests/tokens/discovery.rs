@@ -346,6 +346,7 @@ async fn settings_by_which_keys_could_not_be_fetched_or_used_are_errors() {
         (of("https://issuer.example.org#a"), "no URL of https"),
         (of("https://"), "no URL of https"),
         (of(""), "empty"),
+        (of(&site.url).issuer("https://other.example.org"), "is set to \"https://other.example.org\""),
         (of(&site.url).refresh_interval(seconds(29)), "every 29 s"),
         (of(&site.url).keys_lifetime(seconds(300)), "used for 300 s"),
         (Tokens::jwks_file("/nowhere").issuer("a").audience("b").keys_lifetime(DAY), "keys that are fetched"),

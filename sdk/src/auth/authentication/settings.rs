@@ -2,6 +2,7 @@
 
 /// What becomes of a call by a caller that has proven nothing, neither by a certificate nor by a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Anonymous {
     /// It is refused with `UNAUTHENTICATED`.
     #[default]
@@ -12,6 +13,7 @@ pub enum Anonymous {
 
 /// What becomes of a call, of its stream above all, whose token expires while it lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnExpiry {
     /// It ends with `UNAUTHENTICATED`, once the leeway for clocks has passed too: a handler that has not answered yet is dropped, its
     /// response gets its trailers, and what it reads of the request fails.
@@ -23,6 +25,7 @@ pub enum OnExpiry {
 
 /// What handlers see of the header that a verified token came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum AuthorizationHeader {
     /// All of it, marked as sensitive, so that `Debug` of the headers does not show it: for handlers that call others in the caller's name.
     #[default]

@@ -40,9 +40,9 @@ use crate::telemetry::Recorder;
 /// None of these calls is sent. Where a server answers `UNAUTHENTICATED` instead of a response the next token is looked for
 /// ([`BearerToken::refresh`]); the call itself is not made again.
 #[derive(Clone)]
-pub struct BearerToken(Arc<Source>);
+pub struct BearerToken(Arc<TokenSource>);
 
-enum Source {
+enum TokenSource {
     Fixed(Token),
     File(TokenFile),
     Fetched(Arc<Fetched>),
@@ -56,7 +56,7 @@ impl BearerToken {
     /// It is none that could be sent.
     pub fn fixed(token: impl Into<Zeroizing<String>>) -> Result<Self, InvalidToken> {
         let token = Token::new(&token.into(), None, SystemTime::now())?;
-        Ok(Self(Arc::new(Source::Fixed(token))))
+        Ok(Self(Arc::new(TokenSource::Fixed(token))))
     }
 
     /// The JWT in this file, of at most 12 KiB. The file is looked at every second, so another token is used as soon as it is written; what
@@ -67,7 +67,7 @@ impl BearerToken {
     ///
     /// The file cannot be read now, or holds no JWT that says when it expires. That it has expired is for the calls to tell.
     pub fn file(path: impl AsRef<Path>) -> Result<Self, FollowError<TokenFileError>> {
-        Ok(Self(Arc::new(Source::File(TokenFile::open(path.as_ref())?))))
+        Ok(Self(Arc::new(TokenSource::File(TokenFile::open(path.as_ref())?))))
     }
 
     /// The token that this closure fetches, on the runtime of the call that needs one: at the first call, and again before it expires. What
@@ -93,7 +93,7 @@ impl BearerToken {
         T: Into<AccessToken>,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        Self(Arc::new(Source::Fetched(Fetched::new(fetch))))
+        Self(Arc::new(TokenSource::Fetched(Fetched::new(fetch))))
     }
 
     /// Has this recorder told whenever the token was read or fetched again, or could not be ([`Event::Reloaded`](crate::telemetry::Event)).
@@ -107,9 +107,9 @@ impl BearerToken {
     /// The first one that is given stays.
     pub(super) fn record_to(&self, recorder: Arc<dyn Recorder>) {
         match &*self.0 {
-            Source::Fixed(_) => {}
-            Source::File(file) => file.record_to(recorder),
-            Source::Fetched(fetched) => fetched.record_to(recorder),
+            TokenSource::Fixed(_) => {}
+            TokenSource::File(file) => file.record_to(recorder),
+            TokenSource::Fetched(fetched) => fetched.record_to(recorder),
         }
     }
 
@@ -128,36 +128,36 @@ impl BearerToken {
     /// ```
     pub fn refresh(&self) {
         match &*self.0 {
-            Source::Fixed(_) => {}
-            Source::File(file) => file.refresh(),
-            Source::Fetched(fetched) => fetched.refresh(),
+            TokenSource::Fixed(_) => {}
+            TokenSource::File(file) => file.refresh(),
+            TokenSource::Fetched(fetched) => fetched.refresh(),
         }
     }
 
     /// What is sent with a call now; nothing where it has to wait for that.
     pub(super) fn cached(&self, now: SystemTime) -> Result<Option<HeaderValue>, BearerTokenError> {
         match &*self.0 {
-            Source::Fixed(token) => Ok(Some(token.unexpired(now)?.clone())),
-            Source::File(file) => Ok(file.cached(now)),
-            Source::Fetched(fetched) => Ok(fetched.cached(now)),
+            TokenSource::Fixed(token) => Ok(Some(token.unexpired(now)?.clone())),
+            TokenSource::File(file) => Ok(file.cached(now)),
+            TokenSource::Fetched(fetched) => Ok(fetched.cached(now)),
         }
     }
 
     /// What is sent with a call that waits for it, on a runtime that runs.
     pub(super) async fn fresh(&self, now: SystemTime) -> Result<HeaderValue, BearerTokenError> {
         match &*self.0 {
-            Source::Fixed(token) => Ok(token.unexpired(now)?.clone()),
-            Source::File(file) => file.fresh(now).await,
-            Source::Fetched(fetched) => fetched.fresh(now).await,
+            TokenSource::Fixed(token) => Ok(token.unexpired(now)?.clone()),
+            TokenSource::File(file) => file.fresh(now).await,
+            TokenSource::Fetched(fetched) => fetched.fresh(now).await,
         }
     }
 
     /// A server did not take this.
     pub(super) fn rejected(&self, sent: &HeaderValue) {
         match &*self.0 {
-            Source::Fixed(_) => {}
-            Source::File(file) => file.refresh(),
-            Source::Fetched(fetched) => fetched.rejected(sent),
+            TokenSource::Fixed(_) => {}
+            TokenSource::File(file) => file.refresh(),
+            TokenSource::Fetched(fetched) => fetched.rejected(sent),
         }
     }
 }
@@ -166,9 +166,9 @@ impl BearerToken {
 impl fmt::Debug for BearerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match &*self.0 {
-            Source::Fixed(_) => "fixed",
-            Source::File(_) => "file",
-            Source::Fetched(_) => "fetched",
+            TokenSource::Fixed(_) => "fixed",
+            TokenSource::File(_) => "file",
+            TokenSource::Fetched(_) => "fetched",
         };
         f.debug_struct("BearerToken").field("source", &source).finish_non_exhaustive()
     }

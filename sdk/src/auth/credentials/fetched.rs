@@ -29,7 +29,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// The least time between a fetch and one that is asked for because a server did not take the token: it may take none.
-const LEAST_INTERVAL: Duration = Duration::from_secs(10);
+const REJECTION_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The number of fetches that a call waits for: of a runtime that ends, theirs are lost.
 const MOST_LOST: usize = 3;
@@ -75,18 +75,18 @@ impl fmt::Debug for AccessToken {
 
 type FetchError = Box<dyn Error + Send + Sync>;
 type Fetch = dyn Fn() -> BoxFuture<'static, Result<AccessToken, FetchError>> + Send + Sync;
-type Outcome = Result<Arc<Held>, BearerTokenError>;
+type Outcome = Result<Arc<HeldToken>, BearerTokenError>;
 /// A fetch that is under way. If it is lost, its sender is.
 type Flight = watch::Receiver<Option<Outcome>>;
 
 pub(super) struct Fetched {
     fetch: Box<Fetch>,
-    held: ArcSwapOption<Held>,
+    held: ArcSwapOption<HeldToken>,
     state: Mutex<State>,
     recorder: OnceLock<Arc<dyn Recorder>>,
 }
 
-struct Held {
+struct HeldToken {
     token: Token,
     /// Whether the next one is to be waited for, though this one has not expired.
     is_rejected: AtomicBool,
@@ -169,7 +169,7 @@ impl Fetched {
         let held = self.held.load();
         let Some(held) = held.as_ref().filter(|held| held.token.header() == sent) else { return };
         let began = self.state.lock().began;
-        if began.is_none_or(|began| began.elapsed() >= LEAST_INTERVAL) {
+        if began.is_none_or(|began| began.elapsed() >= REJECTION_INTERVAL) {
             held.is_rejected.store(true, Ordering::Relaxed);
         }
     }
@@ -222,7 +222,7 @@ impl Fetched {
         let token = Token::new(&fetched.text, fetched.expires, now)?;
         token.end().ok_or(InvalidToken::Unending)?;
         token.unexpired(now)?;
-        Ok(Arc::new(Held { token, is_rejected: AtomicBool::new(false) }))
+        Ok(Arc::new(HeldToken { token, is_rejected: AtomicBool::new(false) }))
     }
 
     pub(super) fn record_to(&self, recorder: Arc<dyn Recorder>) {

@@ -14,7 +14,7 @@ use crate::auth::followed::{FileError, Files, FollowError, Followed};
 use crate::telemetry::{FileKind, Recorder};
 
 /// The longest wait for a look at the file: one on a dead mount gives none.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 /// The most bytes of a file: a token, and the white space around it.
 const LONGEST_FILE: usize = LONGEST + 1024;
@@ -52,11 +52,11 @@ impl TokenFile {
     ///
     /// It has expired, and there is no other.
     pub(super) async fn fresh(&self, now: SystemTime) -> Result<HeaderValue, BearerTokenError> {
-        let looked = tokio::time::timeout(LOOK, self.followed.looked()).await;
+        let looked = tokio::time::timeout(LOOK_LIMIT, self.followed.looked()).await;
         let token = self.followed.current();
         let Err(expired) = token.unexpired(now) else { return Ok(token.header().clone()) };
         if looked.is_err() {
-            return Err(BearerTokenError::TooSlow(LOOK));
+            return Err(BearerTokenError::TooSlow(LOOK_LIMIT));
         }
         Err(self.problem.lock().clone().unwrap_or(expired.into()))
     }

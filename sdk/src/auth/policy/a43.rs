@@ -53,10 +53,10 @@ use http::HeaderName;
 
 pub(super) use pattern::Pattern;
 
-pub use audit::{AuditCondition, AuditLogger, AuditOptions, STDOUT_LOGGER};
-use error::LIMIT;
+pub use audit::{AuditCondition, AuditLoggerConfig, AuditOptions, STDOUT_LOGGER};
 pub use error::{InvalidA43, RuleList};
 
+use super::DOCUMENT_LIMIT;
 use super::question::Question;
 use call::Call;
 use document::{Document, Header};
@@ -76,6 +76,7 @@ pub struct A43Policy {
 
 /// What a policy decides about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct A43Decision<'a> {
     /// Whether it may be made.
     pub allowed: bool,
@@ -91,7 +92,7 @@ impl A43Policy {
     ///
     /// It is none that grpc-go would read, or one that is refused beyond that, as the [module's](self) table has it.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidA43> {
-        if json.len() > LIMIT {
+        if json.len() > DOCUMENT_LIMIT {
             return Err(InvalidA43::TooLong { length: json.len() });
         }
         let Read(document) = serde_json::from_slice::<Read<Document>>(json)?;

@@ -20,13 +20,13 @@ use super::snapshot::Policy;
 /// Decides calls by a policy, as it was last read well. A cheap clone.
 #[derive(Debug, Clone)]
 pub struct Authorizer {
-    policy: Source,
+    policy: InForce,
     /// What is read is held against it before it decides.
     setting: Arc<Mutex<Setting>>,
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+enum InForce {
     Fixed(Arc<Policy>),
     Followed(Arc<Followed<Policy>>),
 }
@@ -36,7 +36,7 @@ impl Authorizer {
     pub(super) fn fixed(policy: Policy, setting: Setting) -> Result<Self, InvalidPolicy> {
         policy.fits(setting)?;
         Notice::of(&policy).tell();
-        Ok(Self { policy: Source::Fixed(Arc::new(policy)), setting: Arc::new(Mutex::new(setting)) })
+        Ok(Self { policy: InForce::Fixed(Arc::new(policy)), setting: Arc::new(Mutex::new(setting)) })
     }
 
     /// One by the policy in a file, whatever that becomes.
@@ -66,15 +66,15 @@ impl Authorizer {
             FollowError::Unusable(error) => error,
             error => InvalidPolicy::Follow(Box::new(error)),
         })?;
-        Ok(Self { policy: Source::Followed(Arc::new(followed)), setting })
+        Ok(Self { policy: InForce::Followed(Arc::new(followed)), setting })
     }
 
     /// Whether this call may be made. It neither waits nor reads a file.
     #[must_use]
     pub fn decide(&self, question: &Question<'_>) -> Decision {
         match &self.policy {
-            Source::Fixed(policy) => policy.decide(question),
-            Source::Followed(policy) => policy.current().decide(question),
+            InForce::Fixed(policy) => policy.decide(question),
+            InForce::Followed(policy) => policy.current().decide(question),
         }
     }
 
@@ -82,8 +82,8 @@ impl Authorizer {
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
         match &self.policy {
-            Source::Fixed(policy) => Arc::clone(policy),
-            Source::Followed(policy) => Arc::clone(&policy.current()),
+            InForce::Fixed(policy) => Arc::clone(policy),
+            InForce::Followed(policy) => Arc::clone(&policy.current()),
         }
     }
 
@@ -103,7 +103,7 @@ impl Authorizer {
 
     /// Has this recorder told of each time that the file is read again; the first one that is given stays.
     pub(crate) fn record_to(&self, recorder: Arc<dyn Recorder>) {
-        if let Source::Followed(policy) = &self.policy {
+        if let InForce::Followed(policy) = &self.policy {
             policy.record_to(recorder);
         }
     }

@@ -123,12 +123,12 @@ impl PolicyBuilder {
 #[derive(Debug, Clone)]
 #[must_use = "it decides nothing until it is built"]
 pub struct MethodPolicy {
-    source: Source,
+    source: PolicySource,
     descriptors: Vec<Vec<u8>>,
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+enum PolicySource {
     File(PathBuf),
     Text(Language, String),
     Written(Box<Written>),
@@ -137,18 +137,18 @@ enum Source {
 impl MethodPolicy {
     /// The policy in this file, followed from then on.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self { source: Source::File(path.into()), descriptors: Vec::new() }
+        Self { source: PolicySource::File(path.into()), descriptors: Vec::new() }
     }
 
     /// The policy in this text of TOML, as a program has it with it by `include_str!`. It includes no other documents, since it is in no
     /// place that their names could be relative to.
     pub fn text(toml: impl Into<String>) -> Self {
-        Self { source: Source::Text(Language::Toml, toml.into()), descriptors: Vec::new() }
+        Self { source: PolicySource::Text(Language::Toml, toml.into()), descriptors: Vec::new() }
     }
 
     /// The same in a text of YAML.
     pub fn yaml(yaml: impl Into<String>) -> Self {
-        Self { source: Source::Text(Language::Yaml, yaml.into()), descriptors: Vec::new() }
+        Self { source: PolicySource::Text(Language::Yaml, yaml.into()), descriptors: Vec::new() }
     }
 
     /// A policy that is written in Rust, empty yet.
@@ -178,9 +178,9 @@ impl MethodPolicy {
     pub fn read(self) -> Result<Policy, InvalidPolicy> {
         let descriptors = self.known()?;
         match self.source {
-            Source::File(path) => document::read(&mut Files::new(), &path, descriptors.as_ref()),
-            Source::Text(language, text) => document::of_text(language, &text, descriptors.as_ref()),
-            Source::Written(written) => document::of_written(&written, descriptors.as_ref()),
+            PolicySource::File(path) => document::read(&mut Files::new(), &path, descriptors.as_ref()),
+            PolicySource::Text(language, text) => document::of_text(language, &text, descriptors.as_ref()),
+            PolicySource::Written(written) => document::of_written(&written, descriptors.as_ref()),
         }
     }
 
@@ -200,8 +200,8 @@ impl MethodPolicy {
     /// It does not go with it; or as of [`MethodPolicy::build`].
     pub(crate) fn build_for(self, setting: Setting) -> Result<Authorizer, InvalidPolicy> {
         match self.source {
-            Source::File(ref path) => Authorizer::following(path, self.known()?, setting),
-            Source::Text(..) | Source::Written(_) => Authorizer::fixed(self.read()?, setting),
+            PolicySource::File(ref path) => Authorizer::following(path, self.known()?, setting),
+            PolicySource::Text(..) | PolicySource::Written(_) => Authorizer::fixed(self.read()?, setting),
         }
     }
 
@@ -215,6 +215,6 @@ impl MethodPolicy {
 
 impl From<PolicyBuilder> for MethodPolicy {
     fn from(builder: PolicyBuilder) -> Self {
-        Self { source: Source::Written(Box::new(builder.written)), descriptors: builder.descriptors }
+        Self { source: PolicySource::Written(Box::new(builder.written)), descriptors: builder.descriptors }
     }
 }

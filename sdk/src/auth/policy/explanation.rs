@@ -33,6 +33,7 @@ const OF_REFLECTION: &str = "a server asks the policy about reflection where it 
 
 /// A rule that was considered, or a document that is included.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Considered {
     /// Its name.
     pub name: String,

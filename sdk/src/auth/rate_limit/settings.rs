@@ -29,6 +29,7 @@ pub struct RateLimit {
 
 /// What becomes of calls by nobody, where a policy lets anybody call something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum AnonymousLimit {
     /// All of them together are held to the limit of one principal: nothing of theirs tells one from another that they could not make up.
     /// Calls that the policy goes on to refuse count too, so whoever makes many of those uses up what is open to anybody.

@@ -25,10 +25,10 @@ use crate::identity::runtime;
 use crate::telemetry::{Event, FileKind, Recorder, TokenFailure};
 
 /// The least time between the beginnings of two fetches: tokens with made-up names of keys make no more of them.
-pub(super) const LEAST_INTERVAL: Duration = Duration::from_secs(30);
+pub(super) const FETCH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The same while there have never been any keys.
-const FIRST_INTERVAL: Duration = Duration::from_secs(5);
+const FIRST_FETCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How far one caller's clock may be behind another's, as it is read at different times. What is further in the future is of a clock that was
 /// set back, and long ago.
@@ -47,14 +47,14 @@ pub(super) struct Fetched(Arc<Shared>);
 struct Shared {
     discovery: Discovery,
     timing: Timing,
-    held: ArcSwapOption<Held>,
+    held: ArcSwapOption<HeldKeys>,
     flight: Mutex<Flight>,
     /// The number of fetches that ended.
     ended: watch::Sender<u64>,
     recorder: OnceLock<Arc<dyn Recorder>>,
 }
 
-struct Held {
+struct HeldKeys {
     keys: KeySet,
     /// When the fetch began.
     since: SystemTime,
@@ -134,7 +134,7 @@ impl Shared {
         if flight.is_under_way {
             return Some(ended);
         }
-        let interval = if self.held.load().is_some() { LEAST_INTERVAL } else { FIRST_INTERVAL };
+        let interval = if self.held.load().is_some() { FETCH_INTERVAL } else { FIRST_FETCH_INTERVAL };
         if flight.began.is_some_and(|began| age(began, now) < interval) {
             return None;
         }
@@ -160,7 +160,7 @@ impl Shared {
                     tracing::info!(issuer, ?keys, "the keys of an issuer are new");
                 }
                 keys.tell(issuer, before);
-                self.held.store(Some(Arc::new(Held { keys, since: began })));
+                self.held.store(Some(Arc::new(HeldKeys { keys, since: began })));
             }
             Err(error) if was_told => tracing::debug!(issuer, %error, "the keys of an issuer still cannot be fetched"),
             Err(error) => {

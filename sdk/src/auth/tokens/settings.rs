@@ -7,7 +7,7 @@ use evercert_core::spiffe::TrustDomain;
 
 use super::algorithm::Algorithm;
 use super::discovery::{Discovery, NotAnIssuer};
-use super::fetched::{Fetched, LEAST_INTERVAL, Timing};
+use super::fetched::{FETCH_INTERVAL, Fetched, Timing};
 use super::key::KeyUse;
 use super::key_set::InvalidKeys;
 use super::keys::{Form, Keys};
@@ -43,7 +43,7 @@ use crate::tls::HttpVersions;
 #[derive(Debug, Clone)]
 #[must_use = "it takes no tokens until it is built"]
 pub struct Tokens {
-    source: Source,
+    source: KeySource,
     issuer: Option<String>,
     audiences: Vec<String>,
     types: Types,
@@ -56,9 +56,9 @@ pub struct Tokens {
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+enum KeySource {
     File { path: PathBuf, form: Form },
-    Issuer { identity: Identity },
+    Issuer { url: String, identity: Identity },
 }
 
 impl Tokens {
@@ -95,7 +95,7 @@ impl Tokens {
     }
 
     /// Tokens of an issuer that says at its own URL where its keys are (OpenID Connect Discovery 1.0 §4), which is its [`Tokens::issuer`]
-    /// too.
+    /// too: setting another one is an error.
     ///
     /// It is asked over TLS alone, as [`Tokens::https`] has it: unless set, with the identity's certificate, and verified by its bundle.
     /// What it says of itself may have 64 KiB and its keys 1 MiB; redirects are not followed; all of it may take 10 s. Its keys may be at
@@ -106,14 +106,15 @@ impl Tokens {
     /// [`Tokens::refresh_interval`], which nobody waits for, and for a token by a key that is not among them, which waits, though no two
     /// fetches begin within 30 s. What cannot be fetched leaves the keys that were fetched before, for [`Tokens::keys_lifetime`].
     pub fn discover(issuer: impl Into<String>, identity: &Identity) -> Self {
-        Self::new(Source::Issuer { identity: identity.clone() }, Types::TOKENS).issuer(issuer)
+        let url = issuer.into();
+        Self::new(KeySource::Issuer { url: url.clone(), identity: identity.clone() }, Types::TOKENS).issuer(url)
     }
 
     fn of_file(path: &Path, form: Form, types: Types) -> Self {
-        Self::new(Source::File { path: path.to_owned(), form }, types)
+        Self::new(KeySource::File { path: path.to_owned(), form }, types)
     }
 
-    fn new(source: Source, types: Types) -> Self {
+    fn new(source: KeySource, types: Types) -> Self {
         Self {
             source,
             issuer: None,
@@ -226,23 +227,25 @@ impl Tokens {
     }
 
     fn keys(&self) -> Result<Keys, InvalidTokens> {
-        let identity = match &self.source {
-            Source::File { .. } if self.https.is_some() || self.refresh.is_some() || self.lifetime.is_some() => {
+        let (url, identity) = match &self.source {
+            KeySource::File { .. } if self.https.is_some() || self.refresh.is_some() || self.lifetime.is_some() => {
                 return Err(InvalidTokens::NotFetched);
             }
-            Source::File { path, form } => return Ok(Keys::of_file(path, *form)?),
-            Source::Issuer { identity } => identity,
+            KeySource::File { path, form } => return Ok(Keys::of_file(path, *form)?),
+            KeySource::Issuer { url, identity } => (url, identity),
         };
+        if let Some(issuer) = self.issuer.as_ref().filter(|issuer| *issuer != url) {
+            return Err(InvalidTokens::OtherIssuer { asked: url.clone(), issuer: issuer.clone() });
+        }
         let refresh = self.refresh.unwrap_or(Self::REFRESH_INTERVAL);
         let lifetime = self.lifetime.unwrap_or(Self::KEYS_LIFETIME);
-        if refresh < LEAST_INTERVAL || lifetime <= refresh {
+        if refresh < FETCH_INTERVAL || lifetime <= refresh {
             return Err(InvalidTokens::Timing { refresh, lifetime });
         }
         let settings = self.https.clone().unwrap_or_default().http_versions(HttpVersions::Http1And2);
-        let issuer = self.issuer.clone().unwrap_or_default();
         let for_others = identity.connector_with(settings.clone().for_others());
-        let discovery = Discovery::new(issuer.clone(), identity.connector_with(settings), for_others);
-        let discovery = discovery.map_err(|NotAnIssuer| InvalidTokens::IssuerUrl { issuer })?;
+        let discovery = Discovery::new(url.clone(), identity.connector_with(settings), for_others);
+        let discovery = discovery.map_err(|NotAnIssuer| InvalidTokens::IssuerUrl { issuer: url.clone() })?;
         Ok(Keys::Issuer(Fetched::new(discovery, Timing { refresh, lifetime })))
     }
 }
@@ -279,9 +282,21 @@ pub enum InvalidTokens {
         /// What was set.
         issuer: String,
     },
+    /// One issuer's tokens would be held against another's keys.
+    #[error(
+        "the issuer is set to {issuer:?}, and {asked:?} is asked for its keys: an issuer is asked at its own URL, so leave \
+         `Tokens::issuer` out beside `Tokens::discover`"
+    )]
+    #[non_exhaustive]
+    OtherIssuer {
+        /// The issuer that [`Tokens::discover`] names.
+        asked: String,
+        /// The one that [`Tokens::issuer`] sets.
+        issuer: String,
+    },
     /// Keys would be fetched too often, or not again before they may not be used.
     #[error("keys that are fetched every {} s and used for {} s: the first is to be {} s at least, and the second more than the first",
-        refresh.as_secs_f32(), lifetime.as_secs_f32(), LEAST_INTERVAL.as_secs())]
+        refresh.as_secs_f32(), lifetime.as_secs_f32(), FETCH_INTERVAL.as_secs())]
     #[non_exhaustive]
     Timing {
         /// The time after which keys are fetched again.

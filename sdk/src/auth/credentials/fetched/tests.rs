@@ -148,13 +148,13 @@ async fn one_that_a_server_rejects_is_fetched_anew_once_in_a_while() {
     let first = fetched.fresh(later(0)).await.unwrap();
     fetched.rejected(&first);
     assert!(fetched.cached(later(0)).is_some(), "it was fetched just now");
-    advance(LEAST_INTERVAL).await;
+    advance(REJECTION_INTERVAL).await;
     fetched.rejected(&HeaderValue::from_static("Bearer other"));
     assert!(fetched.cached(later(0)).is_some(), "it was another");
     fetched.rejected(&first);
     assert!(fetched.cached(later(0)).is_none());
     assert_eq!(sent(&fetched.fresh(later(0)).await.unwrap()), "t2");
-    advance(LEAST_INTERVAL).await;
+    advance(REJECTION_INTERVAL).await;
     *issuer.gives.lock() = Err("down");
     fetched.refresh();
     assert_eq!(sent(&fetched.fresh(later(0)).await.unwrap()), "t2", "there is no other");

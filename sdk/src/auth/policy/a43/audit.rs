@@ -14,11 +14,12 @@ pub const STDOUT_LOGGER: &str = "stdout_logger";
 #[derive(Debug, Clone, Default)]
 pub struct AuditOptions {
     condition: AuditCondition,
-    loggers: Vec<AuditLogger>,
+    loggers: Vec<AuditLoggerConfig>,
 }
 
 /// Which decisions are audited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
 pub enum AuditCondition {
     /// None of them.
@@ -47,10 +48,10 @@ impl AuditCondition {
     }
 }
 
-/// A logger of audit events.
+/// A logger of audit events, as a policy asks for it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct AuditLogger {
+pub struct AuditLoggerConfig {
     /// Its name: [`STDOUT_LOGGER`].
     pub name: String,
     /// Its configuration. The standard output has none, and leaves it unread.
@@ -66,7 +67,7 @@ impl AuditOptions {
 
     /// Where each event goes. Optional loggers that are not known are left out.
     #[must_use]
-    pub fn loggers(&self) -> &[AuditLogger] {
+    pub fn loggers(&self) -> &[AuditLoggerConfig] {
         &self.loggers
     }
 
@@ -90,7 +91,7 @@ impl AuditOptions {
             // The name is the end of a type's URL, of which what is before the last slash does not count.
             match name.rsplit('/').next().unwrap_or_default() {
                 "" => return Err(InvalidA43::LoggerWithoutName { index }),
-                STDOUT_LOGGER => loggers.push(AuditLogger { name: STDOUT_LOGGER.to_owned(), config: config.0 }),
+                STDOUT_LOGGER => loggers.push(AuditLoggerConfig { name: STDOUT_LOGGER.to_owned(), config: config.0 }),
                 _ if is_optional => {}
                 _ => return Err(InvalidA43::UnknownLogger { logger: name }),
             }

@@ -4,15 +4,14 @@ use std::fmt;
 
 use evercert_core::text;
 
-/// The longest document that is read, in bytes.
-pub(super) const LIMIT: usize = 1024 * 1024;
+use crate::auth::policy::DOCUMENT_LIMIT;
 
 /// A document that is no policy of A43's.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidA43 {
     /// It is longer than any that is read.
-    #[error("has {length} bytes, and a policy may have {LIMIT}: split it")]
+    #[error("has {length} bytes, and a policy may have {DOCUMENT_LIMIT}: split it")]
     TooLong {
         /// How long it is.
         length: usize,
@@ -104,6 +103,7 @@ pub enum InvalidA43 {
 
 /// One of a policy's two lists of rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RuleList {
     /// What is denied, whatever is allowed.
     Deny,

@@ -201,8 +201,8 @@ fn errors_say_where_it_is_and_what_to_do() {
         header(r#"{"key": "a"}"#),
         "allow_rules: rule r: the header a has no `values`: for any value, write \"*\""
     );
-    let long = format!(r#"{{"name": "{}"}}"#, "p".repeat(LIMIT));
-    assert_eq!(error(&long), format!("has {} bytes, and a policy may have {LIMIT}: split it", long.len()));
+    let long = format!(r#"{{"name": "{}"}}"#, "p".repeat(DOCUMENT_LIMIT));
+    assert_eq!(error(&long), format!("has {} bytes, and a policy may have {DOCUMENT_LIMIT}: split it", long.len()));
 }
 
 #[test]

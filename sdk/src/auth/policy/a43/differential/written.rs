@@ -1,6 +1,6 @@
 //! Policies that were thought of: of every form that could be read in two ways.
 
-use crate::auth::policy::a43::error::LIMIT;
+use crate::auth::policy::DOCUMENT_LIMIT;
 
 /// A policy with one rule, which has these fields.
 pub(super) fn rule(fields: &str) -> String {
@@ -236,7 +236,7 @@ pub(super) fn same() -> Vec<Vec<u8>> {
 /// What grpc-go reads and is refused: a line of the table for each.
 pub(super) fn refused() -> Vec<Vec<u8>> {
     let deep = format!(r#"[{{"name": "stdout_logger", "config": {{"a": {}{}}}}}]"#, "[".repeat(200), "]".repeat(200));
-    let long = " ".repeat(LIMIT);
+    let long = " ".repeat(DOCUMENT_LIMIT);
     let mut not_utf8 = with_rules(r#""deny_rules": [{"name": "?"}]"#).into_bytes();
     not_utf8.iter_mut().filter(|byte| **byte == b'?').for_each(|byte| *byte = 0xff);
     [

@@ -40,6 +40,7 @@ mkdir "$RENDERED"
 
 passed=0
 failed=0
+# In a function that `check` calls no command ends it by failing: each has to be chained to the next.
 check() { # check SENTENCE COMMAND…: counts, and shows what the command printed
     local sentence=$1 said
     shift
@@ -54,28 +55,32 @@ check() { # check SENTENCE COMMAND…: counts, and shows what the command printe
 quietly() { "$@" >/dev/null; }
 
 render() { # render NAME: a value set, and the daemon's configuration in it
-    "$HELM" lint --strict --quiet "$chart" -f "tests/foreign/chart/values/$1.yaml"
-    "$HELM" template evercertd "$chart" --namespace evercert --kube-version 1.37.0 -f "tests/foreign/chart/values/$1.yaml" >"$RENDERED/$1.yaml"
-    "$python" -c '
+    "$HELM" lint --strict --quiet "$chart" -f "tests/foreign/chart/values/$1.yaml" &&
+        "$HELM" template evercertd "$chart" --namespace evercert --kube-version 1.37.0 -f "tests/foreign/chart/values/$1.yaml" >"$RENDERED/$1.yaml" &&
+        "$python" -c '
 import sys, yaml
 (text,) = [one["data"]["evercertd.toml"] for one in yaml.safe_load_all(open(sys.argv[1])) if one and "evercertd.toml" in one.get("data", {})]
 open(sys.argv[2], "w").write(text)' "$RENDERED/$1.yaml" "$work/$1.toml"
 }
 types() {
-    "$python" tests/foreign/chart/typed.py "$RENDERED" "$work/objects.mts"
-    (cd "$work" && node_modules/.bin/tsc --module nodenext --moduleResolution nodenext --target es2022 --skipLibCheck --strict objects.mts && node objects.mjs)
+    "$python" tests/foreign/chart/typed.py "$RENDERED" "$work/objects.mts" &&
+        (cd "$work" && node_modules/.bin/tsc --module nodenext --moduleResolution nodenext --target es2022 --skipLibCheck --strict objects.mts && node objects.mjs)
 }
 rules() {
     "$python" -c '
 import sys, yaml
 (spec,) = [one["spec"] for one in yaml.safe_load_all(open(sys.argv[1])) if one and one["kind"] == "PrometheusRule"]
-yaml.safe_dump(spec, open(sys.argv[2], "w"))' "$RENDERED/everything.yaml" "$work/rules.yaml"
-    promtool check rules "$work/rules.yaml"
-    cp tests/foreign/chart/alerts.yaml "$work/alerts.yaml"
-    promtool test rules "$work/alerts.yaml"
+yaml.safe_dump(spec, open(sys.argv[2], "w"))' "$RENDERED/everything.yaml" "$work/rules.yaml" &&
+        promtool check rules "$work/rules.yaml" &&
+        cp tests/foreign/chart/alerts.yaml "$work/alerts.yaml" &&
+        promtool test rules "$work/alerts.yaml"
+}
+settings() {
+    "$EVERCERTD" config >"$work/settings.toml" && "$python" kubernetes/config-schema.py --check <"$work/settings.toml"
 }
 
 check 'the table of values in its README is that of values.yaml' "$python" kubernetes/values-table.py --check
+check 'the schema of `config` has the settings of the daemon and no others' settings
 for set in tests/foreign/chart/values/*.yaml; do
     name=$(basename "$set" .yaml)
     check "$name: helm lints and renders it" render "$name"

@@ -34,17 +34,25 @@ rule, and take the place of all other lists.
 {{- with concat $identity (default (list) $given.identity) -}}{{- $_ := set $config "identity" . -}}{{- end -}}
 {{- with concat $pods (default (list) $given.pods) -}}{{- $_ := set $config "pods" . -}}{{- end -}}
 {{- include "evercertd.whole" $config -}}
-{{- toToml $config | trim -}}
+{{- $text := toToml $config | trim -}}
+{{/* What cannot be written, toToml turns into its error. */}}
+{{- if hasPrefix "toml:" $text -}}
+{{- fail (printf "config cannot be written as TOML (%s): leave out what is null, and let a list have entries of one kind." (trimPrefix "toml: " $text)) -}}
+{{- end -}}
+{{- $text -}}
 {{- end -}}
 
 {{/*
-Makes the numbers of a map, and of all maps in it, whole, in place: most ways by which values come make all numbers floating, and the daemon has no
-setting with a fraction.
+Makes the numbers of a map, and of all maps in it, integers, in place: most ways by which values come make all numbers floating. The daemon has no setting
+with a fraction, and one is refused.
 */}}
 {{- define "evercertd.whole" -}}
 {{- $map := . -}}
 {{- range $key, $value := $map -}}
 {{- if kindIs "float64" $value -}}
+{{- if ne (floor $value) $value -}}
+{{- fail (printf "config: %s is %v, and the daemon has no setting with a fraction: give a whole number." $key $value) -}}
+{{- end -}}
 {{- $_ := set $map $key (int64 $value) -}}
 {{- else if kindIs "map" $value -}}
 {{- include "evercertd.whole" $value -}}

@@ -18,6 +18,7 @@ import yaml
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[2]
 CHART = ROOT / "kubernetes" / "chart"
+REGISTRY = ("--set", "image.registry=registry.example.org")
 SETS = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
 RENDERED = pathlib.Path(os.environ["RENDERED"])
 
@@ -29,7 +30,7 @@ def documents(text):
 def render(*arguments):
     """The manifests with these arguments, or what helm says against them."""
     done = subprocess.run(
-        [os.environ["HELM"], "template", "evercertd", CHART, "--namespace", "evercert", "--kube-version", "1.37.0", *map(str, arguments)],
+        [os.environ["HELM"], "template", "evercertd", CHART, "--namespace", "evercert", "--kube-version", "1.37.0", *REGISTRY, *map(str, arguments)],
         capture_output=True, text=True, check=False,
     )
     return documents(done.stdout) if done.returncode == 0 else done.stderr
@@ -376,7 +377,7 @@ class Names(Rendered):
         self.assertTrue(container(self.all["renamed"])["image"].startswith("registry.example.org:5000/platform/evercertd@sha256:0123"))
         self.assertEqual(container(self.all["kind"])["image"], "evercertd:dev")
         version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.M)[1]
-        self.assertEqual(container(self.all["default"])["image"], f"evercertd:{version}")
+        self.assertEqual(container(self.all["default"])["image"], f"registry.example.org/evercertd:{version}")
 
     def test_a_long_name_is_cut_where_kubernetes_would_refuse_it(self):
         manifests = render("--set", f"fullnameOverride={'a' * 80},spiffeCsi.enabled=true,grafana.createDashboard=true")
@@ -400,13 +401,21 @@ class Refusals(unittest.TestCase):
         "networkPolicy.egress[0].to=x", "networkPolicy.from[0].selector=x", "prometheusPodMonitor.tls.insecure=true", "prometheusPodMonitor.tls.ca.file=x",
         "prometheusRules.severities.a=b", "grafana.folder=x", "livenessProbe.httpGet.path=/", "tolerations[0].effects=x", "affinity.podsAffinity.a=b",
         "extraVolumeMounts[0].path=/x", "imagePullSecrets[0].secret=x",
+        "config.typo.a=1", "config.http.x=1", "config.limits.conections=1", "config.pods[0].allow[0]=readers", "config.identity[0].usage=x",
+        "config.watch.directories[0].usages[0]=x",
     ]
     WRONG = [
         "mode=both", "image.pullPolicy=Sometimes", "image.repository=", "image.digest=sha256:0", "kubeletRootDir=var/lib/kubelet", "kubeletRootDir=/var/lib/kubelet/",
         "http.port=0", "http.port=65536", "http.address=localhost", "updateStrategy.type=Recreate", "prometheusRules.for=soon", "config=x",
         "terminationGracePeriodSeconds=1", "spiffeCsi.driverName=CSI", "livenessProbe.periodSeconds=0", "agentDir=", "fullnameOverride=A_b",
+        "config.limits.streams=0", "config.limits.streams=x", "config.log.level=1", "config.log=null", "config.identity=x",
     ]
     CONTRADICTIONS = {
+        "image.registry=": "where you pushed the image",
+        "image.registry=,image.repository=platform/evercertd": "where you pushed the image",
+        "config.sockets.agent=/run/evercert/agent/x.sock": "agentDir",
+        "config.sockets.admin=/run/evercert/agent/admin.sock": "adminDir",
+        "config.state.directory=/run/evercert/agent/state": "stateDir",
         "config.mode=observer": "`mode`",
         "config.http.listen=x": "http.address and http.port",
         "config.http.identity=x": "http.tls",
@@ -450,8 +459,22 @@ class Refusals(unittest.TestCase):
             with self.subTest(values):
                 self.assertIn(said, self.refusal(values))
 
-    def refusal(self, values):
-        found = render("--set", values)
+    def test_a_number_with_a_fraction_is_refused_and_none_is_cut(self):
+        given = 'config={"limits":{"connections":1.9}}'
+        self.assertIn("config/limits/connections", self.refusal(given, "--set-json").replace(".", "/"))
+        self.assertIn("give a whole number", self.refusal(given, "--set-json", "--skip-schema-validation"))
+
+    def test_what_cannot_be_written_as_toml_is_refused_and_does_not_become_the_configuration(self):
+        given = 'config={"identity":[{"name":"a","path":"/x","allow":["b",null]}]}'
+        self.assertIn("values don't meet the specifications", self.refusal(given, "--set-json"))
+        self.assertIn("cannot be written as TOML", self.refusal(given, "--set-json", "--skip-schema-validation"))
+
+    def test_an_image_is_taken_with_a_registry_a_digest_or_where_the_nodes_have_it(self):
+        for values in (f"image.digest=sha256:{'0' * 64}", "image.pullPolicy=Never", "image.repository=registry.example.org:5000/evercertd"):
+            self.assertIsInstance(render("--set", f"image.registry=,{values}"), list, values)
+
+    def refusal(self, values, way="--set", *more):
+        found = render(way, values, *more)
         self.assertIsInstance(found, str, "it was taken")
         return found
 
@@ -459,7 +482,7 @@ class Refusals(unittest.TestCase):
 class Notes(unittest.TestCase):
     def notes(self, *arguments):
         done = subprocess.run(
-            [os.environ["HELM"], "install", "evercertd", CHART, "--namespace", "evercert", "--dry-run=client", *map(str, arguments)],
+            [os.environ["HELM"], "install", "evercertd", CHART, "--namespace", "evercert", "--dry-run=client", *REGISTRY, *map(str, arguments)],
             capture_output=True, text=True, check=True,
         )
         return done.stdout.partition("\nNOTES:\n")[2]

@@ -18,6 +18,9 @@ remapped() {
         "$1=$sysroot/lib/rustlib/src/rust=/rustc/$rust" "$1=$PWD=/evercert" "$1=$target_directory=/target"
 }
 
+# Flags of rustc for the program alone, which link it.
+link_flags=()
+
 # build PACKAGE TARGET FLAG…: a release build of the program PACKAGE for TARGET with these further flags of rustc.
 build() {
     local package=$1 target=$2 flags
@@ -25,5 +28,5 @@ build() {
     mapfile -t flags < <(remapped --remap-path-prefix)
     flags+=("$@")
     CFLAGS=$(remapped -ffile-prefix-map | paste -sd ' ') CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf %s "${flags[*]}") \
-        cargo ${EVERCERT_AUDITABLE:+auditable} build --release --locked --package "$package" --target "$target"
+        cargo ${EVERCERT_AUDITABLE:+auditable} rustc --release --locked --package "$package" --bin "$package" --target "$target" -- "${link_flags[@]}"
 }

@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 . packaging/reproducible.bash
 
 target=${EVERCERT_TARGET:-$(uname -m)-unknown-linux-gnu}
+# Half a megabyte of addresses, packed; a dynamic program would need a newer C library for it.
+link_flags=(-Clink-arg=-Wl,-z,pack-relative-relocs)
 # Random numbers are the kernel's: by default the C library is searched for a function of that name, which a static one does not have, and
 # /dev/urandom is read instead.
 build evercertd "$target" -Ctarget-feature=+crt-static --cfg 'getrandom_backend="linux_getrandom"' >&2

@@ -409,8 +409,35 @@ class Refusals(unittest.TestCase):
         "http.port=0", "http.port=65536", "http.address=localhost", "updateStrategy.type=Recreate", "prometheusRules.for=soon", "config=x",
         "terminationGracePeriodSeconds=1", "spiffeCsi.driverName=CSI", "livenessProbe.periodSeconds=0", "agentDir=", "fullnameOverride=A_b",
         "config.limits.streams=0", "config.limits.streams=x", "config.log.level=1", "config.log=null", "config.identity=x",
+        "http.address=127.0.0.1", "http.address=[::1]", "http.address=999.999.999.999", "securityContext.capabilities.add={ALL}",
+        "securityContext.capabilities.add={SYS_ADMIN}", "securityContext.allowPrivilegeEscalation=true", "podLabels.a b=c", "commonLabels.a=c d!",
+        "podAnnotations.a b=c", "nodeSelector.a=c d", "agentDir=/etc", "agentDir=/run", "stateDir=/var/lib/../x", "podLogsDir=/logs", "kubeletRootDir=/",
+        "extraVolumeMounts[0].name=x,extraVolumeMounts[0].mountPath=/host/../run", "terminationGracePeriodSeconds=null", "resources=null", "image.tag=null",
+        "http.tls.enabled=null", "updateStrategy.rollingUpdate.maxSurge=null", "livenessProbe.periodSeconds=null",
     ]
     CONTRADICTIONS = {
+        "podLogsDir=,http.tls.enabled=true,http.tls.secretName=x": "http.tls needs podLogsDir",
+        "podLogsDir=,config.pods[0].namespace=shop-*": "set podLogsDir, or leave out the namespace",
+        "openshift.enabled=true,seLinux.enabled=true,securityContext.readOnlyRootFilesystem=false": "openshift.enabled=false",
+        "openshift.enabled=true,seLinux.enabled=true,securityContext.seccompProfile.type=Unconfined": "another seccomp profile",
+        "openshift.enabled=true,seLinux.enabled=true,podSecurityContext.seccompProfile.type=Unconfined": "another seccomp profile",
+        "openshift.enabled=true,seLinux.enabled=true,securityContext.seLinuxOptions.type=x": "seLinux.type and seLinux.level",
+        "openshift.enabled=true,seLinux.enabled=true,podSecurityContext.seLinuxOptions.type=x": "seLinux.type and seLinux.level",
+        "openshift.enabled=true,seLinux.enabled=true,podSecurityContext.sysctls[0].name=x,podSecurityContext.sysctls[0].value=y": "leave that out",
+        "podAnnotations.checksum/config=x": "leave it out",
+        "podLabels.app\\.kubernetes\\.io/name=x": "nameOverride",
+        "commonLabels.helm\\.sh/chart=x": "leave it out",
+        "agentDir=/var/run": "evercert's alone",
+        "stateDir=/var/lib": "evercert's alone",
+        "podLogsDir=/run/evercert/agent": "different directories",
+        "podLogsDir=/run/evercert/agent/logs": "have to be apart",
+        "podLogsDir=/etc/evercert": "would be mounted where",
+        "stateDir=/var/lib/other,kubeletRootDir=/var/lib/evercert": "would be mounted where",
+        "extraVolumes[0].name=pods": "take another",
+        "extraVolumeMounts[0].name=pods,extraVolumeMounts[0].mountPath=/p": "extraVolumes",
+        "extraVolumeMounts[0].name=x,extraVolumeMounts[0].mountPath=/run/evercert/agent/": "mount it elsewhere",
+        "extraVolumeMounts[0].name=x,extraVolumeMounts[0].mountPath=/run": "mount it elsewhere",
+        "extraVolumeMounts[0].name=x,extraVolumeMounts[0].mountPath=/var/lib/kubelet/pods/x": "mount it elsewhere",
         "image.registry=": "where you pushed the image",
         "image.registry=,image.repository=platform/evercertd": "where you pushed the image",
         "config.sockets.agent=/run/evercert/agent/x.sock": "agentDir",
@@ -527,6 +554,21 @@ class Schema(unittest.TestCase):
         schema = json.loads((CHART / "values.schema.json").read_text())
         values = yaml.safe_load((CHART / "values.yaml").read_text())
         self.assertEqual(set(schema["properties"]), set(values) | {"global"})
+
+    def test_no_value_that_the_chart_reads_can_be_taken_away(self):
+        schema = json.loads((CHART / "values.schema.json").read_text())
+
+        def compare(node, values, path):
+            node = schema["definitions"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+            # What of them is set is the operator's to say.
+            if path[-1:] not in (("resources",), ("config",)) and "properties" in node:
+                named = set(values) & set(node["properties"])
+                self.assertEqual(set(node.get("required", [])), named, path)
+                for key in named:
+                    if isinstance(values[key], dict):
+                        compare(node["properties"][key], values[key], (*path, key))
+
+        compare(schema, yaml.safe_load((CHART / "values.yaml").read_text()), ())
 
 
 if __name__ == "__main__":

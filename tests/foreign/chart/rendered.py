@@ -341,12 +341,20 @@ class Monitoring(Rendered):
             with self.subTest(title):
                 promql_parser.parse(expression)
                 names = set(re.findall(r"\b(?:evercert|x509)_[a-z0-9_]+", expression))
-                self.assertTrue(names, expression)
+                self.assertTrue(names or expression == 'up{job="evercert/evercertd"} == 0', expression)
                 self.assertLessEqual(names, known)
                 for name in names & families["counter"]:
                     self.assertRegex(expression, rf"rate\({name}", "a counter is only of use as a rate")
             count += 1
-        self.assertGreaterEqual(count, 17)
+        self.assertGreaterEqual(count, 21)
+
+    def test_the_alert_on_daemons_that_do_not_answer_knows_them_by_the_job_of_the_pod_monitor_or_the_one_that_was_named(self):
+        for arguments, job in (
+            ((), "evercert/evercertd"), (("fullnameOverride=node-certs",), "evercert/node-certs"), (("prometheusRules.job=certs",), "certs"),
+        ):
+            (rules,) = of_kind(render("--set", ",".join(("prometheusRules.enabled=true", *arguments))), "PrometheusRule")
+            (down,) = [rule for rule in rules["spec"]["groups"][0]["rules"] if rule["alert"] == "EvercertDown"]
+            self.assertEqual(down["expr"], f'up{{job="{job}"}} == 0')
 
     def test_alerts_wait_and_are_as_severe_as_was_asked(self):
         (rules,) = of_kind(self.all["everything"], "PrometheusRule")
@@ -399,14 +407,14 @@ class Refusals(unittest.TestCase):
         "podSecurityContext.hostPID=true", "resources.memory=1Gi", "updateStrategy.maxSurge=1", "updateStrategy.rollingUpdate.surge=1",
         "http.tls.cert=x", "http.host=x", "seLinux.user=x", "openshift.scc=true", "spiffeCsi.registrar.args[0]=x", "spiffeCsi.image.version=1",
         "networkPolicy.egress[0].to=x", "networkPolicy.from[0].selector=x", "prometheusPodMonitor.tls.insecure=true", "prometheusPodMonitor.tls.ca.file=x",
-        "prometheusRules.severities.a=b", "grafana.folder=x", "livenessProbe.httpGet.path=/", "tolerations[0].effects=x", "affinity.podsAffinity.a=b",
+        "prometheusRules.severities.a=b", "prometheusRules.jobs=x", "grafana.folder=x", "livenessProbe.httpGet.path=/", "tolerations[0].effects=x", "affinity.podsAffinity.a=b",
         "extraVolumeMounts[0].path=/x", "imagePullSecrets[0].secret=x",
         "config.typo.a=1", "config.http.x=1", "config.limits.conections=1", "config.pods[0].allow[0]=readers", "config.identity[0].usage=x",
         "config.watch.directories[0].usages[0]=x",
     ]
     WRONG = [
         "mode=both", "image.pullPolicy=Sometimes", "image.repository=", "image.digest=sha256:0", "kubeletRootDir=var/lib/kubelet", "kubeletRootDir=/var/lib/kubelet/",
-        "http.port=0", "http.port=65536", "http.address=localhost", "updateStrategy.type=Recreate", "prometheusRules.for=soon", "config=x",
+        "http.port=0", "http.port=65536", "http.address=localhost", "updateStrategy.type=Recreate", "prometheusRules.for=soon", 'prometheusRules.job=a"b', "config=x",
         "terminationGracePeriodSeconds=1", "spiffeCsi.driverName=CSI", "livenessProbe.periodSeconds=0", "agentDir=", "fullnameOverride=A_b",
         "config.limits.streams=0", "config.limits.streams=x", "config.log.level=1", "config.log=null", "config.identity=x",
         "http.address=127.0.0.1", "http.address=[::1]", "http.address=999.999.999.999", "securityContext.capabilities.add={ALL}",
@@ -523,12 +531,13 @@ class Notes(unittest.TestCase):
         self.assertIn("Identity::from_agent", publisher)
         self.assertIn("hostPath and hostPID", publisher)
         self.assertIn("hostPath: {path: /run/evercert/agent", observer)
-        self.assertIn("networkPolicy.enabled", observer)
+        self.assertIn("networkPolicy.from to your Prometheus", observer)
         everything = self.notes("-f", HERE / "values" / "everything.yaml")
         for said in ("driver: csi.evercert", "over TLS", "port 9794", "PodMonitor", "SecurityContextConstraints", "evercertd-dashboard"):
             self.assertIn(said, everything)
             self.assertNotIn(said, observer.replace("prometheusPodMonitor", ""))
         self.assertNotIn("Nobody is alerted", everything)
+        self.assertNotIn("Any pod may keep scrapers out", everything)
 
 
 def schema_objects(node, path=""):

@@ -1,6 +1,8 @@
 //! The choice of the source an identity is opened from.
 
 use std::ffi::{OsStr, OsString};
+#[cfg(feature = "directory")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -61,7 +63,13 @@ impl Choice {
     /// The SPIFFE credential folder that is named, else the one in its usual place, where there is one.
     #[cfg(feature = "directory")]
     fn folder(set: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, SettingsError> {
-        let usual = || Some(PathBuf::from(CREDENTIAL_FOLDER)).filter(|folder| folder.is_dir());
+        Self::folder_or(Path::new(CREDENTIAL_FOLDER), set)
+    }
+
+    /// As [`Self::folder`], with the usual place. A folder there with nothing in it is as none.
+    #[cfg(feature = "directory")]
+    fn folder_or(usual: &Path, set: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, SettingsError> {
+        let usual = || Some(usual.to_owned()).filter(|folder| folder.is_dir() && !folder::is_empty(folder));
         let folder = set(env::CREDENTIAL_FOLDER).map(PathBuf::from).or_else(usual).ok_or(SettingsError::NothingSet)?;
         let settings = folder::settings(&folder).map_err(|error| SettingsError::CredentialFolder(error.to_string()))?;
         Self::of_directory(settings, set)
@@ -168,6 +176,21 @@ mod tests {
         assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
         let both = [(env::CREDENTIAL_FOLDER, "/nowhere/at/all"), (env::IDENTITY, "web")];
         assert_eq!(choose(&both), Ok(Choice::Agent(AgentSettings::new("web"))));
+    }
+
+    #[cfg(feature = "directory")]
+    #[test]
+    fn the_usual_credential_folder_without_anything_in_it_is_as_none_and_one_without_a_credential_is_an_error() {
+        use evercert_fixtures::{Files, KubeletVolume};
+
+        let home = tempfile::tempdir().unwrap();
+        let empty = KubeletVolume::new(&Files::new());
+        for usual in [home.path(), empty.path(), &home.path().join("gone")] {
+            assert_eq!(Choice::folder_or(usual, |_| None), Err(SettingsError::NothingSet), "{}", usual.display());
+        }
+        let others = KubeletVolume::new(&Files::new().with("own.example.org.x509.pem", "x"));
+        let error = Choice::folder_or(others.path(), |_| None).unwrap_err();
+        assert!(matches!(error, SettingsError::CredentialFolder(_)), "{error}");
     }
 
     #[cfg(feature = "directory")]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use evercert_core::layout::{self, CREDENTIAL_BUNDLES, TrustBundles, TwoTrustBundles};
 use evercert_core::mount::FILE_LIMIT;
+use rustix::fs::{Mode, OFlags};
 use std::io::Read as _;
 use zeroize::Zeroizing;
 
@@ -56,7 +57,7 @@ pub(super) fn settings(folder: &Path) -> Result<DirectorySettings, FolderError> 
         (None, _) => return Err(FolderError::NoCredential { folder: folder.to_owned() }),
     };
     let mut content = Zeroizing::new(Vec::with_capacity(FILE_LIMIT.try_into().unwrap_or(usize::MAX)));
-    let file = fs::File::open(folder.join(credential)).map_err(unreadable)?;
+    let file = open(&folder.join(credential)).map_err(unreadable)?;
     file.take(FILE_LIMIT).read_to_end(&mut content).map_err(unreadable)?;
     let own = layout::trust_domain(&content);
     let bundles = TrustBundles::among(names.iter().map(String::as_str), own.as_ref())
@@ -72,9 +73,26 @@ pub(super) fn settings(folder: &Path) -> Result<DirectorySettings, FolderError> 
         .fold(settings, |settings, (domain, file)| settings.federated(domain.as_str(), file)))
 }
 
+/// Whether nobody has mounted anything there: a kubelet's volume without files has its own entries alone.
+pub(super) fn is_empty(folder: &Path) -> bool {
+    let is_of_the_kubelet = |entry: fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"..");
+    fs::read_dir(folder)
+        .is_ok_and(|entries| entries.take(ENTRIES_LIMIT).all(|entry| entry.is_ok_and(is_of_the_kubelet)))
+}
+
+/// Opens a file, without waiting for the other end of what is none.
+fn open(file: &Path) -> io::Result<fs::File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = fs::File::from(rustix::fs::open(file, flags, Mode::empty())?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "the credential bundle is not a regular file")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf};
+    use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf, make_fifo};
 
     use super::*;
 
@@ -125,6 +143,10 @@ mod tests {
             let error = settings(volume.path()).unwrap_err().to_string();
             assert!(error.contains(says) && error.contains(&*volume.path().to_string_lossy()), "{error}");
         }
+        let home = tempfile::tempdir().unwrap();
+        make_fifo(home.path().join("credential-bundle.pem"));
+        let fifo = settings(home.path()).unwrap_err().to_string();
+        assert!(fifo.contains("is not a regular file"), "{fifo}");
         let missing = settings(Path::new("/nowhere/at/all")).unwrap_err().to_string();
         assert!(missing.contains("/nowhere/at/all cannot be read"), "{missing}");
     }

@@ -183,6 +183,25 @@ impl TrustBundles {
     }
 }
 
+/// Whether a path leads through one of a pod's projected volumes, in which alone the kubelet writes pod certificates.
+#[must_use]
+pub fn is_projected(path: &Path) -> bool {
+    path.components().any(|component| component.as_os_str() == PROJECTED)
+}
+
+/// The kubelet's name for projected volumes.
+pub const PROJECTED: &str = "kubernetes.io~projected";
+
+/// Whether a text is a credential bundle as the kubelet writes it: the key, then certificates and nothing else (KEP-4317).
+#[must_use]
+pub fn is_credential_bundle(text: &[u8]) -> bool {
+    let mut labels = pem::labels(text);
+    labels.next() == Some(b"PRIVATE KEY".as_slice()) && {
+        let mut certificates = labels.peekable();
+        certificates.peek().is_some() && certificates.all(|label| label == b"CERTIFICATE")
+    }
+}
+
 /// The trust domain of the leaf in a text with PEM blocks, where that has a SPIFFE ID.
 #[must_use]
 pub fn trust_domain(text: &[u8]) -> Option<TrustDomain> {

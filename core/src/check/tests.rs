@@ -18,7 +18,8 @@ use evercert_fixtures::{
 };
 
 use super::*;
-use crate::spec::{RequireChain, Usage};
+use crate::identity::IdentityId;
+use crate::spec::{CredentialFiles, RequireChain, Usage};
 use crate::test_files::{Files, dedicated, spec};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -89,6 +90,22 @@ fn a_leaf_is_good_through_the_last_second_of_its_validity() {
     assert!(at(not_after + SECOND - Duration::from_nanos(1)).admits());
     assert_eq!(at(not_after).next_change, Some(not_after + SECOND));
     at(not_after + SECOND).rejects_credential_for(Check::Expired);
+}
+
+#[test]
+fn a_kubelet_is_said_to_renew_no_more_only_of_a_volume_in_which_it_renews_certificates() {
+    let root = Entity::root("root");
+    let leaf = root.leaf_with(|leaf| leaf.not_after = (now() - DAY).into());
+    let files = Files::of(&leaf, &[], &[&root]).with_chain([leaf.key.serialize_pem(), leaf.pem()].concat());
+    for (plugin, is_told) in [("projected", true), ("secret", false), ("csi", false)] {
+        let mut spec = spec();
+        spec.id = IdentityId::pod("7c11", "tls".parse().unwrap());
+        let file = format!("/pods/7c11/volumes/kubernetes.io~{plugin}/tls/all.pem");
+        spec.files.credential = Some(CredentialFiles::Combined(file.into()));
+        let told = judge_files(&spec, &files).told();
+        assert!(told.iter().any(|(check, _)| *check == Check::Expired), "{told:?}");
+        assert_eq!(told.iter().any(|(check, _)| *check == Check::VolumeNotRefreshed), is_told, "{plugin}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::findings::{Consequences, Findings};
 use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
 use crate::finding::{Check, Finding, Severity};
+use crate::layout::is_projected;
 use crate::spec::CredentialFiles;
 
 /// The expected end. Not the time it is now: the finding would be another one at every look.
@@ -50,6 +51,9 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
 /// bundles included (KEP-4317). No metric of its own names the pod.
 fn not_refreshed(case: &Case<'_>, findings: &mut Findings) {
     let (Some(pod), CredentialFiles::Combined(file)) = (case.spec.pod(), case.files) else { return };
+    if !is_projected(file) {
+        return;
+    }
     let sentence = format!(
         "the kubelet has not renewed the certificate of pod {pod} in time, and refreshes nothing in this volume any more, neither key nor trust: \
          look at the PodCertificateRequests of that pod and at their signer, then delete the pod so that it is made anew"

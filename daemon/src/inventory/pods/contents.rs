@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evercert_core::confined::{self, LISTED, Links};
-use evercert_core::layout::{self, Layout, TrustBundles, holds_certificates_alone, holds_key_and_chain};
+use evercert_core::layout::{
+    self, Layout, TrustBundles, holds_certificates_alone, holds_key_and_chain, is_credential_bundle,
+};
 use evercert_core::mount::{DATA, FILE_LIMIT, read_beneath};
 use evercert_core::spec::FileSet;
 use rustix::fs::{AtFlags, Dir, FileType};
@@ -105,10 +107,13 @@ impl Contents {
 ///
 /// The root cannot be opened.
 pub(super) fn look(root: &Path, sought: &Sought) -> Result<Contents, Errno> {
-    let root = confined::enter(root)?;
+    let directory = confined::enter(root)?;
     match sought {
-        Sought::Credentials(known) => look_for_credentials(&root, known.as_ref()),
-        Sought::Namespace => Ok(Contents::Namespace(namespace(&root))),
+        Sought::Credentials(known) => {
+            let look = Look { is_projected: layout::is_projected(root), left: READ_LIMIT };
+            look.for_credentials(&directory, known.as_ref())
+        }
+        Sought::Namespace => Ok(Contents::Namespace(namespace(&directory))),
     }
 }
 
@@ -117,22 +122,78 @@ fn namespace(root: &OwnedFd) -> Option<Arc<str>> {
     std::str::from_utf8(&content).ok().filter(|text| is_pod_name(text)).map(Arc::from)
 }
 
-fn look_for_credentials(root: &OwnedFd, known: Option<&Fingerprint>) -> Result<Contents, Errno> {
-    let fingerprint = fingerprint(root)?;
-    if known.is_some_and(|known| known.tells_the_same(&fingerprint)) {
-        return Ok(Contents::Unchanged);
+/// A look into one volume.
+struct Look {
+    /// Whether the kubelet puts pod certificates into such a volume.
+    is_projected: bool,
+    /// The bytes that may still be read there.
+    left: u64,
+}
+
+impl Look {
+    fn for_credentials(mut self, root: &OwnedFd, known: Option<&Fingerprint>) -> Result<Contents, Errno> {
+        let fingerprint = fingerprint(root)?;
+        if known.is_some_and(|known| known.tells_the_same(&fingerprint)) {
+            return Ok(Contents::Unchanged);
+        }
+        let mut credentials = Credentials::new();
+        let files = if fingerprint.data.is_some() { open_directory(root, DATA)? } else { open_directory(root, ".")? };
+        let entries = entries(&files)?;
+        credentials.extend(self.credential(&files, &entries).map(|credential| (None, credential)));
+        for (name, _) in entries.iter().filter(|(name, kind)| kind.is_dir() && !name.starts_with('.')) {
+            let Ok(directory) = open_directory(&files, name) else { continue };
+            let Ok(entries) = self::entries(&directory) else { continue };
+            credentials
+                .extend(self.credential(&directory, &entries).map(|credential| (Some(name.clone()), credential)));
+        }
+        Ok(Contents::Now(fingerprint, credentials))
     }
-    let (mut credentials, mut left) = (Credentials::new(), READ_LIMIT);
-    let files = if fingerprint.data.is_some() { open_directory(root, DATA)? } else { open_directory(root, ".")? };
-    let entries = entries(&files)?;
-    credentials.extend(credential(&files, &entries, &mut left).map(|credential| (None, credential)));
-    for (name, _) in entries.iter().filter(|(name, kind)| kind.is_dir() && !name.starts_with('.')) {
-        let Ok(directory) = open_directory(&files, name) else { continue };
-        let Ok(entries) = self::entries(&directory) else { continue };
-        credentials
-            .extend(credential(&directory, &entries, &mut left).map(|credential| (Some(name.clone()), credential)));
+
+    /// The credential of one directory. Of an entry that is cut from the list only its name counts.
+    fn credential(&mut self, directory: &OwnedFd, entries: &[(String, FileType)]) -> Option<Found> {
+        let files =
+            || entries.iter().filter(|(_, kind)| kind.is_file() || kind.is_symlink()).map(|(name, _)| name.as_str());
+        let left = &mut self.left;
+        let holds_both =
+            |name: &str| content(directory, name, left).is_some_and(|content| holds_key_and_chain(&content));
+        let layout = Layout::of_directory(|name| kind(directory, name).is_some(), files(), holds_both)?;
+        let trust = match &layout {
+            Layout::Combined(name) if kind(directory, layout::file_name::BUNDLE).is_none() => {
+                self.trust(directory, name, files())
+            }
+            _ => TrustBundles::default(),
+        };
+        Some(Found { layout, trust })
     }
-    Ok(Contents::Now(fingerprint, credentials))
+
+    /// The trust bundles beside the one file with key and chain, where none is called as cert-manager's: by their names as SPIFFE has
+    /// them, else, beside a pod certificate, the one other file with certificates. Elsewhere such a file is anything: an intermediate, or
+    /// a former chain. Where trust cannot be told there is none, which is for the checks to say.
+    fn trust<'n>(
+        &mut self,
+        directory: &OwnedFd,
+        credential: &OsStr,
+        files: impl Iterator<Item = &'n str> + Clone,
+    ) -> TrustBundles {
+        let left = &mut self.left;
+        let bundle = credential.to_str().and_then(|name| content(directory, name, left));
+        let own = bundle.as_deref().and_then(|bundle| layout::trust_domain(bundle));
+        let named = TrustBundles::among(files.clone(), own.as_ref()).unwrap_or_default();
+        if named.own.is_some() || !named.federated.is_empty() {
+            return named;
+        }
+        if !self.is_projected || !bundle.is_some_and(|bundle| is_credential_bundle(&bundle)) {
+            return TrustBundles::default();
+        }
+        let is_other = |name: &&str| OsStr::new(name) != credential;
+        let mut others = files
+            .filter(is_other)
+            .filter(|name| content(directory, name, left).is_some_and(|content| holds_certificates_alone(&content)));
+        match (others.next(), others.next()) {
+            (Some(name), None) => TrustBundles { own: Some(name.to_owned()), ..TrustBundles::default() },
+            _ => TrustBundles::default(),
+        }
+    }
 }
 
 #[expect(clippy::useless_conversion, reason = "the types of these fields differ between architectures")]
@@ -175,46 +236,6 @@ fn entries(directory: &OwnedFd) -> Result<Vec<(String, FileType)>, Errno> {
 fn kind(directory: &OwnedFd, name: &str) -> Option<FileType> {
     let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     Some(FileType::from_raw_mode(stat.st_mode))
-}
-
-/// The credential of one directory. Of an entry that is cut from the list only its name counts.
-fn credential(directory: &OwnedFd, entries: &[(String, FileType)], left: &mut u64) -> Option<Found> {
-    let files =
-        || entries.iter().filter(|(_, kind)| kind.is_file() || kind.is_symlink()).map(|(name, _)| name.as_str());
-    let holds_both = |name: &str| content(directory, name, left).is_some_and(|content| holds_key_and_chain(&content));
-    let layout = Layout::of_directory(|name| kind(directory, name).is_some(), files(), holds_both)?;
-    let trust = match &layout {
-        Layout::Combined(name) if kind(directory, layout::file_name::BUNDLE).is_none() => {
-            let credential = name.to_str().and_then(|name| content(directory, name, left));
-            trust(directory, name, files(), credential.as_deref().map(Vec::as_slice), left)
-        }
-        _ => TrustBundles::default(),
-    };
-    Some(Found { layout, trust })
-}
-
-/// The trust bundles beside the one file with key and chain, where none is called as cert-manager's: by their names as SPIFFE has them,
-/// else the one other file with certificates. Where neither can be told there is none, which is for the checks to say.
-fn trust<'n>(
-    directory: &OwnedFd,
-    credential: &OsStr,
-    files: impl Iterator<Item = &'n str> + Clone,
-    content_of_credential: Option<&[u8]>,
-    left: &mut u64,
-) -> TrustBundles {
-    let own = content_of_credential.and_then(layout::trust_domain);
-    let named = TrustBundles::among(files.clone(), own.as_ref()).unwrap_or_default();
-    if named.own.is_some() || !named.federated.is_empty() {
-        return named;
-    }
-    let is_other = |name: &&str| OsStr::new(name) != credential;
-    let mut others = files
-        .filter(is_other)
-        .filter(|name| content(directory, name, left).is_some_and(|content| holds_certificates_alone(&content)));
-    match (others.next(), others.next()) {
-        (Some(name), None) => TrustBundles { own: Some(name.to_owned()), ..TrustBundles::default() },
-        _ => TrustBundles::default(),
-    }
 }
 
 /// A file of a volume, no larger than what is `left` to be read there.

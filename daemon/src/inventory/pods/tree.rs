@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evercert_core::confined::{self, LISTED, Links, SEARCHED};
+use evercert_core::layout::PROJECTED;
 use evercert_core::mount::{ReadError, read_beneath};
 use rustix::fs::{CWD, Dir, FileType, Mode};
 use rustix::io::Errno;
@@ -48,7 +49,6 @@ const PLUGINS: [(&str, VolumeKind); 3] = [
     (PROJECTED, VolumeKind::Credential),
     (CONFIG_MAP, VolumeKind::Trust),
 ];
-const PROJECTED: &str = "kubernetes.io~projected";
 const CONFIG_MAP: &str = "kubernetes.io~configmap";
 const CSI_PLUGIN: &str = "kubernetes.io~csi";
 

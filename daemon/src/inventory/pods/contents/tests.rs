@@ -79,10 +79,15 @@ fn the_trust_bundles_beside_a_pod_certificate_are_told_by_their_trust_domains_or
     let issued = own.issue(Leaf::for_dns("a").uri("spiffe://own.example.org/a"));
     let credential = issued.key_pem.clone() + &issued.chain_pem;
     let partner = Authority::new("Partner CA");
-    let found = |files: &Files| match look(KubeletVolume::new(files).path(), None).unwrap() {
-        Contents::Now(_, credentials) => credentials[&None].files(Path::new("/v")),
-        contents => panic!("{contents:?}"),
+    let found_in = |plugin: &str, files: &Files| {
+        let home = tempfile::tempdir().unwrap();
+        let volume = KubeletVolume::at(&home.path().join(plugin), files);
+        match look(volume.path(), None).unwrap() {
+            Contents::Now(_, credentials) => credentials[&None].files(Path::new("/v")),
+            contents => panic!("{contents:?}"),
+        }
     };
+    let found = |files: &Files| found_in("kubernetes.io~projected/v", files);
     let dedicated = |name: &str| Some(BundleFile::Dedicated(Path::new("/v").join(name)));
     for end in ["spiffe-trust-bundle.pem", "spiffe-trust-bundle.x509.pem", "x509.pem"] {
         let [at_home, abroad] = ["own", "partner"].map(|domain| format!("{domain}.example.org.{end}"));
@@ -95,8 +100,13 @@ fn the_trust_bundles_beside_a_pod_certificate_are_told_by_their_trust_domains_or
     }
     let files = Files::new().with("my.pem", &credential).with("anchors.txt", own.ca_pem()).with("token", "x");
     assert_eq!(found(&files).bundle, dedicated("anchors.txt"), "whatever the pod calls it");
+    let none = Some(BundleFile::OfCredential("/v/ca.crt".into()));
+    assert_eq!(found_in("kubernetes.io~secret/v", &files).bundle, none, "a Secret's other file may be anything");
+    let chain_first =
+        Files::new().with("my.pem", issued.chain_pem.clone() + &issued.key_pem).with("old.pem", own.ca_pem());
+    assert_eq!(found(&chain_first).bundle, none, "not as the kubelet writes it");
     let two = files.with("more.txt", partner.ca_pem());
-    assert_eq!(found(&two).bundle, Some(BundleFile::OfCredential("/v/ca.crt".into())), "of two none is meant");
+    assert_eq!(found(&two).bundle, none, "of two none is meant");
 }
 
 #[test]

@@ -7,9 +7,12 @@
 mod permits;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::ready;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -28,8 +31,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::Acceptor;
+use tokio_util::sync::{CancellationToken, PollSemaphore};
 use tower::ServiceExt as _;
 use tracing::{debug, error, warn};
 
@@ -53,6 +57,9 @@ const RENDERINGS: usize = 1;
 
 /// How long the head of a request may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How many TLS handshakes are computed at a time, each a signature and a chain to verify: the other processors are for the callers.
+const HANDSHAKES: usize = 1;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -109,6 +116,8 @@ pub(crate) async fn serve(listener: TcpListener, door: Door, pages: Pages, shutd
         Err(error) => return error!(%error, "HTTP connections cannot be accepted"),
     };
     let permits = Permits::new(CONNECTIONS, PAGES);
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let tls = configs.map(|configs| Tls { configs, turn: handshakes });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -116,7 +125,7 @@ pub(crate) async fn serve(listener: TcpListener, door: Door, pages: Pages, shutd
             Some(_) = connections.join_next() => {}
             Some(stream) = newcomers.recv() => {
                 let Ok(stream) = TcpStream::from_std(stream) else { continue };
-                connections.spawn(connection(stream, configs.clone(), router.clone(), permits.take()));
+                connections.spawn(connection(stream, tls.clone(), router.clone(), permits.take()));
             }
         }
     }
@@ -145,17 +154,40 @@ impl Intake for Newcomers {
     }
 }
 
-async fn connection(stream: TcpStream, configs: Option<Configs>, router: Router, permit: Permit) {
+/// What a TLS handshake needs.
+#[derive(Clone)]
+struct Tls {
+    configs: Configs,
+    turn: Arc<Semaphore>,
+}
+
+/// Has `work` compute only in its turn, and not keep it while it waits for the other side.
+async fn in_turn<F: Future>(turn: Arc<Semaphore>, work: F) -> F::Output {
+    let (mut work, mut turn) = (pin!(work), PollSemaphore::new(turn));
+    poll_fn(|cx| {
+        // It is never closed.
+        let _turn = ready!(turn.poll_acquire(cx));
+        work.as_mut().poll(cx)
+    })
+    .await
+}
+
+async fn connection(stream: TcpStream, tls: Option<Tls>, router: Router, permit: Permit) {
     let permit = Arc::new(permit);
     let answering = {
         let permit = Arc::clone(&permit);
         async move {
-            let Some(configs) = configs else { return answer(stream, router, permit).await };
+            let Some(Tls { configs, turn }) = tls else { return answer(stream, router, permit).await };
             // Of this moment: the next handshake may have another.
             let Some(config) = configs.borrow().clone() else {
                 return debug!("an HTTP connection was closed, as there is no certificate to present yet");
             };
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
+            let handshake = async {
+                let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+                permit.handshakes();
+                in_turn(turn, begun.into_stream(config)).await
+            };
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
                 Ok(Ok(stream)) => answer(stream, router, permit).await,
                 Ok(Err(error)) => debug!(%error, "a TLS handshake on the HTTP side failed"),
                 Err(_) => debug!("a TLS handshake on the HTTP side took too long"),

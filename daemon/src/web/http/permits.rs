@@ -32,6 +32,8 @@ struct Connection {
 enum Doing {
     /// Nothing was asked yet.
     Idle,
+    /// It has begun a TLS handshake, and nothing was asked yet.
+    Handshaking,
     /// It is given a short answer.
     Short,
     /// It is given a page that may be long.
@@ -52,13 +54,14 @@ impl Permits {
         Arc::new(Self { most, most_pages, taken: Mutex::default() })
     }
 
-    /// A permit for a newcomer. Where there is none left the connection that has been idle for the longest loses its own, or the
-    /// oldest where none is idle.
+    /// A permit for a newcomer. Where there is none left the connection that has been idle for the longest loses its own, else the
+    /// oldest that has begun a handshake, or the oldest of all.
     pub(super) fn take(self: &Arc<Self>) -> Permit {
         let mut taken = self.taken.lock();
         if taken.connections.len() >= self.most {
-            let idle = taken.oldest(Doing::Idle).or_else(|| taken.connections.keys().next().copied());
-            taken.give_up(idle);
+            let waiting = taken.oldest(Doing::Idle).or_else(|| taken.oldest(Doing::Handshaking));
+            let oldest = waiting.or_else(|| taken.connections.keys().next().copied());
+            taken.give_up(oldest);
         }
         let (number, given_up) = (taken.next, CancellationToken::new());
         taken.next += 1;
@@ -84,6 +87,11 @@ impl Permit {
     /// Waits until it goes to another.
     pub(super) async fn given_up(&self) {
         self.given_up.cancelled().await;
+    }
+
+    /// A TLS handshake was begun.
+    pub(super) fn handshakes(&self) {
+        self.does(Doing::Handshaking);
     }
 
     /// A short answer was asked for, such as that of a probe.
@@ -138,6 +146,19 @@ mod tests {
         drop(probe);
         let _last = permits.take();
         assert!(!is_given_up(&newcomer));
+    }
+
+    #[test]
+    fn whoever_has_begun_a_handshake_keeps_its_place_before_those_who_say_nothing() {
+        let permits = Permits::new(3, 2);
+        let [page, scraper, silent] = [permits.take(), permits.take(), permits.take()];
+        page.reads_a_page();
+        scraper.handshakes();
+        let newcomer = permits.take();
+        assert_eq!([&page, &scraper, &silent].map(is_given_up), [false, false, true]);
+        newcomer.handshakes();
+        let _next = permits.take();
+        assert_eq!([&page, &scraper, &newcomer].map(is_given_up), [false, true, false], "then the oldest of those");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) use pod::{NAME_LIMIT as POD_NAME_LIMIT, PodName, is_name as is_pod_na
 pub(crate) use proc::Proc;
 pub(crate) use process::ProcessError;
 pub(crate) use processes::Processes;
-pub(crate) use quota::{Full, Quota, Share};
+pub(crate) use quota::{Full, Quota, Share, Use, Uses};
 pub(crate) use rates::{Exceeded, Rates};
 
 #[cfg(test)]

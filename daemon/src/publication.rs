@@ -21,5 +21,5 @@ pub(crate) use readiness::Readiness;
 pub(crate) use store::{Publication, Store};
 pub(crate) use subscribers::{
     Delivery, Disconnect, NewSubscriber, Outcome, Refused, RefusedCode, Report, SubscriberObserver, SubscriberState,
-    SubscriberStatus, Subscribers, Subscription,
+    SubscriberStatus, Subscribers, Subscription, TooManyUnattested,
 };

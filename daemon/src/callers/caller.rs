@@ -31,6 +31,8 @@ pub(crate) struct Caller {
     crowd: Option<Crowd>,
     /// Absent where it lives in a PID namespace that cannot be seen from here.
     process: Option<Arc<Process>>,
+    /// Which connection it is of those whose process cannot be seen; of no meaning otherwise.
+    connection: u64,
 }
 
 impl Caller {
@@ -45,7 +47,7 @@ impl Caller {
         let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
         let unseen = Self::unseen(pid, credentials.uid(), credentials.gid(), groups);
         if pid == 0 {
-            return Ok(unseen);
+            return Ok(Self { connection: processes.next_unseen(), ..unseen });
         }
         let process = processes.peer(stream, pid)?;
         let now = process.standing()?;
@@ -59,7 +61,17 @@ impl Caller {
         gids.sort_unstable();
         gids.dedup();
         let namespaces = Namespaces::Unknown(io::ErrorKind::NotFound);
-        Self { pid, uid, gid, gids: gids.into(), origin: Origin::Unclear, namespaces, crowd: None, process: None }
+        Self {
+            pid,
+            uid,
+            gid,
+            gids: gids.into(),
+            origin: Origin::Unclear,
+            namespaces,
+            crowd: None,
+            process: None,
+            connection: 0,
+        }
     }
 
     /// A process of the host with these credentials, which is not there.
@@ -67,7 +79,7 @@ impl Caller {
     pub(crate) fn new(pid: u32, uid: u32, gids: Vec<u32>) -> Self {
         let (origin, namespaces) = (Origin::Host { unit: None }, Namespaces::Host);
         let gids = gids.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
-        Self { pid, uid, gid: OVERFLOW.gid, gids, origin, namespaces, crowd: None, process: None }
+        Self { pid, uid, gid: OVERFLOW.gid, gids, origin, namespaces, crowd: None, process: None, connection: 0 }
     }
 
     /// Whether the process is still there and what it was when it connected, so that it may be given a key: the same user and
@@ -148,6 +160,9 @@ impl Caller {
 
     /// The party that the caller's use is charged to.
     pub(crate) fn party(&self) -> Party {
+        if self.is_hidden() {
+            return Party::Unseen { connection: self.connection, uid: self.uid };
+        }
         Party::of(&self.origin, self.uid, self.crowd)
     }
 

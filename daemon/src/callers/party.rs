@@ -22,6 +22,13 @@ pub(crate) enum Party {
     Crowd(Crowd),
     /// In a container of no pod, or where it cannot be told.
     Elsewhere(u32),
+    /// One connection of a process that cannot be seen, of a user that anybody there may be: nothing else tells one from another.
+    Unseen {
+        connection: u64,
+        uid: u32,
+    },
+    /// All that cannot be seen, who share the connections.
+    AllUnseen,
 }
 
 /// Users of other user namespaces, counted as one.
@@ -88,6 +95,8 @@ impl fmt::Display for Party {
             Self::Crowd(Crowd::Of(uid)) => write!(f, "the user namespaces of uid {uid}"),
             Self::Crowd(Crowd::In(number)) => write!(f, "the user namespace {number}, which root made"),
             Self::Elsewhere(uid) => write!(f, "uid {uid} of no pod and not of the host"),
+            Self::Unseen { uid, .. } => write!(f, "a connection of uid {uid} whose process cannot be seen"),
+            Self::AllUnseen => f.write_str("the callers whose processes cannot be seen"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use evercert_core::intern::Pool;
 use nix::errno::Errno;
@@ -18,6 +19,8 @@ pub(crate) struct Processes {
     prefixes: Arc<[String]>,
     /// By number and start.
     connected: Pool<(u32, u64), Process>,
+    /// How many connections there were of processes that cannot be seen.
+    unseen: AtomicU64,
 }
 
 /// How a process is told from a later one with its number.
@@ -36,12 +39,17 @@ impl Processes {
     }
 
     pub(super) fn proven_by(proof: Proof, prefixes: Vec<String>) -> Self {
-        Self { proof, prefixes: prefixes.into(), connected: Pool::default() }
+        Self { proof, prefixes: prefixes.into(), connected: Pool::default(), unseen: AtomicU64::new(0) }
     }
 
     /// Allowed prefixes of `kubepods` in the path of a control group.
     pub(crate) fn prefixes(&self) -> &[String] {
         &self.prefixes
+    }
+
+    /// The number of another connection whose process cannot be seen.
+    pub(super) fn next_unseen(&self) -> u64 {
+        self.unseen.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The process `pid` that connected `stream`.

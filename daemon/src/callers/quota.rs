@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,40 @@ struct Used {
     in_all: usize,
     next: u64,
     /// Each party's shares, the oldest first; parties that have none are not in it.
-    by_party: HashMap<Party, BTreeMap<u64, CancellationToken>>,
+    by_party: HashMap<Party, BTreeMap<u64, Taken>>,
+}
+
+/// What is known of a share that is taken.
+#[derive(Debug, Clone, Default)]
+struct Taken {
+    displaced: CancellationToken,
+    uses: Uses,
+}
+
+/// How many uses a share is put to. Of [`Party::AllUnseen`] those that are put to none are displaced first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Uses(Arc<AtomicUsize>);
+
+impl Uses {
+    /// One more, until it is dropped.
+    pub(crate) fn another(&self) -> Use {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Use(self.clone())
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// One use of a share.
+#[derive(Debug)]
+pub(crate) struct Use(Uses);
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One in use, until it is dropped.
@@ -30,7 +64,7 @@ pub(crate) struct Share {
     quota: Arc<Quota>,
     party: Party,
     number: u64,
-    displaced: CancellationToken,
+    taken: Taken,
 }
 
 /// There is no further one to be had.
@@ -60,24 +94,31 @@ impl Quota {
     /// no less than this one has then. That party is returned too. The holder of the displaced one has to watch
     /// [`Share::displaced`] and end.
     ///
+    /// [`Party::AllUnseen`] is many callers that cannot be told apart, of which one may be thousands of users. So it may have as many as
+    /// there are in all, and where there is none left for it, a newcomer takes the place of its oldest that is put to no use, else of
+    /// its oldest: whoever holds all of them keeps nobody out.
+    ///
     /// # Errors
     ///
     /// That would be one too many.
     pub(crate) fn claim(self: &Arc<Self>, party: Party) -> Result<(Share, Option<Party>), Full> {
         let mut used = self.used.lock();
         let own = used.of(&party);
-        if own >= self.cap.per_caller {
+        let is_unseen = party == Party::AllUnseen;
+        if own >= self.cap.per_caller && !is_unseen {
             return Err(Full::PerCaller);
         }
         let mut loser = None;
         if used.in_all >= self.cap.in_all {
             let largest = used.by_party.iter().max_by_key(|(_, shares)| shares.len());
             let (largest, most) = largest.map(|(party, shares)| (party.clone(), shares.len())).ok_or(Full::InAll)?;
-            if most < own + 2 {
-                return Err(Full::InAll);
-            }
-            used.displace_newest(&largest);
-            loser = Some(largest);
+            let from = match most >= own + 2 {
+                true => largest,
+                false if is_unseen && own > 0 => party.clone(),
+                false => return Err(Full::InAll),
+            };
+            used.displace_one(&from);
+            loser = Some(from);
         }
         Ok((used.add(self, party), loser))
     }
@@ -89,21 +130,28 @@ impl Used {
     }
 
     fn add(&mut self, quota: &Arc<Quota>, party: Party) -> Share {
-        let (number, displaced) = (self.next, CancellationToken::new());
+        let (number, taken) = (self.next, Taken::default());
         self.next += 1;
         self.in_all += 1;
-        self.by_party.entry(party.clone()).or_default().insert(number, displaced.clone());
-        Share { quota: Arc::clone(quota), party, number, displaced }
+        self.by_party.entry(party.clone()).or_default().insert(number, taken.clone());
+        Share { quota: Arc::clone(quota), party, number, taken }
     }
 
-    fn displace_newest(&mut self, party: &Party) {
-        let newest = self.by_party.get(party).and_then(|shares| shares.keys().next_back().copied());
-        if let Some(displaced) = newest.and_then(|number| self.remove(party, number)) {
-            displaced.cancel();
+    fn displace_one(&mut self, party: &Party) {
+        let Some(shares) = self.by_party.get(party) else { return };
+        let number = match party {
+            Party::AllUnseen => {
+                let unused = shares.iter().find(|(_, taken)| taken.uses.is_none()).map(|(number, _)| *number);
+                unused.or_else(|| shares.keys().next().copied())
+            }
+            _ => shares.keys().next_back().copied(),
+        };
+        if let Some(taken) = number.and_then(|number| self.remove(party, number)) {
+            taken.displaced.cancel();
         }
     }
 
-    fn remove(&mut self, party: &Party, number: u64) -> Option<CancellationToken> {
+    fn remove(&mut self, party: &Party, number: u64) -> Option<Taken> {
         let shares = self.by_party.get_mut(party)?;
         let removed = shares.remove(&number)?;
         self.in_all -= 1;
@@ -117,7 +165,12 @@ impl Used {
 impl Share {
     /// Is cancelled when this was given to another party.
     pub(crate) fn displaced(&self) -> &CancellationToken {
-        &self.displaced
+        &self.taken.displaced
+    }
+
+    /// The uses that it is put to.
+    pub(crate) fn uses(&self) -> &Uses {
+        &self.taken.uses
     }
 
     pub(crate) fn party(&self) -> &Party {
@@ -148,6 +201,31 @@ mod tests {
         drop(first);
         let (_third, loser) = quota.claim(Party::User(3)).unwrap();
         assert_eq!((loser, quota.used.lock().by_party.len()), (None, 3));
+    }
+
+    #[test]
+    fn whoever_holds_all_that_is_for_those_who_cannot_be_seen_keeps_no_other_of_them_out() {
+        let quota = Quota::new(Cap { in_all: 4, per_caller: 2 });
+        let claim = || quota.claim(Party::AllUnseen).unwrap();
+        let shares: Vec<_> = (0..4).map(|_| claim().0).collect();
+        let lost = || -> Vec<_> { shares.iter().map(|share| share.displaced().is_cancelled()).collect() };
+        let uses = [0, 2].map(|at: usize| shares[at].uses().another());
+        let (newcomer, loser) = claim();
+        assert_eq!(
+            (loser, lost()),
+            (Some(Party::AllUnseen), vec![false, true, false, false]),
+            "the oldest without use"
+        );
+        let _used = newcomer.uses().another();
+        let _next = claim();
+        assert_eq!(lost(), [false, true, false, true]);
+        let (last, _) = claim();
+        let _last = last.uses().another();
+        assert_eq!((lost(), newcomer.displaced().is_cancelled()), (vec![false, true, false, true], false));
+        drop(uses);
+        let (_other, loser) = quota.claim(Party::User(1)).unwrap();
+        assert_eq!((loser, lost()), (Some(Party::AllUnseen), vec![true, true, false, true]));
+        assert_eq!(quota.used.lock().in_all, 4);
     }
 
     #[test]

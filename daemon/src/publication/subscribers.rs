@@ -31,6 +31,14 @@ pub(crate) use subscription::Subscription;
 use crate::callers::Life;
 use crate::publication::{KeyClaims, Publication, Store};
 
+/// The most subscribers of one identity that are taken at their word: above that, whoever knows a pod's UID could fill its status.
+const UNATTESTED_PER_IDENTITY: usize = 128;
+
+/// There are as many subscribers of the identity that are taken at their word as there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{UNATTESTED_PER_IDENTITY} subscribers that evercertd cannot see report on it already")]
+pub(crate) struct TooManyUnattested;
+
 /// The subscribers of every identity.
 pub(crate) struct Subscribers {
     store: Arc<Store>,
@@ -180,12 +188,22 @@ impl Subscribers {
     }
 
     /// Registers a subscriber of `identity`, until the returned value is dropped. If its process was lost, it is no longer.
-    #[must_use]
-    pub(crate) fn connect(self: &Arc<Self>, identity: IdentityId, mut subscriber: NewSubscriber) -> Subscription {
+    ///
+    /// # Errors
+    ///
+    /// It is taken at its word, and so are too many already.
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        identity: IdentityId,
+        mut subscriber: NewSubscriber,
+    ) -> Result<Subscription, TooManyUnattested> {
         tell(&mut subscriber.sdk_version);
         tell(&mut subscriber.command);
         let claim = (subscriber.deliver == Delivery::Full).then(|| self.key_claims.claim(identity.clone()));
         let mut registry = self.registry.lock();
+        if !subscriber.is_attested && registry.unattested(&identity) >= UNATTESTED_PER_IDENTITY {
+            return Err(TooManyUnattested);
+        }
         registry.next_id += 1;
         let id = registry.next_id;
         let entry = Entry {
@@ -201,7 +219,7 @@ impl Subscribers {
         group.subscribers.insert(id, entry);
         group.revision = self.announce();
         drop(registry);
-        Subscription::new(Arc::clone(self), identity, id, claim)
+        Ok(Subscription::new(Arc::clone(self), identity, id, claim))
     }
 
     /// The subscribers of one identity that are connected or lost, in the order they came.
@@ -218,14 +236,6 @@ impl Subscribers {
         let Some(group) = registry.identities.get(identity) else { return Vec::new() };
         let after = group.subscribers.range((Bound::Excluded(number), Bound::Unbounded)).take(count);
         after.map(|(id, entry)| entry.status(*id, publication.as_ref())).collect()
-    }
-
-    /// How many subscribers of `identity` are taken at their word.
-    #[must_use]
-    pub(crate) fn unattested(&self, identity: &IdentityId) -> usize {
-        let registry = self.registry.lock();
-        let entries = registry.identities.get(identity).into_iter().flat_map(|group| group.subscribers.values());
-        entries.filter(|entry| !entry.subscriber.is_attested).count()
     }
 
     /// The value of [`Subscribers::changes`] when a subscriber of `identity` last came, went or reported.
@@ -321,6 +331,12 @@ impl Subscribers {
 }
 
 impl Registry {
+    /// How many subscribers of an identity are taken at their word.
+    fn unattested(&self, identity: &IdentityId) -> usize {
+        let entries = self.identities.get(identity).into_iter().flat_map(|group| group.subscribers.values());
+        entries.filter(|entry| !entry.subscriber.is_attested).count()
+    }
+
     /// The subscribers of an identity that is kept. Those go that are gone, whose subscribers went before them.
     fn group(&mut self, identity: IdentityId, store: &Store) -> &mut Group {
         let lives = |id: &IdentityId, group: &Group| {

@@ -51,8 +51,8 @@ pub(super) async fn serve(
             visitor = visitors.next() => visitor,
         };
         let Some(Visitor { stream, share }) = visitor else { break };
-        // A peer that connects in a loop mostly is gone by now.
-        if has_hung_up(&stream) {
+        // A peer that connects in a loop mostly is gone by now, or has lost its place.
+        if share.displaced().is_cancelled() || has_hung_up(&stream) {
             continue;
         }
         let Ok(stream) = UnixStream::from_std(stream) else { continue };

@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::answers::Teller;
 use self::parcels::Parcels;
-use self::unattested::Claim;
+pub(super) use self::unattested::Claim;
 use super::connection::{Displaced, Peer, peer};
 use super::feed::{Asked, Asker, Feed, Standing, stranger};
 use super::streams::{EncodedBody, ExtraShare};
@@ -167,10 +167,6 @@ impl AgentService {
             self.attestor.unknown(&peer.caller, name.as_str(), &self.wanted.borrow().pods);
             return Err(unattested::unknown(name.as_str()));
         };
-        if self.subscribers.unattested(&id) >= unattested::PER_IDENTITY {
-            return Err(unattested::too_many(&id));
-        }
-        self.attestor.unattested();
         Ok(id)
     }
 
@@ -256,7 +252,9 @@ impl v1::agent_server::Agent for AgentService {
             (self.named(&peer, &name), Standing::Attested)
         };
         let state = self.state(&peer, &id).await?;
+        let accepted = peer.accepted.another();
         let asker = Asker {
+            _accepted: accepted,
             attestor: Arc::clone(&self.attestor),
             wanted: self.wanted.clone(),
             peer,
@@ -269,6 +267,9 @@ impl v1::agent_server::Agent for AgentService {
         let asked = vec![Asked { id, state, held }];
         let feed = Feed::open(asker, asked, requests.map(answers::said as _), &self.subscribers).await?;
         let is_attested = feed.is_attested();
+        if !is_attested {
+            self.attestor.unattested();
+        }
         let teller = Teller { is_attested, epoch: self.store.epoch(), deliver, parcels: Arc::clone(&self.parcels) };
         let mut response = Response::new(futures_util::stream::empty());
         response.extensions_mut().insert(EncodedBody::new(answers::body(feed, teller)));

@@ -14,7 +14,7 @@ use tonic::service::Routes;
 use tower::ServiceExt as _;
 
 use super::patience::{Allowance, GaveUp, Patience, Patient};
-use crate::callers::{Caller, Exceeded, Party, Rates, Share};
+use crate::callers::{Caller, Exceeded, Party, Rates, Share, Uses};
 use crate::publication::Disconnect;
 
 /// The interval at which a peer is asked whether it is still there.
@@ -63,6 +63,8 @@ pub(super) struct Peer {
     pub(super) caller: Caller,
     /// The time a message may wait for the peer to take it.
     pub(super) taking: Duration,
+    /// The streams that were accepted on the connection.
+    pub(super) accepted: Uses,
     gave_up: GaveUp,
     takes_nothing: CancellationToken,
     displaced: CancellationToken,
@@ -107,6 +109,7 @@ impl From<Caller> for Peer {
         Self {
             caller,
             taking: Duration::from_secs(30),
+            accepted: Uses::default(),
             gave_up: GaveUp::default(),
             takes_nothing: CancellationToken::new(),
             displaced: CancellationToken::new(),
@@ -148,6 +151,7 @@ pub(super) async fn serve(
     let peer = Arc::new(Peer {
         caller,
         taking: patience.taking,
+        accepted: share.uses().clone(),
         gave_up,
         takes_nothing: takes_nothing.clone(),
         displaced: displaced.clone(),
@@ -173,8 +177,13 @@ pub(super) async fn serve(
         ended = connection.as_mut() => ended,
         () = takes_nothing.cancelled() => Ok(()),
         () = displaced.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+            // Without a stream there is nobody to be told, and those who come in a loop would be many at a time.
+            if caller.caller.is_hidden() && caller.accepted.is_none() {
+                Ok(())
+            } else {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+            }
         }
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();

@@ -28,8 +28,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
-use asker::refusal;
 pub(super) use asker::{Asker, Standing, stranger};
+use asker::{refusal, too_many};
 use followed::Followed;
 
 use super::stopping;
@@ -121,10 +121,11 @@ impl<S: Stream<Item = Said> + Unpin> Feed<S> {
         }
         asker.confirm().map_err(|denial| stranger(&denial))?;
         let followed = asked.into_iter().map(|Asked { id, state, held }| {
-            let subscription = subscribers.connect(id, asker.subscriber());
-            Followed::new(state, held, subscription)
+            let subscription =
+                subscribers.connect(id.clone(), asker.subscriber()).map_err(|error| too_many(&id, error))?;
+            Ok(Followed::new(state, held, subscription))
         });
-        Ok(Self { followed: followed.collect(), asker, turn: 0, said: Some(said) })
+        Ok(Self { followed: followed.collect::<Result<_, Status>>()?, asker, turn: 0, said: Some(said) })
     }
 
     /// Whether the subscriber is known, and not only taken at its word.

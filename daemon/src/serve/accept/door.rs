@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::super::limits::Limits;
 use super::super::turned_away::{Doorkeeper, TurnedAway};
@@ -32,6 +33,9 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 /// The number of processes remembered.
 const PROCESSES: usize = 4096;
 
+/// The most visitors that wait to be known, however many connections there may be.
+const QUEUE: usize = 1 << 20;
+
 /// A connection that may be had, of a caller that is not known yet.
 pub(super) struct Visitor {
     pub(super) stream: UnixStream,
@@ -40,8 +44,7 @@ pub(super) struct Visitor {
 
 /// Those who come in. The door is shut when this is dropped.
 pub(super) struct Visitors {
-    /// Bounded by the shares that there are.
-    visitors: mpsc::UnboundedReceiver<Visitor>,
+    visitors: mpsc::Receiver<Visitor>,
     _accepting: Accepting,
 }
 
@@ -57,7 +60,8 @@ impl Visitors {
         processes: Arc<Processes>,
         doorkeeper: Arc<Doorkeeper>,
     ) -> io::Result<Self> {
-        let (sender, visitors) = mpsc::unbounded_channel();
+        // Those who have a share, and as many that have lost theirs meanwhile.
+        let (sender, visitors) = mpsc::channel(limits.connections.in_all.saturating_mul(2).clamp(1, QUEUE));
         let door = Door {
             visitors: sender,
             rates: Rates::new(limits.arrivals.in_all, limits.arrivals.per_caller),
@@ -76,7 +80,7 @@ impl Visitors {
 }
 
 struct Door {
-    visitors: mpsc::UnboundedSender<Visitor>,
+    visitors: mpsc::Sender<Visitor>,
     rates: Rates,
     quota: Arc<Quota>,
     parties: HashMap<(u32, u32), (Instant, Party)>,
@@ -86,10 +90,14 @@ struct Door {
 
 impl Intake for Door {
     fn came(&mut self, stream: OwnedFd) -> ControlFlow<()> {
-        match self.look_at(stream).map(|visitor| self.visitors.send(visitor)) {
-            Some(Err(_)) => ControlFlow::Break(()),
-            None | Some(Ok(())) => ControlFlow::Continue(()),
+        match self.look_at(stream).map(|visitor| self.visitors.try_send(visitor)) {
+            Some(Err(TrySendError::Closed(_))) => return ControlFlow::Break(()),
+            Some(Err(TrySendError::Full(visitor))) => {
+                self.doorkeeper.turned_away(Some(visitor.share.party()), TurnedAway::TooManyInAll);
+            }
+            None | Some(Ok(())) => {}
         }
+        ControlFlow::Continue(())
     }
 
     fn exhausted(&mut self, _: Errno) {
@@ -102,11 +110,14 @@ impl Door {
     /// of others in the kernel's queue.
     fn look_at(&mut self, stream: OwnedFd) -> Option<Visitor> {
         let credentials = getsockopt(&stream, PeerCredentials).ok()?;
-        let party = self.party(u32::try_from(credentials.pid()).unwrap_or(0), credentials.uid());
+        let pid = u32::try_from(credentials.pid()).unwrap_or(0);
+        let party = self.party(pid, credentials.uid());
         if self.rates.check(&party).is_err() {
             self.doorkeeper.turned_away(Some(&party), TurnedAway::TooOften);
             return None;
         }
+        // A process that cannot be seen may be of as many users as it likes.
+        let party = if pid == 0 { Party::AllUnseen } else { party };
         match self.quota.claim(party.clone()) {
             Ok((share, loser)) => {
                 if let Some(loser) = loser {

@@ -21,12 +21,12 @@ use crate::callers::is_pod_uid;
 use crate::inventory::Wanted;
 use crate::publication::Store;
 
-/// The most of them that one identity has at once: above that, whoever knows a pod's UID could fill its status.
-pub(super) const PER_IDENTITY: usize = 128;
+/// The most identities that one of them is told it may mean.
+const CANDIDATES: usize = 128;
 
 /// What such a caller says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(in crate::serve) struct Claim {
     pod: Option<Arc<str>>,
     held: Option<Digest>,
 }
@@ -35,7 +35,7 @@ impl Claim {
     /// # Errors
     ///
     /// The UID is none that a pod can have.
-    pub(super) fn of(pod_uid: &str, held: Option<Digest>) -> Result<Self, Status> {
+    pub(in crate::serve) fn of(pod_uid: &str, held: Option<Digest>) -> Result<Self, Status> {
         let pod = match pod_uid {
             "" => None,
             uid if is_pod_uid(uid) => Some(uid.into()),
@@ -49,14 +49,18 @@ impl Claim {
         self.pod.as_ref()
     }
 
-    /// The identity called `name` that is meant. That of its pod may be one of `wanted` whose files have not been read yet.
-    pub(super) fn identity(&self, store: &Store, wanted: &Wanted, name: &IdentityName) -> Option<IdentityId> {
+    /// The identity called `name` that is meant. That of its pod may be one of `wanted` whose files have not been read yet. By content
+    /// alone it can only be told where one identity has it: replicas share theirs, and none speaks for another's pod.
+    pub(in crate::serve) fn identity(&self, store: &Store, wanted: &Wanted, name: &IdentityName) -> Option<IdentityId> {
         let of_pod = self.pod.as_ref().map(|pod| IdentityId::pod(Arc::clone(pod), name.clone()));
         if let Some(id) = of_pod.filter(|id| store.get(id).is_some() || wanted.ids.contains(id)) {
             return Some(id);
         }
-        let mut all = store.all().into_iter();
-        all.find(|state| state.spec.id.name == *name && self.fits(state)).map(|state| state.spec.id.clone())
+        let mut fitting = store.all().into_iter().filter(|state| state.spec.id.name == *name && self.fits(state));
+        match (fitting.next(), fitting.next()) {
+            (Some(state), None) => Some(state.spec.id.clone()),
+            _ => None,
+        }
     }
 
     /// The identities that it may mean: those with what it holds, and the volume of its pod that is called `name`.
@@ -72,7 +76,7 @@ impl Claim {
                 ..Default::default()
             })
         });
-        candidates.take(PER_IDENTITY).collect()
+        candidates.take(CANDIDATES).collect()
     }
 
     fn is_in(&self, id: &IdentityId) -> bool {
@@ -92,15 +96,7 @@ impl Claim {
 pub(super) fn unknown(name: &str) -> Status {
     Status::not_found(format!(
         "evercertd cannot see this process, which is in another pod or on the node, while evercertd is in a pod without hostPID: \
-         true. It takes the process's word where that is the content of an identity called {name}, or the UID of a pod (EVERCERT_POD_UID) \
-         with a volume of that name: it knows neither"
-    ))
-}
-
-/// The answer where too many are there already.
-pub(super) fn too_many(id: &IdentityId) -> Status {
-    Status::resource_exhausted(format!(
-        "identity {}: {PER_IDENTITY} subscribers that evercertd cannot see report on it already",
-        id.name
+         true. It takes the process's word where that is the UID of a pod (EVERCERT_POD_UID) with a volume \
+         called {name}, or the content of one identity of that name alone: it knows neither"
     ))
 }

@@ -11,9 +11,9 @@ use tonic::Status;
 
 use super::super::connection::{Displaced, Peer};
 use crate::attest::{Attestor, Denial, Grant};
-use crate::callers::Origin;
+use crate::callers::{Origin, Use};
 use crate::inventory::Wanted;
-use crate::publication::{Delivery, NewSubscriber};
+use crate::publication::{Delivery, NewSubscriber, TooManyUnattested};
 
 /// How it is known who the subscriber is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(in crate::serve) struct Asker {
     pub(in crate::serve) attestor: Arc<Attestor>,
     pub(in crate::serve) wanted: watch::Receiver<Arc<Wanted>>,
     pub(in crate::serve) peer: Arc<Peer>,
+    /// It counts as a stream of its connection.
+    pub(in crate::serve) _accepted: Use,
     pub(in crate::serve) displaced: Displaced,
     pub(in crate::serve) deliver: Delivery,
     pub(in crate::serve) standing: Standing,
@@ -93,6 +95,11 @@ impl Asker {
 
 pub(super) fn refusal(id: &IdentityId, denial: &Denial) -> Status {
     denied(&format!("identity {}: {denial}", id.name), denial)
+}
+
+/// The answer where too many that are taken at their word report on the identity already.
+pub(super) fn too_many(id: &IdentityId, error: TooManyUnattested) -> Status {
+    Status::resource_exhausted(format!("identity {}: {error}", id.name))
 }
 
 /// The answer to a caller that is no longer who connected.

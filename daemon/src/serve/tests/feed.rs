@@ -34,10 +34,12 @@ impl Two {
         let (stream, _) = soon("a connection", listener.accept()).await.unwrap();
         let caller = Caller::of(&stream, &node.context.processes).unwrap();
         let (says, said) = mpsc::unbounded_channel();
+        let peer = Arc::new(Peer::from(caller));
         let asker = Asker {
+            _accepted: peer.accepted.another(),
             attestor: Arc::new(Attestor::new(Arc::clone(&node.seen) as _)),
             wanted: node.context.wanted.clone(),
-            peer: Arc::new(Peer::from(caller)),
+            peer,
             displaced: Default::default(),
             deliver: Delivery::Full,
             standing: Standing::Attested,

@@ -21,3 +21,6 @@ struct FromTonic;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/grpc-security.md")]
 struct GrpcSecurity;
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,14 @@ printf '11:pids:/docker/%s/kubepods/pod%s/%s\n' "$id" "$uid" "$id" >"$seeds/cgro
 printf '1:name=systemd:/system.slice/payments.service\n' >"$seeds/cgroup/unit"
 printf '[methods]\n"/a.B/C" = ["admin", { scopes = ["a"], spiffe_ids = ["spiffe://example.org/ns/web/*"] }]\n"/a.B/*" = "anyone"\n' \
     >"$seeds/policy/table"
+printf 'name: p\nclaims: { roles: realm_access.roles }\nmethods:\n  /a.B/C: [admin, { scopes: [a], spiffe_ids: ["spiffe://example.org/ns/web/*"] }]\n%s' \
+    '  /a.B/*: anyone
+deny:
+- name: d
+  methods: ["/*"]
+  callers: { namespaces: [web], trust_domains: [example.org] }
+  dry_run: true
+' >"$seeds/policy/yaml"
 printf 'name = "p"\naudit = "on-deny"\ndry_run = true\n[claims]\nroles = "realm_access.roles"\n[[deny]]\nname = "d"\nmethods = ["/*"]\n%s' \
     'callers = { trust_domains = ["example.org"], namespaces = ["web"], request_principals = ["https://a.org/*"] }
 [[allow]]

@@ -1,6 +1,6 @@
 //! What is asked, of whom and how.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -37,67 +37,21 @@ impl Question {
     ///
     /// The flags do not fit together, or one of them is not understood.
     pub(super) fn new(args: Args) -> Result<Self, InvalidQuestion> {
-        use InvalidQuestion::{NotThere, Together, Without};
-        for (is_given, flag, instead) in [
-            (args.alts, "-alts", "use TLS"),
-            (
-                args.spiffe,
-                "-spiffe",
-                "name an identity of the daemon by --identity, and the server by --server-spiffe-id",
-            ),
-            (
-                args.tls_no_verify,
-                "-tls-no-verify",
-                "a server that is not verified may be any. Say by -tls-server-name what its certificate is for, and by -tls-ca-cert who \
-                 vouches for it",
-            ),
-        ] {
-            if is_given {
-                return Err(NotThere { flag, instead });
-            }
-        }
-        let (directory, identity) = (path(args.identity_dir), text(args.identity));
-        let (ca, chain, key) = (path(args.tls_ca_cert), path(args.tls_client_cert), path(args.tls_client_key));
-        let has_identity = directory.is_some() || identity.is_some();
-        let of_tls = [("-tls-ca-cert", ca.is_some()), ("-tls-client-cert", chain.is_some())];
-        for (flag, is_given) in of_tls {
-            match (is_given, args.tls, has_identity) {
-                (true, false, false) => return Err(Without { flag, missing: "-tls" }),
-                (true, _, true) => return Err(Together { one: flag, other: "--identity-dir or --identity" }),
-                _ => {}
-            }
-        }
-        match (&chain, &key) {
-            (Some(_), None) => return Err(Without { flag: "-tls-client-cert", missing: "-tls-client-key" }),
-            (None, Some(_)) => return Err(Without { flag: "-tls-client-key", missing: "-tls-client-cert" }),
-            _ => {}
-        }
-        let credentials = match (directory, identity) {
-            (Some(_), Some(_)) => return Err(Together { one: "--identity-dir", other: "--identity" }),
-            (Some(directory), None) => Credentials::Directory(directory),
-            (None, Some(name)) => Credentials::Daemon { name, socket: args.agent_socket },
-            (None, None) if args.tls => {
-                let roots = ca.or_else(roots_of_the_system).ok_or(InvalidQuestion::NoRoots)?;
-                Credentials::Files { roots, pair: chain.zip(key) }
-            }
-            (None, None) => Credentials::None,
-        };
+        refuse_what_is_not_there(&args)?;
+        let credentials = credentials(&args)?;
         let server_name = text(args.tls_server_name);
-        let server_ids = args.server_spiffe_id.into_iter().map(|id| {
-            let parsed = id.parse();
-            parsed.map_err(|source| InvalidQuestion::SpiffeId { id, source })
-        });
-        let server_ids = server_ids.collect::<Result<Vec<_>, _>>()?;
+        let server_ids = server_ids(args.server_spiffe_id)?;
         let headers = headers(&args.rpc_header)?;
         if matches!(credentials, Credentials::None) {
             if headers.contains_key(AUTHORIZATION) {
                 return Err(InvalidQuestion::PlainAuthorization);
             }
-            if server_name.is_some() {
-                return Err(Without { flag: "-tls-server-name", missing: "-tls" });
-            }
-            if !server_ids.is_empty() {
-                return Err(Without { flag: "--server-spiffe-id", missing: "-tls" });
+            for (flag, is_given) in
+                [("-tls-server-name", server_name.is_some()), ("--server-spiffe-id", !server_ids.is_empty())]
+            {
+                if is_given {
+                    return Err(InvalidQuestion::Without { flag, missing: "-tls" });
+                }
             }
         }
         Ok(Self {
@@ -123,12 +77,66 @@ impl Question {
     }
 }
 
+/// Flags of grpc_health_probe that are known, and answered with what to do instead.
+fn refuse_what_is_not_there(args: &Args) -> Result<(), InvalidQuestion> {
+    for (is_given, flag, instead) in [
+        (args.alts, "-alts", "use TLS"),
+        (args.spiffe, "-spiffe", "name an identity of the daemon by --identity, and the server by --server-spiffe-id"),
+        (
+            args.tls_no_verify,
+            "-tls-no-verify",
+            "a server that is not verified may be any. Say by -tls-server-name what its certificate is for, and by -tls-ca-cert who \
+             vouches for it",
+        ),
+    ] {
+        if is_given {
+            return Err(InvalidQuestion::NotThere { flag, instead });
+        }
+    }
+    Ok(())
+}
+
+fn credentials(args: &Args) -> Result<Credentials, InvalidQuestion> {
+    use InvalidQuestion::{Together, Without};
+    let (directory, identity) = (path(args.identity_dir.as_deref()), text(args.identity.clone()));
+    let ca = path(args.tls_ca_cert.as_deref());
+    let (chain, key) = (path(args.tls_client_cert.as_deref()), path(args.tls_client_key.as_deref()));
+    let has_identity = directory.is_some() || identity.is_some();
+    for (flag, is_given) in [("-tls-ca-cert", ca.is_some()), ("-tls-client-cert", chain.is_some())] {
+        match (is_given, args.tls, has_identity) {
+            (true, false, false) => return Err(Without { flag, missing: "-tls" }),
+            (true, _, true) => return Err(Together { one: flag, other: "--identity-dir or --identity" }),
+            _ => {}
+        }
+    }
+    let pair = match (chain, key) {
+        (Some(_), None) => return Err(Without { flag: "-tls-client-cert", missing: "-tls-client-key" }),
+        (None, Some(_)) => return Err(Without { flag: "-tls-client-key", missing: "-tls-client-cert" }),
+        (chain, key) => chain.zip(key),
+    };
+    Ok(match (directory, identity) {
+        (Some(_), Some(_)) => return Err(Together { one: "--identity-dir", other: "--identity" }),
+        (Some(directory), None) => Credentials::Directory(directory),
+        (None, Some(name)) => Credentials::Daemon { name, socket: args.agent_socket.clone() },
+        (None, None) if args.tls => {
+            let roots = ca.or_else(roots_of_the_system).ok_or(InvalidQuestion::NoRoots)?;
+            Credentials::Files { roots, pair }
+        }
+        (None, None) => Credentials::None,
+    })
+}
+
+fn server_ids(given: Vec<String>) -> Result<Vec<SpiffeId>, InvalidQuestion> {
+    let parsed = |id: String| id.parse().map_err(|source| InvalidQuestion::SpiffeId { id, source });
+    given.into_iter().map(parsed).collect()
+}
+
 /// An empty value is none.
 fn text(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-fn path(path: Option<OsString>) -> Option<PathBuf> {
+fn path(path: Option<&OsStr>) -> Option<PathBuf> {
     path.filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 

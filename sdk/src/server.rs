@@ -20,6 +20,7 @@ mod incoming;
 mod io;
 mod limits;
 mod listener;
+mod paved;
 mod probes;
 mod serving;
 mod slot;
@@ -28,18 +29,16 @@ mod warden;
 
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
-use tokio_stream::StreamExt as _;
+use http::{Request, Response};
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
 use tower::layer::util::Stack;
-use tower::{BoxError, Layer, Service, ServiceExt as _};
+use tower::{BoxError, Layer, Service};
 
 pub use drain::{DrainPolicy, MaxAge, Superseded};
 pub use draining::Draining;
@@ -49,19 +48,18 @@ pub use incoming::{Incoming, IncomingSettings};
 pub use io::TlsIo;
 pub use limits::AcceptLimits;
 pub use listener::{FromStream, Listener, from_stream};
+pub use paved::ServeError;
 pub use tonic_settings::TonicSettings;
 
 #[cfg(feature = "auth")]
-use crate::auth::{Security, Unfit};
+use crate::auth::Security;
 use crate::health::Health;
 use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
-use crate::refusal::Refusal;
 use crate::telemetry::Recorder;
 use crate::tls::{AllowedPeers, ClientCertificates, HttpVersions, Resumption, TlsVersions};
-use all_connections::AllConnections;
+use paved::Paved;
 use probes::Probes;
-use serving::Serving;
 
 /// The most streams a peer may have open on one connection (RFC 9113 §5.1.2). tonic alone sets no limit, and 50,000 open streams
 /// cost some 440 MB.
@@ -315,68 +313,6 @@ impl<L> Server<L> {
     }
 }
 
-/// A server whose layers have been applied.
-struct Paved {
-    identity: Identity,
-    incoming: IncomingSettings,
-    shutdown_timeout: Duration,
-    tonic: tonic::transport::Server,
-    probes: Probes,
-}
-
-impl Paved {
-    async fn serve<A, S, B>(self, service: S, listener: A, shutdown: impl Future<Output = ()>) -> Result<(), ServeError>
-    where
-        A: Listener,
-        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError> + Send,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let is_one_of_several = !self.incoming.hosts.is_empty();
-        let (mut incoming, attached) = Incoming::start(&self.identity, listener, self.incoming, true);
-        let _live = CutOnDrop(incoming.connections().clone());
-        attached?;
-        let probes = self.probes.start();
-        let mut shutdown = pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => break,
-                accepted = incoming.next() => {
-                    let Some(Ok(io)) = accepted else {
-                        incoming.resume_panic().await;
-                        break;
-                    };
-                    let (connections, number) = io.place();
-                    let connections = Arc::clone(connections);
-                    let by = is_one_of_several.then(|| io.served_by());
-                    let service = service.clone().map_request(move |mut request: Request<Body>| {
-                        if let Some(by) = &by {
-                            request.extensions_mut().insert(by.clone());
-                        }
-                        request
-                    });
-                    let tonic = self.tonic.clone().accept_http1(io.http_version() == Version::HTTP_11);
-                    connections.serve(number, Serving::by_tonic(tonic, service, io));
-                }
-            }
-        }
-        probes.drain();
-        incoming.shut_down(self.shutdown_timeout).await;
-        Ok(())
-    }
-}
-
-/// Cuts what is left when it is dropped: nobody would see to these connections any more.
-struct CutOnDrop(AllConnections);
-
-impl Drop for CutOnDrop {
-    fn drop(&mut self) {
-        self.0.cut();
-    }
-}
-
 impl<L> fmt::Debug for Server<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
@@ -385,17 +321,4 @@ impl<L> fmt::Debug for Server<L> {
             .field("shutdown_timeout", &self.shutdown_timeout)
             .finish_non_exhaustive()
     }
-}
-
-/// A server that did not start, or did not go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The current generation lacks what this server needs.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The server's settings contradict its security.
-    #[cfg(feature = "auth")]
-    #[error(transparent)]
-    Unfit(#[from] Unfit),
 }

@@ -2,16 +2,14 @@
 
 mod invalid;
 mod transport;
+mod uri;
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
 use http::header::HeaderValue;
-use http::uri::{Authority, Scheme};
-use rustls_pki_types::ServerName;
+use http::uri::Authority;
 
 use super::channel::Channel;
 use super::connector::{Address, Connector, Http2Settings, Settings};
@@ -25,9 +23,8 @@ use crate::telemetry::Recorder;
 use crate::tls::{ClientTls, OwnCertificate, Resumption, Roots, ServerVerification, TlsVersions};
 
 pub use invalid::InvalidEndpoint;
-
-/// The port of a URI that names none (RFC 9110 §4.2.2).
-const HTTPS_PORT: u16 = 443;
+use uri::Server;
+pub(super) use uri::server_name;
 
 /// A server to connect to, and how; [`Endpoint::connect`] and [`Endpoint::connect_lazy`] make a [`Channel`] of it.
 ///
@@ -81,24 +78,7 @@ impl Endpoint {
     /// Not a URI, not `https`, a host that no certificate can be checked against, or a port that is none.
     pub fn new(uri: impl AsRef<str>) -> Result<Self, InvalidEndpoint> {
         let text = uri.as_ref();
-        let uri: Uri = text.parse().map_err(|source| InvalidEndpoint::NotAUri { uri: text.to_owned(), source })?;
-        if uri.scheme() != Some(&Scheme::HTTPS) {
-            return Err(InvalidEndpoint::NotHttps { uri: text.to_owned() });
-        }
-        let host = uri.host().unwrap_or_default();
-        let host = host.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')).unwrap_or(host).to_owned();
-        let server_name = server_name(&host)?;
-        let Some(authority) = uri.authority().cloned() else {
-            return Err(InvalidEndpoint::NotAServerName { name: host });
-        };
-        if authority.as_str().contains('@') {
-            return Err(InvalidEndpoint::UserInformation { uri: text.to_owned() });
-        }
-        let port = port(&authority).ok_or_else(|| InvalidEndpoint::Port { uri: text.to_owned() })?;
-        let address = match host.parse::<IpAddr>() {
-            Ok(ip) => Address::Ip(SocketAddr::new(ip, port)),
-            Err(_) => Address::Name { host, port },
-        };
+        let Server { address, name: server_name, authority } = Server::of_uri(text)?;
         Ok(Self {
             settings: Settings {
                 uri: text.into(),
@@ -372,20 +352,6 @@ impl Endpoint {
         let connector = Connector::new(self.settings, targets, Arc::clone(identity.tally()));
         Channel::new(connector, identity.clone())
     }
-}
-
-/// The port of an authority; `None` where what it has is none to connect to.
-fn port(authority: &Authority) -> Option<u16> {
-    let text = authority.as_str();
-    let (_, after_host) = text.split_at(text.rfind(']').map_or(0, |end| end + 1));
-    match after_host.rsplit_once(':') {
-        None => Some(HTTPS_PORT),
-        Some(_) => authority.port_u16().filter(|port| *port != 0),
-    }
-}
-
-pub(super) fn server_name(name: &str) -> Result<ServerName<'static>, InvalidEndpoint> {
-    ServerName::try_from(name.to_owned()).map_err(|_| InvalidEndpoint::NotAServerName { name: name.to_owned() })
 }
 
 impl Identity {

@@ -43,11 +43,11 @@ dynamic=$target_directory/$architecture-unknown-linux-gnu/release/evercertd
 packaging/deb.sh "$out" "$dynamic" >/dev/null
 packaging/rpm.sh "$out" "$dynamic" >/dev/null
 
-# What is in each of them: they are of the same crates. The serial number would be another each time.
+# What is in each of them: they are of the same crates. The serial number would be another each time, and so would the directory.
 cargo cyclonedx --quiet --manifest-path daemon/Cargo.toml --format json --spec-version 1.5 --target "$architecture-unknown-linux-gnu" --no-build-deps \
     --override-filename evercertd.cdx
 for artefact in "$out"/*; do
-    jq 'del(.serialNumber)' daemon/evercertd.cdx.json >"$artefact.cdx.json"
+    jq 'del(.serialNumber)' daemon/evercertd.cdx.json | sed "s|$source|/evercert|g" >"$artefact.cdx.json"
 done
 if [ -d kubernetes/chart ]; then
     chart=$(sed -n 's/^name: *//p' kubernetes/chart/Chart.yaml)

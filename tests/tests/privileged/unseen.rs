@@ -1,12 +1,14 @@
 //! An observer in a PID namespace of its own, as in a pod without `hostPID: true`, and services that it cannot see.
 
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use evercert_api::v1::watch_response::Message;
 use evercert_api::v1::{Deliver, Open};
 use evercert_fixtures::wait::until_within;
-use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf};
+use evercert_fixtures::{Authority, Files, KubeletVolume, Leaf, become_user};
 use evercert_tests::daemon::Home;
 use evercert_tests::subscriber::Subscriber;
 use rustix::process::{Pid, Signal, kill_process};
@@ -100,6 +102,19 @@ fn is_serving(subscriber: &Value) -> bool {
     subscriber["state"] == "settled" || subscriber["state"] == "current"
 }
 
+/// A connection that answers and asks for nothing, of this user, as a container that may become any has them. The kernel holds who
+/// connects, not who writes.
+fn idle(home: &Home, uid: u32) -> UnixStream {
+    let socket = home.agent_socket();
+    let connect = move || {
+        become_user(uid);
+        UnixStream::connect(socket).unwrap()
+    };
+    let mut stream = std::thread::spawn(connect).join().unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    stream
+}
+
 /// The stream of this process, which the daemon cannot see either.
 async fn open(home: &Home, open: Open) -> Result<Subscriber, tonic::Status> {
     Subscriber::open_with(home.agent_socket(), Open { deliver: Deliver::Digest.into(), ..open }).await
@@ -171,4 +186,28 @@ async fn services_that_an_observer_cannot_see_are_shown_as_unattested_and_raise_
     };
     assert_eq!(full.code(), tonic::Code::ResourceExhausted, "{full}");
     assert_eq!(running.subscribers("two").len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_is_as_many_users_as_there_are_connections_keeps_no_service_from_an_observer_that_cannot_see_it() {
+    const CONNECTIONS: u32 = 16;
+    let room = Room::enter();
+    let kubelet = Kubelet::new(&room);
+    let home = daemon::home(&room);
+    let limits = format!("[limits]\nconnections = {CONNECTIONS}\nconnections_per_caller = {CONNECTIONS}\n");
+    home.configure(&daemon::pods(&kubelet));
+    let configured = std::fs::read_to_string(home.config()).unwrap();
+    std::fs::write(home.config(), format!("mode = \"observer\"\n{configured}\n{limits}")).unwrap();
+    let pod = kubelet.pod("one");
+    let volume = pod.mount(Kind::Secret, "tls", &Authority::new("root.example.org").issue(Leaf::for_dns("a")).files());
+    let running = Blind::start(&home).await;
+    let mut flood: Vec<_> = (0..CONNECTIONS).map(|user| idle(&home, 70_000 + user)).collect();
+    let _service = service(&room, &home, &volume, &pod);
+    let served = running.until("one", "serving", is_serving).await;
+    // Nor do more of them take its place.
+    flood.extend((0..4 * CONNECTIONS).map(|user| idle(&home, 80_000 + user)));
+    let other = Open { identity: "tls".to_owned(), pod_uid: pod.uid().to_owned(), ..Open::default() };
+    let _other = open(&home, other).await.unwrap();
+    let subscribers = running.subscribers("one");
+    assert_eq!((subscribers.len(), &subscribers[0]["connected"]), (2, &served["connected"]), "it had to connect again");
 }

@@ -6,7 +6,7 @@
 //! | unset | set | unset | that identity from the daemon at [`DEFAULT_SOCKET`] |
 //! | unset | set | set | that identity from the daemon at that socket |
 //! | unset | unset | any | the pod certificate in the SPIFFE credential folder: that of `SPIFFE_CREDENTIAL_FOLDER`, else [`CREDENTIAL_FOLDER`];
-//! without one, an error that names the variables |
+//! without one, or with an empty one in the usual place, an error that names the variables |
 //!
 //! A credential folder holds one file with key and chain (`credential-bundle.private-key.pem`, `credential-bundle.pem`,
 //! `credential-bundle.private-key.x509.pem` or `x509.credential-bundle.private-key.pem`) and a trust bundle for each trust domain

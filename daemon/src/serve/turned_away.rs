@@ -95,7 +95,7 @@ impl TurnedAway {
             Self::TooManyStreams => format!("a caller has too many streams open: {per_caller}; more are refused"),
             Self::TooManyInAll | Self::TooManyStreamsInAll => format!("too many {resource} are open: {in_all}"),
             Self::Displaced | Self::StreamDisplaced => format!(
-                "too many {resource} are open: {in_all}; the caller that has the most loses its newest to those that have fewer"
+                "too many {resource} are open: {in_all}; the caller that has the most loses one to those that have fewer"
             ),
             Self::Descriptors => "no further connection can be accepted for now, as no descriptor is left: raise \
                                   LimitNOFILE of the unit above twice `connections` of [limits]"

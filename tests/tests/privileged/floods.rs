@@ -83,7 +83,7 @@ async fn one_owners_subordinate_users_take_all_connections_and_lose_the_newest_t
     assert_eq!((turned_away("displaced").await, turned_away("too_many_in_all").await), (1.0, 0.0));
     let told = home.log();
     let told = told.lines().find(|line| line.contains("`connections` of [limits] allows no more")).unwrap_or(&told);
-    assert!(told.contains("loses its newest") && told.contains(&format!("user namespaces of uid {OWNER}")), "{told}");
+    assert!(told.contains("loses one to those") && told.contains(&format!("user namespaces of uid {OWNER}")), "{told}");
     // The newest of them is told so by the end of its connection; the others stay.
     assert_eq!(holders.pop().unwrap().answer().await.unwrap()["code"], "Ended");
     for holder in &holders {

@@ -111,7 +111,8 @@ fn idle(home: &Home, uid: u32) -> UnixStream {
         UnixStream::connect(socket).unwrap()
     };
     let mut stream = std::thread::spawn(connect).join().unwrap();
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    // It may have lost its place already.
+    _ = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     stream
 }
 

@@ -13,4 +13,5 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 stage "$work" "$binary"
 mkdir -p "$out"
-CARGO_TARGET_DIR=$work cargo deb --quiet --no-build --package evercertd --deb-version "$version-1" --output "$out/"
+# What its versions hold is ordered by dpkg with a tilde, where Cargo has a dash.
+CARGO_TARGET_DIR=$work cargo deb --quiet --no-build --package evercertd --deb-version "${version//-/\~}-1" --output "$out/"

@@ -29,7 +29,7 @@ created=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 umoci init --layout "$out"
 umoci new --image "$out:$version"
 # `umoci insert` of 0.4 leaves out the end of the archive, and tar refuses such a layer.
-tar -C "$root" --format=gnu --sort=name --owner=0 --group=0 --numeric-owner -cf "$work/layer.tar" usr
+tar -C "$root" --format=gnu --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -cf "$work/layer.tar" usr
 umoci raw add-layer --image "$out:$version" --history.created "$created" --history.created_by 'evercertd, static' --history.author '' \
     "$work/layer.tar"
 about=(

@@ -2,6 +2,8 @@
 # Everything a release consists of, from a tag: `packaging/release.sh TAG DIRECTORY`. It builds in a worktree of the tag, so that nothing
 # that is not committed gets in. Needs umoci, jq, cargo-deb, cargo-generate-rpm, cargo-auditable and cargo-cyclonedx.
 set -euo pipefail
+# Names are sorted alike on every machine.
+export LC_ALL=C
 usage='usage: packaging/release.sh TAG DIRECTORY'
 tag=${1:?$usage}
 out=$(realpath -m "${2:?$usage}")
@@ -34,7 +36,7 @@ mkdir -p "$out"
 static=$(packaging/static.sh "$work/static")
 install -m 0755 "$static" "$out/evercertd-$version-linux-$architecture"
 packaging/image.sh "$work/image" "$static" >/dev/null
-archive() { tar --sort=name --owner=0 --group=0 --numeric-owner --mode=go-w --mtime="@$SOURCE_DATE_EPOCH" "$@"; }
+archive() { tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$SOURCE_DATE_EPOCH" "$@"; }
 archive -C "$work/image" -cf "$out/evercertd-$version-image-$architecture.tar" .
 # One build for both packages.
 . packaging/reproducible.bash
@@ -51,7 +53,7 @@ for artefact in "$out"/*; do
 done
 if [ -d kubernetes/chart ]; then
     chart=$(sed -n 's/^name: *//p' kubernetes/chart/Chart.yaml)
-    archive -C kubernetes --transform "s|^chart|$chart|" -c chart | gzip -9n >"$out/$chart-chart-$version.tgz"
+    archive -C kubernetes --transform "s|^chart|$chart|" -c chart | gzip -9n >"$out/$chart-$version.tgz"
 fi
 (cd "$out" && sha256sum -- * >SHA256SUMS)
 ls -l "$out"

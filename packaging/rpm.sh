@@ -15,5 +15,5 @@ stage "$work" "$binary"
 mkdir -p "$out"
 # What its versions hold is ordered by rpm with a tilde, where Cargo has a dash.
 file=$out/evercertd-$version-1.$(uname -m).rpm
-CARGO_TARGET_DIR=$work cargo generate-rpm --package daemon --target-dir "$work" --output "$file" --set-metadata "version = '${version//-/\~}'"
+CARGO_TARGET_DIR=$work cargo generate-rpm --package daemon --target-dir "$work" --output "$file" --auto-req builtin --set-metadata "version = '${version//-/\~}'"
 printf '%s\n' "$file"

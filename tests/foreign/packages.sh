@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/foreign/machine.bash
+. tests/foreign/previous.bash
 
 needs umoci=umoci jq=jq zsh=zsh fish=fish rpm=rpm man=man-db strings=binutils
 # Not optimized: they run for seconds, and would be compiled for minutes.
@@ -15,10 +16,11 @@ dynamic=$target/release/evercertd
 
 # The static binary.
 static=$(packaging/static.sh)
-no_interpreter() { ! readelf -l "$static" | grep -q INTERP && ! readelf -d "$static" | grep -q NEEDED; }
+readelf -l "$static" >"$work/segments" && readelf -d "$static" >"$work/needs" && strings -a "$static" >"$work/strings"
+no_interpreter() { ! grep -q INTERP "$work/segments" && ! grep -q NEEDED "$work/needs"; }
 check 'the static binary needs nothing of its system' no_interpreter
 check "it has at most 15 MB ($(stat -c %s "$static") bytes)" test "$(stat -c %s "$static")" -le 15000000
-no_paths() { ! strings -a "$static" | grep -F -e "$PWD" -e "$HOME/" -e "$target/" -e .cargo/ -e .rustup/; }
+no_paths() { ! grep -F -e "$PWD" -e "$HOME/" -e "$target/" -e .cargo/ -e .rustup/ "$work/strings"; }
 check 'no path of the machine that built it is in it' no_paths
 
 empty=$work/empty
@@ -89,7 +91,7 @@ check 'and nothing else' test "$(cd "$work/bundle/rootfs" && find . -mindepth 1 
 check 'it runs the daemon as nobody' test "$(jq -c '.process | [.args, .user.uid, .user.gid]' "$work/bundle/config.json")" = \
     '[["/usr/bin/evercertd","run"],65532,65532]'
 
-# The packages. The older one has another default configuration, as one of another release may have.
+# The packages. The older one holds the previous release's program, and another default configuration, as one of another release may have.
 for copy in 1 2; do
     deb=$(packaging/deb.sh "$work/deb$copy" "$dynamic")
     rpm=$(packaging/rpm.sh "$work/rpm$copy" "$dynamic")
@@ -104,7 +106,8 @@ rpm -qpl "$rpm" | sort >"$work/of-rpm"
 places() { sed -e 's|/usr/share/zsh/vendor-completions/|/usr/share/zsh/site-functions/|' -e '/^.usr.share.\(doc\|licenses\)/ d' "$1"; }
 check 'both have the same files' diff <(places "$work/of-deb") <(places "$work/of-rpm")
 check 'the scripts of the second are read' eval 'rpm -qp --scripts "$rpm" | grep -v "scriptlet:$\|scriptlet (using" | sh -n'
-old=$(EVERCERT_VERSION=0.0.9 packaging/deb.sh "$work/old" "$dynamic")
+previous
+old=$(EVERCERT_VERSION=0.0.9 packaging/deb.sh "$work/old" "$old/evercertd")
 dpkg-deb -R "$old" "$work/older"
 sed -i '1 i # An older default.' "$work/older/etc/evercert/evercertd.toml"
 (cd "$work/older" && find . -type f -not -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) >"$work/older.md5sums"
@@ -200,7 +203,7 @@ process=$(property MainPID)
 check 'the package is upgraded' apt install /root/new.deb
 check 'to the other one' test "$(machine dpkg-query -W -f '${Version}' evercertd)" = "$version-1"
 check 'another process runs' test "$(property MainPID)" != "$process"
-check 'which is the new program' eval 'machine readlink "/proc/$(property MainPID)/exe" | grep -qx /usr/bin/evercertd'
+check 'which is the new program' eval 'machine cmp "/proc/$(property MainPID)/exe" /usr/bin/evercertd'
 check 'a configuration that was changed stays' test "$(machine sha256sum /etc/evercert/evercertd.toml)" = "$kept"
 before=$(calls calling) started=$(calls starting)
 wait_for 20 'the service is called on' eval '[ "$(calls calling)" -ge $((before + 5)) ] && [ "$(calls starting)" -ge $((started + 20)) ]'
@@ -215,6 +218,13 @@ check 'the package is removed' apt remove evercertd
 check 'the daemon is gone' eval '[ "$(property LoadState)" = masked ] || [ "$(property LoadState)" = not-found ]'
 check 'so are its sockets' fails machine test -e /run/evercert -o -e /run/evercert-admin
 check 'the configuration stays' machine test -e /etc/evercert/evercertd.toml
+check 'it is installed again' apt install /root/new.deb
+wait_for 10 'which starts it, as a removed daemon is no stopped one' status_says '1 of 1 identities published'
+machine sed -i '1 i misspelt = 1' /etc/evercert/evercertd.toml
+process=$(property MainPID)
+check 'a release that refuses the configuration says so' eval 'apt install --reinstall /root/new.deb 2>&1 | grep "not restarted, as this release refuses"'
+check 'and leaves the daemon as it was' test "$(property MainPID)" = "$process"
+check 'it is removed again' apt remove evercertd
 check 'the package is purged' apt purge evercertd
 rests() { machine find / -xdev -path /proc -prune -o -iname '*evercert*' -not -path '/root/*' -print | sort | xargs; }
 check 'certificates that somebody put there stay' test "$(rests)" = /etc/evercert

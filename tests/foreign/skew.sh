@@ -2,15 +2,10 @@
 # Two releases on one node: services that link the SDK of the previous one and of this one, under the daemon of the previous one, then of this
 # one, then of the previous one again, as in an upgrade that is taken back. Each service gets each rotation and acknowledges it, a CA that left stays trusted over the
 # restarts, either command line understands either daemon, and no call fails.
-#
-# The previous release is built here, which takes a minute or two where this one's debug build is warm, and is kept in the target directory.
-# EVERCERT_PREVIOUS names another commit or tag; EVERCERT_PREVIOUS_BINARIES a directory with its evercertd, greeter-server and greeter-client, and nothing is built.
+# See previous.bash for what the previous release is.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# What stands for the previous release until there is a tag.
-PREVIOUS=f7bb312cd195267c4493897094e926aefe057b38
-PROGRAMS=(evercertd greeter-server greeter-client)
 # The longest that one state is waited for, in seconds.
 LIMIT=60
 
@@ -21,18 +16,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
 fi
 
-target=${CARGO_TARGET_DIR:-$PWD/target}
-# A test is among what is built for the sake of features: with those of the whole workspace and of its tests, what the tests were built of is
-# used again. The one of a crate without programs.
-build() { # build DIRECTORY
-    local wanted=()
-    for program in "${PROGRAMS[@]}"; do wanted+=(--bin "$program"); done
-    cargo build -q --locked --manifest-path "$1/Cargo.toml" --target-dir "$target" --workspace "${wanted[@]}" --test update
-}
-keep() { # keep DIRECTORY: what was built last
-    mkdir -p "$1"
-    for program in "${PROGRAMS[@]}"; do cp "$target/debug/$program" "$1/$program"; done
-}
+. tests/foreign/previous.bash
 
 work=$(mktemp -d)
 pids=()
@@ -43,27 +27,9 @@ cleanup() {
 }
 trap cleanup EXIT
 
-old=${EVERCERT_PREVIOUS_BINARIES:-}
-if [ -z "$old" ]; then
-    wanted=${EVERCERT_PREVIOUS:-$PREVIOUS}
-    commit=$(git rev-parse --verify "$wanted^{commit}") || {
-        echo "the previous release, $wanted, is not in this clone, which may be a shallow one: fetch it (git fetch --unshallow), or name" \
-            "another commit by EVERCERT_PREVIOUS, or a directory with its programs by EVERCERT_PREVIOUS_BINARIES" >&2
-        exit 1
-    }
-    old=$target/skew/$commit
-    if [ ! -e "$old/complete" ]; then
-        # Always the same place, since cargo builds anew what is elsewhere.
-        rm -rf "$old"
-        mkdir -p "$old/source"
-        git archive "$commit" | tar -x -C "$old/source"
-        build "$old/source"
-        keep "$old"
-        touch "$old/complete"
-    fi
-fi
-build .
-keep "$work/new"
+previous
+build_programs .
+keep_programs "$work/new"
 declare -A programs=([old]=$old [new]=$work/new)
 for program in "${PROGRAMS[@]}"; do
     if cmp -s "$old/$program" "$work/new/$program"; then

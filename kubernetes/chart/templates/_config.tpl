@@ -17,8 +17,6 @@ rule, and take the place of all other lists.
 {{- $identity = list (dict "name" $name "path" "/etc/evercert-http" "usages" (list "server auth")) -}}
 {{- $pods = list (dict "namespace" .Release.Namespace "volume" "evercertd-http-tls" "ignore" true) -}}
 {{- end -}}
-{{/* Whom it cannot see it counts by user, and the pods of a node may all have the same. Where all is taken, whoever has most makes room. */}}
-{{- $each := ternary 64 256 (eq (include "evercertd.hostPID" .) "true") -}}
 {{- $chart := dict
   "mode" $values.mode
   "watch" (dict "directories" (list))
@@ -27,7 +25,7 @@ rule, and take the place of all other lists.
   "http" $http
   "log" (dict "format" "json")
   "kubelet" (dict "directory" (printf "%s/pods" $values.kubeletRootDir) "logs" $values.podLogsDir)
-  "limits" (dict "connections" 256 "connections_per_caller" $each "streams" 256 "streams_per_caller" $each)
+  "limits" (dict "connections" 256 "connections_per_caller" 64 "streams" 256 "streams_per_caller" 64)
 -}}
 {{- $given := deepCopy $values.config -}}
 {{- $config := mergeOverwrite $chart (omit $given "identity" "pods") -}}

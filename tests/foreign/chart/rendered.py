@@ -239,11 +239,10 @@ class Configuration(Rendered):
             self.assertEqual(self.hash("--set", kept), before, kept)
 
     @of_each_set
-    def test_callers_that_cannot_be_told_apart_share_all_there_is(self, name, manifests):
+    def test_one_caller_may_have_a_quarter_of_what_there_is_in_every_mode(self, name, manifests):
         if "limits" not in self.values[name].get("config", {}):
-            each = 64 if self.sees(name) else 256
-            self.assertIn(f"streams = 256\n  streams_per_caller = {each}\n", config_map(manifests)["data"]["evercertd.toml"])
-            self.assertIn(f"connections = 256\n  connections_per_caller = {each}\n", config_map(manifests)["data"]["evercertd.toml"])
+            limits = "connections = 256\n  connections_per_caller = 64\n  streams = 256\n  streams_per_caller = 64\n"
+            self.assertIn(limits, config_map(manifests)["data"]["evercertd.toml"])
 
     def test_numbers_stay_whole_whichever_way_they_came(self):
         text = {

@@ -47,7 +47,7 @@ def closed(properties):
 
 
 def schema(text):
-    """What holds the settings of this configuration, and no others."""
+    """The schema of the settings of this configuration, and of no others."""
     settings = {}
     keys, section = settings, None
     for line in text.splitlines():

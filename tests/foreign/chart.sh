@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Helm chart, without a cluster: it is linted, and rendered for each value set in chart/values. What comes of it is held against
+# The Helm chart, without a cluster: it is linted, and rendered for each value set in chart/values. The manifests are held against
 # Kubernetes' schemas and the types of cert-manager, the Prometheus operator and Grafana; its configuration is checked by the daemon; alerts
 # and dashboards are PromQL over metrics that the daemon has; and chart/test_*.py read what each mode may do. The samples have to say
 # what `evercertd status` really shows of them. EVERCERTD=PROGRAM spares the build.

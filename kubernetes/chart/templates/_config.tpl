@@ -33,7 +33,7 @@ rule, and take the place of all other lists.
 {{- with concat $pods (default (list) $given.pods) -}}{{- $_ := set $config "pods" . -}}{{- end -}}
 {{- include "evercertd.whole" $config -}}
 {{- $text := toToml $config | trim -}}
-{{/* What cannot be written, toToml turns into its error. */}}
+{{/* toToml turns what it cannot write into its error. */}}
 {{- if hasPrefix "toml:" $text -}}
 {{- fail (printf "config cannot be written as TOML (%s): leave out what is null, and let a list have entries of one kind." (trimPrefix "toml: " $text)) -}}
 {{- end -}}

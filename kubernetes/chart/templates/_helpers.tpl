@@ -15,7 +15,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The name of what spiffe-csi consists of. */}}
+{{/* The name of every object of spiffe-csi. */}}
 {{- define "evercertd.csiName" -}}
 {{- printf "%s-csi" (include "evercertd.fullname" . | trunc 59 | trimSuffix "-") -}}
 {{- end -}}
@@ -34,12 +34,12 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* What selects the daemon's pods; it must never change for a release. */}}
+{{/* The labels that select the daemon's pods; they must never change for a release. */}}
 {{- define "evercertd.selectorLabels" -}}
 {{- include "evercertd.selectorLabelsOf" (dict "root" . "component" "daemon") -}}
 {{- end -}}
 
-{{/* What selects the pods of the CSI driver. */}}
+{{/* The labels that select the pods of the CSI driver. */}}
 {{- define "evercertd.csiSelectorLabels" -}}
 {{- include "evercertd.selectorLabelsOf" (dict "root" . "component" "csi") -}}
 {{- end -}}
@@ -101,7 +101,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- toYaml $context -}}
 {{- end -}}
 
-{{/* Where SELinux is enforced, the context of what has to reach volumes of every pod. */}}
+{{/* The context in which the daemon reaches volumes of every pod where SELinux is enforced. */}}
 {{- define "evercertd.seLinuxOptions" -}}
 {{- toYaml (dict "type" .Values.seLinux.type "level" .Values.seLinux.level) -}}
 {{- end -}}
@@ -114,7 +114,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- if $context -}}{{- toYaml $context -}}{{- end -}}
 {{- end -}}
 
-{{/* Where every DaemonSet of the release is put, and how it is replaced. */}}
+{{/* The nodes, the priority and the pull secrets of every DaemonSet of the release. */}}
 {{- define "evercertd.placement" -}}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}

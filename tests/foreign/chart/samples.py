@@ -1,5 +1,5 @@
-"""What the samples say that `evercertd status` shows has to be what it shows: the certificates that they ask for are made and laid out as
-the kubelet does it, and a daemon looks at them.
+"""Holds what the samples say that `evercertd status` shows against what it shows: the certificates that they ask for are made and laid out
+as the kubelet does it, and a daemon looks at them.
 
     python samples.py          with EVERCERTD, the program; fails where a comment tells something else
     python samples.py --write  writes the comments
@@ -64,7 +64,7 @@ class Pki:
 
 
 class Node:
-    """What the kubelet has on a node: volumes of pods, and directories of their logs."""
+    """The directories that the kubelet keeps on a node: volumes of pods, and their logs."""
 
     def __init__(self, directory):
         self.pods, self.logs = directory / "pods", directory / "logs"
@@ -121,7 +121,7 @@ def lay_out(node, pki):
 
 
 def status(directory, node):
-    """What the daemon has to say on each identity, by its first line."""
+    """The block of `evercertd status` on each identity, by its first line."""
     config = directory / "evercertd.toml"
     config.write_text(f"""
         mode = "observer"
@@ -157,7 +157,7 @@ def status(directory, node):
 
 
 def settled(text):
-    """Without what differs from run to run."""
+    """The text without what differs from run to run."""
     for pattern, instead in CHANGES:
         text = re.sub(pattern, instead, text)
     return text

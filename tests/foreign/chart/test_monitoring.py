@@ -62,7 +62,7 @@ class Ports(Rendered):
 
 
 class Monitoring(Rendered):
-    """What operators are shown and told of has to be there: METRICS is a page of the daemon's."""
+    """Everything that operators are shown and told of has to be there: METRICS is a page of the daemon's."""
 
     def expressions(self):
         (rules,) = of_kind(self.all["everything"], "PrometheusRule")

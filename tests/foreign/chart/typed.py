@@ -42,7 +42,7 @@ def main(rendered, program):
         'import type { Dataquery } from "@grafana/grafana-foundation-sdk/prometheus";',
     ]
     check = [
-        # As it is written: enumerations by their values, and queries that are Prometheus'.
+        # A literal has enumerations by their values, and queries that are Prometheus'.
         "type Written<T> = T extends string ? `${T}` : T extends (infer U)[] ? Written<U>[] : T extends object",
         '    ? { [K in keyof T as K extends `_${string}` ? never : K]: K extends "targets" ? Written<Dataquery>[] : Written<T[K]> } : T;',
         "let count = 0;",

@@ -91,7 +91,7 @@ wait_for() { # wait_for SECONDS SENTENCE COMMAND…
     echo "ok: $sentence"
 }
 fails() { ! "$@"; }
-status_says() { machine systemctl show -P StatusText evercertd | grep -qF "$1"; }
+status_says() { machine systemctl show -P StatusText evercertd | grep -F "$1" >/dev/null; }
 property() { machine systemctl show -P "$1" evercertd; }
-journal_says() { machine journalctl -b --no-pager -u evercertd | grep -qF "$1"; }
+journal_says() { machine journalctl -b --no-pager -u evercertd | grep -F "$1" >/dev/null; }
 sockets_are() { [ "$(machine systemctl is-active evercertd-agent.socket evercertd-admin.socket evercertd-metrics.socket | sort -u)" = "$1" ]; }

@@ -85,7 +85,7 @@ EOF
 pids+=($!)
 wait_for 'the daemon serves' grep -q 'evercertd::daemon: serving' "$work/evercertd.log"
 address=$(sed -n 's/.*the HTTP socket is open address=\([0-9.:]*\).*/\1/p' "$work/evercertd.log")
-published() { curl -fsS "http://$address/metrics" | grep -q "^evercert_identity_generation{identity=\"server\",scope=\"node\"} $1$"; }
+published() { curl -fsS "http://$address/metrics" | grep "^evercert_identity_generation{identity=\"server\",scope=\"node\"} $1$" >/dev/null; }
 wait_for 'the first generation is published' published 1
 
 # The same by TLS, for whom the bundle vouches for, and what a kubelet probes apart from it.
@@ -159,7 +159,7 @@ prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/tsdb"
 pids+=($!)
 
 holds() { # holds QUERY: it has a result
-    curl -fsS --get "http://127.0.0.1:$port/api/v1/query" --data-urlencode "query=$1" | grep -q '"value":\['
+    curl -fsS --get "http://127.0.0.1:$port/api/v1/query" --data-urlencode "query=$1" | grep '"value":\[' >/dev/null
 }
 wait_for 'Prometheus scrapes the page' holds 'up{job="evercertd"} == 1'
 wait_for 'and by mutual TLS' holds 'up{job="secured"} == 1'

@@ -27,6 +27,7 @@ build() {
     shift 2
     mapfile -t flags < <(remapped --remap-path-prefix)
     flags+=("$@")
-    CFLAGS=$(remapped -ffile-prefix-map | paste -sd ' ') CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf %s "${flags[*]}") \
+    # Another time at each commit, or none where a script has set none, would have the C libraries compiled anew.
+    SOURCE_DATE_EPOCH=0 CFLAGS=$(remapped -ffile-prefix-map | paste -sd ' ') CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf %s "${flags[*]}") \
         cargo ${EVERCERT_AUDITABLE:+auditable} rustc --release --locked --package "$package" --bin "$package" --target "$target" -- "${link_flags[@]}"
 }

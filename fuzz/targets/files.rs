@@ -26,14 +26,13 @@ const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 fuzz_target!(|input: &[u8]| {
     let mut parts = input.splitn(4, |byte| *byte == SEPARATOR);
+    let mut expectations = Expectations::default();
+    expectations.usages = vec![Usage::ServerAuth];
+    expectations.dns_names = vec!["a.example.org".to_owned()];
     let spec = IdentitySpec {
         id: IdentityId::node("fuzz".parse().expect("a name")),
         files: FileSet::cert_manager(Path::new("/nonexistent")),
-        expectations: Expectations {
-            usages: vec![Usage::ServerAuth],
-            dns_names: vec!["a.example.org".to_owned()],
-            ..Expectations::default()
-        },
+        expectations,
         overlap: IdentitySpec::OVERLAP,
     };
     let bundle = input.split(|byte| *byte == SEPARATOR).nth(2).unwrap_or_default();

@@ -1,15 +1,23 @@
-# Sourced by what makes packages: the dynamic evercertd, and a directory in which cargo-deb and cargo-generate-rpm find it.
+# Sourced with its arguments, DIRECTORY [BINARY], by what makes a package: sets `out`, where it is put; `work`, a directory in which
+# cargo-deb and cargo-generate-rpm find the dynamic evercertd without its symbols, and the manual pages, compressed; and
+# `version_before`, the version in which a pre-release comes before its release. Without BINARY the dynamic one is built.
 
-# stage DIRECTORY [BINARY]: the binary, without its symbols, and the manual pages, compressed. Without BINARY it is built.
-stage() {
-    local directory=$1 binary=${2:-} page
-    if [ -z "$binary" ]; then
-        build evercertd "$(uname -m)-unknown-linux-gnu" >&2
-        binary=$target_directory/$(uname -m)-unknown-linux-gnu/release/evercertd
-    fi
-    mkdir -p "$directory/release/man"
-    strip --strip-all -o "$directory/release/evercertd" "$binary"
-    for page in packaging/man/*; do
-        gzip -9nc "$page" >"$directory/release/man/${page##*/}.gz"
-    done
-}
+out=$(realpath -m "${1:?usage: $0 DIRECTORY [BINARY]}")
+binary=${2:+$(realpath "$2")}
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. packaging/version.bash
+. packaging/reproducible.bash
+# dpkg and rpm order by a tilde what Cargo orders by a dash.
+version_before=${version//-/\~}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+if [ -z "$binary" ]; then
+    build evercertd "$(uname -m)-unknown-linux-gnu" >&2
+    binary=$target_directory/$(uname -m)-unknown-linux-gnu/release/evercertd
+fi
+mkdir -p "$out" "$work/release/man"
+strip --strip-all -o "$work/release/evercertd" "$binary"
+for page in packaging/man/*; do
+    gzip -9nc "$page" >"$work/release/man/${page##*/}.gz"
+done

@@ -25,7 +25,7 @@ pub(crate) use life::Life;
 pub(crate) use namespaces::NamespaceKind;
 pub(crate) use namespaces::Namespaces;
 pub(crate) use party::Party;
-pub(crate) use pod::{NAME_LIMIT as POD_NAME_LIMIT, PodName, is_name as is_pod_name, is_uid as is_pod_uid};
+pub(crate) use pod::{NAME_LIMIT as POD_NAME_LIMIT, PodName, is_name as is_pod_name};
 pub(crate) use proc::Proc;
 pub(crate) use process::ProcessError;
 pub(crate) use processes::Processes;

@@ -5,8 +5,7 @@
 //! | set | any | any | the mount in that directory, whether a daemon runs or not |
 //! | unset | set | unset | that identity from the daemon at [`DEFAULT_SOCKET`] |
 //! | unset | set | set | that identity from the daemon at that socket |
-//! | unset | unset | any | the pod certificate in the SPIFFE credential folder: that of `SPIFFE_CREDENTIAL_FOLDER`, else [`CREDENTIAL_FOLDER`];
-//! without one, or with an empty one in the usual place, an error that names the variables |
+//! | unset | unset | any | the pod certificate in the SPIFFE credential folder: that of `SPIFFE_CREDENTIAL_FOLDER`, else [`CREDENTIAL_FOLDER`]; without one, or with an empty one in the usual place, an error that names the variables |
 //!
 //! A credential folder holds one file with key and chain (`credential-bundle.private-key.pem`, `credential-bundle.pem`,
 //! `credential-bundle.private-key.x509.pem` or `x509.credential-bundle.private-key.pem`) and a trust bundle for each trust domain
@@ -19,14 +18,11 @@
 //!
 //! | beside `EVERCERT_DIR` | what it means |
 //! |---|---|
-//! | `EVERCERT_IDENTITY` | the identity's name in logs and status, and the daemon's identity that is reported on; unset: the directory's
-//! name, and the one with the same content |
+//! | `EVERCERT_IDENTITY` | the identity's name in logs and status, and the daemon's identity that is reported on; unset: the directory's name, and the one with the same content |
 //! | `EVERCERT_SOCKET` | where the daemon is told; unset: [`DEFAULT_SOCKET`] |
 //! | `EVERCERT_OBSERVE` | `off`: no daemon is told; `on`, or unset: one is, where there is one |
-//! | `EVERCERT_POD_UID` | the UID of the pod (`metadata.uid` of the downward API), for a daemon that cannot see the process; unset: it is told by
-//! where the kubelet mounted `/etc/hosts` from |
-//! | `EVERCERT_STATE_DIR` | where it is remembered until when the anchors of a replaced `ca.crt` stay trusted; unset, that ends with the
-//! process |
+//! | `EVERCERT_POD_UID` | the UID of the pod (`metadata.uid` of the downward API), for a daemon that cannot see the process; unset: it is told by where the kubelet mounted `/etc/hosts` from |
+//! | `EVERCERT_STATE_DIR` | where it is remembered until when the anchors of a replaced `ca.crt` stay trusted; unset, that ends with the process |
 //!
 //! `EVERCERT_SOCKET_OWNER`, with any socket: the uid that may serve it besides root and the process's own. An empty variable is an
 //! unset one.

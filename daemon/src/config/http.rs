@@ -49,10 +49,9 @@ pub(super) fn http(
         return Err(at(written, Problem::SameAddress));
     }
     let probes = probes.and_then(|(_, address)| address);
-    let client_certificates = written.client_certificates.as_ref();
-    let demanded = client_certificates.filter(|demanded| *demanded.get_ref());
+    let demanded = written.client_certificates.as_ref().filter(|demanded| *demanded.get_ref());
     let Some(identity) = &written.identity else {
-        return match client_certificates {
+        return match demanded {
             Some(written) => Err(at(written, Problem::ClientsWithoutTls)),
             None => Ok(Http { listen, tls: None, probes }),
         };

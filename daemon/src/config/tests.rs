@@ -26,6 +26,12 @@ fn the_default_configuration_says_what_holds_without_one() {
 }
 
 #[test]
+fn a_default_may_be_written() {
+    let written = "[http]\nclient_certificates = false\nprobes = \"off\"";
+    assert_eq!(parse(written).unwrap().http, Config::defaults().unwrap().http);
+}
+
+#[test]
 fn the_examples_of_the_default_configuration_hold() {
     let config = parse(&uncommented()).unwrap();
     assert_eq!(config.identities.len(), 1);

@@ -135,7 +135,8 @@ impl OwnedSocket {
         let lock = lock(tries, path)?;
         probe(path)?;
         let temporary = directory.join(format!(".{}", std::process::id()));
-        // Of a daemon with this process id that was killed between bind and rename. No other is starting, so nobody else's.
+        // A daemon with this process id that was killed between bind and rename has left it. The lock is ours, or a pod's: no other daemon is
+        // starting here.
         remove(&temporary)?;
         let listener = listen(&temporary, audience)?;
         let rename = || {

@@ -38,7 +38,7 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// Of the node's identity called `name`; with `client_certificates`, whoever connects has to show one that its bundle vouches for.
+    /// The certificate of the node's identity called `name`; with `client_certificates`, whoever connects has to show one that its bundle vouches for.
     pub(crate) fn new(
         name: IdentityName,
         client_certificates: bool,

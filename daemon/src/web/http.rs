@@ -178,7 +178,7 @@ async fn connection(stream: TcpStream, tls: Option<Tls>, router: Router, permit:
         let permit = Arc::clone(&permit);
         async move {
             let Some(Tls { configs, turn }) = tls else { return answer(stream, router, permit).await };
-            // Of this moment: the next handshake may have another.
+            // The config of this moment: the next handshake may have another.
             let Some(config) = configs.borrow().clone() else {
                 return debug!("an HTTP connection was closed, as there is no certificate to present yet");
             };

@@ -16,7 +16,7 @@ pub(crate) struct Liveness {
 }
 
 impl Liveness {
-    /// Of a daemon that starts now; it counts as dead when one of its loops has not turned for longer than `limit`.
+    /// The liveness of a daemon that starts now; it counts as dead when one of its loops has not turned for longer than `limit`.
     pub(crate) fn new(metrics: Arc<Metrics>, limit: Duration) -> Self {
         Self { metrics, turned: Arc::new(Mutex::new(Instant::now())), limit }
     }

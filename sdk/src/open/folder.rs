@@ -1,13 +1,12 @@
 //! A SPIFFE credential folder: where pod certificates are mounted by the draft of SPIFFE's filesystem delivery.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use evercert_core::layout::{self, CREDENTIAL_BUNDLES, TrustBundles, TwoTrustBundles};
 use evercert_core::mount::FILE_LIMIT;
 use rustix::fs::{Mode, OFlags};
-use std::io::Read as _;
 use zeroize::Zeroizing;
 
 use crate::source::DirectorySettings;
@@ -56,9 +55,7 @@ pub(super) fn settings(folder: &Path) -> Result<DirectorySettings, FolderError> 
         }
         (None, _) => return Err(FolderError::NoCredential { folder: folder.to_owned() }),
     };
-    let mut content = Zeroizing::new(Vec::with_capacity(FILE_LIMIT.try_into().unwrap_or(usize::MAX)));
-    let file = open(&folder.join(credential)).map_err(unreadable)?;
-    file.take(FILE_LIMIT).read_to_end(&mut content).map_err(unreadable)?;
+    let content = read(&folder.join(credential)).map_err(unreadable)?;
     let own = layout::trust_domain(&content);
     let bundles = TrustBundles::among(names.iter().map(String::as_str), own.as_ref())
         .map_err(|source| FolderError::TwoTrustBundles { folder: folder.to_owned(), source })?;
@@ -80,14 +77,22 @@ pub(super) fn is_empty(folder: &Path) -> bool {
         .is_ok_and(|entries| entries.take(ENTRIES_LIMIT).all(|entry| entry.is_ok_and(is_of_the_kubelet)))
 }
 
-/// Opens a file, without waiting for the other end of what is none.
-fn open(file: &Path) -> io::Result<fs::File> {
+/// Reads a file of at most [`FILE_LIMIT`] bytes, without waiting for the other end of what is none.
+fn read(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = fs::File::from(rustix::fs::open(file, flags, Mode::empty())?);
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "the credential bundle is not a regular file")),
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the credential bundle is not a regular file"));
     }
+    if found.len() > FILE_LIMIT {
+        let error = format!("the credential bundle has {} bytes, and {FILE_LIMIT} are read", found.len());
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
+    }
+    // Never moved while it grows: what is left behind would not be wiped.
+    let mut content = Zeroizing::new(Vec::with_capacity(FILE_LIMIT.try_into().unwrap_or(usize::MAX)));
+    file.take(FILE_LIMIT).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 #[cfg(test)]
@@ -147,6 +152,9 @@ mod tests {
         make_fifo(home.path().join("credential-bundle.pem"));
         let fifo = settings(home.path()).unwrap_err().to_string();
         assert!(fifo.contains("is not a regular file"), "{fifo}");
+        let volume = KubeletVolume::new(&Files::new().with("credential-bundle.pem", "x".repeat(1024 * 1024 + 1)));
+        let large = settings(volume.path()).unwrap_err().to_string();
+        assert!(large.contains("has 1048577 bytes, and 1048576 are read"), "{large}");
         let missing = settings(Path::new("/nowhere/at/all")).unwrap_err().to_string();
         assert!(missing.contains("/nowhere/at/all cannot be read"), "{missing}");
     }

@@ -1,6 +1,6 @@
 //! How the kubelet and container runtimes name the groups of pods.
 
-use super::super::pod::is_uid;
+use evercert_core::identity::is_pod_uid;
 
 /// The length of a container's ID: a SHA-256 in hexadecimal digits.
 const CONTAINER_ID: usize = 64;
@@ -73,7 +73,7 @@ fn of_a_slice(name: &str, stem: &str) -> Option<(Option<&'static str>, String)> 
 fn uid_of(text: &str, separator: char) -> Option<String> {
     let uid = text.replace(separator, "-");
     let is_mixed = separator != '-' && text.contains('-');
-    (!is_mixed && is_uid(&uid)).then_some(uid)
+    (!is_mixed && is_pod_uid(&uid)).then_some(uid)
 }
 
 fn is_scope(name: &str) -> bool {

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evercert_core::detached::Threads;
+use evercert_core::identity::is_pod_uid;
 use evercert_core::state_file::{self, State, StateError, Unusable};
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::names::{Naming, PODS_LIMIT, PodNames};
-use crate::callers::is_pod_uid;
 
 /// The name of the file.
 const FILE: &str = "pod-names.json";

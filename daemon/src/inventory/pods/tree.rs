@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evercert_core::confined::{self, LISTED, Links, SEARCHED};
+use evercert_core::identity::is_pod_uid;
 use evercert_core::layout::PROJECTED;
 use evercert_core::mount::{ReadError, read_beneath};
 use rustix::fs::{CWD, Dir, FileType, Mode};
@@ -13,7 +14,6 @@ use rustix::io::Errno;
 use serde::Deserialize;
 
 use super::Listen;
-use crate::callers::is_pod_uid;
 
 /// The most entries of one directory that are looked at: a node has some hundred pods, and a pod some dozen volumes.
 pub(super) const ENTRIES_LIMIT: usize = 4096;

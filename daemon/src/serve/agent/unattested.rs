@@ -13,11 +13,10 @@ use std::sync::Arc;
 
 use evercert_api::v1;
 use evercert_core::digest::Digest;
-use evercert_core::identity::{IdentityId, IdentityName, Scope};
+use evercert_core::identity::{IdentityId, IdentityName, Scope, is_pod_uid};
 use evercert_core::keeper::IdentityState;
 use tonic::Status;
 
-use crate::callers::is_pod_uid;
 use crate::inventory::Wanted;
 use crate::publication::Store;
 
@@ -32,6 +31,8 @@ pub(in crate::serve) struct Claim {
 }
 
 impl Claim {
+    /// What the caller says: the UID of its pod, empty for none, and the digest of what it holds.
+    ///
     /// # Errors
     ///
     /// The UID is none that a pod can have.

@@ -1,17 +1,24 @@
 //! The pod that this process is in, by what it can know of itself. It is said to a daemon that cannot see the process, and is no proof of
 //! anything.
 
+use std::sync::Arc;
+
+use evercert_core::identity::is_pod_uid;
+
 /// Where the kernel lists the mounts of this process.
-pub(super) const MOUNTINFO: &str = "/proc/self/mountinfo";
+const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// The files that the kubelet mounts into every container, from the pod's own directory.
 const FROM_THE_KUBELET: [&str; 2] = ["/etc/hosts", "/dev/termination-log"];
 
-/// The lengths of the parts of a pod's UID, in hexadecimal digits: a UUID or, of a static pod, a digest.
-const UIDS: [&[usize]; 2] = [&[8, 4, 4, 4, 12], &[32]];
+/// The UID of the pod, where it can be told.
+pub(super) fn own_uid() -> Option<Arc<str>> {
+    let mounts = std::fs::read_to_string(MOUNTINFO).ok()?;
+    uid(&mounts).map(Arc::from)
+}
 
 /// The UID in the path that a file of the kubelet's was mounted from, by the text of [`MOUNTINFO`].
-pub(super) fn uid(mounts: &str) -> Option<&str> {
+fn uid(mounts: &str) -> Option<&str> {
     let of = |file: &&str| {
         let mut lines = mounts.lines().map(|line| line.split(' '));
         let root = lines.find_map(|mut fields| {
@@ -20,14 +27,9 @@ pub(super) fn uid(mounts: &str) -> Option<&str> {
             (fields.next()? == *file).then_some(root)
         })?;
         let mut parts = root.split('/').skip_while(|part| *part != "pods").skip(1);
-        parts.next().filter(|part| is_uid(part))
+        parts.next().filter(|part| is_pod_uid(part))
     };
     FROM_THE_KUBELET.iter().find_map(of)
-}
-
-fn is_uid(text: &str) -> bool {
-    let is_known = |byte: u8| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'f');
-    UIDS.iter().any(|lengths| text.split('-').map(str::len).eq(lengths.iter().copied())) && text.bytes().all(is_known)
 }
 
 #[cfg(test)]

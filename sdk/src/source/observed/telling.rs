@@ -54,7 +54,7 @@ impl Telling {
             mount: ObservedMount { socket: settings.socket.path.clone(), directory: settings.directory().to_owned() },
             socket: settings.socket.clone(),
             set_name: settings.set_name().map(Arc::from),
-            pod_uid: settings.pod_uid().map(Arc::from).or_else(own_pod),
+            pod_uid: settings.pod_uid().map(Arc::from).or_else(pod::own_uid),
             found: None,
             own_name: settings.own_name().map(Arc::from),
             states: directory.state(),
@@ -173,12 +173,6 @@ impl Telling {
             true
         });
     }
-}
-
-/// The pod that this process is in, where that can be told.
-fn own_pod() -> Option<Arc<str>> {
-    let mounts = std::fs::read_to_string(pod::MOUNTINFO).ok()?;
-    pod::uid(&mounts).map(Arc::from)
 }
 
 /// Socket and directory: the subject of every sentence of trouble.

@@ -6,7 +6,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::callers::{PodName, is_pod_uid};
+use crate::callers::PodName;
+use evercert_core::identity::is_pod_uid;
 
 /// The names that are seen of each pod; two where there are more.
 pub(in crate::inventory::pods) type Seen = BTreeMap<Arc<str>, BTreeSet<PodName>>;

@@ -10,10 +10,7 @@ use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 use crate::home::{Home, evercertd, until};
 
 #[test]
-fn the_default_configuration_is_the_one_that_is_shipped_and_is_fine() {
-    let output = evercertd().arg("config").output().unwrap();
-    let shipped = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../systemd/evercertd.toml")).unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), String::from_utf8(shipped).unwrap());
+fn the_default_configuration_is_fine() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("evercertd.toml");
     fs::write(&file, evercertd().arg("config").output().unwrap().stdout).unwrap();

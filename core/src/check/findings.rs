@@ -49,7 +49,8 @@ impl Findings {
 
     /// Notes a finding. Under [`Admission::Observe`] one that leaves the credential usable for some peer does not reject.
     pub(super) fn add(&mut self, mut finding: Finding) {
-        if self.admission == Admission::Observe && !is_useless(finding.check) {
+        debug_assert!(finding.check.severities().contains(&finding.severity), "not in the table: {finding:?}");
+        if self.admission == Admission::Observe && !finding.check.is_fatal() {
             finding.severity = finding.severity.min(Severity::Warn);
         }
         self.findings.push(finding);
@@ -122,28 +123,4 @@ impl Findings {
         let findings = self.findings.iter().enumerate();
         findings.filter(move |(place, finding)| !is_explained(*place, finding)).map(|(_, finding)| finding)
     }
-}
-
-/// Whether a check that rejects means that no handshake with any peer can succeed. cert-manager's temporary certificate is
-/// counted among them: it is a placeholder that nobody trusts.
-fn is_useless(check: Check) -> bool {
-    matches!(
-        check,
-        Check::FileMissing
-            | Check::FileUnreadable
-            | Check::NotADirectory
-            | Check::NotRegular
-            | Check::OutsideVolume
-            | Check::StaleFileMount
-            | Check::TooLarge
-            | Check::TornRead
-            | Check::Unparsable
-            | Check::Unloadable
-            | Check::KeyMismatch
-            | Check::KeyUnsupported
-            | Check::LeafNotFirst
-            | Check::Expired
-            | Check::ValidityReversed
-            | Check::TemporaryCertificate
-    )
 }

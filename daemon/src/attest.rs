@@ -153,7 +153,7 @@ impl Attestor {
     /// As there.
     pub(crate) async fn judge(&self, caller: &Caller, state: &IdentityState, wanted: &Wanted) -> Result<Grant, Denial> {
         if caller.is_hidden() {
-            return Err(ProcessError::Hidden.into());
+            return Err(ProcessError::Unseen.into());
         }
         if *caller.origin() == Origin::Unclear {
             return Err(Denial::Unclear { pid: caller.pid() });

@@ -18,9 +18,9 @@ mod health_listener;
 mod hosts;
 mod incoming;
 mod io;
+mod layered;
 mod limits;
 mod listener;
-mod paved;
 mod probes;
 mod serving;
 mod slot;
@@ -46,9 +46,9 @@ pub use health_listener::HealthListener;
 pub use hosts::{Hosts, InvalidHost, ServedBy, UnknownHost};
 pub use incoming::{Incoming, IncomingSettings};
 pub use io::TlsIo;
+pub use layered::ServeError;
 pub use limits::AcceptLimits;
 pub use listener::{FromStream, Listener, from_stream};
-pub use paved::ServeError;
 pub use tonic_settings::TonicSettings;
 
 #[cfg(feature = "auth")]
@@ -58,7 +58,7 @@ use crate::identity::Identity;
 use crate::peer::PeerIdentityLayer;
 use crate::telemetry::Recorder;
 use crate::tls::{AllowedPeers, ClientCertificates, HttpVersions, Resumption, TlsVersions};
-use paved::Paved;
+use layered::Layered;
 use probes::Probes;
 
 /// The most streams a peer may have open on one connection (RFC 9113 §5.1.2). tonic alone sets no limit, and 50,000 open streams
@@ -290,7 +290,7 @@ impl<L> Server<L> {
         B::Error: Into<BoxError>,
     {
         let service = self.layer.layer(self.probes.routes(routes).prepare());
-        let serving = Paved {
+        let serving = Layered {
             identity: self.identity,
             incoming: self.incoming,
             shutdown_timeout: self.shutdown_timeout,

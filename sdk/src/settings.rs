@@ -27,9 +27,14 @@
 //! `EVERCERT_SOCKET_OWNER`, with any socket: the uid that may serve it besides root and the process's own. An empty variable is an
 //! unset one.
 
+#[cfg(feature = "directory")]
+mod credential_folder;
+
 use std::path::PathBuf;
 
 #[doc(inline)]
+#[cfg(feature = "directory")]
+pub use credential_folder::{CredentialFolderError, TwoTrustBundles};
 pub use evercert_core::identity::InvalidName;
 use evercert_core::spiffe::InvalidTrustDomain;
 
@@ -72,9 +77,10 @@ pub enum SettingsError {
         folder = CREDENTIAL_FOLDER
     )]
     NothingSet,
-    /// It cannot be told what is meant in the SPIFFE credential folder: a sentence that names it.
-    #[error("{0}")]
-    CredentialFolder(String),
+    /// It cannot be told what is meant in the SPIFFE credential folder.
+    #[cfg(feature = "directory")]
+    #[error(transparent)]
+    CredentialFolder(#[from] CredentialFolderError),
     /// The name is none that a daemon can publish.
     #[error(transparent)]
     Name(#[from] InvalidName),

@@ -8,6 +8,7 @@ LIMIT=300
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+. tests/foreign/needs.bash
 . tests/foreign/go.bash
 go_by_venv "$work/venv"
 go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/authz" ./authz

@@ -6,15 +6,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+. tests/foreign/needs.bash
+. tests/foreign/checks.bash
 . tests/foreign/helm.bash
-missing=()
-command -v npm >/dev/null || missing+=(nodejs npm)
-command -v openssl >/dev/null || missing+=(openssl)
-command -v promtool >/dev/null || missing+=(prometheus)
-python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
-if [ ${#missing[@]} -gt 0 ]; then
-    apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
-fi
+needs openssl=openssl promtool=prometheus
+needs_npm
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -22,14 +18,11 @@ if [ -z "${EVERCERTD:-}" ]; then
     cargo build -q --release -p evercertd --bin evercertd
     EVERCERTD=${CARGO_TARGET_DIR:-$PWD/target}/release/evercertd
 fi
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q --disable-pip-version-check kubernetes-validate==1.37.0 PyYAML==6.0.4 promql-parser==0.11.0 &
-pip=$!
+venv_into "$work/venv" kubernetes-validate==1.37.0 PyYAML==6.0.4 promql-parser==0.11.0
 # The models ask for a newer Node.js than they need.
 npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$work" @kubernetes-models/cert-manager@6.0.0 \
     @kubernetes-models/prometheus-operator@6.0.0 @grafana/grafana-foundation-sdk@0.0.21 typescript@7
 helm_into "$work"
-wait $pip
 HELM=$work/helm
 RENDERED=$work/rendered
 METRICS=$work/metrics
@@ -38,20 +31,6 @@ python=$work/venv/bin/python
 chart=kubernetes/chart
 mkdir "$RENDERED"
 
-passed=0
-failed=0
-# In a function that `check` calls no command ends it by failing: each has to be chained to the next.
-check() { # check SENTENCE COMMAND…: counts, and shows what the command printed
-    local sentence=$1 said
-    shift
-    if said=$("$@" 2>&1); then
-        passed=$((passed + 1))
-        printf 'ok: %s%s\n' "$sentence" "${said:+ (${said##*$'\n'})}"
-    else
-        failed=$((failed + 1))
-        printf 'FAILED: %s\n%s\n' "$sentence" "$said"
-    fi
-}
 quietly() { "$@" >/dev/null; }
 
 render() { # render NAME: a value set, and the daemon's configuration in it
@@ -98,5 +77,4 @@ else
     cat "$work/tests"
 fi
 
-printf '%s passed, %s failed\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+summary

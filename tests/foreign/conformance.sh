@@ -10,6 +10,7 @@ LIMIT=60
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+. tests/foreign/needs.bash
 . tests/foreign/go.bash
 go_by_venv "$work/venv"
 GOBIN=$work go install connectrpc.com/conformance/cmd/connectconformance@v1.0.5

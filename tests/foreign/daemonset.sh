@@ -13,15 +13,8 @@ if [ "$(id -u)" != 0 ]; then
     echo 'daemonset.sh runs containers: run it as root'
     exit 1
 fi
-missing=()
-command -v runc >/dev/null || missing+=(runc)
-command -v ip >/dev/null || missing+=(iproute2)
-command -v umoci >/dev/null || missing+=(umoci)
-command -v jq >/dev/null || missing+=(jq)
-python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
-if [ ${#missing[@]} -gt 0 ]; then
-    apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
-fi
+. tests/foreign/needs.bash
+needs runc=runc ip=iproute2 umoci=umoci jq=jq
 
 work=$(mktemp -d)
 # Other users run programs in it.
@@ -51,8 +44,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q --disable-pip-version-check pyyaml==6.0.4 cryptography==50.0.2
+venv_into "$work/venv" pyyaml==6.0.4 cryptography==50.0.2
 . tests/foreign/go.bash
 go_by_venv "$work/venv"
 go build -C tests/foreign/daemonset/seccomp -buildvcs=false -o "$work/seccomp" .

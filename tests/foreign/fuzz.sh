@@ -3,7 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-command -v openssl >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends openssl; }
+. tests/foreign/needs.bash
+needs openssl=openssl
 cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 # Sanitizers are unstable: a nightly toolchain has them, and a stable one where it is told to be a nightly.
 if rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal >/dev/null 2>&1; then

@@ -4,31 +4,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-command -v npm >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends nodejs npm; }
+. tests/foreign/needs.bash
+. tests/foreign/checks.bash
+needs_npm
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 npm install --silent --no-save --ignore-scripts --prefix "$work" @grpc/grpc-js@1.14.7
 export NODE_PATH=$work/node_modules
 cargo build -q --release -p evercert-tests --bin interop
 
-passed=0
-failed=0
-check() { # check SENTENCE COMMAND…: counts, and shows what the command printed
-    local sentence=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-        echo "ok: $sentence"
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $sentence"
-    fi
-}
-
 check 'a grpc-js client loses no call and no reply when our server rotates' \
     target/release/interop server --rotations 60 --rollovers 0 -- node tests/foreign/grpc-js/client.js
 check 'nor when the CA of both sides is rolled over, whoever goes first' \
     target/release/interop server --rotations 0 --rollovers 2 -- node tests/foreign/grpc-js/client.js
 
-printf '%s passed, %s failed\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+summary

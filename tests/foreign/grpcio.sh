@@ -6,26 +6,10 @@ cd "$(dirname "$0")/../.."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-python3 -m venv "$work/venv" 2>/dev/null || {
-    apt-get update -q && apt-get install -yq --no-install-recommends python3-venv
-    python3 -m venv "$work/venv"
-}
-"$work/venv/bin/pip" install -q --disable-pip-version-check grpcio==1.85.0
+. tests/foreign/needs.bash
+. tests/foreign/checks.bash
+venv_into "$work/venv" grpcio==1.85.0
 cargo build -q --release -p evercert-tests --bin interop
-
-passed=0
-failed=0
-check() { # check SENTENCE COMMAND…: counts, and shows what the command printed
-    local sentence=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-        echo "ok: $sentence"
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $sentence"
-    fi
-}
 
 python=$work/venv/bin/python
 check 'a grpcio client loses no call and no reply when our server rotates' \
@@ -37,5 +21,4 @@ check 'our client loses no call and no reply when a grpcio server and it rotate'
 check 'nor when the CA of both sides is rolled over, whoever goes first' \
     target/release/interop client --rotations 0 --rollovers 2 -- "$python" tests/foreign/grpcio/server.py
 
-printf '%s passed, %s failed\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+summary

@@ -16,12 +16,8 @@ cleanup() {
 }
 trap cleanup EXIT
 
-missing=()
-command -v openssl >/dev/null || missing+=(openssl)
-command -v python3 >/dev/null || missing+=(python3 python3-venv)
-if [ ${#missing[@]} -gt 0 ]; then
-    apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
-fi
+. tests/foreign/needs.bash
+needs openssl=openssl python3=python3
 . tests/foreign/go.bash
 go_by_venv "$work/venv"
 go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/grpc-go" .

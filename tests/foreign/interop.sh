@@ -9,16 +9,13 @@ LIMIT=60
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-python3 -m venv "$work/venv" 2>/dev/null || {
-    apt-get update -q && apt-get install -yq --no-install-recommends python3-venv
-    python3 -m venv "$work/venv"
-}
-"$work/venv/bin/pip" install -q --disable-pip-version-check grpcio==1.85.0 grpcio-tools==1.85.0
+. tests/foreign/needs.bash
+venv_into "$work/venv" grpcio==1.85.0 grpcio-tools==1.85.0
 mkdir "$work/generated"
 "$work/venv/bin/python" -m grpc_tools.protoc -I tests/proto --python_out="$work/generated" --grpc_python_out="$work/generated" testing.proto
 export PYTHONPATH=$work/generated
 
-command -v npm >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends nodejs npm; }
+needs_npm
 npm install --silent --no-save --ignore-scripts --prefix "$work" @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1
 export NODE_PATH=$work/node_modules
 

@@ -7,15 +7,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
-needs() { # needs PROGRAM=PACKAGE…: installs what is not there
-    local pair missing=()
-    for pair in "$@"; do
-        command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
-    done
-    if [ ${#missing[@]} -gt 0 ]; then
-        apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
-    fi
-}
+. tests/foreign/needs.bash
 needs systemd-nspawn=systemd-container debootstrap=debootstrap openssl=openssl
 
 work=$(mktemp -d)
@@ -33,10 +25,10 @@ trap cleanup EXIT
 
 # What every script finds as it was made: what it installs goes to a layer above, which goes away with it.
 base=${EVERCERT_ROOTFS:-$target/machine/trixie}
-if [ ! -x "$base/usr/bin/curl" ]; then
+if [ ! -x "$base/usr/bin/curl" ] || [ ! -x "$base/usr/bin/rpm" ]; then
     rm -rf "$base.new"
     mkdir -p "$base.new"
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,libnss-systemd,procps,iproute2,curl trixie "$base.new" \
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,libnss-systemd,procps,iproute2,curl,rpm trixie "$base.new" \
         >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
     rm -rf "$base"
     mv "$base.new" "$base"

@@ -4,9 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-missing=()
-for program in openssl curl; do command -v "$program" >/dev/null || missing+=("$program"); done
-[ ${#missing[@]} -eq 0 ] || { apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"; }
+. tests/foreign/needs.bash
+. tests/foreign/checks.bash
+needs openssl=openssl curl=curl
 cargo build -q --release --bins -p evercertd -p evercert-examples
 bin=$PWD/target/release
 
@@ -20,20 +20,7 @@ cleanup() {
 trap cleanup EXIT
 trap 'echo "ended at line $LINENO"; tail -n 20 "$work"/*.log' ERR
 
-passed=0
-failed=0
-check() { # check SENTENCE COMMAND…: counts, and shows what a failure leaves behind
-    local sentence=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-        echo "ok: $sentence"
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $sentence"
-        tail -n 20 "$work"/*.log
-    fi
-}
+after_failure() { tail -n 20 "$work"/*.log; }
 eventually() { # eventually COMMAND…: until it succeeds, for 10 s at most
     local deadline=$((SECONDS + 10))
     until "$@"; do
@@ -153,5 +140,4 @@ check "a mismatched key is reported" eventually status_says key-mismatch
 check "and the last good is served on" serves "$good"
 check "no key is in a log" bash -c "! grep -rq 'PRIVATE KEY' '$work'/*.log"
 
-printf '%s passed, %s failed\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+summary

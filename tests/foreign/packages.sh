@@ -88,6 +88,14 @@ version=$(jq -r '.manifests[0].annotations["org.opencontainers.image.ref.name"]'
 umoci unpack --image "$work/image1:$version" "$work/bundle"
 check 'an image has the binary' cmp "$static" "$work/bundle/rootfs/usr/bin/evercertd"
 check 'and nothing else' test "$(cd "$work/bundle/rootfs" && find . -mindepth 1 | sort | xargs)" = './usr ./usr/bin ./usr/bin/evercertd'
+# For those who build with an engine: the words of both are held together here.
+config=$(blob "$(jq -r .config.digest "$(blob "$(jq -r '.manifests[0].digest' "$work/image1/index.json")")")")
+of_image() {
+    jq -r '.config | "USER \(.User)", "WORKDIR \(.WorkingDir)", "ENTRYPOINT \(.Entrypoint | tojson)", "CMD \(.Cmd | tojson)",
+        (.Labels | to_entries[] | select(.key | test("title|description|licenses")) | "\(.key)=\(.value | tojson)")' "$config" | sort
+}
+of_containerfile() { sed -nE 's/ *\\$//; s/^(LABEL| ) *//; /^(USER|WORKDIR|ENTRYPOINT|CMD|org\.)/p' packaging/Containerfile | sort; }
+check 'the Containerfile says the same' diff <(of_image) <(of_containerfile)
 check 'it runs the daemon as nobody' test "$(jq -c '.process | [.args, .user.uid, .user.gid]' "$work/bundle/config.json")" = \
     '[["/usr/bin/evercertd","run"],65532,65532]'
 
@@ -167,6 +175,8 @@ check 'fish completes' in_fish
 # The life of the package.
 cp "$older" "$root/root/old.deb"
 cp "$deb" "$root/root/new.deb"
+cp "$(EVERCERT_VERSION=0.0.9 packaging/rpm.sh "$work/old" "$old/evercertd")" "$root/root/old.rpm"
+cp "$rpm" "$root/root/new.rpm"
 install -t "$root/usr/local/bin" "$target/release/greeter-server" "$target/release/greeter-client"
 issue "$work/ca" "$root/etc/evercert/certs/greeter" localhost
 echo '127.0.0.1 localhost' >"$root/etc/hosts"
@@ -232,5 +242,30 @@ machine rm -r /etc/evercert
 check 'the package is installed once more' apt install /root/new.deb
 check 'and purged at once' apt purge evercertd
 check 'which leaves nothing' test -z "$(rests)"
+
+# The life of the other package. Its database knows nothing of what is installed otherwise.
+rpm_in() { machine rpm --nodeps "$@"; }
+issue "$work/ca" "$root/etc/evercert/certs/greeter" localhost
+check 'the rpm installs' rpm_in -i /root/old.rpm
+check 'and starts nothing by itself' eval '[ "$(property ActiveState)" = inactive ]'
+check 'the group of the admin socket is there, too' machine getent group evercert-admin
+check 'it is enabled and started, as its readers are told to' machine systemctl enable --now evercertd
+wait_for 10 'what it finds is published' status_says '1 of 1 identities published'
+machine sed -i 's/^tick = .*/tick = "20s"/' /etc/evercert/evercertd.toml
+kept=$(machine sha256sum /etc/evercert/evercertd.toml)
+process=$(property MainPID)
+check 'the rpm is upgraded' rpm_in -U /root/new.rpm
+check 'to the other one, too' test "$(machine rpm -q --qf '%{VERSION}' evercertd)" = "$version"
+check 'another process runs then' test "$(property MainPID)" != "$process"
+check 'of the new program' eval 'machine cmp "/proc/$(property MainPID)/exe" /usr/bin/evercertd'
+check 'the configuration is kept' test "$(machine sha256sum /etc/evercert/evercertd.toml)" = "$kept"
+machine sed -i '1 i misspelt = 1' /etc/evercert/evercertd.toml
+process=$(property MainPID)
+check 'one that is refused is told' eval 'rpm_in -U --force /root/new.rpm 2>&1 | grep "not restarted, as this release refuses"'
+check 'and the daemon is left as it was' test "$(property MainPID)" = "$process"
+check 'the rpm is erased' rpm_in -e evercertd
+check 'then the daemon is gone' eval '[ "$(property LoadState)" = not-found ]'
+check 'and its sockets' fails machine test -e /run/evercert -o -e /run/evercert-admin
+check 'what is left is the certificates, the configuration that was changed, and the state' test "$(rests)" = '/etc/evercert /etc/evercert/evercertd.toml.rpmsave /var/lib/evercert'
 
 printf '%s passed, 0 failed\n' "$passed"

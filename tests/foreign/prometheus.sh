@@ -5,13 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-missing=()
-command -v promtool >/dev/null || missing+=(prometheus)
-command -v curl >/dev/null || missing+=(curl)
-command -v openssl >/dev/null || missing+=(openssl)
-if [ ${#missing[@]} -gt 0 ]; then
-    apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
-fi
+. tests/foreign/needs.bash
+needs promtool=prometheus curl=curl openssl=openssl
 cargo build -q --release -p evercertd -p evercert-tests --bin evercertd --bin evercert-observer --bin evercert-metrics
 binaries=${CARGO_TARGET_DIR:-$PWD/target}/release
 evercertd=$binaries/evercertd

@@ -7,14 +7,11 @@ cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 children=()
 trap 'kill "${children[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
-python3 -m venv "$work/venv" 2>/dev/null || {
-    apt-get update -q && apt-get install -yq --no-install-recommends python3-venv
-    python3 -m venv "$work/venv"
-}
-"$work/venv/bin/pip" install -q --disable-pip-version-check grpcio==1.85.0 grpcio-health-checking==1.85.0 'pyjwt[crypto]==2.10.1'
+. tests/foreign/needs.bash
+venv_into "$work/venv" grpcio==1.85.0 grpcio-health-checking==1.85.0 'pyjwt[crypto]==2.10.1'
 . tests/foreign/go.bash
 go_by_venv "$work/venv"
-command -v npm >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends nodejs npm; }
+needs_npm
 npm install --silent --no-save --ignore-scripts --prefix "$work" @grpc/grpc-js@1.14.7 jsonwebtoken@9.0.2
 export NODE_PATH=$work/node_modules
 go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/secured-go" ./secured

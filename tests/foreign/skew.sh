@@ -9,13 +9,8 @@ cd "$(dirname "$0")/../.."
 # The longest that one state is waited for, in seconds.
 LIMIT=60
 
-missing=()
-command -v openssl >/dev/null || missing+=(openssl)
-command -v python3 >/dev/null || missing+=(python3)
-if [ ${#missing[@]} -gt 0 ]; then
-    apt-get update -q && apt-get install -yq --no-install-recommends "${missing[@]}"
-fi
-
+. tests/foreign/needs.bash
+needs openssl=openssl python3=python3
 . tests/foreign/previous.bash
 
 work=$(mktemp -d)

@@ -9,9 +9,8 @@ cd "$(dirname "$0")/../.."
 # CAP_SYS_PTRACE, their namespaces.
 THRESHOLD=${EVERCERT_EXPOSURE:-15}
 
-if ! command -v systemd-analyze >/dev/null; then
-    apt-get -qq update && apt-get -qq install -y --no-install-recommends systemd >/dev/null
-fi
+. tests/foreign/needs.bash
+needs systemd-analyze=systemd
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

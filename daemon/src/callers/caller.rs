@@ -90,7 +90,7 @@ impl Caller {
     ///
     /// It is not, or that cannot be told.
     pub(crate) fn confirm(&self) -> Result<(), ProcessError> {
-        let now = self.process.as_ref().ok_or(ProcessError::Hidden)?.standing()?;
+        let now = self.process.as_ref().ok_or(ProcessError::Unseen)?.standing()?;
         let Credentials { ids, groups } = now.credentials;
         if ids != (self.uid, self.gid) {
             return Err(ProcessError::Changed("user or group"));

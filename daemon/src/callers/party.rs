@@ -41,6 +41,13 @@ pub(crate) enum Crowd {
 }
 
 impl Party {
+    /// Whether it is many callers that cannot be told apart, of which one may be thousands of users. So it may have as many shares as there
+    /// are in all, and where there is none left for it, a newcomer takes the place of another of its own: whoever holds all of them
+    /// keeps nobody out.
+    pub(super) fn is_many(&self) -> bool {
+        matches!(self, Self::AllUnseen)
+    }
+
     /// The party of the process `pid` of `uid`, as it is now. It may be another with its number already: good enough for counting, and
     /// for nothing else.
     pub(crate) fn of_process(pid: u32, uid: u32, prefixes: &[String]) -> Self {

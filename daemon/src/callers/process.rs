@@ -63,7 +63,7 @@ pub(crate) enum ProcessError {
         "evercertd cannot see the caller's process, which is in a PID namespace that it is not above, so it may have nothing; \
          evercertd in a pod needs hostPID: true"
     )]
-    Hidden,
+    Unseen,
     /// The kernel does not tell.
     #[error("evercertd cannot tell whether the process that connected is still the same: {0}")]
     Untold(#[source] io::Error),

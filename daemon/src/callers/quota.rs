@@ -94,9 +94,8 @@ impl Quota {
     /// no less than this one has then. That party is returned too. The holder of the displaced one has to watch
     /// [`Share::displaced`] and end.
     ///
-    /// [`Party::AllUnseen`] is many callers that cannot be told apart, of which one may be thousands of users. So it may have as many as
-    /// there are in all, and where there is none left for it, a newcomer takes the place of its oldest that is put to no use, else of
-    /// its oldest: whoever holds all of them keeps nobody out.
+    /// A party that [is many](Party::is_many) may have all, and where none is left for it, a newcomer takes the place of its oldest that is
+    /// put to no use, else of its oldest.
     ///
     /// # Errors
     ///
@@ -104,8 +103,7 @@ impl Quota {
     pub(crate) fn claim(self: &Arc<Self>, party: Party) -> Result<(Share, Option<Party>), Full> {
         let mut used = self.used.lock();
         let own = used.of(&party);
-        let is_unseen = party == Party::AllUnseen;
-        if own >= self.cap.per_caller && !is_unseen {
+        if own >= self.cap.per_caller && !party.is_many() {
             return Err(Full::PerCaller);
         }
         let mut loser = None;
@@ -114,7 +112,7 @@ impl Quota {
             let (largest, most) = largest.map(|(party, shares)| (party.clone(), shares.len())).ok_or(Full::InAll)?;
             let from = match most >= own + 2 {
                 true => largest,
-                false if is_unseen && own > 0 => party.clone(),
+                false if party.is_many() && own > 0 => party.clone(),
                 false => return Err(Full::InAll),
             };
             used.displace_one(&from);
@@ -139,12 +137,11 @@ impl Used {
 
     fn displace_one(&mut self, party: &Party) {
         let Some(shares) = self.by_party.get(party) else { return };
-        let number = match party {
-            Party::AllUnseen => {
-                let unused = shares.iter().find(|(_, taken)| taken.uses.is_none()).map(|(number, _)| *number);
-                unused.or_else(|| shares.keys().next().copied())
-            }
-            _ => shares.keys().next_back().copied(),
+        let number = if party.is_many() {
+            let unused = shares.iter().find(|(_, taken)| taken.uses.is_none()).map(|(number, _)| *number);
+            unused.or_else(|| shares.keys().next().copied())
+        } else {
+            shares.keys().next_back().copied()
         };
         if let Some(taken) = number.and_then(|number| self.remove(party, number)) {
             taken.displaced.cancel();

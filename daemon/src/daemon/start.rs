@@ -19,7 +19,7 @@ use crate::inventory::sources::Sources;
 use crate::publication::{Collisions, Journal, KeyClaims, Readiness, Store, Subscribers};
 use crate::serve::{self, Context, Control, DaemonInfo, HttpPart};
 use crate::web::certificate::Certificate;
-use crate::web::http::{self, Door, Pages};
+use crate::web::http::{self, Pages, Scope};
 use crate::web::liveness::Liveness;
 use crate::web::metrics::{Measured, Metrics};
 
@@ -91,17 +91,17 @@ impl Daemon {
         if let Some(certificate) = certificate {
             servers.spawn(certificate.follow(shutdown.clone()));
         }
-        let doors = [
-            (listeners.http, HttpPart::Listen, Door::Everything(configs)),
-            (listeners.probes, HttpPart::Probes, Door::Probes),
+        let scopes = [
+            (listeners.http, HttpPart::Listen, Scope::Everything(configs)),
+            (listeners.probes, HttpPart::Probes, Scope::Probes),
         ];
-        for (listener, part, door) in doors {
+        for (listener, part, scope) in scopes {
             let Some(listener) = listener else { continue };
             let (info, pages, shutdown) = (info.clone(), pages.clone(), shutdown.clone());
             servers.spawn(async move {
                 let listener = shutdown.run_until_cancelled(listener.listener(part, &info)).await;
                 if let Some(listener) = listener {
-                    http::serve(listener, door, pages, shutdown.clone()).await;
+                    http::serve(listener, scope, pages, shutdown.clone()).await;
                 }
             });
         }

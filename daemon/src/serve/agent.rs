@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::answers::Teller;
 use self::parcels::Parcels;
-pub(super) use self::unattested::Claim;
+pub(super) use self::unattested::PodClaim;
 use super::connection::{Displaced, Peer, peer};
 use super::feed::{Asked, Asker, Feed, Standing, stranger};
 use super::streams::{EncodedBody, ExtraShare};
@@ -162,7 +162,7 @@ impl AgentService {
     }
 
     /// The identity that `peer` says it speaks of, where it is taken at its word.
-    fn claimed(&self, peer: &Peer, name: &IdentityName, claim: &Claim) -> Result<IdentityId, Status> {
+    fn claimed(&self, peer: &Peer, name: &IdentityName, claim: &PodClaim) -> Result<IdentityId, Status> {
         let Some(id) = claim.identity(&self.store, &self.wanted.borrow(), name) else {
             self.attestor.unknown(&peer.caller, name.as_str(), &self.wanted.borrow().pods);
             return Err(unattested::unknown(name.as_str()));
@@ -207,7 +207,7 @@ impl v1::agent_server::Agent for AgentService {
         let listing = self.listing(&peer)?;
         if self.takes_at_its_word(&peer) {
             let request = request.into_inner();
-            let claim = Claim::of(&request.pod_uid, bounds::of_list(&request)?)?;
+            let claim = PodClaim::of(&request.pod_uid, bounds::of_list(&request)?)?;
             let identities = claim.candidates(&self.store, &request.name);
             let mut response = Response::new(v1::ListResponse { identities });
             response.extensions_mut().insert(listing);
@@ -245,7 +245,7 @@ impl v1::agent_server::Agent for AgentService {
             Status::invalid_argument(text::sentence(&error.to_string()))
         })?;
         let (id, standing) = if self.takes_at_its_word(&peer) {
-            let claim = Claim::of(&open.pod_uid, held)?;
+            let claim = PodClaim::of(&open.pod_uid, held)?;
             let id = self.claimed(&peer, &name, &claim)?;
             (id, Standing::Unattested { pod: claim.pod().cloned() })
         } else {

@@ -88,24 +88,24 @@ pub(crate) struct Pages {
 }
 
 /// What is served at an address.
-pub(crate) enum Door {
+pub(crate) enum Scope {
     /// Every page, by TLS where there are configs for it.
     Everything(Option<Configs>),
     /// Liveness and readiness, without TLS.
     Probes,
 }
 
-/// Serves of `pages` what `door` says on `listener` until `shutdown`; connections are cut then.
-pub(crate) async fn serve(listener: TcpListener, door: Door, pages: Pages, shutdown: CancellationToken) {
+/// Serves of `pages` what `scope` says on `listener` until `shutdown`; connections are cut then.
+pub(crate) async fn serve(listener: TcpListener, scope: Scope, pages: Pages, shutdown: CancellationToken) {
     // As far as the kernel allows, whatever whoever opened the socket asked for.
     if let Err(error) = rustix::net::listen(&listener, sockets::BACKLOG) {
         debug!(%error, "the queue of the HTTP socket stays as long as it was");
     }
     let rendering = Rendering { pages, turn: Arc::new(Semaphore::new(RENDERINGS)) };
     let probes = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
-    let (router, configs) = match door {
-        Door::Everything(configs) => (probes.route("/", get(index)).route("/metrics", get(metrics)), configs),
-        Door::Probes => (probes, None),
+    let (router, configs) = match scope {
+        Scope::Everything(configs) => (probes.route("/", get(index)).route("/metrics", get(metrics)), configs),
+        Scope::Probes => (probes, None),
     };
     let router = router.with_state(rendering);
     let (sender, mut newcomers) = mpsc::channel(NEWCOMERS);

@@ -141,7 +141,7 @@ pub use decision::{Decision, DryRun};
 pub use error::{Fault, InvalidPolicy};
 pub use escape::Escape;
 pub use explanation::{Considered, Explanation};
-pub use istio::{IstioLacks, IstioResource, NotExpressible};
+pub use istio::{IstioGap, IstioResource, NotExpressible};
 pub use question::Question;
 pub use rule::Rule;
 pub use setting::Contradiction;

@@ -71,8 +71,7 @@ impl Choice {
     fn folder_or(usual: &Path, set: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, SettingsError> {
         let usual = || Some(usual.to_owned()).filter(|folder| folder.is_dir() && !folder::is_empty(folder));
         let folder = set(env::CREDENTIAL_FOLDER).map(PathBuf::from).or_else(usual).ok_or(SettingsError::NothingSet)?;
-        let settings = folder::settings(&folder).map_err(|error| SettingsError::CredentialFolder(error.to_string()))?;
-        Self::of_directory(settings, set)
+        Self::of_directory(folder::settings(&folder)?, set)
     }
 
     #[cfg(not(feature = "directory"))]

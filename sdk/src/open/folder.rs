@@ -2,44 +2,23 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use evercert_core::layout::{self, CREDENTIAL_BUNDLES, TrustBundles, TwoTrustBundles};
+use evercert_core::layout::{self, CREDENTIAL_BUNDLES, TrustBundles};
 use evercert_core::mount::FILE_LIMIT;
 use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
+use crate::settings::CredentialFolderError;
 use crate::source::DirectorySettings;
 
 /// The most files of a folder that are looked at.
 const ENTRIES_LIMIT: usize = 1024;
 
-/// A folder that is no credential folder, or from which it cannot be told what is meant.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum FolderError {
-    #[error("the credential folder {folder} cannot be read: {source}; is the volume with the pod's certificate mounted there?", folder = folder.display())]
-    Unreadable { folder: PathBuf, source: io::Error },
-    #[error(
-        "the credential folder {folder} holds no credential bundle: have the volume's credentialBundlePath be {name}",
-        folder = folder.display(),
-        name = CREDENTIAL_BUNDLES[0]
-    )]
-    NoCredential { folder: PathBuf },
-    #[error("the credential folder {folder} holds {first} and {second}, and which one counts cannot be told: leave one of them", folder = folder.display())]
-    TwoCredentials { folder: PathBuf, first: &'static str, second: &'static str },
-    #[error("the credential folder {folder}: {source}", folder = folder.display())]
-    TwoTrustBundles { folder: PathBuf, source: TwoTrustBundles },
-    #[error(
-        "the credential folder {folder} holds no trust bundle of the credential's own trust domain{domain}: mount its ClusterTrustBundle there as \
-         <trust domain>.spiffe-trust-bundle.pem",
-        folder = folder.display()
-    )]
-    NoTrustBundle { folder: PathBuf, domain: String },
-}
-
 /// The settings of the identity in `folder`. Which files count is decided here, once; what is in them swaps.
-pub(super) fn settings(folder: &Path) -> Result<DirectorySettings, FolderError> {
-    let unreadable = |source| FolderError::Unreadable { folder: folder.to_owned(), source };
+pub(super) fn settings(folder: &Path) -> Result<DirectorySettings, CredentialFolderError> {
+    let unreadable =
+        |error: io::Error| CredentialFolderError::Unreadable { folder: folder.to_owned(), cause: error.kind() };
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)?.take(ENTRIES_LIMIT) {
         if let Ok(name) = entry.map_err(unreadable)?.file_name().into_string() {
@@ -51,17 +30,27 @@ pub(super) fn settings(folder: &Path) -> Result<DirectorySettings, FolderError> 
     let credential = match (credentials.next(), credentials.next()) {
         (Some(credential), None) => credential,
         (Some(first), Some(second)) => {
-            return Err(FolderError::TwoCredentials { folder: folder.to_owned(), first, second });
+            return Err(CredentialFolderError::TwoCredentials { folder: folder.to_owned(), first, second });
         }
-        (None, _) => return Err(FolderError::NoCredential { folder: folder.to_owned() }),
+        (None, _) => return Err(CredentialFolderError::NoCredential { folder: folder.to_owned() }),
     };
-    let content = read(&folder.join(credential)).map_err(unreadable)?;
+    let file = folder.join(credential);
+    let (opened, found) = open(&file).map_err(unreadable)?;
+    if !found.is_file() {
+        return Err(CredentialFolderError::NotRegular { file });
+    }
+    if found.len() > FILE_LIMIT {
+        return Err(CredentialFolderError::TooLarge { file, size: found.len() });
+    }
+    // Never moved while it grows: what is left behind would not be wiped.
+    let mut content = Zeroizing::new(Vec::with_capacity(FILE_LIMIT.try_into().unwrap_or(usize::MAX)));
+    opened.take(FILE_LIMIT).read_to_end(&mut content).map_err(unreadable)?;
     let own = layout::trust_domain(&content);
     let bundles = TrustBundles::among(names.iter().map(String::as_str), own.as_ref())
-        .map_err(|source| FolderError::TwoTrustBundles { folder: folder.to_owned(), source })?;
+        .map_err(|source| CredentialFolderError::TwoTrustBundles { folder: folder.to_owned(), source })?;
     let Some(bundle) = bundles.own else {
         let domain = own.map_or_else(String::new, |own| format!(" {own}"));
-        return Err(FolderError::NoTrustBundle { folder: folder.to_owned(), domain });
+        return Err(CredentialFolderError::NoTrustBundle { folder: folder.to_owned(), domain });
     };
     let settings = DirectorySettings::new(folder).combined(credential).dedicated_bundle(bundle);
     Ok(bundles
@@ -77,22 +66,12 @@ pub(super) fn is_empty(folder: &Path) -> bool {
         .is_ok_and(|entries| entries.take(ENTRIES_LIMIT).all(|entry| entry.is_ok_and(is_of_the_kubelet)))
 }
 
-/// Reads a file of at most [`FILE_LIMIT`] bytes, without waiting for the other end of what is none.
-fn read(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+/// Opens a file without waiting for the other end of what is none.
+fn open(file: &Path) -> io::Result<(fs::File, fs::Metadata)> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = fs::File::from(rustix::fs::open(file, flags, Mode::empty())?);
     let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the credential bundle is not a regular file"));
-    }
-    if found.len() > FILE_LIMIT {
-        let error = format!("the credential bundle has {} bytes, and {FILE_LIMIT} are read", found.len());
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
-    }
-    // Never moved while it grows: what is left behind would not be wiped.
-    let mut content = Zeroizing::new(Vec::with_capacity(FILE_LIMIT.try_into().unwrap_or(usize::MAX)));
-    file.take(FILE_LIMIT).read_to_end(&mut content)?;
-    Ok(content)
+    Ok((file, found))
 }
 
 #[cfg(test)]

@@ -25,12 +25,12 @@ const CANDIDATES: usize = 128;
 
 /// What such a caller says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::serve) struct Claim {
+pub(in crate::serve) struct PodClaim {
     pod: Option<Arc<str>>,
     held: Option<Digest>,
 }
 
-impl Claim {
+impl PodClaim {
     /// What the caller says: the UID of its pod, empty for none, and the digest of what it holds.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Callers whose processes an observer cannot see, which a test has to be in another PID namespace to be.
 
-use super::super::agent::{AgentService, Claim};
+use super::super::agent::{AgentService, PodClaim};
 use super::super::connection::Peer;
 use super::*;
 use crate::attest::Attestor;
@@ -71,7 +71,7 @@ async fn whoever_does_not_say_in_which_pod_it_is_speaks_of_what_it_holds_only_wh
     let first = node.keep_in(POD, "tls", &shared);
     let name = "tls".parse().unwrap();
     let held = node.store.publication(&first.id()).map(|publication| publication.digest);
-    let meant = |pod: &str| Claim::of(pod, held).unwrap().identity(&node.store, &Wanted::default(), &name);
+    let meant = |pod: &str| PodClaim::of(pod, held).unwrap().identity(&node.store, &Wanted::default(), &name);
     assert_eq!(meant(""), Some(first.id()));
     let second = node.keep_in(OTHER, "tls", &shared);
     assert_eq!([meant(""), meant(POD), meant(OTHER)], [None, Some(first.id()), Some(second.id())]);

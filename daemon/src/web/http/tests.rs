@@ -21,10 +21,10 @@ impl KeyHolder for Nobody {
 }
 
 async fn served() -> (SocketAddr, AbortOnDropHandle<()>) {
-    served_as(Door::Everything(None), DEADLINE).await
+    served_as(Scope::Everything(None), DEADLINE).await
 }
 
-async fn served_as(door: Door, limit: Duration) -> (SocketAddr, AbortOnDropHandle<()>) {
+async fn served_as(scope: Scope, limit: Duration) -> (SocketAddr, AbortOnDropHandle<()>) {
     let store = Store::new(1);
     let metrics = Metrics::new().unwrap();
     let (_, wanted) = watch::channel(Arc::default());
@@ -36,7 +36,7 @@ async fn served_as(door: Door, limit: Duration) -> (SocketAddr, AbortOnDropHandl
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    (address, AbortOnDropHandle::new(tokio::spawn(serve(listener, door, pages, CancellationToken::new()))))
+    (address, AbortOnDropHandle::new(tokio::spawn(serve(listener, scope, pages, CancellationToken::new()))))
 }
 
 async fn connect(address: SocketAddr, first: &[u8]) -> TcpStream {
@@ -81,8 +81,8 @@ async fn a_connection_that_says_nothing_ends_soon() {
 
 #[tokio::test]
 async fn a_daemon_that_does_not_turn_is_not_alive_at_either_address() {
-    for door in [Door::Everything(None), Door::Probes] {
-        let (address, _server) = served_as(door, Duration::from_millis(50)).await;
+    for scope in [Scope::Everything(None), Scope::Probes] {
+        let (address, _server) = served_as(scope, Duration::from_millis(50)).await;
         let answer = until("it counts as dead", || async {
             Some(get(address, "/healthz").await).filter(|answer| answer.starts_with("HTTP/1.1 503"))
         })
@@ -97,7 +97,7 @@ async fn a_daemon_that_does_not_turn_is_not_alive_at_either_address() {
 
 #[tokio::test]
 async fn the_address_for_probes_has_liveness_and_readiness_and_nothing_else() {
-    let (address, _server) = served_as(Door::Probes, DEADLINE).await;
+    let (address, _server) = served_as(Scope::Probes, DEADLINE).await;
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 404), ("/", 404), ("/healthz/x", 404)] {
         let answer = get(address, path).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
@@ -107,7 +107,7 @@ async fn the_address_for_probes_has_liveness_and_readiness_and_nothing_else() {
 #[tokio::test]
 async fn a_connection_is_closed_at_once_while_there_is_no_certificate_to_present() {
     let (_configs, configs) = watch::channel(None);
-    let (address, _server) = served_as(Door::Everything(Some(configs)), DEADLINE).await;
+    let (address, _server) = served_as(Scope::Everything(Some(configs)), DEADLINE).await;
     let mut closed = connect(address, b"").await;
     let mut answer = Vec::new();
     tokio::time::timeout(PROBE, closed.read_to_end(&mut answer)).await.expect("there is nothing to present").unwrap();

@@ -2,14 +2,14 @@
 //!
 //! What is written allows nothing that the policy does not: where Istio would read something otherwise, it is narrower or refused.
 
-mod lacks;
+mod gap;
 mod source;
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-pub use lacks::IstioLacks;
+pub use gap::IstioGap;
 
 use super::condition::Effect;
 use super::rules::{Compiled, Rules};
@@ -31,13 +31,13 @@ pub struct IstioResource {
 #[non_exhaustive]
 pub enum NotExpressible {
     /// A rule asks for what Istio does not have.
-    #[error("rule {rule:?} cannot be told to Istio: {lacks}")]
+    #[error("rule {rule:?} cannot be told to Istio: {gap}")]
     #[non_exhaustive]
     Rule {
         /// Its name.
         rule: String,
         /// What is in the way, and what to do about it.
-        lacks: IstioLacks,
+        gap: IstioGap,
     },
     /// All of it is a dry run.
     #[error(
@@ -88,7 +88,7 @@ fn written(rules: &Rules, effect: Effect, is_dry_run: bool) -> Result<Vec<Value>
     let mut all = Vec::new();
     for rule in rules.all().iter().filter(of_kind) {
         let paths: Vec<_> = rule.methods.iter().map(ToString::to_string).collect();
-        let not_expressible = |lacks| NotExpressible::Rule { rule: rule.name.to_string(), lacks };
+        let not_expressible = |gap| NotExpressible::Rule { rule: rule.name.to_string(), gap };
         for alternative in &rule.alternatives {
             for (from, when) in source::of(&alternative.0, effect).map_err(not_expressible)? {
                 let mut written = json!({ "to": [{ "operation": { "paths": paths } }] });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use evercert_core::spiffe::SCHEME;
 use serde_json::{Value, json};
 
-use super::lacks::IstioLacks;
+use super::gap::IstioGap;
 use crate::auth::policy::condition::{Attribute, ClaimTexts, Condition, Effect, When};
 use crate::auth::policy::pattern::{RequestPrincipal, SpiffePattern, namespace};
 use crate::auth::policy::written::DEFAULT_SCOPES;
@@ -18,7 +18,7 @@ type Fitting = (Option<Value>, Vec<Value>);
 /// # Errors
 ///
 /// Istio has no words for one of the conditions.
-pub(super) fn of(conditions: &[Condition], effect: Effect) -> Result<Vec<Fitting>, IstioLacks> {
+pub(super) fn of(conditions: &[Condition], effect: Effect) -> Result<Vec<Fitting>, IstioGap> {
     let mut names = Names::default();
     let (mut when, mut is_token, mut is_any) = (Vec::new(), false, false);
     let mut request_principals = None;
@@ -26,10 +26,10 @@ pub(super) fn of(conditions: &[Condition], effect: Effect) -> Result<Vec<Fitting
         match condition {
             // In doubt our rules deny and Istio's do not.
             _ if effect == Effect::Deny && condition.is_about_spiffe_id() => {
-                return Err(IstioLacks::DeniedSpiffeIds);
+                return Err(IstioGap::DeniedSpiffeIds);
             }
             Condition::Roles(_) | Condition::Scopes(_) if effect == Effect::Deny => {
-                return Err(IstioLacks::DeniedRoles);
+                return Err(IstioGap::DeniedRoles);
             }
             Condition::Authenticated => is_any = true,
             Condition::Certificate => names.is_asked_for = true,
@@ -41,7 +41,7 @@ pub(super) fn of(conditions: &[Condition], effect: Effect) -> Result<Vec<Fitting
             Condition::Namespaces(namespaces) => {
                 names.namespaces = Some(namespaces.iter().map(|name| &**name).collect())
             }
-            Condition::DnsNames(_) => return Err(IstioLacks::DnsNames),
+            Condition::DnsNames(_) => return Err(IstioGap::DnsNames),
             Condition::Roles(texts) | Condition::Scopes(texts) => {
                 is_token = true;
                 when.push(claim(texts)?);
@@ -96,7 +96,7 @@ struct Names<'a> {
 
 impl Names<'_> {
     /// Istio's principals, which are SPIFFE IDs without their scheme; `None` where nothing is asked.
-    fn principals(&self) -> Result<Option<BTreeSet<String>>, IstioLacks> {
+    fn principals(&self) -> Result<Option<BTreeSet<String>>, IstioGap> {
         let is_of_domain = |pattern: &&SpiffePattern| {
             let domain = pattern.trust_domain().as_str();
             self.trust_domains.as_ref().is_none_or(|domains| domains.contains(&domain))
@@ -107,7 +107,7 @@ impl Names<'_> {
             (Some(ids), _, Some(namespaces)) => {
                 let is_in = |pattern: &SpiffePattern| match pattern {
                     SpiffePattern::Id(id) => Ok(namespace(id).is_some_and(|name| namespaces.contains(&name))),
-                    SpiffePattern::Beneath { .. } => Err(IstioLacks::NamespacesBeneath),
+                    SpiffePattern::Beneath { .. } => Err(IstioGap::NamespacesBeneath),
                 };
                 let mut principals = BTreeSet::new();
                 for pattern in ids.iter().filter(is_of_domain) {
@@ -122,27 +122,27 @@ impl Names<'_> {
                 .iter()
                 .flat_map(|domain| namespaces.iter().map(move |name| format!("{domain}/ns/{name}/sa/*")))
                 .collect(),
-            (None, None, Some(_)) => return Err(IstioLacks::NamespacesAlone),
+            (None, None, Some(_)) => return Err(IstioGap::NamespacesAlone),
             (None, None, None) if self.is_asked_for => BTreeSet::from(["*".to_owned()]),
             (None, None, None) => return Ok(None),
         };
-        if principals.is_empty() { Err(IstioLacks::Contradiction) } else { Ok(Some(principals)) }
+        if principals.is_empty() { Err(IstioGap::Contradiction) } else { Ok(Some(principals)) }
     }
 }
 
-fn claim(texts: &ClaimTexts) -> Result<Value, IstioLacks> {
+fn claim(texts: &ClaimTexts) -> Result<Value, IstioGap> {
     if texts.is_words && &*texts.path != DEFAULT_SCOPES {
-        return Err(IstioLacks::Words);
+        return Err(IstioGap::Words);
     }
     Ok(json!({ "key": claim_key(&texts.path), "values": plain_all(&texts.any_of)? }))
 }
 
-fn attribute(when: &When, effect: Effect) -> Result<Value, IstioLacks> {
+fn attribute(when: &When, effect: Effect) -> Result<Value, IstioGap> {
     let key = match &when.attribute {
         Attribute::Namespace => "source.namespace".to_owned(),
         // Istio lets pass what it cannot compare.
         _ if effect == Effect::Deny => {
-            return Err(IstioLacks::DeniedAttributes);
+            return Err(IstioGap::DeniedAttributes);
         }
         Attribute::Claim(path) => claim_key(path),
         Attribute::Header(name) => format!("request.headers[{name}]"),
@@ -160,14 +160,14 @@ fn claim_key(path: &str) -> String {
     format!("request.auth.claims[{}]", path.replace('.', "]["))
 }
 
-fn plain_all(texts: &[Box<str>]) -> Result<Vec<&str>, IstioLacks> {
+fn plain_all(texts: &[Box<str>]) -> Result<Vec<&str>, IstioGap> {
     texts.iter().map(|text| plain(text)).collect()
 }
 
 /// A text that is itself and no pattern.
-fn plain(text: &str) -> Result<&str, IstioLacks> {
+fn plain(text: &str) -> Result<&str, IstioGap> {
     if text.starts_with('*') || text.ends_with('*') {
-        return Err(IstioLacks::Pattern);
+        return Err(IstioGap::Pattern);
     }
     Ok(text)
 }

@@ -3,7 +3,7 @@
 /// What a rule asks for and Istio cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum IstioLacks {
+pub enum IstioGap {
     /// It denies by SPIFFE IDs.
     #[error(
         "it denies by SPIFFE IDs, which are those of JWT-SVIDs too, and those that are in doubt; Istio knows the one in a certificate alone. Name \

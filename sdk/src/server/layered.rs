@@ -22,7 +22,7 @@ use crate::identity::Identity;
 use crate::refusal::Refusal;
 
 /// A server whose layers have been applied.
-pub(super) struct Paved {
+pub(super) struct Layered {
     pub(super) identity: Identity,
     pub(super) incoming: IncomingSettings,
     pub(super) shutdown_timeout: Duration,
@@ -30,7 +30,7 @@ pub(super) struct Paved {
     pub(super) probes: Probes,
 }
 
-impl Paved {
+impl Layered {
     pub(super) async fn serve<A, S, B>(
         self,
         service: S,

@@ -1,0 +1,23 @@
+# Sourced: installs what a script needs and the machine lacks.
+
+install_packages() { # install_packages PACKAGE…
+    apt-get update -q && apt-get install -yq --no-install-recommends "$@"
+}
+needs() { # needs PROGRAM=PACKAGE…
+    local pair missing=()
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    done
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+needs_npm() {
+    command -v npm >/dev/null || install_packages nodejs npm
+}
+venv_into() { # venv_into DIRECTORY REQUIREMENT…: a virtual environment of Python
+    local directory=$1
+    shift
+    # Debian's Python has the module without what it installs.
+    python3 -c 'import ensurepip' 2>/dev/null || install_packages python3 python3-venv
+    python3 -m venv "$directory"
+    "$directory/bin/pip" install -q --disable-pip-version-check "$@"
+}

@@ -39,7 +39,7 @@ async fn a_channel_is_not_ready_until_it_is_connected_and_wakes_who_waits_for_th
     let mut channel = server.endpoint().connect_lazy(&Publisher::of(&ca).identity().await);
     assert!(!is_ready(&mut channel), "nor was anything connected before it was asked");
     timeout(DEADLINE, channel.ready()).await.expect("it is woken").unwrap();
-    assert!(is_ready(&mut channel));
+    assert!(is_ready(&mut channel), "{channel:?}");
     call(&channel).await.unwrap();
 }
 

@@ -38,8 +38,16 @@ async fn a_channel_is_not_ready_until_it_is_connected_and_wakes_who_waits_for_th
     let server = Server::start(&ca).await;
     let mut channel = server.endpoint().connect_lazy(&Publisher::of(&ca).identity().await);
     assert!(!is_ready(&mut channel), "nor was anything connected before it was asked");
-    timeout(DEADLINE, channel.ready()).await.expect("it is woken").unwrap();
-    assert!(is_ready(&mut channel), "{channel:?}");
+    // Whoever asks is not kept waiting for longer than a tenth of a second, in which a busy machine makes no connection.
+    let connected = async {
+        loop {
+            channel.ready().await.unwrap();
+            if is_ready(&mut channel) {
+                return;
+            }
+        }
+    };
+    timeout(DEADLINE, connected).await.expect("it is woken");
     call(&channel).await.unwrap();
 }
 

@@ -19,6 +19,13 @@ use x509_parser::x509::AttributeTypeAndValue;
 use crate::digest::Digest;
 use crate::text;
 
+/// The bases that serial numbers are written in.
+const HEXADECIMAL: u32 = 16;
+const DECIMAL: u32 = 10;
+
+/// The most digits of a serial number that is converted. RFC 5280 §4.1.2.2 allows 20 octets, which some issuers exceed.
+const SERIAL_DIGITS: usize = 1024;
+
 /// The facts of one certificate (RFC 5280 §4.1), as text and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,8 +34,10 @@ pub struct CertificateFacts {
     pub subject: Name,
     /// The issuer's distinguished name.
     pub issuer: Name,
-    /// The serial number, in decimal.
+    /// The serial number, in decimal: as exporters of certificates label it, and as it is on the wire.
     pub serial: String,
+    /// The same in lowercase hexadecimal: as people are told it.
+    pub hexadecimal_serial: String,
     /// SHA-256 of the DER.
     pub fingerprint: Digest,
     /// The first instant of validity.
@@ -89,6 +98,7 @@ impl CertificateFacts {
             subject: Name::default(),
             issuer: Name::default(),
             serial: String::new(),
+            hexadecimal_serial: String::new(),
             fingerprint: Digest::fingerprint(&[]),
             not_before: SystemTime::UNIX_EPOCH,
             not_after: SystemTime::UNIX_EPOCH,
@@ -125,6 +135,7 @@ impl CertificateFacts {
             subject: Name::of(certificate.subject()),
             issuer: Name::of(certificate.issuer()),
             serial: certificate.tbs_certificate.serial.to_string(),
+            hexadecimal_serial: certificate.tbs_certificate.serial.to_str_radix(HEXADECIMAL),
             fingerprint: Digest::fingerprint(der),
             not_before: system_time(certificate.validity().not_before),
             not_after: system_time(certificate.validity().not_after),
@@ -138,6 +149,26 @@ impl CertificateFacts {
         let lifetime = self.not_after.duration_since(self.not_before).unwrap_or(Duration::ZERO);
         self.not_after - lifetime / 3
     }
+}
+
+/// A serial number in decimal, of one in hexadecimal; empty where it is none.
+#[must_use]
+pub fn decimal_serial(hexadecimal: &str) -> String {
+    converted(hexadecimal, HEXADECIMAL, DECIMAL)
+}
+
+/// A serial number in hexadecimal, of one in decimal; empty where it is none.
+#[must_use]
+pub fn hexadecimal_serial(decimal: &str) -> String {
+    converted(decimal, DECIMAL, HEXADECIMAL)
+}
+
+fn converted(serial: &str, from: u32, to: u32) -> String {
+    // What is longer than any serial number is not worth the time.
+    let digits = Some(serial.as_bytes()).filter(|digits| digits.len() <= SERIAL_DIGITS);
+    digits
+        .and_then(|digits| BigUint::parse_bytes(digits, from))
+        .map_or_else(String::new, |number| number.to_str_radix(to))
 }
 
 /// Parses one DER certificate with nothing after it.

@@ -36,6 +36,11 @@ impl Throttle {
         self.full_at = Some(full_at);
         Some(std::mem::take(&mut self.left_out))
     }
+
+    /// How often it happened without a line since the last one, for a line about that. It is told once.
+    pub fn left_out(&mut self) -> u64 {
+        std::mem::take(&mut self.left_out)
+    }
 }
 
 #[cfg(test)]

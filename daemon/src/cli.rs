@@ -6,6 +6,7 @@ mod config;
 mod fingerprint;
 mod json;
 mod moment;
+mod output;
 #[cfg(test)]
 mod pages;
 mod probe;
@@ -40,12 +41,12 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(of_probe.unwrap_or(args)) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are answers, not errors. A terminal that is gone is nobody's concern here.
-            let _ = error.print();
-            return match error.use_stderr() {
+            let status = match error.use_stderr() {
                 true if is_probe => probe::BAD_FLAGS.into(),
                 _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
             };
+            // Help and version are answers, not errors.
+            return output::ended(error.print(), status);
         }
     };
     match cli.command {

@@ -149,6 +149,22 @@ impl Config {
         Self::check(path, &file).map_err(|problem| document.problem(problem))
     }
 
+    /// The settings in which `new` differs that take effect at the start of a daemon alone.
+    pub(crate) fn differing(&self, new: &Self) -> Vec<&'static str> {
+        let settings = [
+            ("[sockets]", new.sockets != self.sockets),
+            ("[state]", new.state != self.state),
+            ("[http]", new.http != self.http),
+            ("[log]", new.log != self.log),
+            ("[process]", new.process != self.process),
+            ("[limits]", new.limits != self.limits),
+            ("cgroup_prefixes of [kubelet]", new.kubelet.cgroup_prefixes != self.kubelet.cgroup_prefixes),
+            ("tick of [watch]", new.tick != self.tick),
+            ("mode", new.mode != self.mode),
+        ];
+        settings.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()
+    }
+
     fn check(path: &Path, file: &file::File) -> Result<Self, Spanned<Problem>> {
         let tick = &file.watch.tick;
         if !(TICK[0]..=TICK[1]).contains(&tick.get_ref().0) {

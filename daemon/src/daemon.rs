@@ -111,6 +111,10 @@ impl Looking {
 struct Daemon {
     file: Option<PathBuf>,
     config: Arc<Config>,
+    /// The configuration at the start, of which some settings stay in force until the end.
+    started_with: Arc<Config>,
+    /// Those of them that are different by now.
+    needs_restart: Vec<&'static str>,
     /// The directories in which identities were found.
     directories: Vec<IdentityDirectory>,
     /// The warnings about names and directories, so that each is given once.
@@ -144,7 +148,10 @@ impl Daemon {
             tokio::select! {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
-                _ = signals.hangup.recv() => self.reload(None),
+                _ = signals.hangup.recv() => {
+                    info!("a signal has the configuration read again");
+                    self.reload(None);
+                }
                 Some(order) = self.orders.recv() => self.answer(order),
                 (outcome, asked) = self.jobs.finished(), if self.jobs.is_running() => self.finish(outcome, asked),
                 // The pause gathers what a mount or a deployment does at once.
@@ -219,7 +226,10 @@ impl Daemon {
             }
             JobOutcome::Looked(None) => warn!("directories did not answer in time; what is known of them stays"),
             JobOutcome::Reloaded(Ok((config, sources))) => {
-                self.warn_of_unchangeable(&config);
+                self.needs_restart = self.started_with.differing(&config);
+                for setting in &self.needs_restart {
+                    warn!(setting, "what changed in {setting} takes effect when the daemon is started again");
+                }
                 self.config = config;
                 self.keep(sources);
                 self.reloaded(None, asked);
@@ -241,7 +251,11 @@ impl Daemon {
         if config_error.is_none() {
             info!(identities = self.wanted.borrow().ids.len(), "the configuration was read again");
         }
-        let reloaded = Reloaded { config_error: config_error.clone(), identities: self.wanted.borrow().ids.len() };
+        let reloaded = Reloaded {
+            config_error: config_error.clone(),
+            identities: self.wanted.borrow().ids.len(),
+            needs_restart: self.needs_restart.clone(),
+        };
         self.info.send_modify(|info| info.config_error = config_error);
         // Before the answers: who asked may be the service manager's own command, whose end is the end of the reload.
         systemd::ready(&self.status());
@@ -268,28 +282,6 @@ impl Daemon {
         self.keeper.keep(sources.specs);
         self.collision_findings.replace(sources.findings);
         self.directories = sources.directories;
-    }
-
-    /// Warns of changes that take effect at the next start only.
-    fn warn_of_unchangeable(&self, new: &Config) {
-        let old = &self.config;
-        for (section, changed) in [
-            ("sockets", new.sockets != old.sockets),
-            ("state", new.state != old.state),
-            ("http", new.http != old.http),
-            ("log", new.log != old.log),
-            ("process", new.process != old.process),
-            ("limits", new.limits != old.limits),
-            ("kubelet (cgroup_prefixes)", new.kubelet.cgroup_prefixes != old.kubelet.cgroup_prefixes),
-            ("watch (tick)", new.tick != old.tick),
-        ] {
-            if changed {
-                warn!("what changed in [{section}] takes effect when the daemon is started again");
-            }
-        }
-        if new.mode != old.mode {
-            warn!("`mode` changed: that takes effect when the daemon is started again");
-        }
     }
 
     /// Works out whether everything is published, tells the admin socket, and says it in one line.

@@ -107,10 +107,10 @@ impl PeerIdentity {
         &self.0.leaf.names.uris
     }
 
-    /// The serial number, in decimal.
+    /// The serial number, in lowercase hexadecimal.
     #[must_use]
     pub fn serial(&self) -> &str {
-        &self.0.leaf.serial
+        &self.0.leaf.hexadecimal_serial
     }
 
     /// SHA-256 of the leaf's DER: the `x5t#S256` of RFC 8705, though there in base64url.

@@ -955,10 +955,14 @@ pub struct ReloadResponse {
     /// How many identities are kept now.
     #[prost(uint32, tag = "2")]
     pub identities: u32,
+    /// The settings that differ from those the daemon was started with and take effect at its next start: a section, and a key where not all
+    /// of the section does.
+    #[prost(string, repeated, tag = "3")]
+    pub needs_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrustRequest {
-    /// The name of an identity of the node, or pod/UID/NAME for one of a pod. Empty: every identity.
+    /// The name of an identity of the node; NAMESPACE/POD/NAME or pod/UID/NAME for one of a pod. Empty: every identity.
     #[prost(string, tag = "1")]
     pub identity: ::prost::alloc::string::String,
 }

@@ -70,10 +70,10 @@ impl Audit {
     /// `caller` may not have `id`, or nothing at all.
     pub(super) fn denied(&self, caller: &Caller, id: Option<&IdentityId>, denial: &Denial, pods: &PodNames) {
         if self.may_tell(caller, AuditOutcome::Denied) {
-            let CallerFacts { pod, unit, command } = CallerFacts::of(caller, pods);
+            let CallerFacts { pod, pod_uid, unit, command } = CallerFacts::of(caller, pods);
             warn!(
                 target: target!(),
-                identity = id.map(display), uid = caller.uid(), pid = caller.pid(), pod, unit, ?command,
+                identity = id.map(|id| display(pods.title(id))), uid = caller.uid(), pid = caller.pid(), pod, pod_uid, unit, command,
                 rule = denial.reason().as_str(), outcome = "denied", "{denial}"
             );
         }
@@ -82,11 +82,11 @@ impl Audit {
     /// `caller` asked for something that is no identity, or none of its.
     pub(super) fn unknown(&self, caller: &Caller, name: &str, pods: &PodNames) {
         if self.may_tell(caller, AuditOutcome::Denied) {
-            let CallerFacts { pod, unit, command } = CallerFacts::of(caller, pods);
+            let CallerFacts { pod, pod_uid, unit, command } = CallerFacts::of(caller, pods);
             let name: String = name.chars().take(NAME_LIMIT).collect();
             warn!(
                 target: target!(),
-                identity = ?name, uid = caller.uid(), pid = caller.pid(), pod, unit, ?command,
+                identity = name, uid = caller.uid(), pid = caller.pid(), pod, pod_uid, unit, command,
                 rule = DecisionReason::UnknownName.as_str(), outcome = "denied", "there is no such identity for the caller"
             );
         }
@@ -95,10 +95,10 @@ impl Audit {
     /// `caller` is given the key of `id`, as `grant` allows.
     pub(super) fn granted(&self, caller: &Caller, id: &IdentityId, grant: &Grant, pods: &PodNames) {
         if self.may_tell(caller, AuditOutcome::Granted) {
-            let CallerFacts { pod, unit, command } = CallerFacts::of(caller, pods);
+            let CallerFacts { pod, pod_uid, unit, command } = CallerFacts::of(caller, pods);
             info!(
                 target: target!(),
-                identity = %id, uid = caller.uid(), pid = caller.pid(), pod, unit, ?command,
+                identity = %pods.title(id), uid = caller.uid(), pid = caller.pid(), pod, pod_uid, unit, command,
                 rule = %grant, outcome = "granted", "a subscriber is given the key"
             );
         }
@@ -165,20 +165,24 @@ impl Count {
 
 /// Facts told of a caller beside its numbers.
 struct CallerFacts {
+    /// `namespace/name`, where that is known.
     pod: Option<String>,
+    pod_uid: Option<String>,
     unit: Option<String>,
     command: String,
 }
 
 impl CallerFacts {
     fn of(caller: &Caller, pods: &PodNames) -> Self {
-        let (pod, unit) = match NamedOrigin::of(caller, pods) {
-            NamedOrigin::Pod { name: Some(pod), .. } => (Some(pod.to_string()), None),
-            NamedOrigin::Pod { uid, name: None } => (Some(uid.to_string()), None),
-            NamedOrigin::Unit(unit) => (None, Some(unit.to_string())),
-            NamedOrigin::Host | NamedOrigin::Container | NamedOrigin::Unclear => (None, None),
-        };
-        Self { pod, unit, command: caller.command() }
+        let (mut pod_uid, mut name, mut unit) = (None, None, None);
+        match NamedOrigin::of(caller, pods) {
+            NamedOrigin::Pod { uid, name: pod } => {
+                (pod_uid, name) = (Some(uid.to_string()), pod.map(|pod| pod.to_string()))
+            }
+            NamedOrigin::Unit(name) => unit = Some(name.to_string()),
+            NamedOrigin::Host | NamedOrigin::Container | NamedOrigin::Unclear => {}
+        }
+        Self { pod: name, pod_uid, unit, command: caller.command() }
     }
 }
 

@@ -1,12 +1,12 @@
 //! `evercertd completions`.
 
-use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Cli, Status, report};
+use super::output::printed;
+use super::{Cli, Status};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -24,12 +24,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let mut stdout = std::io::stdout();
-    match stdout.write_all(&script(args.shell)).and_then(|()| stdout.flush()) {
-        // A pipe that was closed early is no error of ours; a script that is cut off on a full disk is one.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => report(&error, Status::Failed),
-        _ => Status::Ok.into(),
-    }
+    printed(&script(args.shell), Status::Ok)
 }
 
 /// The script for `shell`.

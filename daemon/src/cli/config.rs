@@ -1,11 +1,11 @@
 //! `evercertd config`.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use evercert_core::text;
 
+use crate::cli::output::printed;
 use crate::cli::{Status, report};
 use crate::config::{Config, DEFAULT};
 use crate::host::names;
@@ -32,9 +32,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let Some(file) = &args.check else {
-        // A pipe that was closed early is no error of ours.
-        let _ = std::io::stdout().write_all(DEFAULT.as_bytes());
-        return Status::Ok.into();
+        return printed(DEFAULT.as_bytes(), Status::Ok);
     };
     let config = match Config::load(file.as_deref()) {
         Ok(config) => config,
@@ -53,6 +51,5 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         );
     }
     let file = config.file.as_deref().map_or_else(|| "the defaults".to_owned(), text::path);
-    println!("{file}: fine, {} identities now", sources.specs.len());
-    Status::Ok.into()
+    printed(format!("{file}: fine, {} identities now\n", sources.specs.len()).as_bytes(), Status::Ok)
 }

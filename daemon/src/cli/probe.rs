@@ -15,6 +15,9 @@ use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
+
+use super::Status;
+use super::output::printed;
 use tonic_health::pb::health_client::HealthClient;
 
 use connecting::{ConnectError, Connected};
@@ -124,8 +127,7 @@ pub(super) const BAD_FLAGS: u8 = 1;
 
 pub(crate) fn run(args: Args) -> ExitCode {
     if args.version {
-        println!("evercertd {}", env!("CARGO_PKG_VERSION"));
-        return ExitCode::SUCCESS;
+        return printed(concat!("evercertd ", env!("CARGO_PKG_VERSION"), "\n").as_bytes(), Status::Ok);
     }
     let question = match Question::new(args) {
         Ok(question) => question,
@@ -136,10 +138,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Err(error) => return NotServing::Connect(ConnectError::Runtime(error)).reported(),
     };
     match runtime.block_on(ask(&question)) {
-        Ok(()) => {
-            println!("status: SERVING");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => printed(b"status: SERVING\n", Status::Ok),
         Err(error) => error.reported(),
     }
 }

@@ -2,14 +2,14 @@
 
 pub(super) mod text;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use evercert_api::v1;
 
 use super::admin::{AdminSocket, DEADLINE, Unreachable};
-use super::json;
+use super::output::printed;
+use super::{Status, json};
 use crate::status::StatusReport;
 
 #[derive(Debug, clap::Args)]
@@ -40,9 +40,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     let now = SystemTime::now();
     let text = if args.json { json::pretty(&report) } else { text::status(&report, now) };
-    // A pipe that was closed early is no error of ours.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    if report.is_well(now) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    printed(text.as_bytes(), if report.is_well(now) { Status::Ok } else { Status::Failed })
 }
 
 async fn fetch(socket: &AdminSocket) -> Result<StatusReport, Unreachable> {

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use evercert_core::text::plain;
 
+use super::Status;
 use super::admin::{AdminSocket, Unreachable};
+use super::output::printed;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -39,7 +41,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Command::Drop(args) => drop::run(args),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(text) => printed(text.as_bytes(), Status::Ok),
         Err(Failure::Refused(why)) => {
             eprintln!("evercertd: {}", plain(&why));
             ExitCode::FAILURE

@@ -11,7 +11,9 @@ use evercert_api::v1;
 use evercert_core::text;
 use v1::event::Event as Kind;
 
+use super::Status;
 use super::admin::{AdminSocket, DEADLINE, Unreachable};
+use super::output::ended;
 use super::status::block_on;
 use crate::status::{Identity, Pod, title};
 
@@ -23,7 +25,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 Every change is one line: a generation is published, a finding comes or goes, a subscriber connects, takes a generation up,
 refuses it, settles (how many of its connections are still older) or leaves. When the daemon restarts, watching goes on.
 
-Exit status: 0 the reader of the output is gone, 2 the daemon cannot be reached at the start.")]
+Exit status: 0 the reader of the output is gone, 1 the output cannot be written, 2 the daemon cannot be reached at the start.")]
 pub(crate) struct Args {
     #[command(flatten)]
     socket: AdminSocket,
@@ -31,29 +33,29 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     match block_on(follow(&args.socket)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(closed) => ended(Err(closed), Status::Ok),
         Err(error) => error.reported(),
     }
 }
 
-/// Follows the daemon until the output is closed, over its restarts.
-async fn follow(socket: &AdminSocket) -> Result<(), Unreachable> {
+/// Follows the daemon, over its restarts, until the output takes no more, and returns why.
+async fn follow(socket: &AdminSocket) -> Result<io::Error, Unreachable> {
     let mut events = connect(socket).await?;
     let mut shown = Listed::default();
     loop {
         let lost = loop {
             match events.message().await {
                 Ok(Some(event)) => {
-                    if shown.show(event).is_err() {
-                        return Ok(());
+                    if let Err(closed) = shown.show(event) {
+                        return Ok(closed);
                     }
                 }
                 Ok(None) => break "the stream ended".to_owned(),
                 Err(status) => break status.message().to_owned(),
             }
         };
-        if say(&format!("evercertd is lost ({}), trying again", lost)).is_err() {
-            return Ok(());
+        if let Err(closed) = say(&format!("evercertd is lost ({}), trying again", lost)) {
+            return Ok(closed);
         }
         let mut pause = RETRY.0;
         events = loop {
@@ -64,8 +66,8 @@ async fn follow(socket: &AdminSocket) -> Result<(), Unreachable> {
             }
         };
         shown = Listed::default();
-        if say("evercertd is back").is_err() {
-            return Ok(());
+        if let Err(closed) = say("evercertd is back") {
+            return Ok(closed);
         }
     }
 }

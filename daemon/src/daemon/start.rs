@@ -42,16 +42,17 @@ impl Daemon {
         looking: Looking,
         sources: Sources,
     ) -> Result<Self, StartError> {
+        // Known before anyone can ask: a daemon that wants nothing yet would be ready.
+        let (wanted, wanted_now) = watch::channel(Arc::new(sources.wanted()));
         let store = Store::new(getrandom::u64()?);
         let metrics = Metrics::new()?;
         let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
-        let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _));
-        let observer = Arc::new(Measured::new(Arc::clone(&metrics), journal));
+        let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _, wanted_now.clone()));
+        let observer = Arc::new(Measured::new(Arc::clone(&metrics), Arc::clone(&journal) as _));
         let keeper = Arc::new(Keeper::start(settings, observer));
         let key_claims = KeyClaims::new(Arc::clone(&keeper) as _);
-        let subscribers = Subscribers::new(Arc::clone(&store), Arc::clone(&metrics) as _, Arc::clone(&key_claims));
-        // Known before anyone can ask: a daemon that wants nothing yet would be ready.
-        let (wanted, wanted_now) = watch::channel(Arc::new(sources.wanted()));
+        let subscriber_journal = Arc::new(journal.of_subscribers(Arc::clone(&metrics) as _));
+        let subscribers = Subscribers::new(Arc::clone(&store), subscriber_journal, Arc::clone(&key_claims));
         let readiness = Readiness::new(wanted_now.clone(), Arc::clone(&store));
         let (info, info_now) = watch::channel(DaemonInfo {
             version: env!("CARGO_PKG_VERSION"),
@@ -107,6 +108,8 @@ impl Daemon {
         }
         let mut daemon = Self {
             file,
+            started_with: Arc::clone(&config),
+            needs_restart: Vec::new(),
             config,
             directories: Vec::new(),
             warnings: BTreeSet::new(),

@@ -1,8 +1,10 @@
-//! Where the log goes, and how it looks: stderr, as text or JSON, one bounded line for each event.
+//! Where the log goes, and how it looks: stderr, as text or JSON, one bounded line for each event. Under systemd the journal is given the
+//! same lines, with priorities and fields.
 
+mod journal;
 mod lines;
 
-use std::os::linux::fs::MetadataExt;
+use std::path::Path;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -13,6 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::journal::{Entries, Entry, SOCKET, is_journal};
 use self::lines::LineWriters;
 use crate::config::{InvalidLevel, Log, LogFormat, level_filter};
 
@@ -44,13 +47,24 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
         None => level_filter(log.level()).unwrap_or_default(),
     };
     let registry = capped(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(LineWriters::to_stderr(log.format)).with_ansi(false);
-    // The journal stamps every line itself.
-    let _ = match (log.format, is_journal()) {
-        (LogFormat::Text, true) => registry.with(layer.without_time()).try_init(),
-        (LogFormat::Text, false) => registry.with(layer.with_timer(SystemTime)).try_init(),
-        (LogFormat::Json, true) => registry.with(layer.json().flatten_event(true).without_time()).try_init(),
-        (LogFormat::Json, false) => registry.with(layer.json().flatten_event(true).with_timer(SystemTime)).try_init(),
+    let format = log.format;
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false);
+    let _ = if is_journal() {
+        // The journal stamps every entry itself.
+        let layer = layer.with_writer(Entries::to(Path::new(SOCKET))).without_time();
+        match format {
+            LogFormat::Text => registry.with(layer.map_event_format(|inner| Entry { format, inner })).try_init(),
+            LogFormat::Json => {
+                let layer = layer.json().flatten_event(true);
+                registry.with(layer.map_event_format(|inner| Entry { format, inner })).try_init()
+            }
+        }
+    } else {
+        let layer = layer.with_writer(LineWriters::to_stderr(format)).with_timer(SystemTime);
+        match format {
+            LogFormat::Text => registry.with(layer).try_init(),
+            LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        }
     };
     Ok(())
 }
@@ -60,14 +74,6 @@ fn capped(filter: EnvFilter) -> impl Subscriber + for<'a> LookupSpan<'a> + Send 
     let carriers = CARRIERS.map(|target| (target, LevelFilter::INFO));
     let cap = Targets::new().with_default(LevelFilter::TRACE).with_targets(carriers);
     tracing_subscriber::registry().with(filter).with(cap)
-}
-
-/// Whether stderr is the journal's stream. `JOURNAL_STREAM` alone says too little: a child with its stderr elsewhere
-/// inherits it.
-fn is_journal() -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
-    stream == format!("{}:{}", stderr.st_dev(), stderr.st_ino())
 }
 
 #[cfg(test)]

@@ -21,7 +21,6 @@ use evercert_core::text;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::warn;
 
 use lost::Lost;
 pub(crate) use report::{Delivery, Outcome, Refused, RefusedCode, Report};
@@ -54,6 +53,10 @@ pub(crate) struct Subscribers {
 pub(crate) trait SubscriberObserver: Send + Sync + 'static {
     /// A connected subscriber put a generation to use, `took` after it was published.
     fn acknowledged(&self, identity: &IdentityId, took: Duration);
+    /// A subscriber cannot use a generation, as it reports.
+    fn refused(&self, identity: &IdentityId, subscriber: &NewSubscriber, report: &Report, refused: &Refused);
+    /// A subscriber stood still until its connection was given up, while its process lives; it reported this generation last.
+    fn lost(&self, identity: &IdentityId, subscriber: &NewSubscriber, reported: Option<u64>);
     /// A stream ended.
     fn disconnected(&self, identity: &IdentityId, reason: Disconnect);
 }
@@ -263,12 +266,19 @@ impl Subscribers {
         if entry.report.as_ref() == Some(&report) {
             return;
         }
+        let is_refusal = matches!(report.outcome, Some(Outcome::Refused(_)));
+        let refusal = is_refusal.then(|| (entry.subscriber.clone(), report.clone()));
         entry.report = Some(report);
         let took = publication.and_then(|publication| entry.acknowledge(publication));
         group.revision = self.announce();
         drop(registry);
         if let Some(took) = took {
             self.observer.acknowledged(identity, took);
+        }
+        if let Some((subscriber, report)) = &refusal
+            && let Some(Outcome::Refused(refused)) = &report.outcome
+        {
+            self.observer.refused(identity, subscriber, report, refused);
         }
     }
 
@@ -306,12 +316,7 @@ impl Subscribers {
         let (subscriber, reported) = (entry.subscriber.clone(), entry.report.as_ref().map(|report| report.generation));
         group.revision = self.announce();
         drop(registry);
-        let NewSubscriber { pid, uid, command, pod, unit, .. } = &subscriber;
-        warn!(
-            %identity, pid, uid, ?command, pod = pod.as_deref(), unit = unit.as_deref(), reported,
-            "a subscriber does not answer any more, and its connection was closed; while its process lives it is shown as lost, since it may \
-             serve what it had: look whether it is stopped or hangs, and restart it"
-        );
+        self.observer.lost(identity, &subscriber, reported);
     }
 
     /// A subscriber is gone.

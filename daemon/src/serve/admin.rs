@@ -8,17 +8,20 @@ use std::time::{Duration, SystemTime};
 use evercert_api::v1;
 use evercert_core::digest::Digest;
 use evercert_core::identity::IdentityId;
+use evercert_core::text;
 use futures_util::Stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
-use tracing::info;
+use tracing::{info, warn};
 use v1::event::Event as Kind;
 
+use super::connection::peer;
 use super::control::Stopping;
 use super::pages::Pages;
 use super::{Context, stopping, trust};
+use crate::callers::Origin;
 use crate::status::{self, Identity, Pod};
 
 /// The time changes are gathered before the identities are looked through for them: with many identities that change at
@@ -49,34 +52,44 @@ impl v1::admin_server::Admin for AdminService {
         Ok(Response::new(Box::pin(futures_util::stream::iter(pages.map(Ok)))))
     }
 
-    async fn reload(&self, _: Request<v1::ReloadRequest>) -> Result<Response<v1::ReloadResponse>, Status> {
+    async fn reload(&self, request: Request<v1::ReloadRequest>) -> Result<Response<v1::ReloadResponse>, Status> {
+        let Operator { uid, pid, command, unit } = Operator::of(&request)?;
+        info!(uid, pid, command, unit, "an operator has the configuration read again");
         let reloaded = self.context.control.reload().await.map_err(|Stopping| stopping())?;
         Ok(Response::new(v1::ReloadResponse {
             config_error: reloaded.config_error.unwrap_or_default(),
             identities: status::count(reloaded.identities),
+            needs_restart: reloaded.needs_restart.into_iter().map(str::to_owned).collect(),
         }))
     }
 
     async fn trust(&self, request: Request<v1::TrustRequest>) -> Result<Response<v1::TrustResponse>, Status> {
-        let states = trust::asked_for(&self.context.store, &request.into_inner().identity)?;
-        Ok(Response::new(trust::retained(&states, &self.context.wanted.borrow().pods)))
+        let wanted = Arc::clone(&self.context.wanted.borrow());
+        let states = trust::asked_for(&self.context.store, &wanted.pods, &request.into_inner().identity)?;
+        Ok(Response::new(trust::retained(&states, &wanted.pods)))
     }
 
     async fn drop_anchor(
         &self,
         request: Request<v1::DropAnchorRequest>,
     ) -> Result<Response<v1::DropAnchorResponse>, Status> {
+        let Operator { uid, pid, command, unit } = Operator::of(&request)?;
         let v1::DropAnchorRequest { sha256, identity } = request.into_inner();
+        let wanted = Arc::clone(&self.context.wanted.borrow());
         let anchor = Digest::try_from(&sha256[..]).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let identity = if identity.is_empty() {
             None
         } else {
-            trust::asked_for(&self.context.store, &identity)?.first().map(|state| state.spec.id.clone())
+            trust::asked_for(&self.context.store, &wanted.pods, &identity)?.first().map(|state| state.spec.id.clone())
         };
         let ended = self.context.control.end_overlap(anchor, identity).await.map_err(|Stopping| stopping())?;
         let identities = ended.map_err(|error| trust::refusal(&error))?;
-        info!(%anchor, identities = identities.len(), "an operator ended the trust in an anchor that is no longer on disk");
-        Ok(Response::new(v1::DropAnchorResponse { identities: identities.iter().map(IdentityId::to_string).collect() }))
+        let identities: Vec<_> = identities.iter().map(|id| wanted.pods.title(id)).collect();
+        warn!(
+            uid, pid, command, unit, %anchor, identities = text::sentence(&identities.join(",")),
+            "an operator ended the trust in an anchor that is no longer on disk"
+        );
+        Ok(Response::new(v1::DropAnchorResponse { identities }))
     }
 
     type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::Event, Status>> + Send>>;
@@ -98,6 +111,25 @@ impl v1::admin_server::Admin for AdminService {
             let rest = event.is_ok().then_some(events);
             Some((event, rest))
         }))))
+    }
+}
+
+/// Who gave an order, for the log.
+struct Operator {
+    uid: u32,
+    pid: u32,
+    command: String,
+    unit: Option<String>,
+}
+
+impl Operator {
+    fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let peer = peer(request)?;
+        let unit = match peer.caller.origin() {
+            Origin::Host { unit } => unit.as_ref().map(ToString::to_string),
+            _ => None,
+        };
+        Ok(Self { uid: peer.caller.uid(), pid: peer.caller.pid(), command: peer.caller.command(), unit })
     }
 }
 

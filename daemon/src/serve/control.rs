@@ -26,6 +26,8 @@ pub(crate) struct Reloaded {
     pub(crate) config_error: Option<String>,
     /// The number of identities kept now.
     pub(crate) identities: usize,
+    /// The settings that take effect at the next start.
+    pub(crate) needs_restart: Vec<&'static str>,
 }
 
 /// Asks the daemon's task.

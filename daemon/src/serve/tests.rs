@@ -51,7 +51,9 @@ use crate::callers::tests::other::Other;
 use crate::callers::{Cap, Processes};
 use crate::config::Mode;
 use crate::inventory::Wanted;
-use crate::publication::{Disconnect, KeyClaims, KeyHolder, Store, SubscriberObserver, Subscribers};
+use crate::publication::{
+    Disconnect, KeyClaims, KeyHolder, NewSubscriber, Refused, Report, Store, SubscriberObserver, Subscribers,
+};
 
 const EPOCH: u64 = 0xfeed_0000_0000_0001;
 
@@ -96,6 +98,10 @@ impl SubscriberObserver for Seen {
     fn acknowledged(&self, _: &IdentityId, took: Duration) {
         self.acknowledged.lock().push(took);
     }
+
+    fn refused(&self, _: &IdentityId, _: &NewSubscriber, _: &Report, _: &Refused) {}
+
+    fn lost(&self, _: &IdentityId, _: &NewSubscriber, _: Option<u64>) {}
 
     fn disconnected(&self, _: &IdentityId, reason: Disconnect) {
         self.disconnected.lock().push(reason);

@@ -15,20 +15,25 @@ use crate::status::{Pod, Retained};
 /// The most names of other identities that an error lists.
 const NAMED_IN_ERRORS: usize = 20;
 
-/// The identities that are meant: the one of the node with that name, or the one of a pod as `pod/UID/NAME`; all where it is empty.
+/// The identities that are meant: the one of the node with that name, or the one of a pod as `NAMESPACE/POD/NAME` or `pod/UID/NAME`; all where
+/// it is empty.
 ///
 /// # Errors
 ///
 /// There is none of that name.
-pub(super) fn asked_for(store: &Store, name: &str) -> Result<Vec<Arc<IdentityState>>, Status> {
+pub(super) fn asked_for(store: &Store, pods: &PodNames, name: &str) -> Result<Vec<Arc<IdentityState>>, Status> {
     let mut states = store.all();
     if name.is_empty() {
         return Ok(states);
     }
-    let all: Vec<_> = states.iter().map(|state| state.spec.id.to_string()).collect();
-    let mut names = all.iter();
-    states.retain(|_| names.next().is_some_and(|known| known == name));
-    if states.is_empty() { Err(unknown(name, all.iter().map(String::as_str))) } else { Ok(states) }
+    let titles: Vec<_> = states.iter().map(|state| pods.title(&state.spec.id)).collect();
+    let mut known = titles.iter();
+    // A pod that was replaced may have its name as long as it ends: then the UID tells them apart, and the name means neither.
+    let is_title = titles.iter().filter(|title| *title == name).count() == 1;
+    states.retain(|state| {
+        known.next().is_some_and(|title| is_title && title == name) || state.spec.id.to_string() == name
+    });
+    if states.is_empty() { Err(unknown(name, titles.iter().map(String::as_str))) } else { Ok(states) }
 }
 
 fn unknown<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Status {

@@ -104,7 +104,7 @@ impl From<&CertificateFacts> for Certificate {
         Self {
             subject: facts.subject.text.clone(),
             issuer: facts.issuer.text.clone(),
-            serial: facts.serial.clone(),
+            serial: facts.hexadecimal_serial.clone(),
             sha256: Some(facts.fingerprint),
             not_before: Moment(Some(facts.not_before)),
             not_after: Moment(Some(facts.not_after)),

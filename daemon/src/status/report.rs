@@ -134,7 +134,7 @@ pub(crate) struct Certificate {
     pub(crate) subject: String,
     /// RFC 4514.
     pub(crate) issuer: String,
-    /// Decimal.
+    /// Lowercase hexadecimal.
     pub(crate) serial: String,
     /// Of the DER.
     #[serde(serialize_with = "shown_where_there")]

@@ -30,6 +30,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use evercert_api::v1;
+use evercert_core::certificate::{decimal_serial, hexadecimal_serial};
 use evercert_core::digest::Digest;
 use evercert_core::finding::{self, Severity};
 use evercert_core::keeper::IdentityState;
@@ -201,7 +202,7 @@ impl From<Certificate> for v1::CertificateFacts {
         Self {
             subject: certificate.subject,
             issuer: certificate.issuer,
-            serial: certificate.serial,
+            serial: decimal_serial(&certificate.serial),
             sha256: bytes(certificate.sha256),
             not_before: certificate.not_before.into(),
             not_after: certificate.not_after.into(),
@@ -217,7 +218,7 @@ impl From<v1::CertificateFacts> for Certificate {
         Self {
             subject: facts.subject,
             issuer: facts.issuer,
-            serial: facts.serial,
+            serial: hexadecimal_serial(&facts.serial),
             sha256: digest(&facts.sha256),
             not_before: Moment::of(facts.not_before),
             not_after: Moment::of(facts.not_after),

@@ -268,3 +268,29 @@ fn a_connection_that_is_closed_before_the_answer_says_where_to_look() {
     assert_eq!(status, Some(2));
     assert!(stderr.contains("was closed before evercertd answered") && stderr.contains("config --check"), "{stderr}");
 }
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error_of_every_command() {
+    let home = Home::new("");
+    let _daemon = home.start();
+    let (admin, config) = (home.admin().display().to_string(), home.config().display().to_string());
+    let commands: [&[&str]; 10] = [
+        &["--version"],
+        &["--help"],
+        &["config"],
+        &["config", "--check", &config],
+        &["completions", "bash"],
+        &["status", "--socket", &admin],
+        &["status", "--json", "--socket", &admin],
+        &["watch", "--socket", &admin],
+        &["reload", "--socket", &admin],
+        &["trust", "list", "--socket", &admin],
+    ];
+    for arguments in commands {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = evercertd().args(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("cannot write to standard output: No space left on device"), "{arguments:?}: {said}");
+    }
+}

@@ -148,3 +148,21 @@ fn a_name_that_is_taken_later_is_a_finding_on_the_identity_that_has_it() {
         daemon.wait_for_metrics(|page| page.get("evercert_identity_generation", &[("identity", "a")]) == Some(2.0));
     assert_eq!(page.get("evercert_identity_finding", &collision), Some(1.0));
 }
+
+#[test]
+fn a_reload_names_what_needs_a_restart_until_there_was_one_and_the_log_who_asked_for_it() {
+    let home = Home::new("");
+    let daemon = home.start();
+    home.configure("[log]\nlevel = \"debug\"\n[limits]\nstreams = 2000\n");
+    let named = "the configuration was read again: 0 identities are kept, and their files read now\n\
+                 what changed in [log] takes effect when evercertd is started again\n\
+                 what changed in [limits] takes effect when evercertd is started again\n";
+    for _ in 0..2 {
+        assert_eq!(home.ask(&["reload"]), (Some(0), named.to_owned(), String::new()));
+    }
+    let uid = rustix::process::getuid().as_raw();
+    daemon.wait_for_log(&format!("an operator has the configuration read again uid={uid} pid="));
+    daemon.wait_for_log("command=\"evercertd\"");
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("a signal has the configuration read again");
+}

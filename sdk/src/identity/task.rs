@@ -210,7 +210,7 @@ fn log_swap(identity: &str, generation: &Generation) {
         identity,
         generation = snapshot.generation(),
         digest = %snapshot.digest(),
-        serial = leaf.map(|leaf| leaf.serial.as_str()),
+        serial = leaf.map(|leaf| leaf.hexadecimal_serial.as_str()),
         not_after = leaf.map(|leaf| rfc3339(leaf.not_after)),
         "swapped"
     );

@@ -111,7 +111,7 @@ async fn a_service_sees_who_calls() {
     assert_eq!(peer.ip_addresses(), [std::net::IpAddr::from([192, 0, 2, 1])]);
     assert_eq!(peer.uris(), ["spiffe://example.org/payments"]);
     assert_eq!(peer.spiffe_id().unwrap().trust_domain().as_str(), "example.org");
-    assert_eq!(peer.serial(), own.serial_number().to_string());
+    assert_eq!(peer.serial(), format!("{:x}", own.serial_number()));
     assert_eq!(peer.fingerprint(), Digest::fingerprint(&own.leaf_der));
     assert!(peer.not_after() > UNIX_EPOCH + Leaf::LIFETIME);
 

@@ -48,7 +48,8 @@ impl Task {
     fn compare_clocks(&mut self, now: Now) {
         let jump = now.parted(std::mem::replace(&mut self.clock, now));
         if jump > self.pace.clock_jump {
-            tracing::info!(?jump, "the clock was set; everything is judged anew");
+            let seconds = jump.as_secs_f64();
+            tracing::warn!(seconds, "the clock was set; everything is judged anew by it");
             let keys: Vec<_> = self.slots.keys().copied().collect();
             for key in keys {
                 self.slots.entry(key).and_modify(|slot| slot.time_passed(now.monotonic));

@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(value_name = "FINGERPRINT")]
     anchor: Fingerprint,
 
-    /// Only in this identity: NAME, or pod/UID/NAME for one of a pod
+    /// Only in this identity: NAME, or namespace/pod/NAME or pod/UID/NAME for one of a pod
     #[arg(long, value_name = "NAME")]
     identity: Option<String>,
 
@@ -37,10 +37,9 @@ pub(super) struct Args {
     socket: AdminSocket,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<String, Failure> {
     let answer = block_on(ask(args))?;
-    println!("sha256:{} is trusted no longer by {}", args.anchor.0, plain(&answer.identities.join(", ")));
-    Ok(())
+    Ok(format!("sha256:{} is trusted no longer by {}\n", args.anchor.0, plain(&answer.identities.join(", "))))
 }
 
 async fn ask(args: &Args) -> Result<v1::DropAnchorResponse, Failure> {

@@ -1,7 +1,6 @@
 //! `evercertd trust list`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::SystemTime;
 
 use evercert_api::v1;
@@ -23,7 +22,7 @@ Examples:
 
 Exit status: 0 shown, 1 no identity has that name, 2 the daemon cannot be reached.")]
 pub(super) struct Args {
-    /// Only this identity: NAME, or pod/UID/NAME for one of a pod
+    /// Only this identity: NAME, or namespace/pod/NAME or pod/UID/NAME for one of a pod
     #[arg(long, value_name = "NAME")]
     identity: Option<String>,
 
@@ -51,12 +50,10 @@ struct Identity {
     retained: Vec<Retained>,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<String, Failure> {
     let listing = Listing::from(block_on(fetch(args))?);
     let text = if args.json { json::pretty(&listing) } else { text(&listing, SystemTime::now()) };
-    // A pipe that was closed early is no error of ours.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(())
+    Ok(text)
 }
 
 async fn fetch(args: &Args) -> Result<v1::TrustResponse, Failure> {

@@ -53,11 +53,7 @@ pub(super) struct Line<W> {
 impl<W: Write> Write for Line<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let given = String::from_utf8_lossy(bytes);
-        let line = given.strip_suffix('\n').unwrap_or(&given);
-        let line = match self.format {
-            LogFormat::Text => text::line(line),
-            LogFormat::Json => json(line),
-        };
+        let line = one_line(self.format, &given);
         // In one piece: other processes may write to the same pipe.
         self.writer.write_all(&[line.as_bytes(), b"\n"].concat())?;
         Ok(bytes.len())
@@ -65,6 +61,15 @@ impl<W: Write> Write for Line<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
+    }
+}
+
+/// What `given` holds as one line, without its end.
+pub(super) fn one_line(format: LogFormat, given: &str) -> Cow<'_, str> {
+    let line = given.strip_suffix('\n').unwrap_or(given);
+    match format {
+        LogFormat::Text => text::line(line),
+        LogFormat::Json => json(line),
     }
 }
 

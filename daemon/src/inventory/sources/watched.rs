@@ -25,7 +25,7 @@ const OF_FILE_SYSTEM: &str = "lost+found";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Watched {
     /// The pattern, as it is configured.
-    pub(crate) pattern: String,
+    pub(crate) pattern: Pattern,
     /// The number of directories it matches.
     pub(crate) matches: usize,
     /// The number of them with names that no identity can have.
@@ -84,7 +84,7 @@ impl Listing {
     pub(super) fn watched(&self, pattern: &Pattern, kept: usize) -> Watched {
         let unusable: Vec<_> = self.directories.iter().filter(|directory| name(directory).is_none()).collect();
         let mut watched = Watched {
-            pattern: pattern.to_string(),
+            pattern: pattern.clone(),
             matches: self.matches,
             unusable: unusable.len(),
             kept,

@@ -9,6 +9,8 @@ struct Deaf;
 
 impl SubscriberObserver for Deaf {
     fn acknowledged(&self, _: &IdentityId, _: Duration) {}
+    fn refused(&self, _: &IdentityId, _: &NewSubscriber, _: &Report, _: &Refused) {}
+    fn lost(&self, _: &IdentityId, _: &NewSubscriber, _: Option<u64>) {}
     fn disconnected(&self, _: &IdentityId, _: Disconnect) {}
 }
 

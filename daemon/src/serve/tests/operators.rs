@@ -157,7 +157,7 @@ async fn a_node_without_identities_is_synced_at_once() {
 }
 
 #[tokio::test]
-async fn pods_are_shown_by_what_they_are_called_and_asked_for_by_their_uid() {
+async fn pods_are_shown_and_asked_for_by_what_they_are_called_and_by_their_uid() {
     let node = Node::start();
     let (on_node, in_pod) = with_a_pod(&node);
     let _subscription = node.subscribers.connect(in_pod.id(), subscriber(0, Some(POD)));
@@ -168,12 +168,13 @@ async fn pods_are_shown_by_what_they_are_called_and_asked_for_by_their_uid() {
     assert_eq!(second.subscribers[0].pod, Some(cart()));
     assert_eq!(second.subscribers[0].reason, "it has not reported yet");
 
-    for (name, id) in [("x", on_node.id()), (&*format!("pod/{POD}/x"), in_pod.id())] {
-        let found = trust::asked_for(&node.store, name).unwrap();
+    let pods = node.wanted.borrow().pods.clone();
+    for (name, id) in [("x", on_node.id()), ("shop/cart-0/x", in_pod.id()), (&*format!("pod/{POD}/x"), in_pod.id())] {
+        let found = trust::asked_for(&node.store, &pods, name).unwrap();
         assert_eq!(found.iter().map(|state| &state.spec.id).collect::<Vec<_>>(), [&id]);
     }
-    let unknown = trust::asked_for(&node.store, "pod/other/x").unwrap_err();
-    assert!(unknown.message().contains(&format!("there are x, pod/{POD}/x")), "{unknown}");
+    let unknown = trust::asked_for(&node.store, &pods, "pod/other/x").unwrap_err();
+    assert!(unknown.message().contains("there are x, shop/cart-0/x"), "{unknown}");
 
     let mut events = admin.events(v1::EventsRequest {}).await.unwrap().into_inner();
     while next(&mut events).await != Kind::Synced(v1::Synced {}) {}

@@ -8,7 +8,7 @@ use prometheus::{Histogram, IntCounterVec, Registry};
 use super::Metrics;
 use super::registering::{counter, counters, histogram, own};
 use crate::attest::{DecisionObserver, DecisionReason};
-use crate::publication::{Disconnect, SubscriberObserver};
+use crate::publication::{Disconnect, NewSubscriber, Refused, Report, SubscriberObserver};
 use crate::serve::{DoorObserver, Resource, TurnedAway};
 
 /// From publication to a subscriber's word: a socket's round trip, or as long as a workload takes.
@@ -77,6 +77,12 @@ impl SubscriberObserver for Metrics {
     fn acknowledged(&self, _identity: &IdentityId, took: Duration) {
         self.callers.acknowledged.observe(took.as_secs_f64());
     }
+
+    /// How many refuse what is published is read at each scrape.
+    fn refused(&self, _: &IdentityId, _: &NewSubscriber, _: &Report, _: &Refused) {}
+
+    /// How many are lost is read at each scrape.
+    fn lost(&self, _: &IdentityId, _: &NewSubscriber, _: Option<u64>) {}
 
     fn disconnected(&self, _identity: &IdentityId, reason: Disconnect) {
         self.callers.disconnects.with_label_values(&[reason.as_str()]).inc();

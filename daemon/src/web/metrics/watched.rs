@@ -27,6 +27,6 @@ const METRICS: [Metric; 3] = [
 pub(super) fn write(watched: &[Watched], text: &mut String) {
     for (family, value) in METRICS {
         family.begin(text);
-        watched.iter().for_each(|one| family.sample(text, &[("pattern", &one.pattern)], value(one)));
+        watched.iter().for_each(|one| family.sample(text, &[("pattern", &one.pattern.to_string())], value(one)));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use evercert_core::identity::{IdentityId, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::callers::PodName;
@@ -42,6 +43,14 @@ impl PodNames {
         match self.0.get(uid)? {
             Naming::Name(name) => Some(name),
             Naming::Doubt(_) => None,
+        }
+    }
+
+    /// The name of an identity for people: `namespace/pod/volume` of a pod, `pod/UID/volume` where the pod has no name.
+    pub(crate) fn title(&self, id: &IdentityId) -> String {
+        match &id.scope {
+            Scope::Node => id.to_string(),
+            Scope::Pod(uid) => self.get(uid).map_or_else(|| id.to_string(), |pod| format!("{pod}/{}", id.name)),
         }
     }
 

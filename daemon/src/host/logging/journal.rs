@@ -1,0 +1,212 @@
+//! The journal of systemd: each event is one entry whose message is the line that it would be elsewhere, with its priority and its fields,
+//! by journald's native protocol.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+use std::os::linux::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use evercert_core::text;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::lines::one_line;
+use crate::config::LogFormat;
+
+/// Where journald takes entries.
+pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
+
+/// The start of the names of an event's fields.
+const PREFIX: &str = "EVERCERT_";
+
+/// The field of the line itself.
+const MESSAGE: &str = "MESSAGE=";
+
+/// Whether stderr is the journal's stream. `JOURNAL_STREAM` alone says too little: a child with its stderr elsewhere
+/// inherits it.
+pub(super) fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
+    stream == format!("{}:{}", stderr.st_dev(), stderr.st_ino())
+}
+
+/// Formats an event as an entry around the line that `inner` makes of it.
+pub(super) struct Entry<F> {
+    pub(super) format: LogFormat,
+    pub(super) inner: F,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Entry<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = String::new();
+        self.inner.format_event(ctx, Writer::new(&mut line), event)?;
+        let metadata = event.metadata();
+        writeln!(writer, "PRIORITY={}", priority(metadata.level()))?;
+        writeln!(writer, "{MESSAGE}{}", one_line(self.format, &line))?;
+        writeln!(writer, "SYSLOG_IDENTIFIER=evercertd\n{PREFIX}TARGET={}", metadata.target())?;
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        writer.write_str(&fields.0)
+    }
+}
+
+/// The severities of syslog.
+fn priority(level: &Level) -> u8 {
+    match *level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// The fields of an event, one a line: none of their values has a line break.
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        // The message is in the line, with all the rest.
+        if field.name() == "message" {
+            return;
+        }
+        let name = field.name().bytes().map(|byte| match byte.to_ascii_uppercase() {
+            byte if byte.is_ascii_alphanumeric() => char::from(byte),
+            _ => '_',
+        });
+        self.0.push_str(PREFIX);
+        self.0.extend(name);
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "={}", text::sentence(value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+/// Makes writers that send what they are given at once as one entry.
+pub(super) struct Entries {
+    /// Absent where there can be no socket.
+    socket: Option<UnixDatagram>,
+    path: &'static Path,
+}
+
+impl Entries {
+    /// To journald at `path`.
+    pub(super) fn to(path: &'static Path) -> Self {
+        Self { socket: UnixDatagram::unbound().ok(), path }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Entries {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+impl Write for &Entries {
+    fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
+        let sent = self.socket.as_ref().map(|socket| socket.send_to(entry, self.path));
+        if !matches!(sent, Some(Ok(_))) {
+            io::stderr().write_all(&as_line(entry))?;
+        }
+        Ok(entry.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An entry as the journal takes it from stderr: the line, behind its priority.
+fn as_line(entry: &[u8]) -> Vec<u8> {
+    let mut fields = entry.split(|byte| *byte == b'\n');
+    let mut value =
+        |name: &str| fields.next().and_then(|field| field.strip_prefix(name.as_bytes())).unwrap_or_default();
+    let (priority, line) = (value("PRIORITY="), value(MESSAGE));
+    [b"<", priority, b">", line, b"\n"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// What journald is sent when `say` logs.
+    fn sent(format: LogFormat, say: impl FnOnce()) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path: &'static Path = Box::leak::<'static>(Box::<PathBuf>::new(directory.path().join("socket")));
+        let journald = UnixDatagram::bind(path).unwrap();
+        let layer = tracing_subscriber::fmt().with_writer(Entries::to(path)).with_ansi(false).without_time();
+        match format {
+            LogFormat::Text => {
+                let layer = layer.map_event_format(|inner| Entry { format, inner });
+                tracing::subscriber::with_default(layer.finish(), say);
+            }
+            LogFormat::Json => {
+                let layer = layer.json().flatten_event(true).map_event_format(|inner| Entry { format, inner });
+                tracing::subscriber::with_default(layer.finish(), say);
+            }
+        }
+        journald.set_nonblocking(true).unwrap();
+        let mut buffer = vec![0; 1 << 20];
+        std::iter::from_fn(|| {
+            journald.recv(&mut buffer).ok().map(|len| String::from_utf8(buffer[..len].to_vec()).unwrap())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn an_event_is_one_entry_with_its_priority_and_its_fields() {
+        let entries = sent(LogFormat::Text, || {
+            tracing::info!(target: "evercertd", identity = "shop/cart-0/tls", generation = 7_u64, "published");
+            tracing::warn!(target: "evercertd", pod_uid = "1", absent = None::<&str>, "odd");
+            tracing::error!(target: "evercertd", "bad");
+        });
+        assert_eq!(
+            entries,
+            [
+                "PRIORITY=6\nMESSAGE= INFO evercertd: published identity=\"shop/cart-0/tls\" generation=7\nSYSLOG_IDENTIFIER=evercertd\n\
+                 EVERCERT_TARGET=evercertd\nEVERCERT_IDENTITY=shop/cart-0/tls\nEVERCERT_GENERATION=7\n",
+                "PRIORITY=4\nMESSAGE= WARN evercertd: odd pod_uid=\"1\"\nSYSLOG_IDENTIFIER=evercertd\nEVERCERT_TARGET=evercertd\n\
+                 EVERCERT_POD_UID=1\n",
+                "PRIORITY=3\nMESSAGE=ERROR evercertd: bad\nSYSLOG_IDENTIFIER=evercertd\nEVERCERT_TARGET=evercertd\n",
+            ]
+        );
+        let json = sent(LogFormat::Json, || tracing::info!(target: "evercertd", identity = "x", "published"));
+        let line = json[0].lines().nth(1).unwrap().strip_prefix(MESSAGE).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(line).unwrap()["identity"], "x");
+    }
+
+    #[test]
+    fn a_name_makes_no_field_and_no_entry_of_its_own() {
+        let forged = "x\nPRIORITY=0\nMESSAGE=forged\n\n\u{1b}[2J";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let entries = sent(format, || tracing::info!(name = forged, shown = %forged, "of {forged}"));
+            assert_eq!(entries.len(), 1);
+            let lines: Vec<_> = entries[0].lines().collect();
+            assert_eq!(lines.len(), 6, "{lines:#?}");
+            assert!(!lines.contains(&"PRIORITY=0") && !lines.contains(&"MESSAGE=forged"));
+        }
+    }
+
+    #[test]
+    fn where_journald_takes_nothing_the_line_goes_to_stderr_behind_its_priority() {
+        let entry = b"PRIORITY=4\nMESSAGE= WARN odd\nSYSLOG_IDENTIFIER=evercertd\n";
+        assert_eq!(as_line(entry), b"<4> WARN odd\n");
+        let gone = Entries::to(Path::new("/nonexistent/journal/socket"));
+        assert_eq!((&gone).write(entry).unwrap(), entry.len());
+    }
+}

@@ -50,11 +50,11 @@ complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fis
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop help" -f -a "list" -d 'Show the anchors that are trusted though they are no longer on disk, and until when'
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop help" -f -a "drop" -d 'End the trust in one of them now, for good'
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from list" -l identity -d 'Only this identity: NAME, or pod/UID/NAME for one of a pod' -r
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from list" -l identity -d 'Only this identity: NAME, or namespace/pod/NAME or pod/UID/NAME for one of a pod' -r
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from list" -l socket -d 'The admin socket, `admin` under [sockets] of the configuration' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from list" -l json -d 'Print JSON: times are RFC 3339 in UTC, new fields may be added'
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
-complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from drop" -l identity -d 'Only in this identity: NAME, or pod/UID/NAME for one of a pod' -r
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from drop" -l identity -d 'Only in this identity: NAME, or namespace/pod/NAME or pod/UID/NAME for one of a pod' -r
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from drop" -l socket -d 'The admin socket, `admin` under [sockets] of the configuration' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from drop" -s h -l help -d 'Print help'
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "list" -d 'Show the anchors that are trusted though they are no longer on disk, and until when'

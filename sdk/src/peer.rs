@@ -110,7 +110,8 @@ impl PeerIdentity {
     /// The serial number, in lowercase hexadecimal.
     #[must_use]
     pub fn serial(&self) -> &str {
-        &self.0.leaf.hexadecimal_serial
+        let CertificateFacts { hexadecimal_serial, .. } = &self.0.leaf;
+        hexadecimal_serial
     }
 
     /// SHA-256 of the leaf's DER: the `x5t#S256` of RFC 8705, though there in base64url.

@@ -37,10 +37,11 @@ pub(crate) use renewal::renewal_due;
 use crate::bundle::Bundle;
 use crate::certificate;
 use crate::credential::Credential;
+use crate::crypto;
 use crate::digest::Digest;
 use crate::finding::{Check, Finding, Severity};
-use crate::material::{KeyedCredential, Material, Part};
-use crate::mount::KeyAccess;
+use crate::material::{self, KeyedCredential, Material, Part};
+use crate::mount::{FileRead, KeyAccess};
 use crate::overlap::Overlap;
 use crate::path::PathValidator;
 use crate::spec::{Admission, BundleFile, CredentialFiles, IdentitySpec};
@@ -218,6 +219,21 @@ pub(crate) fn assess_beside(
     };
     findings.extend_from_slice(material.notes());
     Assessment { credential, bundle, trusted, rejects_trust, lacks_trust, findings, next_change }
+}
+
+/// The findings about a private key in a file of its own, whose leaf is not known.
+#[must_use]
+pub fn key_alone(file: FileRead) -> Vec<Finding> {
+    let (path, access) = (file.path.clone(), file.access.clone());
+    let mut findings = match material::key_alone(file) {
+        Ok(Some(key)) if crypto::signing_key(&key).is_err() => {
+            vec![Finding::new(Check::KeyUnsupported, Severity::Reject, key::UNSUPPORTED).in_file(&path)]
+        }
+        Ok(_) => Vec::new(),
+        Err(findings) => findings,
+    };
+    findings.extend(access.and_then(|readers| exposure::exposed(&path, &readers)));
+    findings
 }
 
 /// Whether what was read may be a set that is only half written: worth another look before anybody is alarmed.

@@ -28,8 +28,17 @@ impl Credential {
     ///
     /// The chain is empty, or its first certificate cannot be parsed.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKey) -> Result<Self, CredentialError> {
+        Ok(Self { key: Some(key.into()), ..Self::without_any_key(chain)? })
+    }
+
+    /// A chain whose key is not here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Credential::new`].
+    pub(crate) fn without_any_key(chain: Vec<CertificateDer<'static>>) -> Result<Self, CredentialError> {
         let leaf = CertificateFacts::from_der(chain.first().ok_or(CredentialError::EmptyChain)?)?;
-        Ok(Self { chain: chain.into(), key: Some(key.into()), leaf: leaf.into() })
+        Ok(Self { chain: chain.into(), key: None, leaf: leaf.into() })
     }
 
     /// The same credential without its key: it shares the chain. The key is wiped once nobody holds it any more.

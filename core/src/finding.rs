@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 pub use check::{Check, Subject};
 
+use crate::digest::Digest;
 use crate::text;
 
 /// The consequence of a finding for publication.
@@ -53,6 +54,8 @@ pub struct Finding {
     pub sentence: String,
     /// The file it is about.
     pub file: Option<PathBuf>,
+    /// SHA-256 of the certificate it is about, where that is not the first of the file, or not of the chain.
+    pub certificate: Option<Digest>,
     /// The value that was found, where there is one.
     pub found: Option<String>,
     /// The value that was expected, where there is one.
@@ -64,13 +67,20 @@ impl Finding {
     #[must_use]
     pub fn new(check: Check, severity: Severity, sentence: impl Into<String>) -> Self {
         let sentence = text::sentence(&sentence.into());
-        Self { check, severity, sentence, file: None, found: None, expected: None }
+        Self { check, severity, sentence, file: None, certificate: None, found: None, expected: None }
     }
 
     /// The same, about this file.
     #[must_use]
     pub fn in_file(mut self, file: &Path) -> Self {
         self.file = Some(file.to_owned());
+        self
+    }
+
+    /// The same, about the certificate with this DER.
+    #[must_use]
+    pub fn about(mut self, certificate: &[u8]) -> Self {
+        self.certificate = Some(Digest::fingerprint(certificate));
         self
     }
 

@@ -5,6 +5,7 @@ mod contents;
 mod credential;
 mod crls;
 mod finding;
+mod holding;
 mod interner;
 mod kind;
 mod pkcs7;
@@ -22,11 +23,13 @@ use crate::crl::Age;
 use crate::digest::Digest;
 use crate::finding::Finding;
 use crate::mount::{FileRead, KeyAccess, ReadError, Reading, Route};
-use crate::spec::{BundleFile, CrlFile, IdentitySpec};
+use crate::spec::{BundleFile, CredentialFiles, CrlFile, IdentitySpec};
 use crate::trusted::Trusted;
 use contents::{Contents, Expected};
+pub(crate) use credential::key_alone;
 pub(crate) use crls::{gone, which_crl};
 use finding::{unparsable, unreadable};
+pub use holding::Holding;
 pub(crate) use interner::Interner;
 
 /// The most certificates a chain may have.
@@ -54,6 +57,8 @@ pub struct Material {
 pub struct CertificateOnDisk {
     /// The file it is in.
     pub file: Arc<Path>,
+    /// The line in which its PEM block begins, counted from 1; absent where it is not in PEM.
+    pub line: Option<usize>,
     /// The certificate. Of one that many identities have on disk, they share the facts.
     pub facts: Arc<CertificateFacts>,
 }
@@ -116,12 +121,14 @@ impl Material {
             Some(_) => reading.key.as_ref().or(reading.chain.as_ref()),
             None => reading.bundle.as_ref(),
         };
-        let key_access = guarded.and_then(|file| file.access.clone());
+        let holds_key = !matches!(spec.files.credential, Some(CredentialFiles::Chain(_)));
+        let key_access = guarded.filter(|_| holds_key).and_then(|file| file.access.clone());
         let route = guarded.map(|file| Route::of_set(&file.route, reading.files().map(|file| &file.route)));
         let route = route.unwrap_or_else(Route::unknown);
         let (mut on_disk, mut crls_on_disk) = (Vec::new(), Vec::new());
         let mut notes: Vec<_> = reading.stale_mounts().map(finding::stale_mount).collect();
         let credential = match (&spec.files.credential, reading.chain) {
+            (Some(CredentialFiles::Chain(_)), Some(chain)) => credential::parse_chain(chain, &mut on_disk, &mut notes),
             (Some(_), Some(chain)) => credential::parse(chain, reading.key, &mut on_disk, &mut notes),
             _ => Part::NotWanted,
         };

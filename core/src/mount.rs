@@ -215,6 +215,12 @@ impl Reading {
 }
 
 impl FileRead {
+    /// A content that did not come from a file of its own, under the name that it is told of by.
+    #[must_use]
+    pub fn given(path: PathBuf, content: Zeroizing<Vec<u8>>) -> Self {
+        Self { path, outcome: Ok(content), access: None, route: Route::default(), is_stale_mount: false }
+    }
+
     fn of(path: &Path, outcome: FileOutcome) -> Self {
         let FileOutcome { content, route } = outcome;
         let read = content.as_ref().ok();

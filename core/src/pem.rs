@@ -22,8 +22,8 @@ pub(crate) struct Block {
     /// One of the labels that are known.
     pub(crate) label: &'static str,
     pub(crate) der: Zeroizing<Vec<u8>>,
-    /// The offset of its BEGIN.
-    pub(crate) start: usize,
+    /// The line of its BEGIN, counted from 1.
+    pub(crate) line: usize,
 }
 
 /// A text that is no PEM, or not only. Carries nothing of it.
@@ -83,7 +83,7 @@ pub(crate) fn blocks(bytes: &[u8]) -> impl Iterator<Item = Result<Block, PemErro
         match block(bytes, &begin) {
             Ok((label, der, end)) => {
                 offset = Some(end);
-                Some(Ok(Block { label, der, start: begin.start }))
+                Some(Ok(Block { label, der, line: lines.at(begin.start) }))
             }
             Err((damage, end)) => {
                 if let Damage::Encrypted(_) = damage {

@@ -64,6 +64,9 @@ pub enum CredentialFiles {
     },
     /// One file that holds key and chain, in either order (`tls-combined.pem`, a Kubernetes pod credential bundle).
     Combined(PathBuf),
+    /// The chain alone, leaf first, for whoever judges certificates without their keys: it is taken as if the leaf's key were there, and no
+    /// handshake can be made with it.
+    Chain(PathBuf),
 }
 
 impl CredentialFiles {
@@ -77,15 +80,15 @@ impl CredentialFiles {
     #[must_use]
     pub fn chain(&self) -> &Path {
         match self {
-            Self::Pair { chain, .. } | Self::Combined(chain) => chain,
+            Self::Pair { chain, .. } | Self::Combined(chain) | Self::Chain(chain) => chain,
         }
     }
 
-    /// The file that holds the key.
+    /// The file that holds the key; of a chain alone, that of the chain.
     #[must_use]
     pub fn key(&self) -> &Path {
         match self {
-            Self::Pair { key, .. } | Self::Combined(key) => key,
+            Self::Pair { key, .. } | Self::Combined(key) | Self::Chain(key) => key,
         }
     }
 }
@@ -147,7 +150,7 @@ impl FileSet {
         let (chain, key) = match &self.credential {
             None => (None, None),
             Some(CredentialFiles::Pair { chain, key }) => (Some(chain.as_path()), Some(key.as_path())),
-            Some(CredentialFiles::Combined(file)) => (Some(file.as_path()), None),
+            Some(CredentialFiles::Combined(file) | CredentialFiles::Chain(file)) => (Some(file.as_path()), None),
         };
         [chain, key, self.bundle.as_ref().map(BundleFile::path)]
     }

@@ -115,7 +115,9 @@ impl Files {
             Some(CredentialFiles::Pair { chain, key }) => {
                 (reading.chain, reading.key) = (file(chain, &self.chain), file(key, &self.key));
             }
-            Some(CredentialFiles::Combined(path)) => reading.chain = file(path, &self.chain),
+            Some(CredentialFiles::Combined(path) | CredentialFiles::Chain(path)) => {
+                reading.chain = file(path, &self.chain)
+            }
             None => {}
         }
         reading.bundle = spec.files.bundle.as_ref().and_then(|bundle| file(bundle.path(), &self.bundle));

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod admin;
+mod check;
 mod completions;
 mod config;
 mod fingerprint;
@@ -37,12 +38,14 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     names::confine();
     let args: Vec<OsString> = args.into_iter().collect();
     let of_probe = probe::as_words(&args);
-    let is_probe = of_probe.is_some();
+    let (is_probe, is_check) = (of_probe.is_some(), args.get(1).is_some_and(|command| command == "check"));
     let cli = match Cli::try_parse_from(of_probe.unwrap_or(args)) {
         Ok(cli) => cli,
         Err(error) => {
             let status = match error.use_stderr() {
                 true if is_probe => probe::BAD_FLAGS.into(),
+                // Its status of wrong arguments would be that of something that is rejected.
+                true if is_check => check::UNREADABLE.into(),
                 _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
             };
             // Help and version are answers, not errors.
@@ -51,6 +54,7 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Watch(args) => watch::run(&args),
@@ -99,6 +103,7 @@ Examples:
   evercertd run                    the daemon, in the foreground
   evercertd reload                 after the configuration was changed
   evercertd status                 every identity, and who is still on an older certificate
+  evercertd check PATH             what the daemon would say of certificates in files
   evercertd config                 the default configuration, every key documented
   evercertd probe -addr=:50051     whether a gRPC server is healthy, for the probes of a pod
 
@@ -115,6 +120,8 @@ struct Cli {
 enum Command {
     /// Run the daemon in the foreground
     Run(run::Args),
+    /// Judge certificates in files as the daemon would, without one
+    Check(check::Args),
     /// Print the default configuration with every key documented, or check a file
     Config(config::Args),
     /// Show every identity: its leaf, its findings, who uses it and who is behind

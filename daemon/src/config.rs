@@ -31,6 +31,7 @@ use toml::Spanned;
 
 pub(crate) use error::ConfigError;
 pub(crate) use file::{Mode, Process};
+pub(crate) use glob::Glob;
 pub(crate) use http::{Http, HttpTls};
 pub(crate) use kubelet::Kubelet;
 pub(crate) use limits::Limits;

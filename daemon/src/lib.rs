@@ -11,6 +11,7 @@
 
 mod attest;
 mod callers;
+mod check;
 mod cli;
 mod config;
 mod daemon;

@@ -58,6 +58,7 @@ fn validity(bundle: &Bundle, file: &Path, findings: &mut Findings) {
     let (expired, valid): (Vec<_>, Vec<_>) = anchors.iter().partition(|anchor| now >= expiry(anchor.not_after));
     let finding = |check, severity, sentence: String, last: &CertificateFacts| {
         let finding = Finding::new(check, severity, sentence).in_file(file);
+        let finding = Finding { certificate: Some(last.fingerprint), ..finding };
         finding.found(format!("ended {}", rfc3339(last.not_after))).expected(STILL_TO_END)
     };
     let last = |anchors: &[&CertificateFacts]| anchors.iter().copied().max_by_key(|anchor| anchor.not_after).cloned();
@@ -131,9 +132,7 @@ fn unusable(bundle: &Bundle, unusable: &[(Digest, UnusableAnchor)], severity: Se
              {mend}"
         ),
     };
-    Some(
-        Finding::new(Check::AnchorUnusable, severity, sentence)
-            .found(fingerprint)
-            .expected("a CA certificate that may issue"),
-    )
+    let finding = Finding::new(Check::AnchorUnusable, severity, sentence).found(fingerprint);
+    let finding = finding.expected("a CA certificate that may issue");
+    Some(Finding { certificate: Some(*fingerprint), ..finding })
 }

@@ -1,20 +1,31 @@
 //! A key that every user of the host can read is no secret there.
 
+use std::path::Path;
+
 use super::Case;
 use super::findings::Findings;
 use crate::finding::{Check, Finding, Severity};
 use crate::mount::KeyAccess;
 
 pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
-    let Some(readers) = case.readers.filter(|readers| let_everybody_read(readers)) else { return };
-    let (file, mode) = (case.files.key(), readers.access.mode);
+    if let Some(finding) = case.readers.and_then(|readers| exposed(case.files.key(), readers)) {
+        findings.add(finding);
+    }
+}
+
+/// The finding about a key in a file that everybody can read.
+pub(super) fn exposed(file: &Path, readers: &KeyAccess) -> Option<Finding> {
+    let mode = readers.access.mode;
+    if !let_everybody_read(readers) {
+        return None;
+    }
     let sentence = format!(
         "every user of this host can read the private key in {}, whose mode is {mode:04o}; chmod it to 0600, or to 0640 with the group \
          (chgrp) of those who are to have the key, and have it replaced if somebody else may have read it",
         file.display()
     );
     let finding = Finding::new(Check::KeyWorldReadable, Severity::Warn, sentence).in_file(file);
-    findings.add(finding.found(format_args!("{mode:04o}")).expected("0640 or less"));
+    Some(finding.found(format_args!("{mode:04o}")).expected("0640 or less"))
 }
 
 /// Whether the permissions are an operator's (a kubelet gives every file of a volume mode 0644, and it is the pod that keeps others

@@ -12,6 +12,10 @@ use crate::digest::Digest;
 use crate::finding::{Check, Finding, Severity};
 use crate::material::KeyedCredential;
 
+/// The sentence about a key that no handshake here can use.
+pub(super) const UNSUPPORTED: &str = "the private key is of a kind or size that is not supported; use RSA of 2048 to 8192 bits, ECDSA with \
+                                      P-256, P-384 or P-521, or Ed25519";
+
 /// Whether the leaf that the private key belongs to is in the bundle, and a CA in its place.
 pub(super) fn is_swapped(keyed: &KeyedCredential, bundle: &Bundle) -> bool {
     let of_key = keyed.public_key.filter(|of_key| *of_key != keyed.leaf_public_key);
@@ -24,9 +28,7 @@ pub(super) fn is_swapped(keyed: &KeyedCredential, bundle: &Bundle) -> bool {
 pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let files = case.files;
     let Some(of_key) = case.keyed.public_key else {
-        let sentence = "the private key is of a kind or size that is not supported; use RSA of 2048 to 8192 bits, ECDSA \
-                        with P-256, P-384 or P-521, or Ed25519";
-        return findings.reject(Check::KeyUnsupported, files.key(), sentence);
+        return findings.reject(Check::KeyUnsupported, files.key(), UNSUPPORTED);
     };
     let of_leaf = case.keyed.leaf_public_key;
     if of_key == of_leaf {

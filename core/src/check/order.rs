@@ -24,13 +24,12 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         };
         let name = name_in_chain(stray, i + 1, file);
         let sentence = format!("{name} did not issue a certificate before it, and {advice}");
-        let finding = Finding::new(Check::ChainOrder, Severity::Warn, sentence).in_file(file);
+        let finding = Finding::new(Check::ChainOrder, Severity::Warn, sentence).in_file(file).about(stray.as_raw());
         findings.add(finding.found(Name::of(stray.subject())).expected(Name::of(case.certificates[i - 1].issuer())));
     }
     if let Some(root) = case.issuers.iter().find(|issuer| is_self_issued(issuer)) {
         let sentence = "a self-signed root travels in the chain, and peers have it or do not trust it; leave it out";
-        findings.add(
-            Finding::new(Check::RootInChain, Severity::Info, sentence).in_file(file).found(Name::of(root.subject())),
-        );
+        let finding = Finding::new(Check::RootInChain, Severity::Info, sentence).in_file(file).about(root.as_raw());
+        findings.add(finding.found(Name::of(root.subject())));
     }
 }

@@ -323,16 +323,8 @@ impl Slot {
 
     fn mount_unresponsive(&self) -> Finding {
         let directory = mount::by_place(&self.spec.files).first().map(|(place, _)| place.path().to_owned());
-        Finding {
-            check: Check::MountUnresponsive,
-            severity: Severity::Warn,
-            sentence:
-                "the file system does not answer: what is published stays, and changes are not seen until it does; \
-                       look at the mount"
-                    .to_owned(),
-            file: directory,
-            found: None,
-            expected: None,
-        }
+        let sentence = "the file system does not answer: what is published stays, and changes are not seen until it does; look at the mount";
+        let finding = Finding::new(Check::MountUnresponsive, Severity::Warn, sentence);
+        Finding { file: directory, ..finding }
     }
 }

@@ -41,7 +41,9 @@ pub(super) fn parse(
     if contents.crls.len() > MAX_CRLS {
         return Part::Broken(vec![too_many(&path, "certificate revocation lists", contents.crls.len(), MAX_CRLS)]);
     }
-    match facts(&anchors, &path, on_disk).and_then(|()| crls::facts(&contents.crls, &path, crls_on_disk)) {
+    match facts(&anchors, &contents.lines, &path, on_disk)
+        .and_then(|()| crls::facts(&contents.crls, &path, crls_on_disk))
+    {
         Ok(()) => Part::Whole(Arc::new(Bundle::new(anchors, contents.crls))),
         Err(finding) => Part::Broken(vec![finding]),
     }
@@ -69,9 +71,11 @@ fn empty(wanted: &BundleFile, contents: &Contents) -> Finding {
     Finding::new(Check::BundleEmpty, Severity::Reject, sentence).in_file(path)
 }
 
-/// Notes the certificates as being on disk; the first that cannot be parsed is a finding about all of them.
+/// Notes the certificates as being on disk; the first that cannot be parsed is a finding about all of them. Their lines are absent where
+/// they are not in PEM.
 pub(super) fn facts(
     certificates: &[CertificateDer<'static>],
+    lines: &[usize],
     path: &Path,
     on_disk: &mut Vec<CertificateOnDisk>,
 ) -> Result<(), Finding> {
@@ -84,7 +88,8 @@ pub(super) fn facts(
             };
             unparsable(path, format_args!("{which} {}", why(der, &error)))
         })?;
-        on_disk.push(CertificateOnDisk { file: Arc::clone(&file), facts: Arc::new(facts) });
+        let line = lines.get(i).copied();
+        on_disk.push(CertificateOnDisk { file: Arc::clone(&file), line, facts: Arc::new(facts) });
     }
     Ok(())
 }

@@ -14,6 +14,8 @@ use crate::pem::{self, Block, Damage, Label, PemError};
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) certificates: Vec<CertificateDer<'static>>,
+    /// The lines in which the blocks of the certificates begin, counted from 1; empty where they are not in PEM.
+    pub(super) lines: Vec<usize>,
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
     pub(super) keys: Vec<Key>,
     /// Something else, which is lawful company unless it is there alone.
@@ -91,7 +93,8 @@ impl Contents {
                 // Only what is base64 as a whole decodes, and no PEM does.
                 Some(decoded) => match Self::parse_once(&decoded) {
                     Err(ContentError::Foreign(Kind::Text | Kind::Binary | Kind::OtherDer)) => Err(error),
-                    other => other,
+                    // Nobody sees the lines of what was encoded.
+                    other => other.map(|contents| Self { lines: Vec::new(), ..contents }),
                 },
                 None => Err(error),
             },
@@ -118,9 +121,11 @@ impl Contents {
         for block in pem::blocks(bytes) {
             match block {
                 Ok(block) => {
-                    let (start, label) = (block.start, Label(Some(block.label)));
-                    let place = |fault| ContentError::Block { label, line: pem::line(bytes, start), fault };
+                    let (line, label) = (block.line, Label(Some(block.label)));
+                    let place = |fault| ContentError::Block { label, line, fault };
                     contents.take(block).map_err(place)?;
+                    // A collection is one block of several.
+                    contents.lines.resize(contents.certificates.len(), line);
                 }
                 Err(PemError { damage: Damage::Encrypted(Label(Some(label))), .. })
                     if label.ends_with("PRIVATE KEY") =>

@@ -76,6 +76,45 @@ pub(super) fn parse(
     }
 }
 
+/// A chain whose key is not looked at.
+pub(super) fn parse_chain(
+    file: FileRead,
+    on_disk: &mut Vec<CertificateOnDisk>,
+    notes: &mut Vec<Finding>,
+) -> Part<KeyedCredential> {
+    let path = file.path.clone();
+    let mut findings = Vec::new();
+    let Some(chain) = contents(file, Expected::Certificates, &mut findings) else { return Part::Broken(findings) };
+    if !chain.certificates.is_empty() && !chain.crls.is_empty() {
+        notes.push(misplaced_crl(&path));
+    }
+    let Some(certificates) = check_chain(chain, &path, on_disk, &mut findings) else { return Part::Broken(findings) };
+    if let Curve::Explicit = Curve::of(&certificates[0]) {
+        return Part::Broken(vec![explicit_leaf(&path)]);
+    }
+    match KeyedCredential::without_key(certificates) {
+        Ok(credential) => Part::Whole(credential),
+        Err(error) => Part::Broken(vec![unparsable(&path, error)]),
+    }
+}
+
+/// The private key in a file of its own; none where only its leaf tells the curve it is of.
+///
+/// # Errors
+///
+/// There is none that can be read.
+pub(crate) fn key_alone(file: FileRead) -> Result<Option<PrivateKey>, Vec<Finding>> {
+    let path = file.path.clone();
+    let mut findings = Vec::new();
+    let Some(mut contents) = contents(file, Expected::Key, &mut findings) else { return Err(findings) };
+    let keys = std::mem::take(&mut contents.keys);
+    match usable(keys.into_iter().next(), None) {
+        Ok(key) => Ok(Some(key)),
+        Err(Fault::Unknown) => Ok(None),
+        Err(fault) => Err(fault.finding(&path, &no_key(&contents, false)).into_iter().collect()),
+    }
+}
+
 /// Whether neither file is there for the same reason, which is to be told once.
 fn share_a_directory(chain: &FileRead, key: Option<&FileRead>) -> bool {
     key.is_none_or(|key| {
@@ -114,7 +153,7 @@ fn check_chain(
         findings.push(too_many(path, "certificates", chain.certificates.len(), MAX_CHAIN));
         return None;
     }
-    match facts(&chain.certificates, path, on_disk) {
+    match facts(&chain.certificates, &chain.lines, path, on_disk) {
         Ok(()) => Some(chain.certificates),
         Err(finding) => {
             findings.push(finding);
@@ -213,10 +252,18 @@ impl KeyedCredential {
         let public_key = crypto::signing_key(&key)
             .ok()
             .and_then(|key| key.public_key().map(|public_key| Digest::fingerprint(&public_key)));
-        let credential = Credential::new(chain, key)?;
+        Ok(Self { public_key, ..Self::of(Credential::new(chain, key)?)? })
+    }
+
+    /// A chain that is taken as if the leaf's key were there.
+    fn without_key(chain: Vec<CertificateDer<'static>>) -> Result<Self, CredentialError> {
+        Self::of(Credential::without_any_key(chain)?)
+    }
+
+    fn of(credential: Credential) -> Result<Self, CredentialError> {
         let leaf = certificate::parse(&credential.chain()[0])?;
         let leaf_public_key = Digest::fingerprint(leaf.public_key().raw);
-        Ok(Self { credential: Arc::new(credential), public_key, leaf_public_key })
+        Ok(Self { credential: Arc::new(credential), public_key: Some(leaf_public_key), leaf_public_key })
     }
 }
 

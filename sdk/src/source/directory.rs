@@ -216,6 +216,7 @@ impl DirectorySettings {
                 CredentialFiles::Pair { chain: directory.join(chain), key: directory.join(key) }
             }
             CredentialFiles::Combined(file) => CredentialFiles::Combined(directory.join(file)),
+            CredentialFiles::Chain(file) => CredentialFiles::Chain(directory.join(file)),
         });
         let bundle = match &self.bundle {
             // With no credential the bundle is all there is, so it must be there.
@@ -361,7 +362,7 @@ fn rejection(state: &IdentityState, sentence: Arc<str>) -> Option<Rejection> {
     let files = &state.spec.files;
     let is_of_credential = |finding: &Finding| match (&finding.file, &files.credential) {
         (Some(file), Some(CredentialFiles::Pair { chain, key })) => [chain, key].contains(&file),
-        (Some(file), Some(CredentialFiles::Combined(combined))) => combined == file,
+        (Some(file), Some(CredentialFiles::Combined(one) | CredentialFiles::Chain(one))) => one == file,
         (None, Some(_)) => true,
         (_, None) => false,
     };

@@ -29,7 +29,10 @@ pub(super) fn constrains(anchor: &X509Certificate<'_>) -> bool {
 
 fn against(case: &Case<'_>, anchor: &Member<'_>) -> Option<Finding> {
     let below = anchor.height.saturating_sub(1);
-    let finding = |sentence| Finding::new(Check::AnchorConstraint, Severity::Warn, sentence).in_file(anchor.file());
+    let finding = |sentence| {
+        let finding = Finding::new(Check::AnchorConstraint, Severity::Warn, sentence).in_file(anchor.file());
+        finding.about(anchor.certificate.as_raw())
+    };
     if let Some(limit) = anchor.path_length().filter(|limit| usize::try_from(*limit).is_ok_and(|limit| limit < below)) {
         let sentence = format!(
             "{anchor} allows fewer intermediates below it (pathLenConstraint) than the chain has: rustls does not look at that, and \

@@ -27,6 +27,7 @@ pub(super) fn check(case: &Case<'_>, lineage: &Lineage<'_>, validator: &PathVali
             "{issuer} ends before the leaf does, and the credential is good only until then; renew that CA first"
         );
         let finding = Finding::new(Check::IssuerExpiresFirst, Severity::Warn, sentence).in_file(issuer.file());
+        let finding = finding.about(issuer.certificate.as_raw());
         findings.add(finding.found(rfc3339(issuer.ends())).expected(format!("not before {}", rfc3339(not_after))));
     }
 }

@@ -1,0 +1,143 @@
+//! What is meant by what was written: directories, files, patterns of both, and standard input.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use evercert_core::layout::file_name;
+
+use crate::config::Glob;
+
+/// The most inputs of one call.
+pub(super) const INPUTS: usize = 100_000;
+
+/// What is written for standard input.
+const STANDARD: &str = "-";
+
+/// Files of these names make a directory that of an identity.
+const OF_IDENTITY: [&str; 4] = [file_name::CHAIN, file_name::KEY, file_name::BUNDLE, file_name::CRL];
+
+/// In a directory that is no identity's, files whose names end in one of these are judged.
+const EXTENSIONS: [&str; 8] = ["pem", "crt", "cer", "der", "key", "crl", "p7b", "p7c"];
+
+/// One thing to be judged; its path is as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Standard input.
+    Standard,
+    /// The directory of an identity.
+    Directory(PathBuf),
+    /// A file, there or not.
+    File(PathBuf),
+    /// A pattern that nothing matches.
+    Unmatched(PathBuf),
+}
+
+/// More is meant than is judged at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {INPUTS} files and directories are meant; name fewer of them at once")]
+pub(crate) struct TooMany;
+
+/// All that is meant, each once and in the order in which it was written.
+pub(super) fn expand(written: &[OsString]) -> Result<Vec<Input>, TooMany> {
+    let mut inputs = Vec::new();
+    let mut known = BTreeSet::new();
+    for word in written {
+        for input in meant(word) {
+            let is_new = match &input {
+                Input::Standard => known.insert(PathBuf::from(STANDARD)),
+                Input::Directory(path) | Input::File(path) | Input::Unmatched(path) => known.insert(path.clone()),
+            };
+            if is_new {
+                inputs.push(input);
+            }
+            if inputs.len() > INPUTS {
+                return Err(TooMany);
+            }
+        }
+    }
+    Ok(inputs)
+}
+
+fn meant(word: &OsStr) -> Vec<Input> {
+    let path = Path::new(word);
+    if word == STANDARD {
+        return vec![Input::Standard];
+    }
+    // What is there is meant, whatever characters are in its name.
+    if fs::symlink_metadata(path).is_ok() || !Glob::new(word.to_string_lossy()).is_wild() {
+        return of_path(path);
+    }
+    match matches(path) {
+        none if none.is_empty() => vec![Input::Unmatched(path.to_owned())],
+        // Whoever writes a pattern means what it matches, and not what is in that.
+        found => found
+            .into_iter()
+            .map(|path| if path.is_dir() { Input::Directory(path) } else { Input::File(path) })
+            .collect(),
+    }
+}
+
+fn of_path(path: &Path) -> Vec<Input> {
+    if !path.is_dir() {
+        return vec![Input::File(path.to_owned())];
+    }
+    let directory = || vec![Input::Directory(path.to_owned())];
+    if OF_IDENTITY.iter().any(|name| fs::symlink_metadata(path.join(name)).is_ok()) {
+        return directory();
+    }
+    let is_file_of_certificates = |path: &Path| {
+        path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+    };
+    let within: Vec<_> = entries(path)
+        .into_iter()
+        .filter_map(|name| {
+            let path = path.join(name);
+            match path.is_dir() {
+                true => Some(Input::Directory(path)),
+                false => is_file_of_certificates(&path).then_some(Input::File(path)),
+            }
+        })
+        .collect();
+    // Of an empty one it is said which files the daemon misses in it.
+    if within.is_empty() { directory() } else { within }
+}
+
+/// What a pattern matches, in the order of names. A wildcard may be in any part of it, and matches no leading dot.
+fn matches(pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in pattern.components() {
+        let glob = match part {
+            Component::Normal(name) => Some(Glob::new(name.to_string_lossy())).filter(Glob::is_wild),
+            _ => None,
+        };
+        found = match glob {
+            None => found.into_iter().map(|path| path.join(part)).collect(),
+            Some(glob) => found.iter().flat_map(|directory| named(directory, &glob)).take(INPUTS + 1).collect(),
+        };
+    }
+    found.retain(|path| fs::symlink_metadata(path).is_ok());
+    found
+}
+
+fn named(directory: &Path, glob: &Glob) -> Vec<PathBuf> {
+    let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let names = if glob.as_str().starts_with('.') { all_entries(here) } else { entries(here) };
+    names.into_iter().filter(|name| glob.matches(name.as_bytes())).map(|name| directory.join(name)).collect()
+}
+
+/// The names in a directory that are not hidden, sorted; none where it cannot be listed.
+fn entries(directory: &Path) -> Vec<OsString> {
+    let mut names = all_entries(directory);
+    names.retain(|name| !name.as_bytes().starts_with(b"."));
+    names
+}
+
+fn all_entries(directory: &Path) -> Vec<OsString> {
+    let listed = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut names: Vec<_> = listed.take(INPUTS + 1).collect();
+    names.sort();
+    names
+}

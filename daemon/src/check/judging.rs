@@ -1,0 +1,78 @@
+//! The judgement: what a daemon that starts on the files says of them, and what it says as time passes.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use evercert_core::check;
+use evercert_core::clock::Now;
+use evercert_core::finding::{Finding, Severity};
+use evercert_core::keeper::IdentityState;
+use evercert_core::lifecycle::{Event, Lifecycle};
+use evercert_core::material::Material;
+
+use super::Question;
+use super::loading::{Loaded, What};
+use super::places::Places;
+use super::report::{Change, Judged, Told, Verdict};
+
+/// The most instants that one input is judged at: each of its certificates and lists changes something a few times.
+const STEPS: usize = 1000;
+
+pub(super) fn judged(loaded: Loaded, question: &Question) -> Judged {
+    let Loaded { input, kind, what, is_readable } = loaded;
+    let judged = match what {
+        What::Nothing(finding) => Judged::of_findings(&[finding]),
+        What::Key(file) => Judged::of_findings(&check::key_alone(file)),
+        What::Set { spec, reading } => {
+            let material = Material::parse(&spec, *reading);
+            let mut lifecycle = Lifecycle::new(Arc::new(*spec));
+            // As for one whose key nobody asks for: it was seen to be the leaf's.
+            let _ = lifecycle.keep_keys(false);
+            let now = Now { wall: question.at, monotonic: Instant::now() };
+            let step = lifecycle.handle(Event::Read { material, final_try: true }, now);
+            let state = Arc::clone(lifecycle.state());
+            let places = Places::of(&state);
+            let outlook = question.until.map(|until| outlook(&mut lifecycle, step.wake_at, until, &places));
+            Judged {
+                verdict: Verdict::of(&state.findings),
+                published: Some(state.snapshot.is_some()),
+                certificates: places.certificates(),
+                findings: told(&state.findings, &places),
+                outlook: outlook.unwrap_or_default(),
+                ..Judged::of_findings(&[])
+            }
+        }
+    };
+    let verdict = if is_readable { judged.verdict } else { Verdict::Unreadable };
+    Judged { input, kind, verdict, ..judged }
+}
+
+/// What becomes worse until then, and when.
+fn outlook(lifecycle: &mut Lifecycle, first: Option<SystemTime>, until: SystemTime, places: &Places) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut next = first;
+    for _ in 0..STEPS {
+        let Some(at) = next.filter(|at| *at <= until) else { break };
+        let before = Arc::clone(lifecycle.state());
+        let step = lifecycle.handle(Event::TimePassed, Now { wall: at, monotonic: Instant::now() });
+        next = step.wake_at;
+        let new = worse(&before, lifecycle.state());
+        if !new.is_empty() {
+            changes.push(Change::new(at, Verdict::of(&lifecycle.state().findings), told(&new, places)));
+        }
+    }
+    changes
+}
+
+/// The findings that were not there before, and that say that something is wrong.
+fn worse(before: &IdentityState, after: &IdentityState) -> Vec<Finding> {
+    let is_new = |finding: &&Finding| finding.severity > Severity::Info && !before.findings.contains(finding);
+    after.findings.iter().filter(is_new).cloned().collect()
+}
+
+/// The findings with their places, the worst first.
+fn told(findings: &[Finding], places: &Places) -> Vec<Told> {
+    let mut told: Vec<_> = findings.iter().map(|finding| Told::of(finding, places.of_finding(finding))).collect();
+    told.sort_by_key(|told| std::cmp::Reverse(told.finding.severity));
+    told
+}

@@ -1,0 +1,207 @@
+//! The report, and how it is serialised. The names are stable: fields are added, never renamed or removed.
+
+use std::time::SystemTime;
+
+use evercert_core::finding::{self, Check, Severity};
+use evercert_core::keeper::CertificateOnDisk;
+use evercert_core::text;
+use serde::Serialize;
+
+use super::Question;
+use crate::status::{Certificate, Finding, Moment};
+
+/// The version of the report's form. It is another one where a field is renamed, removed or means something else.
+const SCHEMA: u32 = 1;
+
+/// All that was judged.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// [`SCHEMA`].
+    pub(crate) schema: u32,
+    /// The instant for which it was judged.
+    pub(crate) at: Moment,
+    /// The instant until which the outlooks reach; null without any.
+    pub(crate) until: Moment,
+    pub(crate) summary: Summary,
+    /// In the order in which they were written.
+    pub(crate) inputs: Vec<Judged>,
+}
+
+/// How many inputs have which verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) checked: usize,
+    pub(crate) clean: usize,
+    pub(crate) warned: usize,
+    pub(crate) rejected: usize,
+    pub(crate) unreadable: usize,
+    /// How many of the clean and the warned ones fail until the end of the outlook.
+    pub(crate) failing_later: usize,
+}
+
+/// One input, or one part of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Judged {
+    /// As it was written.
+    pub(crate) input: String,
+    pub(crate) kind: Kind,
+    pub(crate) verdict: Verdict,
+    /// Whether a daemon that starts on it publishes a generation; null where it is no part of an identity that could be.
+    pub(crate) published: Option<bool>,
+    /// Every certificate that was read.
+    pub(crate) certificates: Vec<Located>,
+    /// The worst first.
+    pub(crate) findings: Vec<Told>,
+    /// What becomes worse until the end of the outlook, the first first.
+    pub(crate) outlook: Vec<Change>,
+}
+
+/// What an input was taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// The directory of an identity, or one file with its key and chain.
+    Identity,
+    /// A chain without its key.
+    Chain,
+    /// Trust anchors.
+    Bundle,
+    /// Certificate revocation lists.
+    Crls,
+    /// A private key without its leaf.
+    Key,
+    /// Nothing that could be told.
+    Unknown,
+}
+
+/// The worst that is to be said of an input; its order is that of the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    /// Nothing is wrong.
+    Clean,
+    /// It is published, or held until it is valid, and something should be mended.
+    Warned,
+    /// It is not published.
+    Rejected,
+    /// It cannot be read, or not by this user: what it is worth is not known.
+    Unreadable,
+}
+
+/// A certificate and its place.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Located {
+    pub(crate) file: String,
+    /// The line in which its PEM block begins, counted from 1; null where it is not in PEM.
+    pub(crate) line: Option<usize>,
+    #[serde(flatten)]
+    pub(crate) certificate: Certificate,
+}
+
+/// A finding and its place.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Told {
+    #[serde(flatten)]
+    pub(crate) finding: Finding,
+    /// The line in which the PEM block of the certificate begins.
+    pub(crate) line: Option<usize>,
+    /// The certificate that it is about.
+    pub(crate) certificate: Option<Named>,
+}
+
+/// A certificate as it is named.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Named {
+    /// RFC 4514.
+    pub(crate) subject: String,
+    /// Hexadecimal.
+    pub(crate) serial: String,
+    /// Of the DER.
+    pub(crate) sha256: String,
+}
+
+/// What time brings.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Change {
+    pub(crate) at: Moment,
+    /// The verdict from then on.
+    pub(crate) verdict: Verdict,
+    /// The findings that there were not before.
+    pub(crate) findings: Vec<Told>,
+}
+
+impl Report {
+    pub(super) fn of(inputs: Vec<Judged>, question: &Question) -> Self {
+        let count = |verdict| inputs.iter().filter(|judged| judged.verdict == verdict).count();
+        let fails = |judged: &&Judged| judged.verdict < Verdict::Rejected && judged.worst() >= Verdict::Rejected;
+        let summary = Summary {
+            checked: inputs.len(),
+            clean: count(Verdict::Clean),
+            warned: count(Verdict::Warned),
+            rejected: count(Verdict::Rejected),
+            unreadable: count(Verdict::Unreadable),
+            failing_later: inputs.iter().filter(fails).count(),
+        };
+        Self { schema: SCHEMA, at: Moment(Some(question.at)), until: Moment(question.until), summary, inputs }
+    }
+
+    /// The worst verdict, that of the outlook included.
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.inputs.iter().map(Judged::worst).max().unwrap_or(Verdict::Clean)
+    }
+}
+
+impl Judged {
+    pub(super) fn of_findings(findings: &[finding::Finding]) -> Self {
+        Self {
+            input: String::new(),
+            kind: Kind::Unknown,
+            verdict: Verdict::of(findings),
+            published: None,
+            certificates: Vec::new(),
+            findings: findings.iter().map(|finding| Told::of(finding, None)).collect(),
+            outlook: Vec::new(),
+        }
+    }
+
+    fn worst(&self) -> Verdict {
+        self.outlook.iter().map(|change| change.verdict).max().max(Some(self.verdict)).unwrap_or(self.verdict)
+    }
+}
+
+impl Verdict {
+    /// The verdict that follows from findings.
+    pub(super) fn of(findings: &[finding::Finding]) -> Self {
+        let is_unread = |finding: &finding::Finding| matches!(finding.check, Check::FileUnreadable | Check::TornRead);
+        match findings.iter().map(|finding| finding.severity).max() {
+            _ if findings.iter().any(is_unread) => Self::Unreadable,
+            Some(Severity::Reject) => Self::Rejected,
+            Some(Severity::Warn) => Self::Warned,
+            Some(Severity::Info) | None => Self::Clean,
+        }
+    }
+}
+
+impl Change {
+    pub(super) fn new(at: SystemTime, verdict: Verdict, findings: Vec<Told>) -> Self {
+        Self { at: Moment(Some(at)), verdict, findings }
+    }
+}
+
+impl Told {
+    pub(super) fn of(finding: &finding::Finding, about: Option<&CertificateOnDisk>) -> Self {
+        let certificate = about.map(|about| Named {
+            subject: about.facts.subject.text.clone(),
+            serial: about.facts.serial.clone(),
+            sha256: about.facts.fingerprint.to_string(),
+        });
+        Self { finding: Finding::from(finding), line: about.and_then(|about| about.line), certificate }
+    }
+}
+
+impl From<&CertificateOnDisk> for Located {
+    fn from(on_disk: &CertificateOnDisk) -> Self {
+        let certificate = Certificate::from(&*on_disk.facts);
+        Self { file: text::path(&on_disk.file), line: on_disk.line, certificate }
+    }
+}

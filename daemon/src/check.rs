@@ -10,6 +10,7 @@ mod judging;
 mod loading;
 mod places;
 mod report;
+mod sarif;
 mod text;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ use evercert_core::spec::Expectations;
 
 pub(crate) use inputs::TooMany;
 pub(crate) use report::{Report, Verdict};
+pub(crate) use sarif::sarif;
 pub(crate) use text::{Style, text};
 
 use judging::judged;
@@ -81,3 +83,6 @@ pub(crate) fn judge(
     all.sort_by_key(|(place, _)| *place);
     Ok(Report::of(all.into_iter().flat_map(|(_, judged)| judged).collect(), question))
 }
+
+#[cfg(test)]
+mod tests;

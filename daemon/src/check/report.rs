@@ -1,5 +1,6 @@
 //! The report, and how it is serialised. The names are stable: fields are added, never renamed or removed.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use evercert_core::finding::{self, Check, Severity};
@@ -145,6 +146,26 @@ impl Report {
         Self { schema: SCHEMA, at: Moment(Some(question.at)), until: Moment(question.until), summary, inputs }
     }
 
+    /// The findings, the worst first, each with the input that it is about. A file that is beside several inputs is told of once.
+    pub(super) fn findings(&self) -> Vec<(&Judged, &Told)> {
+        let mut known = BTreeSet::new();
+        let all = self.inputs.iter().flat_map(|judged| judged.findings.iter().map(move |told| (judged, told)));
+        let is_new = |(judged, told): &(&Judged, &Told)| {
+            known.insert((told.place(&judged.input), told.finding.check.clone(), told.finding.sentence.clone()))
+        };
+        let mut findings: Vec<_> = all.filter(is_new).collect();
+        findings.sort_by_key(|(_, told)| std::cmp::Reverse(told.finding.severity));
+        findings
+    }
+
+    /// What time brings, the first first.
+    pub(super) fn changes(&self) -> Vec<(&Judged, &Change)> {
+        let changes = self.inputs.iter().flat_map(|judged| judged.outlook.iter().map(move |change| (judged, change)));
+        let mut changes: Vec<_> = changes.collect();
+        changes.sort_by_key(|(_, change)| change.at.0);
+        changes
+    }
+
     /// The worst verdict, that of the outlook included.
     pub(crate) fn verdict(&self) -> Verdict {
         self.inputs.iter().map(Judged::worst).max().unwrap_or(Verdict::Clean)
@@ -196,6 +217,12 @@ impl Told {
             sha256: about.facts.fingerprint.to_string(),
         });
         Self { finding: Finding::from(finding), line: about.and_then(|about| about.line), certificate }
+    }
+
+    /// The file, with the line where it is known; of a finding about no file, the input.
+    pub(super) fn place(&self, input: &str) -> String {
+        let file = self.finding.file.as_deref().unwrap_or(input);
+        self.line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
     }
 }
 

@@ -1,8 +1,6 @@
 //! The report as people read it.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
-
+use evercert_core::clock::rfc3339;
 use evercert_core::finding::Severity;
 
 use super::report::{Change, Report, Told};
@@ -16,64 +14,29 @@ pub(crate) enum Style {
     Plain,
 }
 
-/// The indentation of a sentence below the line that says what it is about.
-const INDENT: &str = "    ";
-
 /// The findings, the worst first; then what time brings, the first first; and a line that sums it up.
 pub(crate) fn text(report: &Report, style: Style) -> String {
-    let mut out = String::new();
-    let mut known = BTreeSet::new();
-    let mut findings: Vec<_> = report
-        .inputs
-        .iter()
-        .flat_map(|judged| judged.findings.iter().map(move |told| (judged, told)))
-        // A file that is beside several others is told of once.
-        .filter(|(judged, told)| {
-            known.insert((place(told, &judged.input), &*told.finding.check, &*told.finding.sentence))
-        })
-        .collect();
-    findings.sort_by_key(|(_, told)| std::cmp::Reverse(told.finding.severity));
-    for (judged, told) in findings {
-        out.push_str(&finding(told, &judged.input, style));
-    }
-    let mut changes: Vec<_> =
-        report.inputs.iter().flat_map(|judged| judged.outlook.iter().map(move |change| (judged, change))).collect();
-    changes.sort_by_key(|(_, change)| change.at.0);
-    for (judged, change) in changes {
-        out.push_str(&later(change, &judged.input, style));
-    }
-    out.push_str(&summary(report));
-    out
+    let findings = report.findings().into_iter().map(|(judged, told)| finding(told, &judged.input, style));
+    let changes = report.changes().into_iter().map(|(judged, change)| later(change, &judged.input, style));
+    findings.chain(changes).collect::<String>() + &summary(report)
 }
 
+/// A line that says what it is about, and below it what there is to say.
 fn finding(told: &Told, input: &str, style: Style) -> String {
     let Told { finding, certificate, .. } = told;
-    let mut out = format!("{}: {}[{}]", place(told, input), coloured(finding.severity, style), finding.check);
-    if let Some(certificate) = certificate {
-        let _ = write!(out, " {}, serial {}", certificate.subject, certificate.serial);
-    }
-    let _ = write!(out, "\n{INDENT}{}", finding.sentence);
-    match (&finding.found, &finding.expected) {
-        (Some(found), Some(expected)) => {
-            let _ = write!(out, "\n{INDENT}found {found}, expected {expected}");
-        }
-        (Some(found), None) => {
-            let _ = write!(out, "\n{INDENT}found {found}");
-        }
-        (None, _) => {}
-    }
-    out + "\n"
+    let head = format!("{}: {}[{}]", told.place(input), coloured(finding.severity, style), finding.check);
+    let about = certificate.as_ref().map(|about| format!(" {}, serial {}", about.subject, about.serial));
+    let values = match (&finding.found, &finding.expected) {
+        (Some(found), Some(expected)) => format!("    found {found}, expected {expected}\n"),
+        (Some(found), None) => format!("    found {found}\n"),
+        (None, _) => String::new(),
+    };
+    format!("{head}{}\n    {}\n{values}", about.unwrap_or_default(), finding.sentence)
 }
 
 fn later(change: &Change, input: &str, style: Style) -> String {
-    let at = change.at.0.map(evercert_core::clock::rfc3339).unwrap_or_default();
+    let at = change.at.0.map(rfc3339).unwrap_or_default();
     change.findings.iter().map(|told| format!("{at} {}", finding(told, input, style))).collect()
-}
-
-/// The file, with the line where it is known; of a finding about no file, the input.
-fn place(told: &Told, input: &str) -> String {
-    let file = told.finding.file.as_deref().unwrap_or(input);
-    told.line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
 }
 
 fn coloured(severity: Severity, style: Style) -> String {
@@ -92,11 +55,11 @@ fn summary(report: &Report) -> String {
     let of = &report.summary;
     let counts =
         [(of.unreadable, "unreadable"), (of.rejected, "rejected"), (of.warned, "with warnings"), (of.clean, "clean")];
-    let told: Vec<_> =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let told = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let told: Vec<_> = told.collect();
     let later = match of.failing_later {
         0 => String::new(),
-        count => format!("; {count} to be rejected by then"),
+        count => format!("; {count} to be rejected later"),
     };
     format!("{} checked: {}{later}\n", of.checked, told.join(", "))
 }

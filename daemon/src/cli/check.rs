@@ -1,5 +1,7 @@
 //! `evercertd check`.
 
+mod catalogue;
+mod progress;
 mod when;
 
 use std::ffi::OsString;
@@ -13,7 +15,9 @@ use std::time::SystemTime;
 use evercert_core::spec::{Expectations, UnknownUsage, Usage};
 
 use super::{json, output};
-use crate::check::{Question, Report, Style, TooMany, Verdict, judge, text};
+use crate::check::{Question, Report, Style, TooMany, Verdict, judge, sarif, text};
+use catalogue::Named;
+use progress::Progress;
 use when::When;
 
 /// The exit status of a report with warnings, where they count.
@@ -40,7 +44,7 @@ Exit status: 0 nothing is rejected (with --strict: nothing is warned of either),
 rejected, or will be by --until, 3 something cannot be read, or the arguments are wrong. The highest counts.")]
 pub(crate) struct Args {
     /// Directories, files in PEM or DER, patterns in quotes, or - for standard input
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["list", "explain"])]
     paths: Vec<OsString>,
 
     /// A DNS name, IP address or URI that every leaf has to be for; may be repeated
@@ -70,6 +74,18 @@ pub(crate) struct Args {
     /// End with status 1 where there are warnings
     #[arg(long)]
     strict: bool,
+
+    /// List what is checked: name, severities and meaning
+    #[arg(long, conflicts_with_all = ["paths", "explain"])]
+    list: bool,
+
+    /// With --list: for programs, with clauses and pages
+    #[arg(long, requires = "list")]
+    json: bool,
+
+    /// Print the page about a check: what it finds, why that matters, and what to do
+    #[arg(long, value_name = "CHECK", conflicts_with = "paths")]
+    explain: Option<Named>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -78,10 +94,22 @@ enum Format {
     Text,
     /// For programs: times are RFC 3339 in UTC, absent values are null, new fields may be added
     Json,
+    /// For code scanners: SARIF 2.1.0, whose rules are the checks
+    Sarif,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let report = match args.question().and_then(|question| Ok(judge(&args.paths, &question, &|_| {})?)) {
+    if let Some(Named(check)) = args.explain {
+        return output::print(&catalogue::page(check)).map_or_else(|failed| failed, |()| ExitCode::SUCCESS);
+    }
+    if args.list {
+        let list = if args.json { json::pretty(&catalogue::entries()) } else { catalogue::list() };
+        return output::print(&list).map_or_else(|failed| failed, |()| ExitCode::SUCCESS);
+    }
+    let progress = Progress::new();
+    let judged = args.question().and_then(|question| Ok(judge(&args.paths, &question, &|all| progress.step(all))?));
+    progress.end();
+    let report = match judged {
         Ok(report) => report,
         Err(error) => {
             super::report(&error, super::Status::Failed);
@@ -91,6 +119,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let told = match args.format {
         Format::Text => text(&report, style()),
         Format::Json => json::pretty(&report),
+        Format::Sarif => json::pretty(&sarif(&report, &std::env::current_dir().unwrap_or_default())),
     };
     match output::print(&told) {
         Ok(()) => args.status(&report).into(),

@@ -1,0 +1,181 @@
+mod agreement;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use evercert_fixtures::{Authority, Leaf, PlainDirectory};
+
+use super::report::{Judged, Kind};
+use super::*;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn question() -> Question {
+    Question { expectations: Expectations::default(), bundle: None, at: SystemTime::now(), until: None }
+}
+
+fn report(paths: &[PathBuf], question: &Question) -> Report {
+    let written: Vec<_> = paths.iter().map(|path| path.clone().into_os_string()).collect();
+    judge(&written, question, &|_| {}).unwrap()
+}
+
+fn only(path: PathBuf, question: &Question) -> Judged {
+    let mut report = report(&[path], question);
+    assert_eq!(report.inputs.len(), 1, "{report:?}");
+    report.inputs.remove(0)
+}
+
+fn checks(judged: &Judged) -> Vec<&str> {
+    judged.findings.iter().map(|told| &*told.finding.check).collect()
+}
+
+#[test]
+fn a_file_is_taken_for_what_it_holds_and_judged_beside_its_bundle() {
+    let ca = Authority::new("root");
+    let issued = ca.issue_dns("a.example.org");
+    let files = issued.files().with("both.pem", issued.combined_pem()).with("leaf.der", &issued.leaf_der);
+    let files = files.with("anchors.pem", &issued.ca_pem).with("ca.crl", ca.crl(&[]).der).with("notes.pem", "none");
+    let directory = PlainDirectory::new(&files);
+    for (name, kind, verdict) in [
+        ("both.pem", Kind::Identity, Verdict::Clean),
+        ("tls.crt", Kind::Chain, Verdict::Clean),
+        ("leaf.der", Kind::Chain, Verdict::Clean),
+        ("tls.key", Kind::Key, Verdict::Clean),
+        ("ca.crt", Kind::Bundle, Verdict::Clean),
+        ("anchors.pem", Kind::Bundle, Verdict::Clean),
+        ("ca.crl", Kind::Crls, Verdict::Clean),
+        ("notes.pem", Kind::Unknown, Verdict::Unreadable),
+        ("missing.pem", Kind::Unknown, Verdict::Unreadable),
+    ] {
+        let judged = only(directory.path().join(name), &question());
+        assert_eq!((judged.kind, judged.verdict), (kind, verdict), "{name}: {:?}", judged.findings);
+    }
+    let others = Authority::new("other").issue_dns("a.example.org");
+    fs::write(directory.path().join("ca.crt"), others.ca_pem).unwrap();
+    let judged = only(directory.path().join("tls.crt"), &question());
+    assert_eq!(checks(&judged), ["chain-untrusted"]);
+}
+
+#[test]
+fn a_pattern_and_a_directory_that_is_no_identitys_mean_what_is_in_them() {
+    let issued = Authority::new("root").issue_dns("a.example.org");
+    let root = tempfile::tempdir().unwrap();
+    for name in ["a", "b", ".hidden"] {
+        let _ = PlainDirectory::at(&root.path().join(name), &issued.files());
+    }
+    fs::write(root.path().join("c.pem"), issued.combined_pem()).unwrap();
+    fs::write(root.path().join("README"), "").unwrap();
+    let inputs = |path: PathBuf| -> Vec<_> {
+        let report = report(&[path], &question());
+        report
+            .inputs
+            .iter()
+            .map(|judged| (judged.input.rsplit('/').next().unwrap().to_owned(), judged.verdict))
+            .collect()
+    };
+    let clean = |names: &[&str]| -> Vec<_> { names.iter().map(|name| ((*name).to_owned(), Verdict::Clean)).collect() };
+    assert_eq!(inputs(root.path().to_owned()), clean(&["a", "b", "c.pem"]));
+    assert_eq!(inputs(root.path().join("?")), clean(&["a", "b"]));
+    assert_eq!(inputs(root.path().join("*/tls.*")), clean(&["tls.crt", "tls.key", "tls.crt", "tls.key"]));
+    assert_eq!(inputs(root.path().join("x*")), [("x*".to_owned(), Verdict::Unreadable)]);
+    fs::create_dir(root.path().join("empty")).unwrap();
+    assert_eq!(inputs(root.path().join("empty")), [("empty".to_owned(), Verdict::Rejected)]);
+}
+
+#[test]
+fn what_is_asked_of_a_leaf_is_asked_of_every_input() {
+    let issued = Authority::new("root").issue_dns("a.example.org");
+    let directory = PlainDirectory::new(&issued.files());
+    let mut asked = question();
+    asked.expectations.dns_names = vec!["b.example.org".to_owned()];
+    assert_eq!(checks(&only(directory.path().to_owned(), &asked)), ["name-missing"]);
+
+    let other = directory.path().join("other.pem");
+    fs::write(&other, Authority::new("other").own_pem()).unwrap();
+    let judged = only(directory.path().to_owned(), &Question { bundle: Some(other), ..question() });
+    assert_eq!((checks(&judged), judged.verdict), (vec!["chain-untrusted"], Verdict::Rejected));
+}
+
+#[test]
+fn an_outlook_tells_what_fails_and_when_with_the_first_failure_first() {
+    let now = SystemTime::now();
+    let ca = Authority::new("root");
+    let directory = |days: u32| {
+        PlainDirectory::new(&ca.issue(Leaf::for_dns("a.example.org").valid(now - DAY, now + days * DAY)).files())
+    };
+    let (late, soon, never) = (directory(20), directory(10), directory(60));
+    let asked = Question { until: Some(now + 30 * DAY), at: now, ..question() };
+    let report = report(&[&late, &soon, &never].map(|directory| directory.path().to_owned()), &asked);
+    let rejected: Vec<_> = report
+        .changes()
+        .into_iter()
+        .filter(|(_, change)| change.verdict == Verdict::Rejected)
+        .map(|(judged, change)| (judged.input.clone(), change.findings[0].finding.check.to_string()))
+        .collect();
+    let expired = |directory: &PlainDirectory| (directory.path().display().to_string(), "expired".to_owned());
+    assert_eq!(rejected, [expired(&soon), expired(&late)]);
+    assert_eq!((report.summary.clean, report.summary.failing_later), (3, 2));
+    assert_eq!(report.verdict(), Verdict::Rejected);
+
+    let asked = Question { at: now + 15 * DAY, ..question() };
+    assert_eq!(only(soon.path().to_owned(), &asked).verdict, Verdict::Rejected);
+    assert_eq!(only(late.path().to_owned(), &asked).verdict, Verdict::Warned, "its renewal is overdue");
+}
+
+#[test]
+fn a_finding_names_the_line_and_the_certificate_that_it_is_about() {
+    let now = SystemTime::now();
+    let root = Authority::new("root");
+    let issued = root.intermediate("between").issue(Leaf::for_dns("a.example.org").valid(now - 2 * DAY, now - DAY));
+    let stray = Authority::new("stray").own_pem();
+    let directory = PlainDirectory::new(&issued.files().with("tls.crt", issued.chain_pem.clone() + &stray));
+    let judged = only(directory.path().to_owned(), &question());
+    let line = |of: &str| {
+        issued.chain_pem.lines().count() + 1 - if of == "stray" { 0 } else { issued.chain_pem.lines().count() }
+    };
+    let of = |check: &str| judged.findings.iter().find(|told| told.finding.check == check).unwrap();
+    let (expired, order) = (of("expired"), of("chain-order"));
+    assert_eq!(expired.line, Some(line("leaf")));
+    assert_eq!(expired.certificate.as_ref().unwrap().subject, "CN=a.example.org");
+    assert_eq!(order.line, Some(line("stray")));
+    assert_eq!(order.certificate.as_ref().unwrap().subject, "CN=stray");
+    assert_eq!(judged.findings[0].finding.check, "expired", "the worst is told first");
+}
+
+#[test]
+fn people_read_the_worst_first_without_colours_unless_they_are_asked_for() {
+    let now = SystemTime::now();
+    let ca = Authority::new("root");
+    let good = PlainDirectory::new(&ca.issue_dns("a.example.org").files().without("ca.crt"));
+    let expired =
+        PlainDirectory::new(&ca.issue(Leaf::for_dns("b.example.org").valid(now - 2 * DAY, now - DAY)).files());
+    let report = report(&[&good, &expired].map(|directory| directory.path().to_owned()), &question());
+    let plain = text(&report, Style::Plain);
+    let heads: Vec<_> = plain.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert!(heads[0].contains("tls.crt:1: reject[expired] CN=b.example.org, serial "), "{plain}");
+    assert!(heads[1].contains("tls.crt:1: info[no-bundle] CN=a.example.org, serial "), "{plain}");
+    assert_eq!(heads[2..], ["2 checked: 1 rejected, 1 clean"]);
+    assert!(!plain.contains('\u{1b}'));
+    assert!(text(&report, Style::Coloured).contains("\u{1b}[1;31mreject\u{1b}[0m[expired]"));
+}
+
+#[test]
+fn a_scanner_is_told_of_rules_and_of_files_relative_to_where_it_is() {
+    let now = SystemTime::now();
+    let issued = Authority::new("root").issue(Leaf::for_dns("b.example.org").valid(now - 2 * DAY, now - DAY));
+    let root = tempfile::tempdir().unwrap();
+    let _ = PlainDirectory::at(&root.path().join("a b"), &issued.files());
+    let report = report(&[root.path().join("a b")], &question());
+    let told = sarif(&report, root.path());
+    let result = &told["runs"][0]["results"][0];
+    assert_eq!((&result["ruleId"], &result["level"]), (&"expired".into(), &"error".into()));
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "a%20b/tls.crt");
+    assert_eq!(place["region"]["startLine"], 1);
+    let rules = told["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap();
+    assert!(rules.iter().any(|rule| rule["id"] == "expired" && rule["help"]["text"] != ""));
+    let elsewhere = sarif(&report, Path::new("/elsewhere"));
+    let uri = &elsewhere["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+    assert!(uri.as_str().unwrap().starts_with("file:///"), "{uri}");
+}

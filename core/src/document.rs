@@ -46,7 +46,18 @@ pub fn read<T: DeserializeOwned>(text: &str, lists: &'static [&'static str]) -> 
 #[cfg(feature = "yaml")]
 pub fn read_yaml<T: DeserializeOwned>(text: &str) -> Result<T, Spanned<Problem>> {
     // Nobody forgets brackets there.
-    of_value(yaml::parse(text)?, &[])
+    of_value(yaml::parse(text, yaml::Form::Ours)?, &[])
+}
+
+/// The same, of a form that is not ours and holds more than is asked for: a key without a value is left out, and a word that readers differ
+/// about is a text.
+///
+/// # Errors
+///
+/// As [`read_yaml`].
+#[cfg(feature = "yaml")]
+pub fn read_foreign_yaml<T: DeserializeOwned>(text: &str) -> Result<T, Spanned<Problem>> {
+    of_value(yaml::parse(text, yaml::Form::Foreign)?, &[])
 }
 
 fn of_value<T: DeserializeOwned>(

@@ -21,16 +21,25 @@ const DOUBTFUL: &[&str] = &["yes", "no", "on", "off", "y", "n", "null", ".inf", 
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
+/// Whose form a document has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Ours: whoever writes one is told what readers would differ about.
+    Ours,
+    /// Another program's, of which only some is asked for.
+    Foreign,
+}
+
 /// The tree of a text.
 ///
 /// # Errors
 ///
 /// It is no YAML, or more of it than is read here.
-pub(super) fn parse(text: &str) -> Result<Value<'_>, Spanned<Problem>> {
+pub(super) fn parse(text: &str, form: Form) -> Result<Value<'_>, Spanned<Problem>> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     options.disallow_directives = true;
-    let mut tree = Tree { events: Parser::new_from_str_with_options(text, options) };
+    let mut tree = Tree { form, events: Parser::new_from_str_with_options(text, options) };
     let mut root = None;
     loop {
         match tree.next()? {
@@ -45,6 +54,7 @@ pub(super) fn parse(text: &str) -> Result<Value<'_>, Spanned<Problem>> {
 }
 
 struct Tree<'a> {
+    form: Form,
     events: Parser<'a, StrInput<'a>>,
 }
 
@@ -69,7 +79,7 @@ impl<'a> Tree<'a> {
             | Event::MappingStart(_, _, Some(_)) => {
                 return Err(Refused::Tag.at(place));
             }
-            Event::Scalar(text, style, ..) => scalar(text, style).map_err(|refused| refused.at(place.clone()))?,
+            Event::Scalar(text, style, ..) => self.scalar(text, style).map_err(|refused| refused.at(place.clone()))?,
             Event::SequenceStart(..) => DeValue::Array(self.list(deeper()?)?),
             Event::MappingStart(..) => DeValue::Table(self.table(deeper()?)?),
             // An alias, or what else there may be.
@@ -78,11 +88,31 @@ impl<'a> Tree<'a> {
         Ok(Spanned::new(place, value))
     }
 
+    fn scalar(&self, text: Cow<'a, str>, style: ScalarStyle) -> Result<DeValue<'a>, Refused> {
+        if style != ScalarStyle::Plain {
+            return Ok(DeValue::String(text));
+        }
+        match &*text {
+            word if NOTHING.contains(&word) => Err(Refused::Nothing),
+            "true" => Ok(DeValue::Boolean(true)),
+            "false" => Ok(DeValue::Boolean(false)),
+            word if self.form == Form::Ours && is_doubtful(word) => Err(Refused::Doubtful),
+            _ => Ok(DeValue::String(text)),
+        }
+    }
+
+    /// Whether a value is none, in a form in which that is as if its key were not there.
+    fn leaves_out(&self, event: &Event<'_>) -> bool {
+        self.form == Form::Foreign
+            && matches!(event, Event::Scalar(text, ScalarStyle::Plain, 0, None) if NOTHING.contains(&&**text))
+    }
+
     fn list(&mut self, depth: usize) -> Result<DeArray<'a>, Spanned<Problem>> {
         let mut list = DeArray::new();
         loop {
             match self.next()? {
                 (Event::SequenceEnd, _) => return Ok(list),
+                (event, _) if self.leaves_out(&event) => {}
                 (event, place) => list.push(self.value(event, place, depth)?),
             }
         }
@@ -102,6 +132,9 @@ impl<'a> Tree<'a> {
                 return Err(Refused::Key.at(place));
             };
             let (event, at) = self.next()?;
+            if self.leaves_out(&event) {
+                continue;
+            }
             let value = self.value(event, at, depth)?;
             if table.insert(Spanned::new(place.clone(), key), value).is_some() {
                 return Err(Refused::Twice.at(place));
@@ -110,18 +143,8 @@ impl<'a> Tree<'a> {
     }
 }
 
-fn scalar<'a>(text: Cow<'a, str>, style: ScalarStyle) -> Result<DeValue<'a>, Refused> {
-    if style != ScalarStyle::Plain {
-        return Ok(DeValue::String(text));
-    }
-    match &*text {
-        "" | "~" | "null" => Err(Refused::Nothing),
-        "true" => Ok(DeValue::Boolean(true)),
-        "false" => Ok(DeValue::Boolean(false)),
-        word if is_doubtful(word) => Err(Refused::Doubtful),
-        _ => Ok(DeValue::String(text)),
-    }
-}
+/// The words for no value.
+const NOTHING: [&str; 3] = ["", "~", "null"];
 
 /// Whether readers differ about a word, or take it for a number or a date, of which no setting is one.
 fn is_doubtful(word: &str) -> bool {

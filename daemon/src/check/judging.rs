@@ -19,7 +19,7 @@ use super::report::{Change, Judged, Told, Verdict};
 const STEPS: usize = 1000;
 
 pub(super) fn judged(loaded: Loaded, question: &Question) -> Judged {
-    let Loaded { input, kind, what, is_readable } = loaded;
+    let Loaded { input, kind, what, is_readable, line } = loaded;
     let judged = match what {
         What::Nothing(finding) => Judged::of_findings(&[finding]),
         What::Key(file) => Judged::of_findings(&check::key_alone(file)),
@@ -31,7 +31,7 @@ pub(super) fn judged(loaded: Loaded, question: &Question) -> Judged {
             let now = Now { wall: question.at, monotonic: Instant::now() };
             let step = lifecycle.handle(Event::Read { material, final_try: true }, now);
             let state = Arc::clone(lifecycle.state());
-            let places = Places::of(&state);
+            let places = Places::of(&state, line);
             let outlook = question.until.map(|until| outlook(&mut lifecycle, step.wake_at, until, &places));
             Judged {
                 verdict: Verdict::of(&state.findings),
@@ -72,7 +72,8 @@ fn worse(before: &IdentityState, after: &IdentityState) -> Vec<Finding> {
 
 /// The findings with their places, the worst first.
 fn told(findings: &[Finding], places: &Places) -> Vec<Told> {
-    let mut told: Vec<_> = findings.iter().map(|finding| Told::of(finding, places.of_finding(finding))).collect();
+    let about = |finding| places.of_finding(finding).map(|on_disk| (on_disk, places.line_of(on_disk)));
+    let mut told: Vec<_> = findings.iter().map(|finding| Told::of(finding, about(finding))).collect();
     told.sort_by_key(|told| std::cmp::Reverse(told.finding.severity));
     told
 }

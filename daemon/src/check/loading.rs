@@ -16,6 +16,8 @@ use super::Question;
 use super::inputs::Input;
 use super::report::Kind;
 
+mod kubeconfig;
+
 /// The path that findings about standard input name.
 const STANDARD: &str = "/dev/stdin";
 
@@ -27,6 +29,8 @@ pub(super) struct Loaded {
     pub(super) what: What,
     /// Whether there was something to judge; a directory always is, also an empty one.
     pub(super) is_readable: bool,
+    /// The line of a certificate whose file is another's, such as a kubeconfig.
+    pub(super) line: Option<usize>,
 }
 
 /// The content of it.
@@ -97,6 +101,11 @@ fn bundle(question: &Question, directory: &Path) -> BundleFile {
 fn of_content(name: &str, read: FileRead, beside: Option<(FileSet, Reading)>, question: &Question) -> Vec<Loaded> {
     let (path, is_read) = (read.path.clone(), read.outcome.is_ok());
     let holding = read.outcome.as_ref().map(|content| Holding::of(content)).unwrap_or_default();
+    if let (Ok(content), true) = (&read.outcome, holding == Holding::default())
+        && let Some(loaded) = kubeconfig::load(name, &path, content, question)
+    {
+        return loaded;
+    }
     let is_called = |name: &str| path.file_name().is_some_and(|own| own == name);
     let (mut files, mut reading) = beside.unwrap_or_else(|| given_bundle(question));
     let kind = match holding {
@@ -114,7 +123,13 @@ fn of_content(name: &str, read: FileRead, beside: Option<(FileSet, Reading)>, qu
     };
     match kind {
         Kind::Key => {
-            return vec![Loaded { input: name.to_owned(), kind, what: What::Key(read), is_readable: is_read }];
+            return vec![Loaded {
+                input: name.to_owned(),
+                kind,
+                what: What::Key(read),
+                is_readable: is_read,
+                line: None,
+            }];
         }
         Kind::Bundle => {
             files = FileSet { bundle: Some(BundleFile::Dedicated(path)), ..FileSet::default() };
@@ -148,11 +163,17 @@ fn set(input: String, kind: Kind, files: FileSet, reading: Reading, question: &Q
         expectations.require_chain = RequireChain::Always;
     }
     let spec = IdentitySpec { id: id(), files, expectations, overlap: IdentitySpec::OVERLAP };
-    Loaded { input, kind, what: What::Set { spec: Box::new(spec), reading: Box::new(reading) }, is_readable: true }
+    Loaded {
+        input,
+        kind,
+        what: What::Set { spec: Box::new(spec), reading: Box::new(reading) },
+        is_readable: true,
+        line: None,
+    }
 }
 
 fn nothing(input: String, finding: Finding) -> Loaded {
-    Loaded { input, kind: Kind::Unknown, what: What::Nothing(finding), is_readable: false }
+    Loaded { input, kind: Kind::Unknown, what: What::Nothing(finding), is_readable: false, line: None }
 }
 
 fn unreadable(input: &str, path: &Path, error: &dyn std::error::Error) -> Loaded {

@@ -13,17 +13,24 @@ pub(super) struct Places {
     on_disk: Arc<[CertificateOnDisk]>,
     /// The file of the chain.
     chain: Option<PathBuf>,
+    /// The line of certificates that have none of their own.
+    line: Option<usize>,
 }
 
 impl Places {
-    pub(super) fn of(state: &IdentityState) -> Self {
+    pub(super) fn of(state: &IdentityState, line: Option<usize>) -> Self {
         let chain = state.spec.files.credential.as_ref().map(|files| files.chain().to_owned());
-        Self { on_disk: Arc::clone(&state.on_disk), chain }
+        Self { on_disk: Arc::clone(&state.on_disk), chain, line }
     }
 
     /// Every certificate.
     pub(super) fn certificates(&self) -> Vec<Located> {
-        self.on_disk.iter().map(Located::from).collect()
+        self.on_disk.iter().map(|on_disk| Located::of(on_disk, self.line_of(on_disk))).collect()
+    }
+
+    /// The line of a certificate, where it is known.
+    pub(super) fn line_of(&self, on_disk: &CertificateOnDisk) -> Option<usize> {
+        on_disk.line.or(self.line)
     }
 
     /// The certificate that a finding is about: the one that it names, else the leaf where it is about the chain, else the only one of its

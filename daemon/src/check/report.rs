@@ -43,7 +43,7 @@ pub(crate) struct Summary {
 /// One input, or one part of it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Judged {
-    /// As it was written.
+    /// As it was written; of a kubeconfig with the context.
     pub(crate) input: String,
     pub(crate) kind: Kind,
     pub(crate) verdict: Verdict,
@@ -93,7 +93,7 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Located {
     pub(crate) file: String,
-    /// The line in which its PEM block begins, counted from 1; null where it is not in PEM.
+    /// The line in which its PEM block or, in a kubeconfig, its value begins, counted from 1; null where it is not in PEM.
     pub(crate) line: Option<usize>,
     #[serde(flatten)]
     pub(crate) certificate: Certificate,
@@ -210,13 +210,13 @@ impl Change {
 }
 
 impl Told {
-    pub(super) fn of(finding: &finding::Finding, about: Option<&CertificateOnDisk>) -> Self {
-        let certificate = about.map(|about| Named {
+    pub(super) fn of(finding: &finding::Finding, about: Option<(&CertificateOnDisk, Option<usize>)>) -> Self {
+        let certificate = about.map(|(about, _)| Named {
             subject: about.facts.subject.text.clone(),
             serial: about.facts.serial.clone(),
             sha256: about.facts.fingerprint.to_string(),
         });
-        Self { finding: Finding::from(finding), line: about.and_then(|about| about.line), certificate }
+        Self { finding: Finding::from(finding), line: about.and_then(|(_, line)| line), certificate }
     }
 
     /// The file, with the line where it is known; of a finding about no file, the input.
@@ -226,9 +226,9 @@ impl Told {
     }
 }
 
-impl From<&CertificateOnDisk> for Located {
-    fn from(on_disk: &CertificateOnDisk) -> Self {
+impl Located {
+    pub(super) fn of(on_disk: &CertificateOnDisk, line: Option<usize>) -> Self {
         let certificate = Certificate::from(&*on_disk.facts);
-        Self { file: text::path(&on_disk.file), line: on_disk.line, certificate }
+        Self { file: text::path(&on_disk.file), line, certificate }
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use evercert_fixtures::{Authority, Leaf, PlainDirectory};
+use evercert_fixtures::{Authority, ExtendedKeyUsagePurpose, Leaf, PlainDirectory};
 
 use super::report::{Judged, Kind};
 use super::*;
@@ -178,4 +178,49 @@ fn a_scanner_is_told_of_rules_and_of_files_relative_to_where_it_is() {
     let elsewhere = sarif(&report, Path::new("/elsewhere"));
     let uri = &elsewhere["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
     assert!(uri.as_str().unwrap().starts_with("file:///"), "{uri}");
+}
+
+#[test]
+fn of_a_kubeconfig_every_context_is_judged_by_the_lines_of_its_certificates() {
+    let now = SystemTime::now();
+    let ca = Authority::new("kubernetes");
+    let client = |name: &str| Leaf::new(name).extended_key_usages(&[ExtendedKeyUsagePurpose::ClientAuth]);
+    let admin = ca.issue(client("admin").uri("spiffe://example.org/admin"));
+    let old = ca.issue(client("old").uri("spiffe://example.org/old").valid(now - 2 * DAY, now - DAY));
+    let directory = PlainDirectory::new(&old.files());
+    let base64 = |pem: &str| {
+        evercert_fixtures::pem("X", pem.as_bytes()).lines().filter(|line| !line.starts_with('-')).collect::<String>()
+    };
+    let text = format!(
+        "apiVersion: v1\nkind: Config\npreferences: {{}}\ncurrent-context: null\nclusters:\n- name: c\n  cluster:\n    server: https://10.0.0.1:6443\n    \
+         certificate-authority-data: {ca}\nusers:\n- name: admin\n  user:\n    client-certificate-data: {chain}\n    client-key-data: {key}\n\
+         - name: old\n  user:\n    client-certificate: tls.crt\n    client-key: tls.key\n- name: token\n  user:\n    exec:\n      command: x\n      env: null\n\
+         contexts:\n- name: one\n  context: {{cluster: c, user: admin}}\n- name: two\n  context: {{cluster: c, user: old}}\n\
+         - name: three\n  context: {{cluster: c, user: token}}\n",
+        ca = base64(&ca.own_pem()),
+        chain = base64(&admin.chain_pem),
+        key = base64(&admin.key_pem),
+    );
+    let file = directory.path().join("config");
+    fs::write(&file, &text).unwrap();
+    let report = report(&[file.clone()], &question());
+    let told: Vec<_> = report
+        .inputs
+        .iter()
+        .map(|judged| (judged.input.rsplit('/').next().unwrap(), judged.kind, judged.verdict))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("config (context one)", Kind::Identity, Verdict::Clean),
+            ("config (context one)", Kind::Bundle, Verdict::Clean),
+            ("config (context two)", Kind::Identity, Verdict::Rejected),
+        ]
+    );
+    let lines: Vec<_> = report.inputs.iter().map(|judged| judged.certificates[0].line).collect();
+    assert_eq!(lines, [Some(14), Some(9), Some(1)]);
+
+    fs::write(&file, text.replace("clusters:", "clusters: 7\nx:")).unwrap();
+    let judged = only(file, &question());
+    assert_eq!((checks(&judged), judged.verdict), (vec!["unparsable"], Verdict::Unreadable));
 }

@@ -32,7 +32,7 @@ pub(super) const UNREADABLE: u8 = 3;
 A directory is judged as that of an identity: tls.crt, tls.key, ca.crt and ca.crl. Of one that has none of these, the directories and the \
 files of certificates in it are judged, each by itself. A file is taken for what it holds: key and chain together for an identity, with the \
 ca.crt and the ca.crl beside it; certificates that begin with a CA's for a bundle, others for a chain whose key is elsewhere; keys and \
-certificate revocation lists for themselves.
+certificate revocation lists for themselves. Of a kubeconfig, the client's certificate and the cluster's CAs of every context are judged.
 
 Examples:
   evercertd check /etc/tls/grpc-server                          what the daemon would say of it
@@ -43,7 +43,7 @@ Examples:
 Exit status: 0 nothing is rejected (with --strict: nothing is warned of either), 1 there are warnings, with --strict, 2 something is \
 rejected, or will be by --until, 3 something cannot be read, or the arguments are wrong. The highest counts.")]
 pub(crate) struct Args {
-    /// Directories, files in PEM or DER, patterns in quotes, or - for standard input
+    /// Directories, files in PEM or DER, kubeconfigs, patterns in quotes, or - for standard input
     #[arg(value_name = "PATH", required_unless_present_any = ["list", "explain"])]
     paths: Vec<OsString>,
 

@@ -27,6 +27,7 @@ end
 complete -c evercertd -n "__fish_evercertd_needs_command" -s h -l help -d 'Print help'
 complete -c evercertd -n "__fish_evercertd_needs_command" -s V -l version -d 'Print version'
 complete -c evercertd -n "__fish_evercertd_needs_command" -f -a "run" -d 'Run the daemon in the foreground'
+complete -c evercertd -n "__fish_evercertd_needs_command" -f -a "check" -d 'Judge certificates in files as the daemon would, without one'
 complete -c evercertd -n "__fish_evercertd_needs_command" -f -a "config" -d 'Print the default configuration with every key documented, or check a file'
 complete -c evercertd -n "__fish_evercertd_needs_command" -f -a "status" -d 'Show every identity: its leaf, its findings, who uses it and who is behind'
 complete -c evercertd -n "__fish_evercertd_needs_command" -f -a "watch" -d 'Follow the status live'
@@ -37,6 +38,19 @@ complete -c evercertd -n "__fish_evercertd_needs_command" -f -a "completions" -d
 complete -c evercertd -n "__fish_evercertd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c evercertd -n "__fish_evercertd_using_subcommand run" -s c -l config -d 'The configuration; without it /etc/evercert/evercertd.toml, and where that is missing the defaults' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand run" -s h -l help -d 'Print help'
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l host -d 'A DNS name, IP address or URI that every leaf has to be for; may be repeated' -r
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l usage -d 'A use that every leaf has to allow, in cert-manager\'s words, such as \\"client auth\\", or server or client for short; may be repeated' -r
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l bundle -d 'The bundle that every chain has to lead to, instead of the ca.crt beside it' -r -F
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l at -d 'Judge as if it were TIME: RFC 3339, such as 2027-03-01T00:00:00Z, or a span from now, such as +30d' -r
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l until -d 'Tell what fails until TIME, as in --at, the first first; a span is counted from --at' -r
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l format -d 'How the report is written' -r -f -a "text\t'For people, coloured on a terminal unless NO_COLOR is set'
+json\t'For programs: times are RFC 3339 in UTC, absent values are null, new fields may be added'
+sarif\t'For code scanners: SARIF 2.1.0, whose rules are the checks'"
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l explain -d 'Print the page about a check: what it finds, why that matters, and what to do' -r
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l strict -d 'End with status 1 where there are warnings'
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l list -d 'List what is checked: name, severities and meaning'
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l json -d 'With --list: for programs, with clauses and pages'
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c evercertd -n "__fish_evercertd_using_subcommand config" -l check -d 'Check FILE as `evercertd run` does at its start and at a reload, and say what is wrong with it; without FILE the one that `evercertd run` reads' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand config" -s h -l help -d 'Print help'
 complete -c evercertd -n "__fish_evercertd_using_subcommand status" -l socket -d 'The admin socket, `admin` under [sockets] of the configuration' -r -F
@@ -83,14 +97,15 @@ complete -c evercertd -n "__fish_evercertd_using_subcommand probe" -s v -l v -d 
 complete -c evercertd -n "__fish_evercertd_using_subcommand probe" -l version -d 'Print the version'
 complete -c evercertd -n "__fish_evercertd_using_subcommand probe" -s h -l help -d 'Print help'
 complete -c evercertd -n "__fish_evercertd_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run config status watch reload trust probe completions help" -f -a "run" -d 'Run the daemon in the foreground'
-complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run config status watch reload trust probe completions help" -f -a "config" -d 'Print the default configuration with every key documented, or check a file'
-complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run config status watch reload trust probe completions help" -f -a "status" -d 'Show every identity: its leaf, its findings, who uses it and who is behind'
-complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run config status watch reload trust probe completions help" -f -a "watch" -d 'Follow the status live'
-complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run config status watch reload trust probe completions help" -f -a "reload" -d 'Have the running daemon read its configuration and every identity\'s files again'
-complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run config status watch reload trust probe completions help" -f -a "trust" -d 'Show the anchors that are trusted though they left their ca.crt, or end that'
-complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run config status watch reload trust probe completions help" -f -a "probe" -d 'Ask a gRPC server whether it is healthy, as grpc_health_probe does'
-complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run config status watch reload trust probe completions help" -f -a "completions" -d 'Print a script that has a shell complete these commands and their options'
-complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run config status watch reload trust probe completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "run" -d 'Run the daemon in the foreground'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "check" -d 'Judge certificates in files as the daemon would, without one'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "config" -d 'Print the default configuration with every key documented, or check a file'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "status" -d 'Show every identity: its leaf, its findings, who uses it and who is behind'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "watch" -d 'Follow the status live'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "reload" -d 'Have the running daemon read its configuration and every identity\'s files again'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "trust" -d 'Show the anchors that are trusted though they left their ca.crt, or end that'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "probe" -d 'Ask a gRPC server whether it is healthy, as grpc_health_probe does'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "completions" -d 'Print a script that has a shell complete these commands and their options'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c evercertd -n "__fish_evercertd_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "list" -d 'Show the anchors that are trusted though they are no longer on disk, and until when'
 complete -c evercertd -n "__fish_evercertd_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "drop" -d 'End the trust in one of them now, for good'

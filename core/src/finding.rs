@@ -54,8 +54,8 @@ pub struct Finding {
     pub sentence: String,
     /// The file it is about.
     pub file: Option<PathBuf>,
-    /// SHA-256 of the certificate it is about, where that is not the first of the file, or not of the chain.
-    pub certificate: Option<Digest>,
+    /// SHA-256 of the certificate it is about, where that is not the first of the file, or not of the chain. Boxed, since few have one.
+    pub certificate: Option<Box<Digest>>,
     /// The value that was found, where there is one.
     pub found: Option<String>,
     /// The value that was expected, where there is one.
@@ -80,7 +80,7 @@ impl Finding {
     /// The same, about the certificate with this DER.
     #[must_use]
     pub fn about(mut self, certificate: &[u8]) -> Self {
-        self.certificate = Some(Digest::fingerprint(certificate));
+        self.certificate = Some(Box::new(Digest::fingerprint(certificate)));
         self
     }
 

@@ -58,7 +58,7 @@ fn validity(bundle: &Bundle, file: &Path, findings: &mut Findings) {
     let (expired, valid): (Vec<_>, Vec<_>) = anchors.iter().partition(|anchor| now >= expiry(anchor.not_after));
     let finding = |check, severity, sentence: String, last: &CertificateFacts| {
         let finding = Finding::new(check, severity, sentence).in_file(file);
-        let finding = Finding { certificate: Some(last.fingerprint), ..finding };
+        let finding = Finding { certificate: Some(Box::new(last.fingerprint)), ..finding };
         finding.found(format!("ended {}", rfc3339(last.not_after))).expected(STILL_TO_END)
     };
     let last = |anchors: &[&CertificateFacts]| anchors.iter().copied().max_by_key(|anchor| anchor.not_after).cloned();
@@ -134,5 +134,5 @@ fn unusable(bundle: &Bundle, unusable: &[(Digest, UnusableAnchor)], severity: Se
     };
     let finding = Finding::new(Check::AnchorUnusable, severity, sentence).found(fingerprint);
     let finding = finding.expected("a CA certificate that may issue");
-    Some(Finding { certificate: Some(*fingerprint), ..finding })
+    Some(Finding { certificate: Some(Box::new(*fingerprint)), ..finding })
 }

@@ -38,8 +38,8 @@ impl Places {
     pub(super) fn of_finding(&self, finding: &Finding) -> Option<&CertificateOnDisk> {
         let file = finding.file.as_deref().or(self.chain.as_deref());
         let mut within = self.on_disk.iter().filter(|certificate| Some(&*certificate.file) == file);
-        match finding.certificate {
-            Some(fingerprint) => within.find(|certificate| certificate.facts.fingerprint == fingerprint),
+        match finding.certificate.as_deref() {
+            Some(fingerprint) => within.find(|certificate| certificate.facts.fingerprint == *fingerprint),
             None if file == self.chain.as_deref() => within.next(),
             None => within.next().filter(|_| within.next().is_none()),
         }

@@ -203,7 +203,7 @@ fn of_a_kubeconfig_every_context_is_judged_by_the_lines_of_its_certificates() {
     );
     let file = directory.path().join("config");
     fs::write(&file, &text).unwrap();
-    let report = report(&[file.clone()], &question());
+    let report = report(std::slice::from_ref(&file), &question());
     let told: Vec<_> = report
         .inputs
         .iter()

@@ -213,7 +213,7 @@ impl Told {
     pub(super) fn of(finding: &finding::Finding, about: Option<(&CertificateOnDisk, Option<usize>)>) -> Self {
         let certificate = about.map(|(about, _)| Named {
             subject: about.facts.subject.text.clone(),
-            serial: about.facts.serial.clone(),
+            serial: about.facts.hexadecimal_serial.clone(),
             sha256: about.facts.fingerprint.to_string(),
         });
         Self { finding: Finding::from(finding), line: about.and_then(|(_, line)| line), certificate }

@@ -14,7 +14,8 @@ use std::time::SystemTime;
 
 use evercert_core::spec::{Expectations, UnknownUsage, Usage};
 
-use super::{json, output};
+use super::json;
+use super::output::printed;
 use crate::check::{Question, Report, Style, TooMany, Verdict, judge, sarif, text};
 use catalogue::Named;
 use progress::Progress;
@@ -100,11 +101,11 @@ enum Format {
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     if let Some(Named(check)) = args.explain {
-        return output::print(&catalogue::page(check)).map_or_else(|failed| failed, |()| ExitCode::SUCCESS);
+        return printed(catalogue::page(check).as_bytes(), ExitCode::SUCCESS);
     }
     if args.list {
         let list = if args.json { json::pretty(&catalogue::entries()) } else { catalogue::list() };
-        return output::print(&list).map_or_else(|failed| failed, |()| ExitCode::SUCCESS);
+        return printed(list.as_bytes(), ExitCode::SUCCESS);
     }
     let progress = Progress::new();
     let judged = args.question().and_then(|question| Ok(judge(&args.paths, &question, &|all| progress.step(all))?));
@@ -121,10 +122,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Format::Json => json::pretty(&report),
         Format::Sarif => json::pretty(&sarif(&report, &std::env::current_dir().unwrap_or_default())),
     };
-    match output::print(&told) {
-        Ok(()) => args.status(&report).into(),
-        Err(failed) => failed,
-    }
+    printed(told.as_bytes(), args.status(&report))
 }
 
 impl Args {

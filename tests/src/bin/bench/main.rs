@@ -12,7 +12,6 @@ mod blocks;
 mod burst;
 mod calls;
 mod chains;
-mod check;
 mod door;
 mod expiry;
 mod flood;
@@ -57,8 +56,6 @@ enum Scenario {
     Handshakes(handshakes::Args),
     /// Chains of strangers that are made to cost a server as much as they can, and handshakes of others meanwhile
     Chains(chains::Args),
-    /// `evercertd check` of many files
-    Check(check::Args),
     /// The daemon with many mounted sets: until all are published, memory, idle CPU
     Mounts(mounts::Args),
     /// Rotations and CA rollovers of both sides under full load
@@ -106,7 +103,6 @@ fn main() -> ExitCode {
             Scenario::Calls(args) => calls::run(args).await,
             Scenario::Handshakes(args) => handshakes::run(args).await,
             Scenario::Chains(args) => chains::run(args).await,
-            Scenario::Check(args) => check::run(&args),
             Scenario::Mounts(args) => mounts::run(args).await,
             Scenario::Soak(args) => soak::run(args).await,
             Scenario::Expiry(args) => expiry::run(args).await,

@@ -9,6 +9,12 @@ export CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 export CFLAGS='' CXXFLAGS=''
 
+# What the program says that it was built of; a script that knows better, or has no repository, sets it.
+if [ -z "${EVERCERT_REVISION:-}" ] && EVERCERT_REVISION=$(git rev-parse HEAD 2>/dev/null); then
+    git diff --quiet HEAD || EVERCERT_REVISION=$EVERCERT_REVISION-changed
+fi
+export EVERCERT_REVISION=${EVERCERT_REVISION:-unknown}
+
 # remapped FLAG: FLAG=PATH=NAME for each directory that a compiler might write down; the last that fits is what both compilers take.
 remapped() {
     local sysroot rust

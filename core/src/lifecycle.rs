@@ -140,10 +140,10 @@ impl Lifecycle {
                 step.changed |= first;
                 step.reload = Some(if published {
                     Reload::Published
-                } else if assessment.is_refused() && !self.serves_what_is_on_disk() {
-                    Reload::Rejected
-                } else {
+                } else if self.serves_what_is_on_disk() {
                     Reload::Unchanged
+                } else {
+                    assessment.outcome()
                 });
                 step
             }
@@ -360,8 +360,14 @@ impl Assessment {
         self.findings.iter().any(|finding| finding.check == check)
     }
 
-    fn is_refused(&self) -> bool {
-        matches!(self.credential, Verdict::Held { .. } | Verdict::Rejected) || self.rejects_trust
+    /// How a reading ended of which nothing new is served.
+    fn outcome(&self) -> Reload {
+        match self.credential {
+            Verdict::Rejected => Reload::Rejected,
+            _ if self.rejects_trust => Reload::Rejected,
+            Verdict::Held { .. } => Reload::Held,
+            Verdict::Admitted(_) | Verdict::Absent => Reload::Unchanged,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod hardening;
 pub(crate) mod logging;
+pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod sockets;
 pub(crate) mod state;

@@ -55,8 +55,10 @@ impl Step {
 pub enum Reload {
     /// A new generation was published.
     Published,
-    /// Credential or bundle were rejected, or are held until they are valid.
+    /// Credential or bundle were rejected.
     Rejected,
+    /// The credential becomes valid later, and is held until then; nothing was rejected.
+    Held,
     /// The files hold what is served.
     Unchanged,
 }

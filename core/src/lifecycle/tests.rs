@@ -229,7 +229,7 @@ fn a_set_of_the_future_is_published_the_moment_it_is_due() {
     let held = root.leaf_with(|leaf| leaf.not_before = (now() + HOUR).into());
     let step = kept.read(&Files::of(&held, &[], &[&root]));
     let due = now() + HOUR - SKEW;
-    assert_eq!((step.reload, step.wake_at), (Some(Reload::Rejected), Some(due)));
+    assert_eq!((step.reload, step.wake_at), (Some(Reload::Held), Some(due)), "what is held is not rejected");
     assert_eq!(kept.told(), [(Check::NotYetValid, WARN)]);
 
     let step = kept.time(due - SECOND);

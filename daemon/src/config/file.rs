@@ -263,12 +263,13 @@ pub(super) struct Http {
     pub(super) identity: Option<Spanned<String>>,
     pub(super) client_certificates: Option<Spanned<bool>>,
     pub(super) probes: Option<Spanned<String>>,
+    pub(super) metrics_limit: Spanned<u32>,
 }
 
 impl Default for Http {
     fn default() -> Self {
         let listen = unwritten("127.0.0.1:9793".to_owned());
-        Self { listen, identity: None, client_certificates: None, probes: None }
+        Self { listen, identity: None, client_certificates: None, probes: None, metrics_limit: unwritten(50_000) }
     }
 }
 

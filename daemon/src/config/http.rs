@@ -19,7 +19,12 @@ pub(crate) struct Http {
     pub(crate) tls: Option<HttpTls>,
     /// Where liveness and readiness are served besides, without TLS; absent: nowhere.
     pub(crate) probes: Option<SocketAddr>,
+    /// The most identities that metrics tell of, and besides the most certificates and the most revocation lists.
+    pub(crate) metrics_limit: usize,
 }
+
+/// The largest limit that can be set.
+const METRICS_LIMIT: u32 = 1_000_000;
 
 /// TLS at the address of everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,13 @@ pub(super) fn http(
     has_directories: bool,
 ) -> Result<Http, Spanned<Problem>> {
     let listen = address(&written.listen, || Problem::Listen)?;
+    if !(1..=METRICS_LIMIT).contains(written.metrics_limit.get_ref()) {
+        return Err(at(
+            &written.metrics_limit,
+            Problem::OutOfRange { key: "metrics_limit", least: "1", most: "1000000" },
+        ));
+    }
+    let metrics_limit = *written.metrics_limit.get_ref() as usize;
     let probes = written.probes.as_ref();
     if let (Some(identity), None) = (&written.identity, probes) {
         return Err(at(identity, Problem::NoProbes));
@@ -53,7 +65,7 @@ pub(super) fn http(
     let Some(identity) = &written.identity else {
         return match demanded {
             Some(written) => Err(at(written, Problem::ClientsWithoutTls)),
-            None => Ok(Http { listen, tls: None, probes }),
+            None => Ok(Http { listen, tls: None, probes, metrics_limit }),
         };
     };
     let name: IdentityName = identity.get_ref().parse().map_err(|_| at(identity, Problem::HttpIdentity))?;
@@ -68,7 +80,8 @@ pub(super) fn http(
         None if has_directories => {}
         None => return Err(at(identity, Problem::HttpIdentity)),
     }
-    Ok(Http { listen, tls: Some(HttpTls { identity: name, client_certificates: demanded.is_some() }), probes })
+    let tls = Some(HttpTls { identity: name, client_certificates: demanded.is_some() });
+    Ok(Http { listen, tls, probes, metrics_limit })
 }
 
 fn address(text: &Spanned<String>, problem: impl FnOnce() -> Problem) -> Result<Option<SocketAddr>, Spanned<Problem>> {

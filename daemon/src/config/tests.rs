@@ -76,7 +76,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_key_that_was_meant() {
     );
     assert_eq!(
         error("[http]\nzzz = 1\n"),
-        "/etc/evercert/evercertd.toml:2:1: unknown key `zzz`; keys here are: listen, identity, client_certificates, probes"
+        "/etc/evercert/evercertd.toml:2:1: unknown key `zzz`; keys here are: listen, identity, client_certificates, probes, metrics_limit"
     );
     assert!(
         error("[[identity]]\nname = \"a\"\ndns-names = []\n")

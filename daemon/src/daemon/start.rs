@@ -45,7 +45,7 @@ impl Daemon {
         // Known before anyone can ask: a daemon that wants nothing yet would be ready.
         let (wanted, wanted_now) = watch::channel(Arc::new(sources.wanted()));
         let store = Store::new(getrandom::u64()?);
-        let metrics = Metrics::new()?;
+        let metrics = Metrics::new(config.http.metrics_limit, settings.state_directory.as_deref())?;
         let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
         let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _, wanted_now.clone()));
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), Arc::clone(&journal) as _));

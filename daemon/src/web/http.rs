@@ -35,6 +35,8 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::server::Acceptor;
 use tokio_util::sync::{CancellationToken, PollSemaphore};
 use tower::ServiceExt as _;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 use tracing::{debug, error, warn};
 
 use permits::{Permit, Permits};
@@ -104,7 +106,9 @@ pub(crate) async fn serve(listener: TcpListener, scope: Scope, pages: Pages, shu
     let rendering = Rendering { pages, turn: Arc::new(Semaphore::new(RENDERINGS)) };
     let probes = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
     let (router, configs) = match scope {
-        Scope::Everything(configs) => (probes.route("/", get(index)).route("/metrics", get(metrics)), configs),
+        Scope::Everything(configs) => {
+            (probes.route("/", get(index)).route("/metrics", get(metrics).layer(gzip())), configs)
+        }
         Scope::Probes => (probes, None),
     };
     let router = router.with_state(rendering);
@@ -226,6 +230,11 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, per
 struct Rendering {
     pages: Pages,
     turn: Arc<Semaphore>,
+}
+
+/// Compresses for those who take it: names of metrics and labels repeat, so that a page becomes a small part of itself.
+fn gzip() -> CompressionLayer {
+    CompressionLayer::new().quality(CompressionLevel::Fastest)
 }
 
 async fn index() -> Html<&'static str> {

@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn either_loop_that_stands_still_is_dead_and_one_that_turns_again_is_alive() {
-        let liveness = Liveness::new(Metrics::new().unwrap(), Duration::from_secs(30));
+        let liveness = Liveness::new(Metrics::new(100, None).unwrap(), Duration::from_secs(30));
         assert!(liveness.is_alive());
         *liveness.turned.lock() -= Duration::from_secs(31);
         assert!(!liveness.is_alive() && liveness.silence() >= Duration::from_secs(31), "the keeper alone turns");

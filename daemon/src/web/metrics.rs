@@ -9,19 +9,23 @@ mod callers;
 mod certificates;
 mod exposition;
 mod identities;
+mod limit;
 mod observer;
 mod page;
+mod process;
 mod registering;
 mod revocations;
+mod rotations;
 mod watched;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use evercert_core::identity::IdentityId;
 use parking_lot::Mutex;
-use prometheus::{IntGauge, IntGaugeVec, Registry};
+use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::inventory::pods::{Contested, Silent};
 use crate::publication::{Readiness, Subscribers};
@@ -29,10 +33,17 @@ use crate::publication::{Readiness, Subscribers};
 use callers::Callers;
 use observer::{Files, Record};
 use registering::{gauge, gauges, own, register};
+use rotations::Rotations;
 
 pub(crate) use exposition::CONTENT_TYPE;
 pub(crate) use observer::Measured;
 pub(crate) use page::Page;
+
+/// The commit that this was built of; what builds for others sets it.
+const REVISION: &str = match option_env!("EVERCERT_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
 
 /// The events, counted.
 pub(crate) struct Metrics {
@@ -43,20 +54,30 @@ pub(crate) struct Metrics {
     silent_volumes: IntGaugeVec,
     contested_names: IntGaugeVec,
     records: Mutex<HashMap<IdentityId, Record>>,
+    rotations: Mutex<Rotations>,
+    started: SystemTime,
+    /// The most identities, certificates and revocation lists that have series, of each.
+    limit: usize,
     sign_of_life: Mutex<Instant>,
 }
 
 impl Metrics {
-    /// Metrics of a daemon that starts now: every counter at 0.
+    /// Metrics of a daemon that starts now: every counter at 0. They tell of at most `limit` identities, certificates and revocation lists
+    /// each; what has to outlive the process is remembered in `state_directory`.
     ///
     /// # Errors
     ///
     /// None, as a test proves: the names are fixed and differ.
-    pub(crate) fn new() -> Result<Arc<Self>, prometheus::Error> {
+    pub(crate) fn new(limit: usize, state_directory: Option<&Path>) -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
         let build = own("build_info", "What is running, as labels; always 1.");
         let build = register(&registry, IntGaugeVec::new(build, &["version", "revision"])?)?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), option_env!("EVERCERT_REVISION").unwrap_or("")]).set(1);
+        let build_labels = [env!("CARGO_PKG_VERSION"), REVISION];
+        build.with_label_values(&build_labels).set(1);
+        let exporter =
+            Opts::new("x509_exporter_build_info", "What tells of the certificates on disk, as labels; always 1.");
+        let exporter = register(&registry, IntGaugeVec::new(exporter, &["version", "revision"])?)?;
+        exporter.with_label_values(&build_labels).set(1);
         let metrics = Self {
             config_last_reload_successful: gauge(
                 &registry,
@@ -80,6 +101,9 @@ impl Metrics {
             )?,
             registry,
             records: Mutex::default(),
+            rotations: Mutex::new(Rotations::remembered_in(state_directory)),
+            started: SystemTime::now(),
+            limit,
             sign_of_life: Mutex::new(Instant::now()),
         };
         metrics.config_reloaded(true);

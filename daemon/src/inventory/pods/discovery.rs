@@ -10,14 +10,15 @@ use rustix::io::Errno;
 use tracing::{debug, warn};
 
 use super::contents::{Contents, Credentials, Fingerprint, Sought};
-use super::memory::Memory;
+use super::memory;
 use super::mounts::{self, Mount};
-use super::names::{Evidence, LOGS_LIMIT, NameKeeping, logs};
+use super::names::{Evidence, LOGS_LIMIT, NameKeeping, PodNames, logs};
 use super::probe::{Answer, Answers, Owner, Probe, Request};
 use super::rules::{self, Pods};
 use super::tree::{self, Tree, Volume, VolumeKind};
 use super::{Again, Found, Listen, Silent, Trouble};
 use crate::config::{Config, Kubelet};
+use crate::host::memory::Memory;
 
 /// The most credentials of one volume, with those that it held once: whoever writes it could give them new names again and again.
 const CREDENTIALS_LIMIT: usize = 64;
@@ -26,7 +27,7 @@ const CREDENTIALS_LIMIT: usize = 64;
 pub(crate) struct Discovery {
     known: Mutex<Known>,
     probe: Probe,
-    memory: Option<Memory>,
+    memory: Option<Memory<PodNames>>,
 }
 
 #[derive(Default)]
@@ -62,7 +63,7 @@ enum Held {
 impl Discovery {
     /// Nothing is known yet, but for what is remembered in the state directory.
     pub(crate) fn new(state_directory: Option<&Path>) -> Self {
-        Self { known: Mutex::default(), probe: Probe::new(), memory: state_directory.map(Memory::new) }
+        Self { known: Mutex::default(), probe: Probe::new(), memory: state_directory.map(memory::of) }
     }
 
     /// Looks which identities the pods have now. Blocks: as long as the kubelet's own directories do, and for a moment for volumes

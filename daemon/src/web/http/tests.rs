@@ -26,7 +26,7 @@ async fn served() -> (SocketAddr, AbortOnDropHandle<()>) {
 
 async fn served_as(scope: Scope, limit: Duration) -> (SocketAddr, AbortOnDropHandle<()>) {
     let store = Store::new(1);
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new(100, None).unwrap();
     let (_, wanted) = watch::channel(Arc::default());
     let pages = Pages {
         readiness: Readiness::new(wanted, Arc::clone(&store)),

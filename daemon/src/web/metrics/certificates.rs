@@ -1,7 +1,8 @@
 //! The certificates on disk, under the names and labels of enix/x509-certificate-exporter, which dashboards and alert
 //! rules know.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -10,8 +11,9 @@ use evercert_core::certificate::Name;
 use evercert_core::finding::{Check, Severity};
 use evercert_core::keeper::{CertificateOnDisk, IdentityState};
 
-use super::exposition::{Family, seconds};
+use super::exposition::{Family, rendered, seconds};
 use super::identities::Row;
+use super::limit::soonest;
 
 /// The one source there is, as the exporter labels its sources.
 const SOURCE: [(&str, &str); 2] = [("source_kind", "file"), ("source_name", "evercertd")];
@@ -43,34 +45,64 @@ pub(super) struct FileError {
 /// The certificates of all rows, each series once: two identities may read one bundle, and a file may repeat a
 /// certificate. Two series of one name and labels would make Prometheus refuse the whole page.
 pub(super) struct Certificates {
-    /// Indexes of rows and of their certificates.
-    distinct: Vec<(u32, u32)>,
+    shown: Vec<Shown>,
     errors: Vec<FileError>,
     bundles: usize,
     up: bool,
+    /// What is known and not told.
+    pub(super) left_out: LeftOut,
+    pub(super) twins: Twins,
+}
+
+/// One certificate with series.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    /// The places of the row and of its certificate.
+    row: u32,
+    index: u32,
+    /// Whether another one has the same labels but for the discriminator.
+    is_twin: bool,
+}
+
+/// How much is over the limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LeftOut {
+    pub(super) certificates: usize,
+    pub(super) errors: usize,
+}
+
+/// Certificates of which one has the labels of another, such as two of a CA that gives every one the serial number 1.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Twins {
+    /// Those that the discriminator tells apart.
+    pub(super) told_apart: u64,
+    /// Those that not even it does: of them the one with the sooner end is told.
+    pub(super) dropped: u64,
 }
 
 impl Certificates {
-    /// Collects from `rows`.
-    pub(super) fn of(rows: &[Row]) -> Self {
-        let mut seen = HashSet::new();
+    /// Collects from `rows`: at most `limit` certificates, those that end first, and as many files that gave none.
+    pub(super) fn of(rows: &[Row], limit: usize) -> Self {
+        let mut telling = Telling::default();
         let mut files = HashSet::new();
-        let mut distinct = Vec::new();
-        let mut errors = HashSet::new();
+        let mut errors = BTreeMap::new();
         for (row, state) in (0..).zip(rows.iter().map(|row| row.state.as_deref())) {
             let Some(state) = state else { continue };
-            errors.extend(self::errors(state));
+            // By what is shown of the path: bytes that are no text are all shown alike.
+            errors.extend(self::errors(state).into_iter().map(|error| (FileLabels::of(&error.file).rendered(), error)));
             for (index, certificate) in (0..).zip(state.on_disk.iter()) {
                 files.insert(&*certificate.file);
-                if seen.insert(labels_hash(certificate)) {
-                    distinct.push((row, index));
-                }
+                telling.add(rows, Shown { row, index, is_twin: false }, certificate);
             }
         }
-        let mut errors: Vec<_> = errors.into_iter().collect();
-        errors.sort_by(|a, b| a.file.cmp(&b.file));
-        errors.dedup_by(|a, b| a.file == b.file);
-        Self { distinct, errors, bundles: files.len(), up: rows.iter().all(|row| row.state.is_some()) }
+        let Telling { shown, twins, .. } = telling;
+        let end = |shown: &Shown| certificate(rows, *shown).map(|certificate| certificate.facts.not_after);
+        let (mut shown, certificates_left_out) = soonest(shown, limit, end);
+        shown.sort_unstable_by_key(|shown| (shown.row, shown.index));
+        let left_out = LeftOut { certificates: certificates_left_out, errors: errors.len().saturating_sub(limit) };
+        let errors = errors.into_values().take(limit).collect();
+        let up = rows.iter().all(|row| row.state.is_some());
+        Self { shown, errors, bundles: files.len(), up, left_out, twins }
     }
 
     /// How many parts [`Certificates::write`] has.
@@ -86,10 +118,12 @@ impl Certificates {
                 if chunk == 0 {
                     family.begin(text);
                 }
-                let certificates = self.distinct.iter().skip(chunk * CHUNK).take(CHUNK);
-                for certificate in certificates.filter_map(|(row, index)| certificate(rows, *row, *index)) {
-                    let file = FileLabels::of(&certificate.file);
-                    family.sample(text, &labels(certificate, &file), value(certificate, now));
+                for shown in self.shown.iter().skip(chunk * CHUNK).take(CHUNK) {
+                    let Some(certificate) = certificate(rows, *shown) else { continue };
+                    let (file, discriminator) = (FileLabels::of(&certificate.file), discriminator(certificate));
+                    let mut labels = labels(certificate, &file);
+                    labels.extend(shown.is_twin.then_some(("discriminator", &*discriminator)));
+                    family.sample(text, &labels, value(certificate, now));
                 }
                 // The errors follow the certificates without one, which are of the same family, the last.
                 if family.name == ERROR.name && chunk + 1 == self.chunks() {
@@ -112,7 +146,7 @@ impl Certificates {
     }
 
     fn chunks(&self) -> usize {
-        self.distinct.len().div_ceil(CHUNK).max(1)
+        self.shown.len().div_ceil(CHUNK).max(1)
     }
 }
 
@@ -162,8 +196,64 @@ fn reason(check: Check) -> Option<&'static str> {
     }
 }
 
-fn certificate(rows: &[Row], row: u32, index: u32) -> Option<&CertificateOnDisk> {
+fn certificate(rows: &[Row], Shown { row, index, .. }: Shown) -> Option<&CertificateOnDisk> {
     rows.get(row as usize)?.state.as_ref()?.on_disk.get(index as usize)
+}
+
+/// The exporter's eight digits of a fingerprint.
+fn discriminator(certificate: &CertificateOnDisk) -> String {
+    certificate.facts.fingerprint.as_bytes()[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The certificates that are to be told, while they are collected.
+#[derive(Default)]
+struct Telling {
+    shown: Vec<Shown>,
+    /// The place in `shown` of the first with these labels, by their hash. Others with that hash count as its twins.
+    first: HashMap<u64, usize>,
+    /// The places of twins, by the hash of their labels and their discriminator.
+    twin: HashMap<(u64, String), usize>,
+    twins: Twins,
+}
+
+impl Telling {
+    fn add(&mut self, rows: &[Row], new: Shown, certificate: &CertificateOnDisk) {
+        let hash = labels_hash(certificate);
+        let first = match self.first.entry(hash) {
+            Entry::Vacant(entry) => {
+                entry.insert(self.shown.len());
+                return self.shown.push(new);
+            }
+            Entry::Occupied(entry) => *entry.get(),
+        };
+        let facts = |shown: Shown| self::certificate(rows, shown).map(|certificate| &certificate.facts);
+        let Some(known) = facts(self.shown[first]) else { return };
+        if known.fingerprint == certificate.facts.fingerprint {
+            return;
+        }
+        if !std::mem::replace(&mut self.shown[first].is_twin, true) {
+            let known = self::certificate(rows, self.shown[first]).map(discriminator).unwrap_or_default();
+            self.twin.insert((hash, known), first);
+        }
+        match self.twin.entry((hash, discriminator(certificate))) {
+            Entry::Vacant(entry) => {
+                entry.insert(self.shown.len());
+                self.shown.push(Shown { is_twin: true, ..new });
+                self.twins.told_apart += 1;
+            }
+            Entry::Occupied(entry) => {
+                let other = &mut self.shown[*entry.get()];
+                let Some(known) = facts(*other) else { return };
+                if known.fingerprint == certificate.facts.fingerprint {
+                    return;
+                }
+                self.twins.dropped += 1;
+                if certificate.facts.not_after < known.not_after {
+                    (other.row, other.index) = (new.row, new.index);
+                }
+            }
+        }
+    }
 }
 
 /// A file as the exporter labels it.
@@ -176,6 +266,11 @@ impl FileLabels {
     pub(super) fn of(file: &Path) -> Self {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Self { name, path: file.to_string_lossy().into_owned() }
+    }
+
+    /// As Prometheus reads it: two files that are shown alike are one.
+    pub(super) fn rendered(&self) -> String {
+        rendered(&self.pairs())
     }
 
     pub(super) fn pairs(&self) -> [(&'static str, &str); 2] {
@@ -196,8 +291,12 @@ fn labels<'a>(certificate: &'a CertificateOnDisk, file: &'a FileLabels) -> Vec<(
     [&file.pairs()[..], &[("serial_number", &facts.serial)], &issuer, &subject].concat()
 }
 
+/// Of the labels as they are written: what is cut or written out may make two names the same.
 fn labels_hash(certificate: &CertificateOnDisk) -> u64 {
     let mut hasher = DefaultHasher::new();
-    labels(certificate, &FileLabels::of(&certificate.file)).hash(&mut hasher);
+    rendered(&labels(certificate, &FileLabels::of(&certificate.file))).hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

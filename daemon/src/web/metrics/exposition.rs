@@ -40,15 +40,26 @@ impl Family {
     /// Adds a sample. Labels without a value are left out, which to Prometheus is the same.
     pub(super) fn sample(&self, text: &mut String, labels: &[(&str, &str)], value: impl fmt::Display) {
         text.push_str(self.name);
-        let mut separator = '{';
-        for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
-            append(text, format_args!("{separator}{name}=\"{}\"", Escaped(value)));
-            separator = ',';
-        }
-        if separator == ',' {
-            text.push('}');
-        }
+        write_labels(text, labels);
         append(text, format_args!(" {value}\n"));
+    }
+}
+
+/// The labels of a sample as they are written.
+pub(super) fn rendered(labels: &[(&str, &str)]) -> String {
+    let mut text = String::with_capacity(256);
+    write_labels(&mut text, labels);
+    text
+}
+
+fn write_labels(text: &mut String, labels: &[(&str, &str)]) {
+    let mut separator = '{';
+    for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
+        append(text, format_args!("{separator}{name}=\"{}\"", Escaped(value)));
+        separator = ',';
+    }
+    if separator == ',' {
+        text.push('}');
     }
 }
 

@@ -13,8 +13,12 @@ use super::exposition::{Family, fractional_seconds, seconds};
 use crate::callers::PodName;
 
 /// Every result of a reload, in the order in which [`Row::reloads`] counts them.
-pub(super) const RELOADS: [(Reload, &str); 3] =
-    [(Reload::Published, "published"), (Reload::Rejected, "rejected"), (Reload::Unchanged, "unchanged")];
+pub(super) const RELOADS: [(Reload, &str); 4] = [
+    (Reload::Published, "published"),
+    (Reload::Rejected, "rejected"),
+    (Reload::Held, "held"),
+    (Reload::Unchanged, "unchanged"),
+];
 
 /// One identity at the time of a scrape.
 pub(super) struct Row {
@@ -25,6 +29,7 @@ pub(super) struct Row {
     pub(super) state: Option<Arc<IdentityState>>,
     pub(super) reloads: [u64; RELOADS.len()],
     pub(super) bundle_not_after: Option<SystemTime>,
+    pub(super) rotated: Option<SystemTime>,
     pub(super) subscribers: SubscriberCounts,
 }
 
@@ -105,9 +110,12 @@ pub(super) const METRICS: [Metric; 19] = [
         |family, row, text| time(family, row, text, row.snapshot().and_then(|snapshot| snapshot.renewal_due())),
     ),
     (
-        Family::gauge("evercert_identity_last_rotation_timestamp_seconds", "When the served generation was published."),
+        Family::gauge(
+            "evercert_identity_last_rotation_timestamp_seconds",
+            "When what is served was first published, by this process or one before it.",
+        ),
         |family, row, text| {
-            if let Some(at) = row.state.as_ref().and_then(|state| state.published_at) {
+            if let Some(at) = row.rotated {
                 family.sample(text, &row.labels(), fractional_seconds(at));
             }
         },
@@ -206,7 +214,7 @@ impl Row {
     }
 
     /// The less, the sooner somebody should know.
-    fn urgency(&self) -> (bool, Option<SystemTime>) {
+    pub(super) fn urgency(&self) -> (bool, Option<SystemTime>) {
         let leaf = self.snapshot().and_then(|snapshot| snapshot.credential()).map(|credential| credential.leaf());
         (self.snapshot().is_some(), leaf.map(|leaf| leaf.not_after))
     }

@@ -29,12 +29,18 @@ pub(super) struct Files {
     state_failures: IntCounterVec,
     state_unwritten: IntGauge,
     source_errors: IntCounterVec,
+    pub(super) twins: IntCounterVec,
+    pub(super) twins_dropped: IntCounterVec,
 }
 
 impl Files {
     pub(super) fn counted_in(registry: &Registry) -> Result<Self, prometheus::Error> {
         let last_scan =
             own("source_last_scan_timestamp_seconds", "When every identity was last looked at, hints or not.");
+        let last_scan = register(registry, Gauge::with_opts(last_scan)?)?;
+        // All files are read at the start; the first tick comes later.
+        last_scan.set(exposition::fractional_seconds(SystemTime::now()));
+        let twins = |name, help| counters(registry, Opts::new(name, help), ["source_kind"], [["file"]]);
         Ok(Self {
             reload_duration: histogram(
                 registry,
@@ -49,7 +55,7 @@ impl Files {
                 "reason",
                 WATCH_PROBLEMS.map(reason),
             )?,
-            last_scan: register(registry, Gauge::with_opts(last_scan)?)?,
+            last_scan,
             state_failures: counter(
                 registry,
                 "state_failures_total",
@@ -68,6 +74,14 @@ impl Files {
                 ["source_kind", "source_name", "reason"],
                 certificates::REASONS.map(certificates::source_labels),
             )?,
+            twins: twins(
+                "x509_cert_collision_total",
+                "Certificates with the labels of another one at a scrape, which have the label discriminator besides.",
+            )?,
+            twins_dropped: twins(
+                "x509_cert_collision_dropped_total",
+                "Certificates with the labels and the discriminator of another one at a scrape: the one that ends first is told.",
+            )?,
         })
     }
 }
@@ -79,6 +93,8 @@ pub(super) struct Record {
     pub(super) reloads: [u64; RELOADS.len()],
     /// When the first anchor of the published bundle expires.
     pub(super) bundle_not_after: Option<SystemTime>,
+    /// When what is published was first published, by this process or one before it.
+    pub(super) rotated: Option<SystemTime>,
     published: Option<Digest>,
     errors: Vec<FileError>,
     /// Whether what it retains is not written down.
@@ -120,6 +136,9 @@ impl Observer for Measured {
                 let anchors = snapshot.bundles().own.iter().flat_map(|bundle| bundle.anchors());
                 anchors.filter_map(|der| CertificateFacts::from_der(der).ok()).map(|facts| facts.not_after).min()
             });
+            let mut rotations = self.metrics.rotations.lock();
+            record.rotated = published.zip(state.published_at).map(|(digest, at)| rotations.published(id, digest, at));
+            rotations.remember();
         }
         let errors = certificates::errors(&state);
         for error in errors.iter().filter(|error| !record.errors.contains(error)) {
@@ -136,6 +155,10 @@ impl Observer for Measured {
         self.alive();
         let record = self.metrics.records.lock().remove(id);
         self.count_unwritten(record.is_some_and(|record| record.unwritten), false);
+        let mut rotations = self.metrics.rotations.lock();
+        rotations.removed(id);
+        rotations.remember();
+        drop(rotations);
         self.next.removed(id);
     }
 
@@ -165,6 +188,10 @@ impl Observer for Measured {
     fn scanned(&self, at: SystemTime) {
         self.alive();
         self.metrics.files.last_scan.set(exposition::fractional_seconds(at));
+        let mut rotations = self.metrics.rotations.lock();
+        rotations.looked_at_all();
+        rotations.remember();
+        drop(rotations);
         self.next.scanned(at);
     }
 }

@@ -2,18 +2,25 @@
 
 use std::time::SystemTime;
 
-use evercert_core::identity::Scope;
+use evercert_core::identity::{IdentityId, Scope};
 use prometheus::TextEncoder;
 
 use super::Metrics;
 use super::certificates::Certificates;
+use super::exposition::Family;
 use super::identities::{self, METRICS, Row, SubscriberCounts};
+use super::limit::soonest;
 use super::revocations::Revocations;
-use super::watched;
+use super::{process, watched};
 use crate::publication::{Outcome, Readiness, SubscriberStatus, Subscribers};
 
 /// How many identities one part has: about 64 KiB of text.
 const CHUNK: usize = 512;
+
+const LEFT_OUT: Family = Family::gauge(
+    "evercert_metrics_left_out",
+    "What has no series, as there is more than `metrics_limit` of [http] lets in; what ends first has them.",
+);
 
 /// The page as it is at one time: an iterator over its parts, each of which is text.
 pub(crate) struct Page {
@@ -30,14 +37,19 @@ pub(crate) struct Page {
 impl Page {
     pub(super) fn new(metrics: &Metrics, readiness: &Readiness, subscribers: &Subscribers, now: SystemTime) -> Self {
         let (identities, pods) = readiness.identities();
-        let records = metrics.records.lock();
+        let counted = |id: &IdentityId| {
+            // Not for longer: the keeper's observer waits for it.
+            let records = metrics.records.lock();
+            records.get(id).map(|record| (record.reloads, record.bundle_not_after, record.rotated)).unwrap_or_default()
+        };
         let rows: Vec<_> = identities
             .into_iter()
             .map(|(id, state)| {
-                let record = records.get(&id);
+                let (reloads, bundle_not_after, rotated) = counted(&id);
                 Row {
-                    reloads: record.map(|record| record.reloads).unwrap_or_default(),
-                    bundle_not_after: record.and_then(|record| record.bundle_not_after),
+                    reloads,
+                    bundle_not_after,
+                    rotated,
                     subscribers: SubscriberCounts::of(&subscribers.of(&id)),
                     pod: match &id.scope {
                         Scope::Node => None,
@@ -48,12 +60,26 @@ impl Page {
                 }
             })
             .collect();
-        drop(records);
-        let told = identities::distinct(&rows);
-        let (certificates, revocations) = (Certificates::of(&rows), Revocations::of(&rows));
+        let (mut told, left_out) = soonest(identities::distinct(&rows), metrics.limit, |place| rows[*place].urgency());
+        told.sort_unstable();
+        let certificates = Certificates::of(&rows, metrics.limit);
+        let revocations = Revocations::of(&rows, metrics.limit);
+        let twins = certificates.twins;
+        metrics.files.twins.with_label_values(&["file"]).inc_by(twins.told_apart + twins.dropped);
+        metrics.files.twins_dropped.with_label_values(&["file"]).inc_by(twins.dropped);
         let registry = TextEncoder::new().encode_to_string(&metrics.registry.gather());
         let registry = registry.inspect_err(|error| tracing::error!(%error, "the registry cannot be written")).ok();
         let registry = registry.map(|mut text| {
+            process::write(metrics.started, &mut text);
+            LEFT_OUT.begin(&mut text);
+            for (of, count) in [
+                ("identities", left_out),
+                ("certificates", certificates.left_out.certificates),
+                ("files", certificates.left_out.errors),
+                ("revocation_lists", revocations.left_out),
+            ] {
+                LEFT_OUT.sample(&mut text, &[("of", of)], count);
+            }
             watched::write(&readiness.watched(), &mut text);
             text
         });

@@ -1,10 +1,13 @@
 use std::fs;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
 
 use evercert_fixtures::set_mode;
+use parking_lot::Mutex;
 
 use super::*;
 use crate::callers::{POD_NAME_LIMIT, PodName};
+use crate::host::memory::DEADLINE;
 use crate::inventory::pods::names::Doubt;
 
 const UID: &str = "2c48913c-b29f-11e7-9350-020968147796";
@@ -63,20 +66,11 @@ fn as_many_pods_as_may_be_known_fit_into_the_file() {
     assert_eq!(read(&path).unwrap(), names);
 }
 
-impl Memory {
-    /// Waits until no thread is at the file.
-    pub(in crate::inventory::pods) fn wait_until_idle(&self) {
-        let is_at_work = |content: &mut MemoryState| content.entered.is_some();
-        let waited = self.file.left.wait_while_for(&mut self.file.content.lock(), is_at_work, Duration::from_secs(20));
-        assert!(!waited.timed_out());
-    }
-
-    /// In a file system that does not answer before it is let.
-    pub(in crate::inventory::pods) fn hanging(directory: &Path) -> (Self, Gate) {
-        let ((entered, entries), (answers, answer)) = (mpsc::channel(), mpsc::channel());
-        let access = Box::new(Hanging { entered, answer: Mutex::new(answer) });
-        (Self::with(directory, access), Gate { entries, answers })
-    }
+/// In a file system that does not answer before it is let.
+pub(in crate::inventory::pods) fn hanging(directory: &Path) -> (Memory<PodNames>, Gate) {
+    let ((entered, entries), (answers, answer)) = (mpsc::channel(), mpsc::channel());
+    let access = Box::new(Hanging { entered, answer: Mutex::new(answer) });
+    (with(directory, access), Gate { entries, answers })
 }
 
 struct Hanging {
@@ -91,7 +85,7 @@ impl Hanging {
     }
 }
 
-impl Access for Hanging {
+impl Access<PodNames> for Hanging {
     fn read(&self, path: &Path) -> Result<PodNames, StateError> {
         self.wait(At::Reading);
         read(path)
@@ -143,7 +137,7 @@ fn named(name: &str) -> PodNames {
 #[test]
 fn while_a_state_directory_does_not_answer_the_latest_state_waits_for_it_and_nobody_else_does() {
     let home = tempfile::tempdir().unwrap();
-    let ((memory, gate), path) = (Memory::hanging(home.path()), home.path().join(FILE));
+    let ((memory, gate), path) = (hanging(home.path()), home.path().join(FILE));
     let began = Instant::now();
     assert_eq!((memory.recall(), gate.entered()), (None, At::Reading));
     assert!(began.elapsed() >= DEADLINE, "the first look waits a moment");
@@ -179,7 +173,7 @@ fn what_was_not_read_is_not_replaced_and_what_was_not_written_is_written_again()
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join(FILE);
     write(&path, &names()).unwrap();
-    let memory = Memory::new(home.path());
+    let memory = of(home.path());
     memory.remember(named("a"));
     memory.wait_until_idle();
     assert_eq!(memory.recall(), Some(names()));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::inventory::pods::Doubt;
-use crate::inventory::pods::memory::tests::At;
+use crate::inventory::pods::memory::tests::{At, hanging};
 
 #[test]
 fn what_a_pod_was_called_first_or_that_it_is_in_doubt_outlasts_a_restart() {
@@ -201,7 +201,7 @@ fn a_pod_with_more_volumes_than_are_looked_at_keeps_no_name_from_being_remembere
 fn a_state_directory_that_does_not_answer_stops_no_discovery() {
     let mut node = Node::new();
     let state = tempfile::tempdir().unwrap();
-    let (memory, gate) = Memory::hanging(state.path());
+    let (memory, gate) = hanging(state.path());
     node.discovery.memory = Some(memory);
     node.credential(A, "tls");
     node.name(A, "shop", "a");

@@ -88,7 +88,7 @@ class Monitoring(Rendered):
                 for name in names & families["counter"]:
                     self.assertRegex(expression, rf"rate\({name}", "a counter is only of use as a rate")
             count += 1
-        self.assertGreaterEqual(count, 21)
+        self.assertGreaterEqual(count, 40)
 
     def test_the_alert_on_daemons_that_do_not_answer_knows_them_by_the_job_of_the_pod_monitor_or_the_one_that_was_named(self):
         for arguments, job in (
@@ -101,6 +101,6 @@ class Monitoring(Rendered):
     def test_alerts_wait_and_are_as_severe_as_was_asked(self):
         (rules,) = of_kind(self.all["everything"], "PrometheusRule")
         for rule in rules["spec"]["groups"][0]["rules"]:
-            severity = "info" if "Unattested" in rule["alert"] else "critical"
-            self.assertEqual((rule["for"], rule["labels"]), ("5m", {"severity": severity}))
-            self.assertEqual(set(rule["annotations"]), {"summary", "description"})
+            pages = rule["alert"] in ("EvercertServedCertificateEnds", "EvercertEndpointCertificateEnds", "EvercertRejectedAndEnding")
+            self.assertEqual((rule["for"], rule["labels"]), ("5m", {"severity": "page" if pages else "critical"}))
+            self.assertEqual(set(rule["annotations"]), {"summary", "description", "runbook"})

@@ -7,6 +7,7 @@
 mod allow;
 mod document;
 mod duration;
+mod endpoint;
 mod error;
 mod file;
 mod glob;
@@ -29,6 +30,7 @@ use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::spec::IdentitySpec;
 use toml::Spanned;
 
+pub(crate) use endpoint::Endpoint;
 pub(crate) use error::ConfigError;
 pub(crate) use file::{Mode, Process};
 pub(crate) use glob::Glob;
@@ -84,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// The policies of identities that are named one by one.
     pub(crate) policies: HashMap<IdentityId, Policy>,
+    /// Where identities that are named one by one are served, as far as that is to be looked at.
+    pub(crate) serves: BTreeMap<IdentityId, Vec<Endpoint>>,
     /// The daemon's purpose.
     pub(crate) mode: Mode,
     /// Where the kubelet's directories are.
@@ -190,6 +194,12 @@ impl Config {
             process: file.process.clone(),
             limits: file.limits.check()?,
             policies,
+            serves: file
+                .identity
+                .iter()
+                .map(identity::serves)
+                .filter_map(Result::transpose)
+                .collect::<Result<_, _>>()?,
             mode: file.mode,
             kubelet: pods::kubelet(&file.kubelet)?,
             pods: file.pods.iter().map(pods::rule).collect::<Result<_, _>>()?,

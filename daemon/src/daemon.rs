@@ -90,7 +90,7 @@ async fn first_sources(jobs: &mut Jobs, config: &Arc<Config>, looking: &Looking)
     let (JobOutcome::Looked(Some(sources)), _) = jobs.finished().await else {
         warn!("directories did not answer in time; starting without what they hold");
         let (specs, policies) = (config.identities.clone(), config.policies.clone());
-        return Sources { specs, policies, ..Sources::default() };
+        return Sources { specs, policies, serves: config.serves.clone(), ..Sources::default() };
     };
     sources
 }

@@ -20,6 +20,7 @@ mod inventory;
 mod policy;
 mod publication;
 mod serve;
+mod served;
 mod status;
 mod web;
 

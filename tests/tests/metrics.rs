@@ -2,13 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use evercert_fixtures::wait::{DEADLINE, until};
-use evercert_fixtures::{Authority, Entity, HOUR, KubeletVolume, Leaf, http_get};
+use evercert_fixtures::{Authority, Entity, HOUR, Issued, KubeletVolume, Leaf, free_address, http_get};
 use evercert_tests::daemon::{Home, identity};
 use evercert_tests::program;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection};
 
 fn home() -> Home {
     Home::open_to_all(&std::env::temp_dir(), || program!())
@@ -160,4 +164,54 @@ async fn twins_in_one_bundle_are_told_apart_and_a_limit_leaves_out_what_ends_las
     let page = until_value(&home, GENERATION, |generation| generation == 1.0).await;
     assert_eq!(page.lines().filter(|line| line.starts_with("x509_cert_not_after")).count(), 1);
     assert_eq!(value(&page, "evercert_metrics_left_out{of=\"certificates\"}"), Some(3.0));
+}
+
+/// A TLS server that presents this, on a thread of its own for as long as the test runs.
+fn present(issued: &Issued) -> SocketAddr {
+    let chain = CertificateDer::pem_slice_iter(issued.combined_pem().as_bytes()).map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let _ = connection.complete_io(&mut stream);
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_endpoints_present_is_held_against_what_is_published_and_an_absent_one_is_unknown() {
+    let authority = Authority::new("root.example.org");
+    let issued = authority.issue(leaf());
+    let (fresh, other, nobody) = (present(&issued), present(&authority.issue(leaf())), free_address());
+    let volume = KubeletVolume::new(&issued.files());
+    let home = home();
+    let serves = format!("serves = [\"{fresh}\", \"{other}\", \"{nobody}\"]\n");
+    home.configure(&(identity("greeter", volume.path()) + &serves));
+    let daemon = home.start().await;
+    let series =
+        |name: &str, endpoint| format!("evercert_endpoint_{name}{{identity=\"greeter\",endpoint=\"{endpoint}\"}}");
+    for (endpoint, reachable) in [(other, 1.0), (nobody, 0.0)] {
+        until_value(&home, &series("reachable", endpoint), |value| value == reachable).await;
+    }
+    let page = until_value(&home, &series("stale", fresh), |stale| stale == 0.0).await;
+    let not_after = "evercert_identity_not_after_timestamp_seconds{identity=\"greeter\",scope=\"node\"}";
+    assert_eq!(value(&page, &series("not_after_timestamp_seconds", fresh)), value(&page, not_after));
+    // It may be late: that a leaf is stale is said once it had time to be taken.
+    assert_eq!(value(&page, &series("stale", other)), None);
+    for name in ["stale", "not_after_timestamp_seconds", "not_before_timestamp_seconds"] {
+        assert_eq!(value(&page, &series(name, nobody)), None, "{name}");
+    }
+
+    home.configure(&identity("greeter", volume.path()));
+    daemon.signal(rustix::process::Signal::HUP);
+    until("endpoints that are named no longer have no series", || async {
+        page(&home).filter(|page| !page.contains("evercert_endpoint_stale{"))
+    })
+    .await;
 }

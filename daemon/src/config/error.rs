@@ -100,6 +100,10 @@ pub(crate) enum Problem {
     /// Demands on a leaf that there is not.
     #[error("`{0}` is a demand on a leaf, but this identity only has a `bundle`; remove `{0}`, or set `path`")]
     NoLeaf(&'static str),
+    #[error("not where a server listens: write \"host:port\"")]
+    Serves,
+    #[error("an identity is looked at in at most {0} places: leave the others out")]
+    TooManyEndpoints(usize),
     /// Revocations of peers that nobody vouches for.
     #[error("`{0}` is about peers, but this identity trusts nobody; add a `bundle`, or remove `{0}`")]
     NobodyTrusted(&'static str),

@@ -155,6 +155,8 @@ pub(super) struct Identity {
     pub(super) renew_before: Option<Spanned<Span>>,
     pub(super) clock_skew: Option<Spanned<Span>>,
     pub(super) allow: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) serves: Vec<Spanned<String>>,
 }
 
 impl Identity {

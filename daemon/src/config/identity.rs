@@ -12,6 +12,7 @@ use evercert_core::spec::{
 };
 use toml::Spanned;
 
+use super::endpoint::Endpoint;
 use super::error::Problem;
 use super::spanned::{absolute, at, beside};
 use super::{file, trust};
@@ -154,12 +155,29 @@ fn names(values: &[Spanned<String>], key: &'static str) -> Result<Vec<String>, S
         .collect()
 }
 
+/// The most endpoints of one identity that are looked at.
+const ENDPOINTS: usize = 16;
+
+/// Where one `[[identity]]` is served; absent where that is not said.
+pub(super) fn serves(entry: &file::Identity) -> Result<Option<(IdentityId, Vec<Endpoint>)>, Spanned<Problem>> {
+    if let Some(over) = entry.serves.get(ENDPOINTS) {
+        return Err(at(over, Problem::TooManyEndpoints(ENDPOINTS)));
+    }
+    let parsed = |text: &Spanned<String>| text.get_ref().parse().map_err(|_| at(text, Problem::Serves));
+    let mut endpoints = entry.serves.iter().map(parsed).collect::<Result<Vec<Endpoint>, _>>()?;
+    endpoints.sort();
+    endpoints.dedup();
+    let name = IdentityName::from_str(entry.name.get_ref()).map_err(|_| at(&entry.name, Problem::Name))?;
+    Ok(Some((IdentityId::node(name), endpoints)).filter(|(_, endpoints)| !endpoints.is_empty()))
+}
+
 fn no_leaf(entry: &file::Identity) -> Result<(), Spanned<Problem>> {
     let lists = [
         ("usages", &entry.usages),
         ("dns_names", &entry.dns_names),
         ("ip_addresses", &entry.ip_addresses),
         ("uris", &entry.uris),
+        ("serves", &entry.serves),
     ];
     if let Some((key, value)) = lists.iter().find_map(|(key, values)| values.first().map(|value| (*key, value))) {
         return Err(at(value, Problem::NoLeaf(key)));

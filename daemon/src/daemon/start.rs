@@ -18,6 +18,7 @@ use crate::config::{Config, HttpTls};
 use crate::inventory::sources::Sources;
 use crate::publication::{Collisions, Journal, KeyClaims, Readiness, Store, Subscribers};
 use crate::serve::{self, Context, Control, DaemonInfo, HttpPart};
+use crate::served;
 use crate::web::certificate::Certificate;
 use crate::web::http::{self, Pages, Scope};
 use crate::web::liveness::Liveness;
@@ -82,6 +83,8 @@ impl Daemon {
         };
         let limits = &config.limits;
         let limits = serve::Limits::new(limits.connections(), limits.streams(), limits.requests());
+        let observer = Arc::clone(&pages.metrics) as _;
+        servers.spawn(served::watch(context.wanted.clone(), Arc::clone(&store), observer, shutdown.clone()));
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));
         let certificate = config.http.tls.clone().filter(|_| listeners.http.is_some()).map(|tls| {

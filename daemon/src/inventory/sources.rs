@@ -11,7 +11,7 @@ use evercert_core::finding::Finding;
 use evercert_core::identity::IdentityId;
 use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 
-use crate::config::Config;
+use crate::config::{Config, Endpoint};
 use crate::inventory::pods::{Contested, Found, PodNames, Silent};
 use crate::inventory::{Account, Accounts, Wanted};
 use crate::policy::Policy;
@@ -36,6 +36,8 @@ pub(crate) struct Sources {
     pub(crate) findings: BTreeMap<IdentityId, Vec<Finding>>,
     /// The policies of the node's identities.
     pub(crate) policies: HashMap<IdentityId, Policy>,
+    /// Where the node's identities are served.
+    pub(crate) serves: BTreeMap<IdentityId, Vec<Endpoint>>,
     /// The users and groups that rules name and this node does not have.
     pub(crate) unknown_accounts: BTreeSet<Account>,
     /// The names of the pods.
@@ -76,6 +78,7 @@ impl Sources {
         Wanted {
             ids: self.specs.iter().map(|spec| spec.id.clone()).collect(),
             policies: self.policies.clone(),
+            serves: self.serves.clone(),
             pods: self.pods.clone(),
             watched: self.watched.clone().into(),
         }
@@ -122,7 +125,8 @@ impl Sources {
 /// says which of the `known` directories stay. Reads directories and asks `accounts`: it blocks.
 pub(crate) fn resolve(config: &Config, known: &[IdentityDirectory], stay: Stay, accounts: &Accounts) -> Sources {
     let mut taken: BTreeMap<IdentityId, PathBuf> = BTreeMap::new();
-    let mut sources = Sources { policies: config.policies.clone(), ..Sources::default() };
+    let mut sources =
+        Sources { policies: config.policies.clone(), serves: config.serves.clone(), ..Sources::default() };
     for spec in &config.identities {
         taken.insert(spec.id.clone(), spec.files.paths().next().unwrap_or(Path::new("")).to_owned());
         sources.specs.push(spec.clone());

@@ -1,10 +1,11 @@
 //! The identities to keep, who may have each, and the pods' names. Known before any file was read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use evercert_core::identity::IdentityId;
 
+use crate::config::Endpoint;
 use crate::inventory::pods::PodNames;
 use crate::inventory::sources::Watched;
 use crate::policy::Policy;
@@ -16,6 +17,8 @@ pub(crate) struct Wanted {
     pub(crate) ids: Vec<IdentityId>,
     /// Policies of the node's identities. An identity of a pod is for that pod.
     pub(crate) policies: HashMap<IdentityId, Policy>,
+    /// Where the node's identities are served.
+    pub(crate) serves: BTreeMap<IdentityId, Vec<Endpoint>>,
     /// The names of the pods.
     pub(crate) pods: PodNames,
     /// The state of the patterns of directories.

@@ -7,6 +7,7 @@
 
 mod callers;
 mod certificates;
+mod endpoints;
 mod exposition;
 mod identities;
 mod limit;
@@ -31,6 +32,7 @@ use crate::inventory::pods::{Contested, Silent};
 use crate::publication::{Readiness, Subscribers};
 
 use callers::Callers;
+use endpoints::Endpoints;
 use observer::{Files, Record};
 use registering::{gauge, gauges, own, register};
 use rotations::Rotations;
@@ -55,6 +57,7 @@ pub(crate) struct Metrics {
     contested_names: IntGaugeVec,
     records: Mutex<HashMap<IdentityId, Record>>,
     rotations: Mutex<Rotations>,
+    endpoints: Endpoints,
     started: SystemTime,
     /// The most identities, certificates and revocation lists that have series, of each.
     limit: usize,
@@ -101,6 +104,7 @@ impl Metrics {
             )?,
             registry,
             records: Mutex::default(),
+            endpoints: Endpoints::default(),
             rotations: Mutex::new(Rotations::remembered_in(state_directory)),
             started: SystemTime::now(),
             limit,

@@ -58,8 +58,8 @@ async fn with_tls(question: &Question, identity: &Identity) -> Result<evercert::
 async fn without_tls(question: &Question) -> Result<tonic::transport::Channel, ConnectError> {
     let failed = |source| ConnectError::Plain { address: question.address.clone(), source };
     match &question.address {
-        Address::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
+        Address::Tcp(endpoint) => {
+            let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(failed)?;
             accepted(question, stream).await
         }
         Address::Unix(path) => accepted(question, UnixStream::connect(path).await.map_err(failed)?).await,

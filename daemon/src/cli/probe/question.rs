@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, BinaryMetadataKey, B
 
 use super::Args;
 use super::credentials::{Credentials, roots_of_the_system};
+use crate::config::Endpoint;
 
 /// The header whose value is a secret whatever it is (RFC 9110 §11.6.2).
 const AUTHORIZATION: &str = "authorization";
@@ -165,7 +165,7 @@ fn headers(given: &[String]) -> Result<MetadataMap, InvalidQuestion> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address {
     /// A name or an address, and a port.
-    Tcp { host: String, port: u16 },
+    Tcp(Endpoint),
     /// A Unix socket.
     Unix(PathBuf),
 }
@@ -179,24 +179,13 @@ impl Address {
         }
         let invalid = || InvalidQuestion::Address(text.to_owned());
         let bare = ["dns:///", "passthrough:///", "dns:"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
-        let (host, port) = bare.unwrap_or(text).rsplit_once(':').ok_or_else(invalid)?;
-        let port = port.parse().map_err(|_| invalid())?;
-        let host = match host.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')) {
-            Some(v6) => v6.parse::<Ipv6Addr>().map_err(|_| invalid())?.to_string(),
-            None if host.is_empty() => "localhost".to_owned(),
-            None if host.contains([':', '/', '@']) => return Err(invalid()),
-            None => host.to_owned(),
-        };
-        Ok(Self::Tcp { host, port })
+        bare.unwrap_or(text).parse().map(Self::Tcp).map_err(|_| invalid())
     }
 
     /// The authority of a URI.
     pub(super) fn authority(&self) -> String {
         match self {
-            Self::Tcp { host, port } => match host.parse::<Ipv6Addr>() {
-                Ok(v6) => SocketAddr::from((v6, *port)).to_string(),
-                Err(_) => format!("{host}:{port}"),
-            },
+            Self::Tcp(endpoint) => endpoint.to_string(),
             Self::Unix(_) => "localhost".to_owned(),
         }
     }
@@ -204,7 +193,7 @@ impl Address {
     pub(super) fn socket(&self) -> Option<&Path> {
         match self {
             Self::Unix(path) => Some(path),
-            Self::Tcp { .. } => None,
+            Self::Tcp(_) => None,
         }
     }
 }
@@ -212,7 +201,7 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { .. } => f.write_str(&self.authority()),
+            Self::Tcp(endpoint) => endpoint.fmt(f),
             Self::Unix(path) => write!(f, "{}", path.display()),
         }
     }
@@ -280,7 +269,7 @@ mod tests {
             ("a:70000", None),
         ] {
             let read = Address::new(text).ok().map(|address| match address {
-                Address::Tcp { host, port } => (host, port),
+                Address::Tcp(Endpoint { host, port }) => (host, port),
                 Address::Unix(_) => panic!("{text}"),
             });
             assert_eq!(read, expected, "{text}");

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use evercert_core::certificate::CertificateFacts;
 use evercert_core::finding::Severity;
 use evercert_core::identity::{IdentityId, IdentityName, Scope};
 use evercert_core::keeper::{IdentityState, Reload};
@@ -28,7 +29,10 @@ pub(super) struct Row {
     /// Absent until its files were first read.
     pub(super) state: Option<Arc<IdentityState>>,
     pub(super) reloads: [u64; RELOADS.len()],
-    pub(super) bundle_not_after: Option<SystemTime>,
+    /// When the anchor of the published bundle begins and ends that ends first.
+    pub(super) bundle_life: Option<(SystemTime, SystemTime)>,
+    /// Whether what is on disk was rejected when it was last read.
+    pub(super) is_rejected: bool,
     pub(super) rotated: Option<SystemTime>,
     pub(super) subscribers: SubscriberCounts,
 }
@@ -43,6 +47,8 @@ pub(super) struct SubscriberCounts {
     /// Not connected: they stood still, and their process lives. They count as the rest does.
     pub(super) lost: usize,
     pub(super) behind: usize,
+    /// Of those that are behind, the ones that said they cannot use what is served.
+    pub(super) refusing: usize,
     /// Not settled: behind, or with connections of older generations.
     pub(super) unsettled: usize,
     /// Connections that are older than what their subscriber reported last.
@@ -55,7 +61,7 @@ pub(super) struct SubscriberCounts {
 pub(super) type Metric = (Family, fn(&Family, &Row, &mut String));
 
 /// The families, in their order on the page.
-pub(super) const METRICS: [Metric; 19] = [
+pub(super) const METRICS: [Metric; 23] = [
     (Family::gauge("evercert_identity_published", "Whether a generation is served: 0 or 1."), |family, row, text| {
         family.sample(text, &row.labels(), u8::from(row.snapshot().is_some()));
     }),
@@ -66,20 +72,38 @@ pub(super) const METRICS: [Metric; 19] = [
     }),
     (
         Family::gauge(
+            "evercert_identity_rejected",
+            "Whether what is on disk was rejected when it was last read, and the last good is served, if there is one: 0 or 1.",
+        ),
+        |family, row, text| family.sample(text, &row.labels(), u8::from(row.is_rejected)),
+    ),
+    (
+        Family::gauge(
+            "evercert_identity_not_before_timestamp_seconds",
+            "When the published leaf became valid: with its end, how long its life is.",
+        ),
+        |family, row, text| time(family, row, text, row.leaf().map(|leaf| leaf.not_before)),
+    ),
+    (
+        Family::gauge(
             "evercert_identity_not_after_timestamp_seconds",
             "When the published leaf expires; a gap to the one on disk means that the new one is not published.",
         ),
-        |family, row, text| {
-            let leaf = row.snapshot().and_then(|snapshot| snapshot.credential()).map(|credential| credential.leaf());
-            time(family, row, text, leaf.map(|leaf| leaf.not_after));
-        },
+        |family, row, text| time(family, row, text, row.leaf().map(|leaf| leaf.not_after)),
+    ),
+    (
+        Family::gauge(
+            "evercert_identity_bundle_not_before_timestamp_seconds",
+            "When the anchor of the published bundle became valid that expires first.",
+        ),
+        |family, row, text| time(family, row, text, row.bundle_life.map(|(begin, _)| begin)),
     ),
     (
         Family::gauge(
             "evercert_identity_bundle_not_after_timestamp_seconds",
             "When the first anchor of the published bundle expires.",
         ),
-        |family, row, text| time(family, row, text, row.bundle_not_after),
+        |family, row, text| time(family, row, text, row.bundle_life.map(|(_, end)| end)),
     ),
     (
         Family::gauge(
@@ -162,6 +186,13 @@ pub(super) const METRICS: [Metric; 19] = [
     ),
     (
         Family::gauge(
+            "evercert_subscribers_refusing",
+            "Of those, how many said that they cannot use the served generation.",
+        ),
+        |family, row, text| family.sample(text, &row.labels(), row.subscribers.refusing),
+    ),
+    (
+        Family::gauge(
             "evercert_subscribers_unattested",
             "Subscribers that an observer cannot see and takes at their word; they count in no other series but the next.",
         ),
@@ -215,8 +246,11 @@ impl Row {
 
     /// The less, the sooner somebody should know.
     pub(super) fn urgency(&self) -> (bool, Option<SystemTime>) {
-        let leaf = self.snapshot().and_then(|snapshot| snapshot.credential()).map(|credential| credential.leaf());
-        (self.snapshot().is_some(), leaf.map(|leaf| leaf.not_after))
+        (self.snapshot().is_some(), self.leaf().map(|leaf| leaf.not_after))
+    }
+
+    fn leaf(&self) -> Option<&CertificateFacts> {
+        self.snapshot().and_then(|snapshot| snapshot.credential()).map(|credential| credential.leaf())
     }
 
     fn snapshot(&self) -> Option<&Snapshot> {

@@ -91,8 +91,10 @@ impl Files {
 pub(super) struct Record {
     /// How its reloads ended, in the order of [`RELOADS`].
     pub(super) reloads: [u64; RELOADS.len()],
-    /// When the first anchor of the published bundle expires.
-    pub(super) bundle_not_after: Option<SystemTime>,
+    /// When the anchor of the published bundle begins and ends that ends first.
+    pub(super) bundle_life: Option<(SystemTime, SystemTime)>,
+    /// Whether what is on disk was rejected when it was last read.
+    pub(super) is_rejected: bool,
     /// When what is published was first published, by this process or one before it.
     pub(super) rotated: Option<SystemTime>,
     published: Option<Digest>,
@@ -132,9 +134,11 @@ impl Observer for Measured {
         let published = state.snapshot.as_ref().map(|snapshot| snapshot.digest());
         if record.published != published {
             record.published = published;
-            record.bundle_not_after = state.snapshot.as_ref().and_then(|snapshot| {
+            record.is_rejected = false;
+            record.bundle_life = state.snapshot.as_ref().and_then(|snapshot| {
                 let anchors = snapshot.bundles().own.iter().flat_map(|bundle| bundle.anchors());
-                anchors.filter_map(|der| CertificateFacts::from_der(der).ok()).map(|facts| facts.not_after).min()
+                let lives = anchors.filter_map(|der| CertificateFacts::from_der(der).ok());
+                lives.map(|facts| (facts.not_before, facts.not_after)).min_by_key(|(_, end)| *end)
             });
             let mut rotations = self.metrics.rotations.lock();
             record.rotated = published.zip(state.published_at).map(|(digest, at)| rotations.published(id, digest, at));
@@ -165,7 +169,10 @@ impl Observer for Measured {
     fn reload(&self, id: &IdentityId, result: Reload, took: Duration) {
         self.alive();
         if let Some(index) = RELOADS.iter().position(|(reload, _)| *reload == result) {
-            self.metrics.records.lock().entry(id.clone()).or_default().reloads[index] += 1;
+            let mut records = self.metrics.records.lock();
+            let record = records.entry(id.clone()).or_default();
+            record.reloads[index] += 1;
+            record.is_rejected = result == Reload::Rejected;
         }
         if result == Reload::Published {
             self.metrics.files.reload_duration.observe(took.as_secs_f64());

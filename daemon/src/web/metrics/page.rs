@@ -12,7 +12,7 @@ use super::identities::{self, METRICS, Row, SubscriberCounts};
 use super::limit::soonest;
 use super::revocations::Revocations;
 use super::{process, watched};
-use crate::publication::{Outcome, Readiness, SubscriberStatus, Subscribers};
+use crate::publication::{Outcome, Readiness, SubscriberState, SubscriberStatus, Subscribers};
 
 /// How many identities one part has: about 64 KiB of text.
 const CHUNK: usize = 512;
@@ -40,15 +40,19 @@ impl Page {
         let counted = |id: &IdentityId| {
             // Not for longer: the keeper's observer waits for it.
             let records = metrics.records.lock();
-            records.get(id).map(|record| (record.reloads, record.bundle_not_after, record.rotated)).unwrap_or_default()
+            records
+                .get(id)
+                .map(|record| (record.reloads, record.is_rejected, record.bundle_life, record.rotated))
+                .unwrap_or_default()
         };
         let rows: Vec<_> = identities
             .into_iter()
             .map(|(id, state)| {
-                let (reloads, bundle_not_after, rotated) = counted(&id);
+                let (reloads, is_rejected, bundle_life, rotated) = counted(&id);
                 Row {
                     reloads,
-                    bundle_not_after,
+                    is_rejected,
+                    bundle_life,
                     rotated,
                     subscribers: SubscriberCounts::of(&subscribers.of(&id)),
                     pod: match &id.scope {
@@ -81,6 +85,7 @@ impl Page {
                 LEFT_OUT.sample(&mut text, &[("of", of)], count);
             }
             watched::write(&readiness.watched(), &mut text);
+            metrics.endpoints.write(&mut text);
             text
         });
         Self { registry, rows, told, certificates, revocations, now, next: 0 }
@@ -129,6 +134,7 @@ impl SubscriberCounts {
             unattested_behind: unattested.iter().filter(|subscriber| subscriber.state.is_behind()).count(),
             connected: subscribers.iter().filter(|subscriber| subscriber.lost_since.is_none()).count(),
             lost: subscribers.iter().filter(|subscriber| subscriber.lost_since.is_some()).count(),
+            refusing: subscribers.iter().filter(|subscriber| subscriber.state == SubscriberState::Refused).count(),
             behind: subscribers.iter().filter(|subscriber| subscriber.state.is_behind()).count(),
             unsettled: subscribers.iter().filter(|subscriber| subscriber.state.is_unsettled()).count(),
             connections_on_older: subscribers.iter().copied().map(connections_on_older).sum(),

@@ -34,7 +34,8 @@ fn row(certificates: Vec<CertificateOnDisk>) -> Row {
         pod: None,
         state: Some(state.into()),
         reloads: Default::default(),
-        bundle_not_after: None,
+        bundle_life: None,
+        is_rejected: false,
         rotated: None,
         subscribers: SubscriberCounts::default(),
     }

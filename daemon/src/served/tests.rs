@@ -1,0 +1,81 @@
+use std::net::Ipv4Addr;
+
+use evercert_core::certificate::CertificateFacts;
+use evercert_core::crypto;
+use evercert_fixtures::{Authority, Issued, Leaf};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+
+fn issued() -> (Authority, Issued) {
+    let authority = Authority::new("root.example.org");
+    let issued = authority.issue(Leaf::for_dns("payments.example.org"));
+    (authority, issued)
+}
+
+/// A server that presents this by these versions, and where clients of `authority` are asked for refuses all others.
+async fn server(
+    issued: &Issued,
+    versions: &[&'static SupportedProtocolVersion],
+    authority: Option<&Authority>,
+) -> (Endpoint, AbortOnDropHandle<()>) {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(issued.combined_pem().as_bytes()).map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(crypto::provider()).with_protocol_versions(versions).unwrap();
+    let config = match authority {
+        None => config.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.ca_der().to_vec().into()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), crypto::provider()).build();
+            config.with_client_cert_verifier(verifier.unwrap())
+        }
+    };
+    let acceptor = TlsAcceptor::from(Arc::new(config.with_single_cert(chain, key).unwrap()));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let endpoint = format!("localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
+    let serving = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                let _ = stream.shutdown().await;
+            }
+        }
+    });
+    (endpoint, AbortOnDropHandle::new(serving))
+}
+
+#[tokio::test]
+async fn the_leaf_of_a_server_is_seen_whatever_it_speaks_and_whoever_it_lets_in() {
+    let (authority, issued) = issued();
+    let expected = CertificateFacts::from_der(&issued.leaf_der).unwrap();
+    for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13]] {
+        for clients in [None, Some(&authority)] {
+            let (endpoint, _server) = server(&issued, versions, clients).await;
+            let found = presented::by(&endpoint, Some("payments.example.org")).await.unwrap();
+            assert_eq!((found.fingerprint, found.not_after), (expected.fingerprint, expected.not_after));
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_or_speaks_no_tls_is_unknown() {
+    let nobody = evercert_fixtures::free_address();
+    let endpoint = nobody.to_string().parse().unwrap();
+    assert!(matches!(presented::by(&endpoint, None).await, Err(Unknown::Connect(_))));
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let _server = AbortOnDropHandle::new(tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"220 mail.example.org\r\n").await;
+        }
+    }));
+    assert!(matches!(presented::by(&endpoint, None).await, Err(Unknown::Tls(_))));
+}

@@ -24,6 +24,7 @@ mod outage;
 mod process;
 mod resumption;
 mod rotation;
+mod scrape;
 mod security;
 mod soak;
 mod stage;
@@ -58,6 +59,8 @@ enum Scenario {
     Chains(chains::Args),
     /// The daemon with many mounted sets: until all are published, memory, idle CPU
     Mounts(mounts::Args),
+    /// Scrapes of the metrics of many identities, as plain text and with gzip
+    Scrape(scrape::Args),
     /// Rotations and CA rollovers of both sides under full load
     Soak(soak::Args),
     /// Leaves that expire and CAs that are removed under live streams
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
             Scenario::Handshakes(args) => handshakes::run(args).await,
             Scenario::Chains(args) => chains::run(args).await,
             Scenario::Mounts(args) => mounts::run(args).await,
+            Scenario::Scrape(args) => scrape::run(args).await,
             Scenario::Soak(args) => soak::run(args).await,
             Scenario::Expiry(args) => expiry::run(args).await,
             Scenario::Leaks(args) => leaks::run(args).await,

@@ -16,7 +16,7 @@ fn certificate(common_name: &str, fingerprint: [u8; 32], end: u64) -> Certificat
     (facts.subject.common_name, facts.serial) = (common_name.to_owned(), "1".to_owned());
     (facts.fingerprint, facts.not_after) =
         (Digest::from(fingerprint), SystemTime::UNIX_EPOCH + Duration::from_secs(end));
-    CertificateOnDisk { file: Path::new("/certs/ca.crt").into(), facts: facts.into() }
+    CertificateOnDisk { file: Path::new("/certs/ca.crt").into(), line: None, facts: facts.into() }
 }
 
 fn row(certificates: Vec<CertificateOnDisk>) -> Row {

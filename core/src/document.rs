@@ -3,6 +3,7 @@
 //! Nothing that is written in one is ever quoted but keys, known ones and what is almost one: it may be a file with a key, or hold one
 //! where none belongs. The place says enough.
 
+mod all;
 mod node;
 #[cfg(feature = "yaml")]
 mod yaml;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use all::{Reading, read_all};
 use node::Node;
 
 /// How like a known key an unknown one has to be to be taken for it, of 1.

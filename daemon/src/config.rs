@@ -18,15 +18,17 @@ mod limits;
 mod log;
 mod pattern;
 mod pods;
+mod problems;
 mod spanned;
 mod trust;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evercert_core::identity::{IdentityId, IdentityName};
+use evercert_core::identity::IdentityId;
 use evercert_core::spec::IdentitySpec;
 use toml::Spanned;
 
@@ -39,11 +41,13 @@ pub(crate) use kubelet::Kubelet;
 pub(crate) use limits::Limits;
 pub(crate) use log::{InvalidLevel, Log, LogFormat, level_filter};
 pub(crate) use pattern::Pattern;
+use pattern::PatternError;
 pub(crate) use pods::{PodBundle, PodRule, PodSettings};
 
 use crate::policy::Policy;
 use document::Document;
 use error::Problem;
+use problems::Problems;
 use spanned::{absolute, at};
 
 /// Where the configuration is looked for when none is named.
@@ -128,10 +132,18 @@ impl Config {
         if !metadata.is_file() {
             return Err(unreadable(io::Error::other("not a regular file")));
         }
-        if metadata.len() > FILE_LIMIT {
-            return Err(unreadable(io::Error::other(format!("larger than {FILE_LIMIT} bytes"))));
-        }
-        Self::parse(path, &std::fs::read_to_string(path).map_err(unreadable)?)
+        Self::parse(path, &File::open(path).and_then(bounded).map_err(unreadable)?)
+    }
+
+    /// Reads what standard input holds.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or a setting in it makes no sense.
+    pub(crate) fn from_stdin() -> Result<Self, ConfigError> {
+        let path = Path::new("standard input");
+        let text = bounded(io::stdin()).map_err(|source| ConfigError::Unreadable { file: path.to_owned(), source })?;
+        Self::parse(path, &text)
     }
 
     /// The configuration without a file.
@@ -150,8 +162,14 @@ impl Config {
     /// A setting in it makes no sense.
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let document = Document { path, text };
-        let file: file::File = document.read()?;
-        Self::check(path, &file).map_err(|problem| document.problem(problem))
+        let mut problems = Problems::default();
+        let file: Option<file::File> = document.read(&mut problems);
+        let is_whole = problems.is_empty();
+        let config = file.and_then(|file| Self::check(path, &file, is_whole, &mut problems));
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(document.error(problems)),
+        }
     }
 
     /// The settings in which `new` differs that take effect at the start of a daemon alone.
@@ -170,29 +188,37 @@ impl Config {
         settings.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()
     }
 
-    fn check(path: &Path, file: &file::File) -> Result<Self, Spanned<Problem>> {
+    /// Checks `file`, of which parts are missing where it is not whole: nothing is said then that those may be the cause of.
+    fn check(path: &Path, file: &file::File, is_whole: bool, problems: &mut Problems) -> Option<Self> {
         let tick = &file.watch.tick;
         if !(TICK[0]..=TICK[1]).contains(&tick.get_ref().0) {
-            return Err(at(tick, Problem::OutOfRange { key: "tick", least: "100ms", most: "1h" }));
+            problems.add(at(tick, Problem::OutOfRange { key: "tick", least: "100ms", most: "1h" }));
         }
-        let sockets =
-            SocketPaths { agent: socket(&file.sockets.agent, "agent")?, admin: socket(&file.sockets.admin, "admin")? };
-        if sockets.agent == sockets.admin {
-            return Err(at(&file.sockets.admin, Problem::SameSocket));
+        let agent = problems.note(socket(&file.sockets.agent, "agent"));
+        let admin = problems.note(socket(&file.sockets.admin, "admin"));
+        if agent.is_some() && agent == admin {
+            problems.add(at(&file.sockets.admin, Problem::SameSocket));
         }
-        let (identities, policies) = identities(&file.identity)?;
-        let http = http::http(&file.http, &identities, !file.watch.directories.is_empty())?;
-        Ok(Self {
+        let (identities, policies) = identities(&file.identity, problems);
+        let names_all = is_whole && identities.len() == file.identity.len();
+        let http = http::http(&file.http, &identities, !file.watch.directories.is_empty() || !names_all);
+        let directories = problems.note_each(file.watch.directories.iter().map(directories));
+        let state = file.state.directory.as_ref().map(|path| absolute(path, "directory")).transpose();
+        let (http, state) = (problems.note(http), problems.note(state));
+        let (log, limits) = (problems.note(file.log.check()), problems.note(file.limits.check()));
+        let kubelet = problems.note(pods::kubelet(&file.kubelet));
+        let pods = problems.note_each(file.pods.iter().map(pods::rule));
+        Some(Self {
             file: Some(path.to_owned()),
             identities,
-            directories: file.watch.directories.iter().map(directories).collect::<Result<_, _>>()?,
+            directories,
             tick: tick.get_ref().0,
-            sockets,
-            state: file.state.directory.as_ref().map(|path| absolute(path, "directory")).transpose()?,
-            http,
-            log: file.log.check()?,
+            sockets: SocketPaths { agent: agent?, admin: admin? },
+            state: state?,
+            http: http?,
+            log: log?,
             process: file.process.clone(),
-            limits: file.limits.check()?,
+            limits: limits?,
             policies,
             serves: file
                 .identity
@@ -201,28 +227,41 @@ impl Config {
                 .filter_map(Result::transpose)
                 .collect::<Result<_, _>>()?,
             mode: file.mode,
-            kubelet: pods::kubelet(&file.kubelet)?,
-            pods: file.pods.iter().map(pods::rule).collect::<Result<_, _>>()?,
+            kubelet: kubelet?,
+            pods,
         })
     }
+}
+
+/// The text of a configuration, which has an end.
+fn bounded(from: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    from.take(FILE_LIMIT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_LIMIT {
+        return Err(io::Error::other(format!("larger than {FILE_LIMIT} bytes")));
+    }
+    Ok(text)
 }
 
 /// Identities to keep, and their policies.
 type Identities = (Vec<IdentitySpec>, HashMap<IdentityId, Policy>);
 
-fn identities(entries: &[file::Identity]) -> Result<Identities, Spanned<Problem>> {
-    let mut first: BTreeMap<IdentityName, usize> = BTreeMap::new();
+fn identities(entries: &[file::Identity], problems: &mut Problems) -> Identities {
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut specs, mut policies) = (Vec::with_capacity(entries.len()), HashMap::with_capacity(entries.len()));
     for entry in entries {
-        let spec = identity::spec(entry)?;
-        let name = spec.id.name.clone();
-        if let Some(first) = first.insert(name, entry.name.span().start) {
-            return Err(at(&entry.name, Problem::NameTwice { first }));
+        if let Some(first) = first.get(entry.name.get_ref().as_str()) {
+            problems.add(at(&entry.name, Problem::NameTwice { first: *first }));
+        } else {
+            first.insert(entry.name.get_ref(), entry.name.span().start);
         }
-        policies.insert(spec.id.clone(), allow::policy(entry.allow.as_deref(), &entry.name)?);
-        specs.push(spec);
+        let policy = problems.note(allow::policy(entry.allow.as_deref(), &entry.name));
+        if let (Some(spec), Some(policy)) = (identity::spec(entry, problems), policy) {
+            policies.insert(spec.id.clone(), policy);
+            specs.push(spec);
+        }
     }
-    Ok((specs, policies))
+    (specs, policies)
 }
 
 fn directories(entry: &Spanned<file::Directories>) -> Result<Directories, Spanned<Problem>> {
@@ -231,6 +270,10 @@ fn directories(entry: &Spanned<file::Directories>) -> Result<Directories, Spanne
         file::Directories::Table(table) => (table.path.clone(), table.allow.as_deref()),
     };
     let pattern = Pattern::new(path.get_ref()).map_err(|error| at(&path, Problem::Pattern(error)))?;
+    // Whoever writes the directory of many means those in it.
+    if matches!(entry.get_ref(), file::Directories::Path(_)) && pattern.literal().is_some() {
+        return Err(at(&path, Problem::Pattern(PatternError::NoWildcard)));
+    }
     Ok(Directories { pattern, policy: allow::policy(allow, &path)? })
 }
 

@@ -51,7 +51,7 @@ complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l strict -d 
 complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l list -d 'List what is checked: name, severities and meaning'
 complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l json -d 'With --list: for programs, with clauses and pages'
 complete -c evercertd -n "__fish_evercertd_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c evercertd -n "__fish_evercertd_using_subcommand config" -l check -d 'Check FILE as `evercertd run` does at its start and at a reload, and say what is wrong with it; without FILE the one that `evercertd run` reads' -r -F
+complete -c evercertd -n "__fish_evercertd_using_subcommand config" -l check -d 'Check FILE as `evercertd run` does at its start and at a reload, and say what is wrong with it; - is standard input; without FILE the one that `evercertd run` reads' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand config" -s h -l help -d 'Print help'
 complete -c evercertd -n "__fish_evercertd_using_subcommand status" -l socket -d 'The admin socket, `admin` under [sockets] of the configuration' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand status" -l json -d 'Print JSON: times are RFC 3339 in UTC, absent values are null, new fields may be added'

@@ -1,8 +1,13 @@
 //! `evercertd config`.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use evercert_core::layout::file_name;
+use evercert_core::spec::IdentitySpec;
 use evercert_core::text;
 
 use crate::cli::output::printed;
@@ -12,34 +17,41 @@ use crate::host::names;
 use crate::inventory::Accounts;
 use crate::inventory::sources::{self, Stay};
 
+/// The name of standard input.
+const STDIN: &str = "-";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   evercertd config > /etc/evercert/evercertd.toml          start from the defaults
   evercertd config --check && systemctl reload evercertd   check what the daemon reads, then have it read
   evercertd config --check ./evercertd.toml                another file
+  ssh node cat /etc/evercert/evercertd.toml | evercertd config --check -
 
-It looks at the watched directories, too, and warns of what a start and a reload would warn of: names that are taken, patterns that match
-nothing, directories that can be no identity.
+All errors are told at once, in the order of the file. It looks at the watched directories and the files, too, lists the identities that it would \
+load, and warns of what a start and a reload would warn of: files that are not there, names that are taken, patterns that match nothing, \
+directories that can be no identity.
 
 Exit status: 0 the configuration is taken, with warnings or without, 78 it is refused.")]
 pub(crate) struct Args {
-    /// Check FILE as `evercertd run` does at its start and at a reload, and say what is wrong with it; without FILE the one that
-    /// `evercertd run` reads
+    /// Check FILE as `evercertd run` does at its start and at a reload, and say what is wrong with it; - is standard input; without FILE the
+    /// one that `evercertd run` reads
     #[arg(long, value_name = "FILE")]
     check: Option<Option<PathBuf>>,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let Some(file) = &args.check else {
-        return printed(DEFAULT.as_bytes(), Status::Ok);
+    let Some(file) = &args.check else { return printed(DEFAULT.as_bytes(), Status::Ok) };
+    let config = match file.as_deref() {
+        Some(file) if file == Path::new(STDIN) => Config::from_stdin(),
+        file => Config::load(file),
     };
-    let config = match Config::load(file.as_deref()) {
+    let config = match config {
         Ok(config) => config,
         Err(error) => return report(&error, Status::Config),
     };
     let sources = sources::resolve(&config, &[], Stay::All, &Accounts::default());
-    for warning in sources.warnings() {
+    for warning in sources.warnings().chain(sources.specs.iter().flat_map(missing)) {
         eprintln!("warning: {}", text::plain(&warning));
     }
     for account in &sources.unknown_accounts {
@@ -51,5 +63,33 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         );
     }
     let file = config.file.as_deref().map_or_else(|| "the defaults".to_owned(), text::path);
-    printed(format!("{file}: fine, {} identities now\n", sources.specs.len()).as_bytes(), Status::Ok)
+    let mut answer = format!("{file}: fine, {} identities now\n", sources.specs.len());
+    for spec in &sources.specs {
+        let files: BTreeSet<_> = spec.files.paths().map(text::path).collect();
+        let files = files.into_iter().collect::<Vec<_>>().join(", ");
+        // Writing to a String cannot fail.
+        let _ = writeln!(answer, "  {}: {files}", text::plain(&spec.id.to_string()));
+    }
+    printed(answer.as_bytes(), Status::Ok)
+}
+
+/// A warning for each file of an identity that is not there. A `ca.crt` and a `ca.crl` beside the credential need not be.
+fn missing(spec: &IdentitySpec) -> Vec<String> {
+    let beside = spec.files.credential.as_ref().and_then(|files| files.chain().parent());
+    let is_optional = |file: &Path| {
+        [file_name::BUNDLE, file_name::CRL].iter().any(|name| beside.is_some_and(|beside| beside.join(name) == file))
+    };
+    let files: BTreeSet<&Path> = spec.files.paths().filter(|file| !is_optional(file)).collect();
+    let unread = files.into_iter().filter_map(|file| std::fs::metadata(file).err().map(|error| (file, error)));
+    unread
+        .map(|(file, error)| {
+            let (id, file) = (&spec.id, text::path(file));
+            match error.kind() {
+                io::ErrorKind::NotFound => {
+                    format!("identity {id}: {file} is not there: nothing comes of it until it is; write the path of a file, or mount it")
+                }
+                _ => format!("identity {id}: {file} cannot be looked at: {error}"),
+            }
+        })
+        .collect()
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use evercert_core::document::{self, LineColumn};
+use evercert_core::document::{self, LineColumn, Reading};
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, Placed, Problem};
+use super::problems::Problems;
 
 /// Keys of lists of tables.
 const LISTS: &[&str] = &["identity", "pods"];
@@ -21,27 +22,31 @@ pub(super) struct Document<'a> {
 }
 
 impl Document<'_> {
-    /// Reads the settings that are written in the text.
-    ///
-    /// # Errors
-    ///
-    /// It is no TOML, or sets something else than there is.
-    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        document::read(self.text, LISTS).map_err(|problem| {
-            let is_pem = self.text.trim_start().starts_with(PEM);
-            let named = |problem| if is_pem { Problem::NoConfiguration } else { Problem::Document(problem) };
-            self.problem(Spanned::new(problem.span(), named(problem.into_inner())))
-        })
+    /// Reads the settings that are written in the text, as far as they can be: without those in whose section or element of a list there
+    /// is an error, which is noted.
+    pub(super) fn read<T: DeserializeOwned>(&self, problems: &mut Problems) -> Option<T> {
+        let Reading { value, problems: found } = document::read_all(self.text, LISTS);
+        let is_pem = self.text.trim_start().starts_with(PEM);
+        if is_pem && let Some(first) = found.first() {
+            problems.add(Spanned::new(first.span(), Problem::NoConfiguration));
+            return None;
+        }
+        for problem in found {
+            problems.add(Spanned::new(problem.span(), Problem::Document(problem.into_inner())));
+        }
+        value
     }
 
-    /// The error of a setting that makes no sense.
-    pub(super) fn problem(&self, problem: Spanned<Problem>) -> ConfigError {
-        let place = self.place(problem.span().start);
-        let problem = match problem.into_inner() {
-            Problem::NameTwice { first } => Problem::NameTwice { first: self.place(first).line },
-            other => other,
-        };
-        ConfigError::Invalid { file: self.path.to_owned(), place, problem: Box::new(problem) }
+    /// The error of a configuration with these problems.
+    pub(super) fn error(&self, problems: Problems) -> ConfigError {
+        let problems = problems.in_order().into_iter().map(|problem| Placed {
+            place: self.place(problem.span().start),
+            problem: match problem.into_inner() {
+                Problem::NameTwice { first } => Problem::NameTwice { first: self.place(first).line },
+                other => other,
+            },
+        });
+        ConfigError::Invalid { file: self.path.to_owned(), problems: problems.collect() }
     }
 
     fn place(&self, offset: usize) -> LineColumn {

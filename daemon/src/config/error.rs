@@ -24,16 +24,24 @@ pub(crate) enum ConfigError {
         /// Why.
         source: io::Error,
     },
-    /// A setting makes no sense.
-    #[error("{file}:{place}: {problem}", file = file.display())]
+    /// Settings make no sense.
+    #[error("{}", problems.iter().map(|problem| format!("{}:{problem}", file.display())).collect::<Vec<_>>().join("\n"))]
     Invalid {
         /// The file.
         file: PathBuf,
-        /// Where in it.
-        place: LineColumn,
-        /// The problem, and what to write instead.
-        problem: Box<Problem>,
+        /// What is wrong, in the order of the file.
+        problems: Vec<Placed>,
     },
+}
+
+/// An error in a setting, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub(crate) struct Placed {
+    /// Where in the file.
+    pub(super) place: LineColumn,
+    /// The problem, and what to write instead.
+    pub(super) problem: Problem,
 }
 
 /// An error in a setting.

@@ -14,6 +14,7 @@ use toml::Spanned;
 
 use super::endpoint::Endpoint;
 use super::error::Problem;
+use super::problems::Problems;
 use super::spanned::{absolute, at, beside};
 use super::{file, trust};
 
@@ -24,19 +25,25 @@ const NOBODY: &str = "none";
 const CLOCK_SKEW_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// The keeper's spec for one `[[identity]]`.
-pub(super) fn spec(entry: &file::Identity) -> Result<IdentitySpec, Spanned<Problem>> {
-    let name = IdentityName::from_str(entry.name.get_ref()).map_err(|_| at(&entry.name, Problem::Name))?;
-    if name.as_str().contains('/') {
-        return Err(at(&entry.name, Problem::SlashInName));
-    }
-    let mut files = files(entry)?;
-    if files.credential.is_none() {
-        no_leaf(entry)?;
-    }
-    files.crls = trust::crls(entry, &files)?;
-    files.federated = trust::federated(entry)?;
-    let (expectations, overlap) = (expectations(&entry.expectations())?, trust::overlap(entry.overlap.as_ref())?);
-    Ok(IdentitySpec { id: IdentityId::node(name), files, expectations, overlap })
+pub(super) fn spec(entry: &file::Identity, problems: &mut Problems) -> Option<IdentitySpec> {
+    let name = problems.note(name(&entry.name));
+    let files = problems.note(files(entry)).and_then(|mut files| {
+        if files.credential.is_none() {
+            problems.note(no_leaf(entry));
+        }
+        files.crls = problems.note(trust::crls(entry, &files))?;
+        Some(files)
+    });
+    let federated = problems.note(trust::federated(entry));
+    let expectations = problems.note(expectations(&entry.expectations()));
+    let overlap = problems.note(trust::overlap(entry.overlap.as_ref()));
+    let files = FileSet { federated: federated?, ..files? };
+    Some(IdentitySpec { id: IdentityId::node(name?), files, expectations: expectations?, overlap: overlap? })
+}
+
+fn name(written: &Spanned<String>) -> Result<IdentityName, Spanned<Problem>> {
+    let name = IdentityName::from_str(written.get_ref()).map_err(|_| at(written, Problem::Name))?;
+    if name.as_str().contains('/') { Err(at(written, Problem::SlashInName)) } else { Ok(name) }
 }
 
 fn files(entry: &file::Identity) -> Result<FileSet, Spanned<Problem>> {

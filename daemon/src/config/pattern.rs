@@ -35,6 +35,18 @@ pub(crate) enum PatternError {
          \"/etc/evercert/certs/*\""
     )]
     WildcardInParent,
+    /// Something stands in it that is a wildcard elsewhere.
+    #[error(
+        "`directories` holds a path with `[`, `{{` or `**`, which are no wildcards here: `*` stands for any characters of one name, `?` for one; \
+         write an entry for each"
+    )]
+    ForeignWildcard,
+    /// It is a path alone, and has none.
+    #[error(
+        "`directories` holds a path without a wildcard; write it with \"/*\" behind it for the directories in it, or as a table, such as \
+         {{ path = \"/etc/evercert/certs/payments\" }}, for itself alone"
+    )]
+    NoWildcard,
 }
 
 impl Pattern {
@@ -51,6 +63,9 @@ impl Pattern {
         let (Some(parent), Some(Component::Normal(last))) = (path.parent(), path.components().next_back()) else {
             return Err(PatternError::NoName);
         };
+        if text.contains(['[', '{']) || text.contains("**") {
+            return Err(PatternError::ForeignWildcard);
+        }
         if Glob::new(parent.to_string_lossy()).is_wild() {
             return Err(PatternError::WildcardInParent);
         }

@@ -45,7 +45,7 @@ fn the_default_configuration_documents_every_key() {
             .replace("[]\n", "")
             .replace("[[identity]]\n", "[[identity]]\nname = \"a\"\n");
         match parse(&text).unwrap_err() {
-            ConfigError::Invalid { problem, .. } => match *problem {
+            ConfigError::Invalid { mut problems, .. } => match problems.remove(0).problem {
                 Problem::Document(document::Problem::UnknownKey { known, .. }) => known,
                 other => panic!("{other}"),
             },
@@ -83,6 +83,47 @@ fn an_unknown_key_is_named_with_its_place_and_the_key_that_was_meant() {
             .contains("3:1: unknown key `dns-names`; did you mean `dns_names`?")
     );
     assert!(error("[sokets]\n").contains("1:2: unknown key `sokets`; did you mean `sockets`?"));
+}
+
+#[test]
+fn all_errors_are_told_at_once_in_the_order_of_the_file() {
+    let text = "mode = \"both\"\n\
+                [[identity]]\nname = \"a\"\npath = \"x\"\nusages = [\"serve\"]\noverlap = \"25h\"\n\
+                [[identity]]\nname = \"a\"\npath = 5\nno_such = 1\n\
+                [[identity]]\npath = \"/y\"\n\
+                [[identity]]\nname = \"b\"\npath = \"/b\"\nallow = []\n\
+                [http]\nlisten = \":1\"\nidentity = \"c\"\nprobes = \"off\"\n\
+                [limits]\nstreams = 0\nzzz = 1\n\
+                [watch]\ntick = \"1ms\"\ndirectories = [\"x\", \"/x/[ab]\", \"/x/**\", \"/x/{a,b}/*\", \"/etc/evercert/certs\"]\n";
+    let all = error(text);
+    let told: Vec<_> = all.lines().map(|line| line.strip_prefix("/etc/evercert/evercertd.toml:").unwrap()).collect();
+    let expected = [
+        "1:8: `mode`: expected `publisher` or `observer`",
+        "4:8: `path` is a relative path",
+        "5:11: `usages`: unknown usage",
+        "6:11: `overlap` is out of range",
+        "9:8: `path`: expected",
+        "10:1: unknown key `no_such`; keys here are",
+        "11:1: `name` is missing; write it",
+        "14:8: `allow` is empty",
+        "18:10: `listen` is no address",
+        "23:1: unknown key `zzz`",
+        "25:8: `tick` is out of range",
+        "26:16: `directories` holds a relative path",
+        "26:21: `directories` holds a path with `[`, `{` or `**`",
+        "26:32: `directories` holds a path with `[`, `{` or `**`",
+        "26:41: `directories` holds a path with `[`, `{` or `**`",
+        "26:55: `directories` holds a path without a wildcard",
+    ];
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told} is not: {expected}");
+    }
+    assert_eq!(told.len(), expected.len(), "{all}");
+    assert_eq!(
+        error("[watch\n[http]\nlisten = \n[log]\nlevel = \"info\"\n").lines().count(),
+        2,
+        "of what is no TOML, too"
+    );
 }
 
 #[test]

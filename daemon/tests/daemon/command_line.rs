@@ -1,7 +1,8 @@
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use evercert_fixtures::{Authority, KubeletVolume};
@@ -293,4 +294,38 @@ fn an_output_that_cannot_be_written_is_an_error_of_every_command() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("cannot write to standard output: No space left on device"), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn a_configuration_from_standard_input_is_checked_and_what_it_would_load_is_listed() {
+    let volume = KubeletVolume::new(&Authority::new("Test CA").issue_dns("a").files());
+    let path = volume.path().display();
+    let text = format!(
+        "[watch]\ndirectories = []\n[[identity]]\nname = \"a\"\npath = \"{path}\"\n\
+         [[identity]]\nname = \"b\"\npath = \"/nowhere\"\ncrls = [\"/lists/ca.crl\"]\n"
+    );
+    let check = |text: &str| {
+        let mut command = evercertd();
+        command.args(["config", "--check", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (status, listed, warnings) = check(&text);
+    assert_eq!(status, Some(0), "{warnings}");
+    assert!(listed.starts_with("standard input: fine, 2 identities now\n"), "{listed}");
+    assert!(
+        listed.contains(&format!("\n  a: {path}/ca.crl, {path}/ca.crt, {path}/tls.crt, {path}/tls.key\n")),
+        "{listed}"
+    );
+    for missing in ["/lists/ca.crl", "/nowhere/tls.crt", "/nowhere/tls.key"] {
+        assert!(warnings.contains(&format!("warning: identity b: {missing} is not there")), "{warnings}");
+    }
+    assert!(!warnings.contains("identity a") && !warnings.contains("/nowhere/ca.c"), "{warnings}");
+
+    let (status, listed, errors) = check("[watch]\ntick = 3\n[http]\nlisten = \"x\"\n");
+    assert_eq!((status, &*listed), (Some(78), ""));
+    assert_eq!(errors.lines().count(), 2, "{errors}");
 }

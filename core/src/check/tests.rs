@@ -7,6 +7,7 @@ mod issuers;
 mod key;
 mod loading;
 mod names;
+mod unkeyed;
 mod usage;
 
 use std::net::IpAddr;

@@ -30,3 +30,31 @@ impl Holding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use evercert_fixtures::Authority;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_told_by_what_is_in_it_and_not_at_all_where_that_is_damaged() {
+        let ca = Authority::new("root");
+        let issued = ca.issue_dns("a.example.org");
+        let certificates = Holding { certificates: true, ..Holding::default() };
+        let anchors = Holding { begins_with_ca: true, ..certificates };
+        let crl = ca.crl(&[]);
+        for (content, holding) in [
+            (issued.chain_pem.as_bytes(), certificates),
+            (&issued.leaf_der, certificates),
+            (issued.ca_pem.as_bytes(), anchors),
+            (issued.key_pem.as_bytes(), Holding { keys: true, ..Holding::default() }),
+            (issued.combined_pem().as_bytes(), Holding { keys: true, ..certificates }),
+            (&crl.der, Holding { crls: true, ..Holding::default() }),
+            (&issued.chain_pem.as_bytes()[..300], Holding::default()),
+            (b"", Holding::default()),
+        ] {
+            assert_eq!(Holding::of(content), holding, "{}", String::from_utf8_lossy(content));
+        }
+    }
+}

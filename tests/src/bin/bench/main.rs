@@ -12,6 +12,7 @@ mod blocks;
 mod burst;
 mod calls;
 mod chains;
+mod check;
 mod door;
 mod expiry;
 mod flood;
@@ -57,6 +58,8 @@ enum Scenario {
     Handshakes(handshakes::Args),
     /// Chains of strangers that are made to cost a server as much as they can, and handshakes of others meanwhile
     Chains(chains::Args),
+    /// `evercertd check` of many files
+    Check(check::Args),
     /// The daemon with many mounted sets: until all are published, memory, idle CPU
     Mounts(mounts::Args),
     /// Scrapes of the metrics of many identities, as plain text and with gzip
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
             Scenario::Calls(args) => calls::run(args).await,
             Scenario::Handshakes(args) => handshakes::run(args).await,
             Scenario::Chains(args) => chains::run(args).await,
+            Scenario::Check(args) => check::run(&args),
             Scenario::Mounts(args) => mounts::run(args).await,
             Scenario::Scrape(args) => scrape::run(args).await,
             Scenario::Soak(args) => soak::run(args).await,

@@ -5,6 +5,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// How often a second the line is drawn at the most.
 const DRAWN: u8 = 10;
 
+/// Fewer inputs than these are done before a line could be read.
+const MANY: usize = 200;
+
 /// A line on stderr. Where that is no terminal there is none.
 pub(super) struct Progress(ProgressBar);
 
@@ -18,6 +21,9 @@ impl Progress {
 
     /// One more of `all` is done.
     pub(super) fn step(&self, all: usize) {
+        if all < MANY {
+            return;
+        }
         self.0.set_length(all.try_into().unwrap_or(u64::MAX));
         self.0.inc(1);
     }

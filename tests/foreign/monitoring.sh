@@ -54,6 +54,8 @@ port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)
 served=$(port)
 openssl s_server -www -accept "127.0.0.1:$served" -cert "$work/certs/server/tls.crt" -key "$work/certs/server/tls.key" >"$work/s_server.log" 2>&1 </dev/null &
 pids+=($!)
+# An endpoint that does not answer when it is first asked is asked again two minutes later.
+until grep ACCEPT "$work/s_server.log" >/dev/null; do sleep 0.1; done
 cat >"$work/evercertd.toml" <<EOF
 [sockets]
 agent = "$work/agent/agent.sock"

@@ -199,13 +199,13 @@ async fn what_endpoints_present_is_held_against_what_is_published_and_an_absent_
     for (endpoint, reachable) in [(other, 1.0), (nobody, 0.0)] {
         until_value(&home, &series("reachable", endpoint), |value| value == reachable).await;
     }
-    let page = until_value(&home, &series("stale", fresh), |stale| stale == 0.0).await;
+    let told = until_value(&home, &series("stale", fresh), |stale| stale == 0.0).await;
     let not_after = "evercert_identity_not_after_timestamp_seconds{identity=\"greeter\",scope=\"node\"}";
-    assert_eq!(value(&page, &series("not_after_timestamp_seconds", fresh)), value(&page, not_after));
+    assert_eq!(value(&told, &series("not_after_timestamp_seconds", fresh)), value(&told, not_after));
     // It may be late: that a leaf is stale is said once it had time to be taken.
-    assert_eq!(value(&page, &series("stale", other)), None);
+    assert_eq!(value(&told, &series("stale", other)), None);
     for name in ["stale", "not_after_timestamp_seconds", "not_before_timestamp_seconds"] {
-        assert_eq!(value(&page, &series(name, nobody)), None, "{name}");
+        assert_eq!(value(&told, &series(name, nobody)), None, "{name}");
     }
 
     home.configure(&identity("greeter", volume.path()));

@@ -202,6 +202,8 @@ impl Config {
         let (identities, policies) = identities(&file.identity, problems);
         let names_all = is_whole && identities.len() == file.identity.len();
         let http = http::http(&file.http, &identities, !file.watch.directories.is_empty() || !names_all);
+        let serves = file.identity.iter().map(identity::serves).filter_map(Result::transpose);
+        let serves = problems.note_each(serves).into_iter().collect();
         let directories = problems.note_each(file.watch.directories.iter().map(directories));
         let state = file.state.directory.as_ref().map(|path| absolute(path, "directory")).transpose();
         let (http, state) = (problems.note(http), problems.note(state));
@@ -220,12 +222,7 @@ impl Config {
             process: file.process.clone(),
             limits: limits?,
             policies,
-            serves: file
-                .identity
-                .iter()
-                .map(identity::serves)
-                .filter_map(Result::transpose)
-                .collect::<Result<_, _>>()?,
+            serves,
             mode: file.mode,
             kubelet: kubelet?,
             pods,

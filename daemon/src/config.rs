@@ -36,7 +36,7 @@ pub(crate) use endpoint::Endpoint;
 pub(crate) use error::ConfigError;
 pub(crate) use file::{Mode, Process};
 pub(crate) use glob::Glob;
-pub(crate) use http::{Http, HttpTls};
+pub(crate) use http::{Http, HttpTls, PageAt};
 pub(crate) use kubelet::Kubelet;
 pub(crate) use limits::Limits;
 pub(crate) use log::{InvalidLevel, Log, LogFormat, level_filter};

@@ -9,6 +9,7 @@
 mod accept;
 mod admin;
 mod agent;
+mod changes;
 mod connection;
 mod control;
 mod feed;
@@ -35,6 +36,7 @@ use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 
 pub(crate) use accept::{Accepting, Intake};
+pub(crate) use changes::{Change, Changes};
 pub(crate) use control::{Control, Order, Reloaded};
 pub(crate) use limits::Limits;
 use streams::{Counted, Refused};

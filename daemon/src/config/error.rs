@@ -206,6 +206,12 @@ pub(crate) enum Problem {
         "`client_certificates` needs a bundle to verify them by, and the identity of [http] has `bundle = \"none\"`; set one"
     )]
     ClientsWithoutBundle,
+    /// The page where anybody may be who connects.
+    #[error(
+        "`page = \"on\"` shows what there is to whoever connects; set `identity` and `client_certificates = true`, or write \"loopback\" or \
+         \"off\""
+    )]
+    PageForAnybody,
     /// No level, nor directives.
     #[error(
         "`level` is no log level; write error, warn, info, debug, trace, or directives such as \"info,evercertd=debug\""

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use super::duration::Span;
+use super::http::PageAt;
 use super::kubelet;
 use super::limits::Limits;
 use super::log::Log;
@@ -266,12 +267,14 @@ pub(super) struct Http {
     pub(super) client_certificates: Option<Spanned<bool>>,
     pub(super) probes: Option<Spanned<String>>,
     pub(super) metrics_limit: Spanned<u32>,
+    pub(super) page: Spanned<PageAt>,
 }
 
 impl Default for Http {
     fn default() -> Self {
         let listen = unwritten("127.0.0.1:9793".to_owned());
-        Self { listen, identity: None, client_certificates: None, probes: None, metrics_limit: unwritten(50_000) }
+        let (metrics_limit, page) = (unwritten(50_000), unwritten(PageAt::Loopback));
+        Self { listen, identity: None, client_certificates: None, probes: None, metrics_limit, page }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use evercert_core::identity::IdentityName;
 use evercert_core::spec::IdentitySpec;
+use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Problem;
@@ -21,6 +22,20 @@ pub(crate) struct Http {
     pub(crate) probes: Option<SocketAddr>,
     /// The most identities that metrics tell of, and besides the most certificates and the most revocation lists.
     pub(crate) metrics_limit: usize,
+    /// Where the page is.
+    pub(crate) page: PageAt,
+}
+
+/// Who is shown the page at `/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PageAt {
+    /// Nobody.
+    Off,
+    /// Whoever connects, where the address is one that this machine alone reaches.
+    Loopback,
+    /// Whoever connects, which takes a certificate.
+    On,
 }
 
 /// The largest limit that can be set.
@@ -61,11 +76,15 @@ pub(super) fn http(
         return Err(at(written, Problem::SameAddress));
     }
     let probes = probes.and_then(|(_, address)| address);
+    let page = *written.page.get_ref();
     let demanded = written.client_certificates.as_ref().filter(|demanded| *demanded.get_ref());
+    if page == PageAt::On && demanded.is_none() {
+        return Err(at(&written.page, Problem::PageForAnybody));
+    }
     let Some(identity) = &written.identity else {
         return match demanded {
             Some(written) => Err(at(written, Problem::ClientsWithoutTls)),
-            None => Ok(Http { listen, tls: None, probes, metrics_limit }),
+            None => Ok(Http { listen, tls: None, probes, metrics_limit, page }),
         };
     };
     let name: IdentityName = identity.get_ref().parse().map_err(|_| at(identity, Problem::HttpIdentity))?;
@@ -81,7 +100,7 @@ pub(super) fn http(
         None => return Err(at(identity, Problem::HttpIdentity)),
     }
     let tls = Some(HttpTls { identity: name, client_certificates: demanded.is_some() });
-    Ok(Http { listen, tls, probes, metrics_limit })
+    Ok(Http { listen, tls, probes, metrics_limit, page })
 }
 
 fn address(text: &Spanned<String>, problem: impl FnOnce() -> Problem) -> Result<Option<SocketAddr>, Spanned<Problem>> {

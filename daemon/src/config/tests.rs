@@ -76,7 +76,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_key_that_was_meant() {
     );
     assert_eq!(
         error("[http]\nzzz = 1\n"),
-        "/etc/evercert/evercertd.toml:2:1: unknown key `zzz`; keys here are: listen, identity, client_certificates, probes, metrics_limit"
+        "/etc/evercert/evercertd.toml:2:1: unknown key `zzz`; keys here are: listen, identity, client_certificates, probes, metrics_limit, page"
     );
     assert!(
         error("[[identity]]\nname = \"a\"\ndns-names = []\n")
@@ -199,6 +199,12 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         ),
         ("path = \"/x\"\n\n[http]\nprobes = \"9794\"", "6:10", "`probes` is no address"),
         ("path = \"/x\"\n\n[http]\nprobes = \"127.0.0.1:9793\"", "6:10", "`probes` and `listen` are the same address"),
+        ("path = \"/x\"\n\n[http]\npage = \"on\"", "6:8", "set `identity` and `client_certificates = true`"),
+        (
+            "path = \"/x\"\n\n[http]\nidentity = \"a\"\nprobes = \"off\"\npage = \"on\"",
+            "8:8",
+            "shows what there is to whoever connects",
+        ),
         ("path = \"/x\"\n\n[watch]\ntick = 30", "6:8", "`tick`: this is no span of time; write one such as \"30s\""),
         ("path = \"/x\"\n\n[log]\nlevel = \"info,a=b=c\"", "6:9", "write error, warn, info, debug, trace"),
         // To the log's filter, a word that is no level is the name of a module: nothing would be logged but what it says.

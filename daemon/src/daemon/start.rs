@@ -23,6 +23,7 @@ use crate::web::certificate::Certificate;
 use crate::web::http::{self, Pages, Scope};
 use crate::web::liveness::Liveness;
 use crate::web::metrics::{Measured, Metrics};
+use crate::web::page::Page;
 
 /// How many ticks the keeper may be silent before the daemon counts as dead, and how much longer at least.
 const SILENT_TICKS: u32 = 3;
@@ -86,7 +87,7 @@ impl Daemon {
         let observer = Arc::clone(&pages.metrics) as _;
         servers.spawn(served::watch(context.wanted.clone(), Arc::clone(&store), observer, shutdown.clone()));
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
-        servers.spawn(serve::admin(listeners.admin, context, shutdown.clone()));
+        servers.spawn(serve::admin(listeners.admin, context.clone(), shutdown.clone()));
         let certificate = config.http.tls.clone().filter(|_| listeners.http.is_some()).map(|tls| {
             let HttpTls { identity, client_certificates } = tls;
             Certificate::new(identity, client_certificates, (Arc::clone(&store), key_claims), info.clone())
@@ -95,8 +96,9 @@ impl Daemon {
         if let Some(certificate) = certificate {
             servers.spawn(certificate.follow(shutdown.clone()));
         }
+        let page = Box::new(Page { context, at: config.http.page });
         let scopes = [
-            (listeners.http, HttpPart::Listen, Scope::Everything(configs)),
+            (listeners.http, HttpPart::Listen, Scope::Everything(configs, page)),
             (listeners.probes, HttpPart::Probes, Scope::Probes),
         ];
         for (listener, part, scope) in scopes {

@@ -1,35 +1,29 @@
 //! `evercert.v1.Admin`: the view of an operator. Never a key.
 
-use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert_api::v1;
 use evercert_core::digest::Digest;
-use evercert_core::identity::IdentityId;
 use evercert_core::text;
 use futures_util::Stream;
-use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 use v1::event::Event as Kind;
 
+use super::changes::{Change, Changes};
 use super::connection::peer;
 use super::control::Stopping;
 use super::pages::Pages;
 use super::{Context, stopping, trust};
 use crate::callers::Origin;
-use crate::status::{self, Identity, Pod};
+use crate::status;
 
 /// The time changes are gathered before the identities are looked through for them: with many identities that change at
 /// once the work stays bounded.
 const GATHER: Duration = Duration::from_millis(20);
-
-/// The interval of looking why a subscriber is behind, while one is: a stopped process is no event.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The service.
 pub(super) struct AdminService {
@@ -95,16 +89,8 @@ impl v1::admin_server::Admin for AdminService {
     type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::Event, Status>> + Send>>;
 
     async fn events(&self, _: Request<v1::EventsRequest>) -> Result<Response<Self::EventsStream>, Status> {
-        let events = Events {
-            published: self.context.store.changes(),
-            subscribed: self.context.subscribers.changes(),
-            context: self.context.clone(),
-            shutdown: self.shutdown.clone(),
-            told: HashMap::new(),
-            look_again: Instant::now(),
-            changed: VecDeque::new(),
-            synced: false,
-        };
+        let events =
+            Events { changes: Changes::new(self.context.clone()), shutdown: self.shutdown.clone(), synced: false };
         Ok(Response::new(Box::pin(futures_util::stream::unfold(Some(events), |events| async {
             let mut events = events?;
             let event = events.next().await;
@@ -133,105 +119,35 @@ impl Operator {
     }
 }
 
-/// One `Events` stream, and what it has told. It is pulled: a slow reader is told the latest state of what changed meanwhile.
+/// One `Events` stream.
 struct Events {
-    context: Context,
-    published: watch::Receiver<u64>,
-    subscribed: watch::Receiver<u64>,
+    changes: Changes,
     shutdown: CancellationToken,
-    told: HashMap<IdentityId, SentState>,
-    /// Identities to look at again.
-    changed: VecDeque<IdentityId>,
-    /// The next time to look at the subscribers that are behind.
-    look_again: Instant,
     synced: bool,
-}
-
-/// The state told of one identity.
-#[derive(PartialEq)]
-struct SentState {
-    /// The revisions of the identity and of its subscribers.
-    revisions: (u64, u64),
-    /// Why each of those subscribers that are behind is.
-    reasons: Vec<(u64, String)>,
-    pod: Option<Pod>,
 }
 
 impl Events {
     async fn next(&mut self) -> Result<v1::Event, Status> {
-        if !self.synced && self.told.is_empty() {
-            self.look();
-        }
         loop {
-            while let Some(id) = self.changed.pop_front() {
-                if let Some(event) = self.tell(&id) {
-                    return Ok(event);
+            match self.changes.known() {
+                Some(Change::Identity(_, identity)) => return Ok(event(Kind::Identity((*identity).into()), None)),
+                Some(Change::Removed(id, pod)) => {
+                    return Ok(event(Kind::Removed(id.name.to_string()), pod.map(Into::into)));
                 }
+                None if !self.synced => {
+                    self.synced = true;
+                    return Ok(event(Kind::Synced(v1::Synced {}), None));
+                }
+                None => {}
             }
-            if !self.synced {
-                self.synced = true;
-                return Ok(event(Kind::Synced(v1::Synced {}), None));
-            }
-            let is_one_behind = self.told.values().any(|told| !told.reasons.is_empty());
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Err(stopping()),
-                Ok(()) = self.published.changed() => {}
-                Ok(()) = self.subscribed.changed() => {}
-                () = tokio::time::sleep_until(self.look_again), if is_one_behind => {
-                    self.look_again = Instant::now() + LOOK_AGAIN;
-                    let behind = self.told.iter().filter(|(_, told)| !told.reasons.is_empty());
-                    self.changed.extend(behind.map(|(id, _)| id.clone()));
-                    continue;
-                }
+                () = self.changes.stirred() => {}
             }
             tokio::time::sleep(GATHER).await;
-            self.look();
+            self.changes.look();
         }
-    }
-
-    /// Finds what has changed since it was told.
-    fn look(&mut self) {
-        self.published.borrow_and_update();
-        self.subscribed.borrow_and_update();
-        let now: HashMap<IdentityId, u64> = self
-            .context
-            .store
-            .revisions()
-            .into_iter()
-            .map(|(revision, state)| (state.spec.id.clone(), revision))
-            .collect();
-        let removed = self.told.keys().filter(|id| !now.contains_key(id)).cloned();
-        let changed = now.iter().filter(|(id, revision)| {
-            self.told.get(id).map(|told| told.revisions) != Some((**revision, self.context.subscribers.revision(id)))
-        });
-        let mut changed: Vec<_> = changed.map(|(id, _)| id.clone()).chain(removed).collect();
-        changed.sort_unstable();
-        self.changed.extend(changed);
-    }
-
-    /// The state of one identity as it is now; nothing where that was told before.
-    fn tell(&mut self, id: &IdentityId) -> Option<v1::Event> {
-        // The subscribers are read after their revision, so a change in between is told again, not missed.
-        let subscribed = self.context.subscribers.revision(id);
-        let Some((published, state)) = self.context.store.revised(id) else {
-            // The pod's name may be forgotten by now.
-            let told = self.told.remove(id)?;
-            return Some(event(Kind::Removed(id.name.to_string()), told.pod.map(Into::into)));
-        };
-        let wanted = Arc::clone(&self.context.wanted.borrow());
-        let identity = Identity::of(&state, &self.context.subscribers.of(id), &wanted.pods);
-        let behind = identity
-            .subscribers
-            .iter()
-            .filter_map(|subscriber| subscriber.reason.clone().map(|reason| (subscriber.id, reason)));
-        let told =
-            SentState { revisions: (published, subscribed), reasons: behind.collect(), pod: identity.pod.clone() };
-        if self.told.get(id) == Some(&told) {
-            return None;
-        }
-        self.told.insert(id.clone(), told);
-        Some(event(Kind::Identity(identity.into()), None))
     }
 }
 

@@ -24,6 +24,26 @@ const SUBSCRIBER_BYTES: usize = 4 * 1024;
 /// files.
 pub(super) const BYTES: usize = 3 * 512 * 1024;
 
+impl Context {
+    /// The status without its identities.
+    pub(crate) fn head(&self) -> StatusReport {
+        let wanted = Arc::clone(&self.wanted.borrow());
+        let info = self.info.borrow().clone();
+        let watched = wanted.watched.iter().flat_map(|watched| watched.findings.iter());
+        StatusReport {
+            version: info.version.to_owned(),
+            epoch: self.store.epoch(),
+            started: Moment(Some(info.started)),
+            ready: info.ready,
+            config_error: info.config_error,
+            findings: watched.chain(info.findings.values()).map(Finding::from).collect(),
+            mode: self.mode,
+            pods_in_doubt: Pod::all_in_doubt(&wanted.pods).collect(),
+            identities: Vec::new(),
+        }
+    }
+}
+
 /// The pages that are still to be told.
 pub(super) struct Pages {
     context: Context,
@@ -46,24 +66,6 @@ impl Pages {
     pub(super) fn new(context: Context) -> Self {
         let identities: Vec<_> = context.store.all().iter().map(|state| state.spec.id.clone()).collect();
         Self { context, is_first: true, identities: identities.into_iter(), unfinished: None }
-    }
-
-    fn head(&self) -> v1::StatusResponse {
-        let wanted = Arc::clone(&self.context.wanted.borrow());
-        let info = self.context.info.borrow().clone();
-        let watched = wanted.watched.iter().flat_map(|watched| watched.findings.iter());
-        let report = StatusReport {
-            version: info.version.to_owned(),
-            epoch: self.context.store.epoch(),
-            started: Moment(Some(info.started)),
-            ready: info.ready,
-            config_error: info.config_error,
-            findings: watched.chain(info.findings.values()).map(Finding::from).collect(),
-            mode: self.context.mode,
-            pods_in_doubt: Pod::all_in_doubt(&wanted.pods).collect(),
-            identities: Vec::new(),
-        };
-        report.into()
     }
 
     /// The next identity, or more of the one before, with at most `room` subscribers, and no more than go into so many bytes.
@@ -103,7 +105,7 @@ impl Iterator for Pages {
 
     fn next(&mut self) -> Option<v1::StatusResponse> {
         let is_first = std::mem::take(&mut self.is_first);
-        let mut page = if is_first { self.head() } else { v1::StatusResponse::default() };
+        let mut page = if is_first { self.context.head().into() } else { v1::StatusResponse::default() };
         let (mut room, mut bytes) = (SUBSCRIBERS, page.encoded_len());
         while page.identities.len() < IDENTITIES && bytes < BYTES {
             let Some(part) = self.part(room, BYTES - bytes) else { break };

@@ -221,7 +221,8 @@ impl Identity {
         Self { settled, connections_on_older, subscribers, ..self }
     }
 
-    fn is_well(&self, now: SystemTime) -> bool {
+    /// Whether nothing about it needs anyone's attention.
+    pub(crate) fn is_well(&self, now: SystemTime) -> bool {
         let expired = self.leaf.as_ref().and_then(|leaf| leaf.not_after.0).is_some_and(|end| end < now);
         self.generation.is_some()
             && !expired
@@ -246,7 +247,8 @@ impl Subscriber {
         self.report.as_ref().map_or(0, |report| report.connections_on_older)
     }
 
-    fn is_well(&self, now: SystemTime) -> bool {
+    /// Whether it takes up what is published, or is still allowed the time for it.
+    pub(crate) fn is_well(&self, now: SystemTime) -> bool {
         // Whoever cannot be seen may say anything, of any pod whose UID it knows.
         if self.unattested {
             return true;

@@ -1,4 +1,4 @@
-//! The HTTP side: metrics, liveness and readiness, for machines. Where no certificate is configured it is without TLS and without
+//! The HTTP side: metrics, liveness and readiness, for machines, and a page for people. Where no certificate is configured it is without TLS and without
 //! authentication, so by default on the loopback address alone; liveness and readiness may have an address of their own besides.
 //!
 //! Peers that reach the address can connect as often as they like. So a connection is for one request, nobody waits for a place,
@@ -19,7 +19,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
 use hyper::body::Incoming;
@@ -47,12 +47,16 @@ use crate::serve::{Accepting, Intake};
 use crate::web::certificate::Configs;
 use crate::web::liveness::Liveness;
 use crate::web::metrics::{CONTENT_TYPE, Metrics};
+use crate::web::page::{self, Page};
 
 /// The most connections at a time: one more takes the place of an idle one.
 const CONNECTIONS: usize = 128;
 
 /// How many of them may be given a page at a time: one more takes the place of the one that reads for the longest.
 const PAGES: usize = 16;
+
+/// How many of them may follow what changes, for as long as somebody looks: one more takes the place of the one that has for the longest.
+const FOLLOWERS: usize = 16;
 
 /// How many pages are begun at a time, which is what takes the processor.
 const RENDERINGS: usize = 1;
@@ -70,7 +74,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 const HEAD_LIMIT: usize = 16 * 1024;
 
 /// The longest life of a connection, whatever it does: a reader that never reads gives its place back.
-const CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
+pub(super) const CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
 
 /// How many connections wait to be served besides those in the kernel's queue.
 const NEWCOMERS: usize = 16;
@@ -92,7 +96,7 @@ pub(crate) struct Pages {
 /// What is served at an address.
 pub(crate) enum Scope {
     /// Every page, by TLS where there are configs for it.
-    Everything(Option<Configs>),
+    Everything(Option<Configs>, Box<Page>),
     /// Liveness and readiness, without TLS.
     Probes,
 }
@@ -103,15 +107,17 @@ pub(crate) async fn serve(listener: TcpListener, scope: Scope, pages: Pages, shu
     if let Err(error) = rustix::net::listen(&listener, sockets::BACKLOG) {
         debug!(%error, "the queue of the HTTP socket stays as long as it was");
     }
-    let rendering = Rendering { pages, turn: Arc::new(Semaphore::new(RENDERINGS)) };
+    let turn = Arc::new(Semaphore::new(RENDERINGS));
+    let rendering = Rendering { pages, turn: Arc::clone(&turn) };
     let probes = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
     let (router, configs) = match scope {
-        Scope::Everything(configs) => {
-            (probes.route("/", get(index)).route("/metrics", get(metrics).layer(gzip())), configs)
+        Scope::Everything(configs, page) => {
+            let page = page.routes(listener.local_addr().ok(), configs.is_some(), turn);
+            let metrics = probes.route("/metrics", get(metrics).layer(gzip()));
+            (metrics.with_state(rendering).merge(page), configs)
         }
-        Scope::Probes => (probes, None),
+        Scope::Probes => (probes.with_state(rendering), None),
     };
-    let router = router.with_state(rendering);
     let (sender, mut newcomers) = mpsc::channel(NEWCOMERS);
     let intake = Newcomers { sender, failing: false };
     let accepting = listener.into_std().and_then(|listener| Accepting::start(listener, "http", None, intake));
@@ -119,7 +125,7 @@ pub(crate) async fn serve(listener: TcpListener, scope: Scope, pages: Pages, shu
         Ok(accepting) => accepting,
         Err(error) => return error!(%error, "HTTP connections cannot be accepted"),
     };
-    let permits = Permits::new(CONNECTIONS, PAGES);
+    let permits = Permits::new(CONNECTIONS, PAGES, FOLLOWERS);
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     let tls = configs.map(|configs| Tls { configs, turn: handshakes });
     let mut connections = JoinSet::new();
@@ -210,6 +216,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, per
     let service = tower::service_fn(move |request: http::Request<Incoming>| {
         match request.uri().path() {
             "/metrics" => permit.reads_a_page(),
+            page::UPDATES => permit.follows(),
             _ => permit.answers(),
         }
         router.clone().oneshot(request)
@@ -235,10 +242,6 @@ struct Rendering {
 /// Compresses for those who take it: names of metrics and labels repeat, so that a page becomes a small part of itself.
 fn gzip() -> CompressionLayer {
     CompressionLayer::new().quality(CompressionLevel::Fastest)
-}
-
-async fn index() -> Html<&'static str> {
-    Html(include_str!("http/index.html"))
 }
 
 async fn metrics(State(Rendering { pages, turn }): State<Rendering>) -> Response {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Permits {
     most: usize,
     most_pages: usize,
+    most_followers: usize,
     taken: Mutex<Taken>,
 }
 
@@ -38,6 +39,8 @@ enum Doing {
     Short,
     /// It is given a page that may be long.
     Page,
+    /// It is told what changes, for as long as it listens.
+    Following,
 }
 
 /// A connection's permit to be there, until it is dropped.
@@ -49,17 +52,18 @@ pub(super) struct Permit {
 }
 
 impl Permits {
-    /// For `most` connections, of which `most_pages` may be given a page at a time.
-    pub(super) fn new(most: usize, most_pages: usize) -> Arc<Self> {
-        Arc::new(Self { most, most_pages, taken: Mutex::default() })
+    /// For `most` connections, of which `most_pages` may be given a page at a time, and `most_followers` be told what changes.
+    pub(super) fn new(most: usize, most_pages: usize, most_followers: usize) -> Arc<Self> {
+        Arc::new(Self { most, most_pages, most_followers, taken: Mutex::default() })
     }
 
     /// A permit for a newcomer. Where there is none left the connection that has been idle for the longest loses its own, else the
-    /// oldest that has begun a handshake, or the oldest of all.
+    /// oldest that has begun a handshake, then the one that was told for the longest what changes, which asks again, or the oldest of all.
     pub(super) fn take(self: &Arc<Self>) -> Permit {
         let mut taken = self.taken.lock();
         if taken.connections.len() >= self.most {
-            let waiting = taken.oldest(Doing::Idle).or_else(|| taken.oldest(Doing::Handshaking));
+            let waiting =
+                [Doing::Idle, Doing::Handshaking, Doing::Following].into_iter().find_map(|doing| taken.oldest(doing));
             let oldest = waiting.or_else(|| taken.connections.keys().next().copied());
             taken.give_up(oldest);
         }
@@ -102,14 +106,23 @@ impl Permit {
     /// A page was asked for. Where too many are read already the oldest reader is cut off: a scrape takes moments, and a reader that
     /// is there for longer reads slowly.
     pub(super) fn reads_a_page(&self) {
+        self.shares(Doing::Page, self.permits.most_pages);
+    }
+
+    /// It was asked what changes. Where too many are told already the oldest is cut off, and may ask again.
+    pub(super) fn follows(&self) {
+        self.shares(Doing::Following, self.permits.most_followers);
+    }
+
+    /// Does what `most` may do at a time.
+    fn shares(&self, doing: Doing, most: usize) {
         let mut taken = self.permits.taken.lock();
-        let readers = taken.connections.values().filter(|connection| connection.doing == Doing::Page).count();
-        if readers >= self.permits.most_pages {
-            let oldest = taken.oldest(Doing::Page);
+        if taken.connections.values().filter(|connection| connection.doing == doing).count() >= most {
+            let oldest = taken.oldest(doing);
             taken.give_up(oldest);
         }
         drop(taken);
-        self.does(Doing::Page);
+        self.does(doing);
     }
 
     fn does(&self, doing: Doing) {
@@ -135,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_newcomer_takes_the_place_of_whoever_was_idle_for_the_longest() {
-        let permits = Permits::new(3, 2);
+        let permits = Permits::new(3, 2, 2);
         let [probe, idle, other] = [permits.take(), permits.take(), permits.take()];
         probe.answers();
         let newcomer = permits.take();
@@ -150,7 +163,7 @@ mod tests {
 
     #[test]
     fn whoever_has_begun_a_handshake_keeps_its_place_before_those_who_say_nothing() {
-        let permits = Permits::new(3, 2);
+        let permits = Permits::new(3, 2, 2);
         let [page, scraper, silent] = [permits.take(), permits.take(), permits.take()];
         page.reads_a_page();
         scraper.handshakes();
@@ -163,7 +176,7 @@ mod tests {
 
     #[test]
     fn where_nobody_is_idle_the_oldest_goes() {
-        let permits = Permits::new(2, 2);
+        let permits = Permits::new(2, 2, 2);
         let [first, second] = [permits.take(), permits.take()];
         first.reads_a_page();
         second.answers();
@@ -173,10 +186,31 @@ mod tests {
 
     #[test]
     fn readers_of_pages_take_no_more_than_their_share_and_the_last_one_is_served() {
-        let permits = Permits::new(10, 2);
+        let permits = Permits::new(10, 2, 2);
         let readers = [permits.take(), permits.take(), permits.take()];
         readers.iter().for_each(Permit::reads_a_page);
         assert_eq!(readers.each_ref().map(is_given_up), [true, false, false]);
         assert_eq!(permits.taken.lock().connections.len(), 2);
+    }
+
+    #[test]
+    fn followers_take_no_more_than_their_share_and_give_their_place_to_whoever_comes_before_a_reader_does() {
+        let permits = Permits::new(3, 2, 2);
+        let [reader, first, second] = [permits.take(), permits.take(), permits.take()];
+        reader.reads_a_page();
+        [&first, &second].into_iter().for_each(Permit::follows);
+        let newcomer = permits.take();
+        assert_eq!([&reader, &first, &second].map(is_given_up), [false, true, false]);
+        newcomer.answers();
+        let third = permits.take();
+        assert_eq!([&reader, &second, &newcomer].map(is_given_up), [false, true, false]);
+        third.follows();
+        drop(reader);
+        let fourth = permits.take();
+        fourth.follows();
+        drop(newcomer);
+        let fifth = permits.take();
+        fifth.follows();
+        assert_eq!([&third, &fourth, &fifth].map(is_given_up), [true, false, false]);
     }
 }

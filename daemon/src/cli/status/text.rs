@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
+use evercert_core::finding::{Check, Severity};
 use evercert_core::text::{self, item};
 
 use crate::cli::moment::{absolute, relative};
@@ -15,11 +16,10 @@ const DIGEST: usize = 12;
 /// A block for each identity, below a line about the daemon.
 pub(crate) fn status(report: &StatusReport, now: SystemTime) -> String {
     let mut text = String::new();
-    let ready = if report.ready { "ready" } else { "not ready" };
     let started = report.started.0.map_or_else(String::new, |started| format!(", started {}", relative(started, now)));
     line(
         &mut text,
-        &format!("evercertd {} ({}): {ready}, {}{started}", report.version, report.mode.as_str(), identities(report)),
+        &format!("evercertd {} ({}): {}{started}", report.version, report.mode.as_str(), identities(report, now)),
     );
     if let Some(error) = &report.config_error {
         line(&mut text, &format!("the configuration was not reloaded: {error}"));
@@ -37,11 +37,20 @@ pub(crate) fn status(report: &StatusReport, now: SystemTime) -> String {
     text
 }
 
-fn identities(report: &StatusReport) -> String {
-    match report.identities.len() {
-        1 => "1 identity".to_owned(),
-        count => format!("{count} identities"),
-    }
+/// How many identities there are, and how many of them need somebody's attention: that all are served is not that all is well.
+fn identities(report: &StatusReport, now: SystemTime) -> String {
+    let count = |is_so: &dyn Fn(&Identity) -> bool| report.identities.iter().filter(|identity| is_so(identity)).count();
+    let rejects = |identity: &Identity, is_held: bool| {
+        let mut rejecting = identity.findings.iter().filter(|finding| finding.severity == Severity::Reject);
+        rejecting.any(|finding| (finding.check == Check::NotYetValid.as_str()) == is_held)
+    };
+    let all = report.identities.len();
+    let served = count(&|identity| identity.generation.is_some());
+    let expired =
+        count(&|identity| identity.leaf.as_ref().and_then(|leaf| leaf.not_after.0).is_some_and(|end| end < now));
+    let (held, rejected) = (count(&|identity| rejects(identity, true)), count(&|identity| rejects(identity, false)));
+    let plural = if all == 1 { "identity" } else { "identities" };
+    format!("{served} of {all} {plural} served, {expired} expired, {held} held back, {rejected} rejected")
 }
 
 fn block(text: &mut String, identity: &Identity, now: SystemTime) {

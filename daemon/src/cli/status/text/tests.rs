@@ -119,7 +119,7 @@ fn a_block_says_what_is_served_until_when_and_who_is_behind() {
     let refused = publication::Refused { code: RefusedCode::Credential, detail: "no key".to_owned() };
     identity.subscribers[2].report = Some(Report { outcome: Some(Outcome::Refused(refused)), ..Report::default() });
     let expected = "\
-evercertd 0.1.0 (publisher): ready, 1 identity, started 3 days ago
+evercertd 0.1.0 (publisher): 1 of 1 identity served, 0 expired, 0 held back, 0 rejected, started 3 days ago
 
 grpc-server
   generation  3, digest 1a2b3c4d5e6f, published 5 minutes ago
@@ -219,6 +219,8 @@ fn what_needs_attention_is_not_well() {
     warned.identities[0].findings.push(finding(Severity::Warn));
     assert!(warned.is_well(now()));
     warned.identities[0].findings.push(finding(Severity::Reject));
+    warned.identities[0].leaf.as_mut().unwrap().not_after = before(1);
+    assert!(status(&warned, now()).contains("1 of 1 identity served, 1 expired, 0 held back, 1 rejected"));
     assert!(!warned.is_well(now()));
 }
 
@@ -307,7 +309,10 @@ fn identities_of_the_node_come_first_and_those_of_pods_by_namespace_and_pod() {
     let report = StatusReport::from(v1::StatusResponse { identities, mode, ..v1::StatusResponse::default() });
     let titles: Vec<_> = report.identities.iter().map(Identity::title).collect();
     assert_eq!(titles, ["z", "bank/x/c", "shop/cart-0/b", "shop/cart-1/a"]);
-    assert!(status(&report, now()).starts_with("evercertd  (observer): not ready, 4 identities"));
+    assert!(
+        status(&report, now())
+            .starts_with("evercertd  (observer): 0 of 4 identities served, 0 expired, 0 held back, 0 rejected")
+    );
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["mode"], &json["identities"][2]["pod"]["name"]), (&"observer".into(), &"cart-0".into()));
 }

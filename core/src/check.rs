@@ -44,7 +44,7 @@ use crate::material::{self, KeyedCredential, Material, Part};
 use crate::mount::{FileRead, KeyAccess};
 use crate::overlap::Overlap;
 use crate::path::PathValidator;
-use crate::spec::{Admission, BundleFile, CredentialFiles, IdentitySpec};
+use crate::spec::{BundleFile, CredentialFiles, IdentitySpec};
 use crate::trusted::Trusted;
 use findings::Findings;
 use trust::AssessedTrust;
@@ -194,7 +194,7 @@ pub(crate) fn assess_beside(
             Verdict::Rejected
         }
         (Some(files), Part::Whole(keyed)) => {
-            let mut of_credential = Findings::new(now, spec.expectations.admission);
+            let mut of_credential = Findings::new(now, spec.expectations.admission, &spec.expectations.severities);
             let swapped_with = match (&spec.files.bundle, &material.bundle) {
                 (Some(file), Part::Whole(bundle)) if key::is_swapped(keyed, bundle) => Some(file.path()),
                 _ => None,
@@ -217,7 +217,7 @@ pub(crate) fn assess_beside(
             verdict
         }
     };
-    findings.extend_from_slice(material.notes());
+    findings.extend(material.notes().iter().cloned().map(|note| spec.expectations.severities.applied(note)));
     Assessment { credential, bundle, trusted, rejects_trust, lacks_trust, findings, next_change }
 }
 
@@ -260,7 +260,7 @@ pub(crate) fn served(
     credential: &Credential,
     now: SystemTime,
 ) -> (Vec<Finding>, Option<SystemTime>) {
-    let mut findings = Findings::new(now, Admission::Enforce);
+    let mut findings = Findings::enforced(now, spec);
     validity::served(credential, &mut findings);
     renewal::of(spec, credential, None, &mut findings);
     findings.into_parts()
@@ -273,7 +273,7 @@ pub(crate) fn own_leaf(
     bundle: &Bundle,
     now: SystemTime,
 ) -> (Vec<Finding>, Option<SystemTime>) {
-    let mut findings = Findings::new(now, Admission::Enforce);
+    let mut findings = Findings::enforced(now, spec);
     chain::served(spec, credential, bundle, &mut findings);
     findings.into_parts()
 }

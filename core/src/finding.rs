@@ -1,11 +1,13 @@
 //! The outcome of a check, for people and machines.
 
 mod check;
+mod severities;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use check::{Check, Subject};
+pub use severities::{Severities, SeverityError};
 
 use crate::digest::Digest;
 use crate::text;

@@ -297,7 +297,7 @@ impl Lifecycle {
         if lacks_credential || is_empty || self.withholds() {
             return current.cloned();
         }
-        let renewal_due = self.credential.as_ref().map(|credential| check::renewal_due(&self.spec, credential));
+        let renewal_due = self.credential.as_ref().and_then(|credential| check::renewal_due(&self.spec, credential));
         let bundles = self.bundles();
         let build =
             |generation| Arc::new(Snapshot::new(generation, self.credential.clone(), bundles.clone(), renewal_due));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::finding::Severities;
 use crate::identity::{IdentityId, Scope};
 use crate::spiffe::TrustDomain;
 
@@ -172,8 +173,12 @@ pub struct Expectations {
     pub admission: Admission,
     /// Whether a credential must chain to the bundle it is served with.
     pub require_chain: RequireChain,
-    /// How long before the leaf's end renewal is due; unset: when a third of its lifetime is left.
-    pub renew_before: Option<Duration>,
+    /// The severities of findings that are to differ from [`Check::severities`](crate::finding::Check::severities).
+    pub severities: Severities,
+    /// When renewal is due.
+    pub renewal: Renewal,
+    /// The longest lifetime that passes without a word.
+    pub max_lifetime: Duration,
     /// How far this clock may be behind or ahead of the issuer's: a leaf that becomes valid within this span is admitted.
     pub clock_skew: Duration,
 }
@@ -181,6 +186,9 @@ pub struct Expectations {
 impl Expectations {
     /// The default of [`Expectations::clock_skew`].
     pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
+    /// The default of [`Expectations::max_lifetime`]: 398 days, the most that browsers took of a server's certificate until 2026.
+    pub const MAX_LIFETIME: Duration = Duration::from_secs(398 * 24 * 3600);
 }
 
 impl Default for Expectations {
@@ -192,10 +200,25 @@ impl Default for Expectations {
             uris: Vec::new(),
             admission: Admission::default(),
             require_chain: RequireChain::default(),
-            renew_before: None,
+            severities: Severities::default(),
+            renewal: Renewal::default(),
+            max_lifetime: Self::MAX_LIFETIME,
             clock_skew: Self::CLOCK_SKEW,
         }
     }
+}
+
+/// When the issuer is expected to issue the next credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Renewal {
+    /// When a third of the leaf's lifetime is left.
+    #[default]
+    LastThird,
+    /// This long before the leaf's end or, where its lifetime is no longer than this, as [`Renewal::LastThird`].
+    Before(Duration),
+    /// Never: it is renewed by hand, or not at all.
+    Never,
 }
 
 /// How strictly a credential is admitted.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Verdict;
-use crate::finding::{Check, Finding, Severity};
-use crate::spec::Admission;
+use crate::finding::{Check, Finding, Severities, Severity};
+use crate::spec::{Admission, IdentitySpec};
 use crate::spiffe::TrustDomain;
 
 /// The findings that there are only because of another: whoever mends that one mends these too.
@@ -31,6 +31,7 @@ impl Consequences {
 pub(super) struct Findings {
     now: SystemTime,
     admission: Admission,
+    severities: Severities,
     findings: Vec<Finding>,
     /// The findings that explain others, by their place, and which.
     explained: Vec<(usize, Consequences)>,
@@ -39,17 +40,32 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn new(now: SystemTime, admission: Admission) -> Self {
-        Self { now, admission, findings: Vec::new(), explained: Vec::new(), held_until: None, next_change: None }
+    pub(super) fn new(now: SystemTime, admission: Admission, severities: &Severities) -> Self {
+        Self {
+            now,
+            admission,
+            severities: severities.clone(),
+            findings: Vec::new(),
+            explained: Vec::new(),
+            held_until: None,
+            next_change: None,
+        }
+    }
+
+    /// For what is in force, whatever is admitted.
+    pub(super) fn enforced(now: SystemTime, spec: &IdentitySpec) -> Self {
+        Self::new(now, Admission::Enforce, &spec.expectations.severities)
     }
 
     pub(super) fn now(&self) -> SystemTime {
         self.now
     }
 
-    /// Notes a finding. Under [`Admission::Observe`] one that leaves the credential usable for some peer does not reject.
-    pub(super) fn add(&mut self, mut finding: Finding) {
+    /// Notes a finding, with the severity that is wanted for it. Under [`Admission::Observe`] one that leaves the credential usable for some
+    /// peer does not reject.
+    pub(super) fn add(&mut self, finding: Finding) {
         debug_assert!(finding.check.severities().contains(&finding.severity), "not in the table: {finding:?}");
+        let mut finding = self.severities.applied(finding);
         if self.admission == Admission::Observe && !finding.check.is_fatal() {
             finding.severity = finding.severity.min(Severity::Warn);
         }
@@ -62,7 +78,7 @@ impl Findings {
         self.add(finding);
     }
 
-    /// Notes a finding that means that no handshake with any peer can succeed: [`Admission::Observe`] does not soften it.
+    /// Notes a finding that means that no handshake with any peer can succeed: nothing softens it.
     pub(super) fn add_fatal(&mut self, finding: Finding, consequences: Consequences) {
         self.explained.push((self.findings.len(), consequences));
         self.findings.push(finding);

@@ -8,7 +8,7 @@ use super::findings::Findings;
 use crate::clock::{expiry, rfc3339};
 use crate::credential::Credential;
 use crate::finding::{Check, Finding, Severity};
-use crate::spec::IdentitySpec;
+use crate::spec::{IdentitySpec, Renewal};
 
 /// How long a renewal may take before it counts as overdue: for the issuer to answer and the kubelet to sync the volume. Of
 /// a leaf that has less left than four times this when renewal is due, a quarter of what is left.
@@ -20,7 +20,7 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
 
 pub(super) fn of(spec: &IdentitySpec, credential: &Credential, file: Option<&Path>, findings: &mut Findings) {
     let not_after = credential.leaf().not_after;
-    let due = renewal_due(spec, credential);
+    let Some(due) = renewal_due(spec, credential) else { return };
     let left = not_after.duration_since(due).unwrap_or_default();
     let overdue = due + RENEWAL_GRACE.min(left / 4);
     findings.changes_at(overdue);
@@ -38,9 +38,13 @@ pub(super) fn of(spec: &IdentitySpec, credential: &Credential, file: Option<&Pat
 }
 
 /// When the issuer is expected to have issued the next credential: the configured time before the leaf's end or, without
-/// one that fits into its lifetime, when a third of that is left.
-pub(crate) fn renewal_due(spec: &IdentitySpec, credential: &Credential) -> SystemTime {
+/// one that fits into its lifetime, when a third of that is left. None where it is not expected to.
+pub(crate) fn renewal_due(spec: &IdentitySpec, credential: &Credential) -> Option<SystemTime> {
     let leaf = credential.leaf();
-    let configured = spec.expectations.renew_before.and_then(|before| leaf.not_after.checked_sub(before));
-    configured.filter(|due| *due > leaf.not_before).unwrap_or_else(|| leaf.last_third())
+    let configured = match spec.expectations.renewal {
+        Renewal::LastThird => None,
+        Renewal::Before(before) => leaf.not_after.checked_sub(before),
+        Renewal::Never => return None,
+    };
+    Some(configured.filter(|due| *due > leaf.not_before).unwrap_or_else(|| leaf.last_third()))
 }

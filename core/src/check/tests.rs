@@ -7,6 +7,7 @@ mod issuers;
 mod key;
 mod loading;
 mod names;
+mod severities;
 mod unkeyed;
 mod usage;
 
@@ -20,7 +21,7 @@ use evercert_fixtures::{
 
 use super::*;
 use crate::identity::IdentityId;
-use crate::spec::{CredentialFiles, RequireChain, Usage};
+use crate::spec::{Admission, CredentialFiles, Renewal, RequireChain, Usage};
 use crate::test_files::{Files, dedicated, spec};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -189,15 +190,59 @@ fn renewal_is_overdue_a_grace_after_it_was_due() {
     assert_eq!(assess(&spec, &material, &Trusted::default(), overdue - SECOND).told(), []);
     assess(&spec, &material, &Trusted::default(), overdue).admits_with(Check::RenewalOverdue, Severity::Warn);
 
-    spec.expectations.renew_before = Some(10 * DAY);
+    spec.expectations.renewal = Renewal::Before(10 * DAY);
     assert_eq!(assess(&spec, &material, &Trusted::default(), now() + 80 * DAY).told(), []);
     assert_eq!(
         assess(&spec, &material, &Trusted::default(), now() + 81 * DAY).told(),
         [(Check::RenewalOverdue, Severity::Warn)]
     );
     // Longer than the lifetime: cert-manager would refuse it, and nothing would ever be fresh.
-    spec.expectations.renew_before = Some(100 * DAY);
+    spec.expectations.renewal = Renewal::Before(100 * DAY);
     assert_eq!(assess(&spec, &material, &Trusted::default(), now() + DAY).told(), []);
+}
+
+#[test]
+fn what_is_renewed_by_hand_is_never_overdue() {
+    let mut spec = spec();
+    spec.expectations.renewal = Renewal::Never;
+    let root = Entity::root("root");
+    let material = Files::of(&root.leaf(), &[], &[&root]).read(&spec);
+    let at = |spec: &IdentitySpec, instant| assess(spec, &material, &Trusted::default(), instant).told();
+    assert_eq!(at(&spec, now() + 80 * DAY), []);
+    spec.expectations.renewal = Renewal::default();
+    assert_eq!(at(&spec, now() + 80 * DAY), [(Check::RenewalOverdue, Severity::Warn)]);
+}
+
+#[test]
+fn renewal_is_overdue_by_the_share_of_a_lifetime_that_is_left_be_it_an_hour_or_a_year() {
+    let root = Entity::root("root");
+    for lifetime in [HOUR, 6 * DAY, 47 * DAY, 365 * DAY] {
+        let leaf = root.leaf_with(|leaf| {
+            leaf.not_before = now().into();
+            leaf.not_after = (now() + lifetime).into();
+        });
+        let material = Files::of(&leaf, &[], &[&root]).read(&spec());
+        let told = |share: f64| assess(&spec(), &material, &Trusted::default(), now() + lifetime.mul_f64(share)).told();
+        assert_eq!(told(0.66), [], "{lifetime:?}");
+        assert_eq!(told(0.76), [(Check::RenewalOverdue, Severity::Warn)], "{lifetime:?}");
+    }
+}
+
+#[test]
+fn a_leaf_that_lives_longer_than_is_configured_is_worth_a_word() {
+    let lives = |days: u32| {
+        move |leaf: &mut CertificateParams| {
+            leaf.not_before = now().into();
+            leaf.not_after = (now() + days * DAY).into();
+        }
+    };
+    assert_eq!(judge(&spec(), lives(398)).told(), []);
+    let assessment = judge(&spec(), lives(399));
+    assessment.admits_with(Check::LongLived, Severity::Info);
+    assert_eq!(assessment.findings[0].found.as_deref(), Some("399 days"));
+    let mut spec = spec();
+    spec.expectations.max_lifetime = 500 * DAY;
+    assert_eq!(judge(&spec, lives(399)).told(), []);
 }
 
 #[test]

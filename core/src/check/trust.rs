@@ -11,7 +11,7 @@ use crate::finding::Finding;
 use crate::material::{Material, Part};
 use crate::overlap::Overlap;
 use crate::path::PathValidator;
-use crate::spec::{Admission, BundleFile, CrlFile, IdentitySpec};
+use crate::spec::{BundleFile, CrlFile, IdentitySpec};
 use crate::trusted::Trusted;
 
 /// The trust that the files ask for, assessed.
@@ -41,7 +41,7 @@ pub(super) fn assess(
     overlap: &Overlap,
     now: SystemTime,
 ) -> AssessedTrust {
-    let fresh = || Findings::new(now, Admission::Enforce);
+    let fresh = || Findings::enforced(now, spec);
     let mut findings = fresh();
     let file = spec.files.bundle.as_ref().map(BundleFile::path);
     let (bundle, validator) = bundle::assess(file, &material.bundle, before.bundle.as_ref(), &mut findings);

@@ -1,5 +1,7 @@
 //! The leaf's validity against the clock (RFC 5280 §4.1.2.5).
 
+use std::time::Duration;
+
 use super::Case;
 use super::findings::{Consequences, Findings};
 use crate::clock::{expiry, rfc3339};
@@ -22,6 +24,7 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         return findings.add_cause(finding, Consequences::Of(&[Check::ChainUntrusted, Check::RenewalOverdue]));
     }
 
+    too_long(case, findings);
     findings.changes_at(leaf.not_before);
     findings.changes_at(expiry(leaf.not_after));
     if case.now >= expiry(leaf.not_after) {
@@ -45,6 +48,24 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         findings
             .add(finding.found(format!("begins {}", rfc3339(leaf.not_before))).expected("a beginning that is past"));
     }
+}
+
+fn too_long(case: &Case<'_>, findings: &mut Findings) {
+    let (leaf, longest) = (case.keyed.credential.leaf(), case.spec.expectations.max_lifetime);
+    let lifetime = leaf.not_after.duration_since(leaf.not_before).unwrap_or_default();
+    if lifetime <= longest {
+        return;
+    }
+    let sentence = "the leaf lives long: its key is worth stealing for all that time, and nobody practises its renewal; have it issued for \
+                    less, or raise max_lifetime";
+    let finding = Finding::new(Check::LongLived, Severity::Info, sentence).in_file(case.files.chain());
+    findings.add(finding.found(days(lifetime)).expected(format!("at most {}", days(longest))));
+}
+
+/// A span in whole days, or in hours where it is less than one.
+fn days(span: Duration) -> String {
+    let hours = span.as_secs() / 3600;
+    if hours < 24 { format!("{hours} h") } else { format!("{} days", hours / 24) }
 }
 
 /// The kubelet renews a pod certificate long before its end, and once that has passed refreshes nothing of the volume any more, trust

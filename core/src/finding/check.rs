@@ -157,6 +157,8 @@ checks! {
     NotYetValid = "not-yet-valid", Credential, [Warn], Open, "RFC 5280 §4.1.2.5";
     /// notBefore is not before notAfter.
     ValidityReversed = "validity-reversed", Credential, [Reject], Fixed, "RFC 5280 §4.1.2.5";
+    /// The leaf lives longer than is configured.
+    LongLived = "long-lived", Credential, [Info], Open, "policy";
     /// An issuer in the chain ends before the leaf does.
     IssuerExpiresFirst = "issuer-expires-first", Credential, [Warn], Open, "RFC 5280 §6.1.3";
     /// One anchor of the bundle has expired.

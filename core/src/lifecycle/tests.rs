@@ -4,7 +4,7 @@ use evercert_fixtures::{DAY, Entity, ExtendedKeyUsagePurpose, HOUR, key, now};
 
 use super::*;
 use crate::finding::Severity;
-use crate::spec::{BundleFile, CrlFile, Usage};
+use crate::spec::{BundleFile, CrlFile, Renewal, Usage};
 use crate::test_files::{Files, dedicated, spec};
 
 const SKEW: Duration = Duration::from_secs(5);
@@ -373,7 +373,7 @@ fn changed_expectations_keep_the_generation_and_the_last_good() {
     let _ = kept.read(&Files::of(&leaf, &[], &[&root]));
 
     let mut spec = spec();
-    spec.expectations.renew_before = Some(DAY);
+    spec.expectations.renewal = Renewal::Before(DAY);
     kept.lifecycle.respec(Arc::new(spec.clone()));
     assert!(kept.time(now()).changed);
     let snapshot = kept.served().unwrap();

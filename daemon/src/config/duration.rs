@@ -16,6 +16,42 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// How long before the leaf's end renewal is due, or that it never is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RenewBefore {
+    /// This long.
+    Span(Duration),
+    /// No renewal is expected.
+    Never,
+}
+
+impl<'de> Deserialize<'de> for RenewBefore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RenewBeforeVisitor)
+    }
+}
+
+struct RenewBeforeVisitor;
+
+impl Visitor<'_> for RenewBeforeVisitor {
+    type Value = RenewBefore;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a span of time such as \"30s\", \"90m\" or \"8h\", or \"never\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<RenewBefore, E> {
+        if text == "never" {
+            return Ok(RenewBefore::Never);
+        }
+        SpanVisitor.visit_str(text).map(|span| RenewBefore::Span(span.0))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<RenewBefore, E> {
+        SpanVisitor.visit_i64(number).map(|span| RenewBefore::Span(span.0))
+    }
+}
+
 /// A number alone is what people write by mistake: the answer is not that it has to be a string, but how the unit is written.
 struct SpanVisitor;
 

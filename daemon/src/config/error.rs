@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use evercert_core::document::{self, LineColumn};
+use evercert_core::finding::SeverityError;
 use evercert_core::identity::NAME_LIMIT;
 use evercert_core::spec::UnknownUsage;
 
@@ -144,6 +145,15 @@ pub(crate) enum Problem {
     /// No usage.
     #[error("`usages`: {0}")]
     Usage(#[from] UnknownUsage),
+    /// No check.
+    #[error("`severities` names no check; {}", known_check(*nearest))]
+    Check {
+        /// The check that it looks like.
+        nearest: Option<&'static str>,
+    },
+    /// A severity that a check cannot have.
+    #[error("`severities`: {0}")]
+    Severity(#[from] SeverityError),
     /// No IP address.
     #[error("`ip_addresses` holds what is no IP address; write one such as \"192.0.2.1\" or \"2001:db8::1\"")]
     IpAddress,
@@ -255,4 +265,11 @@ pub(crate) enum Problem {
     /// No pattern of directories.
     #[error(transparent)]
     Pattern(#[from] PatternError),
+}
+
+fn known_check(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "`evercertd check --list` has them all".to_owned(),
+    }
 }

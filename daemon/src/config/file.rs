@@ -9,7 +9,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
-use super::duration::Span;
+use super::duration::{RenewBefore, Span};
 use super::http::PageAt;
 use super::kubelet;
 use super::limits::Limits;
@@ -97,8 +97,11 @@ pub(super) struct PodRule {
     #[serde(default)]
     pub(super) admission: Admission,
     pub(super) require_chain: Option<bool>,
-    pub(super) renew_before: Option<Spanned<Span>>,
+    pub(super) renew_before: Option<Spanned<RenewBefore>>,
+    pub(super) max_lifetime: Option<Spanned<Span>>,
     pub(super) clock_skew: Option<Spanned<Span>>,
+    #[serde(default)]
+    pub(super) severities: BTreeMap<Spanned<String>, Spanned<Severity>>,
 }
 
 impl PodRule {
@@ -112,7 +115,9 @@ impl PodRule {
             admission: self.admission,
             require_chain: self.require_chain,
             renew_before: self.renew_before.as_ref(),
+            max_lifetime: self.max_lifetime.as_ref(),
             clock_skew: self.clock_skew.as_ref(),
+            severities: &self.severities,
         }
     }
 }
@@ -125,8 +130,10 @@ pub(super) struct WrittenExpectations<'a> {
     pub(super) uris: &'a [Spanned<String>],
     pub(super) admission: Admission,
     pub(super) require_chain: Option<bool>,
-    pub(super) renew_before: Option<&'a Spanned<Span>>,
+    pub(super) renew_before: Option<&'a Spanned<RenewBefore>>,
+    pub(super) max_lifetime: Option<&'a Spanned<Span>>,
     pub(super) clock_skew: Option<&'a Spanned<Span>>,
+    pub(super) severities: &'a BTreeMap<Spanned<String>, Spanned<Severity>>,
 }
 
 /// One `[[identity]]`.
@@ -153,8 +160,11 @@ pub(super) struct Identity {
     #[serde(default)]
     pub(super) admission: Admission,
     pub(super) require_chain: Option<bool>,
-    pub(super) renew_before: Option<Spanned<Span>>,
+    pub(super) renew_before: Option<Spanned<RenewBefore>>,
+    pub(super) max_lifetime: Option<Spanned<Span>>,
     pub(super) clock_skew: Option<Spanned<Span>>,
+    #[serde(default)]
+    pub(super) severities: BTreeMap<Spanned<String>, Spanned<Severity>>,
     pub(super) allow: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) serves: Vec<Spanned<String>>,
@@ -171,7 +181,9 @@ impl Identity {
             admission: self.admission,
             require_chain: self.require_chain,
             renew_before: self.renew_before.as_ref(),
+            max_lifetime: self.max_lifetime.as_ref(),
             clock_skew: self.clock_skew.as_ref(),
+            severities: &self.severities,
         }
     }
 }
@@ -182,6 +194,15 @@ pub(super) enum Admission {
     #[default]
     Enforce,
     Observe,
+}
+
+/// The severity of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Severity {
+    Info,
+    Warn,
+    Reject,
 }
 
 /// One entry of `directories`.

@@ -1,17 +1,21 @@
 //! One `[[identity]]`: where its files are, and what is expected of them.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use evercert_core::document;
+use evercert_core::finding::{Check, Severities, Severity};
 use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::layout::{self, Layout, file_name};
 use evercert_core::spec::{
-    Admission, BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec, RequireChain, Usage,
+    Admission, BundleFile, CredentialFiles, Expectations, FileSet, IdentitySpec, Renewal, RequireChain, Usage,
 };
 use toml::Spanned;
 
+use super::duration::RenewBefore;
 use super::endpoint::Endpoint;
 use super::error::Problem;
 use super::problems::Problems;
@@ -23,6 +27,9 @@ const NOBODY: &str = "none";
 
 /// The longest skew between this clock and an issuer's that can be set.
 const CLOCK_SKEW_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// The shortest `max_lifetime`: certificates of service meshes live for an hour.
+const MAX_LIFETIME_LEAST: Duration = Duration::from_secs(3600);
 
 /// The keeper's spec for one `[[identity]]`.
 pub(super) fn spec(entry: &file::Identity, problems: &mut Problems) -> Option<IdentitySpec> {
@@ -136,11 +143,19 @@ pub(super) fn expectations(written: &file::WrittenExpectations<'_>) -> Result<Ex
         Some(true) => RequireChain::Always,
         Some(false) => RequireChain::Never,
     };
-    expected.renew_before = match written.renew_before {
-        Some(span) if span.get_ref().0.is_zero() => {
-            return Err(at(span, Problem::OutOfRange { key: "renew_before", least: "1s", most: "the lifetime" }));
+    expected.renewal = match written.renew_before.map(|written| (written, written.get_ref())) {
+        Some((written, RenewBefore::Span(Duration::ZERO))) => {
+            return Err(at(written, Problem::OutOfRange { key: "renew_before", least: "1s", most: "the lifetime" }));
         }
-        span => span.map(|span| span.get_ref().0),
+        Some((_, RenewBefore::Span(span))) => Renewal::Before(*span),
+        Some((_, RenewBefore::Never)) => Renewal::Never,
+        None => Renewal::default(),
+    };
+    expected.max_lifetime = match written.max_lifetime {
+        Some(span) if span.get_ref().0 < MAX_LIFETIME_LEAST => {
+            return Err(at(span, Problem::OutOfRange { key: "max_lifetime", least: "1h", most: "any" }));
+        }
+        span => span.map_or(Expectations::MAX_LIFETIME, |span| span.get_ref().0),
     };
     expected.clock_skew = match written.clock_skew {
         Some(span) if span.get_ref().0 > CLOCK_SKEW_LIMIT => {
@@ -148,7 +163,26 @@ pub(super) fn expectations(written: &file::WrittenExpectations<'_>) -> Result<Ex
         }
         span => span.map_or(Expectations::CLOCK_SKEW, |span| span.get_ref().0),
     };
+    expected.severities = severities(written.severities)?;
     Ok(expected)
+}
+
+/// The severities that differ from the table's.
+fn severities(written: &BTreeMap<Spanned<String>, Spanned<file::Severity>>) -> Result<Severities, Spanned<Problem>> {
+    let mut severities = Severities::default();
+    for (name, severity) in written {
+        let check = Check::named(name.get_ref()).ok_or_else(|| {
+            let known = Check::ALL.iter().map(|check| check.as_str());
+            at(name, Problem::Check { nearest: document::nearest(name.get_ref(), known) })
+        })?;
+        let wanted = match severity.get_ref() {
+            file::Severity::Info => Severity::Info,
+            file::Severity::Warn => Severity::Warn,
+            file::Severity::Reject => Severity::Reject,
+        };
+        severities.set(check, wanted).map_err(|error| at(severity, error.into()))?;
+    }
+    Ok(severities)
 }
 
 fn names(values: &[Spanned<String>], key: &'static str) -> Result<Vec<String>, Spanned<Problem>> {
@@ -188,6 +222,9 @@ fn no_leaf(entry: &file::Identity) -> Result<(), Spanned<Problem>> {
     ];
     if let Some((key, value)) = lists.iter().find_map(|(key, values)| values.first().map(|value| (*key, value))) {
         return Err(at(value, Problem::NoLeaf(key)));
+    }
+    if let Some(span) = &entry.max_lifetime {
+        return Err(at(span, Problem::NoLeaf("max_lifetime")));
     }
     match &entry.renew_before {
         Some(span) => Err(at(span, Problem::NoLeaf("renew_before"))),

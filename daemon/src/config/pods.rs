@@ -166,7 +166,9 @@ fn other_key(entry: &file::PodRule) -> Option<&'static str> {
         ("admission", entry.admission != file::Admission::default()),
         ("require_chain", entry.require_chain.is_some()),
         ("renew_before", entry.renew_before.is_some()),
+        ("max_lifetime", entry.max_lifetime.is_some()),
         ("clock_skew", entry.clock_skew.is_some()),
+        ("severities", !entry.severities.is_empty()),
     ];
     keys.iter().find(|(_, is_set)| *is_set).map(|(key, _)| *key)
 }

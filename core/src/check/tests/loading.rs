@@ -26,7 +26,12 @@ fn rejects_by_itself(change: impl Fn(&mut Vec<odd::Element>), check: Check, word
         assert_eq!(rejecting.iter().map(|finding| finding.check).collect::<Vec<_>>(), [check], "{assessment:?}");
         assert!(rejecting[0].sentence.contains(word), "{}", rejecting[0].sentence);
         assert!(matches!(assessment.credential, Verdict::Rejected));
-        assert!(assessment.findings.iter().all(|f| f.severity == Severity::Reject || f.check == Check::NoBundle));
+        assert!(
+            assessment
+                .findings
+                .iter()
+                .all(|f| f.severity == Severity::Reject || matches!(f.check, Check::NoBundle | Check::LongLived))
+        );
     }
 }
 

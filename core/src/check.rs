@@ -19,7 +19,11 @@ mod lineage;
 mod loading;
 mod names;
 mod order;
+mod post_quantum;
+mod public_issuer;
 mod renewal;
+mod serial;
+mod svid;
 mod temporary;
 mod trust;
 mod usage;
@@ -51,16 +55,20 @@ use trust::AssessedTrust;
 
 /// The families of checks that a credential has to pass, in the order in which their findings are told. To add one, write a
 /// function that reports what it finds and list it here.
-const FAMILIES: [fn(&Case<'_>, &mut Findings); 12] = [
+const FAMILIES: [fn(&Case<'_>, &mut Findings); 16] = [
     key::check,
     exposure::check,
     loading::check,
+    serial::check,
+    post_quantum::check,
     temporary::check,
     validity::check,
     authority::check,
     usage::extended_key_usage,
     usage::key_usage,
+    public_issuer::check,
     names::check,
+    svid::check,
     order::check,
     chain::check,
     renewal::check,

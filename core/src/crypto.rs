@@ -52,7 +52,7 @@ pub fn signing_key(key: &PrivateKey) -> Result<Arc<dyn SigningKey>, rustls::Erro
 pub(crate) const UNKNOWN_SIGNATURE: &str = "an unknown algorithm";
 
 /// Signature algorithms that certificates in use are signed with, accepted or not.
-const SIGNATURES: [(&str, &str); 16] = [
+const SIGNATURES: [(&str, &str); 19] = [
     ("1.2.840.113549.1.1.2", "MD2 with RSA"),
     ("1.2.840.113549.1.1.3", "MD4 with RSA"),
     ("1.2.840.113549.1.1.4", "MD5 with RSA"),
@@ -69,7 +69,22 @@ const SIGNATURES: [(&str, &str); 16] = [
     ("1.2.840.10045.4.3.2", "SHA-256 with ECDSA"),
     ("1.2.840.10045.4.3.3", "SHA-384 with ECDSA"),
     ("1.2.840.10045.4.3.4", "SHA-512 with ECDSA"),
+    ("2.16.840.1.101.3.4.3.17", "ML-DSA-44"),
+    ("2.16.840.1.101.3.4.3.18", "ML-DSA-65"),
+    ("2.16.840.1.101.3.4.3.19", "ML-DSA-87"),
 ];
+
+/// The object identifiers of ML-DSA, for keys and signatures alike (RFC 9881 §2).
+const ML_DSA: [(ObjectIdentifier, &str); 3] = [
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17"), "ML-DSA-44"),
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18"), "ML-DSA-65"),
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19"), "ML-DSA-87"),
+];
+
+/// The name of the ML-DSA parameter set that an object identifier (its content in DER) stands for, of a key or of a signature.
+pub(crate) fn ml_dsa_name(oid: &[u8]) -> Option<&'static str> {
+    ML_DSA.iter().find(|(known, _)| known.as_bytes() == oid).map(|(_, name)| *name)
+}
 
 /// The outcome of verifying a signature with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

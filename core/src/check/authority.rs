@@ -1,8 +1,8 @@
 //! A leaf is no authority: it neither is a CA nor signs certificates or CRLs, nor constrains names (RFC 5280 §4.2.1.3, §4.2.1.9,
 //! §4.2.1.10). rustls, Go and OpenSSL refuse only a CA.
 
-use super::Case;
 use super::findings::Findings;
+use super::{Case, svid};
 use crate::certificate::is_ca;
 use crate::finding::{Check, Finding, Severity};
 use crate::spiffe::SCHEME;
@@ -29,5 +29,5 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         "though most peers take it all the same"
     };
     let sentence = format!("the leaf has {what} {place}, which only a CA may have, {whom}; have it issued without");
-    findings.add(Finding::new(Check::LeafAuthority, Severity::Warn, sentence).in_file(file));
+    findings.add(Finding::new(Check::LeafAuthority, svid::severity(case), sentence).in_file(file));
 }

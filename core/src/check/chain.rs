@@ -5,6 +5,7 @@
 
 mod anchor;
 mod ends;
+mod identifiers;
 mod itself;
 mod words;
 
@@ -54,6 +55,9 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         return findings.add(revoked(Name::of(case.leaf.issuer()).text).in_file(file));
     }
     let anchors = named(case.certificates, bundle);
+    if outcome.is_ok() {
+        identifiers::check(case, &anchors, findings);
+    }
     let unreadable = itself::unreadable(case);
     // Signatures are verified for it, so it is made only where something may be said.
     let not_after = case.keyed.credential.leaf().not_after;

@@ -14,7 +14,7 @@ use crate::material::KeyedCredential;
 
 /// The sentence about a key that no handshake here can use.
 pub(super) const UNSUPPORTED: &str = "the private key is of a kind or size that is not supported; use RSA of 2048 to 8192 bits, ECDSA with \
-                                      P-256, P-384 or P-521, or Ed25519";
+                                      P-256, P-384 or P-521, or Ed25519 (ML-DSA where the crypto provider is aws-lc-rs)";
 
 /// Whether the leaf that the private key belongs to is in the bundle, and a CA in its place.
 pub(super) fn is_swapped(keyed: &KeyedCredential, bundle: &Bundle) -> bool {

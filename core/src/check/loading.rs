@@ -7,7 +7,6 @@ use x509_parser::prelude::X509Certificate;
 
 use super::Case;
 use super::findings::{Consequences, Findings};
-use super::lineage::name_in_chain;
 use crate::finding::{Check, Finding, Severity};
 use crate::loading::{self, LoadError, MAX_CERTIFICATE_MESSAGE};
 use crate::path::words;
@@ -19,7 +18,6 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
         let finding = finding.found(format!("{length} octets")).expected(format!("at most {MAX_CERTIFICATE_MESSAGE}"));
         findings.add_fatal(finding, Consequences::Of(&[]));
     }
-    negative_serial(case, findings);
     let Some(Err(error)) = case.chain().first().map(loading::leaf) else { return };
     let Some(sentence) = sentence(&error, case.leaf) else { return };
     let (check, consequences) = match &error {
@@ -32,22 +30,6 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     };
     let finding = Finding::new(check, Severity::Reject, sentence).in_file(case.files.chain());
     findings.add_fatal(finding, Consequences::Of(consequences));
-}
-
-/// Go reads no certificate with a negative serial number, and so no chain with one.
-fn negative_serial(case: &Case<'_>, findings: &mut Findings) {
-    let is_negative = |serial: &[u8]| matches!(serial, [0x80..=0xff, ..]) && loading::is_minimal(serial);
-    let mut numbered = case.certificates.iter().zip(1..);
-    let found = numbered.find(|(certificate, _)| is_negative(certificate.tbs_certificate.raw_serial()));
-    let Some((certificate, number)) = found else { return };
-    let whose = match number {
-        1 => "the leaf".to_owned(),
-        _ => name_in_chain(certificate, number, case.files.chain()),
-    };
-    let sentence = format!(
-        "the serial number of {whose} is negative, and peers written in Go refuse a chain with such a certificate; have it issued again"
-    );
-    findings.add(Finding::new(Check::Unloadable, Severity::Warn, sentence).in_file(case.files.chain()));
 }
 
 /// The cause and the advice; none for an error that is not of the leaf alone.

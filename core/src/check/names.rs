@@ -2,6 +2,8 @@
 //! the verifier that the SDK's clients use.
 
 use std::fmt::Display;
+use std::net::IpAddr;
+use std::str::FromStr as _;
 
 use rustls::client::verify_server_name;
 use rustls::server::ParsedCertificate;
@@ -37,7 +39,9 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let Some(Ok(leaf)) = credential.chain().first().map(ParsedCertificate::try_from) else { return };
     let is_for = |name: ServerName<'_>| verify_server_name(&leaf, &name).is_ok();
     let mut missing = |kind: &str, name: &dyn Display, found: &dyn Display| {
-        let sentence = match odd(names, &name.to_string()) {
+        let odd = odd(names, &name.to_string());
+        let explained = if odd.is_some() { Consequences::Of(&[Check::NameUnusable]) } else { of_missing };
+        let sentence = match odd {
             Some((odd, why)) => {
                 format!(
                     "the leaf is for the {kind} {name} only as {odd:?}, and peers refuse that, since {why}; have it issued for it as such"
@@ -48,7 +52,7 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
             }
         };
         let finding = Finding::new(Check::NameMissing, Severity::Reject, sentence).in_file(file);
-        findings.add_cause(finding.found(found).expected(name), of_missing);
+        findings.add_cause(finding.found(found).expected(name), explained);
     };
     let is_for_dns = |wanted: &str| match wanted.strip_prefix("*.") {
         // No client asks for a wildcard: the leaf has the same one.
@@ -64,8 +68,9 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     for uri in expectations.uris.iter().filter(|uri| !names.uris.contains(uri)) {
         missing("URI", uri, &list(&names.uris));
     }
-    if let Some(sentence) = unread(case.leaf).or_else(|| unusable(names)) {
-        findings.add(Finding::new(Check::NameUnusable, Severity::Warn, sentence).in_file(file));
+    let unread = unread(case.leaf).map(|sentence| (Severity::Warn, sentence));
+    if let Some((severity, sentence)) = unread.or_else(|| unusable(names)) {
+        findings.add(Finding::new(Check::NameUnusable, severity, sentence).in_file(file));
     }
 }
 
@@ -101,16 +106,25 @@ fn unread(leaf: &X509Certificate<'_>) -> Option<String> {
     }
 }
 
-/// The sentence about a leaf none of whose names can be asked for.
-fn unusable(names: &SubjectAltNames) -> Option<String> {
-    let name = names.dns.first()?;
-    let why = why_unusable(name)?;
+/// The sentence about names that no peer can be asked for.
+fn unusable(names: &SubjectAltNames) -> Option<(Severity, String)> {
+    // Old clients look for an address among the DNS names: there it is no mistake beside the same one in its place.
+    let is_twin = |name: &str| IpAddr::from_str(name).is_ok_and(|address| names.ip.contains(&address));
+    let mut others = names.dns.iter().filter(|name| !is_twin(name));
+    let (name, why) = others.find_map(|name| Some((name, why_unusable(name)?)))?;
     let is_alone = names.ip.is_empty() && names.uris.is_empty();
-    (is_alone && names.dns.iter().all(|name| why_unusable(name).is_some())).then(|| {
-        format!(
+    Some(if is_alone && names.dns.iter().all(|name| why_unusable(name).is_some()) {
+        let sentence = format!(
             "no subject alternative name of the leaf can be asked for: {name:?} is none that rustls, Go or OpenSSL take, since {why}; have it \
              issued for names that peers ask for"
-        )
+        );
+        (Severity::Warn, sentence)
+    } else {
+        let sentence = format!(
+            "the leaf's DNS name {name:?} is none that rustls, Go or OpenSSL take, since {why}, so nobody who asks for it connects; have the leaf \
+             issued for it as such, or without it"
+        );
+        (Severity::Info, sentence)
     })
 }
 
@@ -129,8 +143,23 @@ fn why_unusable(name: &str) -> Option<&'static str> {
     if name.ends_with('.') {
         return Some("it ends in a dot");
     }
-    let is_dns = DnsName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok();
-    (!is_dns).then_some("it is no valid DNS name")
+    let rest = name.strip_prefix("*.").unwrap_or(name);
+    if DnsName::try_from(rest).is_ok() {
+        return None;
+    }
+    Some(if name.contains("://") {
+        "it is a URL"
+    } else if name.contains('\0') {
+        "there is a NUL in it"
+    } else if name.contains(char::is_whitespace) {
+        "there is a blank in it"
+    } else if name.contains(':') {
+        "it has a port"
+    } else if rest.contains('*') {
+        "a wildcard stands alone in the first label, or not at all"
+    } else {
+        "it is no valid DNS name"
+    })
 }
 
 fn list<T: Display>(names: &[T]) -> String {

@@ -7,7 +7,9 @@ mod issuers;
 mod key;
 mod loading;
 mod names;
+mod peers;
 mod severities;
+mod svid;
 mod unkeyed;
 mod usage;
 

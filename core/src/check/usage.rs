@@ -2,8 +2,8 @@
 
 use x509_parser::extensions::{ExtendedKeyUsage, KeyUsage};
 
-use super::Case;
 use super::findings::Findings;
+use super::{Case, svid};
 use crate::finding::{Check, Finding, Severity};
 use crate::spec::Usage;
 
@@ -46,10 +46,10 @@ pub(super) fn key_usage(case: &Case<'_>, findings: &mut Findings) {
         Finding::new(Check::KeyUsage, severity, sentence).in_file(file).expected(list(&wanted))
     };
     let Some(extension) = case.leaf.key_usage().ok().flatten() else {
-        if !case.spec.expectations.usages.is_empty() {
+        if !case.spec.expectations.usages.is_empty() || svid::is_wanted(case) {
             let sentence =
                 "the leaf has no key usage: its key may be used for anything; have it issued for what it does";
-            findings.add(finding(Severity::Warn, sentence));
+            findings.add(finding(svid::severity(case), sentence));
         }
         return;
     };
@@ -64,7 +64,7 @@ pub(super) fn key_usage(case: &Case<'_>, findings: &mut Findings) {
     } else if !extension.critical {
         let sentence =
             "the leaf's key usage is not marked critical: peers may pass over it; have it issued as critical";
-        findings.add(Finding::new(Check::KeyUsage, Severity::Warn, sentence).in_file(file));
+        findings.add(Finding::new(Check::KeyUsage, svid::severity(case), sentence).in_file(file));
     }
 }
 

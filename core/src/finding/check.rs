@@ -115,6 +115,10 @@ checks! {
     Unparsable = "unparsable", Files, [Reject], Fixed, "RFC 5280 §4.1";
     /// No peer can load the chain that is to be presented.
     Unloadable = "unloadable", Credential, [Warn, Reject], Fixed, "RFC 5280 §4.1, §4.2";
+    /// A serial number is zero, negative or longer than 20 octets.
+    SerialNumber = "serial-number", Credential, [Warn], Open, "RFC 5280 §4.1.2.2";
+    /// A key or signature is of ML-DSA, which some peers lack.
+    PostQuantum = "post-quantum", Credential, [Info], Open, "RFC 9881";
     /// The private key is not the leaf's.
     KeyMismatch = "key-mismatch", Credential, [Reject], Fixed, "RFC 8446 §4.4.3";
     /// The key of the served certificate is not in memory, and no longer on disk.
@@ -133,6 +137,10 @@ checks! {
     RootInChain = "root-in-chain", Credential, [Info], Open, "RFC 8446 §4.4.2";
     /// The credential does not chain to the bundle it would be served with.
     ChainUntrusted = "chain-untrusted", Credential, [Warn, Reject], Open, "RFC 5280 §6.1";
+    /// A certificate's authority key identifier is not that of its issuer.
+    KeyIdentifier = "key-identifier", Credential, [Warn], Open, "RFC 5280 §4.2.1.1, §4.2.1.2";
+    /// The name constraints of a CA are not critical.
+    NameConstraints = "name-constraints", Credential, [Warn], Open, "RFC 5280 §4.2.1.10";
     /// There is no bundle to chain to.
     NoBundle = "no-bundle", Credential, [Info, Reject], Open, "RFC 5280 §6.1";
     /// The bundle no longer trusts the credential that is served.
@@ -173,14 +181,18 @@ checks! {
     ExtendedKeyUsage = "extended-key-usage", Credential, [Warn, Reject], Open, "RFC 5280 §4.2.1.12";
     /// The key usage lacks what a handshake or a configured usage needs.
     KeyUsage = "key-usage", Credential, [Warn, Reject], Open, "RFC 5280 §4.2.1.3";
+    /// The leaf is of a public CA and for clients, for which public CAs stop to issue.
+    ClientAuthEnding = "client-auth-ending", Credential, [Warn], Open, "policy";
     /// The leaf is a CA.
     LeafIsCa = "leaf-is-ca", Credential, [Reject], Open, "RFC 5280 §4.2.1.9";
     /// The leaf is no CA, but may sign certificates or CRLs, or constrains names, as only a CA does.
-    LeafAuthority = "leaf-authority", Credential, [Warn], Open, "RFC 5280 §4.2.1.3, §4.2.1.10";
+    LeafAuthority = "leaf-authority", Credential, [Warn, Reject], Open, "RFC 5280 §4.2.1.3, §4.2.1.10";
     /// The leaf has no subject alternative name.
     NoSan = "no-san", Credential, [Warn, Reject], Open, "RFC 9525 §2";
     /// No name of the leaf is one that a peer can be asked for, or some peers refuse it for one of them.
-    NameUnusable = "name-unusable", Credential, [Warn], Open, "RFC 5280 §4.2.1.6";
+    NameUnusable = "name-unusable", Credential, [Info, Warn], Open, "RFC 5280 §4.2.1.6";
+    /// The leaf claims a SPIFFE ID and is no X.509-SVID.
+    SpiffeId = "spiffe-id", Credential, [Warn, Reject], Open, "X509-SVID §2, §5.2; SPIFFE-ID §2";
     /// A configured name is not among the leaf's subject alternative names.
     NameMissing = "name-missing", Credential, [Reject], Open, "RFC 9525 §6.3";
     /// cert-manager's temporary certificate, which it replaces as soon as the issuer answers.

@@ -61,12 +61,17 @@ fn what_some_peers_cannot_read_is_rejected_whatever_the_bundle() {
 }
 
 #[test]
-fn a_serial_number_that_begins_with_a_zero_for_its_sign_or_is_zero_is_read_by_all() {
+fn a_serial_number_of_twenty_octets_or_with_a_zero_for_its_sign_is_like_any_other_and_more_or_zero_is_a_warning() {
     let root = Entity::root("root");
     let leaf = root.leaf();
-    for serial in [&[0, 0x80][..], &[0], &[0x7f; 20]] {
-        let der = odd::altered(&leaf, &root, odd::serial(serial));
-        assert_eq!(judge_der(&spec(), &root, &leaf, &der).told(), []);
+    let judge = |serial| judge_der(&spec(), &root, &leaf, &odd::altered(&leaf, &root, odd::serial(serial)));
+    for serial in [&[0, 0x80][..], &[1], &[0x7f; 20]] {
+        assert_eq!(judge(serial).told(), []);
+    }
+    for (serial, word) in [(&[0][..], "is zero"), (&[0x7f; 21], "more than 20 octets")] {
+        let assessment = judge(serial);
+        assessment.admits_with(Check::SerialNumber, Severity::Warn);
+        assert!(assessment.findings[0].sentence.contains(word));
     }
 }
 
@@ -80,10 +85,10 @@ fn a_negative_serial_number_is_a_warning_for_go_wherever_in_the_chain() {
     };
     let files = |chain: String| Files::of(&leaf, &[], &[&root]).with_chain(chain);
     let assessment = judge_files(&spec(), &files(negative(&leaf, &sub) + &sub.pem()));
-    assessment.admits_with(Check::Unloadable, Severity::Warn);
+    assessment.admits_with(Check::SerialNumber, Severity::Warn);
     assert!(assessment.findings[0].sentence.contains("of the leaf is negative"));
     let assessment = judge_files(&spec(), &files(leaf.pem() + &negative(&sub, &root)));
-    assessment.admits_with(Check::Unloadable, Severity::Warn);
+    assessment.admits_with(Check::SerialNumber, Severity::Warn);
     assert!(assessment.findings[0].sentence.contains("of certificate 2 of tls.crt (CN=sub) is negative"));
 }
 

@@ -115,10 +115,21 @@ fn a_configured_name_that_the_leaf_has_in_an_odd_form_is_told_with_it() {
 }
 
 #[test]
-fn names_that_nobody_can_ask_for_are_a_warning_where_there_is_no_other() {
-    for odd in ["api.example.org.", "192.0.2.1", "an example"] {
+fn names_that_nobody_can_ask_for_are_a_warning_where_there_is_no_other_and_else_worth_a_word() {
+    for (odd, word) in [
+        ("api.example.org.", "ends in a dot"),
+        ("192.0.2.1", "in the place of a DNS name"),
+        ("an example", "a blank"),
+        ("https://example.org", "a URL"),
+        ("example.org:443", "a port"),
+        ("a\0b", "a NUL"),
+        ("a*.example.org", "a wildcard"),
+        ("-.example.org", "no valid DNS name"),
+    ] {
         judge(&spec(), named(&[odd])).admits_with(Check::NameUnusable, Severity::Warn);
-        assert_eq!(judge(&spec(), named(&[odd, "localhost"])).told(), []);
+        let assessment = judge(&spec(), named(&["localhost", odd]));
+        assessment.admits_with(Check::NameUnusable, Severity::Info);
+        assert!(assessment.findings[0].sentence.contains(word), "{}", assessment.findings[0].sentence);
     }
     let beside = |leaf: &mut CertificateParams| {
         named(&["192.0.2.1"])(leaf);

@@ -11,6 +11,7 @@ use rustls_pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer};
 use webpki::RawPublicKeyEntity;
 use x509_parser::prelude::{SubjectPublicKeyInfo, X509Certificate};
 
+use crate::certificate;
 use crate::credential::PrivateKey;
 use crate::elements;
 
@@ -118,6 +119,16 @@ pub(crate) fn verify(public_key: &[u8], algorithm: &[u8], message: &[u8], signat
 pub(crate) fn verify_certificate(certificate: &X509Certificate<'_>, issuer: &SubjectPublicKeyInfo<'_>) -> Signature {
     let (message, signature) = (certificate.tbs_certificate.as_ref(), &certificate.signature_value.data);
     verify(issuer.raw, signature_algorithm(certificate), message, signature)
+}
+
+/// Whether a certificate in DER has the name of another as its issuer, and a signature by its key. Neither need be a CA, or valid.
+#[must_use]
+pub fn is_issued_by(certificate: &[u8], issuer: &[u8]) -> bool {
+    let (Ok(certificate), Ok(issuer)) = (certificate::parse(certificate), certificate::parse(issuer)) else {
+        return false;
+    };
+    certificate.issuer().as_raw() == issuer.subject().as_raw()
+        && verify_certificate(&certificate, issuer.public_key()) == Signature::Valid
 }
 
 /// Whether signatures by this algorithm, an `AlgorithmIdentifier` without its header, are accepted, whatever the key.

@@ -5,6 +5,7 @@
 //!    ↑ claims ←────────── subscribers ←─────┘
 //! ```
 
+mod authorities;
 mod collisions;
 mod journal;
 mod key_claims;
@@ -12,6 +13,7 @@ mod readiness;
 mod store;
 mod subscribers;
 
+pub(crate) use authorities::{AuthorityUse, AuthorityUses, uses};
 pub(crate) use collisions::Collisions;
 pub(crate) use journal::Journal;
 #[cfg(test)]

@@ -60,10 +60,11 @@ complete -c evercertd -n "__fish_evercertd_using_subcommand watch" -l socket -d 
 complete -c evercertd -n "__fish_evercertd_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c evercertd -n "__fish_evercertd_using_subcommand reload" -l socket -d 'The admin socket, `admin` under [sockets] of the configuration' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand reload" -s h -l help -d 'Print help'
-complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop help" -s h -l help -d 'Print help'
-complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop help" -f -a "list" -d 'Show the anchors that are trusted though they are no longer on disk, and until when'
-complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop help" -f -a "drop" -d 'End the trust in one of them now, for good'
-complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop who help" -s h -l help -d 'Print help'
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop who help" -f -a "list" -d 'Show the anchors that are trusted though they are no longer on disk, and until when'
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop who help" -f -a "drop" -d 'End the trust in one of them now, for good'
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop who help" -f -a "who" -d 'Show which identities present a leaf under a CA, or trust it'
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and not __fish_seen_subcommand_from list drop who help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from list" -l identity -d 'Only this identity: NAME, or namespace/pod/NAME or pod/UID/NAME for one of a pod' -r
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from list" -l socket -d 'The admin socket, `admin` under [sockets] of the configuration' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from list" -l json -d 'Print JSON: times are RFC 3339 in UTC, new fields may be added'
@@ -71,8 +72,12 @@ complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_se
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from drop" -l identity -d 'Only in this identity: NAME, or namespace/pod/NAME or pod/UID/NAME for one of a pod' -r
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from drop" -l socket -d 'The admin socket, `admin` under [sockets] of the configuration' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from drop" -s h -l help -d 'Print help'
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from who" -l socket -d 'The admin socket, `admin` under [sockets] of the configuration' -r -F
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from who" -l json -d 'Print JSON: new fields may be added'
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from who" -s h -l help -d 'Print help'
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "list" -d 'Show the anchors that are trusted though they are no longer on disk, and until when'
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "drop" -d 'End the trust in one of them now, for good'
+complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "who" -d 'Show which identities present a leaf under a CA, or trust it'
 complete -c evercertd -n "__fish_evercertd_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c evercertd -n "__fish_evercertd_using_subcommand probe" -l addr -d 'HOST:PORT, :PORT for this host, or unix:PATH' -r
 complete -c evercertd -n "__fish_evercertd_using_subcommand probe" -l service -d 'The service to ask for; the server as a whole unless set' -r
@@ -109,3 +114,4 @@ complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish
 complete -c evercertd -n "__fish_evercertd_using_subcommand help; and not __fish_seen_subcommand_from run check config status watch reload trust probe completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c evercertd -n "__fish_evercertd_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "list" -d 'Show the anchors that are trusted though they are no longer on disk, and until when'
 complete -c evercertd -n "__fish_evercertd_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "drop" -d 'End the trust in one of them now, for good'
+complete -c evercertd -n "__fish_evercertd_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "who" -d 'Show which identities present a leaf under a CA, or trust it'

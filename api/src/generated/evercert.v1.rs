@@ -1000,6 +1000,44 @@ pub struct DropAnchorResponse {
     #[prost(string, repeated, tag = "1")]
     pub identities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorityRequest {
+    /// SHA-256 of the DER of the CA's certificate.
+    #[prost(bytes = "vec", tag = "1")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuthorityResponse {
+    /// Its subject, as RFC 4514 writes it; empty where no publication holds the certificate.
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    /// The identities whose publication presents a leaf under it, or trusts it.
+    #[prost(message, repeated, tag = "2")]
+    pub uses: ::prost::alloc::vec::Vec<AuthorityUse>,
+    /// How many subscribers, of whatever identity, may still use a generation before the published one.
+    #[prost(uint32, tag = "3")]
+    pub unsettled: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorityUse {
+    #[prost(string, tag = "1")]
+    pub identity: ::prost::alloc::string::String,
+    /// "node" or "pod".
+    #[prost(string, tag = "2")]
+    pub scope: ::prost::alloc::string::String,
+    /// The pod whose volume it is; absent for an identity of the node.
+    #[prost(message, optional, tag = "3")]
+    pub pod: ::core::option::Option<Pod>,
+    /// Whether the published leaf is under it.
+    #[prost(bool, tag = "4")]
+    pub presents: bool,
+    /// Whether a published bundle holds it, also one of a federated trust domain, or as an anchor that is no longer on disk.
+    #[prost(bool, tag = "5")]
+    pub trusts: bool,
+    /// How many subscribers it has.
+    #[prost(uint32, tag = "6")]
+    pub subscribers: u32,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Mode {
@@ -1297,6 +1335,31 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("evercert.v1.Admin", "DropAnchor"));
             self.inner.unary(req, path, codec).await
         }
+        /// What still uses a CA. Fails with INVALID_ARGUMENT where the fingerprint is none.
+        pub async fn authority(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AuthorityRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorityResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evercert.v1.Admin/Authority",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("evercert.v1.Admin", "Authority"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1353,6 +1416,14 @@ pub mod admin_server {
             request: tonic::Request<super::DropAnchorRequest>,
         ) -> std::result::Result<
             tonic::Response<super::DropAnchorResponse>,
+            tonic::Status,
+        >;
+        /// What still uses a CA. Fails with INVALID_ARGUMENT where the fingerprint is none.
+        async fn authority(
+            &self,
+            request: tonic::Request<super::AuthorityRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorityResponse>,
             tonic::Status,
         >;
     }
@@ -1639,6 +1710,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DropAnchorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evercert.v1.Admin/Authority" => {
+                    #[allow(non_camel_case_types)]
+                    struct AuthoritySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::AuthorityRequest>
+                    for AuthoritySvc<T> {
+                        type Response = super::AuthorityResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AuthorityRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::authority(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AuthoritySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -4,7 +4,7 @@
 use super::findings::Findings;
 use super::{Case, svid};
 use crate::certificate::is_ca;
-use crate::finding::{Check, Finding, Severity};
+use crate::finding::{Check, Finding};
 use crate::spiffe::SCHEME;
 
 pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {

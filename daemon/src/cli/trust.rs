@@ -2,6 +2,7 @@
 
 mod drop;
 mod list;
+mod who;
 
 use std::process::ExitCode;
 
@@ -15,13 +16,14 @@ use super::output::printed;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 When the issuer replaces the ca.crt beside a credential, the anchors that leave it stay trusted for a while (`overlap` of the \
-identity), since peers may still show leaves of the old CA. These commands show \
-such anchors and end that early.
+identity), since peers may still show leaves of the old CA. `list` shows \
+such anchors, and `drop` ends that early. `who` is for retiring a CA.
 
 Examples:
   evercertd trust list
   evercertd trust drop sha256:5e0c…d9        in every identity that retains it
-  evercertd trust drop 5E:0C:…:D9 --identity grpc-server")]
+  evercertd trust drop 5E:0C:…:D9 --identity grpc-server
+  evercertd trust who sha256:5e0c…d9         what still uses a CA")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -33,12 +35,15 @@ enum Command {
     List(list::Args),
     /// End the trust in one of them now, for good
     Drop(drop::Args),
+    /// Show which identities present a leaf under a CA, or trust it
+    Who(who::Args),
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let done = match &args.command {
         Command::List(args) => list::run(args),
         Command::Drop(args) => drop::run(args),
+        Command::Who(args) => who::run(args),
     };
     match done {
         Ok(text) => printed(text.as_bytes(), Status::Ok),

@@ -182,7 +182,7 @@ fn what_contradicts_itself_is_refused_with_what_to_write() {
         ("bundle = \"/x/ca\"\nrenew_before = \"never\"", "4:16", "only has a `bundle`"),
         ("path = \"/x\"\nseverities = { long-live = \"warn\" }", "4:16", "names no check; did you mean `long-lived`?"),
         ("path = \"/x\"\nseverities = { zzz = \"warn\" }", "4:16", "`evercertd check --list` has them all"),
-        ("path = \"/x\"\nseverities = { long-lived = \"error\" }", "4:29", "expected `info`, `warn` or `reject`"),
+        ("path = \"/x\"\nseverities = { long-lived = \"error\" }", "4:29", "expected `info` or `warn` or `reject`"),
         ("path = \"/x\"\nseverities = { key-mismatch = \"warn\" }", "4:31", "key-mismatch always rejects, since no"),
         ("path = \"/x\"\nseverities = { crl-stale = \"reject\" }", "4:28", "write \"info\" or \"warn\""),
         ("path = \"/x\"\nseverities = { name-collision = \"info\" }", "4:33", "not judged for one identity"),

@@ -86,6 +86,15 @@ impl v1::admin_server::Admin for AdminService {
         Ok(Response::new(v1::DropAnchorResponse { identities }))
     }
 
+    async fn authority(
+        &self,
+        request: Request<v1::AuthorityRequest>,
+    ) -> Result<Response<v1::AuthorityResponse>, Status> {
+        let v1::AuthorityRequest { sha256 } = request.into_inner();
+        let authority = Digest::try_from(&sha256[..]).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        Ok(Response::new(trust::uses(&self.context, authority)))
+    }
+
     type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::Event, Status>> + Send>>;
 
     async fn events(&self, _: Request<v1::EventsRequest>) -> Result<Response<Self::EventsStream>, Status> {

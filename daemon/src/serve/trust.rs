@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use evercert_api::v1;
+use evercert_core::digest::Digest;
 use evercert_core::keeper::{EndOverlapError, IdentityState};
 use evercert_core::text;
 use tonic::Status;
 
-use super::stopping;
+use super::{Context, stopping};
 use crate::inventory::pods::PodNames;
-use crate::publication::Store;
-use crate::status::{Pod, Retained};
+use crate::publication::{self, AuthorityUse, AuthorityUses, Store};
+use crate::status::{self, Pod, Retained};
 
 /// The most names of other identities that an error lists.
 const NAMED_IN_ERRORS: usize = 20;
@@ -55,6 +56,24 @@ pub(super) fn retained(states: &[Arc<IdentityState>], pods: &PodNames) -> v1::Tr
         pod: Pod::of_identity(&state.spec.id, pods).map(Into::into),
     });
     v1::TrustResponse { identities: identities.collect() }
+}
+
+/// What uses a CA, and how many subscribers may use what was published before.
+pub(super) fn uses(context: &Context, authority: Digest) -> v1::AuthorityResponse {
+    let states = context.store.all();
+    let subscribers = states.iter().flat_map(|state| context.subscribers.of(&state.spec.id));
+    let unsettled = subscribers.filter(|subscriber| subscriber.state.is_unsettled()).count();
+    let AuthorityUses { subject, uses } = publication::uses(states, authority);
+    let pods = &context.wanted.borrow().pods;
+    let uses = uses.into_iter().map(|AuthorityUse { state, presents, trusts }| v1::AuthorityUse {
+        identity: state.spec.id.name.to_string(),
+        scope: state.spec.id.scope.label().to_owned(),
+        pod: Pod::of_identity(&state.spec.id, pods).map(Into::into),
+        presents,
+        trusts,
+        subscribers: status::count(context.subscribers.of(&state.spec.id).len()),
+    });
+    v1::AuthorityResponse { subject, uses: uses.collect(), unsettled: status::count(unsettled) }
 }
 
 /// Why an anchor is still trusted, or never was.

@@ -25,7 +25,7 @@ fn a_refused_configuration_ends_the_start_with_its_place_and_what_to_write() {
     let file = home.config().display().to_string();
     let sentence = format!(
         "evercertd: {file}:{line}:1: unknown key `paht`; did you mean `path`? Keys here are: name, path, chain, key, bundle, crls, \
-         federated, overlap, usages, dns_names, ip_addresses, uris, admission, require_chain, renew_before, max_lifetime, clock_skew, severities, allow\n"
+         federated, overlap, usages, dns_names, ip_addresses, uris, admission, require_chain, renew_before, max_lifetime, clock_skew, severities, allow, serves\n"
     );
     for arguments in [["run", "--config", &file], ["config", "--check", &file]] {
         let output = evercertd().args(arguments).output().unwrap();

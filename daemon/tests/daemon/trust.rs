@@ -85,6 +85,32 @@ fn a_replaced_ca_stays_trusted_over_a_restart_until_its_deadline_or_until_it_is_
 }
 
 #[test]
+fn who_presents_a_leaf_under_a_ca_or_trusts_it_is_told_wherever_its_certificate_is() {
+    let [root, other] = ["Root", "Other"].map(Authority::new);
+    let sub = root.intermediate("Sub");
+    // The bundle beside the leaf is another CA's, as in a PKI for servers and one for clients.
+    let split = KubeletVolume::new(&sub.issue_dns("x").files().with("ca.crt", other.ca_pem()));
+    let whole = KubeletVolume::new(&root.issue_dns("y").files());
+    let home = Home::new(&(identity("x", &split, "require_chain = false\n") + &identity("y", &whole, "")));
+    let daemon = home.start();
+    daemon.wait_for_metrics(|page| page.sum("evercert_identity_published", &[]) == 2.0);
+    let who = |authority: &[u8]| {
+        let fingerprint = evercert_core::digest::Digest::fingerprint(authority).to_string();
+        let (code, stdout, stderr) = home.ask(&["trust", "who", &fingerprint, "--json"]);
+        assert_eq!(code, Some(0), "{stderr}");
+        let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        let uses = answer["identities"].as_array().unwrap().iter();
+        let uses = uses.map(|one| format!("{} {} {}", one["name"], one["presents"], one["trusts"]));
+        (answer["subject"].clone(), uses.collect::<Vec<_>>().join(", "))
+    };
+    assert_eq!(who(root.ca_der()), ("CN=Root".into(), "\"x\" true false, \"y\" true true".to_owned()));
+    assert_eq!(who(other.ca_der()), ("CN=Other".into(), "\"x\" false true".to_owned()));
+    assert_eq!(who(&[]), (serde_json::Value::Null, String::new()));
+    let (code, _, stderr) = home.ask(&["trust", "who", "5e0c"]);
+    assert!(code == Some(2) && stderr.contains("a part is not enough"), "{stderr}");
+}
+
+#[test]
 fn an_anchor_that_is_on_disk_is_not_dropped_and_its_file_is_named() {
     let ca = Authority::new("Test CA");
     let volume = KubeletVolume::new(&ca.issue_dns("x").files());

@@ -1,0 +1,120 @@
+//! `evercertd trust who`.
+
+use std::fmt::Write as _;
+
+use evercert_api::v1;
+use evercert_core::text::plain;
+use serde::Serialize;
+
+use super::Failure;
+use crate::cli::admin::{AdminSocket, DEADLINE};
+use crate::cli::fingerprint::Fingerprint;
+use crate::cli::json;
+use crate::cli::status::block_on;
+use crate::status::{IdentityScope, Pod, title};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Before a CA leaves the bundles, nothing may present a leaf under it; before it ends, nothing should trust it alone. Subscribers that \
+may still use a former generation are counted beside: wait until there are none.
+
+Examples:
+  evercertd trust who sha256:5e0c…d9
+  evercertd trust who \"$(openssl x509 -in old-ca.crt -noout -fingerprint -sha256)\" --json
+
+Exit status: 0 shown, whether something uses it or not, 2 the daemon cannot be reached, or the arguments make no sense.")]
+pub(super) struct Args {
+    /// The SHA-256 fingerprint of the CA's certificate, all of it, in hexadecimal, with or without colons
+    #[arg(value_name = "FINGERPRINT")]
+    authority: Fingerprint,
+
+    /// Print JSON: new fields may be added
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    socket: AdminSocket,
+}
+
+/// The output of `--json`. Its names are stable: fields are added, never renamed or removed.
+#[derive(Debug, Serialize)]
+struct Answer {
+    sha256: String,
+    /// RFC 4514; null where no publication holds the certificate.
+    subject: Option<String>,
+    identities: Vec<Identity>,
+    /// Subscribers of whatever identity that may still use a former generation.
+    unsettled_subscribers: u32,
+}
+
+/// One identity that uses it.
+#[derive(Debug, Serialize)]
+struct Identity {
+    name: String,
+    scope: IdentityScope,
+    /// The pod whose volume it is; null for one of the node.
+    pod: Option<Pod>,
+    presents: bool,
+    trusts: bool,
+    subscribers: u32,
+}
+
+pub(super) fn run(args: &Args) -> Result<String, Failure> {
+    let answer = Answer::of(args.authority, block_on(ask(args))?);
+    Ok(if args.json { json::pretty(&answer) } else { text(&answer) })
+}
+
+async fn ask(args: &Args) -> Result<v1::AuthorityResponse, Failure> {
+    let mut admin = args.socket.connect().await?;
+    let sha256 = args.authority.0.as_bytes().to_vec();
+    let mut request = tonic::Request::new(v1::AuthorityRequest { sha256 });
+    request.set_timeout(DEADLINE);
+    Ok(admin.authority(request).await.map_err(|status| Failure::of(&args.socket, &status))?.into_inner())
+}
+
+fn text(answer: &Answer) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = match &answer.subject {
+        Some(subject) => writeln!(text, "{} (sha256:{})", plain(subject), answer.sha256),
+        None => writeln!(text, "no published chain or bundle holds sha256:{}", answer.sha256),
+    };
+    for identity in &answer.identities {
+        let how = match (identity.presents, identity.trusts) {
+            (true, true) => "presents a leaf under it and trusts it",
+            (true, false) => "presents a leaf under it",
+            _ => "trusts it",
+        };
+        let title = title(identity.pod.as_ref(), &identity.name);
+        let _ = writeln!(text, "  {title}: {how}; subscribers: {}", identity.subscribers);
+    }
+    if answer.unsettled_subscribers > 0 {
+        let _ = writeln!(
+            text,
+            "subscribers that may still use a former generation: {}; `evercertd status` shows which",
+            answer.unsettled_subscribers
+        );
+    }
+    text
+}
+
+impl Answer {
+    fn of(authority: Fingerprint, response: v1::AuthorityResponse) -> Self {
+        let identities = response.uses.into_iter().map(|one| Identity {
+            name: one.identity,
+            scope: IdentityScope::named(&one.scope),
+            pod: one.pod.map(Pod::from),
+            presents: one.presents,
+            trusts: one.trusts,
+            subscribers: one.subscribers,
+        });
+        let mut identities: Vec<_> = identities.collect();
+        identities.sort_by(|one, other| (&one.pod, &one.name).cmp(&(&other.pod, &other.name)));
+        Self {
+            sha256: authority.0.to_string(),
+            subject: Some(response.subject).filter(|subject| !subject.is_empty()),
+            identities,
+            unsettled_subscribers: response.unsettled,
+        }
+    }
+}

@@ -220,6 +220,8 @@ const main = async () => {
     await scheme(page, 'dark');
     await shot(page, 'narrow-dark');
     await page.setViewport({width: 1280, height: 900});
+    await show(page, 'problems');
+    await until(page, () => document.querySelectorAll('#list > li').length < 20);
     await page.screenshot({path: path.join(artifacts, 'whole-dark.png'), fullPage: true});
     await scheme(page, 'light');
     await page.screenshot({path: path.join(artifacts, 'whole-light.png'), fullPage: true});

@@ -28,6 +28,8 @@ const isProblem = state => STATES[state][1] === 'bad';
 const kept = new Map();
 let shown = [], portion = PORTION, complete = false, seen = new Set(), heard = Date.now();
 
+const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
+
 /* The rows. */
 
 const facts = pairs => {
@@ -71,11 +73,11 @@ const makeFinding = finding => {
 const makeSubscriber = who => {
   const whose = who.whose === null ? `a process of the node (number ${who.id})` : who.whose;
   const doing = who.lost_since ? `lost ${relative(who.lost_since)}: it does not answer, and its process lives`
-    : who.behind_since ? `${who.state}, since ${relative(who.behind_since)}` : who.state;
+    : who.behind_since ? `${who.state} for ${span(seconds(who.behind_since))}` : who.state;
   const item = make('li', who.is_well ? '' : 'bad', null, theirs(whose), `: ${who.is_well ? '' : 'needs a look, '}${doing}`);
-  if (who.connections_on_older) item.append(`, ${who.connections_on_older} older connections`);
+  if (who.connections_on_older) item.append(`, ${counted(who.connections_on_older, 'older connection', 'older connections')}`);
   if (who.unattested) item.append(' (by its own word)');
-  if (who.reason) item.append('. ', theirs(who.reason));
+  if (who.reason) item.append(': ', theirs(who.reason));
   return item;
 };
 
@@ -93,12 +95,12 @@ const makeDetail = row => {
     ['Valid from', leaf && moment(leaf.not_before)], ['Ends', leaf && moment(leaf.not_after)],
     ['Renewal due', row.renewal_due && moment(row.renewal_due)],
     ['Generation', row.generation], ['Published', row.published && moment(row.published)],
-    ['Chain', leaf && `leaf and ${row.intermediates} more`],
-    ['Trusts', row.generation !== null && `${row.anchors} anchors`, row.federated.map(one => `${one.anchors} of ${one.trust_domain}`)],
+    ['Chain', leaf && `the leaf and ${counted(row.intermediates, 'intermediate', 'intermediates')}`],
+    ['Trusts', row.generation !== null && counted(row.anchors, 'anchor', 'anchors'), row.federated.map(one => `${one.anchors} of ${one.trust_domain}`)],
     ['Trusted for a while', row.retained.map(one => make('span', '', null, theirs(one.subject), ' until ', moment(one.until)))],
     ['Revocation lists', row.crls.map(one => make('span', '', null, theirs(one.issuer), `: ${one.revoked} revoked`, one.next_update ? ', next ' : '', one.next_update ? moment(one.next_update) : ''))],
     ['Files', row.files],
-    ['In use', row.settled === null || !row.subscribers.length ? '' : row.settled ? 'no connection is older' : `${row.connections_on_older} connections are older`],
+    ['In use', row.settled === null || !row.subscribers.length ? '' : row.settled ? 'by all who use it, and no connection is older' : `not by all who use it; ${counted(row.connections_on_older, 'connection is', 'connections are')} older`],
   ].map(([name, ...values]) => [name, ...values.map(value => value === false ? '' : value)])));
   if (row.subscribers.length) {
     const list = make('ul', 'subscribers', null, ...row.subscribers.map(makeSubscriber));
@@ -154,7 +156,7 @@ const arrange = () => {
   const fits = entry => (wanted === 'all' || (wanted === 'problems' ? isProblem(entry.state) : entry.state === wanted))
     && words.every(word => entry.text.includes(word));
   const next = [...kept.values()].filter(fits).sort(COMPARE[order.value]);
-  const told = next.length === kept.size ? `${kept.size} identities` : `${next.length} of ${kept.size} identities`;
+  const told = next.length === kept.size ? counted(kept.size, 'identity', 'identities') : `${next.length} of ${kept.size} identities`;
   if (byId('count').textContent !== told) byId('count').textContent = told;
   if (next.length === shown.length && next.every((entry, index) => entry === shown[index]) && list.childNodes.length >= Math.min(portion, next.length)) return;
   shown = next;
@@ -248,13 +250,13 @@ const takeDaemon = daemon => {
 };
 
 const takeTrust = ({anchors, more}) => {
-  byId('trust-count').textContent = `${anchors.length + more} anchors, those that end first come first${more ? `; the first ${anchors.length} are listed` : ''}`;
+  byId('trust-count').textContent = `${counted(anchors.length + more, 'anchor', 'anchors, those that end first come first')}${more ? `; the first ${anchors.length} are listed` : ''}`;
   byId('trust').replaceChildren(...anchors.map(anchor => {
     const left = seconds(anchor.not_after);
     const word = left < 0 ? ['✕ ended', 'bad'] : left < 30 * DAY ? ['! ends soon', 'warn'] : null;
     const ends = make('td', '', null, moment(anchor.not_after));
     if (word) ends.append(' ', make('span', `state ${word[1]}`, word[0]));
-    const count = anchor.identities === 1 ? '1 identity' : `${anchor.identities} identities`;
+    const count = counted(anchor.identities, 'identity', 'identities');
     return make('tr', '', null, make('td', '', null, theirs(anchor.subject)), ends, make('td', '', count), make('td', 'mono', anchor.sha256));
   }));
 };

@@ -39,7 +39,7 @@ complete -c evercertd -n "__fish_evercertd_needs_command" -f -a "help" -d 'Print
 complete -c evercertd -n "__fish_evercertd_using_subcommand run" -s c -l config -d 'The configuration; without it /etc/evercert/evercertd.toml, and where that is missing the defaults' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand run" -s h -l help -d 'Print help'
 complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l host -d 'A DNS name, IP address or URI that every leaf has to be for; may be repeated' -r
-complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l usage -d 'A use that every leaf has to allow, in cert-manager\'s words, such as \\"client auth\\", or server or client for short; may be repeated' -r
+complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l usage -d 'A use that every leaf has to allow, in cert-manager\'s words, such as "client auth", or server or client for short; may be repeated' -r
 complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l bundle -d 'The bundle that every chain has to lead to, instead of the ca.crt beside it' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l at -d 'Judge as if it were TIME: RFC 3339, such as 2027-03-01T00:00:00Z, or a span from now, such as +30d' -r
 complete -c evercertd -n "__fish_evercertd_using_subcommand check" -l until -d 'Tell what fails until TIME, as in --at, the first first; a span is counted from --at' -r

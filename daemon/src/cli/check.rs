@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
 
-    /// A use that every leaf has to allow, in cert-manager's words, such as \"client auth\", or server or client for short; may be repeated
+    /// A use that every leaf has to allow, in cert-manager's words, such as "client auth", or server or client for short; may be repeated
     #[arg(long, value_name = "USAGE", value_parser = usage)]
     usage: Vec<Usage>,
 

@@ -2,7 +2,7 @@
 # The Helm chart, without a cluster: it is linted, and rendered for each value set in chart/values. The manifests are held against
 # Kubernetes' schemas and the types of cert-manager, the Prometheus operator and Grafana; its configuration is checked by the daemon; alerts
 # and dashboards are PromQL over metrics that the daemon has; and chart/test_*.py read what each mode may do. The samples have to say
-# what `evercertd status` really shows of them. EVERCERTD=PROGRAM spares the build.
+# what `evercertd status` and `evercertd check` really show of them. EVERCERTD=PROGRAM spares the build.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -68,7 +68,7 @@ done
 check 'all of it, and the samples, fit the schemas of Kubernetes 1.33 to 1.37' "$python" tests/foreign/chart/manifests.py "$RENDERED"
 check 'what is not of Kubernetes itself fits the types of its own' types
 check 'alerts fire in Prometheus for what they are for, and say what to do' rules
-check 'the samples say what evercertd status shows' "$python" tests/foreign/chart/samples.py
+check 'the samples say what evercertd status and evercertd check show' "$python" tests/foreign/chart/samples.py
 if "$python" -B -m unittest discover -s tests/foreign/chart >"$work/tests" 2>&1; then
     passed=$((passed + $(sed -n 's/^Ran \([0-9]*\) tests.*/\1/p' "$work/tests")))
     echo "ok: $(grep '^Ran' "$work/tests") of the rendered manifests"

@@ -1,5 +1,5 @@
-"""Holds what the samples say that `evercertd status` shows against what it shows: the certificates that they ask for are made and laid out
-as the kubelet does it, and a daemon looks at them.
+"""Holds what the samples say that `evercertd status` and `evercertd check` show against what they show: the certificates that they ask for
+are made and laid out as the kubelet does it, a daemon looks at them, and so does somebody without one.
 
     python samples.py          with EVERCERTD, the program; fails where a comment tells something else
     python samples.py --write  writes the comments
@@ -24,9 +24,10 @@ DEADLINE = 30
 POD_OF_A_DEPLOYMENT = "-6f7d9c5b8-x2x7q"
 UID = "2c48913c-b29f-11e7-9350-020968147796"
 EXTENDED = {"server auth": "serverAuth", "client auth": "clientAuth"}
-BLOCK = re.compile(r"(?m)^#   \$ evercertd status\n(?P<shown>(?:#   +\S.*\n)+)")
+SHOWN = r"(?:#   +[^\s$].*\n)+"
+BLOCK = re.compile(rf"(?m)^#   \$ evercertd status\n{SHOWN}(?:#   \$ evercertd check .*\n{SHOWN})?")
 CHANGES = [
-    (r"digest [0-9a-f]{12}", "digest …"), (r"published .* ago", "published …"), (r"(serial +)\d+", r"\1…"),
+    (r"digest [0-9a-f]{12}", "digest …"), (r"published .* ago", "published …"), (r"(serial +)[0-9a-f]+", r"\1…"),
     (r"in \d+ \w+( \(.*?\))?", "in …"), (r"(renewal due) in .*", r"\1 …"),
 ]
 
@@ -68,11 +69,14 @@ class Node:
 
     def __init__(self, directory):
         self.pods, self.logs = directory / "pods", directory / "logs"
+        # The directories of the volumes, by the names of the identities.
+        self.volumes = {}
 
     def mount(self, namespace, pod, kind, volume, files):
         uid = uuid.uuid4()
         (self.logs / f"{namespace}_{pod}_{uid}").mkdir(parents=True)
         mount = self.pods / str(uid) / "volumes" / f"kubernetes.io~{kind}" / volume
+        self.volumes[f"{namespace}/{pod}/{volume}"] = mount
         swapped = mount / "..2026_08_22_10_00_00.123"
         swapped.mkdir(parents=True)
         (mount / "..data").symlink_to(swapped.name)
@@ -151,9 +155,23 @@ def status(directory, node):
     finally:
         daemon.terminate()
         daemon.wait()
-    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", UID, done.stdout.replace(str(node.pods), "/var/lib/kubelet/pods"))
-    _, *blocks = re.sub(r"(?m) +$", "", text).strip().split("\n\n")
+    _, *blocks = on_a_node(done.stdout, node).split("\n\n")
     return {block.splitlines()[0]: block for block in blocks}
+
+
+def on_a_node(text, node):
+    """The text with the paths that a node has."""
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", UID, text.replace(str(node.pods), "/var/lib/kubelet/pods"))
+    return re.sub(r"(?m) +$", "", text).strip()
+
+
+def check(name, node):
+    """`evercertd check` of the volume of an identity, and what it prints: nothing that rejects."""
+    volume = node.volumes[name]
+    done = subprocess.run([EVERCERTD, "check", volume], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"evercertd check {volume} ends with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return on_a_node(f"$ evercertd check {volume}\n{done.stdout}", node)
 
 
 def settled(text):
@@ -169,20 +187,20 @@ def main():
         (work / "pki").mkdir()
         node = Node(work)
         lay_out(node, Pki(work / "pki"))
-        shown = status(work, node)
+        shown = {name: f"$ evercertd status\n{block}\n{check(name, node)}" for name, block in status(work, node).items()}
 
     checked, wrong = 0, []
     for path in sorted(SAMPLES.glob("*.yaml")):
         def compare(found):
             nonlocal checked
             checked += 1
-            said = "\n".join(line.removeprefix("#   ") for line in found["shown"].splitlines())
-            name = said.splitlines()[0]
+            said = "\n".join(line.removeprefix("#   ") for line in found[0].splitlines())
+            name = said.splitlines()[1]
             real = shown.pop(name, f"no such identity; there are {sorted(shown)}")
             if settled(said) == settled(real):
                 return found[0]
             wrong.append(f"{path.name}: {name} shows\n{real}\nand not\n{said}\n")
-            return "#   $ evercertd status\n" + "".join(f"#   {line}\n" for line in real.splitlines())
+            return "".join(f"#   {line}\n" for line in real.splitlines())
 
         text = path.read_text()
         written = BLOCK.sub(compare, text)
@@ -192,7 +210,7 @@ def main():
         sys.exit("\n".join(wrong))
     if shown:
         sys.exit(f"no sample tells of {sorted(shown)}")
-    print(f"{checked} samples say what the daemon shows")
+    print(f"{checked} samples say what is shown")
 
 
 main()

@@ -352,7 +352,7 @@ async fn a_set_that_is_not_valid_yet_is_published_when_it_is() {
     let from = SystemTime::now() + Duration::from_secs(2);
     let b = authority.issue(Leaf::for_dns("a.example.org").valid(from, from + Duration::from_secs(3600)));
     volume.swap(&b.files());
-    recorder.until("a rejection", |told| told.reloads.iter().find(|(_, r, _)| *r == Reload::Rejected).cloned()).await;
+    recorder.until("it is held", |told| told.reloads.iter().find(|(_, r, _)| *r == Reload::Held).cloned()).await;
     let state = recorder.serves("a", &b).await;
     let not_before = state.snapshot.as_ref().unwrap().credential().unwrap().leaf().not_before;
     let late = state.published_at.unwrap().duration_since(not_before).unwrap();

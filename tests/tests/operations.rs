@@ -126,9 +126,7 @@ async fn the_log_says_what_is_published_and_what_is_wrong_and_never_a_key() {
     daemon.terminate().await;
 
     let log = home.log();
-    for line in
-        [&format!("serial={:?}", good.serial_number().to_string()), "key-mismatch", "no longer so", "generation=2"]
-    {
+    for line in [&format!("serial=\"{:x}\"", good.serial_number()), "key-mismatch", "no longer so", "generation=2"] {
         assert!(log.contains(line), "{line} is not in the log:\n{log}");
     }
     for secret in [&good, &other] {

@@ -249,8 +249,10 @@ async fn an_overlap_that_cannot_be_read_is_a_finding_and_in_force_as_soon_as_it_
     assert!(recorder.finds("a", Check::StateNotWritten));
     assert_eq!(recorder.trusts("a"), [rolled.anchors[1]]);
     std::fs::rename(&away, &file).unwrap();
-    std::fs::remove_file(&link).unwrap();
-    std::os::unix::fs::symlink(rolled.state.path(), &link).unwrap();
+    // In one step: a tick between two would find a place without anything retained.
+    let another = rolled.state.path().join("another");
+    std::os::unix::fs::symlink(rolled.state.path(), &another).unwrap();
+    std::fs::rename(&another, &link).unwrap();
     recorder.until("it is retained", || recorder.trusts("a").len() == 2).await;
     assert!(!recorder.finds("a", Check::StateNotWritten));
 }

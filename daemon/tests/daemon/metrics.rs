@@ -185,7 +185,7 @@ fn every_labelled_counter_starts_at_0_and_no_series_is_there_twice() {
     }
     assert!(page.values("evercert_attestations_total", &[]).len() >= 5);
     assert_eq!(page.values("evercert_identity_findings", &[("identity", "a")]).len(), 3);
-    assert_eq!(page.values("evercert_identity_reloads_total", &[("identity", "a")]).len(), 3);
+    assert_eq!(page.values("evercert_identity_reloads_total", &[("identity", "a")]).len(), 4);
 }
 
 #[test]

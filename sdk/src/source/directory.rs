@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use evercert_core::finding::{Finding, Severity};
+use evercert_core::finding::Finding;
+#[doc(inline)]
+pub use evercert_core::finding::{Check, Severities, Severity, SeverityError, Subject};
 use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, StateError, WatchProblem};
 use evercert_core::layout::{self, Layout};
 #[doc(inline)]
-pub use evercert_core::spec::{Admission, Expectations, RequireChain, UnknownUsage, Usage};
+pub use evercert_core::spec::{Admission, Expectations, Renewal, RequireChain, UnknownUsage, Usage};
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, IdentitySpec};
 use evercert_core::spiffe::InvalidTrustDomain;
 use tokio::sync::watch;

@@ -105,9 +105,9 @@ impl Observer for Journal {
     fn reload(&self, id: &IdentityId, result: Reload, took: Duration) {
         self.next.reload(id, result, took);
         if result == Reload::Rejected && self.floods.may_tell(Kind::Rejected, Instant::now()) {
-            let latest = self.latest.lock();
-            if let Some(Known { state, title }) = latest.get(id) {
-                Told { id, title }.rejected(state);
+            let latest = self.latest.lock().get(id).map(|known| (Arc::clone(&known.state), Arc::clone(&known.title)));
+            if let Some((state, title)) = latest {
+                Told { id, title: &title }.rejected(&state);
             }
         }
     }

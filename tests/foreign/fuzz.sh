@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 
 . tests/foreign/needs.bash
 needs openssl=openssl
-cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+cargo fuzz --version >/dev/null 2>&1 || cargo install --debug --locked cargo-fuzz
 # Sanitizers are unstable: a nightly toolchain has them, and a stable one where it is told to be a nightly.
 if rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal >/dev/null 2>&1; then
     fuzz=(cargo +nightly fuzz)

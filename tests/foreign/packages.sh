@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 needs umoci=umoci jq=jq zsh=zsh fish=fish rpm=rpm man=man-db strings=binutils
 # Not optimized: they run for seconds, and would be compiled for minutes.
 for tool in cargo-deb cargo-generate-rpm; do
-    command -v "$tool" >/dev/null || CARGO_PROFILE_RELEASE_OPT_LEVEL=0 cargo install -q --locked "$tool"
+    command -v "$tool" >/dev/null || cargo install -q --debug --locked "$tool"
 done
 cargo build -q --release -p evercertd -p evercert-examples --bins
 dynamic=$target/release/evercertd

@@ -136,7 +136,7 @@ END
 }
 retained() { # retained: the anchors that left, and until when they are trusted
     python3 -c 'import json, sys
-print([(anchor["serial"], anchor["until"]) for anchor in json.load(open(sys.argv[1]))["identities"][0]["retained"]])' "$work/status.json"
+print([(anchor["sha256"], anchor["until"]) for anchor in json.load(open(sys.argv[1]))["identities"][0]["retained"]])' "$work/status.json"
 }
 
 start old

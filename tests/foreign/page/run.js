@@ -136,12 +136,14 @@ const main = async () => {
     await search(page, 'many-names');
     await until(page, () => document.querySelector('#list .name').textContent === 'many-names');
     await page.click('#list summary');
+    await until(page, () => document.querySelector('#list .detail'));
     check('of many names some are told and the others counted', (await page.$eval('#list .detail', detail => detail.textContent)).includes('and 150 more'));
 
     // A rotation, while its row is open and has the focus.
     await search(page, 'rotating');
     await until(page, () => document.querySelector('#list .name').textContent === 'rotating');
     await page.click('#list summary');
+    await until(page, () => document.querySelector('#list .detail'));
     const rotated = Date.now();
     await order('rotate');
     await until(page, () => document.getElementById('news').textContent.includes('rotating rotated'));

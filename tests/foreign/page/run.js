@@ -211,6 +211,7 @@ const main = async () => {
     await search(page, 'followed');
     await until(page, () => document.querySelectorAll('#list > li').length === 1);
     await page.click('#list summary');
+    await until(page, () => document.querySelector('#list .subscribers'));
     const who = await page.$eval('#list .subscribers', list => list.textContent);
     check('who is behind is told, and no process by number or command', who.includes('behind') && !/pid|evercert-page/.test(who), who);
     await shot(page, 'behind');

@@ -1,8 +1,8 @@
 # Sourced by what builds for others: the same bytes come out wherever it is built, and no path of the machine that builds is in them.
 # It sets `target_directory`, and flags of rustc and of the C compiler. Other flags of the environment are not used.
 
-target_directory=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-export CARGO_TARGET_DIR=$target_directory
+# A directory of its own: other builds need not wait for these, which take minutes.
+target_directory=$(realpath -m "${CARGO_TARGET_DIR:-target}")/packaging
 export CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=symbols
 # A quarter less to pull and to map, for a minute more to build.
 export CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
@@ -35,5 +35,6 @@ build() {
     flags+=("$@")
     # Another time at each commit, or none where a script has set none, would have the C libraries compiled anew.
     SOURCE_DATE_EPOCH=0 CFLAGS=$(remapped -ffile-prefix-map | paste -sd ' ') CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf %s "${flags[*]}") \
-        cargo ${EVERCERT_AUDITABLE:+auditable} rustc --release --locked --package "$package" --bin "$package" --target "$target" -- "${link_flags[@]}"
+        cargo ${EVERCERT_AUDITABLE:+auditable} rustc --release --locked --package "$package" --bin "$package" --target "$target" \
+        --target-dir "$target_directory" -- "${link_flags[@]}"
 }

@@ -1,7 +1,11 @@
 # Sourced: installs what a script needs and the machine lacks.
 
 install_packages() { # install_packages PACKAGE…
-    apt-get update -q && apt-get install -yq --no-install-recommends "$@"
+    # Scripts may run beside one another, and apt does not wait for itself.
+    (
+        flock 9
+        apt-get update -q && apt-get install -yq --no-install-recommends "$@"
+    ) 9>"${TMPDIR:-/tmp}/evercert-packages.lock"
 }
 needs() { # needs PROGRAM=PACKAGE…
     local pair missing=()

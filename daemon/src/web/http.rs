@@ -4,6 +4,7 @@
 //! Peers that reach the address can connect as often as they like. So a connection is for one request, nobody waits for a place,
 //! and a peer that asks for something comes before one that says nothing: a probe is answered whatever others hold.
 
+mod host;
 mod permits;
 
 use std::convert::Infallible;
@@ -19,6 +20,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
@@ -44,6 +46,7 @@ use permits::{Permit, Permits};
 use crate::host::sockets;
 use crate::publication::{Readiness, Subscribers};
 use crate::serve::{Accepting, Intake};
+use crate::status::Tally;
 use crate::web::certificate::Configs;
 use crate::web::liveness::Liveness;
 use crate::web::metrics::{CONTENT_TYPE, Metrics};
@@ -107,17 +110,20 @@ pub(crate) async fn serve(listener: TcpListener, scope: Scope, pages: Pages, shu
     if let Err(error) = rustix::net::listen(&listener, sockets::BACKLOG) {
         debug!(%error, "the queue of the HTTP socket stays as long as it was");
     }
+    let address = listener.local_addr().ok();
     let turn = Arc::new(Semaphore::new(RENDERINGS));
     let rendering = Rendering { pages, turn: Arc::clone(&turn) };
     let probes = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
     let (router, configs) = match scope {
         Scope::Everything(configs, page) => {
-            let page = page.routes(listener.local_addr().ok(), configs.is_some(), turn);
+            let page = page.routes(address, turn);
             let metrics = probes.route("/metrics", get(metrics).layer(gzip()));
             (metrics.with_state(rendering).merge(page), configs)
         }
         Scope::Probes => (probes.with_state(rendering), None),
     };
+    let is_guarded = configs.is_none() && address.is_none_or(|address| address.ip().is_loopback());
+    let router = if is_guarded { router.layer(middleware::from_fn(host::asked_for_here)) } else { router };
     let (sender, mut newcomers) = mpsc::channel(NEWCOMERS);
     let intake = Newcomers { sender, failing: false };
     let accepting = listener.into_std().and_then(|listener| Accepting::start(listener, "http", None, intake));
@@ -266,13 +272,17 @@ async fn readyz(State(Rendering { pages, .. }): State<Rendering>) -> Response {
     let (unpublished, watched) = (pages.readiness.unpublished(), pages.readiness.watched());
     let findings = watched.iter().flat_map(|watched| &watched.findings);
     let told: String = findings.map(|finding| format!("{}: {}\n", finding.check, finding.sentence)).collect();
+    let (identities, _) = pages.readiness.identities();
+    let tally = Tally::of_states(identities.iter().map(|(_, state)| state.as_deref()), SystemTime::now());
     if unpublished.is_empty() && !watched.iter().any(|watched| watched.is_wanting) {
-        return format!("ready\n{told}").into_response();
+        return format!("ready: {tally}\n{told}").into_response();
     }
-    let named = unpublished.iter().take(NAMED_UNREADY).map(|identity| format!("{identity}\n"));
-    let more = unpublished.len().saturating_sub(NAMED_UNREADY);
-    let more = (more > 0).then(|| format!("and {more} more\n"));
-    (StatusCode::SERVICE_UNAVAILABLE, named.chain(more).chain([told]).collect::<String>()).into_response()
+    let named: String = unpublished.iter().take(NAMED_UNREADY).map(|identity| format!("{identity}\n")).collect();
+    let more = match unpublished.len().saturating_sub(NAMED_UNREADY) {
+        0 => String::new(),
+        more => format!("and {more} more\n"),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {tally}\n{named}{more}{told}")).into_response()
 }
 
 #[cfg(test)]

@@ -7,21 +7,19 @@
 //! ```
 //!
 //! Whoever connects is shown it, so it is where this machine alone connects, or whoever has a certificate that may. Elsewhere `/` says where
-//! to look instead. A browser on this machine connects for every site that it has open, and a site's name may lead here: without TLS, who asks
-//! for another name than an address or localhost is answered nothing.
+//! to look instead.
 
 mod anchors;
 mod row;
 mod updates;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use base64ct::{Base64, Encoding as _};
@@ -76,8 +74,8 @@ struct Shown {
 }
 
 impl Page {
-    /// What is served of it at this address, where there is TLS or is not. What takes the processor waits for its `turn`.
-    pub(super) fn routes(self, address: Option<SocketAddr>, has_tls: bool, turn: Arc<Semaphore>) -> Router {
+    /// What is served of it at this address. What takes the processor waits for its `turn`.
+    pub(super) fn routes(self, address: Option<SocketAddr>, turn: Arc<Semaphore>) -> Router {
         let is_on = match self.at {
             PageAt::Off => false,
             PageAt::Loopback => address.is_some_and(|address| address.ip().is_loopback()),
@@ -88,8 +86,7 @@ impl Page {
         }
         let routes =
             Router::new().route("/", get(page)).route(UPDATES, get(follow)).route("/checks/{name}", get(check));
-        let routes = routes.with_state(Shown { context: self.context, turn });
-        if has_tls { routes } else { routes.layer(middleware::from_fn(asked_for_here)) }
+        routes.with_state(Shown { context: self.context, turn })
     }
 }
 
@@ -113,39 +110,9 @@ async fn check(Path(name): Path<String>) -> Response {
     }
 }
 
-/// Lets through what was asked for by a name that no site can have.
-async fn asked_for_here(request: Request, next: Next) -> Response {
-    if is_of_here(request.headers()) {
-        return next.run(request).await;
-    }
-    let sentence = "the page is shown to whoever asks for it by an address or as localhost: a site of another name could lead here\n";
-    (StatusCode::MISDIRECTED_REQUEST, HEADERS, sentence).into_response()
-}
-
-/// Browsers say what they ask for; what says nothing is none.
-fn is_of_here(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(authority) = host.to_str().unwrap_or_default().parse::<http::uri::Authority>() else { return false };
-    let name = authority.host();
-    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_browser_is_answered_that_asks_for_an_address_or_localhost_and_for_no_name_of_a_site() {
-        let asked = |host: &str| is_of_here(&HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]));
-        for host in ["127.0.0.1:9793", "127.0.0.1", "[::1]:9793", "localhost", "LocalHost:8080", "10.0.0.1:80"] {
-            assert!(asked(host), "{host}");
-        }
-        for host in ["rebound.example.org:9793", "localhost.example.org", "127.0.0.1.example.org", "", "a b"] {
-            assert!(!asked(host), "{host}");
-        }
-        assert!(is_of_here(&HeaderMap::new()), "no browser");
-    }
 
     #[test]
     fn the_page_is_one_answer_that_asks_for_nothing_else_and_writes_no_markup() {

@@ -115,13 +115,28 @@ async fn the_page_is_shown_on_loopback_and_elsewhere_it_is_said_where_to_look() 
 }
 
 #[tokio::test]
-async fn a_site_whose_name_leads_here_reads_nothing_of_the_page() {
-    let side = Side::of_everything(None, DEADLINE).await;
-    for path in ["/", "/updates", "/checks/expired"] {
-        let asked = format!("GET {path} HTTP/1.1\r\nHost: rebound.example.org:9793\r\n\r\n");
+async fn a_site_whose_name_leads_to_loopback_reads_nothing_and_by_an_address_or_elsewhere_all_is_answered() {
+    let asked = async |side: &Side, path: &str, host: &str| {
+        let asked = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
         let (mut stream, mut answer) = (connect(side.address, asked.as_bytes()).await, String::new());
         stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 421") && answer.contains("as localhost"), "{path}: {answer}");
+        answer
+    };
+    let probes = ["/healthz", "/readyz"];
+    let everything = ["/metrics", "/", "/checks/expired"].into_iter().chain(probes);
+    for (page, paths) in [(Some(PageAt::Loopback), everything.collect::<Vec<_>>()), (None, probes.to_vec())] {
+        let here = Side::start("127.0.0.1:0", None, page, DEADLINE).await;
+        // The name of the node, as Prometheus may have it of its targets.
+        let elsewhere = Side::start("0.0.0.0:0", None, page, DEADLINE).await;
+        for path in paths {
+            let answer = asked(&here, path, "rebound.example.org:9793").await;
+            assert!(answer.starts_with("HTTP/1.1 421") && answer.contains("as localhost"), "{path}: {answer}");
+            for host in ["127.0.0.1:9793", "localhost:9793", "192.0.2.7"] {
+                assert!(asked(&here, path, host).await.starts_with("HTTP/1.1 200"), "{path} {host}");
+            }
+            let answer = asked(&elsewhere, path, "node-1.example.org:9793").await;
+            assert!(!answer.starts_with("HTTP/1.1 421"), "{path}: {answer}");
+        }
     }
 }
 

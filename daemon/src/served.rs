@@ -86,6 +86,10 @@ pub(crate) async fn watch(
             Ok(()) = changes.changed() => {}
             Ok(()) = wanted.changed() => {}
             Some(Ok((key, leaf, found))) = asking.join_next() => {
+                match &found {
+                    Ok(_) => schedule.answered(&key),
+                    Err(_) => schedule.failed(&key, leaf, Instant::now()),
+                }
                 if let Some(served) = judged(&schedule, &key, leaf, found, Instant::now()) {
                     observer.asked(&key, served);
                 }

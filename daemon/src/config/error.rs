@@ -247,6 +247,12 @@ pub(crate) enum Problem {
     /// Demands on what is ignored.
     #[error("`ignore = true` and `{0}` contradict each other; remove one")]
     IgnoreAnd(&'static str),
+    /// Endpoints of many pods.
+    #[error(
+        "`serves` is for an [[identity]]: an entry of [[pods]] is about volumes of many pods, whose addresses the daemon does not know, as it asks \
+         no API server; remove it, and see by the subscribers which pod serves what"
+    )]
+    PodServes,
     /// One path for both sockets.
     #[error("`admin` and `agent` are the same path; give each socket a path, in directories of their own")]
     SameSocket,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, MapAccess, Visitor};
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
@@ -102,6 +102,8 @@ pub(super) struct PodRule {
     pub(super) clock_skew: Option<Spanned<Span>>,
     #[serde(default)]
     pub(super) severities: BTreeMap<Spanned<String>, Spanned<Severity>>,
+    /// Known so that it is told why it cannot be said here.
+    pub(super) serves: Option<Spanned<IgnoredAny>>,
 }
 
 impl PodRule {

@@ -107,6 +107,9 @@ fn absolute_or_off(path: &Spanned<PathBuf>, key: &'static str) -> Result<PathBuf
 
 /// One `[[pods]]`, where it makes sense.
 pub(super) fn rule(entry: &file::PodRule) -> Result<PodRule, Spanned<Problem>> {
+    if let Some(serves) = &entry.serves {
+        return Err(at(serves, Problem::PodServes));
+    }
     let filter = |text: &Option<Spanned<String>>, key| match text {
         Some(text) if text.get_ref().is_empty() || text.get_ref().contains(char::is_whitespace) => {
             Err(at(text, Problem::Blank { key }))

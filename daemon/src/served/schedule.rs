@@ -14,6 +14,9 @@ pub(super) const EVERY: Duration = Duration::from_secs(3600);
 /// How long after a rotation a server may take to present the new certificate: it is asked then, and what it presents before is no fault.
 pub(super) const SETTLING: Duration = Duration::from_secs(120);
 
+/// How long after it did not answer an endpoint is asked again; each further time twice as long, up to [`EVERY`].
+pub(super) const AGAIN: Duration = Duration::from_secs(5);
+
 /// What an endpoint is expected to present, and how it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Expected {
@@ -46,6 +49,8 @@ struct Plan {
     /// When the leaf was first seen published.
     since: Instant,
     due: Instant,
+    /// How often it did not answer since it last did.
+    failures: u32,
 }
 
 impl Schedule {
@@ -57,10 +62,10 @@ impl Schedule {
             gone.remove(&key);
             match self.plans.get_mut(&key) {
                 None => {
-                    self.plans.insert(key, Plan { expected, since: now, due: now });
+                    self.plans.insert(key, Plan { expected, since: now, due: now, failures: 0 });
                 }
                 Some(plan) if plan.expected.leaf != expected.leaf => {
-                    *plan = Plan { expected, since: now, due: now + SETTLING };
+                    *plan = Plan { expected, since: now, due: now + SETTLING, failures: 0 };
                 }
                 Some(_) => {}
             }
@@ -75,6 +80,22 @@ impl Schedule {
         let settled = plan.since + SETTLING;
         plan.due = if now < settled { settled } else { now + EVERY };
         Some((key.clone(), plan.expected.clone()))
+    }
+
+    /// An endpoint that was asked while `leaf` was published did not answer: it is asked again soon, and later each time.
+    pub(super) fn failed(&mut self, key: &Key, leaf: Digest, now: Instant) {
+        // One whose leaf was rotated meanwhile is asked again for that.
+        let Some(plan) = self.plans.get_mut(key).filter(|plan| plan.expected.leaf == leaf) else { return };
+        let pause = AGAIN.saturating_mul(2_u32.saturating_pow(plan.failures)).min(EVERY);
+        plan.failures = plan.failures.saturating_add(1);
+        plan.due = plan.due.min(now + pause);
+    }
+
+    /// An endpoint answered.
+    pub(super) fn answered(&mut self, key: &Key) {
+        if let Some(plan) = self.plans.get_mut(key) {
+            plan.failures = 0;
+        }
     }
 
     /// When the next one is due.
@@ -124,6 +145,30 @@ mod tests {
             asked.push(next - start);
         }
         assert_eq!(asked, [Duration::ZERO, SETTLING, SETTLING + EVERY, SETTLING + EVERY * 2]);
+    }
+
+    #[test]
+    fn one_that_does_not_answer_is_asked_again_soon_and_later_each_time_up_to_an_hour() {
+        let (mut schedule, start) = (Schedule::default(), Instant::now());
+        schedule.expect(expected(&[1], 1), start);
+        let mut now = start + SETTLING;
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            schedule.due(now).unwrap();
+            schedule.failed(&key(1), leaf(1), now);
+            let next = schedule.next().unwrap();
+            pauses.push((next - now).as_secs());
+            now = next;
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]);
+        schedule.due(now).unwrap();
+        schedule.answered(&key(1));
+        assert_eq!(schedule.next(), Some(now + EVERY));
+        schedule.failed(&key(1), leaf(1), now);
+        assert_eq!(schedule.next(), Some(now + AGAIN), "it is as patient as at first");
+        schedule.expect(expected(&[1], 2), now);
+        schedule.failed(&key(1), leaf(1), now);
+        assert_eq!(schedule.next(), Some(now + SETTLING), "it was asked for the former leaf");
     }
 
     #[test]

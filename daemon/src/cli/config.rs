@@ -1,16 +1,17 @@
 //! `evercertd config`.
 
+mod looking;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use evercert_core::layout::file_name;
-use evercert_core::spec::IdentitySpec;
 use evercert_core::text;
 
+use crate::cli::admin::Unreachable;
 use crate::cli::output::printed;
+use crate::cli::status::block_on;
 use crate::cli::{Status, report};
 use crate::config::{Config, DEFAULT};
 use crate::host::names;
@@ -32,7 +33,8 @@ All errors are told at once, in the order of the file. It looks at the watched d
 load, and warns of what a start and a reload would warn of: files that are not there, names that are taken, patterns that match nothing, \
 directories that can be no identity.
 
-Exit status: 0 the configuration is taken, with warnings or without, 78 it is refused.")]
+Exit status: 0 the configuration is taken, with warnings or without, 1 the watched directories do not answer, so that it cannot be told what it \
+would load, 78 it is refused.")]
 pub(crate) struct Args {
     /// Check FILE as `evercertd run` does at its start and at a reload, and say what is wrong with it; - is standard input; without FILE the
     /// one that `evercertd run` reads
@@ -50,8 +52,18 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(error) => return report(&error, Status::Config),
     };
-    let sources = sources::resolve(&config, &[], Stay::All, &Accounts::default());
-    for warning in sources.warnings().chain(sources.specs.iter().flat_map(missing)) {
+    let file = config.file.as_deref().map_or_else(|| "the defaults".to_owned(), text::path);
+    let looked = block_on(async {
+        let resolve = move || sources::resolve(&config, &[], Stay::All, &Accounts::default());
+        let sources = looking::look(resolve).await?;
+        let warnings = looking::warnings(&sources.specs).await;
+        Ok::<_, Error>((sources, warnings))
+    });
+    let (sources, warnings) = match looked {
+        Ok(looked) => looked,
+        Err(error) => return report(&error, Status::Failed),
+    };
+    for warning in sources.warnings().chain(warnings) {
         eprintln!("warning: {}", text::plain(&warning));
     }
     for account in &sources.unknown_accounts {
@@ -62,7 +74,6 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             place = if names::FILES_ONLY { "/etc/passwd or /etc/group" } else { "this node" }
         );
     }
-    let file = config.file.as_deref().map_or_else(|| "the defaults".to_owned(), text::path);
     let mut answer = format!("{file}: fine, {} identities now\n", sources.specs.len());
     for spec in &sources.specs {
         let files: BTreeSet<_> = spec.files.paths().map(text::path).collect();
@@ -73,23 +84,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     printed(answer.as_bytes(), Status::Ok)
 }
 
-/// A warning for each file of an identity that is not there. A `ca.crt` and a `ca.crl` beside the credential need not be.
-fn missing(spec: &IdentitySpec) -> Vec<String> {
-    let beside = spec.files.credential.as_ref().and_then(|files| files.chain().parent());
-    let is_optional = |file: &Path| {
-        [file_name::BUNDLE, file_name::CRL].iter().any(|name| beside.is_some_and(|beside| beside.join(name) == file))
-    };
-    let files: BTreeSet<&Path> = spec.files.paths().filter(|file| !is_optional(file)).collect();
-    let unread = files.into_iter().filter_map(|file| std::fs::metadata(file).err().map(|error| (file, error)));
-    unread
-        .map(|(file, error)| {
-            let (id, file) = (&spec.id, text::path(file));
-            match error.kind() {
-                io::ErrorKind::NotFound => {
-                    format!("identity {id}: {file} is not there: nothing comes of it until it is; write the path of a file, or mount it")
-                }
-                _ => format!("identity {id}: {file} cannot be looked at: {error}"),
-            }
-        })
-        .collect()
+/// Why it cannot be told what a configuration would load.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Silent(#[from] looking::Silent),
+    #[error(transparent)]
+    Runtime(#[from] Unreachable),
 }

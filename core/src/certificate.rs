@@ -36,7 +36,7 @@ pub struct CertificateFacts {
     pub issuer: Name,
     /// The serial number, in decimal: as exporters of certificates label it, and as it is on the wire.
     pub serial: String,
-    /// The same in lowercase hexadecimal: as people are told it.
+    /// The same in lowercase hexadecimal and whole bytes: as people are told it, and as `openssl x509 -serial` has it.
     pub hexadecimal_serial: String,
     /// SHA-256 of the DER.
     pub fingerprint: Digest,
@@ -135,7 +135,7 @@ impl CertificateFacts {
             subject: Name::of(certificate.subject()),
             issuer: Name::of(certificate.issuer()),
             serial: certificate.tbs_certificate.serial.to_string(),
-            hexadecimal_serial: certificate.tbs_certificate.serial.to_str_radix(HEXADECIMAL),
+            hexadecimal_serial: hexadecimal(&certificate.tbs_certificate.serial),
             fingerprint: Digest::fingerprint(der),
             not_before: system_time(certificate.validity().not_before),
             not_after: system_time(certificate.validity().not_after),
@@ -154,21 +154,25 @@ impl CertificateFacts {
 /// A serial number in decimal, of one in hexadecimal; empty where it is none.
 #[must_use]
 pub fn decimal_serial(hexadecimal: &str) -> String {
-    converted(hexadecimal, HEXADECIMAL, DECIMAL)
+    number(hexadecimal, HEXADECIMAL).map_or_else(String::new, |number| number.to_string())
 }
 
 /// A serial number in hexadecimal, of one in decimal; empty where it is none.
 #[must_use]
 pub fn hexadecimal_serial(decimal: &str) -> String {
-    converted(decimal, DECIMAL, HEXADECIMAL)
+    number(decimal, DECIMAL).map_or_else(String::new, |number| hexadecimal(&number))
 }
 
-fn converted(serial: &str, from: u32, to: u32) -> String {
+fn number(serial: &str, radix: u32) -> Option<BigUint> {
     // What is longer than any serial number is not worth the time.
     let digits = Some(serial.as_bytes()).filter(|digits| digits.len() <= SERIAL_DIGITS);
-    digits
-        .and_then(|digits| BigUint::parse_bytes(digits, from))
-        .map_or_else(String::new, |number| number.to_str_radix(to))
+    BigUint::parse_bytes(digits?, radix)
+}
+
+/// Whole bytes, as every program that prints one has it.
+fn hexadecimal(serial: &BigUint) -> String {
+    let digits = serial.to_str_radix(HEXADECIMAL);
+    if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") }
 }
 
 /// Parses one DER certificate with nothing after it.
@@ -407,6 +411,18 @@ mod tests {
     use evercert_fixtures::{Authority, Leaf};
 
     use super::*;
+
+    #[test]
+    fn a_serial_number_in_hexadecimal_is_of_whole_bytes() {
+        for (decimal, hexadecimal) in [("0", "00"), ("10", "0a"), ("255", "ff"), ("256", "0100")] {
+            assert_eq!(hexadecimal_serial(decimal), hexadecimal);
+            assert_eq!(decimal_serial(hexadecimal), decimal);
+        }
+        assert_eq!((hexadecimal_serial("x"), decimal_serial("")), (String::new(), String::new()));
+        let ca = Authority::new("root");
+        let der = ca.altered(&ca.issue_dns("a.example.org"), evercert_fixtures::odd::serial(&[0x07, 0x0b]));
+        assert_eq!(CertificateFacts::from_der(&der).unwrap().hexadecimal_serial, "070b");
+    }
 
     #[test]
     fn the_end_of_a_certificate_is_the_same_whether_all_of_it_is_parsed_or_not() {

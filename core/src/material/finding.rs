@@ -8,7 +8,7 @@ use crate::mount::ReadError;
 
 pub(super) fn unreadable(path: &Path, error: &ReadError) -> Finding {
     let (check, advice) = match error {
-        ReadError::Missing => (Check::FileMissing, "it is read as soon as it appears"),
+        ReadError::Missing => (Check::FileMissing, "put it there: whoever watches it reads it as soon as it appears"),
         ReadError::StaleMount => (Check::StaleFileMount, "mount the directory that it is in (not a subPath of it)"),
         ReadError::NotADirectory => return not_a_directory(path),
         ReadError::NotRegular => (Check::NotRegular, "put a file in its place"),

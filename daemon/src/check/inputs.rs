@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use evercert_core::layout::file_name;
 
 use crate::config::Glob;
+use crate::inventory::pods::credential_folder;
 
 /// The most inputs of one call.
 pub(super) const INPUTS: usize = 100_000;
@@ -85,7 +86,7 @@ fn of_path(path: &Path) -> Vec<Input> {
         return vec![Input::File(path.to_owned())];
     }
     let directory = || vec![Input::Directory(path.to_owned())];
-    if OF_IDENTITY.iter().any(|name| fs::symlink_metadata(path.join(name)).is_ok()) {
+    if is_of_identity(path) || credential_folder(path).is_some() {
         return directory();
     }
     let is_file_of_certificates = |path: &Path| {
@@ -103,6 +104,11 @@ fn of_path(path: &Path) -> Vec<Input> {
         .collect();
     // Of an empty one it is said which files the daemon misses in it.
     if within.is_empty() { directory() } else { within }
+}
+
+/// Whether a directory is an identity's by the names in it.
+pub(super) fn is_of_identity(directory: &Path) -> bool {
+    OF_IDENTITY.iter().any(|name| fs::symlink_metadata(directory.join(name)).is_ok())
 }
 
 /// What a pattern matches, in the order of names. A wildcard may be in any part of it, and matches no leading dot.

@@ -13,8 +13,9 @@ use evercert_core::text;
 use zeroize::Zeroizing;
 
 use super::Question;
-use super::inputs::Input;
+use super::inputs::{Input, is_of_identity};
 use super::report::Kind;
+use crate::inventory::pods::credential_folder;
 
 mod kubeconfig;
 
@@ -64,7 +65,8 @@ fn directory(path: &Path, question: &Question) -> Vec<Loaded> {
         Ok(absolute) => absolute,
         Err(error) => return vec![unreadable(&text::path(path), path, &error)],
     };
-    let mut files = FileSet::cert_manager(&absolute);
+    let folder = Some(&absolute).filter(|directory| !is_of_identity(directory)).and_then(|it| credential_folder(it));
+    let mut files = folder.unwrap_or_else(|| FileSet::cert_manager(&absolute));
     if let Some(bundle) = &question.bundle {
         files.bundle = Some(BundleFile::Dedicated(bundle.clone()));
     }

@@ -1,6 +1,7 @@
 //! The report, and how it is serialised. The names are stable: fields are added, never renamed or removed.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::SystemTime;
 
 use evercert_core::finding::{self, Check, Severity};
@@ -119,6 +120,14 @@ pub(crate) struct Named {
     pub(crate) serial: String,
     /// Of the DER.
     pub(crate) sha256: String,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Those of SPIFFE and of pods have their names elsewhere.
+        let subject = if self.subject.is_empty() { "(no subject)" } else { &self.subject };
+        write!(f, "{subject}, serial {}", self.serial)
+    }
 }
 
 /// What time brings.

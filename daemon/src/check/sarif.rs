@@ -44,7 +44,7 @@ fn rule(check: Check) -> Value {
 /// A finding; one that holds only later begins with when.
 fn result(told: &Told, input: &str, from: Option<&str>, base: &Path) -> Value {
     let finding = &told.finding;
-    let about = told.certificate.as_ref().map(|about| format!("{}, serial {}: ", about.subject, about.serial));
+    let about = told.certificate.as_ref().map(|about| format!("{about}: "));
     let from = from.map(|from| format!("from {from} on: "));
     let text = [from.as_deref(), about.as_deref(), Some(&*finding.sentence)].into_iter().flatten().collect::<String>();
     let uri = uri(finding.file.as_deref().unwrap_or(input), base);

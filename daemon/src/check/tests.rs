@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use evercert_fixtures::{Authority, ExtendedKeyUsagePurpose, Files, Leaf, PlainDirectory};
+use evercert_fixtures::{Authority, ExtendedKeyUsagePurpose, Files, KubeletVolume, Leaf, PlainDirectory};
 
 use super::report::{Judged, Kind};
 use super::*;
@@ -141,6 +141,42 @@ fn a_finding_names_the_line_and_the_certificate_that_it_is_about() {
     assert_eq!(order.line, Some(line("stray")));
     assert_eq!(order.certificate.as_ref().unwrap().subject, "CN=stray");
     assert_eq!(judged.findings[0].finding.check, "expired", "the worst is told first");
+}
+
+#[test]
+fn a_folder_of_spiffe_credentials_is_one_identity_with_the_trust_that_the_daemon_finds_in_it() {
+    let ca = Authority::new("root");
+    let issued = ca.issue(Leaf::new("").uri("spiffe://example.org/a"));
+    let files = Files::new()
+        .with("credential-bundle.pem", issued.key_pem.clone() + &issued.chain_pem)
+        .with("example.org.spiffe-trust-bundle.pem", &issued.ca_pem)
+        .with("partner.example.org.spiffe-trust-bundle.pem", Authority::new("partner").own_pem());
+    let (plain, volume) = (PlainDirectory::new(&files), KubeletVolume::new(&files));
+    for directory in [plain.path(), volume.path()] {
+        let judged = only(directory.to_owned(), &question());
+        assert_eq!((judged.kind, judged.published, checks(&judged).as_slice()), (Kind::Identity, Some(true), &[][..]));
+        assert_eq!(judged.certificates.len(), 3, "the leaf, and an anchor of each trust domain");
+    }
+    let stranger = Authority::new("other").own_pem();
+    let directory = PlainDirectory::new(&files.with("example.org.spiffe-trust-bundle.pem", stranger));
+    let judged = only(directory.path().to_owned(), &question());
+    assert!(checks(&judged).contains(&"chain-untrusted"), "{judged:?}");
+}
+
+#[test]
+fn a_certificate_without_a_subject_is_said_to_have_none() {
+    let named = |subject: &str| {
+        let certificate = report::Named { subject: subject.to_owned(), serial: "0a".to_owned(), sha256: String::new() };
+        certificate.to_string()
+    };
+    assert_eq!([named("CN=a"), named("")], ["CN=a, serial 0a", "(no subject), serial 0a"]);
+}
+
+#[test]
+fn a_file_that_is_missing_is_told_with_what_to_do_whoever_asks() {
+    let judged = only(PathBuf::from("/nonexistent/missing.pem"), &question());
+    let sentence = &judged.findings[0].finding.sentence;
+    assert!(sentence.contains("; put it there: whoever watches it reads it as soon as it appears"), "{sentence}");
 }
 
 #[test]

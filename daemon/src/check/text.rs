@@ -25,7 +25,7 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
 fn finding(told: &Told, input: &str, style: Style) -> String {
     let Told { finding, certificate, .. } = told;
     let head = format!("{}: {}[{}]", told.place(input), coloured(finding.severity, style), finding.check);
-    let about = certificate.as_ref().map(|about| format!(" {}, serial {}", about.subject, about.serial));
+    let about = certificate.as_ref().map(|about| format!(" {about}"));
     let values = match (&finding.found, &finding.expected) {
         (Some(found), Some(expected)) => format!("    found {found}, expected {expected}\n"),
         (Some(found), None) => format!("    found {found}\n"),

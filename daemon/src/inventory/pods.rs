@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use evercert_core::spec::IdentitySpec;
 
+pub(crate) use contents::credential_folder;
 pub(crate) use discovery::Discovery;
 #[cfg(test)]
 pub(crate) use names::Naming;

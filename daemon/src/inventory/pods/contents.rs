@@ -65,6 +65,16 @@ impl Found {
     }
 }
 
+/// The files of `directory` where it is a folder of SPIFFE credentials, as a pod certificate's volume is: one file with key and chain,
+/// and trust bundles beside it that are called otherwise than cert-manager's.
+pub(crate) fn credential_folder(directory: &Path) -> Option<FileSet> {
+    // The way to it may lead over links, which a volume's own path never does.
+    let root = directory.canonicalize().ok()?;
+    let Contents::Now(_, mut credentials) = look(&root, &Sought::Credentials(None)).ok()? else { return None };
+    let found = credentials.remove(&None).filter(|found| found.trust != TrustBundles::default())?;
+    Some(found.files(directory))
+}
+
 /// The file of a service account's volume that tells its namespace.
 const NAMESPACE: &str = "namespace";
 

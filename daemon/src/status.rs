@@ -5,6 +5,7 @@ mod known;
 mod pod;
 mod report;
 mod standstill;
+mod tally;
 mod wire;
 
 pub(crate) use pod::{Pod, title};
@@ -12,4 +13,5 @@ pub(crate) use report::{
     Certificate, Crl, Federated, Finding, Identity, IdentityScope, Moment, Retained, StatusReport, Subscriber,
 };
 pub(crate) use standstill::LOOKED_AT;
+pub(crate) use tally::Tally;
 pub(crate) use wire::{count, findings, summary};

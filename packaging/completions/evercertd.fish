@@ -54,7 +54,9 @@ complete -c evercertd -n "__fish_evercertd_using_subcommand check" -s h -l help 
 complete -c evercertd -n "__fish_evercertd_using_subcommand config" -l check -d 'Check FILE as `evercertd run` does at its start and at a reload, and say what is wrong with it; - is standard input; without FILE the one that `evercertd run` reads' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand config" -s h -l help -d 'Print help'
 complete -c evercertd -n "__fish_evercertd_using_subcommand status" -l socket -d 'The admin socket, `admin` under [sockets] of the configuration' -r -F
-complete -c evercertd -n "__fish_evercertd_using_subcommand status" -l json -d 'Print JSON: times are RFC 3339 in UTC, absent values are null, new fields may be added'
+complete -c evercertd -n "__fish_evercertd_using_subcommand status" -l problems -d 'Show those alone that need attention: what is wrong, as below, and what is warned of'
+complete -c evercertd -n "__fish_evercertd_using_subcommand status" -l long -d 'Print all that is known of each identity: its leaf, trust and lists, findings with what to do, and each subscriber'
+complete -c evercertd -n "__fish_evercertd_using_subcommand status" -l json -d 'Print JSON, as docs/status.schema.json in the source says: times are RFC 3339 in UTC, absent values are null, new fields may be added'
 complete -c evercertd -n "__fish_evercertd_using_subcommand status" -s h -l help -d 'Print help'
 complete -c evercertd -n "__fish_evercertd_using_subcommand watch" -l socket -d 'The admin socket, `admin` under [sockets] of the configuration' -r -F
 complete -c evercertd -n "__fish_evercertd_using_subcommand watch" -s h -l help -d 'Print help'

@@ -229,6 +229,11 @@ impl Identity {
             && self.findings.iter().all(|finding| finding.severity != Severity::Reject)
             && self.subscribers.iter().all(|subscriber| subscriber.is_well(now))
     }
+
+    /// Whether somebody has to look at it: something about it is not well, or it is warned of something.
+    pub(crate) fn needs_attention(&self, now: SystemTime) -> bool {
+        !self.is_well(now) || self.findings.iter().any(|finding| finding.severity > Severity::Info)
+    }
 }
 
 impl Subscriber {

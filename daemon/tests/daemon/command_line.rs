@@ -50,8 +50,19 @@ fn a_status_of_several_pages_shows_every_identity_once_as_text_and_as_json() {
     let status: serde_json::Value = serde_json::from_str(&json).unwrap();
     let told = status["identities"].as_array().unwrap().iter().map(|identity| identity["name"].as_str().unwrap());
     assert_eq!(told.collect::<Vec<_>>(), names);
+    assert_eq!(status["schema"], 1);
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/status.schema.json");
+    let schema = serde_json::from_slice(&fs::read(schema).unwrap()).unwrap();
+    jsonschema::validate(&schema, &status).unwrap();
     let (code, text, error) = home.ask(&["status"]);
     assert_eq!(code, Some(0), "{error}");
+    assert!(
+        daemon
+            .get("/readyz")
+            .1
+            .starts_with("ready: 150 of 150 identities served, 0 expired, 0 held back, 0 rejected\n")
+    );
+    assert!(text.contains("150 of 150 identities served, 0 expired, 0 held back, 0 rejected, started "), "{text}");
     for name in &names {
         let lines = text.lines().filter(|line| line.split_whitespace().any(|word| word.trim_end_matches(':') == name));
         assert_eq!(lines.count(), 1, "{name}: {text}");
@@ -154,7 +165,12 @@ fn a_watched_directory_that_matches_nothing_makes_nobody_ready() {
             && page.get("evercert_watched_directories_unusable", &[("pattern", &pattern)]) == Some(1.0)
     });
     let (status, body) = daemon.get("/readyz");
-    assert!(status == 200 && body.starts_with("ready\ndirectory-name: ") && body.contains("\"not a name\""), "{body}");
+    assert!(
+        status == 200
+            && body.starts_with("ready: 1 of 1 identity served, 0 expired, 0 held back, 0 rejected\ndirectory-name: ")
+            && body.contains("\"not a name\""),
+        "{body}"
+    );
 }
 
 #[test]
@@ -180,7 +196,10 @@ fn what_a_watched_directory_held_is_served_on_when_it_goes_away_whoever_reloads(
     assert!(status == 503 && body.contains("directory-away: "), "{status} {body}");
     fs::rename(&away, &certs).unwrap();
     daemon.wait_for_metrics(|page| page.sum("evercert_watched_directories_away", &[]) == 0.0);
-    assert_eq!(daemon.get("/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(
+        daemon.get("/readyz"),
+        (200, "ready: 1 of 1 identity served, 0 expired, 0 held back, 0 rejected\n".to_owned())
+    );
 }
 
 #[test]

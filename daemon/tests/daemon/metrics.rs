@@ -200,7 +200,10 @@ fn a_missing_file_is_an_error_on_the_page_and_keeps_the_daemon_unready() {
     assert!(page.sum("x509_source_errors_total", &[("reason", "not_found")]) >= 1.0);
     let (status, body) = daemon.get("/readyz");
     assert_eq!(status, 503);
-    assert!(body.starts_with("late: file-missing: "), "{body}");
+    assert!(
+        body.starts_with("not ready: 0 of 1 identity served, 0 expired, 0 held back, 1 rejected\nlate: file-missing: "),
+        "{body}"
+    );
     assert_eq!(daemon.get("/healthz"), (200, "alive\n".to_owned()));
     assert_eq!(daemon.get("/nothing").0, 404);
     assert!(daemon.get("/").1.contains("/metrics"));
@@ -209,7 +212,10 @@ fn a_missing_file_is_an_error_on_the_page_and_keeps_the_daemon_unready() {
     let page =
         daemon.wait_for_metrics(|page| page.get("evercert_identity_published", &[("identity", "late")]) == Some(1.0));
     assert_eq!(page.get("x509_read_errors", &[]), Some(0.0));
-    assert_eq!(daemon.get("/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(
+        daemon.get("/readyz"),
+        (200, "ready: 1 of 1 identity served, 0 expired, 0 held back, 0 rejected\n".to_owned())
+    );
 }
 
 #[test]

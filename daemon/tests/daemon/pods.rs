@@ -118,7 +118,10 @@ fn pods_make_no_node_unready() {
             && page.sum("evercert_identity_findings", &of_pod) > 0.0
     });
     assert_eq!(page.get("evercert_identity_published", &of_pod), Some(0.0));
-    assert_eq!(daemon.get("/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(
+        daemon.get("/readyz"),
+        (200, "ready: 1 of 2 identities served, 0 expired, 0 held back, 1 rejected\n".to_owned())
+    );
 }
 
 #[test]
@@ -245,7 +248,7 @@ fn a_pod_certificate_is_an_identity_of_its_pod_and_one_that_the_kubelet_renews_n
         page.get("evercert_identity_finding", &labels)
     };
     assert_eq!([finding(&page, "api-0"), finding(&page, "api-1")], [None, Some(1.0)]);
-    let (_, told, _) = home.ask(&["status"]);
+    let (_, told, _) = home.ask(&["status", "--long"]);
     let sentence = format!("the kubelet has not renewed the certificate of pod {B} in time");
     assert!(told.contains(&sentence) && told.contains("delete the pod so that it is made anew"), "{told}");
     let (_, json, _) = home.ask(&["status", "--json"]);

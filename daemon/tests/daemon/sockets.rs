@@ -83,7 +83,10 @@ fn sockets_that_are_handed_over_are_used_by_their_names_and_left_behind() {
         .unwrap();
     let logged = || std::fs::read_to_string(&log).unwrap_or_default();
     until("the start", || logged().contains("serving").then_some(()), logged);
-    assert_eq!(get(address, "/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(
+        get(address, "/readyz"),
+        (200, "ready: 0 of 0 identities served, 0 expired, 0 held back, 0 rejected\n".to_owned())
+    );
     assert!(
         logged().contains(&format!("path={} the agent socket was handed over", paths[0].display()))
             || logged().contains(&format!("the agent socket was handed over path={}", paths[0].display())),

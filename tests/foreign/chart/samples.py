@@ -25,7 +25,7 @@ POD_OF_A_DEPLOYMENT = "-6f7d9c5b8-x2x7q"
 UID = "2c48913c-b29f-11e7-9350-020968147796"
 EXTENDED = {"server auth": "serverAuth", "client auth": "clientAuth"}
 SHOWN = r"(?:#   +[^\s$].*\n)+"
-BLOCK = re.compile(rf"(?m)^#   \$ evercertd status\n{SHOWN}(?:#   \$ evercertd check .*\n{SHOWN})?")
+BLOCK = re.compile(rf"(?m)^#   \$ evercertd status --long\n{SHOWN}(?:#   \$ evercertd check .*\n{SHOWN})?")
 CHANGES = [
     (r"digest [0-9a-f]{12}", "digest …"), (r"published .* ago", "published …"), (r"(serial +)[0-9a-f]+", r"\1…"),
     (r"in \d+ \w+( \(.*?\))?", "in …"), (r"(renewal due) in .*", r"\1 …"),
@@ -142,7 +142,7 @@ def status(directory, node):
         wanted = len(list(node.pods.iterdir()))
         deadline = time.monotonic() + DEADLINE
         while True:
-            done = subprocess.run([EVERCERTD, "status", "--socket", directory / "admin" / "admin.sock"], capture_output=True, text=True, check=False)
+            done = subprocess.run([EVERCERTD, "status", "--long", "--socket", directory / "admin" / "admin.sock"], capture_output=True, text=True, check=False)
             if done.stdout.count("  generation ") == wanted:
                 break
             if time.monotonic() > deadline:
@@ -187,7 +187,7 @@ def main():
         (work / "pki").mkdir()
         node = Node(work)
         lay_out(node, Pki(work / "pki"))
-        shown = {name: f"$ evercertd status\n{block}\n{check(name, node)}" for name, block in status(work, node).items()}
+        shown = {name: f"$ evercertd status --long\n{block}\n{check(name, node)}" for name, block in status(work, node).items()}
 
     checked, wrong = 0, []
     for path in sorted(SAMPLES.glob("*.yaml")):

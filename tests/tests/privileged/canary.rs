@@ -116,7 +116,7 @@ async fn a_key_is_in_no_log_error_metric_status_or_core_and_no_other_user_reads_
     assert!(String::from_utf8_lossy(&environment).contains("EVERCERT_LOG=trace"), "the log is let say all it has");
     assert_without(&canary, "the log", &traced);
     assert_without(&canary, "the metrics", &get(home.http().unwrap(), "/metrics").1);
-    for arguments in [&["status"][..], &["status", "--json"], &["trust"]] {
+    for arguments in [&["status"][..], &["status", "--long"], &["status", "--json"], &["trust"]] {
         assert_without(&canary, &arguments.join(" "), &cli(&home, arguments));
     }
 

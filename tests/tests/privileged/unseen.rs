@@ -154,7 +154,7 @@ async fn services_that_an_observer_cannot_see_are_shown_as_unattested_and_raise_
     let running = Blind::start(&home).await;
     running.until("stale", "behind", |one| one["state"] == "behind").await;
     running.until("two", "serving", is_serving).await;
-    let told = running.cli(&["status"]);
+    let told = running.cli(&["status", "--long"]);
     assert!(told.contains("unattested process of uid 2111 that says it is in shop/stale: behind"), "{told}");
     let counted = |metric: &str| daemon::counted(home.http().unwrap(), metric, &["workload_pod=\"stale\""]);
     assert_eq!(counted("evercert_subscribers_unattested_behind"), 1.0);

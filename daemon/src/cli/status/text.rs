@@ -3,24 +3,21 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use evercert_core::finding::{Check, Severity};
 use evercert_core::text::{self, item};
 
 use crate::cli::moment::{absolute, relative};
 use crate::publication::{Delivery, SubscriberState};
-use crate::status::{Certificate, Crl, Finding, Identity, Moment, Pod, StatusReport, Subscriber};
+use crate::status::{Certificate, Crl, Finding, Identity, Moment, Pod, StatusReport, Subscriber, Tally};
 
 /// How much of a digest is shown: enough to tell the generations of one identity apart.
 const DIGEST: usize = 12;
 
-/// A block for each identity, below a line about the daemon.
-pub(crate) fn status(report: &StatusReport, now: SystemTime) -> String {
+/// A line about the daemon and how many identities it has, and below it what is to be said of the daemon as a whole.
+pub(super) fn head(report: &StatusReport, now: SystemTime) -> String {
     let mut text = String::new();
     let started = report.started.0.map_or_else(String::new, |started| format!(", started {}", relative(started, now)));
-    line(
-        &mut text,
-        &format!("evercertd {} ({}): {}{started}", report.version, report.mode.as_str(), identities(report, now)),
-    );
+    let tally = Tally::of_report(report, now);
+    line(&mut text, &format!("evercertd {} ({}): {tally}{started}", report.version, report.mode.as_str()));
     if let Some(error) = &report.config_error {
         line(&mut text, &format!("the configuration was not reloaded: {error}"));
     }
@@ -30,27 +27,17 @@ pub(crate) fn status(report: &StatusReport, now: SystemTime) -> String {
     for pod in &report.pods_in_doubt {
         line(&mut text, &format!("pod {}: {}", pod.uid, pod.doubt().unwrap_or_default()));
     }
+    text
+}
+
+/// A block for each identity, each behind an empty line.
+pub(super) fn blocks(report: &StatusReport, now: SystemTime) -> String {
+    let mut text = String::new();
     for identity in &report.identities {
         text.push('\n');
         block(&mut text, identity, now);
     }
     text
-}
-
-/// How many identities there are, and how many of them need somebody's attention: that all are served is not that all is well.
-fn identities(report: &StatusReport, now: SystemTime) -> String {
-    let count = |is_so: &dyn Fn(&Identity) -> bool| report.identities.iter().filter(|identity| is_so(identity)).count();
-    let rejects = |identity: &Identity, is_held: bool| {
-        let mut rejecting = identity.findings.iter().filter(|finding| finding.severity == Severity::Reject);
-        rejecting.any(|finding| (finding.check == Check::NotYetValid.as_str()) == is_held)
-    };
-    let all = report.identities.len();
-    let served = count(&|identity| identity.generation.is_some());
-    let expired =
-        count(&|identity| identity.leaf.as_ref().and_then(|leaf| leaf.not_after.0).is_some_and(|end| end < now));
-    let (held, rejected) = (count(&|identity| rejects(identity, true)), count(&|identity| rejects(identity, false)));
-    let plural = if all == 1 { "identity" } else { "identities" };
-    format!("{served} of {all} {plural} served, {expired} expired, {held} held back, {rejected} rejected")
 }
 
 fn block(text: &mut String, identity: &Identity, now: SystemTime) {
@@ -69,7 +56,7 @@ fn block(text: &mut String, identity: &Identity, now: SystemTime) {
     };
     field(text, "generation", &generation);
     if let Some(leaf) = &identity.leaf {
-        field(text, "subject", &leaf.subject);
+        field(text, "subject", if leaf.subject.is_empty() { "none" } else { &leaf.subject });
         field(text, "names", &names(leaf));
         field(text, "issuer", &leaf.issuer);
         field(text, "serial", &leaf.serial);
@@ -244,4 +231,4 @@ fn line(all: &mut String, line: &str) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

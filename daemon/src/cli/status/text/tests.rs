@@ -11,15 +11,19 @@ use crate::status::{Federated, IdentityScope, Retained};
 
 const DAY: u64 = 86_400;
 
-fn now() -> SystemTime {
+fn status(report: &StatusReport, now: SystemTime) -> String {
+    head(report, now) + &blocks(report, now)
+}
+
+pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-fn after(seconds: u64) -> Moment {
+pub(crate) fn after(seconds: u64) -> Moment {
     Moment(Some(now() + Duration::from_secs(seconds)))
 }
 
-fn before(seconds: u64) -> Moment {
+pub(crate) fn before(seconds: u64) -> Moment {
     Moment(Some(now() - Duration::from_secs(seconds)))
 }
 
@@ -47,7 +51,7 @@ fn certificate(name: &str, serial: u32, not_after: Moment) -> Certificate {
     Certificate {
         subject: format!("CN={name}"),
         issuer: "CN=Example CA".to_owned(),
-        serial: serial.to_string(),
+        serial: format!("{serial:02x}"),
         sha256: Some(digest(&[0xab; 32])),
         not_before: before(DAY),
         not_after,
@@ -63,7 +67,7 @@ fn digest(first: &[u8]) -> Digest {
     digest.into()
 }
 
-fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity {
         name: "grpc-server".to_owned(),
         scope: IdentityScope::Node,
@@ -90,12 +94,12 @@ fn identity() -> Identity {
     }
 }
 
-fn pod(namespace: &str, name: &str) -> Pod {
+pub(crate) fn pod(namespace: &str, name: &str) -> Pod {
     let (namespace, name) = (Some(namespace.to_owned()), Some(name.to_owned()));
     Pod { namespace, name, uid: "12".to_owned(), name_doubt: None }
 }
 
-fn report(identity: Identity) -> StatusReport {
+pub(crate) fn report(identity: Identity) -> StatusReport {
     StatusReport {
         version: "0.1.0".to_owned(),
         epoch: 0xfeed,
@@ -107,6 +111,36 @@ fn report(identity: Identity) -> StatusReport {
         pods_in_doubt: Vec::new(),
         identities: vec![identity],
     }
+}
+
+pub(crate) fn finding(check: &'static str, severity: Severity) -> Finding {
+    Finding { check: check.into(), severity, sentence: String::new(), file: None, found: None, expected: None }
+}
+
+/// A report with one of all that there is.
+pub(crate) fn full_report() -> StatusReport {
+    let mut identity = identity();
+    let said = Report { generation: 2, connections_on_older: 3, not_after: after(DAY).0, ..Report::default() };
+    let pod = Some(pod("shop", "cart-0"));
+    identity.subscribers =
+        vec![Subscriber { report: Some(said), pod: pod.clone(), ..subscriber(1, Behind) }, subscriber(2, Settled)];
+    identity.retained = vec![Retained { anchor: certificate("Old CA", 1, after(DAY)), until: after(3600) }];
+    identity.federated = vec![Federated { trust_domain: "partner.example.org".to_owned(), anchors: 2 }];
+    identity.findings = vec![finding("weak-key", Severity::Warn)];
+    identity.crls = vec![Crl {
+        file: "/etc/tls/ca.crl".to_owned(),
+        issuer: "CN=Example CA".to_owned(),
+        number: Some("17".to_owned()),
+        this_update: before(DAY),
+        next_update: Moment(None),
+        revoked: 3,
+    }];
+    let bare = Identity { pod: pod.clone(), leaf: None, generation: None, settled: None, ..self::identity() };
+    let mut report = report(identity);
+    report.identities.push(bare);
+    report.findings = vec![finding("http-unavailable", Severity::Warn)];
+    report.pods_in_doubt = pod.into_iter().collect();
+    report
 }
 
 #[test]
@@ -126,7 +160,7 @@ grpc-server
   subject     CN=grpc-server
   names       DNS:grpc-server.my-app.svc, IP:192.0.2.10
   issuer      CN=Example CA
-  serial      42
+  serial      2a
   expires     in 29 days (2027-02-13 08:00 UTC); renewal due in 9 days
   trusts      1 anchor
   subscribers 3: 1 refused, 1 behind, 1 settled
@@ -207,14 +241,7 @@ fn what_needs_attention_is_not_well() {
         report.identities[0].subscribers[0].behind_since = before(900);
         report.identities[0].subscribers[0].connected = before(1);
     }));
-    let finding = |severity| Finding {
-        check: "expired".into(),
-        severity,
-        sentence: String::new(),
-        file: None,
-        found: None,
-        expected: None,
-    };
+    let finding = |severity| finding("expired", severity);
     let mut warned = report(identity());
     warned.identities[0].findings.push(finding(Severity::Warn));
     assert!(warned.is_well(now()));
@@ -334,9 +361,9 @@ fn a_pod_whose_name_is_in_doubt_is_told_with_the_reason_also_without_an_identity
         ..Default::default()
     };
     let identities = vec![identity];
-    let status = v1::StatusResponse { identities, pods_in_doubt: pods.to_vec(), ..Default::default() };
-    let report = StatusReport::from(status);
-    let text = super::status(&report, now());
+    let told = v1::StatusResponse { identities, pods_in_doubt: pods.to_vec(), ..Default::default() };
+    let report = StatusReport::from(told);
+    let text = self::status(&report, now());
     for said in [
         "\npod 12: name in doubt (two log directories)\npod 34: name in doubt (the volume with its service account's token is of",
         "\npod/12/tls\n  pod         name in doubt (two log directories)\n",

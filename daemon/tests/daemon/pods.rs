@@ -241,12 +241,16 @@ fn a_pod_certificate_is_an_identity_of_its_pod_and_one_that_the_kubelet_renews_n
     let daemon = home.start();
     let [well, stuck] = ["api-0", "api-1"].map(|pod| [("identity", "credentials"), ("workload_pod", pod)]);
     let published = "evercert_identity_published";
-    let page = daemon
-        .wait_for_metrics(|page| page.get(published, &well) == Some(1.0) && page.get(published, &stuck) == Some(0.0));
     let finding = |page: &Page, pod: &str| {
         let labels = [("workload_pod", pod), ("check", "volume-not-refreshed")];
         page.get("evercert_identity_finding", &labels)
     };
+    // Before its files were first read nothing is published either.
+    let page = daemon.wait_for_metrics(|page| {
+        page.get(published, &well) == Some(1.0)
+            && page.get(published, &stuck) == Some(0.0)
+            && finding(page, "api-1").is_some()
+    });
     assert_eq!([finding(&page, "api-0"), finding(&page, "api-1")], [None, Some(1.0)]);
     let (_, told, _) = home.ask(&["status", "--long"]);
     let sentence = format!("the kubelet has not renewed the certificate of pod {B} in time");

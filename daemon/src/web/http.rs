@@ -112,6 +112,7 @@ pub(crate) async fn serve(listener: TcpListener, scope: Scope, pages: Pages, shu
     }
     let address = listener.local_addr().ok();
     let turn = Arc::new(Semaphore::new(RENDERINGS));
+    let limits = Arc::clone(&pages.metrics);
     let rendering = Rendering { pages, turn: Arc::clone(&turn) };
     let probes = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
     let (router, configs) = match scope {
@@ -131,7 +132,7 @@ pub(crate) async fn serve(listener: TcpListener, scope: Scope, pages: Pages, shu
         Ok(accepting) => accepting,
         Err(error) => return error!(%error, "HTTP connections cannot be accepted"),
     };
-    let permits = Permits::new(CONNECTIONS, PAGES, FOLLOWERS);
+    let permits = Permits::new(CONNECTIONS, PAGES, FOLLOWERS, move |limit| limits.limit_reached(limit));
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     let tls = configs.map(|configs| Tls { configs, turn: handshakes });
     let mut connections = JoinSet::new();

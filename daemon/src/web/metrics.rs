@@ -14,6 +14,7 @@ mod limit;
 mod observer;
 mod page;
 mod process;
+mod reached;
 mod registering;
 mod revocations;
 mod rotations;
@@ -34,12 +35,14 @@ use crate::publication::{Readiness, Subscribers};
 use callers::Callers;
 use endpoints::Endpoints;
 use observer::{Files, Record};
+use reached::Reached;
 use registering::{gauge, gauges, own, register};
 use rotations::Rotations;
 
 pub(crate) use exposition::CONTENT_TYPE;
 pub(crate) use observer::Measured;
 pub(crate) use page::Page;
+pub(crate) use reached::Limit;
 
 /// The commit that this was built of; what builds for others sets it.
 const REVISION: &str = match option_env!("EVERCERT_REVISION") {
@@ -53,6 +56,7 @@ pub(crate) struct Metrics {
     config_last_reload_successful: IntGauge,
     files: Files,
     callers: Callers,
+    reached: Reached,
     silent_volumes: IntGaugeVec,
     contested_names: IntGaugeVec,
     records: Mutex<HashMap<IdentityId, Record>>,
@@ -89,6 +93,7 @@ impl Metrics {
             )?,
             files: Files::counted_in(&registry)?,
             callers: Callers::counted_in(&registry)?,
+            reached: Reached::counted_in(&registry)?,
             silent_volumes: gauges(
                 &registry,
                 "pod_volumes_not_answering",
@@ -131,6 +136,11 @@ impl Metrics {
         };
         set(&self.silent_volumes, &volumes);
         set(&self.contested_names, &names);
+    }
+
+    /// A limit on callers was reached.
+    pub(crate) fn limit_reached(&self, limit: Limit) {
+        self.reached.count(limit);
     }
 
     /// How long ago the keeper last did anything.

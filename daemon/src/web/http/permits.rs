@@ -6,13 +6,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::web::metrics::Limit;
+
 /// The permits there are.
-#[derive(Debug)]
 pub(super) struct Permits {
     most: usize,
     most_pages: usize,
     most_followers: usize,
     taken: Mutex<Taken>,
+    /// Is told of each limit that is reached.
+    reached: Box<dyn Fn(Limit) + Send + Sync>,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +47,6 @@ enum Doing {
 }
 
 /// A connection's permit to be there, until it is dropped.
-#[derive(Debug)]
 pub(super) struct Permit {
     permits: Arc<Permits>,
     number: u64,
@@ -53,8 +55,14 @@ pub(super) struct Permit {
 
 impl Permits {
     /// For `most` connections, of which `most_pages` may be given a page at a time, and `most_followers` be told what changes.
-    pub(super) fn new(most: usize, most_pages: usize, most_followers: usize) -> Arc<Self> {
-        Arc::new(Self { most, most_pages, most_followers, taken: Mutex::default() })
+    /// `reached` is told where one of these limits costs somebody a place.
+    pub(super) fn new(
+        most: usize,
+        most_pages: usize,
+        most_followers: usize,
+        reached: impl Fn(Limit) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self { most, most_pages, most_followers, taken: Mutex::default(), reached: Box::new(reached) })
     }
 
     /// A permit for a newcomer. Where there is none left the connection that has been idle for the longest loses its own, else the
@@ -66,6 +74,7 @@ impl Permits {
                 [Doing::Idle, Doing::Handshaking, Doing::Following].into_iter().find_map(|doing| taken.oldest(doing));
             let oldest = waiting.or_else(|| taken.connections.keys().next().copied());
             taken.give_up(oldest);
+            (self.reached)(Limit::HttpConnections);
         }
         let (number, given_up) = (taken.next, CancellationToken::new());
         taken.next += 1;
@@ -106,20 +115,21 @@ impl Permit {
     /// A page was asked for. Where too many are read already the oldest reader is cut off: a scrape takes moments, and a reader that
     /// is there for longer reads slowly.
     pub(super) fn reads_a_page(&self) {
-        self.shares(Doing::Page, self.permits.most_pages);
+        self.shares(Doing::Page, self.permits.most_pages, Limit::HttpScrapes);
     }
 
     /// It was asked what changes. Where too many are told already the oldest is cut off, and may ask again.
     pub(super) fn follows(&self) {
-        self.shares(Doing::Following, self.permits.most_followers);
+        self.shares(Doing::Following, self.permits.most_followers, Limit::HttpPages);
     }
 
     /// Does what `most` may do at a time.
-    fn shares(&self, doing: Doing, most: usize) {
+    fn shares(&self, doing: Doing, most: usize, limit: Limit) {
         let mut taken = self.permits.taken.lock();
         if taken.connections.values().filter(|connection| connection.doing == doing).count() >= most {
             let oldest = taken.oldest(doing);
             taken.give_up(oldest);
+            (self.permits.reached)(limit);
         }
         drop(taken);
         self.does(doing);
@@ -148,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_newcomer_takes_the_place_of_whoever_was_idle_for_the_longest() {
-        let permits = Permits::new(3, 2, 2);
+        let permits = Permits::new(3, 2, 2, |_| ());
         let [probe, idle, other] = [permits.take(), permits.take(), permits.take()];
         probe.answers();
         let newcomer = permits.take();
@@ -163,7 +173,7 @@ mod tests {
 
     #[test]
     fn whoever_has_begun_a_handshake_keeps_its_place_before_those_who_say_nothing() {
-        let permits = Permits::new(3, 2, 2);
+        let permits = Permits::new(3, 2, 2, |_| ());
         let [page, scraper, silent] = [permits.take(), permits.take(), permits.take()];
         page.reads_a_page();
         scraper.handshakes();
@@ -175,8 +185,21 @@ mod tests {
     }
 
     #[test]
+    fn each_limit_that_costs_somebody_a_place_is_told() {
+        let reached = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&reached);
+        let permits = Permits::new(4, 1, 1, move |limit| told.lock().push(limit));
+        let there = [permits.take(), permits.take(), permits.take(), permits.take()];
+        there[..2].iter().for_each(Permit::reads_a_page);
+        assert_eq!(*reached.lock(), [Limit::HttpScrapes]);
+        there[2..].iter().for_each(Permit::follows);
+        let _there_again = [permits.take(), permits.take(), permits.take()];
+        assert_eq!(*reached.lock(), [Limit::HttpScrapes, Limit::HttpPages, Limit::HttpConnections]);
+    }
+
+    #[test]
     fn where_nobody_is_idle_the_oldest_goes() {
-        let permits = Permits::new(2, 2, 2);
+        let permits = Permits::new(2, 2, 2, |_| ());
         let [first, second] = [permits.take(), permits.take()];
         first.reads_a_page();
         second.answers();
@@ -186,7 +209,7 @@ mod tests {
 
     #[test]
     fn readers_of_pages_take_no_more_than_their_share_and_the_last_one_is_served() {
-        let permits = Permits::new(10, 2, 2);
+        let permits = Permits::new(10, 2, 2, |_| ());
         let readers = [permits.take(), permits.take(), permits.take()];
         readers.iter().for_each(Permit::reads_a_page);
         assert_eq!(readers.each_ref().map(is_given_up), [true, false, false]);
@@ -195,7 +218,7 @@ mod tests {
 
     #[test]
     fn followers_take_no_more_than_their_share_and_give_their_place_to_whoever_comes_before_a_reader_does() {
-        let permits = Permits::new(3, 2, 2);
+        let permits = Permits::new(3, 2, 2, |_| ());
         let [reader, first, second] = [permits.take(), permits.take(), permits.take()];
         reader.reads_a_page();
         [&first, &second].into_iter().for_each(Permit::follows);

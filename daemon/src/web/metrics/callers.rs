@@ -96,6 +96,7 @@ impl DoorObserver for Metrics {
             Resource::Stream => &self.callers.streams_turned_away,
         };
         counter.with_label_values(&[reason.as_str()]).inc();
+        self.limit_reached(reason.into());
     }
 }
 

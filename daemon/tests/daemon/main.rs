@@ -1,6 +1,7 @@
 //! The real program: started, asked, signalled and stopped as an operator and a service manager do it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod agreement;
 mod command_line;
 mod home;
 mod https;

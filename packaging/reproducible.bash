@@ -4,8 +4,10 @@
 # A directory of its own: other builds need not wait for these, which take minutes.
 target_directory=$(realpath -m "${CARGO_TARGET_DIR:-target}")/packaging
 export CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=symbols
-# A quarter less to pull and to map, for a minute more to build.
-export CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
+# A third less to pull and to map, for minutes more to build. What a daemon does is waiting for files and sockets: of the third level of
+# optimization, and of AES by AVX-512, nobody would notice more than the size.
+export CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=2
+without_avx512=-DMY_ASSEMBLER_IS_TOO_OLD_FOR_512AVX
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 export CFLAGS='' CXXFLAGS=''
 
@@ -34,7 +36,7 @@ build() {
     mapfile -t flags < <(remapped --remap-path-prefix)
     flags+=("$@")
     # Another time at each commit, or none where a script has set none, would have the C libraries compiled anew.
-    SOURCE_DATE_EPOCH=0 CFLAGS=$(remapped -ffile-prefix-map | paste -sd ' ') CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf %s "${flags[*]}") \
+    SOURCE_DATE_EPOCH=0 CFLAGS="$without_avx512 $(remapped -ffile-prefix-map | paste -sd ' ')" CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf %s "${flags[*]}") \
         cargo ${EVERCERT_AUDITABLE:+auditable} rustc --release --locked --package "$package" --bin "$package" --target "$target" \
         --target-dir "$target_directory" -- "${link_flags[@]}"
 }

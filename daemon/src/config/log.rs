@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use toml::Spanned;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{ParseError, Targets};
 
 use super::error::Problem;
 use super::spanned::{at, unwritten};
@@ -26,7 +26,7 @@ impl Default for Log {
 }
 
 impl Log {
-    /// The level, as the directives of `tracing-subscriber`'s `EnvFilter`.
+    /// The level, as directives: `tracing-subscriber`'s [`Targets`] says how they are written.
     pub(crate) fn level(&self) -> &str {
         self.level.get_ref()
     }
@@ -57,7 +57,7 @@ pub(crate) enum LogFormat {
 )]
 pub(crate) struct InvalidLevel {
     level: String,
-    source: Option<tracing_subscriber::filter::ParseError>,
+    source: Option<ParseError>,
 }
 
 /// The filter of `level`: a level, or directives.
@@ -65,12 +65,12 @@ pub(crate) struct InvalidLevel {
 /// # Errors
 ///
 /// It is neither.
-pub(crate) fn level_filter(level: &str) -> Result<EnvFilter, InvalidLevel> {
+pub(crate) fn level_filter(level: &str) -> Result<Targets, InvalidLevel> {
     let invalid = |source| InvalidLevel { level: level.to_owned(), source };
     // A misspelt level would turn the log off without a word.
     let is_word = level.chars().all(|c| c.is_ascii_alphabetic());
     if is_word && !LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known)) {
         return Err(invalid(None));
     }
-    EnvFilter::try_new(level).map_err(|source| invalid(Some(source)))
+    level.parse().map_err(|source| invalid(Some(source)))
 }

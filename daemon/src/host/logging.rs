@@ -8,7 +8,6 @@ use std::path::Path;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::layer::SubscriberExt;
@@ -44,7 +43,7 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
     let filter = match LEVEL_VARIABLES.iter().find_map(set) {
         Some((variable, level)) => level_filter(&level).map_err(|source| InvalidVariable { variable, source })?,
         // It was checked with the rest of the configuration.
-        None => level_filter(log.level()).unwrap_or_default(),
+        None => level_filter(log.level()).unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO)),
     };
     let registry = capped(filter);
     let format = log.format;
@@ -70,7 +69,7 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
 }
 
 /// `filter`, capped: of [`CARRIERS`] never what might be a key, whatever anybody sets.
-fn capped(filter: EnvFilter) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync {
+fn capped(filter: Targets) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync {
     let carriers = CARRIERS.map(|target| (target, LevelFilter::INFO));
     let cap = Targets::new().with_default(LevelFilter::TRACE).with_targets(carriers);
     tracing_subscriber::registry().with(filter).with(cap)

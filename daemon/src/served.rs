@@ -139,7 +139,7 @@ fn judged(
         }
         Err(error) => {
             debug!(%identity, %endpoint, %error, "what it presents is not known");
-            Some(Served::Unknown)
+            schedule.has(key).then_some(Served::Unknown)
         }
     }
 }

@@ -98,6 +98,11 @@ impl Schedule {
         }
     }
 
+    /// Whether an endpoint is still one of them.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.plans.contains_key(key)
+    }
+
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.plans.values().map(|plan| plan.due).min()

@@ -79,3 +79,20 @@ async fn who_does_not_answer_or_speaks_no_tls_is_unknown() {
     }));
     assert!(matches!(presented::by(&endpoint, None).await, Err(Unknown::Tls(_))));
 }
+
+#[test]
+fn of_an_endpoint_that_is_of_no_interest_any_more_nothing_is_told_whether_it_answered_or_not() {
+    let (_, issued) = issued();
+    let CertificateFacts { fingerprint, not_before, not_after, .. } =
+        CertificateFacts::from_der(&issued.leaf_der).unwrap();
+    let key = (IdentityId::node("payments".parse().unwrap()), "localhost:443".parse().unwrap());
+    let told = |schedule: &Schedule| {
+        let found = [Ok(Presented { fingerprint, not_before, not_after }), Err(Unknown::Late(DEADLINE))];
+        found.map(|found| judged(schedule, &key, fingerprint, found, Instant::now()).is_some())
+    };
+    let mut schedule = Schedule::default();
+    schedule.expect(vec![(key.clone(), Expected { leaf: fingerprint, server_name: None })], Instant::now());
+    assert_eq!(told(&schedule), [true, true]);
+    assert_eq!(schedule.expect(Vec::new(), Instant::now()).len(), 1);
+    assert_eq!(told(&schedule), [false, false], "its series would stay for as long as the daemon does");
+}

@@ -50,7 +50,7 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
     let layer = tracing_subscriber::fmt::layer().with_ansi(false);
     let _ = if is_journal() {
         // The journal stamps every entry itself.
-        let layer = layer.with_writer(Entries::to(Path::new(SOCKET))).without_time();
+        let layer = layer.with_writer(Entries::to(Path::new(SOCKET), format)).without_time();
         match format {
             LogFormat::Text => registry.with(layer.map_event_format(|inner| Entry { format, inner })).try_init(),
             LogFormat::Json => {

@@ -6,8 +6,11 @@ use std::io::{self, Write};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use evercert_core::text;
+use rustix::net::{SendFlags, SocketAddrUnix, sendto};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -25,6 +28,10 @@ const PREFIX: &str = "EVERCERT_";
 
 /// The field of the line itself.
 const MESSAGE: &str = "MESSAGE=";
+
+/// How long a line waits for a journald that takes nothing. Then lines are left out until it takes some again: a log that stands still is
+/// to hold up no rotation.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether stderr is the journal's stream. `JOURNAL_STREAM` alone says too little: a child with its stderr elsewhere
 /// inherits it.
@@ -98,13 +105,65 @@ pub(super) struct Entries {
     /// Absent where there can be no socket.
     socket: Option<UnixDatagram>,
     path: &'static Path,
+    format: LogFormat,
+    /// How many lines journald did not take since it last took one.
+    left_out: AtomicU64,
 }
 
 impl Entries {
     /// To journald at `path`.
-    pub(super) fn to(path: &'static Path) -> Self {
-        Self { socket: UnixDatagram::unbound().ok(), path }
+    pub(super) fn to(path: &'static Path, format: LogFormat) -> Self {
+        Self::patient(path, format, PATIENCE)
     }
+
+    /// The same, by lines that wait for so long.
+    fn patient(path: &'static Path, format: LogFormat, patience: Duration) -> Self {
+        let socket = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_write_timeout(Some(patience))?;
+            Ok(socket)
+        });
+        Self { socket: socket.ok(), path, format, left_out: AtomicU64::new(0) }
+    }
+
+    fn send(&self, socket: &UnixDatagram, entry: &[u8]) -> io::Result<()> {
+        // What one line waited for in vain no other waits for.
+        let flags = match self.left_out.load(Ordering::Relaxed) {
+            0 => SendFlags::NOSIGNAL,
+            _ => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+        };
+        sendto(socket, entry, flags, &SocketAddrUnix::new(self.path)?)?;
+        match self.left_out.swap(0, Ordering::Relaxed) {
+            0 => {}
+            count => {
+                let told = sendto(
+                    socket,
+                    left_out(self.format, count).as_bytes(),
+                    SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+                    &SocketAddrUnix::new(self.path)?,
+                );
+                if told.is_err() {
+                    self.left_out.fetch_add(count, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The entry that tells of lines that journald did not take.
+fn left_out(format: LogFormat, count: u64) -> String {
+    let message = format!("journald took no entries for a while, and {count} lines were left out");
+    let target = module_path!();
+    let line = match format {
+        LogFormat::Text => format!(" WARN {target}: {message} count={count}"),
+        LogFormat::Json => {
+            serde_json::json!({ "level": "WARN", "message": message, "count": count, "target": target }).to_string()
+        }
+    };
+    let priority = priority(&Level::WARN);
+    format!(
+        "PRIORITY={priority}\n{MESSAGE}{line}\nSYSLOG_IDENTIFIER=evercertd\n{PREFIX}TARGET={target}\n{PREFIX}COUNT={count}\n"
+    )
 }
 
 impl<'a> MakeWriter<'a> for Entries {
@@ -117,9 +176,13 @@ impl<'a> MakeWriter<'a> for Entries {
 
 impl Write for &Entries {
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
-        let sent = self.socket.as_ref().map(|socket| socket.send_to(entry, self.path));
-        if !matches!(sent, Some(Ok(_))) {
-            io::stderr().write_all(&as_line(entry))?;
+        match self.socket.as_ref().map(|socket| self.send(socket, entry)) {
+            Some(Ok(())) => {}
+            // Stderr is read by journald too, and a line there would wait without end.
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.left_out.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(Err(_)) | None => io::stderr().write_all(&as_line(entry))?,
         }
         Ok(entry.len())
     }
@@ -149,7 +212,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path: &'static Path = Box::leak::<'static>(Box::<PathBuf>::new(directory.path().join("socket")));
         let journald = UnixDatagram::bind(path).unwrap();
-        let layer = tracing_subscriber::fmt().with_writer(Entries::to(path)).with_ansi(false).without_time();
+        let layer = tracing_subscriber::fmt().with_writer(Entries::to(path, format)).with_ansi(false).without_time();
         match format {
             LogFormat::Text => {
                 let layer = layer.map_event_format(|inner| Entry { format, inner });
@@ -206,7 +269,35 @@ mod tests {
     fn where_journald_takes_nothing_the_line_goes_to_stderr_behind_its_priority() {
         let entry = b"PRIORITY=4\nMESSAGE= WARN odd\nSYSLOG_IDENTIFIER=evercertd\n";
         assert_eq!(as_line(entry), b"<4> WARN odd\n");
-        let gone = Entries::to(Path::new("/nonexistent/journal/socket"));
+        let gone = Entries::to(Path::new("/nonexistent/journal/socket"), LogFormat::Text);
         assert_eq!((&gone).write(entry).unwrap(), entry.len());
+    }
+
+    #[test]
+    fn a_journald_that_takes_nothing_holds_no_line_up_for_long_and_is_told_how_many_were_left_out() {
+        const LINES: usize = 5000;
+        let directory = tempfile::tempdir().unwrap();
+        let path: &'static Path = Box::leak::<'static>(Box::<PathBuf>::new(directory.path().join("socket")));
+        let journald = UnixDatagram::bind(path).unwrap();
+        journald.set_nonblocking(true).unwrap();
+        let taken = || {
+            let mut buffer = vec![0; 1 << 16];
+            let one = || journald.recv(&mut buffer).ok().map(|len| String::from_utf8(buffer[..len].to_vec()).unwrap());
+            std::iter::from_fn(one).collect::<Vec<_>>()
+        };
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let entries = Entries::patient(path, format, Duration::from_millis(1));
+            let write = |entry: &str| assert_eq!((&entries).write(entry.as_bytes()).unwrap(), entry.len());
+            (0..LINES).for_each(|_| write("PRIORITY=6\nMESSAGE=one\n"));
+            let left = LINES - taken().len();
+            assert!(left > 0, "the queue of a socket is shorter");
+            write("PRIORITY=6\nMESSAGE=two\n");
+            write("PRIORITY=6\nMESSAGE=three\n");
+            let now = taken();
+            assert_eq!((now.len(), &*now[0]), (3, "PRIORITY=6\nMESSAGE=two\n"), "{now:?}");
+            assert!(now[1].contains(&format!("{left} lines were left out")), "{left}: {}", now[1]);
+            let line = now[1].lines().nth(1).unwrap().strip_prefix(MESSAGE).unwrap();
+            assert_eq!(serde_json::from_str::<serde_json::Value>(line).is_ok(), format == LogFormat::Json);
+        }
     }
 }

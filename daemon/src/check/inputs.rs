@@ -11,8 +11,8 @@ use evercert_core::layout::file_name;
 use crate::config::Glob;
 use crate::inventory::pods::credential_folder;
 
-/// The most inputs of one call.
-pub(super) const INPUTS: usize = 100_000;
+/// The most inputs of one call. A test has to make more of them than these.
+pub(super) const INPUTS: usize = if cfg!(test) { 1000 } else { 100_000 };
 
 /// What is written for standard input.
 const STANDARD: &str = "-";
@@ -46,7 +46,7 @@ pub(super) fn expand(written: &[OsString]) -> Result<Vec<Input>, TooMany> {
     let mut inputs = Vec::new();
     let mut known = BTreeSet::new();
     for word in written {
-        for input in meant(word) {
+        for input in meant(word)? {
             let is_new = match &input {
                 Input::Standard => known.insert(PathBuf::from(STANDARD)),
                 Input::Directory(path) | Input::File(path) | Input::Unmatched(path) => known.insert(path.clone()),
@@ -62,23 +62,23 @@ pub(super) fn expand(written: &[OsString]) -> Result<Vec<Input>, TooMany> {
     Ok(inputs)
 }
 
-fn meant(word: &OsStr) -> Vec<Input> {
+fn meant(word: &OsStr) -> Result<Vec<Input>, TooMany> {
     let path = Path::new(word);
     if word == STANDARD {
-        return vec![Input::Standard];
+        return Ok(vec![Input::Standard]);
     }
     // What is there is meant, whatever characters are in its name.
     if fs::symlink_metadata(path).is_ok() || !Glob::new(word.to_string_lossy()).is_wild() {
-        return of_path(path);
+        return Ok(of_path(path));
     }
-    match matches(path) {
+    Ok(match matches(path)? {
         none if none.is_empty() => vec![Input::Unmatched(path.to_owned())],
         // Whoever writes a pattern means what it matches, and not what is in that.
         found => found
             .into_iter()
             .map(|path| if path.is_dir() { Input::Directory(path) } else { Input::File(path) })
             .collect(),
-    }
+    })
 }
 
 fn of_path(path: &Path) -> Vec<Input> {
@@ -92,15 +92,14 @@ fn of_path(path: &Path) -> Vec<Input> {
     let is_file_of_certificates = |path: &Path| {
         path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
     };
-    let within: Vec<_> = entries(path)
+    let is_meant = |name: &OsStr| {
+        let path = path.join(name);
+        !is_hidden(name) && (is_file_of_certificates(&path) || path.is_dir())
+    };
+    let within: Vec<_> = entries(path, is_meant)
         .into_iter()
-        .filter_map(|name| {
-            let path = path.join(name);
-            match path.is_dir() {
-                true => Some(Input::Directory(path)),
-                false => is_file_of_certificates(&path).then_some(Input::File(path)),
-            }
-        })
+        .map(|name| path.join(name))
+        .map(|path| if path.is_dir() { Input::Directory(path) } else { Input::File(path) })
         .collect();
     // Of an empty one it is said which files the daemon misses in it.
     if within.is_empty() { directory() } else { within }
@@ -111,8 +110,9 @@ pub(super) fn is_of_identity(directory: &Path) -> bool {
     OF_IDENTITY.iter().any(|name| fs::symlink_metadata(directory.join(name)).is_ok())
 }
 
-/// What a pattern matches, in the order of names. A wildcard may be in any part of it, and matches no leading dot.
-fn matches(pattern: &Path) -> Vec<PathBuf> {
+/// What a pattern matches, in the order of names. A wildcard may be in any part of it, and matches no leading dot. Where a part matches more
+/// than is judged at once, none of it is left out in silence.
+fn matches(pattern: &Path) -> Result<Vec<PathBuf>, TooMany> {
     let mut found = vec![PathBuf::new()];
     for part in pattern.components() {
         let glob = match part {
@@ -123,27 +123,29 @@ fn matches(pattern: &Path) -> Vec<PathBuf> {
             None => found.into_iter().map(|path| path.join(part)).collect(),
             Some(glob) => found.iter().flat_map(|directory| named(directory, &glob)).take(INPUTS + 1).collect(),
         };
+        if found.len() > INPUTS {
+            return Err(TooMany);
+        }
     }
     found.retain(|path| fs::symlink_metadata(path).is_ok());
-    found
+    Ok(found)
 }
 
 fn named(directory: &Path, glob: &Glob) -> Vec<PathBuf> {
     let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let names = if glob.as_str().starts_with('.') { all_entries(here) } else { entries(here) };
-    names.into_iter().filter(|name| glob.matches(name.as_bytes())).map(|name| directory.join(name)).collect()
+    let is_meant = |name: &OsStr| (glob.as_str().starts_with('.') || !is_hidden(name)) && glob.matches(name.as_bytes());
+    entries(here, is_meant).into_iter().map(|name| directory.join(name)).collect()
 }
 
-/// The names in a directory that are not hidden, sorted; none where it cannot be listed.
-fn entries(directory: &Path) -> Vec<OsString> {
-    let mut names = all_entries(directory);
-    names.retain(|name| !name.as_bytes().starts_with(b"."));
-    names
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b".")
 }
 
-fn all_entries(directory: &Path) -> Vec<OsString> {
+/// The names in a directory that are meant, sorted: of too many, one more than is judged at once. None where it cannot be listed.
+fn entries(directory: &Path, is_meant: impl Fn(&OsStr) -> bool) -> Vec<OsString> {
     let listed = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let mut names: Vec<_> = listed.take(INPUTS + 1).collect();
+    // What is not meant does not count.
+    let mut names: Vec<_> = listed.filter(|name| is_meant(name)).take(INPUTS + 1).collect();
     names.sort();
     names
 }

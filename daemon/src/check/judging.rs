@@ -15,7 +15,8 @@ use super::loading::{Loaded, What};
 use super::places::Places;
 use super::report::{Change, Judged, Told, Verdict};
 
-/// The most instants that one input is judged at: each of its certificates and lists changes something a few times.
+/// The most instants that one input is judged at: each of its certificates and lists changes something a few times. What changes after
+/// them is told as of the end of the outlook.
 const STEPS: usize = 1000;
 
 pub(super) fn judged(loaded: Loaded, question: &Question) -> Judged {
@@ -32,7 +33,7 @@ pub(super) fn judged(loaded: Loaded, question: &Question) -> Judged {
             let step = lifecycle.handle(Event::Read { material, final_try: true }, now);
             let state = Arc::clone(lifecycle.state());
             let places = Places::of(&state, line);
-            let outlook = question.until.map(|until| outlook(&mut lifecycle, step.wake_at, until, &places));
+            let outlook = question.until.map(|until| outlook(&mut lifecycle, step.wake_at, until, STEPS, &places));
             Judged {
                 verdict: Verdict::of(&state.findings),
                 published: Some(state.snapshot.is_some()),
@@ -47,12 +48,20 @@ pub(super) fn judged(loaded: Loaded, question: &Question) -> Judged {
     Judged { input, kind, verdict, ..judged }
 }
 
-/// What becomes worse until then, and when.
-fn outlook(lifecycle: &mut Lifecycle, first: Option<SystemTime>, until: SystemTime, places: &Places) -> Vec<Change> {
+/// What becomes worse until then, and when, by so many steps.
+fn outlook(
+    lifecycle: &mut Lifecycle,
+    first: Option<SystemTime>,
+    until: SystemTime,
+    steps: usize,
+    places: &Places,
+) -> Vec<Change> {
     let mut changes = Vec::new();
     let mut next = first;
-    for _ in 0..STEPS {
+    for left in (0..steps).rev() {
         let Some(at) = next.filter(|at| *at <= until) else { break };
+        // Whatever is not looked at on the way, what is so at the end is told.
+        let at = if left == 0 { until } else { at };
         let before = Arc::clone(lifecycle.state());
         let step = lifecycle.handle(Event::TimePassed, Now { wall: at, monotonic: Instant::now() });
         next = step.wake_at;
@@ -76,4 +85,36 @@ fn told(findings: &[Finding], places: &Places) -> Vec<Told> {
     let mut told: Vec<_> = findings.iter().map(|finding| Told::of(finding, about(finding))).collect();
     told.sort_by_key(|told| std::cmp::Reverse(told.finding.severity));
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use evercert_core::spec::Expectations;
+    use evercert_fixtures::{Authority, Leaf, PlainDirectory};
+
+    use super::super::inputs::Input;
+    use super::super::loading;
+    use super::*;
+
+    #[test]
+    fn more_changes_than_are_looked_at_hide_no_failure() {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let at = SystemTime::now();
+        let leaf = Leaf::for_dns("a.example.org").valid(at - DAY, at + 20 * DAY);
+        let directory = PlainDirectory::new(&Authority::new("root").issue(leaf).files());
+        let question = Question { expectations: Expectations::default(), bundle: None, at, until: None };
+        for steps in [1, 2, 3, STEPS] {
+            let loaded = loading::load(&Input::Directory(directory.path().to_owned()), &question).remove(0);
+            let What::Set { spec, reading } = loaded.what else { panic!("it is a set") };
+            let material = Material::parse(&spec, *reading);
+            let mut lifecycle = Lifecycle::new(Arc::new(*spec));
+            let now = Now { wall: at, monotonic: Instant::now() };
+            let step = lifecycle.handle(Event::Read { material, final_try: true }, now);
+            let places = Places::of(lifecycle.state(), None);
+            let changes = outlook(&mut lifecycle, step.wake_at, at + 30 * DAY, steps, &places);
+            assert_eq!(changes.last().map(|change| change.verdict), Some(Verdict::Rejected), "{steps}: {changes:?}");
+        }
+    }
 }

@@ -256,7 +256,47 @@ fn of_a_kubeconfig_every_context_is_judged_by_the_lines_of_its_certificates() {
     let lines: Vec<_> = report.inputs.iter().map(|judged| judged.certificates[0].line).collect();
     assert_eq!(lines, [Some(13), Some(9), Some(1)]);
 
+    fs::write(
+        &file,
+        text.replace("client-certificate: tls.crt", "client-certificate-data: \"\"\n    client-certificate: tls.crt"),
+    )
+    .unwrap();
+    assert_eq!(self::report(std::slice::from_ref(&file), &question()).inputs[2].certificates.len(), 1);
+
     fs::write(&file, text.replace("clusters:", "clusters: 7\nx:")).unwrap();
     let judged = only(file, &question());
     assert_eq!((checks(&judged), judged.verdict), (vec!["unparsable"], Verdict::Unreadable));
+}
+
+#[test]
+fn a_kubeconfig_whose_contexts_lead_to_no_certificate_is_not_clean() {
+    let ca = Authority::new("kubernetes").own_pem();
+    let directory = PlainDirectory::new(&Files::new().with("ca.pem", &ca));
+    let file = directory.path().join("config");
+    let clusters = "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {certificate-authority: ca.pem}}]\n";
+    for (rest, verdict) in [
+        ("users: null\ncontexts: [{name: one, context: {cluster: c, user: x}}]", Verdict::Clean),
+        ("users: null\ncontexts: [{name: one, context: {cluster: d, user: x}}]", Verdict::Unreadable),
+        ("users: [{name: x, user: {token: x}}]\ncontexts: [{name: one, context: {user: x}}]", Verdict::Unreadable),
+        ("users: null\ncontexts: null", Verdict::Unreadable),
+    ] {
+        fs::write(&file, format!("{clusters}{rest}\n")).unwrap();
+        let judged = only(file.clone(), &question());
+        assert_eq!(judged.verdict, verdict, "{rest}: {:?}", judged.findings);
+    }
+}
+
+#[test]
+fn however_many_files_are_beside_a_certificate_it_is_judged_or_said_to_be_one_of_too_many() {
+    let root = tempfile::tempdir().unwrap();
+    let first = root.path().join("a.pem");
+    fs::write(&first, "none").unwrap();
+    for number in 0..=inputs::INPUTS {
+        fs::File::create(root.path().join(format!("{number}.log"))).unwrap();
+    }
+    for path in [root.path().to_owned(), root.path().join("*.pem")] {
+        assert!(only(path, &question()).input.ends_with("a.pem"));
+    }
+    let too_many = judge(&[root.path().join("*").join("a.pem").into_os_string()], &question(), &|_| {});
+    assert_eq!(too_many.map(|report| report.summary), Err(TooMany));
 }

@@ -103,6 +103,15 @@ pub(super) fn load(name: &str, file: &Path, content: &[u8], question: &Question)
             loaded.extend(source.cluster(name, &cluster.cluster));
         }
     }
+    if loaded.is_empty() {
+        // Nothing was judged, and so nothing is well.
+        let sentence = format!(
+            "{} is a kubeconfig none of whose contexts leads to a certificate in it: name another, or correct what its contexts name",
+            text::path(file)
+        );
+        loaded
+            .push(nothing(name.to_owned(), Finding::new(Check::Unparsable, Severity::Reject, sentence).in_file(file)));
+    }
     Some(loaded)
 }
 
@@ -151,13 +160,15 @@ impl Source<'_> {
 
     /// What is written there as data, which goes before a file, as it does for kubectl; of a file its content.
     fn value(&self, data: Option<&Spanned<String>>, path: Option<&Spanned<String>>) -> Option<Value> {
-        if let Some(data) = data {
+        // What is empty is as good as absent, as it is for kubectl.
+        let is_written = |value: &&Spanned<String>| !value.get_ref().is_empty();
+        if let Some(data) = data.filter(is_written) {
             let line = LineColumn::of(self.text, data.span().start).line;
             // The readers of certificates and keys take base64 of PEM for what it is.
             let content = Zeroizing::new(data.get_ref().clone().into_bytes());
             return Some((FileRead::given(self.file.to_owned(), content), Some(line)));
         }
-        let path = self.file.parent().unwrap_or(Path::new("/")).join(path?.get_ref());
+        let path = self.file.parent().unwrap_or(Path::new("/")).join(path.filter(is_written)?.get_ref());
         let files = FileSet { bundle: Some(BundleFile::Dedicated(path)), ..FileSet::default() };
         mount::read(&files).bundle.map(|read| (read, None))
     }

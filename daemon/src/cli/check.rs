@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use evercert_core::spec::{Expectations, UnknownUsage, Usage};
 
 use super::json;
-use super::output::printed;
+use super::output::{print, printed};
 use crate::check::{Question, Report, Style, TooMany, Verdict, judge, sarif, text};
 use catalogue::Named;
 use progress::Progress;
@@ -42,7 +42,7 @@ Examples:
   evercertd check --format json certs/ | jq '.inputs[] | select(.verdict != \"clean\") | .input'
 
 Exit status: 0 nothing is rejected (with --strict: nothing is warned of either), 1 there are warnings, with --strict, 2 something is \
-rejected, or will be by --until, 3 something cannot be read, or the arguments are wrong. The highest counts.")]
+rejected, or will be by --until, 3 something cannot be read, the arguments are wrong, or the report cannot be written. The highest counts.")]
 pub(crate) struct Args {
     /// Directories, files in PEM or DER, kubeconfigs, patterns in quotes, or - for standard input
     #[arg(value_name = "PATH", required_unless_present_any = ["list", "explain"])]
@@ -122,7 +122,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Format::Json => json::pretty(&report),
         Format::Sarif => json::pretty(&sarif(&report, &std::env::current_dir().unwrap_or_default())),
     };
-    printed(told.as_bytes(), args.status(&report))
+    match print(told.as_bytes()) {
+        Ok(()) => ExitCode::from(args.status(&report)),
+        Err(error) => {
+            super::report(&error, super::Status::Failed);
+            ExitCode::from(UNREADABLE)
+        }
+    }
 }
 
 impl Args {
@@ -138,8 +144,12 @@ impl Args {
                 Err(_) => expectations.dns_names.push(name.clone()),
             }
         }
+        let until = self.until.map(|until| until.after(at));
+        if until.is_some_and(|until| until < at) {
+            return Err(Error::Backwards);
+        }
         let bundle = self.bundle.as_deref().map(std::path::absolute).transpose()?;
-        Ok(Question { expectations, bundle, at, until: self.until.map(|until| until.after(at)) })
+        Ok(Question { expectations, bundle, at, until })
     }
 
     fn status(&self, report: &Report) -> u8 {
@@ -157,6 +167,8 @@ impl Args {
 enum Error {
     #[error("the bundle's path cannot be made absolute: {0}")]
     Bundle(#[from] io::Error),
+    #[error("--until is before the time for which is judged: write a later one, or a span, such as +30d")]
+    Backwards,
     #[error(transparent)]
     TooMany(#[from] TooMany),
 }

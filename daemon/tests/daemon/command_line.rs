@@ -316,6 +316,21 @@ fn an_output_that_cannot_be_written_is_an_error_of_every_command() {
 }
 
 #[test]
+fn a_report_that_is_not_whole_and_an_outlook_into_the_past_are_no_judgements() {
+    let volume = KubeletVolume::new(&Authority::new("Test CA").issue_dns("a").files());
+    let path = volume.path().display().to_string();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let unwritten = evercertd().args(["check", &path]).stdout(full).output().unwrap();
+    assert_eq!(unwritten.status.code(), Some(3), "1 is for warnings");
+
+    let until = |time| evercertd().args(["check", &path, "--at", "+30d", "--until", time]).output().unwrap();
+    let past = until("2020-01-01T00:00:00Z");
+    assert_eq!(past.status.code(), Some(3));
+    assert!(String::from_utf8(past.stderr).unwrap().contains("--until is before the time for which is judged"));
+    assert_ne!(until("+0s").status.code(), Some(3));
+}
+
+#[test]
 fn a_configuration_from_standard_input_is_checked_and_what_it_would_load_is_listed() {
     let volume = KubeletVolume::new(&Authority::new("Test CA").issue_dns("a").files());
     let path = volume.path().display();

@@ -101,6 +101,7 @@ linted() { promtool check metrics <"$work/page"; }
 check 'promtool finds nothing in the page' linted
 check 'Prometheus scrapes the daemon' holds 'up{job="evercertd"} == 1'
 check 'what is served where an identity says so is what is published' holds 'evercert_endpoint_stale{identity="server"} == 0'
+check 'a CA that is in use is told to be' holds 'sum by (sha256) (evercert_ca_identities{use="presents"}) > 0'
 check 'the process tells of itself' holds 'process_resident_memory_bytes > 0 and process_open_fds > 0 and process_start_time_seconds < time()'
 check 'a set that is rejected is told' holds 'evercert_identity_rejected{identity="broken"} == 1'
 check 'and is an alert in waiting' holds 'ALERTS{alertname="EvercertRejected", identity="broken"}'

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use evercert_core::digest::Digest;
 use evercert_fixtures::wait::{DEADLINE, until};
 use evercert_fixtures::{Authority, Entity, HOUR, Issued, KubeletVolume, Leaf, free_address, http_get};
 use evercert_tests::daemon::{Home, identity};
@@ -214,4 +215,36 @@ async fn what_endpoints_present_is_held_against_what_is_published_and_an_absent_
         page(&home).filter(|page| !page.contains("evercert_endpoint_stale{"))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_a_ca_may_go_is_told_by_how_many_present_and_trust_it() {
+    // Of one name: a CA that got another key.
+    let [old, new] = [1, 2].map(|_| Authority::new("root.example.org"));
+    let both = format!("{}{}", old.ca_pem(), new.ca_pem());
+    let ca = |authority: &Authority, of: &str, how: &str| {
+        let sha256 = Digest::fingerprint(authority.ca_der());
+        format!("evercert_ca_{of}{{sha256=\"{sha256}\",subject=\"CN=root.example.org\",use=\"{how}\"}}")
+    };
+    let volumes =
+        [&old, &old].map(|authority| KubeletVolume::new(&authority.issue(leaf()).files().with("ca.crt", &both)));
+    let home = home();
+    let names = ["greeter", "ledger"];
+    let identities = names.iter().zip(&volumes).map(|(name, volume)| identity(name, volume.path()));
+    home.configure(&identities.collect::<String>());
+    let _daemon = home.start().await;
+    let page = until_value(&home, &ca(&old, "identities", "presents"), |count| count == 2.0).await;
+    assert_eq!(value(&page, &ca(&old, "identities", "trusts")), Some(2.0));
+    assert_eq!(value(&page, &ca(&new, "identities", "trusts")), Some(2.0));
+    assert_eq!(value(&page, &ca(&new, "identities", "presents")), None, "nobody is under it yet");
+    assert_eq!(value(&page, &ca(&old, "subscribers", "presents")), Some(0.0));
+
+    volumes[0].swap(&new.issue(leaf()).files().with("ca.crt", &both));
+    let page = until_value(&home, &ca(&new, "identities", "presents"), |count| count == 1.0).await;
+    assert_eq!(value(&page, &ca(&old, "identities", "presents")), Some(1.0), "the other one is still under it");
+
+    volumes[1].swap(&new.issue(leaf()).files().with("ca.crt", &both));
+    let page = until_value(&home, &ca(&new, "identities", "presents"), |count| count == 2.0).await;
+    assert_eq!(value(&page, &ca(&old, "identities", "presents")), None, "it may go from what is presented");
+    assert_eq!(value(&page, &ca(&old, "identities", "trusts")), Some(2.0));
 }

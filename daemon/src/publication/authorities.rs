@@ -1,12 +1,17 @@
 //! What uses a CA: whether it may go is asked of every node before it leaves a bundle, or ends.
 
+mod census;
+
 use std::sync::Arc;
 
+use evercert_core::bundle::Bundle;
 use evercert_core::certificate::CertificateFacts;
 use evercert_core::crypto::is_issued_by;
 use evercert_core::digest::Digest;
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;
+
+pub(crate) use census::{AuthorityCensus, AuthorityCount, Users};
 
 /// What uses one CA.
 pub(crate) struct AuthorityUses {
@@ -43,10 +48,13 @@ pub(crate) fn uses(states: Vec<Arc<IdentityState>>, fingerprint: Digest) -> Auth
     AuthorityUses { subject, uses: uses.collect() }
 }
 
-fn anchors(snapshot: &Snapshot) -> impl Iterator<Item = &[u8]> {
+fn bundles(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Bundle>> {
     let bundles = snapshot.bundles();
-    let bundles = bundles.own.iter().chain(bundles.federated.values());
-    bundles.flat_map(|bundle| bundle.anchors()).map(AsRef::as_ref)
+    bundles.own.iter().chain(bundles.federated.values())
+}
+
+fn anchors(snapshot: &Snapshot) -> impl Iterator<Item = &[u8]> {
+    bundles(snapshot).flat_map(|bundle| bundle.anchors()).map(AsRef::as_ref)
 }
 
 /// The certificates after the leaf.

@@ -5,6 +5,7 @@
 //! outlives what it speaks of. The second kind is written family by family as it is sent: ten thousand identities
 //! make tens of megabytes of text, and as the crate's message types several times that.
 
+mod authorities;
 mod callers;
 mod certificates;
 mod endpoints;
@@ -30,7 +31,7 @@ use parking_lot::Mutex;
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::inventory::pods::{Contested, Silent};
-use crate::publication::{Readiness, Subscribers};
+use crate::publication::{AuthorityCensus, Readiness, Subscribers};
 
 use callers::Callers;
 use endpoints::Endpoints;
@@ -62,15 +63,16 @@ pub(crate) struct Metrics {
     records: Mutex<HashMap<IdentityId, Record>>,
     rotations: Mutex<Rotations>,
     endpoints: Endpoints,
+    authorities: Mutex<AuthorityCensus>,
     started: SystemTime,
-    /// The most identities, certificates and revocation lists that have series, of each.
+    /// The most identities, certificates, revocation lists and CAs that have series, of each.
     limit: usize,
     sign_of_life: Mutex<Instant>,
 }
 
 impl Metrics {
-    /// Metrics of a daemon that starts now: every counter at 0. They tell of at most `limit` identities, certificates and revocation lists
-    /// each; what has to outlive the process is remembered in `state_directory`.
+    /// Metrics of a daemon that starts now: every counter at 0. They tell of at most `limit` identities, certificates, revocation lists
+    /// and CAs each; what has to outlive the process is remembered in `state_directory`.
     ///
     /// # Errors
     ///
@@ -110,6 +112,7 @@ impl Metrics {
             registry,
             records: Mutex::default(),
             endpoints: Endpoints::default(),
+            authorities: Mutex::default(),
             rotations: Mutex::new(Rotations::remembered_in(state_directory)),
             started: SystemTime::now(),
             limit,

@@ -57,6 +57,13 @@ pub(super) struct SubscriberCounts {
     pub(super) not_after: Option<SystemTime>,
 }
 
+impl SubscriberCounts {
+    /// All of them.
+    pub(super) fn all(&self) -> usize {
+        self.connected + self.lost + self.unattested
+    }
+}
+
 /// A family and how it is written for one identity.
 pub(super) type Metric = (Family, fn(&Family, &Row, &mut String));
 
@@ -253,7 +260,7 @@ impl Row {
         self.snapshot().and_then(|snapshot| snapshot.credential()).map(|credential| credential.leaf())
     }
 
-    fn snapshot(&self) -> Option<&Snapshot> {
+    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
         self.state.as_ref().and_then(|state| state.snapshot.as_deref())
     }
 

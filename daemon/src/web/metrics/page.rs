@@ -6,6 +6,7 @@ use evercert_core::identity::{IdentityId, Scope};
 use prometheus::TextEncoder;
 
 use super::Metrics;
+use super::authorities::Authorities;
 use super::certificates::Certificates;
 use super::exposition::Family;
 use super::identities::{self, METRICS, Row, SubscriberCounts};
@@ -68,6 +69,7 @@ impl Page {
         told.sort_unstable();
         let certificates = Certificates::of(&rows, metrics.limit);
         let revocations = Revocations::of(&rows, metrics.limit);
+        let authorities = Authorities::of(&rows, &mut metrics.authorities.lock(), metrics.limit);
         let twins = certificates.twins;
         metrics.files.twins.with_label_values(&["file"]).inc_by(twins.told_apart + twins.dropped);
         metrics.files.twins_dropped.with_label_values(&["file"]).inc_by(twins.dropped);
@@ -81,11 +83,13 @@ impl Page {
                 ("certificates", certificates.left_out.certificates),
                 ("files", certificates.left_out.errors),
                 ("revocation_lists", revocations.left_out),
+                ("authorities", authorities.left_out),
             ] {
                 LEFT_OUT.sample(&mut text, &[("of", of)], count);
             }
             watched::write(&readiness.watched(), &mut text);
             metrics.endpoints.write(&mut text);
+            authorities.write(&mut text);
             text
         });
         Self { registry, rows, told, certificates, revocations, now, next: 0 }

@@ -1,0 +1,56 @@
+//! What uses each CA: from it a query over all nodes tells whether one may go.
+
+use super::exposition::Family;
+use super::identities::Row;
+use super::limit::soonest;
+use crate::publication::{AuthorityCensus, AuthorityCount, Users};
+
+type Value = fn(&Users) -> usize;
+
+const FAMILIES: [(Family, Value); 2] = [
+    (
+        Family::gauge(
+            "evercert_ca_identities",
+            "Identities that present a leaf under a CA, or trust it, by what is published; no series where there is none.",
+        ),
+        |users| users.identities,
+    ),
+    (
+        Family::gauge("evercert_ca_subscribers", "The subscribers of these identities, whatever they acknowledged."),
+        |users| users.subscribers,
+    ),
+];
+
+/// The CAs of all rows.
+pub(super) struct Authorities {
+    counts: Vec<AuthorityCount>,
+    /// How many are over the limit.
+    pub(super) left_out: usize,
+}
+
+impl Authorities {
+    /// Counts what the rows use: at most `limit` CAs, those that end first.
+    pub(super) fn of(rows: &[Row], census: &mut AuthorityCensus, limit: usize) -> Self {
+        let published = rows.iter().filter_map(|row| Some((row.snapshot()?, row.subscribers.all())));
+        let counts = census.count(&published.collect::<Vec<_>>());
+        let (mut counts, left_out) = soonest(counts, limit, |count| count.facts.not_after);
+        counts.sort_unstable_by_key(|count| count.facts.fingerprint);
+        Self { counts, left_out }
+    }
+
+    /// Appends the families.
+    pub(super) fn write(&self, text: &mut String) {
+        for (family, value) in &FAMILIES {
+            family.begin(text);
+            for AuthorityCount { facts, presents, trusts } in &self.counts {
+                let fingerprint = facts.fingerprint.to_string();
+                for (how, users) in [("presents", presents), ("trusts", trusts)] {
+                    if users.identities > 0 {
+                        let labels = [("sha256", &*fingerprint), ("subject", &facts.subject.text), ("use", how)];
+                        family.sample(text, &labels, value(users));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -14,8 +14,8 @@ go_by_venv "$work/venv"
 go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/authz" ./authz
 
 test=auth::policy::a43::differential::decisions_are_grpc_gos
-features=auth,web,prometheus,webpki-roots,native-roots
-cargo test -q -p evercert --features "$features" --lib --no-run
-EVERCERT_TEST_GRPC_GO_AUTHZ=$work/authz timeout "$LIMIT" cargo test -q -p evercert --features "$features" --lib -- \
+# Of the whole workspace, as its tests are: another choice of features would be built anew.
+cargo test -q --workspace --lib --no-run
+EVERCERT_TEST_GRPC_GO_AUTHZ=$work/authz timeout "$LIMIT" cargo test -q --workspace --lib -- \
     --ignored --nocapture --exact "$test" | tee "$work/lines"
 grep -E '^[0-9]+ policies, [0-9]+ decisions, 0 differences' "$work/lines" >/dev/null

@@ -15,7 +15,7 @@ needs_npm
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 if [ -z "${EVERCERTD:-}" ]; then
-    cargo build -q --release -p evercertd --bin evercertd
+    cargo build -q --release --workspace --bin evercertd
     EVERCERTD=${CARGO_TARGET_DIR:-$PWD/target}/release/evercertd
 fi
 venv_into "$work/venv" kubernetes-validate==1.37.0 PyYAML==6.0.4 promql-parser==0.11.0

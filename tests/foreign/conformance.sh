@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 go_by_venv "$work/venv"
 GOBIN=$work go install connectrpc.com/conformance/cmd/connectconformance@v1.0.5
 
-cargo build -q --release -p evercert-tests --bin conformance
+cargo build -q --release --workspace --bin conformance
 conformance=${CARGO_TARGET_DIR:-target}/release/conformance
 lists=tests/foreign/conformance
 

@@ -59,7 +59,7 @@ render() { # render FILE VALUES [ARGUMENTS…]
         --namespace evercert --values "tests/foreign/daemonset/values/$values.yaml" "$@" >"$work/$file.yaml"
 }
 
-cargo build -q --release -p evercert-examples --bin greeter-server --bin greeter-client
+cargo build -q --release --workspace --bin greeter-server --bin greeter-client
 packaging/image.sh "$work/image" >/dev/null
 
 export PYTHONDONTWRITEBYTECODE=1

@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 npm install --silent --no-save --ignore-scripts --prefix "$work" @grpc/grpc-js@1.14.7
 export NODE_PATH=$work/node_modules
-cargo build -q --release -p evercert-tests --bin interop
+cargo build -q --release --workspace --bin interop
 
 check 'a grpc-js client loses no call and no reply when our server rotates' \
     target/release/interop server --rotations 60 --rollovers 0 -- node tests/foreign/grpc-js/client.js

@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 . tests/foreign/needs.bash
 . tests/foreign/checks.bash
 venv_into "$work/venv" grpcio==1.85.0
-cargo build -q --release -p evercert-tests --bin interop
+cargo build -q --release --workspace --bin interop
 
 python=$work/venv/bin/python
 check 'a grpcio client loses no call and no reply when our server rotates' \

@@ -23,7 +23,7 @@ go_by_venv "$work/venv"
 go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/grpc-go" .
 GOBIN=$work go install github.com/grpc-ecosystem/grpc-health-probe@v0.4.62
 
-cargo build -q --release -p evercertd -p evercert-tests --bin evercertd --bin evercert-health
+cargo build -q --release --workspace --bin evercertd --bin evercert-health
 binaries=${CARGO_TARGET_DIR:-$PWD/target}/release
 
 ca() { # ca DIRECTORY

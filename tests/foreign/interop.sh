@@ -23,7 +23,7 @@ export NODE_PATH=$work/node_modules
 go_by_venv "$work/venv"
 go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/grpc-go" .
 
-cargo build -q --release -p evercert-tests --bin interop
+cargo build -q --release --workspace --bin interop
 interop=${CARGO_TARGET_DIR:-target}/release/interop
 
 cases=0

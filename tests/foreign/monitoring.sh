@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 
 needs promtool=prometheus curl=curl openssl=openssl python3=python3
 if [ -z "${EVERCERTD:-}" ]; then
-    cargo build -q --release -p evercertd
+    cargo build -q --release --workspace --bin evercertd
     EVERCERTD=${CARGO_TARGET_DIR:-$PWD/target}/release/evercertd
 fi
 

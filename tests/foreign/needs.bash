@@ -1,4 +1,5 @@
-# Sourced: installs what a script needs and the machine lacks.
+# Sourced: installs what a script needs and the machine lacks. What scripts have cargo build is chosen from the whole workspace: of a single package
+# other features of what it depends on would be wanted, and everything built anew.
 
 install_packages() { # install_packages PACKAGE…
     # Scripts may run beside one another, and apt does not wait for itself.

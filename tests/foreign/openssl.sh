@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 . tests/foreign/needs.bash
 . tests/foreign/checks.bash
 needs openssl=openssl curl=curl
-cargo build -q --release --bins -p evercertd -p evercert-examples
+cargo build -q --release --workspace --bins
 bin=$PWD/target/release
 
 work=$(mktemp -d)

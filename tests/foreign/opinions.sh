@@ -16,6 +16,6 @@ mkdir "$work/leaves"
 go_by_venv "$work/go-venv"
 GOBIN=$work go install "github.com/zmap/zlint/v3/cmd/zlint@$ZLINT"
 venv_into "$work/venv" "pkilint==$PKILINT" cryptography
-cargo build -q --release -p evercertd
+cargo build -q --release --workspace --bin evercertd
 "$work/venv/bin/python" tests/foreign/opinions/opinions.py "${CARGO_TARGET_DIR:-target}/release/evercertd" "$work/zlint" "$work/leaves"
 echo '1 passed, 0 failed'

@@ -11,7 +11,7 @@ needs umoci=umoci jq=jq zsh=zsh fish=fish rpm=rpm man=man-db strings=binutils
 for tool in cargo-deb cargo-generate-rpm; do
     command -v "$tool" >/dev/null || cargo install -q --debug --locked "$tool"
 done
-cargo build -q --release -p evercertd -p evercert-examples --bins
+cargo build -q --release --workspace --bins
 dynamic=$target/release/evercertd
 
 # The static binary.

@@ -18,6 +18,6 @@ target=${CARGO_TARGET_DIR:-target}
 artifacts=${EVERCERT_ARTIFACTS:-$target/page}
 mkdir -p "$artifacts"
 
-cargo build -q --release -p evercert-tests --bin evercert-page --bin evercertd-under-test
+cargo build -q --release --workspace --bin evercert-page --bin evercertd-under-test
 timeout "$LIMIT" node tests/foreign/page/run.js \
     "$target/release/evercert-page" "$target/release/evercertd-under-test" "$(command -v chromium)" "$artifacts"

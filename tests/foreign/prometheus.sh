@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 . tests/foreign/needs.bash
 needs promtool=prometheus curl=curl openssl=openssl
-cargo build -q --release -p evercertd -p evercert-tests --bin evercertd --bin evercert-observer --bin evercert-metrics
+cargo build -q --release --workspace --bin evercertd --bin evercert-observer --bin evercert-metrics
 binaries=${CARGO_TARGET_DIR:-$PWD/target}/release
 evercertd=$binaries/evercertd
 

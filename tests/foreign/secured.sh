@@ -16,7 +16,7 @@ npm install --silent --no-save --ignore-scripts --prefix "$work" @grpc/grpc-js@1
 export NODE_PATH=$work/node_modules
 go build -C tests/foreign/grpc-go -buildvcs=false -o "$work/secured-go" ./secured
 
-cargo build -q --release -p evercert-examples --bins
+cargo build -q --release --workspace --bins
 ours=${CARGO_TARGET_DIR:-target}/release
 "$ours/make-pki" "$work/tls" >/dev/null
 "$ours/make-tokens" "$work/tokens" caller=greeter:call admin=admin nobody= >/dev/null

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/foreign/machine.bash
 
-cargo build -q --release -p evercertd
+cargo build -q --release --workspace --bin evercertd
 install -D "$target/release/evercertd" "$root/usr/bin/evercertd"
 install -Dm644 -t "$root/usr/lib/systemd/system" systemd/*.service systemd/*.socket
 install -Dm644 systemd/sysusers.d/evercert.conf -t "$root/usr/lib/sysusers.d"

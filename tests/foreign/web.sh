@@ -18,6 +18,6 @@ npm install --silent --no-save --ignore-scripts --prefix "$work" \
 export NODE_PATH=$work/node_modules
 "$work/node_modules/.bin/esbuild" --log-level=warning --bundle tests/foreign/web/page.js --outfile="$work/bundle.js"
 
-cargo build -q --release -p evercert-tests --bin evercert-web
+cargo build -q --release --workspace --bin evercert-web
 timeout "$LIMIT" node tests/foreign/web/run.js \
     "${CARGO_TARGET_DIR:-target}/release/evercert-web" "$work/venv/bin/envoy" "$(command -v chromium)" "$work"

@@ -49,7 +49,7 @@ authority "$work/ca"
 issue "$work/ca" "$empty/tls" server.example.org
 env -i "$chroot" "$empty" /evercertd run --config /evercertd.toml 2>"$work/bare.log" &
 bare=$!
-wait_for 10 'and publishes' eval 'bare status --socket /admin/admin.sock | grep "server.example.org" >/dev/null'
+wait_for 10 'and publishes' eval 'bare status --long --socket /admin/admin.sock | grep "server.example.org" >/dev/null'
 says_once() { [ "$(grep -cF "$1" "$2")" = 1 ] || { cat "$2" && return 1; }; }
 check 'it says once that it knows only the accounts in files' says_once 'this evercertd is linked statically' "$work/bare.log"
 check 'of which there are none' says_once 'account=user:payments' "$work/bare.log"

@@ -183,7 +183,7 @@ within=60 wait_for 'and is lost when it has not answered for long' holds 'everce
 wait_for 'it is connected no longer, and behind still' holds \
     'evercert_subscribers{identity="server", job="evercertd"} == 0 and evercert_subscribers_behind{identity="server", job="evercertd"} == 1'
 named() {
-    "$evercertd" status --socket "$work/admin/admin.sock" >"$work/status" || true
+    "$evercertd" status --long --socket "$work/admin/admin.sock" >"$work/status" || true
     grep -q "(pid $observer, .*lost since .*SIGSTOP" "$work/status"
 }
 wait_for 'the status names it' named

@@ -43,7 +43,7 @@ fi
 check 'the metrics socket answers, with no other network' machine curl -fsS http://127.0.0.1:9793/readyz
 
 status_has() { # Whatever it exits with: a finding is not success.
-    machine evercertd status >"$work/status" || true
+    machine evercertd status --long >"$work/status" || true
     grep -qF "$1" "$work/status"
 }
 check 'the address of the metrics socket is the configured one, which is no finding' fails status_has listen-ignored

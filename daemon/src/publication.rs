@@ -13,7 +13,9 @@ mod readiness;
 mod store;
 mod subscribers;
 
-pub(crate) use authorities::{AuthorityCensus, AuthorityCount, AuthorityUse, AuthorityUses, Users, uses};
+pub(crate) use authorities::{
+    AuthorityCensus, AuthorityCount, AuthorityCounts, AuthorityUse, AuthorityUses, Users, trusted, uses,
+};
 pub(crate) use collisions::Collisions;
 pub(crate) use journal::Journal;
 #[cfg(test)]

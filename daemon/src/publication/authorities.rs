@@ -11,7 +11,7 @@ use evercert_core::digest::Digest;
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;
 
-pub(crate) use census::{AuthorityCensus, AuthorityCount, Users};
+pub(crate) use census::{AuthorityCensus, AuthorityCount, AuthorityCounts, Users, trusted};
 
 /// What uses one CA.
 pub(crate) struct AuthorityUses {

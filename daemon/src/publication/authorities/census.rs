@@ -1,6 +1,6 @@
 //! How much uses each CA, counted over and over: metrics tell it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use evercert_core::bundle::Bundle;
@@ -11,7 +11,7 @@ use evercert_core::snapshot::Snapshot;
 
 use super::{bundles, issuers};
 
-/// The most CAs that are counted: of as many each certificate is read at every count.
+/// The most CAs that are counted: the certificate of each is read at every count.
 const COUNTED: usize = 4096;
 
 /// Counts what uses each CA. A signature is verified once: which CA issued what is remembered from one count to the next.
@@ -19,6 +19,14 @@ const COUNTED: usize = 4096;
 pub(crate) struct AuthorityCensus {
     /// Whether a certificate was issued by a CA of its issuer's name, by the fingerprints of both.
     issued: HashMap<(Digest, Digest), bool>,
+}
+
+/// The CAs of what is published.
+#[derive(Debug)]
+pub(crate) struct AuthorityCounts {
+    pub(crate) counts: Vec<AuthorityCount>,
+    /// How many there are besides, of which nothing is known.
+    pub(crate) uncounted: usize,
 }
 
 /// One CA of what is published, and what uses it.
@@ -45,25 +53,15 @@ impl Users {
     }
 }
 
+/// The anchors of what these identities publish, each with how many subscribers it has: what trusts them alone is counted.
+pub(crate) fn trusted(published: &[(&Snapshot, usize)]) -> AuthorityCounts {
+    Authorities::trusted(published).counted()
+}
+
 impl AuthorityCensus {
     /// The CAs of what these identities publish, each with how many subscribers it has.
-    pub(crate) fn count(&mut self, published: &[(&Snapshot, usize)]) -> Vec<AuthorityCount> {
-        let mut authorities = Authorities::default();
-        // Equal bundles are one allocation: a thousand identities of one CA are one look at it.
-        let mut trusting: HashMap<Vec<*const Bundle>, (&Snapshot, Users)> = HashMap::new();
-        for (snapshot, subscribers) in published {
-            let key = bundles(snapshot).map(Arc::as_ptr).collect();
-            let users = &mut trusting.entry(key).or_insert((snapshot, Users::default())).1;
-            users.add(Users { identities: 1, subscribers: *subscribers });
-        }
-        for (snapshot, users) in trusting.into_values() {
-            let anchors: BTreeSet<&[u8]> = super::anchors(snapshot).collect();
-            for anchor in anchors {
-                if let Some(place) = authorities.place(anchor) {
-                    authorities.counts[place].trusts.add(users);
-                }
-            }
-        }
+    pub(crate) fn count(&mut self, published: &[(&Snapshot, usize)]) -> AuthorityCounts {
+        let mut authorities = Authorities::trusted(published);
         for issuer in published.iter().flat_map(|(snapshot, _)| issuers(snapshot)) {
             authorities.place(issuer);
         }
@@ -74,7 +72,7 @@ impl AuthorityCensus {
                 authorities.counts[place].presents.add(users);
             }
         }
-        authorities.counts
+        authorities.counted()
     }
 
     /// The places of the CAs that the leaf of `snapshot` is under.
@@ -113,18 +111,46 @@ struct Authorities<'a> {
     ders: Vec<&'a [u8]>,
     places: HashMap<&'a [u8], usize>,
     by_subject: HashMap<String, Vec<usize>>,
+    /// Those that are too many, or cannot be read.
+    uncounted: HashSet<&'a [u8]>,
 }
 
 impl<'a> Authorities<'a> {
+    fn trusted(published: &[(&'a Snapshot, usize)]) -> Self {
+        let mut authorities = Self::default();
+        // Equal bundles are one allocation: a thousand identities of one CA are one look at it.
+        let mut trusting: HashMap<Vec<*const Bundle>, (&'a Snapshot, Users)> = HashMap::new();
+        for (snapshot, subscribers) in published {
+            let key = bundles(snapshot).map(Arc::as_ptr).collect();
+            let users = &mut trusting.entry(key).or_insert((snapshot, Users::default())).1;
+            users.add(Users { identities: 1, subscribers: *subscribers });
+        }
+        for (snapshot, users) in trusting.into_values() {
+            // An identity may trust one by several bundles.
+            let anchors: BTreeSet<&'a [u8]> = super::anchors(snapshot).collect();
+            for anchor in anchors {
+                if let Some(place) = authorities.place(anchor) {
+                    authorities.counts[place].trusts.add(users);
+                }
+            }
+        }
+        authorities
+    }
+
+    fn counted(self) -> AuthorityCounts {
+        AuthorityCounts { counts: self.counts, uncounted: self.uncounted.len() }
+    }
+
     /// The place of the CA with this certificate; absent if it cannot be read, or is one too many.
     fn place(&mut self, der: &'a [u8]) -> Option<usize> {
         if let Some(place) = self.places.get(der) {
             return Some(*place);
         }
-        if self.counts.len() == COUNTED {
+        let facts = (self.counts.len() < COUNTED).then(|| CertificateFacts::from_der(der).ok()).flatten();
+        let Some(facts) = facts else {
+            self.uncounted.insert(der);
             return None;
-        }
-        let facts = CertificateFacts::from_der(der).ok()?;
+        };
         let place = self.counts.len();
         self.by_subject.entry(facts.subject.text.clone()).or_default().push(place);
         self.counts.push(AuthorityCount { facts, presents: Users::default(), trusts: Users::default() });

@@ -3,7 +3,7 @@
 use super::exposition::Family;
 use super::identities::Row;
 use super::limit::soonest;
-use crate::publication::{AuthorityCensus, AuthorityCount, Users};
+use crate::publication::{AuthorityCensus, AuthorityCount, AuthorityCounts, Users};
 
 type Value = fn(&Users) -> usize;
 
@@ -24,7 +24,7 @@ const FAMILIES: [(Family, Value); 2] = [
 /// The CAs of all rows.
 pub(super) struct Authorities {
     counts: Vec<AuthorityCount>,
-    /// How many are over the limit.
+    /// How many are over the limit, or were not counted.
     pub(super) left_out: usize,
 }
 
@@ -32,10 +32,10 @@ impl Authorities {
     /// Counts what the rows use: at most `limit` CAs, those that end first.
     pub(super) fn of(rows: &[Row], census: &mut AuthorityCensus, limit: usize) -> Self {
         let published = rows.iter().filter_map(|row| Some((row.snapshot()?, row.subscribers.all())));
-        let counts = census.count(&published.collect::<Vec<_>>());
+        let AuthorityCounts { counts, uncounted } = census.count(&published.collect::<Vec<_>>());
         let (mut counts, left_out) = soonest(counts, limit, |count| count.facts.not_after);
         counts.sort_unstable_by_key(|count| count.facts.fingerprint);
-        Self { counts, left_out }
+        Self { counts, left_out: left_out + uncounted }
     }
 
     /// Appends the families.

@@ -11,8 +11,8 @@ use evercert_core::layout::file_name;
 use crate::config::Glob;
 use crate::inventory::pods::credential_folder;
 
-/// The most inputs of one call. A test has to make more of them than these.
-pub(super) const INPUTS: usize = if cfg!(test) { 1000 } else { 100_000 };
+/// The most inputs of one call.
+pub(super) const INPUTS: usize = 100_000;
 
 /// What is written for standard input.
 const STANDARD: &str = "-";

@@ -1,5 +1,5 @@
 # Sourced with its arguments, DIRECTORY [BINARY], by what makes a package: sets `out`, where it is put; `work`, a directory in which
-# cargo-deb and cargo-generate-rpm find the dynamic evercertd without its symbols, and the manual pages, compressed; and
+# cargo-deb and cargo-generate-rpm find the dynamic evercertd without its symbols, its default configuration, and the manual pages, compressed; and
 # `version_before`, the version in which a pre-release comes before its release. Without BINARY the dynamic one is built.
 
 out=$(realpath -m "${1:?usage: $0 DIRECTORY [BINARY]}")
@@ -18,6 +18,8 @@ if [ -z "$binary" ]; then
 fi
 mkdir -p "$out" "$work/release/man"
 strip --strip-all -o "$work/release/evercertd" "$binary"
+# The default configuration is the program's own: it may be of another release than this source.
+"$work/release/evercertd" config >"$work/release/evercertd.toml"
 for page in packaging/man/*; do
     gzip -9nc "$page" >"$work/release/man/${page##*/}.gz"
 done

@@ -62,8 +62,8 @@ fn what_is_being_written_is_not_used_though_it_is_well_formed() {
     let told = move |length: &usize| uses.lock().push(*length);
     let followed = Followed::open(FileKind::Keys, &path, length_while_it_is_written, told).unwrap();
     append(&path, "11");
-    wait_until("the whole of it is used", || **followed.current() == 8);
-    assert_eq!(*used.lock(), [0, 8]);
+    wait_until("the whole of it is used and told", || used.lock().last() == Some(&8));
+    assert_eq!((**followed.current(), used.lock().as_slice()), (8, [0, 8].as_slice()));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_reader_that_panics_leaves_the_last_good_one_is_told_once_and_reads_what_com
     });
     assert_eq!(**followed.current(), 2);
     fs::write(&path, "666666").unwrap();
-    wait_until("what came then is used", || **followed.current() == 6);
+    wait_until("what came then is used and told", || **followed.current() == 6 && count.0.lock().len() > 1);
     assert_eq!(*count.0.lock(), [false, true]);
 }
 
@@ -189,9 +189,9 @@ fn what_cannot_be_used_leaves_the_last_good_one_and_is_told_once() {
         *count.0.lock() == [false, false]
     });
     fs::write(&path, "4444").unwrap();
-    wait_until("it is used", || {
+    wait_until("it is used and told", || {
         followed.look();
-        **followed.current() == 4
+        **followed.current() == 4 && count.0.lock().len() > 2
     });
     assert_eq!(*count.0.lock(), [false, false, true]);
 }

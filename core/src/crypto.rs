@@ -52,6 +52,16 @@ pub fn signing_key(key: &PrivateKey) -> Result<Arc<dyn SigningKey>, rustls::Erro
 /// The words for a signature algorithm whose identifier is not known.
 pub(crate) const UNKNOWN_SIGNATURE: &str = "an unknown algorithm";
 
+/// Signature algorithms over digests for which two contents of one signature can be made (RFC 8446 §4.2.3, RFC 9155).
+const BROKEN_SIGNATURES: [&str; 6] = [
+    "1.2.840.113549.1.1.2",
+    "1.2.840.113549.1.1.3",
+    "1.2.840.113549.1.1.4",
+    "1.2.840.113549.1.1.5",
+    "1.2.840.10040.4.3",
+    "1.2.840.10045.4.1",
+];
+
 /// Signature algorithms that certificates in use are signed with, accepted or not.
 const SIGNATURES: [(&str, &str); 19] = [
     ("1.2.840.113549.1.1.2", "MD2 with RSA"),
@@ -144,12 +154,21 @@ pub(crate) fn signature_algorithm<'a>(certificate: &X509Certificate<'a>) -> &'a 
     }
 }
 
+/// Whether a signature algorithm, an `AlgorithmIdentifier` without its header, is over MD2, MD4, MD5 or SHA-1.
+pub(crate) fn is_broken_signature(identifier: &[u8]) -> bool {
+    signature_oid(identifier).is_some_and(|oid| BROKEN_SIGNATURES.contains(&&*oid))
+}
+
 /// The usual name of a signature algorithm, given as an `AlgorithmIdentifier` without its header.
 pub(crate) fn signature_name(identifier: &[u8]) -> String {
-    let oid = SliceReader::new(identifier).and_then(|mut fields| <ObjectIdentifier>::decode(&mut fields));
-    let Ok(oid) = oid.map(|oid| oid.to_string()) else { return UNKNOWN_SIGNATURE.to_owned() };
+    let Some(oid) = signature_oid(identifier) else { return UNKNOWN_SIGNATURE.to_owned() };
     let known = SIGNATURES.iter().find(|(known, _)| *known == oid);
     known.map_or_else(|| format!("the algorithm {oid}"), |(_, name)| (*name).to_owned())
+}
+
+fn signature_oid(identifier: &[u8]) -> Option<String> {
+    let oid = SliceReader::new(identifier).and_then(|mut fields| <ObjectIdentifier>::decode(&mut fields));
+    oid.map(|oid| oid.to_string()).ok()
 }
 
 fn by_identifier(algorithm: &[u8]) -> impl Iterator<Item = &'static dyn SignatureVerificationAlgorithm> {

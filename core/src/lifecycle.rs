@@ -249,7 +249,7 @@ impl Lifecycle {
                     self.credential = Some(Arc::clone(credential));
                     self.chained = false;
                 }
-                self.chained |= self.trusted.bundle.is_some() && !assessment.has(Check::ChainUntrusted);
+                self.chained |= self.trusted.bundle.is_some() && !assessment.findings.iter().any(breaks_path);
             }
             Verdict::Absent => self.credential = None,
             Verdict::Held { .. } | Verdict::Rejected => {}
@@ -276,11 +276,11 @@ impl Lifecycle {
             }
             // A credential that never chained to its bundle (a public leaf before private clients) is not disowned by it.
             if let Some(bundle) = self.trusted.own().filter(|_| self.chained)
-                && (!on_disk || assessment.has(Check::ChainUntrusted))
+                && (!on_disk || assessment.findings.iter().any(breaks_path))
             {
                 let (disowned, change) = check::own_leaf(&self.spec, credential, &bundle, now);
                 if on_disk && !disowned.is_empty() {
-                    findings.retain(|finding| finding.check != Check::ChainUntrusted);
+                    findings.retain(|finding| !breaks_path(finding));
                 }
                 findings.extend(disowned);
                 changes.push(change);
@@ -355,11 +355,12 @@ impl Lifecycle {
     }
 }
 
-impl Assessment {
-    fn has(&self, check: Check) -> bool {
-        self.findings.iter().any(|finding| finding.check == check)
-    }
+/// Whether it tells of a credential that does not chain to its bundle.
+fn breaks_path(finding: &Finding) -> bool {
+    matches!(finding.check, Check::ChainUntrusted | Check::WeakSignature)
+}
 
+impl Assessment {
     /// How a reading ended of which nothing new is served.
     fn outcome(&self) -> Reload {
         match self.credential {

@@ -15,12 +15,13 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::X509Certificate;
 
 use super::findings::{Consequences, Findings};
-use super::lineage::{Lineage, Source, is_for};
+use super::lineage::{Lineage, Member, Position, Source, is_for};
 use super::{Case, Trust, is_dedicated};
 use crate::bundle::Bundle;
 use crate::certificate::{self, CertificateFacts, Name, system_time};
 use crate::clock::expiry;
 use crate::credential::Credential;
+use crate::crypto;
 use crate::elements::content;
 use crate::finding::{Check, Finding, Severity};
 use crate::path::{PathError, PathValidator, Role};
@@ -109,12 +110,31 @@ fn untrusted(case: &Case<'_>, at_hand: AtHand<'_>, lineage: &Lineage<'_>, error:
             Err(error) => (Severity::Reject, error),
         },
     };
+    if let Some(finding) = weak_signature(&error, lineage, severity) {
+        return finding.in_file(case.files.chain());
+    }
     let cause = words::of(&error, lineage, at_hand);
     let sentence = format!("the credential does not chain to the bundle it is served with: {cause}");
     let finding = Finding::new(Check::ChainUntrusted, severity, sentence).in_file(case.files.chain());
     let issuer = Name::of(case.leaf.issuer()).text;
     let found = if issuer.is_empty() { "an empty issuer".to_owned() } else { format!("issued by {issuer}") };
     finding.found(found).expected("a path to an anchor")
+}
+
+/// The finding about a path that fails at a signature over a broken digest; none where it fails for anything else.
+fn weak_signature(error: &PathError, lineage: &Lineage<'_>, severity: Severity) -> Option<Finding> {
+    let PathError::UnsupportedSignature { .. } = error else { return None };
+    let is_weak = |member: &&Member<'_>| {
+        let is_verified = matches!(member.position, Position::Chain(_));
+        is_verified && crypto::is_broken_signature(crypto::signature_algorithm(member.certificate))
+    };
+    let weak = lineage.members().iter().find(is_weak)?;
+    let name = crypto::signature_name(crypto::signature_algorithm(weak.certificate));
+    let sentence = format!(
+        "{weak} is signed with {name}, which peers do not accept, since it does not show what was signed; have it issued again with SHA-256"
+    );
+    let finding = Finding::new(Check::WeakSignature, severity, sentence).about(weak.certificate.as_raw());
+    Some(finding.found(name).expected("SHA-256 or better"))
 }
 
 /// The finding about a path that does not hold for a role that the leaf itself allows.

@@ -53,6 +53,11 @@ impl Assessment {
         matches!(self.credential, Verdict::Admitted(_))
     }
 
+    fn admits_without_a_word(&self) {
+        assert_eq!(self.told(), []);
+        assert!(self.admits());
+    }
+
     fn rejects_credential_for(&self, check: Check) {
         assert_eq!(self.told(), [(check, Severity::Reject)]);
         assert!(matches!(self.credential, Verdict::Rejected));

@@ -137,6 +137,8 @@ checks! {
     RootInChain = "root-in-chain", Credential, [Info], Open, "RFC 8446 §4.4.2";
     /// The credential does not chain to the bundle it would be served with.
     ChainUntrusted = "chain-untrusted", Credential, [Warn, Reject], Open, "RFC 5280 §6.1";
+    /// A certificate of the path is signed over SHA-1, MD5 or an older digest.
+    WeakSignature = "weak-signature", Credential, [Reject], Open, "RFC 8446 §4.2.3";
     /// A certificate's authority key identifier is not that of its issuer.
     KeyIdentifier = "key-identifier", Credential, [Warn], Open, "RFC 5280 §4.2.1.1, §4.2.1.2";
     /// The name constraints of a CA are not critical.

@@ -6,7 +6,7 @@ use super::super::Case;
 use super::super::findings::{Consequences, Findings};
 use super::super::lineage::{Lineage, Member, Position};
 use super::words::AtHand;
-use super::{chain, ends, path};
+use super::{chain, ends, path, weak_signature};
 use crate::bundle::Bundle;
 use crate::certificate::{Name, is_ca, is_self_issued};
 use crate::crypto;
@@ -28,7 +28,9 @@ pub(super) fn check_alone(case: &Case<'_>, findings: &mut Findings) {
             let cause =
                 super::words::of(&error, &lineage, AtHand { issuers: case.issuers, bundle: None, unusable: &[] });
             let sentence = format!("no peer accepts the chain, whomever it trusts: {cause}");
-            findings.add(Finding::new(Check::ChainUntrusted, Severity::Reject, sentence).in_file(case.files.chain()));
+            let finding = weak_signature(&error, &lineage, Severity::Reject)
+                .unwrap_or_else(|| Finding::new(Check::ChainUntrusted, Severity::Reject, sentence));
+            findings.add(finding.in_file(case.files.chain()));
         }
         // For whoever trusts the issuer of its last certificate.
         None => {

@@ -14,17 +14,18 @@ fn what_the_chain_itself_shows_to_be_broken_is_refused_without_a_bundle() {
     let mut alone = spec();
     alone.files.bundle = None;
     let no_bundle = (Check::NoBundle, Severity::Info);
-    let refused = |files: &Files, word: &str| {
+    let refused_by = |check: Check, files: &Files, word: &str| {
         let assessment = judge_files(&alone, files);
         let told: Vec<_> = assessment.told().into_iter().filter(|(check, _)| *check != Check::RootInChain).collect();
-        assert_eq!(told, [no_bundle, (Check::ChainUntrusted, Severity::Reject)], "{word}");
+        assert_eq!(told, [no_bundle, (check, Severity::Reject)], "{word}");
         assert!(matches!(assessment.credential, Verdict::Rejected));
-        let (_, sentence) = told_of(&assessment, Check::ChainUntrusted).unwrap();
+        let (_, sentence) = told_of(&assessment, check).unwrap();
         assert!(sentence.contains(word), "{word}: {sentence}");
     };
+    let refused = |files: &Files, word: &str| refused_by(Check::ChainUntrusted, files, word);
     let leaf = root.leaf();
     let sha_1 = pem("CERTIFICATE", &odd::signed_with(&leaf, &root, odd::ECDSA_WITH_SHA_1));
-    refused(&Files::of(&leaf, &[], &[]).with_chain(sha_1), "the leaf is signed with SHA-1");
+    refused_by(Check::WeakSignature, &Files::of(&leaf, &[], &[]).with_chain(sha_1), "the leaf is signed with SHA-1");
     let changes: [(Change, &str); 4] = [
         (|sub| sub.is_ca = IsCa::ExplicitNoCa, "is no CA certificate"),
         (|sub| sub.key_usages = vec![Ku::DigitalSignature], "may not sign certificates"),

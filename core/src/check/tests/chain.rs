@@ -300,13 +300,40 @@ fn a_leaf_signed_with_sha_1_is_refused_by_every_peer_whoever_issued_it() {
         for spec in [spec(), dedicated(), never()] {
             let files = Files::of(&leaf, &[], &[anchors]).with_chain(pem("CERTIFICATE", &sha_1));
             let assessment = judge_files(&spec, &files);
-            let (severity, sentence) = told_of(&assessment, Check::ChainUntrusted).unwrap();
-            assert_eq!(severity, Severity::Reject, "{sentence}");
             if anchors.der() == root.der() || spec == dedicated() || spec == never() {
-                assert!(sentence.contains("the leaf is signed with SHA-1 with ECDSA"), "{sentence}");
+                assessment.rejects_credential_for(Check::WeakSignature);
+                let (_, sentence) = told_of(&assessment, Check::WeakSignature).unwrap();
+                assert!(sentence.starts_with("the leaf is signed with SHA-1 with ECDSA"), "{sentence}");
+            } else {
+                assessment.rejects_credential_for(Check::ChainUntrusted);
             }
         }
     }
+}
+
+#[test]
+fn a_broken_digest_is_told_by_a_check_of_its_own_where_the_path_needs_the_signature() {
+    let root = Entity::root("root");
+    let sub = root.sub_ca("sub", |_| {});
+    let leaf = sub.leaf();
+    let under = |algorithm: &[u8], bundle: String| {
+        let chain = leaf.pem() + &pem("CERTIFICATE", &odd::signed_with(&sub, &root, algorithm));
+        judge_files(&spec(), &Files::of(&leaf, &[], &[&root]).with_chain(chain).with_bundle(bundle))
+    };
+    for (algorithm, name) in [(odd::ECDSA_WITH_SHA_1, "SHA-1 with ECDSA"), (odd::RSA_WITH_MD5, "MD5 with RSA")] {
+        let assessment = under(algorithm, root.pem());
+        assessment.rejects_credential_for(Check::WeakSignature);
+        let finding = &assessment.findings[0];
+        assert!(finding.sentence.starts_with("certificate 2 of tls.crt (CN=sub) is signed with"), "{finding:?}");
+        assert_eq!(finding.found.as_deref(), Some(name));
+        // Peers that trust the intermediate itself verify no signature of it, nor that of a root.
+        assert!(under(algorithm, sub.pem()).admits());
+        let weak_root = pem("CERTIFICATE", &odd::signed_with(&root, &root, algorithm));
+        judge_files(&spec(), &Files::of(&root.leaf(), &[], &[]).with_bundle(weak_root)).admits_without_a_word();
+    }
+    // What is merely not used in TLS is no broken digest.
+    under(odd::ECDSA_WITH_SHA_224, root.pem()).rejects_credential_for(Check::ChainUntrusted);
+    judge_files(&spec(), &Files::of(&leaf, &[&sub], &[&root])).admits_without_a_word();
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod order;
 mod post_quantum;
 mod public_issuer;
 mod renewal;
+mod rollback;
 mod serial;
 mod svid;
 mod temporary;
@@ -37,6 +38,7 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::X509Certificate;
 
 pub(crate) use renewal::renewal_due;
+pub(crate) use rollback::rollback;
 
 use crate::bundle::Bundle;
 use crate::certificate;

@@ -51,6 +51,8 @@ pub struct Lifecycle {
     material: Option<Material>,
     /// The last good credential.
     credential: Option<Arc<Credential>>,
+    /// The latest notBefore of a leaf that was one, so that an older one is known for a step back.
+    newest: Option<SystemTime>,
     /// The permissions to read the key of that, or the bundle of an identity without one.
     key_access: Option<Arc<KeyAccess>>,
     /// The way to all that the state tells of.
@@ -85,6 +87,7 @@ impl Lifecycle {
             spec,
             material: None,
             credential: None,
+            newest: None,
             key_access: None,
             route: Route::default(),
             chained: false,
@@ -111,6 +114,8 @@ impl Lifecycle {
     pub fn respec(&mut self, spec: Arc<IdentitySpec>) {
         if spec.files != self.spec.files {
             self.material = None;
+            // Whoever names other files means what is in them, however old it is.
+            self.newest = None;
         }
         if spec.files.bundle != self.spec.files.bundle {
             self.bundle_is_of_file = false;
@@ -163,7 +168,11 @@ impl Lifecycle {
 
     fn assess(&self, material: &Material, now: SystemTime) -> Assessment {
         let trusted = Trusted { overlap: self.lapsed(self.trusted.overlap.clone(), now), ..self.trusted.clone() };
-        check::assess_beside(&self.spec, material, &trusted, self.prospect(material, now), now)
+        let mut assessment = check::assess_beside(&self.spec, material, &trusted, self.prospect(material, now), now);
+        if let Some(newest) = self.newest {
+            check::rollback(&self.spec, &mut assessment, newest, now);
+        }
+        assessment
     }
 
     /// The reading is set aside; what was due meanwhile is not.
@@ -250,6 +259,7 @@ impl Lifecycle {
                     self.chained = false;
                 }
                 self.chained |= self.trusted.bundle.is_some() && !assessment.findings.iter().any(breaks_path);
+                self.newest = self.newest.max(Some(credential.leaf().not_before));
             }
             Verdict::Absent => self.credential = None,
             Verdict::Held { .. } | Verdict::Rejected => {}

@@ -167,6 +167,8 @@ checks! {
     NotYetValid = "not-yet-valid", Credential, [Warn], Open, "RFC 5280 §4.1.2.5";
     /// notBefore is not before notAfter.
     ValidityReversed = "validity-reversed", Credential, [Reject], Fixed, "RFC 5280 §4.1.2.5";
+    /// The leaf was issued before one that was served already.
+    RolledBack = "rolled-back", Credential, [Warn], Open, "policy";
     /// The leaf lives longer than is configured.
     LongLived = "long-lived", Credential, [Info], Open, "policy";
     /// An issuer in the chain ends before the leaf does.

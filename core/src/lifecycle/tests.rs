@@ -418,3 +418,4 @@ mod crls;
 mod keys;
 mod overlap;
 mod properties;
+mod rollback;

@@ -270,6 +270,7 @@ impl Daemon {
         warnings.difference(&self.warnings).for_each(|warning| warn!("{warning}"));
         self.warnings = warnings;
         self.pages.metrics.pods_looked_at(sources.silent, sources.contested);
+        sources.limits_reached.iter().for_each(|limit| self.pages.metrics.limit_reached((*limit).into()));
         let wanted = sources.wanted();
         self.wanted.send_if_modified(|now| {
             let is_new = **now != wanted;

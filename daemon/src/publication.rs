@@ -24,6 +24,6 @@ pub(crate) use key_claims::{Claim, KeyClaims};
 pub(crate) use readiness::Readiness;
 pub(crate) use store::{Publication, Store};
 pub(crate) use subscribers::{
-    Delivery, Disconnect, NewSubscriber, Outcome, Refused, RefusedCode, Report, SubscriberObserver, SubscriberState,
-    SubscriberStatus, Subscribers, Subscription, TooManyUnattested,
+    Delivery, Disconnect, NewSubscriber, Outcome, Refused, RefusedCode, Report, SubscriberLimit, SubscriberObserver,
+    SubscriberState, SubscriberStatus, Subscribers, Subscription, TooManyUnattested,
 };

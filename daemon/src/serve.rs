@@ -124,7 +124,7 @@ pub(crate) async fn workload(listener: UnixListener, context: Context, limits: L
     let processes = Arc::clone(&context.processes);
     let door = Doorkeeper::new(Arc::clone(&context.door), SocketKind::Workload);
     let attestor = Arc::new(Attestor::new(Arc::clone(&context.decisions)));
-    let agent = agent::AgentService::new(context, Arc::clone(&attestor), shutdown.clone());
+    let agent = agent::AgentService::new(context, Arc::clone(&attestor), Arc::clone(&door), shutdown.clone());
     let agent =
         AgentServer::new(agent).max_decoding_message_size(REQUEST_LIMIT).max_encoding_message_size(RESPONSE_LIMIT);
     let streams = Quota::new(limits.streams);

@@ -22,7 +22,7 @@ use crate::served;
 use crate::web::certificate::Certificate;
 use crate::web::http::{self, Pages, Scope};
 use crate::web::liveness::Liveness;
-use crate::web::metrics::{Measured, Metrics};
+use crate::web::metrics::{Limit, Measured, Metrics};
 use crate::web::page::Page;
 
 /// How many ticks the keeper may be silent before the daemon counts as dead, and how much longer at least.
@@ -49,7 +49,9 @@ impl Daemon {
         let store = Store::new(getrandom::u64()?);
         let metrics = Metrics::new(config.http.metrics_limit, settings.state_directory.as_deref())?;
         let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
-        let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _, wanted_now.clone()));
+        let counted = Arc::clone(&metrics);
+        let left_out = move || counted.limit_reached(Limit::LogLines);
+        let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _, wanted_now.clone(), left_out));
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), Arc::clone(&journal) as _));
         let keeper = Arc::new(Keeper::start(settings, observer));
         let key_claims = KeyClaims::new(Arc::clone(&keeper) as _);

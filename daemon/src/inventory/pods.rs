@@ -18,7 +18,7 @@ mod probe;
 mod rules;
 mod tree;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use evercert_core::spec::IdentitySpec;
@@ -28,6 +28,8 @@ pub(crate) use discovery::Discovery;
 #[cfg(test)]
 pub(crate) use names::Naming;
 pub(crate) use names::{Contested, Doubt, PodNames};
+
+use super::LookLimit;
 
 /// Listens for further changes. Called before what it names is looked at; may block as long as that does.
 pub(crate) trait Listen: Send + Sync {
@@ -59,6 +61,8 @@ pub(crate) struct Found {
     pub(crate) contested: Contested,
     /// The number of their volumes that are not looked into.
     pub(crate) silent: Silent,
+    /// The limits by which something was left out.
+    pub(crate) limits_reached: BTreeSet<LookLimit>,
 }
 
 /// The number of volumes of pods that are not looked into, as they or others do not answer.

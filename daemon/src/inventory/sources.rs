@@ -13,13 +13,13 @@ use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
 
 use crate::config::{Config, Endpoint};
 use crate::inventory::pods::{Contested, Found, PodNames, Silent};
-use crate::inventory::{Account, Accounts, Wanted};
+use crate::inventory::{Account, Accounts, LookLimit, Wanted};
 use crate::policy::Policy;
 
 pub(crate) use collision::Collision;
 pub(crate) use watched::Watched;
 
-use watched::{Listing, Number, away_finding, name};
+use watched::{Listing, MATCHES_LIMIT, Number, away_finding, name};
 
 /// The identities a configuration asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,6 +46,8 @@ pub(crate) struct Sources {
     pub(crate) contested: Contested,
     /// The number of volumes of pods that are not looked into.
     pub(crate) silent: Silent,
+    /// The limits by which something that is there was left out.
+    pub(crate) limits_reached: BTreeSet<LookLimit>,
 }
 
 /// A directory that is an identity.
@@ -70,6 +72,7 @@ impl Sources {
     /// Adds what was found of pods. Their names are of scopes of their own: they collide with nobody's.
     pub(crate) fn with_pods(mut self, found: Found) -> Self {
         self.specs.extend(found.specs);
+        self.limits_reached.extend(found.limits_reached);
         Self { pods: found.names, contested: found.contested, silent: found.silent, ..self }
     }
 
@@ -87,7 +90,8 @@ impl Sources {
     /// The warnings besides those about files, a sentence each.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let watched = self.watched.iter().flat_map(|watched| &watched.findings).map(|finding| finding.sentence.clone());
-        self.collisions.iter().map(ToString::to_string).chain(watched)
+        let cut = self.watched.iter().filter(|watched| watched.is_cut).map(Watched::too_many);
+        self.collisions.iter().map(ToString::to_string).chain(watched).chain(cut)
     }
 
     fn add(
@@ -124,6 +128,17 @@ impl Sources {
 /// Looks which identities `config` asks for now: the one verdict of a start, of a reload and of whoever checks a configuration. `stay`
 /// says which of the `known` directories stay. Reads directories and asks `accounts`: it blocks.
 pub(crate) fn resolve(config: &Config, known: &[IdentityDirectory], stay: Stay, accounts: &Accounts) -> Sources {
+    resolve_within(MATCHES_LIMIT, config, known, stay, accounts)
+}
+
+/// As [`resolve`], with at most so many directories of each pattern.
+fn resolve_within(
+    matches: usize,
+    config: &Config,
+    known: &[IdentityDirectory],
+    stay: Stay,
+    accounts: &Accounts,
+) -> Sources {
     let mut taken: BTreeMap<IdentityId, PathBuf> = BTreeMap::new();
     let mut sources =
         Sources { policies: config.policies.clone(), serves: config.serves.clone(), ..Sources::default() };
@@ -131,7 +146,7 @@ pub(crate) fn resolve(config: &Config, known: &[IdentityDirectory], stay: Stay, 
         taken.insert(spec.id.clone(), spec.files.paths().next().unwrap_or(Path::new("")).to_owned());
         sources.specs.push(spec.clone());
     }
-    let listings: Vec<_> = config.directories.iter().map(|watched| Listing::of(&watched.pattern)).collect();
+    let listings: Vec<_> = config.directories.iter().map(|watched| Listing::of(&watched.pattern, matches)).collect();
     let mut kept = vec![0; listings.len()];
     for directory in known {
         // The first pattern that means it decides.
@@ -164,6 +179,9 @@ pub(crate) fn resolve(config: &Config, known: &[IdentityDirectory], stay: Stay, 
         .zip(kept)
         .map(|((listing, pattern), kept)| listing.watched(pattern, kept))
         .collect();
+    if sources.watched.iter().any(|watched| watched.is_cut) {
+        sources.limits_reached.insert(LookLimit::DirectoryMatches);
+    }
     (sources.policies, sources.unknown_accounts) = accounts.look_up(&sources.policies);
     sources
 }

@@ -40,9 +40,14 @@ struct Known {
 }
 
 impl Journal {
-    /// Passes everything on to `next`. What pods are called, and what is watched, is in `wanted`.
-    pub(crate) fn new(next: Arc<dyn Observer>, wanted: watch::Receiver<Arc<Wanted>>) -> Self {
-        Self { next, wanted, latest: Mutex::default(), floods: Arc::default() }
+    /// Passes everything on to `next`. What pods are called, and what is watched, is in `wanted`. `left_out` is told of each line that is
+    /// one too many of its kind; it must not block.
+    pub(crate) fn new(
+        next: Arc<dyn Observer>,
+        wanted: watch::Receiver<Arc<Wanted>>,
+        left_out: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        Self { next, wanted, latest: Mutex::default(), floods: Arc::new(Floods::new(left_out)) }
     }
 
     /// The same for what subscribers do, which is passed on to `next`.

@@ -59,6 +59,17 @@ pub(crate) trait SubscriberObserver: Send + Sync + 'static {
     fn lost(&self, identity: &IdentityId, subscriber: &NewSubscriber, reported: Option<u64>);
     /// A stream ended.
     fn disconnected(&self, identity: &IdentityId, reason: Disconnect);
+    /// A limit on subscribers was reached.
+    fn limit_reached(&self, limit: SubscriberLimit);
+}
+
+/// A limit on subscribers that costs one of them its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubscriberLimit {
+    /// Those of one identity that are taken at their word.
+    UnattestedPerIdentity,
+    /// Those that are lost, of one party or in all.
+    Lost,
 }
 
 /// Why a `Watch` stream ended.
@@ -207,6 +218,8 @@ impl Subscribers {
         let claim = (subscriber.deliver == Delivery::Full).then(|| self.key_claims.claim(identity.clone()));
         let mut registry = self.registry.lock();
         if !subscriber.is_attested && registry.unattested(&identity) >= UNATTESTED_PER_IDENTITY {
+            drop(registry);
+            self.observer.limit_reached(SubscriberLimit::UnattestedPerIdentity);
             return Err(TooManyUnattested);
         }
         registry.next_id += 1;
@@ -309,6 +322,7 @@ impl Subscribers {
         let since = SystemTime::now();
         if let Some((identity, oldest)) = registry.lost.add(identity.clone(), id, party) {
             registry.remove(&identity, oldest, &self.store);
+            self.observer.limit_reached(SubscriberLimit::Lost);
         }
         let Some(group) = registry.identities.get_mut(identity) else { return };
         let Some(entry) = group.subscribers.get_mut(&id) else { return };

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::STOPPING;
-use super::connection::{self, ByteBudget};
+use super::connection::{self, ByteBudget, Meters};
 use super::limits::Limits;
 use super::turned_away::{Doorkeeper, TurnedAway};
 use crate::callers::{Caller, Processes, Rates};
@@ -33,8 +33,11 @@ pub(super) async fn serve(
     shutdown: CancellationToken,
 ) {
     let routes = routes.prepare();
-    let rates = Arc::new(Rates::new(limits.requests.in_all, limits.requests.per_caller));
-    let budget = ByteBudget::new();
+    let meters = Meters {
+        rates: Arc::new(Rates::new(limits.requests.in_all, limits.requests.per_caller)),
+        budget: ByteBudget::new(),
+        doorkeeper: Arc::clone(&doorkeeper),
+    };
     let opened = listener
         .into_std()
         .and_then(|listener| Visitors::of(listener, &limits, Arc::clone(&processes), Arc::clone(&doorkeeper)));
@@ -58,17 +61,8 @@ pub(super) async fn serve(
         let Ok(stream) = UnixStream::from_std(stream) else { continue };
         match Caller::of(&stream, &processes) {
             Ok(caller) => {
-                let (routes, rates, shutdown) = (routes.clone(), Arc::clone(&rates), shutdown.clone());
-                let budget = budget.clone();
-                connections.spawn(connection::serve(
-                    stream,
-                    caller,
-                    share,
-                    routes,
-                    (rates, budget),
-                    limits.patience,
-                    shutdown,
-                ));
+                let (routes, meters, shutdown) = (routes.clone(), meters.clone(), shutdown.clone());
+                connections.spawn(connection::serve(stream, caller, share, routes, meters, limits.patience, shutdown));
             }
             Err(gone) if gone.is_for_want_of_descriptors() => {
                 doorkeeper.turned_away(Some(share.party()), TurnedAway::Descriptors);

@@ -26,9 +26,10 @@ pub(super) use self::unattested::PodClaim;
 use super::connection::{Displaced, Peer, peer};
 use super::feed::{Asked, Asker, Feed, Standing, stranger};
 use super::streams::{EncodedBody, ExtraShare};
+use super::turned_away::{Doorkeeper, TurnedAway};
 use super::{Context, stopping};
 use crate::attest::Attestor;
-use crate::callers::{Cap, Origin, Quota};
+use crate::callers::{Cap, Full, Origin, Quota};
 use crate::config::Mode;
 use crate::inventory::Wanted;
 use crate::publication::{Delivery, Store, Subscribers};
@@ -64,19 +65,26 @@ pub(super) struct AgentService {
     wanted: watch::Receiver<Arc<Wanted>>,
     attestor: Arc<Attestor>,
     listings: Arc<Quota>,
+    doorkeeper: Arc<Doorkeeper>,
     parcels: Arc<Parcels>,
     mode: Mode,
     shutdown: CancellationToken,
 }
 
 impl AgentService {
-    pub(super) fn new(context: Context, attestor: Arc<Attestor>, shutdown: CancellationToken) -> Self {
+    pub(super) fn new(
+        context: Context,
+        attestor: Arc<Attestor>,
+        doorkeeper: Arc<Doorkeeper>,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             store: context.store,
             subscribers: context.subscribers,
             wanted: context.wanted,
             attestor,
             listings: Quota::new(LISTINGS),
+            doorkeeper,
             parcels: Arc::default(),
             mode: context.mode,
             shutdown,
@@ -91,7 +99,18 @@ impl AgentService {
 
     /// A place among the [`LISTINGS`], to be kept until the answer is taken.
     fn listing(&self, peer: &Peer) -> Result<ExtraShare, Status> {
-        let (share, _) = self.listings.claim(peer.caller.party()).map_err(|_| too_many_listings())?;
+        let party = peer.caller.party();
+        let (share, loser) = self.listings.claim(party.clone()).map_err(|full| {
+            let reason = match full {
+                Full::PerCaller => TurnedAway::TooManyListings,
+                Full::InAll => TurnedAway::TooManyListingsInAll,
+            };
+            self.doorkeeper.turned_away(Some(&party), reason);
+            too_many_listings()
+        })?;
+        if let Some(loser) = loser {
+            self.doorkeeper.turned_away(Some(&loser), TurnedAway::TooManyListingsInAll);
+        }
         Ok(ExtraShare::new(share, too_many_listings))
     }
 

@@ -14,6 +14,7 @@ use tonic::service::Routes;
 use tower::ServiceExt as _;
 
 use super::patience::{Allowance, GaveUp, Patience, Patient};
+use super::turned_away::{Doorkeeper, TurnedAway};
 use crate::callers::{Caller, Exceeded, Party, Rates, Share, Uses};
 use crate::publication::Disconnect;
 
@@ -122,6 +123,15 @@ pub(super) fn peer<T>(request: &tonic::Request<T>) -> Result<Arc<Peer>, Status> 
     request.extensions().get::<Arc<Peer>>().cloned().ok_or_else(|| Status::internal("the caller is not known"))
 }
 
+impl From<Exceeded> for TurnedAway {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded {
+            Exceeded::InAll => Self::AsksTooOftenInAll,
+            Exceeded::PerParty => Self::AsksTooOften,
+        }
+    }
+}
+
 fn too_often(exceeded: Exceeded) -> Status {
     let setting = match exceeded {
         Exceeded::InAll => "requests_per_second",
@@ -132,6 +142,14 @@ fn too_often(exceeded: Exceeded) -> Status {
     ))
 }
 
+/// How much may be asked and read of the callers of a socket, and who is told where that is too much.
+#[derive(Clone)]
+pub(super) struct Meters {
+    pub(super) rates: Arc<Rates>,
+    pub(super) budget: ByteBudget,
+    pub(super) doorkeeper: Arc<Doorkeeper>,
+}
+
 /// Serves `routes` to one caller until it closes, its process ends, it is silent or takes nothing for too long, or `shutdown` has ended its
 /// streams. Dropping the future closes the connection.
 pub(super) async fn serve(
@@ -139,11 +157,12 @@ pub(super) async fn serve(
     caller: Caller,
     share: Share,
     routes: Routes,
-    (rates, budget): (Arc<Rates>, ByteBudget),
+    meters: Meters,
     patience: Patience,
     shutdown: CancellationToken,
 ) {
     let gave_up = GaveUp::default();
+    let Meters { rates, budget, doorkeeper } = meters;
     let allowance = budget.of(caller.party());
     let io = TokioIo::new(Patient::new(stream, patience, gave_up.clone()).within(allowance));
     let displaced = share.displaced().clone();
@@ -158,7 +177,9 @@ pub(super) async fn serve(
     });
     let caller = Arc::clone(&peer);
     let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-        let allowed = rates.check(&peer.caller.party());
+        let party = peer.caller.party();
+        let allowed =
+            rates.check(&party).inspect_err(|exceeded| doorkeeper.turned_away(Some(&party), (*exceeded).into()));
         request.extensions_mut().insert(Arc::clone(&peer));
         let routes = routes.clone();
         async move {

@@ -22,6 +22,9 @@ use super::connection::{Displaced, FAREWELL, Peer};
 use super::turned_away::{Doorkeeper, TurnedAway};
 use crate::callers::{Full, Quota, Share};
 
+/// `OUT_OF_RANGE`: the status of a message that is larger than is taken or sent, and of nothing else.
+const TOO_LARGE: &str = "11";
+
 /// A service whose requests count as open until their answers have been taken. Where there can be no more, the newest of the party
 /// that has the most is ended for one of a smaller one.
 #[derive(Clone)]
@@ -68,7 +71,8 @@ impl<S> Counted<S> {
         if let Some(loser) = loser {
             self.doorkeeper.turned_away(Some(&loser), TurnedAway::StreamDisplaced);
         }
-        Ok(RequestPermit { peer: Arc::clone(peer), refusal: self.refusal, share, besides: None })
+        let doorkeeper = Arc::clone(&self.doorkeeper);
+        Ok(RequestPermit { peer: Arc::clone(peer), refusal: self.refusal, share, besides: None, doorkeeper })
     }
 }
 
@@ -101,12 +105,20 @@ struct RequestPermit {
     refusal: fn(Refused) -> Status,
     share: Share,
     besides: Option<ExtraShare>,
+    doorkeeper: Arc<Doorkeeper>,
 }
 
 /// Waits until a request has lost its place, and then says so.
 type Lost = Pin<Box<dyn Future<Output = Status> + Send>>;
 
 impl RequestPermit {
+    /// Looks at the status that is the end of an answer: where a message was too large, that is told.
+    fn ended(&self, status: &HeaderMap) {
+        if status.get(Status::GRPC_STATUS).is_some_and(|code| *code == TOO_LARGE) {
+            self.doorkeeper.turned_away(Some(self.share.party()), TurnedAway::MessageTooLarge);
+        }
+    }
+
     fn lost(&self) -> Lost {
         let (connection, own) = (self.peer.displaced().clone(), self.share.displaced().clone());
         let (refusal, besides) = (self.refusal, self.besides.as_ref().map(ExtraShare::lost));
@@ -149,6 +161,7 @@ where
                         response = response => response?,
                         status = &mut lost => return Ok(status.into_http()),
                     };
+                    permit.ended(response.headers());
                     permit.besides = response.extensions_mut().remove::<ExtraShare>();
                     if permit.besides.is_some() {
                         lost = permit.lost();
@@ -227,6 +240,9 @@ impl http_body::Body for Open {
             return Poll::Ready(Some(last_word(&status)));
         }
         let frame = ready!(Pin::new(body).poll_frame(cx));
+        if let Some(trailers) = frame.iter().flatten().find_map(Frame::trailers_ref) {
+            this.permit.ended(trailers);
+        }
         Poll::Ready(frame.map(|frame| {
             frame.map(|frame| {
                 frame.map_data(|bytes| {

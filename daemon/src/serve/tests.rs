@@ -52,7 +52,8 @@ use crate::callers::{Cap, Processes};
 use crate::config::Mode;
 use crate::inventory::Wanted;
 use crate::publication::{
-    Disconnect, KeyClaims, KeyHolder, NewSubscriber, Refused, Report, Store, SubscriberObserver, Subscribers,
+    Disconnect, KeyClaims, KeyHolder, NewSubscriber, Refused, Report, Store, SubscriberLimit, SubscriberObserver,
+    Subscribers,
 };
 
 const EPOCH: u64 = 0xfeed_0000_0000_0001;
@@ -106,6 +107,8 @@ impl SubscriberObserver for Seen {
     fn disconnected(&self, _: &IdentityId, reason: Disconnect) {
         self.disconnected.lock().push(reason);
     }
+
+    fn limit_reached(&self, _: SubscriberLimit) {}
 }
 
 impl DecisionObserver for Seen {

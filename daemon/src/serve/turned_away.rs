@@ -7,6 +7,7 @@ use evercert_core::throttle::Throttle;
 use parking_lot::Mutex;
 
 use super::limits::ARRIVALS;
+use super::{ADMIN_RESPONSE_LIMIT, REQUEST_LIMIT, RESPONSE_LIMIT};
 use crate::callers::Party;
 
 /// The interval at which one reason is told; it is always counted.
@@ -31,6 +32,16 @@ pub(crate) enum TurnedAway {
     TooManyStreamsInAll,
     /// Its party had the most requests open when there could be no more, and a smaller one needed one.
     StreamDisplaced,
+    /// Its party asks too often.
+    AsksTooOften,
+    /// All parties together ask too often.
+    AsksTooOftenInAll,
+    /// Its party has too many listings.
+    TooManyListings,
+    /// There are too many listings in all, or its party had the most of them when another needed one.
+    TooManyListingsInAll,
+    /// What it says, or what it would be told, is too large.
+    MessageTooLarge,
 }
 
 /// The kind of thing that is refused.
@@ -49,7 +60,7 @@ pub(super) enum SocketKind {
 
 impl TurnedAway {
     /// Every reason.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::TooOften,
         Self::TooMany,
         Self::TooManyInAll,
@@ -58,6 +69,11 @@ impl TurnedAway {
         Self::TooManyStreams,
         Self::TooManyStreamsInAll,
         Self::StreamDisplaced,
+        Self::AsksTooOften,
+        Self::AsksTooOftenInAll,
+        Self::TooManyListings,
+        Self::TooManyListingsInAll,
+        Self::MessageTooLarge,
     ];
 
     pub(crate) fn resource(self) -> Resource {
@@ -65,28 +81,40 @@ impl TurnedAway {
             Self::TooOften | Self::TooMany | Self::TooManyInAll | Self::Displaced | Self::Descriptors => {
                 Resource::Connection
             }
-            Self::TooManyStreams | Self::TooManyStreamsInAll | Self::StreamDisplaced => Resource::Stream,
+            Self::TooManyStreams
+            | Self::TooManyStreamsInAll
+            | Self::StreamDisplaced
+            | Self::AsksTooOften
+            | Self::AsksTooOftenInAll
+            | Self::TooManyListings
+            | Self::TooManyListingsInAll
+            | Self::MessageTooLarge => Resource::Stream,
         }
     }
 
     /// The metric label, within its resource.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::TooOften => "too_often",
+            Self::TooOften | Self::AsksTooOften => "too_often",
+            Self::AsksTooOftenInAll => "too_often_in_all",
             Self::TooMany | Self::TooManyStreams => "too_many",
             Self::TooManyInAll | Self::TooManyStreamsInAll => "too_many_in_all",
             Self::Displaced | Self::StreamDisplaced => "displaced",
             Self::Descriptors => "descriptors",
+            Self::TooManyListings => "too_many_listings",
+            Self::TooManyListingsInAll => "too_many_listings_in_all",
+            Self::MessageTooLarge => "message_too_large",
         }
     }
 
     fn sentence(self, socket: SocketKind) -> String {
         let (resource, most) = (self.resource().as_str(), ARRIVALS.per_caller);
-        let limit = |scope: &str| match socket {
-            SocketKind::Workload => format!("`{resource}{scope}` of [limits] allows no more"),
+        let limit = |setting: &str, scope: &str| match socket {
+            SocketKind::Workload => format!("`{setting}{scope}` of [limits] allows no more"),
             SocketKind::Admin => "the admin socket allows no more".to_owned(),
         };
-        let (in_all, per_caller) = (limit(""), limit("_per_caller"));
+        let (in_all, per_caller) = (limit(resource, ""), limit(resource, "_per_caller"));
+        let asks = |scope| limit("requests_per_second", scope);
         match self {
             Self::TooOften => {
                 format!("a caller connects too often: what is above {most} connections in a second is closed at once")
@@ -100,6 +128,24 @@ impl TurnedAway {
             Self::Descriptors => "no further connection can be accepted for now, as no descriptor is left: raise \
                                   LimitNOFILE of the unit above twice `connections` of [limits]"
                 .to_owned(),
+            Self::AsksTooOften => format!("a caller asks too often: {}; more is refused", asks("_per_caller")),
+            Self::AsksTooOftenInAll => format!("callers ask too often: {}; more is refused", asks("")),
+            Self::TooManyListings => {
+                "a caller has too many listings at once, or does not read them: more are refused".to_owned()
+            }
+            Self::TooManyListingsInAll => {
+                "there are too many listings at once: the caller that has the most loses one, or more are refused"
+                    .to_owned()
+            }
+            Self::MessageTooLarge => {
+                let told = match socket {
+                    SocketKind::Workload => RESPONSE_LIMIT,
+                    SocketKind::Admin => ADMIN_RESPONSE_LIMIT,
+                };
+                format!(
+                    "a message is too large: callers may say {REQUEST_LIMIT} bytes at once and are told {told}; more is refused"
+                )
+            }
         }
     }
 }

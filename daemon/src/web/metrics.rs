@@ -141,7 +141,7 @@ impl Metrics {
         set(&self.contested_names, &names);
     }
 
-    /// A limit on callers was reached.
+    /// A limit was reached.
     pub(crate) fn limit_reached(&self, limit: Limit) {
         self.reached.count(limit);
     }

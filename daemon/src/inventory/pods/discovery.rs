@@ -16,7 +16,7 @@ use super::names::{Evidence, LOGS_LIMIT, NameKeeping, PodNames, logs};
 use super::probe::{Answer, Answers, Owner, Probe, Request};
 use super::rules::{self, Pods};
 use super::tree::{self, Tree, Volume, VolumeKind};
-use super::{Again, Found, Listen, Silent, Trouble};
+use super::{Again, Found, Listen, LookLimit, Silent, Trouble};
 use crate::config::{Config, Kubelet};
 use crate::host::memory::Memory;
 
@@ -101,6 +101,10 @@ impl Discovery {
             let logs = config.kubelet.logs.display();
             warn!(%logs, "nothing tells the names of pods: [[pods]] with a `namespace` never match; see `logs` in [kubelet]");
         }
+        let mut limits_reached = known.tree.limits_reached.clone();
+        if known.told.contains(&Trouble::TooManyNames) {
+            limits_reached.insert(LookLimit::PodLogs);
+        }
         let pods = Pods { tree: &known.tree, names: known.names.known(), are_names_told };
         let credentials = |root: &Path| match &known.volumes.get(root)?.held {
             Held::Credentials(_, credentials) => Some(credentials),
@@ -111,6 +115,7 @@ impl Discovery {
             names: known.names.known().clone(),
             contested: known.names.contested(),
             silent: known.silent,
+            limits_reached,
         }
     }
 
@@ -155,6 +160,7 @@ impl Discovery {
     fn update_names(&self, known: &mut Known, logs: &Path, is_told_who_is_there: bool, listen: &dyn Listen) -> bool {
         if logs.as_os_str().is_empty() {
             (known.names, known.has_recalled) = (NameKeeping::default(), false);
+            known.passed(Trouble::TooManyNames);
             return false;
         }
         let Some(memory) = &self.memory else { return known.read_names(logs, is_told_who_is_there, listen) };
@@ -210,7 +216,7 @@ impl Known {
     /// Says what of the kubelet's directories is not known, where that is news.
     fn tell_of_tree(&mut self, directory: &Path) {
         let directory = directory.display();
-        if !self.tree.is_cut {
+        if self.tree.limits_reached.is_empty() {
             self.passed(Trouble::TooMany);
         } else if self.is_new(Trouble::TooMany) {
             warn!(%directory, "there are more pods or volumes than are looked at; the rest are left out");

@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Dir, FileType, Mode};
 use rustix::io::Errno;
 use serde::Deserialize;
 
-use super::Listen;
+use super::{Listen, LookLimit};
 
 /// The most entries of one directory that are looked at: a node has some hundred pods, and a pod some dozen volumes.
 pub(super) const ENTRIES_LIMIT: usize = 4096;
@@ -76,8 +76,8 @@ pub(super) struct Tree {
     pub(super) pods: BTreeSet<Arc<str>>,
     /// The volumes, sorted by pod and name.
     pub(super) volumes: Vec<Volume>,
-    /// Whether there is more than was looked at.
-    pub(super) is_cut: bool,
+    /// The limits by which something was left out.
+    pub(super) limits_reached: BTreeSet<LookLimit>,
     /// Whether `pods` are all that there are. Where their list was cut, or was not read to its end, one may be there that is not in it.
     pub(super) lists_all_pods: bool,
     /// Why some directories could not be read; what was known of their pods stays.
@@ -146,7 +146,7 @@ impl Walk<'_> {
     fn list_pods(&mut self, pods: &OwnedFd, before: &Tree, list: impl FnOnce(&mut Self) -> Vec<String>) {
         let names = list(self).into_iter();
         self.tree.pods = names.filter(|name| is_pod_uid(name)).map(Arc::from).collect();
-        self.tree.lists_all_pods = !self.tree.is_cut && self.unread.is_none();
+        self.tree.lists_all_pods = self.tree.limits_reached.is_empty() && self.unread.is_none();
         if self.unread.is_some() {
             let may_be_there = |uid: &&Arc<str>| is_directory(FileType::Unknown, || look(pods, uid)) != Ok(false);
             self.tree.pods.extend(before.pods.iter().filter(may_be_there).cloned());
@@ -221,7 +221,7 @@ impl Walk<'_> {
                 continue;
             }
             if names.len() == ENTRIES_LIMIT {
-                self.tree.is_cut = true;
+                self.tree.limits_reached.insert(LookLimit::PodDirectoryEntries);
                 break;
             }
             names.push(name.to_owned());
@@ -253,7 +253,9 @@ impl Walk<'_> {
             count += usize::from(volume.kind != VolumeKind::ServiceAccount);
             volume.kind == VolumeKind::ServiceAccount || count <= VOLUMES_LIMIT
         });
-        self.tree.is_cut |= count > VOLUMES_LIMIT;
+        if count > VOLUMES_LIMIT {
+            self.tree.limits_reached.insert(LookLimit::PodVolumes);
+        }
     }
 }
 

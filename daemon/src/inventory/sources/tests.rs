@@ -132,3 +132,20 @@ fn the_first_entry_that_means_a_directory_says_who_may_have_it() {
     };
     assert_eq!((allow("a"), allow("b")), (vec!["readers".to_owned()], vec!["uid:7".to_owned()]));
 }
+
+#[test]
+fn more_directories_than_a_pattern_may_match_are_left_out_and_that_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    ["c", "b", "a"].iter().for_each(|name| fs::create_dir(root.path().join(name)).unwrap());
+    let config = config(&format!("[watch]\ndirectories = [\"{}/*\"]\n", root.path().display()));
+    let look = |matches| resolve_within(matches, &config, &[], Stay::All, &Accounts::default());
+    let all = look(3);
+    assert_eq!((names(&all).len(), all.limits_reached.len(), all.warnings().count()), (3, 0, 0));
+    let cut = look(2);
+    assert_eq!((names(&cut).len(), &cut.limits_reached), (2, &[LookLimit::DirectoryMatches].into()));
+    let warnings: Vec<_> = cut.warnings().collect();
+    assert!(
+        warnings[0].starts_with(&format!("more than 2 directories match {}/*", root.path().display())),
+        "{warnings:?}"
+    );
+}

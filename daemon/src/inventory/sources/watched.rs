@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use evercert_core::finding::{Check, Finding, Severity};
 use evercert_core::identity::IdentityName;
 use evercert_core::text;
-use tracing::warn;
 
 use crate::config::Pattern;
 
 /// The most directories one pattern may match; further ones are left out, with a warning.
-const MATCHES_LIMIT: usize = 32_768;
+pub(super) const MATCHES_LIMIT: usize = 32_768;
 
 /// The most unusable names that a finding lists.
 const NAMED: usize = 8;
@@ -36,6 +35,8 @@ pub(crate) struct Watched {
     pub(crate) findings: Vec<Finding>,
     /// Whether something is missing that was asked for.
     pub(crate) is_wanting: bool,
+    /// Whether more directories match than are kept.
+    pub(super) is_cut: bool,
 }
 
 /// A directory's identity: the numbers of its file system and of itself.
@@ -49,24 +50,28 @@ pub(super) struct Listing {
     pub(super) directories: Vec<PathBuf>,
     /// The number of those that are there.
     matches: usize,
+    /// Whether further ones are left out.
+    is_cut: bool,
     /// Why the parent cannot be listed.
     error: Option<io::Error>,
 }
 
 impl Listing {
-    /// Looks what `pattern` matches.
-    pub(super) fn of(pattern: &Pattern) -> Self {
+    /// Looks what `pattern` matches, up to `limit` directories.
+    pub(super) fn of(pattern: &Pattern, limit: usize) -> Self {
         let parent = number(pattern.parent());
         if let Some(directory) = pattern.literal() {
             let matches = usize::from(directory.is_dir());
-            return Self { parent: parent.ok(), directories: vec![directory], matches, error: None };
+            return Self { parent: parent.ok(), directories: vec![directory], matches, is_cut: false, error: None };
         }
-        match parent.and_then(|number| Ok((number, list(pattern)?))) {
-            Ok((number, directories)) => {
+        match parent.and_then(|number| Ok((number, list(pattern, limit)?))) {
+            Ok((number, mut directories)) => {
+                let is_cut = directories.len() > limit;
+                directories.truncate(limit);
                 let matches = directories.len();
-                Self { parent: Some(number), directories, matches, error: None }
+                Self { parent: Some(number), directories, matches, is_cut, error: None }
             }
-            Err(error) => Self { parent: None, directories: Vec::new(), matches: 0, error: Some(error) },
+            Err(error) => Self { parent: None, directories: Vec::new(), matches: 0, is_cut: false, error: Some(error) },
         }
     }
 
@@ -90,6 +95,7 @@ impl Listing {
             kept,
             findings: Vec::new(),
             is_wanting: false,
+            is_cut: self.is_cut,
         };
         if kept > 0 {
             watched.is_wanting = true;
@@ -124,6 +130,14 @@ impl Listing {
 }
 
 impl Watched {
+    /// The warning where it [is cut](Self::is_cut).
+    pub(super) fn too_many(&self) -> String {
+        format!(
+            "more than {} directories match {}: the rest are left out, and no identity comes of them; narrow the pattern",
+            self.matches, self.pattern
+        )
+    }
+
     fn say(&mut self, check: Check, severity: Severity, pattern: &Pattern, sentence: String) {
         self.findings.push(Finding::new(check, severity, sentence).in_file(pattern.parent()));
     }
@@ -158,7 +172,8 @@ fn number(directory: &Path) -> io::Result<Number> {
     fs::metadata(directory).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-fn list(pattern: &Pattern) -> io::Result<Vec<PathBuf>> {
+/// What `pattern` matches, sorted: of too many, one more than `limit`.
+fn list(pattern: &Pattern, limit: usize) -> io::Result<Vec<PathBuf>> {
     let mut directories: Vec<_> = fs::read_dir(pattern.parent())?
         .filter_map(Result::ok)
         .filter(|entry| pattern.matches(&entry.file_name()) && entry.file_name() != OF_FILE_SYSTEM)
@@ -166,12 +181,8 @@ fn list(pattern: &Pattern) -> io::Result<Vec<PathBuf>> {
             entry.file_type().is_ok_and(|kind| kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()))
         })
         .map(|entry| entry.path())
-        .take(MATCHES_LIMIT + 1)
+        .take(limit + 1)
         .collect();
     directories.sort();
-    if directories.len() > MATCHES_LIMIT {
-        warn!(directory = %text::path(pattern.parent()), limit = MATCHES_LIMIT, "too many directories match; the rest are left out");
-        directories.truncate(MATCHES_LIMIT);
-    }
     Ok(directories)
 }

@@ -27,20 +27,32 @@ pub(super) enum Kind {
 }
 
 /// Counts lines by kind, and says which are too many.
-#[derive(Default)]
-pub(super) struct Floods(Mutex<HashMap<Kind, Throttle>>);
+pub(super) struct Floods {
+    kinds: Mutex<HashMap<Kind, Throttle>>,
+    /// Is told of each line that is left out.
+    left_out: Box<dyn Fn() + Send + Sync>,
+}
 
 impl Floods {
+    /// Tells `left_out` of each line that is.
+    pub(super) fn new(left_out: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { kinds: Mutex::default(), left_out: Box::new(left_out) }
+    }
+
     /// Whether a line of `kind` may be written at `now`; else it is counted. What was counted before is told first.
     pub(super) fn may_tell(&self, kind: Kind, now: Instant) -> bool {
         let fresh = || Throttle::new(EVERY).with_burst(BURST);
-        let left_out = self.0.lock().entry(kind).or_insert_with(fresh).take(now);
+        let left_out = self.kinds.lock().entry(kind).or_insert_with(fresh).take(now);
+        if left_out.is_none() {
+            (self.left_out)();
+        }
         left_out.inspect(|count| kind.tell(*count)).is_some()
     }
 
     /// Tells what was counted until now.
     pub(super) fn tell(&self) {
-        let counted: Vec<_> = self.0.lock().iter_mut().map(|(kind, throttle)| (*kind, throttle.left_out())).collect();
+        let counted: Vec<_> =
+            self.kinds.lock().iter_mut().map(|(kind, throttle)| (*kind, throttle.left_out())).collect();
         counted.into_iter().for_each(|(kind, count)| kind.tell(count));
     }
 }

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::flood::{Floods, Kind};
 use crate::inventory::Wanted;
-use crate::publication::{Disconnect, NewSubscriber, Refused, Report, SubscriberObserver};
+use crate::publication::{Disconnect, NewSubscriber, Refused, Report, SubscriberLimit, SubscriberObserver};
 
 /// Logs what passes on to the next observer of subscribers.
 pub(crate) struct SubscriberJournal {
@@ -45,6 +45,10 @@ impl SubscriberObserver for SubscriberJournal {
 
     fn disconnected(&self, identity: &IdentityId, reason: Disconnect) {
         self.next.disconnected(identity, reason);
+    }
+
+    fn limit_reached(&self, limit: SubscriberLimit) {
+        self.next.limit_reached(limit);
     }
 
     fn refused(&self, identity: &IdentityId, subscriber: &NewSubscriber, report: &Report, refused: &Refused) {

@@ -1,5 +1,6 @@
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use evercert_core::clock::Now;
 use evercert_core::finding::Check;
@@ -54,13 +55,19 @@ impl SubscriberObserver for Deaf {
     fn refused(&self, _: &IdentityId, _: &NewSubscriber, _: &Report, _: &Refused) {}
     fn lost(&self, _: &IdentityId, _: &NewSubscriber, _: Option<u64>) {}
     fn disconnected(&self, _: &IdentityId, _: crate::publication::Disconnect) {}
+    fn limit_reached(&self, _: crate::publication::SubscriberLimit) {}
 }
 
 /// A journal, on a node with a pod that is called by its name.
 fn journal() -> Journal {
+    journal_that_tells(|| ())
+}
+
+/// The same, which tells `left_out` of each line that is.
+fn journal_that_tells(left_out: impl Fn() + Send + Sync + 'static) -> Journal {
     let name = PodName { namespace: "shop".into(), name: "cart-0".into() };
     let wanted = Wanted { pods: [(Arc::from(POD), name)].into(), ..Wanted::default() };
-    Journal::new(Store::new(1), watch::channel(Arc::new(wanted)).1)
+    Journal::new(Store::new(1), watch::channel(Arc::new(wanted)).1, left_out)
 }
 
 /// An identity that is read as the keeper does it.
@@ -181,8 +188,10 @@ fn a_flood_of_one_kind_is_said_a_few_times_and_counted_and_hides_no_other_kind()
         Arc::new(IdentityState { findings: finding.into_iter().collect(), ..state })
     };
     let expired = || Some(Finding::new(Check::Expired, Severity::Reject, "the leaf has expired"));
+    let left_out = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&left_out);
     let lines = lines(|| {
-        let journal = journal();
+        let journal = journal_that_tells(move || _ = counter.fetch_add(1, Ordering::Relaxed));
         (0..10_000).for_each(|number| journal.state(&id(number), state(number, expired())));
         journal.state(&id(10_000), state(10_000, Some(Finding::new(Check::NoSan, Severity::Warn, "no name"))));
         journal.scanned(SystemTime::now());
@@ -194,6 +203,7 @@ fn a_flood_of_one_kind_is_said_a_few_times_and_counted_and_hides_no_other_kind()
     assert!((50..200).contains(&written.len()), "{}", written.len());
     let counted: u64 = counted.iter().map(|line| line["count"].as_u64().unwrap()).sum();
     assert_eq!(written.len() as u64 + counted, 10_000);
+    assert_eq!(left_out.load(Ordering::Relaxed), counted);
     assert_eq!(of("no-san").len(), 1);
 }
 
@@ -209,7 +219,7 @@ fn an_identity_is_warned_of_whose_directory_went_and_not_one_that_is_no_longer_a
         crate::inventory::sources::Stay::All,
         &crate::inventory::Accounts::default(),
     );
-    let journal = Journal::new(Store::new(1), watch::channel(Arc::new(sources.wanted())).1);
+    let journal = Journal::new(Store::new(1), watch::channel(Arc::new(sources.wanted())).1, || ());
     let (gone, unwanted) = (IdentityId::node("gone".parse().unwrap()), IdentityId::node("unwanted".parse().unwrap()));
     let lines = lines(|| {
         for (id, path) in [(&gone, path("gone")), (&unwanted, "/elsewhere/unwanted".into())] {

@@ -170,6 +170,12 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_larger_than_is_sent_has_the_status_by_which_such_answers_are_counted() {
+        let refused = alone(Answer::Withdrawn(v1::Withdrawn { reason: "r".repeat(RESPONSE_LIMIT) })).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::OutOfRange);
+    }
+
+    #[test]
     fn what_is_told_of_another_state_is_made_anew_even_while_the_former_is_on_its_way() {
         let (parcels, mut state, mut made) = (Arc::<Parcels>::default(), state(), 0);
         let former = ask(&parcels, &state, &mut made);

@@ -2,6 +2,7 @@
 
 use super::super::agent::AgentService;
 use super::super::connection::Peer;
+use super::super::turned_away::{Doorkeeper, SocketKind};
 use super::*;
 use crate::attest::Attestor;
 use crate::attest::tests::caller_in;
@@ -24,7 +25,8 @@ fn from<T>(origin: Origin, message: T) -> tonic::Request<T> {
 
 fn agent(node: &Node) -> AgentService {
     let attestor = Arc::new(Attestor::new(Arc::clone(&node.seen) as _));
-    AgentService::new(node.context.clone(), attestor, node.shutdown.clone())
+    let doorkeeper = Doorkeeper::new(Arc::clone(&node.seen) as _, SocketKind::Workload);
+    AgentService::new(node.context.clone(), attestor, doorkeeper, node.shutdown.clone())
 }
 
 /// The identities for a caller of this origin.

@@ -30,8 +30,10 @@ impl Desk {
         let (near, _) = listener.accept().await.unwrap();
         let caller = Caller::of(&near, &node.context.processes).unwrap();
         let attestor = Arc::new(Attestor::new(Arc::clone(&node.seen) as _));
-        let agent = Arc::new(AgentService::new(node.context.clone(), attestor, node.shutdown.clone()));
         let (peer, door) = (Arc::new(Peer::from(caller)), Arc::clone(&node.context.door));
+        let doorkeeper = Doorkeeper::new(Arc::clone(&door), SocketKind::Workload);
+        let agent = AgentService::new(node.context.clone(), attestor, doorkeeper, node.shutdown.clone());
+        let agent = Arc::new(agent);
         Self { agent, peer, door, _process: process, _streams: (near, far) }
     }
 

@@ -85,6 +85,7 @@ async fn a_flood_of_requests_by_one_caller_leaves_another_served() {
         }
     }
     assert!(refused > 0);
+    assert_eq!(*node.seen.turned_away.lock(), vec![TurnedAway::AsksTooOften; refused]);
     // Where this process may be no other user there is but one caller.
     if uid != rustix::process::getuid().as_raw() {
         other.list(v1::ListRequest::default()).await.unwrap();
@@ -107,6 +108,23 @@ async fn health_checks_are_requests_like_others() {
         }
     });
     assert_eq!(refused.await.code(), tonic::Code::ResourceExhausted);
+    assert_eq!(*node.seen.turned_away.lock(), [TurnedAway::AsksTooOften]);
+}
+
+#[tokio::test]
+async fn more_requests_of_all_callers_than_there_may_be_are_refused_with_the_setting_and_told() {
+    let requests = Cap { in_all: NonZeroU32::MIN, ..generous().requests };
+    let node = Node::start_with(Limits { requests, ..generous() });
+    let mut agent = node.agent().await;
+    let refused = soon("a refusal", async {
+        loop {
+            if let Err(refused) = agent.list(v1::ListRequest::default()).await {
+                break refused;
+            }
+        }
+    });
+    assert!(refused.await.message().contains("`requests_per_second` of [limits]"));
+    assert_eq!(*node.seen.turned_away.lock(), [TurnedAway::AsksTooOftenInAll]);
 }
 
 #[tokio::test]
@@ -152,12 +170,19 @@ async fn a_digest_of_another_length_is_refused_before_anything_is_kept_of_it() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_larger_than_any_of_use_is_refused() {
+async fn a_message_that_is_larger_than_any_of_use_is_refused_and_told_whether_it_is_the_first_or_a_later_one() {
     let node = Node::start();
-    let _kept = node.keep("x", &files());
+    let kept = node.keep("x", &files());
     let long = v1::Open { sdk_version: "v".repeat(crate::serve::REQUEST_LIMIT), ..open("x") };
     let refused = Watched::open(node.agent().await, long).await.err().unwrap();
     assert_eq!(refused.code(), tonic::Code::OutOfRange);
+    assert_eq!(*node.seen.turned_away.lock(), [TurnedAway::MessageTooLarge]);
+    let mut watched = node.watch("x").await;
+    watched.update().await;
+    watched.report(EPOCH, 1, &vec![7; crate::serve::REQUEST_LIMIT], v1::report::Outcome::Stage(1)).await;
+    assert_eq!(watched.error().await.code(), tonic::Code::OutOfRange);
+    assert_eq!(*node.seen.turned_away.lock(), [TurnedAway::MessageTooLarge; 2]);
+    until("nothing is left of it", || node.subscribers.of(&kept.id()).is_empty()).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::super::agent::{AgentService, PodClaim};
 use super::super::connection::Peer;
+use super::super::turned_away::{Doorkeeper, SocketKind};
 use super::*;
 use crate::attest::Attestor;
 use crate::callers::Caller;
@@ -10,7 +11,9 @@ const POD: &str = "11111111-2222-3333-4444-555555555555";
 const OTHER: &str = "aaaaaaaa-2222-3333-4444-555555555555";
 
 fn agent(node: &Node) -> AgentService {
-    AgentService::new(node.context.clone(), Arc::new(Attestor::new(Arc::clone(&node.seen) as _)), node.shutdown.clone())
+    let attestor = Arc::new(Attestor::new(Arc::clone(&node.seen) as _));
+    let doorkeeper = Doorkeeper::new(Arc::clone(&node.seen) as _, SocketKind::Workload);
+    AgentService::new(node.context.clone(), attestor, doorkeeper, node.shutdown.clone())
 }
 
 fn digest(kept: &Kept<'_>) -> Vec<u8> {

@@ -71,6 +71,7 @@ async fn whoever_reads_no_list_holds_two_of_them_however_often_it_asks_and_other
         assert!(refused.message().starts_with("too many listings at once"), "{}", refused.message());
     }
     assert_eq!(asked.len(), 2);
+    assert_eq!(*node.seen.turned_away.lock(), [TurnedAway::TooManyListings; ASKED - 2]);
     let (mut other, uid) = node.agent_of_another().await;
     if uid != rustix::process::getuid().as_raw() {
         assert_eq!(other.list(v1::ListRequest::default()).await.unwrap().into_inner().identities.len(), 1);
@@ -100,4 +101,6 @@ async fn lists_that_many_callers_do_not_read_give_way_to_whoever_has_none() {
         soon("the end of a connection", asked.join_next()).await.unwrap().unwrap();
     }
     assert_eq!(asked.len(), 30);
+    let told = |reason| node.seen.turned_away.lock().iter().filter(|told| **told == reason).count();
+    assert_eq!((told(TurnedAway::TooManyListings), told(TurnedAway::TooManyListingsInAll)), (16, 1));
 }

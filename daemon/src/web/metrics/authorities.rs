@@ -1,9 +1,23 @@
-//! What uses each CA: from it a query over all nodes tells whether one may go.
+//! What uses each CA, and its life: from these a query over all nodes tells whether one may go, and an alert that one has to.
 
-use super::exposition::Family;
+use std::time::SystemTime;
+
+use evercert_core::certificate::CertificateFacts;
+
+use super::exposition::{Family, seconds};
 use super::identities::Row;
 use super::limit::soonest;
 use crate::publication::{AuthorityCensus, AuthorityCount, AuthorityCounts, Users};
+
+type Life = fn(&CertificateFacts) -> SystemTime;
+
+const LIVES: [(Family, Life); 2] = [
+    (Family::gauge("evercert_ca_not_before_timestamp_seconds", "When a CA became valid."), |facts| facts.not_before),
+    (
+        Family::gauge("evercert_ca_not_after_timestamp_seconds", "When a CA that is presented or trusted ends."),
+        |facts| facts.not_after,
+    ),
+];
 
 type Value = fn(&Users) -> usize;
 
@@ -40,6 +54,14 @@ impl Authorities {
 
     /// Appends the families.
     pub(super) fn write(&self, text: &mut String) {
+        for (family, life) in &LIVES {
+            family.begin(text);
+            for AuthorityCount { facts, .. } in &self.counts {
+                let fingerprint = facts.fingerprint.to_string();
+                let labels = [("sha256", &*fingerprint), ("subject", &facts.subject.text)];
+                family.sample(text, &labels, seconds(life(facts)));
+            }
+        }
         for (family, value) in &FAMILIES {
             family.begin(text);
             for AuthorityCount { facts, presents, trusts } in &self.counts {

@@ -8,7 +8,7 @@ use prometheus::{Histogram, IntCounterVec, Registry};
 use super::Metrics;
 use super::registering::{counter, counters, histogram, own};
 use crate::attest::{DecisionObserver, DecisionReason};
-use crate::publication::{Disconnect, NewSubscriber, Refused, Report, SubscriberObserver};
+use crate::publication::{Disconnect, NewSubscriber, Refused, Report, SubscriberLimit, SubscriberObserver};
 use crate::serve::{DoorObserver, Resource, TurnedAway};
 
 /// From publication to a subscriber's word: a socket's round trip, or as long as a workload takes.
@@ -54,7 +54,7 @@ impl Callers {
             )?,
             streams_turned_away: turned_away(
                 "streams_turned_away_total",
-                "Requests that were refused, or ended, for want of room, by reason.",
+                "Requests that were refused, or ended, as there was no room for them or they were too many or too large, by reason.",
                 Resource::Stream,
             )?,
             attestations: counters(
@@ -87,6 +87,10 @@ impl SubscriberObserver for Metrics {
     fn disconnected(&self, _identity: &IdentityId, reason: Disconnect) {
         self.callers.disconnects.with_label_values(&[reason.as_str()]).inc();
     }
+
+    fn limit_reached(&self, limit: SubscriberLimit) {
+        Metrics::limit_reached(self, limit.into());
+    }
 }
 
 impl DoorObserver for Metrics {
@@ -96,7 +100,7 @@ impl DoorObserver for Metrics {
             Resource::Stream => &self.callers.streams_turned_away,
         };
         counter.with_label_values(&[reason.as_str()]).inc();
-        self.limit_reached(reason.into());
+        Self::limit_reached(self, reason.into());
     }
 }
 

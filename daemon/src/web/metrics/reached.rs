@@ -1,11 +1,13 @@
-//! The limits on callers that were reached, in one family: who is turned away is counted by reason besides.
+//! The limits that were reached, in one family: who is turned away is counted by reason besides.
 
 use prometheus::{IntCounterVec, Registry};
 
 use super::registering::counter;
+use crate::inventory::LookLimit;
+use crate::publication::SubscriberLimit;
 use crate::serve::TurnedAway;
 
-/// A limit on what callers use up.
+/// A limit on what callers use up, on what is looked at, or on what is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
     /// Connections of one caller in a second.
@@ -20,6 +22,30 @@ pub(crate) enum Limit {
     StreamsPerCaller,
     /// `streams` of `[limits]`.
     Streams,
+    /// `requests_per_second_per_caller` of `[limits]`.
+    RequestsPerSecondPerCaller,
+    /// `requests_per_second` of `[limits]`.
+    RequestsPerSecond,
+    /// Listings of one caller at a time.
+    ListingsPerCaller,
+    /// Listings at a time.
+    Listings,
+    /// The size of what a caller says, and of what it is told.
+    MessageBytes,
+    /// Subscribers of one identity that are taken at their word.
+    UnattestedSubscribersPerIdentity,
+    /// Subscribers that are lost, of one caller or in all.
+    LostSubscribers,
+    /// The directories that one pattern of `directories` matches.
+    DirectoryMatches,
+    /// Entries of one of the kubelet's directories.
+    PodDirectoryEntries,
+    /// Volumes of all pods.
+    PodVolumes,
+    /// Pods whose log directories are looked at.
+    PodLogs,
+    /// Lines of one kind in the log.
+    LogLines,
     /// Connections at an HTTP address.
     HttpConnections,
     /// Scrapes at a time.
@@ -29,13 +55,25 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 21] = [
         Self::ConnectionsPerSecondPerCaller,
         Self::ConnectionsPerCaller,
         Self::Connections,
         Self::Descriptors,
         Self::StreamsPerCaller,
         Self::Streams,
+        Self::RequestsPerSecondPerCaller,
+        Self::RequestsPerSecond,
+        Self::ListingsPerCaller,
+        Self::Listings,
+        Self::MessageBytes,
+        Self::UnattestedSubscribersPerIdentity,
+        Self::LostSubscribers,
+        Self::DirectoryMatches,
+        Self::PodDirectoryEntries,
+        Self::PodVolumes,
+        Self::PodLogs,
+        Self::LogLines,
         Self::HttpConnections,
         Self::HttpScrapes,
         Self::HttpPages,
@@ -49,6 +87,18 @@ impl Limit {
             Self::Descriptors => "descriptors",
             Self::StreamsPerCaller => "streams_per_caller",
             Self::Streams => "streams",
+            Self::RequestsPerSecondPerCaller => "requests_per_second_per_caller",
+            Self::RequestsPerSecond => "requests_per_second",
+            Self::ListingsPerCaller => "listings_per_caller",
+            Self::Listings => "listings",
+            Self::MessageBytes => "message_bytes",
+            Self::UnattestedSubscribersPerIdentity => "unattested_subscribers_per_identity",
+            Self::LostSubscribers => "lost_subscribers",
+            Self::DirectoryMatches => "directory_matches",
+            Self::PodDirectoryEntries => "pod_directory_entries",
+            Self::PodVolumes => "pod_volumes",
+            Self::PodLogs => "pod_logs",
+            Self::LogLines => "log_lines",
             Self::HttpConnections => "http_connections",
             Self::HttpScrapes => "http_scrapes",
             Self::HttpPages => "http_pages",
@@ -65,6 +115,31 @@ impl From<TurnedAway> for Limit {
             TurnedAway::Descriptors => Self::Descriptors,
             TurnedAway::TooManyStreams => Self::StreamsPerCaller,
             TurnedAway::TooManyStreamsInAll | TurnedAway::StreamDisplaced => Self::Streams,
+            TurnedAway::AsksTooOften => Self::RequestsPerSecondPerCaller,
+            TurnedAway::AsksTooOftenInAll => Self::RequestsPerSecond,
+            TurnedAway::TooManyListings => Self::ListingsPerCaller,
+            TurnedAway::TooManyListingsInAll => Self::Listings,
+            TurnedAway::MessageTooLarge => Self::MessageBytes,
+        }
+    }
+}
+
+impl From<SubscriberLimit> for Limit {
+    fn from(limit: SubscriberLimit) -> Self {
+        match limit {
+            SubscriberLimit::UnattestedPerIdentity => Self::UnattestedSubscribersPerIdentity,
+            SubscriberLimit::Lost => Self::LostSubscribers,
+        }
+    }
+}
+
+impl From<LookLimit> for Limit {
+    fn from(limit: LookLimit) -> Self {
+        match limit {
+            LookLimit::DirectoryMatches => Self::DirectoryMatches,
+            LookLimit::PodDirectoryEntries => Self::PodDirectoryEntries,
+            LookLimit::PodVolumes => Self::PodVolumes,
+            LookLimit::PodLogs => Self::PodLogs,
         }
     }
 }
@@ -74,8 +149,7 @@ pub(super) struct Reached(IntCounterVec);
 
 impl Reached {
     pub(super) fn counted_in(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let help =
-            "How often a limit on what callers use up was reached: somebody was turned away or lost a place, by limit.";
+        let help = "How often a limit was reached, by limit: somebody was turned away or lost a place, or something was not looked at or not told.";
         counter(registry, "limit_reached_total", help, "limit", Limit::ALL.map(Limit::as_str)).map(Self)
     }
 
@@ -94,6 +168,7 @@ mod tests {
         let reached = Reached::counted_in(&registry).unwrap();
         TurnedAway::ALL.into_iter().for_each(|reason| reached.count(reason.into()));
         let counts = Limit::ALL.map(|limit| reached.0.with_label_values(&[limit.as_str()]).get());
-        assert_eq!(counts, [1, 1, 2, 1, 1, 2, 0, 0, 0]);
+        assert_eq!(counts[..11], [1, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1]);
+        assert_eq!(counts[11..], [0; 10]);
     }
 }

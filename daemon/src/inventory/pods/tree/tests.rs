@@ -105,7 +105,7 @@ fn more_pods_than_are_looked_at_are_told() {
     let pods = tempfile::tempdir().unwrap();
     make(pods.path(), &(0..=ENTRIES_LIMIT).map(|number| format!("{number:032x}")).collect::<Vec<_>>());
     let tree = tree(pods.path());
-    assert!(tree.is_cut && !tree.lists_all_pods);
+    assert_eq!((tree.limits_reached, tree.lists_all_pods), ([LookLimit::PodDirectoryEntries].into(), false));
     assert_eq!(tree.pods.len(), ENTRIES_LIMIT);
     assert_eq!(walk(&pods.path().join("none"), &[], &Tree::default(), &Heard::default()), Err(Errno::NOENT));
 }
@@ -123,7 +123,7 @@ fn more_volumes_than_are_looked_at_hide_no_pod_and_no_service_account() {
     walk.tree.volumes = (0..=VOLUMES_LIMIT).map(|number| volume(number, VolumeKind::Credential)).collect();
     walk.tree.volumes.push(volume(VOLUMES_LIMIT + 1, VolumeKind::ServiceAccount));
     walk.cut_volumes();
-    assert!(walk.tree.is_cut);
+    assert_eq!(walk.tree.limits_reached, [LookLimit::PodVolumes].into());
     let [.., last, account] = &walk.tree.volumes[..] else { panic!() };
     assert_eq!(
         (account.kind, last.root.to_str().unwrap().parse().unwrap()),
@@ -134,7 +134,7 @@ fn more_volumes_than_are_looked_at_hide_no_pod_and_no_service_account() {
     let names = (0..=ENTRIES_LIMIT).map(|number| format!("{A}/volumes/kubernetes.io~secret/{number}"));
     make(pods.path(), &names.collect::<Vec<_>>());
     let tree = tree(pods.path());
-    assert!(tree.is_cut && tree.lists_all_pods);
+    assert_eq!((tree.limits_reached, tree.lists_all_pods), ([LookLimit::PodDirectoryEntries].into(), true));
 }
 
 fn bare_walk() -> Walk<'static> {

@@ -159,6 +159,16 @@ fn where_more_pods_are_there_than_are_looked_at_none_is_forgotten() {
     fs::remove_dir(node.home.path().join("pods").join(A)).unwrap();
     fs::remove_dir(node.log("shop", "a", A)).unwrap();
     assert_eq!(node.called(A).as_deref(), Some("shop/a"));
+    assert_eq!(node.found("").limits_reached, [LookLimit::PodDirectoryEntries].into());
+}
+
+#[test]
+fn more_log_directories_than_are_looked_at_are_told_until_they_are_gone() {
+    let node = Node::new();
+    (0..=LOGS_LIMIT).for_each(|number| node.name(&format!("{number:032x}"), "shop", "a"));
+    assert_eq!(node.found("").limits_reached, [LookLimit::PodLogs].into());
+    fs::remove_dir(node.log("shop", "a", &format!("{:032x}", 0))).unwrap();
+    assert_eq!(node.found("").limits_reached, [].into());
 }
 
 #[test]

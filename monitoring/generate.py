@@ -67,6 +67,10 @@ def graph(title, description, *expressions, unit="ops", width=12, **more):
     return panel("timeseries", title, description, expressions, unit, 8, width, **more)
 
 
+def row(title):
+    return {"type": "row", "title": title, "collapsed": False, "gridPos": {"w": COLUMNS, "h": 1}, "panels": []}
+
+
 def share(end, begin):
     return f"({end} - time()) / ({end} - {begin})"
 
@@ -113,6 +117,15 @@ PANELS = [
         ("sum by (reason) (rate(evercert_connections_turned_away_total[$__rate_interval]))", "connection: {{reason}}"),
         ("sum by (reason) (rate(evercert_streams_turned_away_total[$__rate_interval]))", "stream: {{reason}}"),
     ),
+    row("Limits and CAs"),
+    graph("Limits that were reached", "How often something was refused, or left out, by the limit that it reached.", ("sum by (limit) (rate(evercert_limit_reached_total[$__rate_interval]))", "{{limit}}")),
+    table("Limits that were reached within a day", "By daemon.", "sum by (limit, instance) (rate(evercert_limit_reached_total[1d])) * 86400 > 0"),
+    table(
+        "CAs by the time that is left to them", "Whatever a bundle or a chain holds.",
+        "sort(max by (sha256, subject) (evercert_ca_not_after_timestamp_seconds) - time())", "s",
+    ),
+    table("What uses each CA", "Identities that present a leaf under it, and that trust it. One that nothing uses is not there.", "sum by (sha256, subject, use) (evercert_ca_identities)"),
+    table("Processes that depend on each CA", "The subscribers of these identities.", "sum by (sha256, subject, use) (evercert_ca_subscribers)"),
     graph("Memory of the daemons", "What is resident.", ("process_resident_memory_bytes and on (job, instance) evercert_build_info", "{{instance}}"), unit="bytes"),
 ]
 
@@ -174,7 +187,7 @@ def main():
     else:
         for path, text in wanted.items():
             path.write_text(text)
-    print(f"{len(PANELS)} panels, {wanted[RULES].count('- alert: ')} alerts")
+    print(f"{sum(one['type'] != 'row' for one in PANELS)} panels, {wanted[RULES].count('- alert: ')} alerts")
 
 
 main()

@@ -71,7 +71,7 @@ class Monitoring(Rendered):
                 yield rule["alert"], rule["expr"]
         (found,) = [one for one in of_kind(self.all["everything"], "ConfigMap") if "evercert.json" in one["data"]]
         for panel in json.loads(found["data"]["evercert.json"])["panels"]:
-            for target in panel["targets"]:
+            for target in panel.get("targets", []):
                 yield panel["title"], target["expr"].replace("$__rate_interval", "5m")
 
     def test_every_expression_is_promql_over_metrics_that_the_daemon_has(self):

@@ -48,6 +48,12 @@ pub struct CertificateFacts {
     pub names: SubjectAltNames,
 }
 
+/// SHA-256 of the `SubjectPublicKeyInfo` of a certificate in DER; absent where it cannot be parsed.
+#[must_use]
+pub fn public_key(der: &[u8]) -> Option<Digest> {
+    Some(Digest::fingerprint(parse(der).ok()?.public_key().raw))
+}
+
 /// The subject alternative names of a certificate (RFC 5280 §4.2.1.6), in their order. Other kinds are not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -37,6 +37,7 @@ use std::time::SystemTime;
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::X509Certificate;
 
+pub use public_issuer::is_of_public_ca;
 pub(crate) use renewal::renewal_due;
 pub(crate) use rollback::rollback;
 

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! what was written ─→ inputs (directories, files, standard input) ─→ subjects (what the daemon would make of each)
-//!                                                    Lifecycle ─→ findings now, and what time changes of them ─→ report
+//!                       Lifecycle ─→ findings now, and what time changes of them ─→ held against each other ─→ report
 //! ```
 
 mod inputs;
 mod judging;
 mod loading;
+mod neighbours;
 mod places;
 mod report;
 mod sarif;
@@ -26,8 +27,8 @@ pub(crate) use report::{Report, Verdict};
 pub(crate) use sarif::sarif;
 pub(crate) use text::{Style, text};
 
-use judging::judged;
-use report::Judged;
+use judging::{Judgement, judged};
+use neighbours::beside_each_other;
 
 /// The most threads that judge. Most of the time goes into signatures, so more than there are processors would not help.
 const THREADS: usize = 16;
@@ -59,7 +60,7 @@ pub(crate) fn judge(
     let inputs = inputs::expand(written)?;
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut done: Vec<(usize, Vec<Judged>)> = Vec::new();
+        let mut done: Vec<(usize, Vec<Judgement>)> = Vec::new();
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(input) = inputs.get(place) else { return done };
@@ -81,7 +82,8 @@ pub(crate) fn judge(
         own.into_iter().chain(others.into_iter().flat_map(join)).collect()
     });
     all.sort_by_key(|(place, _)| *place);
-    Ok(Report::of(all.into_iter().flat_map(|(_, judged)| judged).collect(), question))
+    let all = all.into_iter().flat_map(|(_, judged)| judged).collect();
+    Ok(Report::of(beside_each_other(all), question))
 }
 
 #[cfg(test)]

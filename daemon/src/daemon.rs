@@ -30,7 +30,7 @@ use crate::host::systemd::{self, Activation};
 use crate::inventory::Wanted;
 use crate::inventory::pods::Discovery;
 use crate::inventory::sources::{IdentityDirectory, Sources};
-use crate::publication::{Collisions, Store};
+use crate::publication::{Store, Surroundings};
 use crate::serve::{DaemonInfo, Order, Reloaded};
 use crate::web::http::Pages;
 
@@ -124,7 +124,7 @@ struct Daemon {
     look_again: Option<bool>,
     looking: Looking,
     keeper: Arc<Keeper>,
-    collision_findings: Arc<Collisions>,
+    surroundings: Arc<Surroundings>,
     wanted: watch::Sender<Arc<Wanted>>,
     info: watch::Sender<DaemonInfo>,
     orders: mpsc::Receiver<Order>,
@@ -281,7 +281,7 @@ impl Daemon {
         });
         // It tells by itself what changed.
         self.keeper.keep(sources.specs);
-        self.collision_findings.replace(sources.findings);
+        self.surroundings.replace(sources.findings);
         self.directories = sources.directories;
     }
 

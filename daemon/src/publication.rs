@@ -1,29 +1,32 @@
 //! The state to show: the latest of every identity, who has it, and whether all that is wanted is there.
 //!
 //! ```text
-//! keeper ─→ journal ─→ collisions ─→ store ─┬→ readiness
-//!    ↑ claims ←────────── subscribers ←─────┘
+//! keeper ─→ journal ─→ surroundings ─→ store ─┬→ readiness
+//!    │                      ↑ census ←────────┤
+//!    ↑ claims ←──────────── subscribers ←─────┘
 //! ```
 
 mod authorities;
-mod collisions;
 mod journal;
 mod key_claims;
+mod neighbours;
 mod readiness;
 mod store;
 mod subscribers;
+mod surroundings;
 
 pub(crate) use authorities::{
-    AuthorityCensus, AuthorityCount, AuthorityCounts, AuthorityUse, AuthorityUses, Users, trusted, uses,
+    AuthorityCount, AuthorityCounts, AuthorityUse, AuthorityUses, Census, Users, trusted, uses,
 };
-pub(crate) use collisions::Collisions;
 pub(crate) use journal::Journal;
 #[cfg(test)]
 pub(crate) use key_claims::KeyHolder;
 pub(crate) use key_claims::{Claim, KeyClaims};
+pub(crate) use neighbours::compare;
 pub(crate) use readiness::Readiness;
 pub(crate) use store::{Publication, Store};
 pub(crate) use subscribers::{
     Delivery, Disconnect, NewSubscriber, Outcome, Refused, RefusedCode, Report, SubscriberLimit, SubscriberObserver,
     SubscriberState, SubscriberStatus, Subscribers, Subscription, TooManyUnattested,
 };
+pub(crate) use surroundings::Surroundings;

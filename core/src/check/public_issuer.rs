@@ -5,7 +5,8 @@ use x509_parser::prelude::X509Certificate;
 
 use super::Case;
 use super::findings::Findings;
-use crate::certificate::Name;
+use crate::certificate::{self, Name};
+use crate::credential::Credential;
 use crate::finding::{Check, Finding, Severity};
 use crate::spec::Usage;
 
@@ -46,6 +47,13 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
          renewal; have certificates of clients issued by a CA of your own"
     );
     findings.add(Finding::new(Check::ClientAuthEnding, Severity::Warn, sentence).in_file(case.files.chain()));
+}
+
+/// Whether a public CA issued some of a chain, told by the organisation in its issuers' names: it is trusted by what no bundle holds.
+#[must_use]
+pub fn is_of_public_ca(credential: &Credential) -> bool {
+    let mut parsed = credential.chain().iter().filter_map(|der| certificate::parse(der).ok());
+    parsed.any(|certificate| public_issuer(&certificate).is_some())
 }
 
 fn public_issuer(certificate: &X509Certificate<'_>) -> Option<&'static str> {

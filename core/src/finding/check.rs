@@ -127,6 +127,8 @@ checks! {
     KeyUnsupported = "key-unsupported", Credential, [Reject], Fixed, "RFC 8446 §4.2.3";
     /// Every user of the host may read the file of the private key.
     KeyWorldReadable = "key-world-readable", Credential, [Warn], Open, "policy";
+    /// Another identity on the node serves the same key for other names.
+    KeyShared = "key-shared", Node, [Warn], Open, "policy";
     /// A file of certificates holds a private key.
     KeyMisplaced = "key-misplaced", Files, [Warn], Open, "policy";
     /// The leaf is not the first certificate of the chain.
@@ -147,6 +149,10 @@ checks! {
     NoBundle = "no-bundle", Credential, [Info, Reject], Open, "RFC 5280 §6.1";
     /// The bundle no longer trusts the credential that is served.
     OwnLeafUntrusted = "own-leaf-untrusted", Trust, [Warn], Open, "RFC 5280 §6.1";
+    /// A bundle on the node lost an anchor that a leaf which is served there is under.
+    AnchorLost = "anchor-lost", Trust, [Warn], Open, "RFC 4210 §4.4";
+    /// The leaf has no bundle beside it, and no bundle on the node trusts its issuer.
+    IssuerUntrusted = "issuer-untrusted", Trust, [Warn], Open, "RFC 5280 §6.1";
     /// A CRL revokes the leaf, or an intermediate of its chain.
     LeafRevoked = "leaf-revoked", Credential, [Reject], Open, "RFC 5280 §6.3";
     /// The next CRL is overdue.

@@ -46,7 +46,8 @@ impl Severities {
     }
 
     /// The finding with the severity that it is to have. What rejects files or trust cannot be used, and rejects whatever is wanted.
-    pub(crate) fn applied(&self, mut finding: Finding) -> Finding {
+    #[must_use]
+    pub fn applied(&self, mut finding: Finding) -> Finding {
         let is_unusable = finding.check.subject() != Subject::Credential && finding.severity == Severity::Reject;
         if let Some(severity) = self.0.get(&finding.check).filter(|_| !is_unusable) {
             finding.severity = *severity;

@@ -19,8 +19,16 @@ use super::report::{Change, Judged, Told, Verdict};
 /// them is told as of the end of the outlook.
 const STEPS: usize = 1000;
 
-pub(super) fn judged(loaded: Loaded, question: &Question) -> Judged {
+/// The judgement on one input.
+pub(super) struct Judgement {
+    pub(super) judged: Judged,
+    /// What the daemon would show of it, and where its certificates are, if it can be an identity's.
+    pub(super) shown: Option<(Arc<IdentityState>, Places)>,
+}
+
+pub(super) fn judged(loaded: Loaded, question: &Question) -> Judgement {
     let Loaded { input, kind, what, is_readable, line } = loaded;
+    let mut shown = None;
     let judged = match what {
         What::Nothing(finding) => Judged::of_findings(&[finding]),
         What::Key(file) => Judged::of_findings(&check::key_alone(file)),
@@ -34,18 +42,20 @@ pub(super) fn judged(loaded: Loaded, question: &Question) -> Judged {
             let state = Arc::clone(lifecycle.state());
             let places = Places::of(&state, line);
             let outlook = question.until.map(|until| outlook(&mut lifecycle, step.wake_at, until, STEPS, &places));
-            Judged {
+            let judged = Judged {
                 verdict: Verdict::of(&state.findings),
                 published: Some(state.snapshot.is_some()),
                 certificates: places.certificates(),
                 findings: told(&state.findings, &places),
                 outlook: outlook.unwrap_or_default(),
                 ..Judged::of_findings(&[])
-            }
+            };
+            shown = Some((state, places));
+            judged
         }
     };
     let verdict = if is_readable { judged.verdict } else { Verdict::Unreadable };
-    Judged { input, kind, verdict, ..judged }
+    Judgement { judged: Judged { input, kind, verdict, ..judged }, shown }
 }
 
 /// What becomes worse until then, and when, by so many steps.
@@ -80,7 +90,7 @@ fn worse(before: &IdentityState, after: &IdentityState) -> Vec<Finding> {
 }
 
 /// The findings with their places, the worst first.
-fn told(findings: &[Finding], places: &Places) -> Vec<Told> {
+pub(super) fn told(findings: &[Finding], places: &Places) -> Vec<Told> {
     let about = |finding| places.of_finding(finding).map(|on_disk| (on_disk, places.line_of(on_disk)));
     let mut told: Vec<_> = findings.iter().map(|finding| Told::of(finding, about(finding))).collect();
     told.sort_by_key(|told| std::cmp::Reverse(told.finding.severity));

@@ -16,7 +16,7 @@ use super::{Daemon, Looking, StartError};
 use crate::callers::Processes;
 use crate::config::{Config, HttpTls};
 use crate::inventory::sources::Sources;
-use crate::publication::{Collisions, Journal, KeyClaims, Readiness, Store, Subscribers};
+use crate::publication::{Journal, KeyClaims, Readiness, Store, Subscribers, Surroundings, compare};
 use crate::serve::{self, Context, Control, DaemonInfo, HttpPart};
 use crate::served;
 use crate::web::certificate::Certificate;
@@ -48,10 +48,10 @@ impl Daemon {
         let (wanted, wanted_now) = watch::channel(Arc::new(sources.wanted()));
         let store = Store::new(getrandom::u64()?);
         let metrics = Metrics::new(config.http.metrics_limit, settings.state_directory.as_deref())?;
-        let collision_findings = Arc::new(Collisions::new(Arc::clone(&store)));
+        let surroundings = Arc::new(Surroundings::new(Arc::clone(&store)));
         let counted = Arc::clone(&metrics);
         let left_out = move || counted.limit_reached(Limit::LogLines);
-        let journal = Arc::new(Journal::new(Arc::clone(&collision_findings) as _, wanted_now.clone(), left_out));
+        let journal = Arc::new(Journal::new(Arc::clone(&surroundings) as _, wanted_now.clone(), left_out));
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), Arc::clone(&journal) as _));
         let keeper = Arc::new(Keeper::start(settings, observer));
         let key_claims = KeyClaims::new(Arc::clone(&keeper) as _);
@@ -88,6 +88,8 @@ impl Daemon {
         let limits = serve::Limits::new(limits.connections(), limits.streams(), limits.requests());
         let observer = Arc::clone(&pages.metrics) as _;
         servers.spawn(served::watch(context.wanted.clone(), Arc::clone(&store), observer, shutdown.clone()));
+        let (readiness, census) = (pages.readiness.clone(), pages.metrics.census());
+        servers.spawn(compare(Arc::clone(&store), readiness, census, Arc::clone(&surroundings), shutdown.clone()));
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context.clone(), shutdown.clone()));
         let certificate = config.http.tls.clone().filter(|_| listeners.http.is_some()).map(|tls| {
@@ -124,7 +126,7 @@ impl Daemon {
             look_again: None,
             looking,
             keeper,
-            collision_findings,
+            surroundings,
             wanted,
             info,
             orders,

@@ -11,7 +11,7 @@ use evercert_core::digest::Digest;
 use evercert_core::keeper::IdentityState;
 use evercert_core::snapshot::Snapshot;
 
-pub(crate) use census::{AuthorityCensus, AuthorityCount, AuthorityCounts, Users, trusted};
+pub(crate) use census::{AuthorityCount, AuthorityCounts, Census, Found, Users, is_of_neighbours, trusted};
 
 /// What uses one CA.
 pub(crate) struct AuthorityUses {

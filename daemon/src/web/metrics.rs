@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::inventory::pods::{Contested, Silent};
-use crate::publication::{AuthorityCensus, Readiness, Subscribers};
+use crate::publication::{Census, Readiness, Subscribers};
 
 use callers::Callers;
 use endpoints::Endpoints;
@@ -63,7 +63,7 @@ pub(crate) struct Metrics {
     records: Mutex<HashMap<IdentityId, Record>>,
     rotations: Mutex<Rotations>,
     endpoints: Endpoints,
-    authorities: Mutex<AuthorityCensus>,
+    census: Arc<Mutex<Census<IdentityId>>>,
     started: SystemTime,
     /// The most identities, certificates, revocation lists and CAs that have series, of each.
     limit: usize,
@@ -112,7 +112,7 @@ impl Metrics {
             registry,
             records: Mutex::default(),
             endpoints: Endpoints::default(),
-            authorities: Mutex::default(),
+            census: Arc::default(),
             rotations: Mutex::new(Rotations::remembered_in(state_directory)),
             started: SystemTime::now(),
             limit,
@@ -149,6 +149,11 @@ impl Metrics {
     /// How long ago the keeper last did anything.
     pub(crate) fn silence(&self) -> Duration {
         self.sign_of_life.lock().elapsed()
+    }
+
+    /// What identities publish, by CA and by key, as the last page or whoever else is at it has caught up with it.
+    pub(crate) fn census(&self) -> Arc<Mutex<Census<IdentityId>>> {
+        Arc::clone(&self.census)
     }
 
     /// Everything as it is at `now`, in Prometheus' text format.

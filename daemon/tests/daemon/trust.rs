@@ -111,6 +111,36 @@ fn who_presents_a_leaf_under_a_ca_or_trusts_it_is_told_wherever_its_certificate_
 }
 
 #[test]
+fn a_bundle_that_lost_a_ca_is_told_at_its_identity_and_at_those_with_leaves_under_it_until_they_are_exchanged() {
+    let [old, new] = ["Old CA", "New CA"].map(Authority::new);
+    let both = [old.ca_pem(), new.ca_pem()].concat();
+    let (x, y) = (KubeletVolume::new(&old.issue_dns("x").files()), KubeletVolume::new(&new.issue_dns("y").files()));
+    let home = Home::new("");
+    let [kept, dropping] = ["kept.pem", "dropping.pem"].map(|name| home.path().join(name));
+    for bundle in [&kept, &dropping] {
+        fs::write(bundle, &both).unwrap();
+    }
+    let with = |bundle: &std::path::Path| format!("bundle = {bundle:?}\n");
+    home.configure(&(identity("x", &x, &with(&kept)) + &identity("y", &y, &with(&dropping))));
+    let daemon = home.start();
+    daemon.wait_for_metrics(|page| page.sum("evercert_identity_published", &[]) == 2.0);
+    let told = |name: &str, page: &crate::metrics::Page| {
+        page.sum("evercert_identity_finding", &[("identity", name), ("check", "anchor-lost"), ("severity", "warn")])
+    };
+    // The index has seen what is published, so that it sees what is lost.
+    daemon.wait_for_metrics(|page| {
+        page.sum("evercert_ca_identities", &[("subject", "CN=Old CA"), ("use", "trusts")]) == 2.0
+    });
+    fs::write(&dropping, new.ca_pem()).unwrap();
+    daemon.wait_for_metrics(|page| told("x", page) == 1.0 && told("y", page) == 1.0);
+    let (_, status, _) = home.ask(&["status", "--json"]);
+    assert!(status.contains("the bundle no longer holds CN=Old CA"), "{status}");
+    assert!(status.contains("the leaf is under CN=Old CA, which a bundle on this node no longer holds"), "{status}");
+    x.swap(&new.issue_dns("x").files());
+    daemon.wait_for_metrics(|page| told("x", page) == 0.0 && told("y", page) == 0.0);
+}
+
+#[test]
 fn an_anchor_that_is_on_disk_is_not_dropped_and_its_file_is_named() {
     let ca = Authority::new("Test CA");
     let volume = KubeletVolume::new(&ca.issue_dns("x").files());

@@ -113,7 +113,9 @@ def make(directory):
 def by_evercertd(program, files):
     asked = subprocess.run([program, "check", "--usage", "server", "--format", "json", *files], capture_output=True, text=True)
     inputs = json.loads(asked.stdout)["inputs"]
-    return [{told["check"] for told in judged["findings"] if told["severity"] != "info"} for judged in inputs]
+    # All leaves here are of one key, whatever their names.
+    told = [{told["check"] for told in judged["findings"] if told["severity"] != "info"} for judged in inputs]
+    return [checks - {"key-shared"} for checks in told]
 
 
 def by_zlint(program, files):

@@ -1,24 +1,77 @@
-//! How much uses each CA, counted over and over: metrics tell it.
+//! Everything that is published, by CA and by key: what uses each CA, and what only shows where identities are held against each other.
+//!
+//! ```text
+//! publications ─→ catch_up ─→ table (CAs, the bundles that hold them, the leaves under them) ─→ counts
+//!                    └──────→ keys (which leaves have one)                                  └─→ news
+//! ```
+//!
+//! Only what changed is read again: a signature is verified when a leaf, or a CA of its issuer's name, comes. What a change concerns is found
+//! by CA and by key, never by holding every identity against every other.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod findings;
+mod keys;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use evercert_core::bundle::Bundle;
 use evercert_core::certificate::CertificateFacts;
+use evercert_core::check::is_of_public_ca;
+use evercert_core::credential::Credential;
 use evercert_core::crypto::is_issued_by;
 use evercert_core::digest::Digest;
 use evercert_core::snapshot::Snapshot;
 
 use super::{bundles, issuers};
 
-/// The most CAs that are counted: the certificate of each is read at every count.
-const COUNTED: usize = 4096;
+pub(crate) use findings::{Found, is_of_neighbours};
+use keys::{Keys, LeafKey};
+use table::{BundleKey, Table};
 
-/// Counts what uses each CA. A signature is verified once: which CA issued what is remembered from one count to the next.
-#[derive(Debug, Default)]
-pub(crate) struct AuthorityCensus {
-    /// Whether a certificate was issued by a CA of its issuer's name, by the fingerprints of both.
-    issued: HashMap<(Digest, Digest), bool>,
+/// The most anchors that are remembered of an identity whose bundle lost them.
+const LOST: usize = 16;
+
+/// What identities publish. It holds no key.
+#[derive(Debug)]
+pub(crate) struct Census<Id> {
+    published: BTreeMap<Id, Published>,
+    table: Table<Id>,
+    keys: Keys<Id>,
+    /// The identities that present a certificate with this issuer's name.
+    by_issuer: HashMap<String, BTreeSet<Id>>,
+    /// Those without a bundle: what the bundles of others say of them is told nowhere else.
+    unbundled: BTreeSet<Id>,
+    /// Those of which something else may be found by now.
+    changed: BTreeSet<Id>,
+    /// Those that are gone: what was told of them is so no more, whether they come again or not.
+    gone: BTreeSet<Id>,
+    /// The count of catching up, to find out who is gone.
+    round: u64,
+}
+
+/// What one identity publishes.
+#[derive(Debug)]
+struct Published {
+    digest: Digest,
+    round: u64,
+    /// The chain, without its key.
+    credential: Option<Credential>,
+    /// In order, each once.
+    bundles: Vec<BundleKey>,
+    /// The CAs after the leaf.
+    chain: Vec<Digest>,
+    /// The CAs that the leaf is under: those in the chain, and those that issued some of it.
+    presents: Vec<Digest>,
+    /// The names of the issuers of the chain, each with the place of what it issued.
+    issuers: Vec<(String, usize)>,
+    key: Option<LeafKey>,
+    is_of_public_ca: bool,
+    /// The anchors that its bundles lost while a leaf of another was under them.
+    lost: Vec<Digest>,
+    /// What was told of it.
+    told: Vec<Found>,
 }
 
 /// The CAs of what is published.
@@ -32,7 +85,7 @@ pub(crate) struct AuthorityCounts {
 /// One CA of what is published, and what uses it.
 #[derive(Debug)]
 pub(crate) struct AuthorityCount {
-    pub(crate) facts: CertificateFacts,
+    pub(crate) facts: Arc<CertificateFacts>,
     /// What presents a leaf that is under it.
     pub(crate) presents: Users,
     /// What trusts it.
@@ -53,109 +106,237 @@ impl Users {
     }
 }
 
-/// The anchors of what these identities publish, each with how many subscribers it has: what trusts them alone is counted.
-pub(crate) fn trusted(published: &[(&Snapshot, usize)]) -> AuthorityCounts {
-    Authorities::trusted(published).counted()
+/// The anchors of what these publish: what trusts them alone is counted.
+pub(crate) fn trusted<'a>(published: impl Iterator<Item = &'a Snapshot>) -> AuthorityCounts {
+    let mut census = Census::default();
+    for (place, snapshot) in published.enumerate() {
+        let bundles = census.enter_bundles(snapshot, &place);
+        census.published.insert(place, Published { bundles, ..Published::nothing(snapshot.digest()) });
+    }
+    census.counts(|_| 0)
 }
 
-impl AuthorityCensus {
-    /// The CAs of what these identities publish, each with how many subscribers it has.
-    pub(crate) fn count(&mut self, published: &[(&Snapshot, usize)]) -> AuthorityCounts {
-        let mut authorities = Authorities::trusted(published);
-        for issuer in published.iter().flat_map(|(snapshot, _)| issuers(snapshot)) {
-            authorities.place(issuer);
+impl<Id: Ord + Clone> Census<Id> {
+    /// Takes in what changed: `published` is what every identity publishes by now.
+    pub(crate) fn catch_up<'a>(&mut self, published: impl IntoIterator<Item = (&'a Id, Option<&'a Snapshot>)>)
+    where
+        Id: 'a,
+    {
+        self.round += 1;
+        let before = self.state();
+        let mut seen = 0;
+        for (id, snapshot) in published {
+            let Some(snapshot) = snapshot else { continue };
+            match self.published.get_mut(id) {
+                Some(entry) if entry.digest == snapshot.digest() => entry.round = self.round,
+                _ => self.record(id, snapshot),
+            }
+            seen += 1;
         }
-        let before = std::mem::take(&mut self.issued);
-        for (snapshot, subscribers) in published {
-            let users = Users { identities: 1, subscribers: *subscribers };
-            for place in self.presented(snapshot, &authorities, &before) {
-                authorities.counts[place].presents.add(users);
+        if self.published.len() > seen {
+            let gone = self.published.iter().filter(|(_, entry)| entry.round != self.round);
+            for id in gone.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+                self.forget(&id);
             }
         }
-        authorities.counted()
+        // Whether anything trusts a leaf depends on these for everybody without a bundle.
+        if self.state() != before {
+            self.changed.extend(self.unbundled.iter().cloned());
+        }
     }
 
-    /// The places of the CAs that the leaf of `snapshot` is under.
-    fn presented(
-        &mut self,
-        snapshot: &Snapshot,
-        authorities: &Authorities<'_>,
-        before: &HashMap<(Digest, Digest), bool>,
-    ) -> BTreeSet<usize> {
-        let Some(credential) = snapshot.credential() else { return BTreeSet::new() };
-        let mut presented: BTreeSet<_> =
-            issuers(snapshot).filter_map(|der| authorities.places.get(der)).copied().collect();
-        let chain = presented.iter().map(|place| (&authorities.counts[*place].facts, authorities.ders[*place]));
-        let leaf = credential.chain().first().map(|der| (credential.leaf(), &**der));
-        for (facts, der) in leaf.into_iter().chain(chain).collect::<Vec<_>>() {
-            let namesakes = authorities.by_subject.get(&facts.issuer.text).map(Vec::as_slice).unwrap_or_default();
-            for place in namesakes {
-                let pair = (facts.fingerprint, authorities.counts[*place].facts.fingerprint);
-                let known = before.get(&pair).copied();
-                let issued = known.unwrap_or_else(|| is_issued_by(der, authorities.ders[*place]));
-                self.issued.insert(pair, issued);
-                if issued {
-                    presented.insert(*place);
-                }
-            }
+    /// How much uses each CA; `subscribers` are those of an identity.
+    pub(crate) fn counts(&self, subscribers: impl Fn(&Id) -> usize) -> AuthorityCounts {
+        let users = |id: &Id| Users { identities: 1, subscribers: subscribers(id) };
+        let mut trusting: HashMap<&[BundleKey], Users> = HashMap::new();
+        for (id, entry) in &self.published {
+            trusting.entry(&entry.bundles).or_default().add(users(id));
         }
-        presented
-    }
-}
-
-/// The CAs that were come upon.
-#[derive(Default)]
-struct Authorities<'a> {
-    counts: Vec<AuthorityCount>,
-    /// In the same order.
-    ders: Vec<&'a [u8]>,
-    places: HashMap<&'a [u8], usize>,
-    by_subject: HashMap<String, Vec<usize>>,
-    /// Those that are too many, or cannot be read.
-    uncounted: HashSet<&'a [u8]>,
-}
-
-impl<'a> Authorities<'a> {
-    fn trusted(published: &[(&'a Snapshot, usize)]) -> Self {
-        let mut authorities = Self::default();
-        // Equal bundles are one allocation: a thousand identities of one CA are one look at it.
-        let mut trusting: HashMap<Vec<*const Bundle>, (&'a Snapshot, Users)> = HashMap::new();
-        for (snapshot, subscribers) in published {
-            let key = bundles(snapshot).map(Arc::as_ptr).collect();
-            let users = &mut trusting.entry(key).or_insert((snapshot, Users::default())).1;
-            users.add(Users { identities: 1, subscribers: *subscribers });
-        }
-        for (snapshot, users) in trusting.into_values() {
+        let mut trusts: HashMap<&Digest, Users> = HashMap::new();
+        for (bundles, users) in trusting {
             // An identity may trust one by several bundles.
-            let anchors: BTreeSet<&'a [u8]> = super::anchors(snapshot).collect();
-            for anchor in anchors {
-                if let Some(place) = authorities.place(anchor) {
-                    authorities.counts[place].trusts.add(users);
+            for anchor in bundles.iter().flat_map(|bundle| self.table.anchors(*bundle)).collect::<BTreeSet<_>>() {
+                trusts.entry(anchor).or_default().add(users);
+            }
+        }
+        let counts = self.table.all().map(|(fingerprint, authority)| {
+            let mut presents = Users::default();
+            authority.presented_by.iter().for_each(|id| presents.add(users(id)));
+            let trusts = trusts.get(fingerprint).copied().unwrap_or_default();
+            AuthorityCount { facts: Arc::clone(&authority.facts), presents, trusts }
+        });
+        AuthorityCounts { counts: counts.collect(), uncounted: self.table.uncounted() }
+    }
+
+    /// Whether there is a bundle, and whether every CA of all of them is known.
+    fn state(&self) -> (bool, bool) {
+        (self.table.has_bundles(), self.table.uncounted() == 0)
+    }
+
+    fn record(&mut self, id: &Id, snapshot: &Snapshot) {
+        let before = self.published.remove(id);
+        let mut now = Published::new(snapshot, self.round);
+        now.bundles = self.enter_bundles(snapshot, id);
+        now.chain = issuers(snapshot).map(|der| self.table.enter_chain(der)).collect();
+        self.introduce();
+        now.presents = self.table.issuers_of(&now);
+        let before = before.unwrap_or_else(|| Published::nothing(now.digest));
+        now.lost = self.lost(id, &before, &now);
+        now.told.clone_from(&before.told);
+        self.exchange(id, &before, &now);
+        self.published.insert(id.clone(), now);
+        self.table.sweep().into_iter().for_each(|gone| self.unlearn(gone));
+    }
+
+    /// Has the table hold the bundles, and returns them in order, each once.
+    fn enter_bundles(&mut self, snapshot: &Snapshot, id: &Id) -> Vec<BundleKey> {
+        let mut entered: Vec<_> = bundles(snapshot).map(|bundle| self.table.enter_bundle(bundle, id)).collect();
+        entered.sort_unstable();
+        entered.dedup();
+        entered
+    }
+
+    fn forget(&mut self, id: &Id) {
+        let Some(before) = self.published.remove(id) else { return };
+        self.exchange(id, &before, &Published::nothing(before.digest));
+        self.table.sweep().into_iter().for_each(|gone| self.unlearn(gone));
+        self.changed.remove(id);
+        if !before.told.is_empty() {
+            self.gone.insert(id.clone());
+        }
+    }
+
+    /// Has each CA that came meet the leaves that were there, one of which it may have issued.
+    fn introduce(&mut self) {
+        for (came, subject, der) in self.table.newcomers() {
+            for id in self.by_issuer.get(&subject).into_iter().flatten() {
+                let Some(entry) = self.published.get_mut(id) else { continue };
+                if !entry.presents.contains(&came) && entry.issued_by(&subject).any(|issued| is_issued_by(issued, &der))
+                {
+                    entry.presents.push(came);
+                    self.table.present(id, came);
+                    entry.presents.iter().for_each(|authority| self.table.touch(*authority));
+                    self.changed.insert(id.clone());
                 }
             }
         }
-        authorities
     }
 
-    fn counted(self) -> AuthorityCounts {
-        AuthorityCounts { counts: self.counts, uncounted: self.uncounted.len() }
-    }
-
-    /// The place of the CA with this certificate; absent if it cannot be read, or is one too many.
-    fn place(&mut self, der: &'a [u8]) -> Option<usize> {
-        if let Some(place) = self.places.get(der) {
-            return Some(*place);
+    /// The anchors that are missed: those that left the bundles of an identity, and were not back since, while a leaf of another is under
+    /// them.
+    fn lost(&self, id: &Id, before: &Published, now: &Published) -> Vec<Digest> {
+        if now.bundles.is_empty() {
+            // It trusts nobody, which is another matter.
+            return Vec::new();
         }
-        let facts = (self.counts.len() < COUNTED).then(|| CertificateFacts::from_der(der).ok()).flatten();
-        let Some(facts) = facts else {
-            self.uncounted.insert(der);
-            return None;
+        let left = without(&before.bundles, &now.bundles).flat_map(|bundle| self.table.anchors(*bundle));
+        let is_missed = |anchor: &&Digest| {
+            !self.table.is_trusted_by(anchor, &now.bundles)
+                && self.table.get(anchor).is_some_and(|missed| missed.presented_by.iter().any(|other| other != id))
         };
-        let place = self.counts.len();
-        self.by_subject.entry(facts.subject.text.clone()).or_default().push(place);
-        self.counts.push(AuthorityCount { facts, presents: Users::default(), trusts: Users::default() });
-        self.ders.push(der);
-        self.places.insert(der, place);
-        Some(place)
+        let missed: BTreeSet<_> = before.lost.iter().chain(left).filter(is_missed).copied().collect();
+        missed.into_iter().take(LOST).collect()
+    }
+
+    /// Puts what an identity publishes now in the place of what it published before.
+    fn exchange(&mut self, id: &Id, before: &Published, now: &Published) {
+        self.changed.insert(id.clone());
+        for bundle in without(&before.bundles, &now.bundles) {
+            self.table.leave_bundle(*bundle, id);
+        }
+        before.chain.iter().for_each(|authority| self.table.leave_chain(authority));
+        without(&before.presents, &now.presents).for_each(|authority| self.table.absent(id, *authority));
+        without(&now.presents, &before.presents).for_each(|authority| self.table.present(id, *authority));
+        without(&before.lost, &now.lost).for_each(|anchor| self.table.found_again(id, *anchor));
+        without(&now.lost, &before.lost).for_each(|anchor| self.table.lose(id, *anchor));
+        // What is under an anchor that was lost has another issuer by now, or another bundle holds that.
+        before.presents.iter().chain(&now.presents).chain(&now.lost).for_each(|authority| self.table.touch(*authority));
+        let is_left = |(name, _): &&(String, usize)| !now.issuers.iter().any(|(other, _)| other == name);
+        for (name, _) in before.issuers.iter().filter(is_left) {
+            if let Some(ids) = self.by_issuer.get_mut(name) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.by_issuer.remove(name);
+                }
+            }
+        }
+        for (name, _) in &now.issuers {
+            self.by_issuer.entry(name.clone()).or_default().insert(id.clone());
+        }
+        if before.key != now.key {
+            self.changed.extend(before.key.as_ref().map(|key| self.keys.leave(key, id)).unwrap_or_default());
+            self.changed.extend(now.key.as_ref().map(|key| self.keys.enter(key, id)).unwrap_or_default());
+        }
+        if now.credential.is_some() && now.bundles.is_empty() {
+            self.unbundled.insert(id.clone());
+        } else {
+            self.unbundled.remove(id);
+        }
+    }
+
+    /// Nothing holds this CA any more.
+    fn unlearn(&mut self, (gone, presented_by): (Digest, BTreeSet<Id>)) {
+        for id in presented_by {
+            if let Some(entry) = self.published.get_mut(&id) {
+                entry.presents.retain(|authority| *authority != gone);
+                self.changed.insert(id);
+            }
+        }
+    }
+}
+
+impl Published {
+    fn nothing(digest: Digest) -> Self {
+        Self {
+            digest,
+            round: 0,
+            credential: None,
+            bundles: Vec::new(),
+            chain: Vec::new(),
+            presents: Vec::new(),
+            issuers: Vec::new(),
+            key: None,
+            is_of_public_ca: false,
+            lost: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
+    /// All of it that is of the credential alone.
+    fn new(snapshot: &Snapshot, round: u64) -> Self {
+        let nothing = Self { round, ..Self::nothing(snapshot.digest()) };
+        let Some(credential) = snapshot.credential().map(|credential| credential.without_key()) else { return nothing };
+        let above = credential.chain().iter().enumerate().skip(1);
+        let above = above.filter_map(|(place, der)| Some((CertificateFacts::from_der(der).ok()?.issuer.text, place)));
+        let issuers = std::iter::once((credential.leaf().issuer.text.clone(), 0)).chain(above).collect();
+        let (key, is_of_public_ca) = (LeafKey::of(&credential), is_of_public_ca(&credential));
+        Self { credential: Some(credential), issuers, key, is_of_public_ca, ..nothing }
+    }
+
+    /// The certificates of the chain with this issuer's name.
+    fn issued_by<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let chain = self.credential.as_ref().map(Credential::chain).unwrap_or_default();
+        let places = self.issuers.iter().filter(move |(issuer, _)| issuer == name).map(|(_, place)| *place);
+        places.filter_map(move |place| chain.get(place)).map(AsRef::as_ref)
+    }
+}
+
+/// Those of `some` that are not in `others`; both are few.
+fn without<'a, T: PartialEq>(some: &'a [T], others: &'a [T]) -> impl Iterator<Item = &'a T> {
+    some.iter().filter(|one| !others.contains(one))
+}
+
+impl<Id> Default for Census<Id> {
+    fn default() -> Self {
+        Self {
+            published: BTreeMap::new(),
+            table: Table::default(),
+            keys: Keys::default(),
+            by_issuer: HashMap::new(),
+            unbundled: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            round: 0,
+        }
     }
 }

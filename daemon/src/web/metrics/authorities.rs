@@ -1,13 +1,15 @@
 //! What uses each CA, and its life: from these a query over all nodes tells whether one may go, and an alert that one has to.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use evercert_core::certificate::CertificateFacts;
+use evercert_core::identity::IdentityId;
 
 use super::exposition::{Family, seconds};
 use super::identities::Row;
 use super::limit::soonest;
-use crate::publication::{AuthorityCensus, AuthorityCount, AuthorityCounts, Users};
+use crate::publication::{AuthorityCount, AuthorityCounts, Census, Users};
 
 type Life = fn(&CertificateFacts) -> SystemTime;
 
@@ -44,9 +46,10 @@ pub(super) struct Authorities {
 
 impl Authorities {
     /// Counts what the rows use: at most `limit` CAs, those that end first.
-    pub(super) fn of(rows: &[Row], census: &mut AuthorityCensus, limit: usize) -> Self {
-        let published = rows.iter().filter_map(|row| Some((row.snapshot()?, row.subscribers.all())));
-        let AuthorityCounts { counts, uncounted } = census.count(&published.collect::<Vec<_>>());
+    pub(super) fn of(rows: &[Row], census: &mut Census<IdentityId>, limit: usize) -> Self {
+        census.catch_up(rows.iter().map(|row| (&row.id, row.snapshot())));
+        let subscribers: HashMap<_, _> = rows.iter().map(|row| (&row.id, row.subscribers.all())).collect();
+        let AuthorityCounts { counts, uncounted } = census.counts(|id| subscribers.get(id).copied().unwrap_or(0));
         let (mut counts, left_out) = soonest(counts, limit, |count| count.facts.not_after);
         counts.sort_unstable_by_key(|count| count.facts.fingerprint);
         Self { counts, left_out: left_out + uncounted }

@@ -69,7 +69,7 @@ impl Page {
         told.sort_unstable();
         let certificates = Certificates::of(&rows, metrics.limit);
         let revocations = Revocations::of(&rows, metrics.limit);
-        let authorities = Authorities::of(&rows, &mut metrics.authorities.lock(), metrics.limit);
+        let authorities = Authorities::of(&rows, &mut metrics.census.lock(), metrics.limit);
         let twins = certificates.twins;
         metrics.files.twins.with_label_values(&["file"]).inc_by(twins.told_apart + twins.dropped);
         metrics.files.twins_dropped.with_label_values(&["file"]).inc_by(twins.dropped);

@@ -32,12 +32,12 @@ struct Anchor {
 impl Anchors {
     /// The anchors of what these publish.
     pub(super) fn of(states: &[Arc<IdentityState>]) -> Self {
-        let published = states.iter().filter_map(|state| Some((state.snapshot.as_deref()?, 0)));
-        let AuthorityCounts { counts, uncounted } = trusted(&published.collect::<Vec<_>>());
+        let published = states.iter().filter_map(|state| state.snapshot.as_deref());
+        let AuthorityCounts { counts, uncounted } = trusted(published);
         let all = counts.len() + uncounted;
         let counts = counts.into_iter();
         let mut anchors: Vec<_> = counts
-            .map(|count| Anchor { facts: Certificate::from(&count.facts), identities: count.trusts.identities })
+            .map(|count| Anchor { facts: Certificate::from(&*count.facts), identities: count.trusts.identities })
             .collect();
         anchors.sort_by_cached_key(|anchor| (anchor.facts.not_after.0, anchor.facts.sha256));
         anchors.truncate(TOLD);

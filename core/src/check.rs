@@ -238,7 +238,8 @@ pub fn key_alone(file: FileRead) -> Vec<Finding> {
     let (path, access) = (file.path.clone(), file.access.clone());
     let mut findings = match material::key_alone(file) {
         Ok(Some(key)) if crypto::signing_key(&key).is_err() => {
-            vec![Finding::new(Check::KeyUnsupported, Severity::Reject, key::UNSUPPORTED).in_file(&path)]
+            let sentence = key::unsupported("the private key");
+            vec![Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(&path)]
         }
         Ok(_) => Vec::new(),
         Err(findings) => findings,

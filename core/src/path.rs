@@ -20,6 +20,7 @@ use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, Verifie
 
 pub use error::{CrlProblem, PathError, UnusableAnchor};
 pub(crate) use explain::outside_of;
+pub(crate) use keys::unsupported as unsupported_key;
 pub use policy::{PathPolicy, SigningLeaves, StaleCrls};
 
 use crate::bundle::Bundle;

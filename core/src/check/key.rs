@@ -11,10 +11,15 @@ use crate::crypto;
 use crate::digest::Digest;
 use crate::finding::{Check, Finding, Severity};
 use crate::material::KeyedCredential;
+use crate::path::unsupported_key;
 
 /// The sentence about a key that no handshake here can use.
-pub(super) const UNSUPPORTED: &str = "the private key is of a kind or size that is not supported; use RSA of 2048 to 8192 bits, ECDSA with \
-                                      P-256, P-384 or P-521, or Ed25519 (ML-DSA where the crypto provider is aws-lc-rs)";
+pub(super) fn unsupported(which: &str) -> String {
+    format!(
+        "{which} is of a kind or size that is not supported; use RSA of 2048 to 8192 bits, ECDSA with P-256, P-384 or P-521, or Ed25519 \
+         (ML-DSA where the crypto provider is aws-lc-rs)"
+    )
+}
 
 /// Whether the leaf that the private key belongs to is in the bundle, and a CA in its place.
 pub(super) fn is_swapped(keyed: &KeyedCredential, bundle: &Bundle) -> bool {
@@ -28,10 +33,16 @@ pub(super) fn is_swapped(keyed: &KeyedCredential, bundle: &Bundle) -> bool {
 pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let files = case.files;
     let Some(of_key) = case.keyed.public_key else {
-        return findings.reject(Check::KeyUnsupported, files.key(), UNSUPPORTED);
+        return findings.reject(Check::KeyUnsupported, files.key(), unsupported("the private key"));
     };
     let of_leaf = case.keyed.leaf_public_key;
     if of_key == of_leaf {
+        // Of a chain that is judged without its key, the leaf alone tells what that is.
+        if let Some(kind) = unsupported_key(case.leaf.public_key()) {
+            let sentence = unsupported("the leaf's public key");
+            let finding = Finding::new(Check::KeyUnsupported, Severity::Reject, sentence).in_file(files.chain());
+            findings.add(finding.found(kind).expected("a key by which signatures are accepted"));
+        }
         return;
     }
     if let Some(bundle) = case.swapped_with {

@@ -26,7 +26,7 @@ const KINDS: [(&str, &str); 6] = [
 const CURVES: [&str; 3] = ["1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"];
 
 /// The kind of a key, if no signature by it is accepted by any build of this crate.
-pub(super) fn unsupported(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
+pub(crate) fn unsupported(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
     match ObjectIdentifier::from_bytes(key.algorithm.algorithm.as_bytes()).ok()? {
         RSA_ENCRYPTION => match key.parsed() {
             Ok(PublicKey::RSA(rsa)) => {

@@ -1,5 +1,7 @@
 //! Chains and keys that come without one another.
 
+use evercert_fixtures::{odd, pem};
+
 use super::*;
 use crate::digest::Digest;
 use crate::mount::{FileRead, KeyAccess};
@@ -36,6 +38,20 @@ fn a_chain_without_its_key_is_judged_as_it_would_be_with_it() {
     let readable = Files::of(&good, &[], &[&root]).with_mode(0o644, 0).in_directories(&[0o755]);
     assert_eq!(judge_files(&spec(), &readable).told(), [(Check::KeyWorldReadable, Severity::Warn)]);
     assert_eq!(judge_files(&chain_alone(), &readable).told(), [], "a chain may be read by everybody");
+}
+
+#[test]
+fn a_chain_without_its_key_is_rejected_for_a_public_key_that_no_handshake_can_use() {
+    let root = Entity::root("root");
+    let modulus = [&[0, 0x80][..], &[0xff; 127]].concat();
+    let key = odd::element(0x30, &[odd::element(2, &modulus), odd::element(2, &[1, 0, 1])].concat());
+    let rsa = [&odd::element(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1])[..], &[5, 0]].concat();
+    let public_key = [odd::element(0x30, &rsa), odd::element(3, &[&[0], &key[..]].concat())].concat();
+    let weak = odd::altered(&root.leaf(), &root, |fields| fields[6].1 = public_key);
+    let files = Files::of(&root.leaf(), &[], &[&root]).with_chain(pem("CERTIFICATE", &weak));
+    let assessment = judge_files(&chain_alone(), &files);
+    assessment.rejects_credential_for(Check::KeyUnsupported);
+    assert_eq!(assessment.findings[0].found.as_deref(), Some("an RSA key of 1024 bits"));
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl SubjectAltNames {
 
 /// A distinguished name: the whole as text, and the attributes that metrics label certificates with. Of an attribute
 /// that occurs more than once, the first is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Name {
     /// The whole name on one line, with the escapes of RFC 4514 §2.4; its parts in the order of the certificate. Of a value longer than

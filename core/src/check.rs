@@ -28,6 +28,7 @@ mod svid;
 mod temporary;
 mod trust;
 mod usage;
+mod validators;
 mod validity;
 
 use std::path::Path;
@@ -40,6 +41,7 @@ use x509_parser::prelude::X509Certificate;
 pub use public_issuer::is_of_public_ca;
 pub(crate) use renewal::renewal_due;
 pub(crate) use rollback::rollback;
+pub(crate) use validators::Validators;
 
 use crate::bundle::Bundle;
 use crate::certificate;
@@ -160,7 +162,7 @@ enum Trust<'a> {
 /// absent file is no word on whom to trust.
 #[must_use]
 pub fn assess(spec: &IdentitySpec, material: &Material, trusted: &Trusted, now: SystemTime) -> Assessment {
-    assess_beside(spec, material, trusted, Overlap::default(), now)
+    assess_beside(spec, material, trusted, Overlap::default(), &Validators::default(), now)
 }
 
 /// As [`assess`]; `overlap` is what is retained beside the material's own bundle, if that is admitted.
@@ -169,9 +171,10 @@ pub(crate) fn assess_beside(
     material: &Material,
     trusted: &Trusted,
     overlap: Overlap,
+    validators: &Validators,
     now: SystemTime,
 ) -> Assessment {
-    let mut trust = trust::assess(spec, material, trusted, &overlap, now);
+    let mut trust = trust::assess(spec, material, trusted, &overlap, validators, now);
     let admitted = matches!(trust.bundle, Verdict::Admitted(_));
     trust.trusted.overlap = if admitted { overlap } else { trusted.overlap.clone() };
     let own = trust.trusted.own();
@@ -180,7 +183,7 @@ pub(crate) fn assess_beside(
         Some(validator) if admitted && trust.trusted.crls.is_empty() && trust.trusted.overlap.is_empty() => {
             Some(validator)
         }
-        _ => own.as_ref().and_then(|bundle| PathValidator::new(bundle).ok()),
+        _ => own.as_ref().and_then(|bundle| validators.of(bundle).ok()),
     };
     let AssessedTrust { bundle, trusted, rejects_trust, lacks_trust, mut findings, mut next_change, .. } = trust;
     let trust = match (&bundle, &validator, &own) {
@@ -282,11 +285,12 @@ pub(crate) fn served(
 pub(crate) fn own_leaf(
     spec: &IdentitySpec,
     credential: &Credential,
-    bundle: &Bundle,
+    bundle: &Arc<Bundle>,
+    validators: &Validators,
     now: SystemTime,
 ) -> (Vec<Finding>, Option<SystemTime>) {
     let mut findings = Findings::enforced(now, spec);
-    chain::served(spec, credential, bundle, &mut findings);
+    chain::served(spec, credential, bundle, validators, &mut findings);
     findings.into_parts()
 }
 

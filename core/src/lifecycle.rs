@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::bundle::Bundles;
-use crate::check::{self, Assessment, Verdict};
+use crate::check::{self, Assessment, Validators, Verdict};
 use crate::clock::Now;
 use crate::credential::Credential;
 use crate::finding::{Check, Finding};
@@ -126,22 +126,41 @@ impl Lifecycle {
 
     /// Takes an event in.
     pub fn handle(&mut self, event: Event, now: Now) -> Step {
-        let step = self.take(event, now);
+        let step = self.take(event, &Validators::default(), now);
         Step { remember: self.unremembered, ..step }
     }
 
-    fn take(&mut self, event: Event, now: Now) -> Step {
+    /// Lets time pass from `now` until then, from one change to the next, and shows each: when it is, and the state before and after. The
+    /// last of so many steps leads to the end: what is so then is shown, whatever was on the way.
+    pub fn foresee(
+        &mut self,
+        now: Now,
+        until: SystemTime,
+        steps: usize,
+        mut shown: impl FnMut(SystemTime, &IdentityState, &IdentityState),
+    ) {
+        let validators = Validators::default();
+        for left in (0..steps).rev() {
+            let Some(at) = self.wake_at.filter(|at| *at <= until) else { break };
+            let wall = if left == 0 { until } else { at };
+            let before = Arc::clone(&self.state);
+            let _ = self.take(Event::TimePassed, &validators, Now { wall, ..now });
+            shown(wall, &before, &self.state);
+        }
+    }
+
+    fn take(&mut self, event: Event, validators: &Validators, now: Now) -> Step {
         match event {
             Event::Read { mut material, final_try } => {
                 if !self.keeps_keys {
                     material.forget_key();
                 }
-                let assessment = self.assess(&material, now.wall);
+                let assessment = self.assess(&material, validators, now.wall);
                 if !final_try && check::may_be_half_written(&assessment) {
-                    return self.read_again(now);
+                    return self.read_again(validators, now);
                 }
                 let first = self.material.is_none();
-                let (mut step, published) = self.take_up(material, &assessment, now.wall);
+                let (mut step, published) = self.take_up(material, &assessment, validators, now.wall);
                 step.changed |= first;
                 step.reload = Some(if published {
                     Reload::Published
@@ -154,21 +173,22 @@ impl Lifecycle {
             }
             Event::OverlapEnded(anchor) => {
                 self.retain(self.trusted.overlap.without(anchor));
-                self.take(Event::TimePassed, now)
+                self.take(Event::TimePassed, validators, now)
             }
             Event::TimePassed => match self.material.take() {
                 Some(material) => {
-                    let assessment = self.assess(&material, now.wall);
-                    self.take_up(material, &assessment, now.wall).0
+                    let assessment = self.assess(&material, validators, now.wall);
+                    self.take_up(material, &assessment, validators, now.wall).0
                 }
                 None => self.pass(now.wall),
             },
         }
     }
 
-    fn assess(&self, material: &Material, now: SystemTime) -> Assessment {
+    fn assess(&self, material: &Material, validators: &Validators, now: SystemTime) -> Assessment {
         let trusted = Trusted { overlap: self.lapsed(self.trusted.overlap.clone(), now), ..self.trusted.clone() };
-        let mut assessment = check::assess_beside(&self.spec, material, &trusted, self.prospect(material, now), now);
+        let prospect = self.prospect(material, now);
+        let mut assessment = check::assess_beside(&self.spec, material, &trusted, prospect, validators, now);
         if let Some(newest) = self.newest {
             check::rollback(&self.spec, &mut assessment, newest, now);
         }
@@ -176,16 +196,25 @@ impl Lifecycle {
     }
 
     /// The reading is set aside; what was due meanwhile is not.
-    fn read_again(&mut self, now: Now) -> Step {
+    fn read_again(&mut self, validators: &Validators, now: Now) -> Step {
         let due = self.wake_at.is_some_and(|at| at <= now.wall);
-        let step =
-            if due { self.take(Event::TimePassed, now) } else { Step { wake_at: self.wake_at, ..Step::default() } };
+        let step = if due {
+            self.take(Event::TimePassed, validators, now)
+        } else {
+            Step { wake_at: self.wake_at, ..Step::default() }
+        };
         Step { read_again: true, ..step }
     }
 
     /// Makes what was assessed the last good where it was admitted, publishes where that makes a difference, and says
     /// whether it did.
-    fn take_up(&mut self, mut material: Material, assessment: &Assessment, now: SystemTime) -> (Step, bool) {
+    fn take_up(
+        &mut self,
+        mut material: Material,
+        assessment: &Assessment,
+        validators: &Validators,
+        now: SystemTime,
+    ) -> (Step, bool) {
         self.keep(assessment);
         self.take_key(&material);
         if self.is_of(&material) {
@@ -202,7 +231,7 @@ impl Lifecycle {
         if snapshot.is_some() {
             self.retain(self.trusted.overlap.clone().capped(now + self.longest()));
         }
-        let (mut findings, wake_at) = self.findings(&material, assessment, now);
+        let (mut findings, wake_at) = self.findings(&material, assessment, validators, now);
         findings.extend(self.lacks_key(snapshot.as_deref(), &material));
         let published = snapshot.as_ref().map(|snapshot| snapshot.generation()) != self.generation();
         let published_at = if published { Some(now) } else { self.state.published_at };
@@ -271,6 +300,7 @@ impl Lifecycle {
         &self,
         material: &Material,
         assessment: &Assessment,
+        validators: &Validators,
         now: SystemTime,
     ) -> (Vec<Finding>, Option<SystemTime>) {
         let mut findings = assessment.findings.clone();
@@ -288,7 +318,7 @@ impl Lifecycle {
             if let Some(bundle) = self.trusted.own().filter(|_| self.chained)
                 && (!on_disk || assessment.findings.iter().any(breaks_path))
             {
-                let (disowned, change) = check::own_leaf(&self.spec, credential, &bundle, now);
+                let (disowned, change) = check::own_leaf(&self.spec, credential, &bundle, validators, now);
                 if on_disk && !disowned.is_empty() {
                     findings.retain(|finding| !breaks_path(finding));
                 }
@@ -309,17 +339,14 @@ impl Lifecycle {
         }
         let renewal_due = self.credential.as_ref().and_then(|credential| check::renewal_due(&self.spec, credential));
         let bundles = self.bundles();
-        let build =
-            |generation| Arc::new(Snapshot::new(generation, self.credential.clone(), bundles.clone(), renewal_due));
-        let next = build(self.generation().unwrap_or(0) + 1);
-        match current {
-            Some(current) if current.digest() != next.digest() => Some(next),
-            Some(current) if current.renewal_due() == renewal_due && current.is_complete() == next.is_complete() => {
-                Some(Arc::clone(current))
-            }
-            Some(current) => Some(build(current.generation())),
-            None => Some(next),
-        }
+        let credential = self.credential.clone();
+        let Some(current) = current.filter(|current| current.publishes(credential.as_deref(), &bundles)) else {
+            let generation = self.generation().unwrap_or(0) + 1;
+            return Some(Snapshot::new(generation, credential, bundles, renewal_due).into());
+        };
+        let again = current.again(credential, renewal_due);
+        let is_as_before = current.renewal_due() == renewal_due && current.is_complete() == again.is_complete();
+        Some(if is_as_before { Arc::clone(current) } else { again.into() })
     }
 
     /// Whether trust that is wanted has never been there. An identity that is served without it already has none to lose.

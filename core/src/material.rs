@@ -10,6 +10,7 @@ mod interner;
 mod kind;
 mod pkcs7;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -162,6 +163,13 @@ impl Material {
     #[must_use]
     pub fn on_disk(&self) -> &Arc<[CertificateOnDisk]> {
         &self.on_disk
+    }
+
+    /// The certificates in one of the files, each once.
+    pub(crate) fn facts_in(&self, file: &Path) -> Vec<&CertificateFacts> {
+        let mut known = HashSet::new();
+        let facts = self.on_disk.iter().filter(|on_disk| *on_disk.file == *file).map(|on_disk| &*on_disk.facts);
+        facts.filter(|facts| known.insert(facts.fingerprint)).collect()
     }
 
     /// The certificate revocation lists in the files, whatever they are worth.

@@ -34,6 +34,17 @@ impl Snapshot {
         Self { generation, digest, credential, bundles, renewal_due }
     }
 
+    /// The same generation with the same chain, with or without its key, and this renewal.
+    pub(crate) fn again(&self, credential: Option<Arc<Credential>>, renewal_due: Option<SystemTime>) -> Self {
+        Self { credential, renewal_due, ..self.clone() }
+    }
+
+    /// Whether it is a generation of this chain and these bundles.
+    pub(crate) fn publishes(&self, credential: Option<&Credential>, bundles: &Bundles) -> bool {
+        self.credential.as_deref().map(Credential::chain) == credential.map(Credential::chain)
+            && self.bundles == *bundles
+    }
+
     /// The same generation without the credential's key.
     #[must_use]
     pub fn without_key(&self) -> Self {

@@ -1,11 +1,13 @@
 //! The bundle: rejected only if it is unparsable, empty or of no use to anybody.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::chain::mend;
 use super::crls::Signers;
 use super::findings::Findings;
+use super::validators::Validators;
 use super::validity::STILL_TO_END;
 use super::{Verdict, crls};
 use crate::bundle::Bundle;
@@ -16,14 +18,21 @@ use crate::finding::{Check, Finding, Severity};
 use crate::material::Part;
 use crate::path::{self, PathValidator, UnusableAnchor};
 
+/// A bundle that is judged: what was made of its file, the certificates in that, and what was trusted before.
+pub(super) struct Judged<'a> {
+    pub(super) file: &'a Path,
+    pub(super) part: &'a Part<Arc<Bundle>>,
+    pub(super) facts: Vec<&'a CertificateFacts>,
+    pub(super) last_good: Option<&'a Arc<Bundle>>,
+}
+
 /// The verdict on a bundle, and its validator where one could be made.
 pub(super) fn assess(
-    file: Option<&Path>,
-    part: &Part<Arc<Bundle>>,
-    last_good: Option<&Arc<Bundle>>,
+    judged: &Judged<'_>,
+    validators: &Validators,
     findings: &mut Findings,
-) -> (Verdict<Bundle>, Option<PathValidator>) {
-    let Some(file) = file else { return (Verdict::Absent, None) };
+) -> (Verdict<Bundle>, Option<Arc<PathValidator>>) {
+    let Judged { file, part, facts, last_good } = judged;
     match part {
         Part::NotWanted => (Verdict::Absent, None),
         Part::Missing if last_good.is_none() => (Verdict::Absent, None),
@@ -38,31 +47,32 @@ pub(super) fn assess(
             (Verdict::Rejected, None)
         }
         Part::Whole(bundle) => {
-            validity(bundle, file, findings);
-            crls::examine(file, bundle.crls(), &Signers::anchors(bundle.anchors()), findings);
-            let validator = usability(bundle, file, findings);
+            validity(facts, file, findings);
+            if !bundle.crls().is_empty() {
+                crls::examine(file, bundle.crls(), &Signers::anchors(bundle.anchors()), findings);
+            }
+            let validator = usability(bundle, judged, validators, findings);
             (findings.verdict(bundle), validator)
         }
     }
 }
 
 /// An anchor that has expired is a warning, unless its successor is there; a bundle in which none is valid is rejected.
-fn validity(bundle: &Bundle, file: &Path, findings: &mut Findings) {
-    let anchors: Vec<_> =
-        bundle.anchors().iter().filter_map(|anchor| CertificateFacts::from_der(anchor).ok()).collect();
-    for anchor in &anchors {
+fn validity(anchors: &[&CertificateFacts], file: &Path, findings: &mut Findings) {
+    for anchor in anchors {
         findings.changes_at(anchor.not_before);
         findings.changes_at(expiry(anchor.not_after));
     }
     let now = findings.now();
-    let (expired, valid): (Vec<_>, Vec<_>) = anchors.iter().partition(|anchor| now >= expiry(anchor.not_after));
+    let (expired, valid): (Vec<&CertificateFacts>, Vec<_>) =
+        anchors.iter().partition(|anchor| now >= expiry(anchor.not_after));
     let finding = |check, severity, sentence: String, last: &CertificateFacts| {
         let finding = Finding::new(check, severity, sentence).in_file(file);
         let finding = Finding { certificate: Some(Box::new(last.fingerprint)), ..finding };
         finding.found(format!("ended {}", rfc3339(last.not_after))).expected(STILL_TO_END)
     };
     let last = |anchors: &[&CertificateFacts]| anchors.iter().copied().max_by_key(|anchor| anchor.not_after).cloned();
-    if expired.len() == bundle.anchors().len() {
+    if valid.is_empty() {
         let Some(last) = last(&expired) else { return };
         let which = if expired.len() == 1 {
             format!("the only anchor of the bundle, {}, has expired", last.subject.text)
@@ -72,10 +82,9 @@ fn validity(bundle: &Bundle, file: &Path, findings: &mut Findings) {
         let sentence = format!("{which}, and the last good bundle stays; replace it by one that is valid");
         return findings.add(finding(Check::Expired, Severity::Reject, sentence, &last));
     }
-    let is_renewed = |anchor: &CertificateFacts| {
-        valid.iter().any(|other| other.subject == anchor.subject && other.not_before <= now)
-    };
-    let lost: Vec<_> = expired.into_iter().filter(|anchor| !is_renewed(anchor)).collect();
+    let in_force: HashSet<_> =
+        valid.iter().filter(|anchor| anchor.not_before <= now).map(|anchor| &anchor.subject).collect();
+    let lost: Vec<_> = expired.into_iter().filter(|anchor| !in_force.contains(&anchor.subject)).collect();
     let Some(last) = last(&lost) else { return };
     let sentence = if lost.len() == 1 {
         format!(
@@ -87,7 +96,7 @@ fn validity(bundle: &Bundle, file: &Path, findings: &mut Findings) {
             "{} of {} anchors have expired, the last of them {}, and whoever is under them is refused; take them out, or put their \
              successors in",
             lost.len(),
-            bundle.anchors().len(),
+            anchors.len(),
             last.subject.text
         )
     };
@@ -95,16 +104,21 @@ fn validity(bundle: &Bundle, file: &Path, findings: &mut Findings) {
 }
 
 /// Certificates that can be nobody's anchor are a warning; a bundle of nothing else is rejected.
-fn usability(bundle: &Bundle, file: &Path, findings: &mut Findings) -> Option<PathValidator> {
-    match PathValidator::new(bundle) {
+fn usability(
+    bundle: &Arc<Bundle>,
+    Judged { file, facts, .. }: &Judged<'_>,
+    validators: &Validators,
+    findings: &mut Findings,
+) -> Option<Arc<PathValidator>> {
+    match validators.of(bundle) {
         Ok(validator) => {
-            if let Some(finding) = unusable(bundle, validator.unusable_anchors(), Severity::Warn) {
+            if let Some(finding) = unusable(facts, validator.unusable_anchors(), Severity::Warn) {
                 findings.add(finding.in_file(file));
             }
             Some(validator)
         }
         Err(error) => {
-            let finding = unusable(bundle, &path::unusable(bundle.anchors()), Severity::Reject);
+            let finding = unusable(facts, &path::unusable(bundle.anchors()), Severity::Reject);
             let otherwise = || {
                 let sentence = format!("{error}; put the certificate of the issuing CA in");
                 Finding::new(Check::AnchorUnusable, Severity::Reject, sentence)
@@ -116,12 +130,15 @@ fn usability(bundle: &Bundle, file: &Path, findings: &mut Findings) -> Option<Pa
 }
 
 /// The finding about certificates that can be nobody's anchor; none if there are none.
-fn unusable(bundle: &Bundle, unusable: &[(Digest, UnusableAnchor)], severity: Severity) -> Option<Finding> {
+fn unusable(
+    anchors: &[&CertificateFacts],
+    unusable: &[(Digest, UnusableAnchor)],
+    severity: Severity,
+) -> Option<Finding> {
     let (fingerprint, reason) = unusable.first()?;
-    let der = bundle.anchors().iter().find(|anchor| Digest::fingerprint(anchor) == *fingerprint);
-    let subject = der.and_then(|anchor| CertificateFacts::from_der(anchor).ok()).map(|facts| facts.subject.text);
-    let subject = subject.unwrap_or_else(|| format!("with SHA-256 {fingerprint}"));
-    let (all, mend) = (bundle.anchors().len(), mend(reason));
+    let subject = anchors.iter().find(|anchor| anchor.fingerprint == *fingerprint).map(|anchor| &anchor.subject.text);
+    let subject = subject.cloned().unwrap_or_else(|| format!("with SHA-256 {fingerprint}"));
+    let (all, mend) = (anchors.len(), mend(reason));
     let sentence = match (unusable.len(), all) {
         (1, 1) => format!("the only certificate of the bundle, {subject}, can be nobody's anchor: {reason}; {mend}"),
         (1, _) => {

@@ -9,6 +9,7 @@ mod identifiers;
 mod itself;
 mod words;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
@@ -16,7 +17,7 @@ use x509_parser::prelude::X509Certificate;
 
 use super::findings::{Consequences, Findings};
 use super::lineage::{Lineage, Member, Position, Source, is_for};
-use super::{Case, Trust, is_dedicated};
+use super::{Case, Trust, Validators, is_dedicated};
 use crate::bundle::Bundle;
 use crate::certificate::{self, CertificateFacts, Name, system_time};
 use crate::clock::expiry;
@@ -185,10 +186,16 @@ pub(super) fn holds_to_the_end(credential: &Credential, validator: &PathValidato
 }
 
 /// Checks a credential by a bundle that came without it: the bundle is served all the same, or a removed CA would stay trusted.
-pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bundle, findings: &mut Findings) {
+pub(super) fn served(
+    spec: &IdentitySpec,
+    credential: &Credential,
+    bundle: &Arc<Bundle>,
+    validators: &Validators,
+    findings: &mut Findings,
+) {
     let Some((leaf, intermediates)) = credential.chain().split_first() else { return };
     let at = within(credential.leaf(), findings.now());
-    let validator = PathValidator::new(bundle);
+    let validator = validators.of(bundle);
     let outcome = validator.as_ref().map_err(Clone::clone).and_then(|validator| {
         validator.changes_after(findings.now()).into_iter().for_each(|change| findings.changes_at(change));
         told(validator.validate_for(leaf, intermediates, None, at))
@@ -203,7 +210,7 @@ pub(super) fn served(spec: &IdentitySpec, credential: &Credential, bundle: &Bund
             let anchors = named(chain, bundle);
             let anchors = spec.files.bundle.as_ref().map(|file| Source { certificates: &anchors, file: file.path() });
             let lineage = Lineage::of(leaf, Source { certificates: issuers, file: files.chain() }, anchors);
-            let unusable = validator.as_ref().map_or(&[][..], PathValidator::unusable_anchors);
+            let unusable = validator.as_ref().map_or(&[][..], |validator| validator.unusable_anchors());
             words::of(&error, &lineage, AtHand { issuers, bundle: Some(bundle), unusable })
         }
         _ => format!("{error}; have it issued by a CA of the bundle"),

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::bundle::Judged;
 use super::crls::Signers;
 use super::findings::Findings;
+use super::validators::Validators;
 use super::{Verdict, bundle, crls};
 use crate::bundle::Bundle;
 use crate::finding::Finding;
@@ -17,7 +19,7 @@ use crate::trusted::Trusted;
 /// The trust that the files ask for, assessed.
 pub(super) struct AssessedTrust {
     pub(super) bundle: Verdict<Bundle>,
-    pub(super) validator: Option<PathValidator>,
+    pub(super) validator: Option<Arc<PathValidator>>,
     pub(super) trusted: Trusted,
     pub(super) rejects_trust: bool,
     pub(super) lacks_trust: bool,
@@ -39,12 +41,19 @@ pub(super) fn assess(
     material: &Material,
     before: &Trusted,
     overlap: &Overlap,
+    validators: &Validators,
     now: SystemTime,
 ) -> AssessedTrust {
     let fresh = || Findings::enforced(now, spec);
     let mut findings = fresh();
     let file = spec.files.bundle.as_ref().map(BundleFile::path);
-    let (bundle, validator) = bundle::assess(file, &material.bundle, before.bundle.as_ref(), &mut findings);
+    let judged = |file, part, last_good| Judged { file, part, facts: material.facts_in(file), last_good };
+    let (bundle, validator) = match file {
+        Some(file) => {
+            bundle::assess(&judged(file, &material.bundle, before.bundle.as_ref()), validators, &mut findings)
+        }
+        None => (Verdict::Absent, None),
+    };
     let own = in_effect(&bundle, before.bundle.as_ref());
     let rejects_trust = matches!(bundle, Verdict::Rejected);
     let lacks_trust = rejects_trust && own.is_none();
@@ -83,7 +92,7 @@ pub(super) fn assess(
     for ((domain, file), part) in spec.files.federated.iter().zip(&material.federated) {
         let mut findings = fresh();
         let last_good = before.federated.get(domain);
-        let (verdict, _) = bundle::assess(Some(file), part, last_good, &mut findings);
+        let (verdict, _) = bundle::assess(&judged(file, part, last_good), validators, &mut findings);
         trust.rejects_trust |= matches!(verdict, Verdict::Rejected);
         trust.trusted.federated.extend(in_effect(&verdict, last_good).map(|bundle| (domain.clone(), bundle)));
         findings.of_trust_domain(domain);

@@ -38,10 +38,10 @@ pub(super) fn judged(loaded: Loaded, question: &Question) -> Judgement {
             // As for one whose key nobody asks for: it was seen to be the leaf's.
             let _ = lifecycle.keep_keys(false);
             let now = Now { wall: question.at, monotonic: Instant::now() };
-            let step = lifecycle.handle(Event::Read { material, final_try: true }, now);
+            let _ = lifecycle.handle(Event::Read { material, final_try: true }, now);
             let state = Arc::clone(lifecycle.state());
             let places = Places::of(&state, line);
-            let outlook = question.until.map(|until| outlook(&mut lifecycle, step.wake_at, until, STEPS, &places));
+            let outlook = question.until.map(|until| outlook(&mut lifecycle, now, until, STEPS, &places));
             let judged = Judged {
                 verdict: Verdict::of(&state.findings),
                 published: Some(state.snapshot.is_some()),
@@ -59,27 +59,14 @@ pub(super) fn judged(loaded: Loaded, question: &Question) -> Judgement {
 }
 
 /// What becomes worse until then, and when, by so many steps.
-fn outlook(
-    lifecycle: &mut Lifecycle,
-    first: Option<SystemTime>,
-    until: SystemTime,
-    steps: usize,
-    places: &Places,
-) -> Vec<Change> {
+fn outlook(lifecycle: &mut Lifecycle, now: Now, until: SystemTime, steps: usize, places: &Places) -> Vec<Change> {
     let mut changes = Vec::new();
-    let mut next = first;
-    for left in (0..steps).rev() {
-        let Some(at) = next.filter(|at| *at <= until) else { break };
-        // Whatever is not looked at on the way, what is so at the end is told.
-        let at = if left == 0 { until } else { at };
-        let before = Arc::clone(lifecycle.state());
-        let step = lifecycle.handle(Event::TimePassed, Now { wall: at, monotonic: Instant::now() });
-        next = step.wake_at;
-        let new = worse(&before, lifecycle.state());
+    lifecycle.foresee(now, until, steps, |at, before, after| {
+        let new = worse(before, after);
         if !new.is_empty() {
-            changes.push(Change::new(at, Verdict::of(&lifecycle.state().findings), told(&new, places)));
+            changes.push(Change::new(at, Verdict::of(&after.findings), told(&new, places)));
         }
-    }
+    });
     changes
 }
 
@@ -121,9 +108,9 @@ mod tests {
             let material = Material::parse(&spec, *reading);
             let mut lifecycle = Lifecycle::new(Arc::new(*spec));
             let now = Now { wall: at, monotonic: Instant::now() };
-            let step = lifecycle.handle(Event::Read { material, final_try: true }, now);
+            let _ = lifecycle.handle(Event::Read { material, final_try: true }, now);
             let places = Places::of(lifecycle.state(), None);
-            let changes = outlook(&mut lifecycle, step.wake_at, at + 30 * DAY, steps, &places);
+            let changes = outlook(&mut lifecycle, now, at + 30 * DAY, steps, &places);
             assert_eq!(changes.last().map(|change| change.verdict), Some(Verdict::Rejected), "{steps}: {changes:?}");
         }
     }

@@ -285,7 +285,8 @@ fn a_bundle_that_disowns_the_served_leaf_is_told_with_the_cause() {
     let Verdict::Admitted(credential) = assess(&spec(), &material, &Trusted::default(), now()).credential else {
         panic!("it is good")
     };
-    let (findings, _) = own_leaf(&spec(), &credential, &crate::test_files::bundle(&[&other]), now());
+    let bundle = Arc::new(crate::test_files::bundle(&[&other]));
+    let (findings, _) = own_leaf(&spec(), &credential, &bundle, &Validators::default(), now());
     assert_eq!(findings.iter().map(|finding| finding.check).collect::<Vec<_>>(), [Check::OwnLeafUntrusted]);
     let sentence = &findings[0].sentence;
     assert!(sentence.contains("the issuer of the leaf, CN=root, is neither in the bundle"), "{sentence}");

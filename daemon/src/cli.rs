@@ -13,6 +13,7 @@ mod pages;
 mod probe;
 mod reload;
 mod run;
+mod runtime;
 mod status;
 mod trust;
 mod watch;

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
+use super::runtime::NoRuntime;
 use crate::serve::ADMIN_RESPONSE_LIMIT;
 
 /// How long connecting may take, and how long a status.
@@ -95,6 +96,9 @@ pub(super) enum Unreachable {
     /// Anything else.
     #[error("cannot connect to {}: {source}", path.display())]
     Other { path: PathBuf, source: io::Error },
+    /// Nothing can be waited for.
+    #[error(transparent)]
+    Runtime(#[from] NoRuntime),
     /// The daemon answered with an error.
     #[error("evercertd answered with an error: {0}")]
     Answer(String),

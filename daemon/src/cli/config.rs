@@ -9,9 +9,8 @@ use std::process::ExitCode;
 
 use evercert_core::text;
 
-use crate::cli::admin::Unreachable;
 use crate::cli::output::printed;
-use crate::cli::status::block_on;
+use crate::cli::runtime::{NoRuntime, block_on};
 use crate::cli::{Status, report};
 use crate::config::{Config, DEFAULT};
 use crate::host::names;
@@ -90,5 +89,5 @@ enum Error {
     #[error(transparent)]
     Silent(#[from] looking::Silent),
     #[error(transparent)]
-    Runtime(#[from] Unreachable),
+    Runtime(#[from] NoRuntime),
 }

@@ -18,6 +18,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::Status;
 use super::output::printed;
+use super::runtime::{NoRuntime, block_on};
 use tonic_health::pb::health_client::HealthClient;
 
 use connecting::{ConnectError, Connected};
@@ -133,11 +134,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Ok(question) => question,
         Err(error) => return NotServing::Flags(error).reported(),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return NotServing::Connect(ConnectError::Runtime(error)).reported(),
-    };
-    match runtime.block_on(ask(&question)) {
+    match block_on(ask(&question)) {
         Ok(()) => printed(b"status: SERVING\n", Status::Ok),
         Err(error) => error.reported(),
     }
@@ -193,6 +190,8 @@ enum NotServing {
     #[error(transparent)]
     Identity(#[from] NoIdentity),
     #[error(transparent)]
+    Runtime(#[from] NoRuntime),
+    #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error("it did not answer within {0:?}; the flag is -rpc-timeout")]
     Late(Duration),
@@ -205,7 +204,7 @@ enum NotServing {
 impl NotServing {
     fn status(&self) -> u8 {
         match self {
-            Self::Flags(InvalidQuestion::Address(_)) | Self::Connect(_) => 2,
+            Self::Flags(InvalidQuestion::Address(_)) | Self::Runtime(_) | Self::Connect(_) => 2,
             Self::Identity(NoIdentity::OfDaemon { .. }) => 20,
             Self::Flags(_) | Self::Identity(NoIdentity::OfFiles(_)) => BAD_FLAGS,
             Self::Late(_) | Self::Call(_) => 3,

@@ -9,7 +9,7 @@ use evercert_core::text::{plain, plain_lines};
 use super::Status;
 use super::admin::{AdminSocket, Unreachable};
 use super::output::printed;
-use super::status::block_on;
+use super::runtime::block_on;
 
 /// How long a reload may take: one that runs already, and then this one, each of which has 5 s.
 const DEADLINE: Duration = Duration::from_secs(12);

@@ -15,6 +15,7 @@ use terminal_size::{Width, terminal_size_of};
 
 use super::admin::{AdminSocket, DEADLINE, Unreachable};
 use super::output::printed;
+use super::runtime::block_on;
 use super::{Status, json, report};
 use crate::status::StatusReport;
 
@@ -87,12 +88,6 @@ async fn fetch(socket: &AdminSocket) -> Result<StatusReport, Unreachable> {
     let asking = async { evercert_api::whole_status(admin.status(v1::StatusRequest {}).await?.into_inner()).await };
     let status = tokio::time::timeout(DEADLINE, asking).await.map_err(|_| Unreachable::Silent(socket.path.clone()))?;
     Ok(StatusReport::from(status.map_err(|status| socket.unanswered(&status))?))
-}
-
-/// Runs a command's future on a runtime of its own.
-pub(super) fn block_on<T, E: From<Unreachable>>(future: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|source| Unreachable::Other { path: "the runtime".into(), source })?.block_on(future)
 }
 
 #[cfg(test)]

@@ -7,11 +7,15 @@ mod who;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use evercert_api::v1;
 use evercert_core::text::plain;
+use serde::Serialize;
 
 use super::Status;
 use super::admin::{AdminSocket, Unreachable};
 use super::output::printed;
+use super::runtime::NoRuntime;
+use crate::status::{IdentityScope, Pod, title};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -55,6 +59,30 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
+/// The identity that is told of.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct NamedIdentity {
+    name: String,
+    scope: IdentityScope,
+    /// The pod whose volume it is; null for one of the node.
+    pod: Option<Pod>,
+}
+
+impl NamedIdentity {
+    fn new(name: String, scope: &str, pod: Option<v1::Pod>) -> Self {
+        Self { name, scope: IdentityScope::named(scope), pod: pod.map(Pod::from) }
+    }
+
+    /// Those of the node first, then by pod.
+    fn order(&self) -> (Option<&Pod>, &str) {
+        (self.pod.as_ref(), &self.name)
+    }
+
+    fn title(&self) -> String {
+        title(self.pod.as_ref(), &self.name)
+    }
+}
+
 /// Why a command did not do what it was asked.
 enum Failure {
     /// The daemon says why not.
@@ -66,6 +94,12 @@ enum Failure {
 impl From<Unreachable> for Failure {
     fn from(error: Unreachable) -> Self {
         Self::Unreachable(error)
+    }
+}
+
+impl From<NoRuntime> for Failure {
+    fn from(error: NoRuntime) -> Self {
+        Self::Unreachable(error.into())
     }
 }
 

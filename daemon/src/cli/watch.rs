@@ -14,7 +14,7 @@ use v1::event::Event as Kind;
 use super::Status;
 use super::admin::{AdminSocket, DEADLINE, Unreachable};
 use super::output::ended;
-use super::status::block_on;
+use super::runtime::block_on;
 use crate::status::{Identity, Pod, title};
 
 /// How long the first try to reach the daemon again waits after it was lost, and the later ones at most.
@@ -119,7 +119,7 @@ fn key(pod: Option<&Pod>, name: &str) -> (Option<String>, String) {
 
 /// One line, with the time, at once: the output may be a pipe.
 fn say(line: &str) -> io::Result<()> {
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+    let now = humantime::format_rfc3339_millis(SystemTime::now());
     let mut out = io::stdout().lock();
     writeln!(out, "{now} {}", text::line(line))?;
     out.flush()

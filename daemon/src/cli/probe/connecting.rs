@@ -115,6 +115,4 @@ pub(super) enum ConnectError {
     Endpoint(#[from] InvalidEndpoint),
     #[error("the address or -user-agent cannot be used: {0}")]
     Tonic(#[source] tonic::transport::Error),
-    #[error("this process can have no runtime: {0}")]
-    Runtime(#[source] io::Error),
 }

@@ -8,7 +8,7 @@ use evercert_core::text::plain;
 use super::Failure;
 use crate::cli::admin::AdminSocket;
 use crate::cli::fingerprint::Fingerprint;
-use crate::cli::status::block_on;
+use crate::cli::runtime::block_on;
 
 /// How long it may take: of an identity whose mount does not answer it begins after 5 s, and many write a state file each.
 const DEADLINE: Duration = Duration::from_secs(15);

@@ -7,12 +7,12 @@ use evercert_api::v1;
 use evercert_core::text::plain;
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, NamedIdentity};
 use crate::cli::admin::{AdminSocket, DEADLINE};
 use crate::cli::json;
-use crate::cli::status::block_on;
+use crate::cli::runtime::block_on;
 use crate::cli::status::text::until;
-use crate::status::{IdentityScope, Pod, Retained, title};
+use crate::status::Retained;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -43,10 +43,8 @@ struct Listing {
 /// One identity that retains anchors.
 #[derive(Debug, Serialize)]
 struct Identity {
-    name: String,
-    scope: IdentityScope,
-    /// The pod whose volume it is; null for one of the node.
-    pod: Option<Pod>,
+    #[serde(flatten)]
+    name: NamedIdentity,
     retained: Vec<Retained>,
 }
 
@@ -70,7 +68,7 @@ fn text(listing: &Listing, now: SystemTime) -> String {
     let mut text = String::new();
     for identity in &listing.identities {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", title(identity.pod.as_ref(), &identity.name));
+        let _ = writeln!(text, "{}", identity.name.title());
         for Retained { anchor, until } in &identity.retained {
             let until = self::until(*until, now);
             let _ = writeln!(
@@ -88,13 +86,11 @@ fn text(listing: &Listing, now: SystemTime) -> String {
 impl From<v1::TrustResponse> for Listing {
     fn from(response: v1::TrustResponse) -> Self {
         let identities = response.identities.into_iter().map(|identity| Identity {
-            name: identity.identity,
-            scope: IdentityScope::named(&identity.scope),
-            pod: identity.pod.map(Pod::from),
+            name: NamedIdentity::new(identity.identity, &identity.scope, identity.pod),
             retained: identity.retained.into_iter().map(Retained::from).collect(),
         });
         let mut identities: Vec<_> = identities.collect();
-        identities.sort_by(|one, other| (&one.pod, &one.name).cmp(&(&other.pod, &other.name)));
+        identities.sort_by(|one, other| one.name.order().cmp(&other.name.order()));
         Self { identities }
     }
 }
@@ -121,8 +117,8 @@ mod tests {
             uris: Vec::new(),
         };
         let retained = Retained { anchor, until: Moment(Some(now + Duration::from_secs(3 * 3600))) };
-        let identity =
-            Identity { name: "x".to_owned(), scope: IdentityScope::Node, pod: None, retained: vec![retained] };
+        let name = NamedIdentity::new("x".to_owned(), "node", None);
+        let identity = Identity { name, retained: vec![retained] };
         let listing = Listing { identities: vec![identity] };
         assert_eq!(
             text(&listing, now),

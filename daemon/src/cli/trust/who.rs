@@ -6,12 +6,11 @@ use evercert_api::v1;
 use evercert_core::text::plain;
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, NamedIdentity};
 use crate::cli::admin::{AdminSocket, DEADLINE};
 use crate::cli::fingerprint::Fingerprint;
 use crate::cli::json;
-use crate::cli::status::block_on;
-use crate::status::{IdentityScope, Pod, title};
+use crate::cli::runtime::block_on;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -50,10 +49,8 @@ struct Answer {
 /// One identity that uses it.
 #[derive(Debug, Serialize)]
 struct Identity {
-    name: String,
-    scope: IdentityScope,
-    /// The pod whose volume it is; null for one of the node.
-    pod: Option<Pod>,
+    #[serde(flatten)]
+    name: NamedIdentity,
     presents: bool,
     trusts: bool,
     subscribers: u32,
@@ -85,7 +82,7 @@ fn text(answer: &Answer) -> String {
             (true, false) => "presents a leaf under it",
             _ => "trusts it",
         };
-        let title = title(identity.pod.as_ref(), &identity.name);
+        let title = identity.name.title();
         let _ = writeln!(text, "  {title}: {how}; subscribers: {}", identity.subscribers);
     }
     if answer.unsettled_subscribers > 0 {
@@ -101,15 +98,13 @@ fn text(answer: &Answer) -> String {
 impl Answer {
     fn of(authority: Fingerprint, response: v1::AuthorityResponse) -> Self {
         let identities = response.uses.into_iter().map(|one| Identity {
-            name: one.identity,
-            scope: IdentityScope::named(&one.scope),
-            pod: one.pod.map(Pod::from),
+            name: NamedIdentity::new(one.identity, &one.scope, one.pod),
             presents: one.presents,
             trusts: one.trusts,
             subscribers: one.subscribers,
         });
         let mut identities: Vec<_> = identities.collect();
-        identities.sort_by(|one, other| (&one.pod, &one.name).cmp(&(&other.pod, &other.name)));
+        identities.sort_by(|one, other| one.name.order().cmp(&other.name.order()));
         Self {
             sha256: authority.0.to_string(),
             subject: Some(response.subject).filter(|subject| !subject.is_empty()),

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use evercert_core::clock::rfc3339;
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
@@ -28,11 +30,11 @@ pub(super) fn span(span: Duration) -> String {
 
 /// `2026-12-22 10:00 UTC`.
 pub(super) fn absolute(moment: SystemTime) -> String {
-    jiff::Timestamp::try_from(moment).map_or_else(
-        // Certificates may end in the year 9999, and some do just after it.
-        |_| "beyond the calendar".to_owned(),
-        |timestamp| timestamp.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-    )
+    let instant = rfc3339(moment);
+    match instant.split_once('T').map(|(day, time)| (day, time.rsplit_once(':'))) {
+        Some((day, Some((minute, _)))) => format!("{day} {minute} UTC"),
+        _ => instant,
+    }
 }
 
 #[cfg(test)]
@@ -63,5 +65,7 @@ mod tests {
         assert_eq!(relative(now + Duration::from_secs(29 * DAY), now), "in 29 days");
         assert_eq!(relative(now - Duration::from_secs(3 * HOUR), now), "3 hours ago");
         assert_eq!(absolute(now), "2027-01-15 08:00 UTC");
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        assert_eq!(absolute(end), "9999-12-31 23:59 UTC", "when certificates end that have no end");
     }
 }

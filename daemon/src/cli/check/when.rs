@@ -32,7 +32,10 @@ impl FromStr for When {
                 let span = humantime::parse_duration(span).map_err(|_| NotATime)?;
                 if span > FURTHEST { Err(NotATime) } else { Ok(Self::In(span)) }
             }
-            None => text.parse::<jiff::Timestamp>().map(|at| Self::At(at.into())).map_err(|_| NotATime),
+            // jiff ends a day before the year 9999 does, and so before certificates that have no end.
+            None => humantime::parse_rfc3339(text)
+                .or_else(|_| text.parse::<jiff::Timestamp>().map(SystemTime::from).map_err(|_| NotATime))
+                .map(Self::At),
         }
     }
 }
@@ -52,6 +55,12 @@ mod tests {
         let after = |text: &str| text.parse::<When>().map(|when| when.after(start));
         assert_eq!(after("+1d"), Ok(start + Duration::from_secs(24 * 3600)));
         assert_eq!(after("2027-01-15T09:00:00+01:00"), Ok(start));
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        assert_eq!(
+            after("9999-12-31T23:59:59Z"),
+            Ok(end),
+            "when certificates end that have no end (RFC 5280 §4.1.2.5)"
+        );
         for text in ["", "30d", "+", "+d", "tomorrow", "+9000years"] {
             assert_eq!(after(text), Err(NotATime), "{text}");
         }

@@ -12,6 +12,8 @@ use evercert_core::certificate::{CertificateFacts, NotACertificate};
 use evercert_core::crypto;
 use evercert_core::detached::Threads;
 use evercert_core::digest::Digest;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -21,6 +23,12 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use crate::config::Endpoint;
+
+/// How long an address is tried before the next is tried beside it (RFC 8305 §5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// The most addresses of one name that are tried: with the head starts of all of them there is time left to shake hands.
+const ADDRESSES: usize = 12;
 
 /// What is known of a presented leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +58,7 @@ pub(super) enum Unknown {
 /// The leaf that is presented by `endpoint` to a client that asks for its host or, where that is no name, for `server_name`. The caller
 /// bounds how long that may take.
 pub(super) async fn by(endpoint: &Endpoint, server_name: Option<&str>) -> Result<Presented, Unknown> {
-    let stream = connected(endpoint).await?;
+    let stream = connected(addresses(endpoint).await.map_err(Unknown::Name)?).await?;
     let seen = Arc::new(Seen { provider: crypto::provider(), leaf: Mutex::new(None) });
     let config = ClientConfig::builder_with_provider(Arc::clone(&seen.provider))
         .with_safe_default_protocol_versions()?
@@ -72,15 +80,20 @@ pub(super) async fn by(endpoint: &Endpoint, server_name: Option<&str>) -> Result
     }
 }
 
-async fn connected(endpoint: &Endpoint) -> Result<TcpStream, Unknown> {
+/// A connection to the first address that takes one. One that does not answer is not waited for before the next is tried beside it.
+pub(super) async fn connected(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<TcpStream, Unknown> {
+    let mut waiting = addresses.into_iter().take(ADDRESSES);
+    let mut trying = FuturesUnordered::new();
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
-    for address in addresses(endpoint).await.map_err(Unknown::Name)? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+    loop {
+        trying.extend(waiting.next().map(TcpStream::connect));
+        match tokio::time::timeout(HEAD_START, trying.next()).await {
+            Ok(Some(Ok(stream))) => return Ok(stream),
+            Ok(Some(Err(error))) => failure = error,
+            Ok(None) => return Err(Unknown::Connect(failure)),
+            Err(_) => {}
         }
     }
-    Err(Unknown::Connect(failure))
 }
 
 async fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {

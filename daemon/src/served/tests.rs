@@ -4,7 +4,7 @@ use evercert_core::certificate::CertificateFacts;
 use evercert_core::crypto;
 use evercert_fixtures::{Authority, Issued, Leaf};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -78,6 +78,23 @@ async fn who_does_not_answer_or_speaks_no_tls_is_unknown() {
         }
     }));
     assert!(matches!(presented::by(&endpoint, None).await, Err(Unknown::Tls(_))));
+}
+
+#[tokio::test]
+async fn an_address_that_swallows_what_is_sent_to_it_keeps_no_other_of_its_name_from_being_asked() {
+    let bound = || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        socket
+    };
+    // Where the queue of those that nobody accepts is full, the kernel answers nothing.
+    let hole = bound().listen(1).unwrap();
+    let swallowing = hole.local_addr().unwrap();
+    let _queued = [TcpStream::connect(swallowing).await.unwrap(), TcpStream::connect(swallowing).await.unwrap()];
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let answering = server.local_addr().unwrap();
+    let stream = tokio::time::timeout(DEADLINE, presented::connected([swallowing, answering])).await;
+    assert_eq!(stream.expect("the first is not waited for").unwrap().peer_addr().unwrap(), answering);
 }
 
 #[test]

@@ -30,6 +30,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::PageAt;
 use crate::serve::Context;
+use anchors::Trust;
 use updates::Updates;
 
 const STYLE: &str = include_str!("page/style.css");
@@ -70,6 +71,7 @@ pub(crate) struct Page {
 #[derive(Clone)]
 struct Shown {
     context: Context,
+    anchors: Arc<Trust>,
     turn: Arc<Semaphore>,
 }
 
@@ -86,7 +88,8 @@ impl Page {
         }
         let routes =
             Router::new().route("/", get(page)).route(UPDATES, get(follow)).route("/checks/{name}", get(check));
-        routes.with_state(Shown { context: self.context, turn })
+        let anchors = Arc::new(Trust::new(Arc::clone(&self.context.store)));
+        routes.with_state(Shown { context: self.context, anchors, turn })
     }
 }
 
@@ -95,8 +98,8 @@ async fn page() -> Response {
     (HEADERS, [(header::CONTENT_SECURITY_POLICY, policy.as_str())], Html(page.as_str())).into_response()
 }
 
-async fn follow(State(Shown { context, turn }): State<Shown>) -> Response {
-    let updates = stream::unfold(Updates::new(context, turn), |mut updates| async {
+async fn follow(State(Shown { context, anchors, turn }): State<Shown>) -> Response {
+    let updates = stream::unfold(Updates::new(context, anchors, turn), |mut updates| async {
         let frame = updates.next().await?;
         Some((Ok::<_, std::convert::Infallible>(frame), updates))
     });

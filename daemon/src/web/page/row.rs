@@ -120,6 +120,11 @@ fn cut<T>(them: &mut Vec<T>) -> usize {
     more
 }
 
+/// Texts, numbers and lists of them, which become JSON without fail, as they are shown.
+pub(super) fn told(value: &impl Serialize) -> Value {
+    readable(serde_json::to_value(value).unwrap_or_default())
+}
+
 /// The same, with every text of it as a sentence that shows all its characters: names in certificates are others' words.
 pub(super) fn readable(value: Value) -> Value {
     match value {

@@ -12,8 +12,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
-use super::anchors::Anchors;
-use super::row::{Row, readable};
+use super::anchors::Trust;
+use super::row::{Row, readable, told};
 use crate::inventory::Wanted;
 use crate::serve::{Change, Changes, Context, DaemonInfo};
 use crate::status::{Moment, StatusReport};
@@ -38,8 +38,11 @@ pub(super) struct Updates {
     changes: Changes,
     info: watch::Receiver<DaemonInfo>,
     wanted: watch::Receiver<Arc<Wanted>>,
-    /// What was told of the daemon last, and of whom it trusts.
-    head: (Value, Value),
+    /// What was told of the daemon last.
+    head: Value,
+    anchors: Arc<Trust>,
+    /// What was told of these last.
+    trust: Option<Arc<Value>>,
     /// Whether something may be left of what was found.
     has_more: bool,
     /// Whether everything was told once.
@@ -66,14 +69,16 @@ struct Update {
 
 impl Updates {
     /// The events from now on.
-    pub(super) fn new(context: Context, turn: Arc<Semaphore>) -> Self {
+    pub(super) fn new(context: Context, anchors: Arc<Trust>, turn: Arc<Semaphore>) -> Self {
         Self {
             changes: Changes::new(context.clone()),
             info: context.info.clone(),
             wanted: context.wanted.clone(),
             context,
             turn,
-            head: (Value::Null, Value::Null),
+            head: Value::Null,
+            anchors,
+            trust: None,
             has_more: true,
             was_complete: false,
             ends: Instant::now() + LIFETIME,
@@ -146,20 +151,15 @@ impl Updates {
             "mode": mode,
         });
         let head = readable(head);
-        let trust = told(&Anchors::of(&self.context.store.all()));
-        for (known, new, told) in
-            [(&mut self.head.0, head, &mut update.daemon), (&mut self.head.1, trust, &mut update.trust)]
-        {
-            if *known != new {
-                known.clone_from(&new);
-                *told = new;
-            }
+        if self.head != head {
+            self.head.clone_from(&head);
+            update.daemon = head;
+        }
+        let trust = self.anchors.now();
+        if self.trust.as_ref() != Some(&trust) {
+            update.trust = Value::clone(&trust);
+            self.trust = Some(trust);
         }
         update.complete = true;
     }
-}
-
-/// Texts, numbers and lists of them, which become JSON without fail.
-fn told(value: &impl Serialize) -> Value {
-    readable(serde_json::to_value(value).unwrap_or_default())
 }

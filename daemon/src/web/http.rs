@@ -55,10 +55,10 @@ use crate::web::page::{self, Page};
 /// The most connections at a time: one more takes the place of an idle one.
 const CONNECTIONS: usize = 128;
 
-/// How many of them may be given a page at a time: one more takes the place of the one that reads for the longest.
-const PAGES: usize = 16;
+/// How many of them may be given the metrics at a time: one more takes the place of the one that reads for the longest.
+const SCRAPES: usize = 16;
 
-/// How many of them may follow what changes, for as long as somebody looks: one more takes the place of the one that has for the longest.
+/// How many of them may follow what changes, for as long as somebody looks at the page: one more takes the place of the one that has for the longest.
 const FOLLOWERS: usize = 16;
 
 /// How many pages are begun at a time, which is what takes the processor.
@@ -132,7 +132,7 @@ pub(crate) async fn serve(listener: TcpListener, scope: Scope, pages: Pages, shu
         Ok(accepting) => accepting,
         Err(error) => return error!(%error, "HTTP connections cannot be accepted"),
     };
-    let permits = Permits::new(CONNECTIONS, PAGES, FOLLOWERS, move |limit| limits.limit_reached(limit));
+    let permits = Permits::new(CONNECTIONS, SCRAPES, FOLLOWERS, move |limit| limits.limit_reached(limit));
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     let tls = configs.map(|configs| Tls { configs, turn: handshakes });
     let mut connections = JoinSet::new();
@@ -222,7 +222,7 @@ async fn connection(stream: TcpStream, tls: Option<Tls>, router: Router, permit:
 async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, permit: Arc<Permit>) {
     let service = tower::service_fn(move |request: http::Request<Incoming>| {
         match request.uri().path() {
-            "/metrics" => permit.reads_a_page(),
+            "/metrics" => permit.scrapes(),
             page::UPDATES => permit.follows(),
             _ => permit.answers(),
         }

@@ -11,7 +11,7 @@ use crate::web::metrics::Limit;
 /// The permits there are.
 pub(super) struct Permits {
     most: usize,
-    most_pages: usize,
+    most_scrapes: usize,
     most_followers: usize,
     taken: Mutex<Taken>,
     /// Is told of each limit that is reached.
@@ -40,8 +40,8 @@ enum Doing {
     Handshaking,
     /// It is given a short answer.
     Short,
-    /// It is given a page that may be long.
-    Page,
+    /// It is given all metrics, which may be long.
+    Scrape,
     /// It is told what changes, for as long as it listens.
     Following,
 }
@@ -54,15 +54,15 @@ pub(super) struct Permit {
 }
 
 impl Permits {
-    /// For `most` connections, of which `most_pages` may be given a page at a time, and `most_followers` be told what changes.
+    /// For `most` connections, of which `most_scrapes` may be given the metrics at a time, and `most_followers` be told what changes.
     /// `reached` is told where one of these limits costs somebody a place.
     pub(super) fn new(
         most: usize,
-        most_pages: usize,
+        most_scrapes: usize,
         most_followers: usize,
         reached: impl Fn(Limit) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { most, most_pages, most_followers, taken: Mutex::default(), reached: Box::new(reached) })
+        Arc::new(Self { most, most_scrapes, most_followers, taken: Mutex::default(), reached: Box::new(reached) })
     }
 
     /// A permit for a newcomer. Where there is none left the connection that has been idle for the longest loses its own, else the
@@ -112,10 +112,10 @@ impl Permit {
         self.does(Doing::Short);
     }
 
-    /// A page was asked for. Where too many are read already the oldest reader is cut off: a scrape takes moments, and a reader that
+    /// The metrics were asked for. Where too many are read already the oldest reader is cut off: a scrape takes moments, and a reader that
     /// is there for longer reads slowly.
-    pub(super) fn reads_a_page(&self) {
-        self.shares(Doing::Page, self.permits.most_pages, Limit::HttpScrapes);
+    pub(super) fn scrapes(&self) {
+        self.shares(Doing::Scrape, self.permits.most_scrapes, Limit::HttpScrapes);
     }
 
     /// It was asked what changes. Where too many are told already the oldest is cut off, and may ask again.
@@ -175,7 +175,7 @@ mod tests {
     fn whoever_has_begun_a_handshake_keeps_its_place_before_those_who_say_nothing() {
         let permits = Permits::new(3, 2, 2, |_| ());
         let [page, scraper, silent] = [permits.take(), permits.take(), permits.take()];
-        page.reads_a_page();
+        page.scrapes();
         scraper.handshakes();
         let newcomer = permits.take();
         assert_eq!([&page, &scraper, &silent].map(is_given_up), [false, false, true]);
@@ -190,7 +190,7 @@ mod tests {
         let told = Arc::clone(&reached);
         let permits = Permits::new(4, 1, 1, move |limit| told.lock().push(limit));
         let there = [permits.take(), permits.take(), permits.take(), permits.take()];
-        there[..2].iter().for_each(Permit::reads_a_page);
+        there[..2].iter().for_each(Permit::scrapes);
         assert_eq!(*reached.lock(), [Limit::HttpScrapes]);
         there[2..].iter().for_each(Permit::follows);
         let _there_again = [permits.take(), permits.take(), permits.take()];
@@ -201,17 +201,17 @@ mod tests {
     fn where_nobody_is_idle_the_oldest_goes() {
         let permits = Permits::new(2, 2, 2, |_| ());
         let [first, second] = [permits.take(), permits.take()];
-        first.reads_a_page();
+        first.scrapes();
         second.answers();
         let _newcomer = permits.take();
         assert_eq!([&first, &second].map(is_given_up), [true, false]);
     }
 
     #[test]
-    fn readers_of_pages_take_no_more_than_their_share_and_the_last_one_is_served() {
+    fn scrapers_take_no_more_than_their_share_and_the_last_one_is_served() {
         let permits = Permits::new(10, 2, 2, |_| ());
         let readers = [permits.take(), permits.take(), permits.take()];
-        readers.iter().for_each(Permit::reads_a_page);
+        readers.iter().for_each(Permit::scrapes);
         assert_eq!(readers.each_ref().map(is_given_up), [true, false, false]);
         assert_eq!(permits.taken.lock().connections.len(), 2);
     }
@@ -220,7 +220,7 @@ mod tests {
     fn followers_take_no_more_than_their_share_and_give_their_place_to_whoever_comes_before_a_reader_does() {
         let permits = Permits::new(3, 2, 2, |_| ());
         let [reader, first, second] = [permits.take(), permits.take(), permits.take()];
-        reader.reads_a_page();
+        reader.scrapes();
         [&first, &second].into_iter().for_each(Permit::follows);
         let newcomer = permits.take();
         assert_eq!([&reader, &first, &second].map(is_given_up), [false, true, false]);

@@ -118,9 +118,7 @@ impl Measured {
     fn alive(&self) {
         *self.metrics.sign_of_life.lock() = Instant::now();
     }
-}
 
-impl Measured {
     fn count_unwritten(&self, before: bool, now: bool) {
         self.metrics.files.state_unwritten.add(i64::from(now) - i64::from(before));
     }

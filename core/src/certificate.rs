@@ -12,7 +12,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::num_bigint::BigUint;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
-use x509_parser::prelude::{FromDer, Validity, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer, Validity, X509Certificate, X509Name, X509Version};
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::AttributeTypeAndValue;
 
@@ -398,6 +398,11 @@ pub(crate) fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
 /// Whether its basic constraints say that it is a CA's (RFC 5280 §4.2.1.9).
 pub(crate) fn is_ca(certificate: &X509Certificate<'_>) -> bool {
     certificate.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca)
+}
+
+/// Whether it can be nothing but a leaf: by another, no CA's, and of the version that could say that it is one.
+pub(crate) fn is_issued_leaf(certificate: &X509Certificate<'_>) -> bool {
+    certificate.version() == X509Version::V3 && !is_ca(certificate) && !is_self_issued(certificate)
 }
 
 /// Whether its key usage lets it sign CRLs (RFC 5280 §4.2.1.3).

@@ -30,7 +30,7 @@ use contents::{Contents, Expected};
 pub(crate) use credential::key_alone;
 pub(crate) use crls::{gone, which_crl};
 use finding::{unparsable, unreadable};
-pub use holding::Holding;
+pub use holding::{Certificates, Holding};
 pub(crate) use interner::Interner;
 
 /// The most certificates a chain may have.

@@ -6,12 +6,13 @@ use super::findings::{Consequences, Findings};
 use super::lineage::{file_name, name_in_chain};
 use super::{Case, public_key};
 use crate::bundle::Bundle;
-use crate::certificate::{self, is_ca};
+use crate::certificate::{self, is_ca, is_issued_leaf};
 use crate::crypto;
 use crate::digest::Digest;
 use crate::finding::{Check, Finding, Severity};
 use crate::material::KeyedCredential;
 use crate::path::unsupported_key;
+use crate::spec::CredentialFiles;
 
 /// The sentence about a key that no handshake here can use.
 pub(super) fn unsupported(which: &str) -> String {
@@ -37,6 +38,16 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     };
     let of_leaf = case.keyed.leaf_public_key;
     if of_key == of_leaf {
+        if let (CredentialFiles::Chain(_), true) = (files, is_ca(case.leaf))
+            && let Some((leaf, number)) = case.issuers.iter().zip(2..).find(|(issuer, _)| is_issued_leaf(issuer))
+        {
+            let sentence = format!(
+                "{} is a leaf, and comes after a CA's; in a chain put it first, then its issuers in order; leave it out of a bundle",
+                name_in_chain(leaf, number, files.chain())
+            );
+            let finding = Finding::new(Check::LeafNotFirst, Severity::Reject, sentence).in_file(files.chain());
+            return findings.add_cause(finding.about(leaf.as_raw()), Consequences::Rest);
+        }
         // Of a chain that is judged without its key, the leaf alone tells what that is.
         if let Some(kind) = unsupported_key(case.leaf.public_key()) {
             let sentence = unsupported("the leaf's public key");

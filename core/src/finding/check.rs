@@ -193,8 +193,8 @@ checks! {
     KeyUsage = "key-usage", Credential, [Warn, Reject], Open, "RFC 5280 §4.2.1.3";
     /// The leaf is of a public CA and for clients, for which public CAs stop to issue.
     ClientAuthEnding = "client-auth-ending", Credential, [Warn], Open, "policy";
-    /// The leaf is a CA.
-    LeafIsCa = "leaf-is-ca", Credential, [Reject], Open, "RFC 5280 §4.2.1.9";
+    /// The leaf is a CA, or an anchor could be a leaf by its names.
+    LeafIsCa = "leaf-is-ca", Credential, [Info, Reject], Open, "RFC 5280 §4.2.1.9";
     /// The leaf is no CA, but may sign certificates or CRLs, or constrains names, as only a CA does.
     LeafAuthority = "leaf-authority", Credential, [Warn, Reject], Open, "RFC 5280 §4.2.1.3, §4.2.1.10";
     /// The leaf has no subject alternative name.

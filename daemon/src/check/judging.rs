@@ -27,7 +27,7 @@ pub(super) struct Judgement {
 }
 
 pub(super) fn judged(loaded: Loaded, question: &Question) -> Judgement {
-    let Loaded { input, kind, what, is_readable, line } = loaded;
+    let Loaded { input, kind, what, is_readable, note, line } = loaded;
     let mut shown = None;
     let judged = match what {
         What::Nothing(finding) => Judged::of_findings(&[finding]),
@@ -46,7 +46,7 @@ pub(super) fn judged(loaded: Loaded, question: &Question) -> Judgement {
                 verdict: Verdict::of(&state.findings),
                 published: Some(state.snapshot.is_some()),
                 certificates: places.certificates(),
-                findings: told(&state.findings, &places),
+                findings: told(state.findings.iter().chain(&note), &places),
                 outlook: outlook.unwrap_or_default(),
                 ..Judged::of_findings(&[])
             };
@@ -77,9 +77,9 @@ fn worse(before: &IdentityState, after: &IdentityState) -> Vec<Finding> {
 }
 
 /// The findings with their places, the worst first.
-pub(super) fn told(findings: &[Finding], places: &Places) -> Vec<Told> {
+pub(super) fn told<'f>(findings: impl IntoIterator<Item = &'f Finding>, places: &Places) -> Vec<Told> {
     let about = |finding| places.of_finding(finding).map(|on_disk| (on_disk, places.line_of(on_disk)));
-    let mut told: Vec<_> = findings.iter().map(|finding| Told::of(finding, about(finding))).collect();
+    let mut told: Vec<_> = findings.into_iter().map(|finding| Told::of(finding, about(finding))).collect();
     told.sort_by_key(|told| std::cmp::Reverse(told.finding.severity));
     told
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use evercert_core::finding::{Check, Finding, Severity};
 use evercert_core::identity::IdentityId;
 use evercert_core::layout::{self, file_name};
-use evercert_core::material::Holding;
+use evercert_core::material::{Certificates, Holding};
 use evercert_core::mount::{self, FILE_LIMIT, FileRead, Reading};
 use evercert_core::spec::{BundleFile, CredentialFiles, CrlFile, FileSet, IdentitySpec, RequireChain};
 use evercert_core::text;
@@ -30,6 +30,8 @@ pub(super) struct Loaded {
     pub(super) what: What,
     /// Whether there was something to judge; a directory always is, also an empty one.
     pub(super) is_readable: bool,
+    /// What is to be said of how it was taken.
+    pub(super) note: Option<Finding>,
     /// The line of a certificate whose file is another's, such as a kubeconfig.
     pub(super) line: Option<usize>,
 }
@@ -111,11 +113,11 @@ fn of_content(name: &str, read: FileRead, beside: Option<(FileSet, Reading)>, qu
     let is_called = |name: &str| path.file_name().is_some_and(|own| own == name);
     let (mut files, mut reading) = beside.unwrap_or_else(|| given_bundle(question));
     let kind = match holding {
-        Holding { certificates: true, keys: true, .. } => Kind::Identity,
-        Holding { certificates: true, begins_with_ca, .. } => {
-            let is_bundle = is_called(file_name::BUNDLE) || (begins_with_ca && !is_called(file_name::CHAIN));
-            if is_bundle { Kind::Bundle } else { Kind::Chain }
-        }
+        Holding { certificates: Some(_), keys: true, .. } => Kind::Identity,
+        Holding { certificates: Some(_), .. } if is_called(file_name::BUNDLE) => Kind::Bundle,
+        Holding { certificates: Some(_), .. } if is_called(file_name::CHAIN) => Kind::Chain,
+        Holding { certificates: Some(Certificates::Anchors | Certificates::NamedAnchor), .. } => Kind::Bundle,
+        Holding { certificates: Some(_), .. } => Kind::Chain,
         Holding { keys: true, .. } => Kind::Key,
         Holding { crls: true, .. } => Kind::Crls,
         _ if is_called(file_name::KEY) => Kind::Key,
@@ -123,6 +125,8 @@ fn of_content(name: &str, read: FileRead, beside: Option<(FileSet, Reading)>, qu
         _ if is_called(file_name::CRL) => Kind::Crls,
         _ => Kind::Unknown,
     };
+    let could_be_leaf = holding.certificates == Some(Certificates::NamedAnchor) && !is_called(file_name::BUNDLE);
+    let note = (kind == Kind::Bundle && could_be_leaf).then(|| taken_for_anchor(&path));
     match kind {
         Kind::Key => {
             return vec![Loaded {
@@ -130,6 +134,7 @@ fn of_content(name: &str, read: FileRead, beside: Option<(FileSet, Reading)>, qu
                 kind,
                 what: What::Key(read),
                 is_readable: is_read,
+                note: None,
                 line: None,
             }];
         }
@@ -148,7 +153,14 @@ fn of_content(name: &str, read: FileRead, beside: Option<(FileSet, Reading)>, qu
         }
     }
     let set = set(name.to_owned(), kind, files, reading, question);
-    vec![Loaded { is_readable: is_read && kind != Kind::Unknown, ..set }]
+    vec![Loaded { is_readable: is_read && kind != Kind::Unknown, note, ..set }]
+}
+
+/// The finding about an anchor that could be a leaf: nobody but who wrote the file knows.
+fn taken_for_anchor(path: &Path) -> Finding {
+    let sentence = "the first certificate is a CA's and has names of a host: it is judged as an anchor, and presented as a leaf peers refuse \
+                    it; call the file tls.crt, or have its key in it, to have it judged as a leaf";
+    Finding::new(Check::LeafIsCa, Severity::Info, sentence).in_file(path)
 }
 
 /// The bundle that is asked for, for what has no directory of its own.
@@ -170,12 +182,13 @@ fn set(input: String, kind: Kind, files: FileSet, reading: Reading, question: &Q
         kind,
         what: What::Set { spec: Box::new(spec), reading: Box::new(reading) },
         is_readable: true,
+        note: None,
         line: None,
     }
 }
 
 fn nothing(input: String, finding: Finding) -> Loaded {
-    Loaded { input, kind: Kind::Unknown, what: What::Nothing(finding), is_readable: false, line: None }
+    Loaded { input, kind: Kind::Unknown, what: What::Nothing(finding), is_readable: false, note: None, line: None }
 }
 
 fn unreadable(input: &str, path: &Path, error: &dyn std::error::Error) -> Loaded {

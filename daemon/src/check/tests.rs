@@ -59,6 +59,26 @@ fn a_file_is_taken_for_what_it_holds_and_judged_beside_its_bundle() {
 }
 
 #[test]
+fn a_file_that_could_be_a_chain_as_well_as_a_bundle_is_not_taken_for_one_without_a_word() {
+    let ca = Authority::new("root");
+    let issued = ca.issue_dns("a.example.org");
+    let own = Authority::root(Leaf::for_dns("b.example.org")).own_pem();
+    let files = Files::new().with("mixed.pem", issued.ca_pem.clone() + &issued.leaf_pem);
+    let files = files.with("own.pem", &own).with("tls.crt", &own).with("ca.crt", own.clone() + &issued.leaf_pem);
+    let directory = PlainDirectory::new(&files);
+    for (name, kind, verdict, check) in [
+        ("mixed.pem", Kind::Chain, Verdict::Rejected, "leaf-not-first"),
+        ("own.pem", Kind::Bundle, Verdict::Clean, "leaf-is-ca"),
+        ("tls.crt", Kind::Chain, Verdict::Rejected, "leaf-is-ca"),
+        ("ca.crt", Kind::Bundle, Verdict::Warned, "anchor-unusable"),
+    ] {
+        let judged = only(directory.path().join(name), &question());
+        assert_eq!((judged.kind, judged.verdict), (kind, verdict), "{name}: {:?}", judged.findings);
+        assert!(checks(&judged).contains(&check), "{name}: {:?}", judged.findings);
+    }
+}
+
+#[test]
 fn a_pattern_and_a_directory_that_is_no_identitys_mean_what_is_in_them() {
     let issued = Authority::new("root").issue_dns("a.example.org");
     let root = tempfile::tempdir().unwrap();
@@ -275,14 +295,38 @@ fn a_kubeconfig_whose_contexts_lead_to_no_certificate_is_not_clean() {
     let file = directory.path().join("config");
     let clusters = "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {certificate-authority: ca.pem}}]\n";
     for (rest, verdict) in [
-        ("users: null\ncontexts: [{name: one, context: {cluster: c, user: x}}]", Verdict::Clean),
-        ("users: null\ncontexts: [{name: one, context: {cluster: d, user: x}}]", Verdict::Unreadable),
+        ("users: null\ncontexts: [{name: one, context: {cluster: c}}]", Verdict::Clean),
         ("users: [{name: x, user: {token: x}}]\ncontexts: [{name: one, context: {user: x}}]", Verdict::Unreadable),
         ("users: null\ncontexts: null", Verdict::Unreadable),
     ] {
         fs::write(&file, format!("{clusters}{rest}\n")).unwrap();
         let judged = only(file.clone(), &question());
         assert_eq!(judged.verdict, verdict, "{rest}: {:?}", judged.findings);
+    }
+}
+
+#[test]
+fn a_context_that_names_what_is_not_there_is_not_clean_and_says_what_it_names() {
+    let ca = Authority::new("kubernetes").own_pem();
+    let directory = PlainDirectory::new(&Files::new().with("ca.pem", &ca));
+    let file = directory.path().join("config");
+    let text = "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {certificate-authority: ca.pem}}]\n\
+                users: [{name: x, user: {token: x}}]\ncontexts:\n\
+                - {name: well, context: {cluster: c, user: x}}\n- {name: one, context: {cluster: c, user: y}}\n\
+                - {name: two, context: {cluster: d, user: x}}\n";
+    fs::write(&file, text).unwrap();
+    let report = report(&[file], &question());
+    let told: Vec<_> = report
+        .inputs
+        .iter()
+        .map(|judged| (judged.input.rsplit('/').next().unwrap(), judged.verdict, judged.findings.first()))
+        .collect();
+    assert!(matches!(told[0], ("config (context well)", Verdict::Clean, None)), "{told:?}");
+    for (told, context, named) in [(told[1], "one", "the user y"), (told[2], "two", "the cluster d")] {
+        let (input, verdict, finding) = told;
+        assert_eq!((input, verdict), (&*format!("config (context {context})"), Verdict::Unreadable));
+        let sentence = &finding.unwrap().finding.sentence;
+        assert!(sentence.starts_with(&format!("the context {context} of ")) && sentence.contains(named), "{sentence}");
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) const UNREADABLE: u8 = 3;
 #[command(after_help = "\
 A directory is judged as that of an identity: tls.crt, tls.key, ca.crt and ca.crl. Of one that has none of these, the directories and the \
 files of certificates in it are judged, each by itself. A file is taken for what it holds: key and chain together for an identity, with the \
-ca.crt and the ca.crl beside it; certificates that begin with a CA's for a bundle, others for a chain whose key is elsewhere; keys and \
+ca.crt and the ca.crl beside it; certificates that begin with a CA's and hold no leaf for a bundle, others for a chain whose key is elsewhere; keys and \
 certificate revocation lists for themselves. Of a kubeconfig, the client's certificate and the cluster's CAs of every context are judged.
 
 Examples:

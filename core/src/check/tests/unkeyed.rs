@@ -55,6 +55,15 @@ fn a_chain_without_its_key_is_rejected_for_a_public_key_that_no_handshake_can_us
 }
 
 #[test]
+fn of_a_chain_without_its_key_the_leaf_that_comes_after_a_ca_is_told() {
+    let root = Entity::root("root");
+    let sub = root.sub_ca("sub", |_| {});
+    let assessment = judge_files(&chain_alone(), &Files::of(&sub, &[&sub.leaf()], &[&root]));
+    assessment.rejects_credential_for(Check::LeafNotFirst);
+    assert!(assessment.findings[0].sentence.starts_with("certificate 2"), "{}", assessment.findings[0].sentence);
+}
+
+#[test]
 fn a_key_without_its_leaf_is_told_of_where_it_cannot_be_used_or_everybody_reads_it() {
     let pem = key().serialize_pem();
     let readable = Files::default().with_mode(0o644, 0).in_directories(&[0o755]);

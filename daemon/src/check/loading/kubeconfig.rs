@@ -94,13 +94,17 @@ pub(super) fn load(name: &str, file: &Path, content: &[u8], question: &Question)
     let mut known = BTreeSet::new();
     let mut loaded = Vec::new();
     for ContextEntry { name, context } in &config.contexts {
-        let user = config.users.iter().find(|user| user.name == context.user);
-        if let Some(user) = user.filter(|user| known.insert(("user", &user.name))) {
-            loaded.extend(source.user(name, &user.user));
+        match config.users.iter().find(|user| user.name == context.user) {
+            Some(user) if known.insert(("user", &user.name)) => loaded.extend(source.user(name, &user.user)),
+            Some(_) => {}
+            None => loaded.extend(source.unknown(name, "user", &context.user)),
         }
-        let cluster = config.clusters.iter().find(|cluster| cluster.name == context.cluster);
-        if let Some(cluster) = cluster.filter(|cluster| known.insert(("cluster", &cluster.name))) {
-            loaded.extend(source.cluster(name, &cluster.cluster));
+        match config.clusters.iter().find(|cluster| cluster.name == context.cluster) {
+            Some(cluster) if known.insert(("cluster", &cluster.name)) => {
+                loaded.extend(source.cluster(name, &cluster.cluster));
+            }
+            Some(_) => {}
+            None => loaded.extend(source.unknown(name, "cluster", &context.cluster)),
         }
     }
     if loaded.is_empty() {
@@ -152,6 +156,18 @@ impl Source<'_> {
         let mut reading = mount::read(&FileSet::default());
         reading.bundle = Some(bundle);
         Some(Loaded { line, ..set(self.input(context), Kind::Bundle, files, reading, self.question) })
+    }
+
+    /// What is named by a context and not there: with that context nobody can connect. A context need not name anything.
+    fn unknown(&self, context: &str, what: &str, called: &str) -> Option<Loaded> {
+        let sentence = format!(
+            "the context {} of {} names the {what} {}, and there is none of that name; correct it, or add the {what}",
+            text::word(context),
+            text::path(self.file),
+            text::word(called)
+        );
+        let finding = Finding::new(Check::Unparsable, Severity::Reject, sentence).in_file(self.file);
+        (!called.is_empty()).then(|| nothing(self.input(context), finding))
     }
 
     fn input(&self, context: &str) -> String {

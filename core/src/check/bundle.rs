@@ -18,8 +18,8 @@ use crate::finding::{Check, Finding, Severity};
 use crate::material::Part;
 use crate::path::{self, PathValidator, UnusableAnchor};
 
-/// A bundle that is judged: what was made of its file, the certificates in that, and what was trusted before.
-pub(super) struct Judged<'a> {
+/// A bundle that may come to be trusted: what was made of its file, the certificates in that, and what was trusted before.
+pub(super) struct Candidate<'a> {
     pub(super) file: &'a Path,
     pub(super) part: &'a Part<Arc<Bundle>>,
     pub(super) facts: Vec<&'a CertificateFacts>,
@@ -28,11 +28,11 @@ pub(super) struct Judged<'a> {
 
 /// The verdict on a bundle, and its validator where one could be made.
 pub(super) fn assess(
-    judged: &Judged<'_>,
+    candidate: &Candidate<'_>,
     validators: &Validators,
     findings: &mut Findings,
 ) -> (Verdict<Bundle>, Option<Arc<PathValidator>>) {
-    let Judged { file, part, facts, last_good } = judged;
+    let Candidate { file, part, facts, last_good } = candidate;
     match part {
         Part::NotWanted => (Verdict::Absent, None),
         Part::Missing if last_good.is_none() => (Verdict::Absent, None),
@@ -51,7 +51,7 @@ pub(super) fn assess(
             if !bundle.crls().is_empty() {
                 crls::examine(file, bundle.crls(), &Signers::anchors(bundle.anchors()), findings);
             }
-            let validator = usability(bundle, judged, validators, findings);
+            let validator = usability(bundle, candidate, validators, findings);
             (findings.verdict(bundle), validator)
         }
     }
@@ -106,7 +106,7 @@ fn validity(anchors: &[&CertificateFacts], file: &Path, findings: &mut Findings)
 /// Certificates that can be nobody's anchor are a warning; a bundle of nothing else is rejected.
 fn usability(
     bundle: &Arc<Bundle>,
-    Judged { file, facts, .. }: &Judged<'_>,
+    Candidate { file, facts, .. }: &Candidate<'_>,
     validators: &Validators,
     findings: &mut Findings,
 ) -> Option<Arc<PathValidator>> {

@@ -1,9 +1,9 @@
-//! The trust of an identity, each part judged for itself.
+//! The trust of an identity, each part candidate for itself.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::bundle::Judged;
+use super::bundle::Candidate;
 use super::crls::Signers;
 use super::findings::Findings;
 use super::validators::Validators;
@@ -47,10 +47,10 @@ pub(super) fn assess(
     let fresh = || Findings::enforced(now, spec);
     let mut findings = fresh();
     let file = spec.files.bundle.as_ref().map(BundleFile::path);
-    let judged = |file, part, last_good| Judged { file, part, facts: material.facts_in(file), last_good };
+    let candidate = |file, part, last_good| Candidate { file, part, facts: material.facts_in(file), last_good };
     let (bundle, validator) = match file {
         Some(file) => {
-            bundle::assess(&judged(file, &material.bundle, before.bundle.as_ref()), validators, &mut findings)
+            bundle::assess(&candidate(file, &material.bundle, before.bundle.as_ref()), validators, &mut findings)
         }
         None => (Verdict::Absent, None),
     };
@@ -92,7 +92,7 @@ pub(super) fn assess(
     for ((domain, file), part) in spec.files.federated.iter().zip(&material.federated) {
         let mut findings = fresh();
         let last_good = before.federated.get(domain);
-        let (verdict, _) = bundle::assess(&judged(file, part, last_good), validators, &mut findings);
+        let (verdict, _) = bundle::assess(&candidate(file, part, last_good), validators, &mut findings);
         trust.rejects_trust |= matches!(verdict, Verdict::Rejected);
         trust.trusted.federated.extend(in_effect(&verdict, last_good).map(|bundle| (domain.clone(), bundle)));
         findings.of_trust_domain(domain);

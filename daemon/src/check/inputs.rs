@@ -36,6 +36,12 @@ pub(super) enum Input {
     Unmatched(PathBuf),
 }
 
+impl Input {
+    fn at(path: PathBuf) -> Self {
+        if path.is_dir() { Self::Directory(path) } else { Self::File(path) }
+    }
+}
+
 /// More is meant than is judged at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {INPUTS} files and directories are meant; name fewer of them at once")]
@@ -74,10 +80,7 @@ fn meant(word: &OsStr) -> Result<Vec<Input>, TooMany> {
     Ok(match matches(path)? {
         none if none.is_empty() => vec![Input::Unmatched(path.to_owned())],
         // Whoever writes a pattern means what it matches, and not what is in that.
-        found => found
-            .into_iter()
-            .map(|path| if path.is_dir() { Input::Directory(path) } else { Input::File(path) })
-            .collect(),
+        found => found.into_iter().map(Input::at).collect(),
     })
 }
 
@@ -96,11 +99,7 @@ fn of_path(path: &Path) -> Vec<Input> {
         let path = path.join(name);
         !is_hidden(name) && (is_file_of_certificates(&path) || path.is_dir())
     };
-    let within: Vec<_> = entries(path, is_meant)
-        .into_iter()
-        .map(|name| path.join(name))
-        .map(|path| if path.is_dir() { Input::Directory(path) } else { Input::File(path) })
-        .collect();
+    let within: Vec<_> = entries(path, is_meant).into_iter().map(|name| Input::at(path.join(name))).collect();
     // Of an empty one it is said which files the daemon misses in it.
     if within.is_empty() { directory() } else { within }
 }

@@ -26,11 +26,7 @@ fn finding(told: &Told, input: &str, style: Style) -> String {
     let Told { finding, certificate, .. } = told;
     let head = format!("{}: {}[{}]", told.place(input), coloured(finding.severity, style), finding.check);
     let about = certificate.as_ref().map(|about| format!(" {about}"));
-    let values = match (&finding.found, &finding.expected) {
-        (Some(found), Some(expected)) => format!("    found {found}, expected {expected}\n"),
-        (Some(found), None) => format!("    found {found}\n"),
-        (None, _) => String::new(),
-    };
+    let values = finding.values().map_or_else(String::new, |values| format!("    {values}\n"));
     format!("{head}{}\n    {}\n{values}", about.unwrap_or_default(), finding.sentence)
 }
 

@@ -159,6 +159,18 @@ pub(crate) struct Finding {
     pub(crate) expected: Option<String>,
 }
 
+impl Finding {
+    /// The values that it is about, in words.
+    pub(crate) fn values(&self) -> Option<String> {
+        match (&self.found, &self.expected) {
+            (Some(found), Some(expected)) => Some(format!("found {found}, expected {expected}")),
+            (Some(found), None) => Some(format!("found {found}")),
+            (None, Some(expected)) => Some(format!("expected {expected}")),
+            (None, None) => None,
+        }
+    }
+}
+
 /// A workload that is connected, or lost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Subscriber {

@@ -113,12 +113,7 @@ fn revocations(crl: &Crl, now: SystemTime) -> String {
 
 /// A finding in one line, with the values it is about.
 pub(crate) fn sentence(finding: &Finding) -> String {
-    let values = match (&finding.found, &finding.expected) {
-        (Some(found), Some(expected)) => format!(" (found {found}, expected {expected})"),
-        (Some(found), None) => format!(" (found {found})"),
-        (None, Some(expected)) => format!(" (expected {expected})"),
-        (None, None) => String::new(),
-    };
+    let values = finding.values().map_or_else(String::new, |values| format!(" ({values})"));
     let file = finding.file.as_ref().map_or_else(String::new, |file| format!(" [{file}]"));
     format!("{}: {}{values}{file}", finding.check, finding.sentence)
 }
@@ -191,23 +186,14 @@ pub(crate) fn counts(subscribers: &[Subscriber]) -> String {
         // Writing to a String cannot fail.
         let _ = write!(text, "{} {count} {state}", if i == 0 { ":" } else { "," });
     }
-    match subscribers.iter().filter(|subscriber| subscriber.is_lost()).count() {
-        0 => {}
-        lost => {
-            let _ = write!(text, "; {lost} lost");
-        }
+    let lost = subscribers.iter().filter(|subscriber| subscriber.is_lost()).count();
+    let unattested = subscribers.iter().filter(|subscriber| subscriber.unattested).count();
+    for (count, state) in [(lost, "lost"), (unattested, "unattested")].into_iter().filter(|(count, _)| *count > 0) {
+        let _ = write!(text, "; {count} {state}");
     }
-    match subscribers.iter().filter(|subscriber| subscriber.unattested).count() {
-        0 => {}
-        unattested => {
-            let _ = write!(text, "; {unattested} unattested");
-        }
-    }
-    match subscribers.iter().map(|subscriber| u64::from(subscriber.connections_on_older())).sum() {
-        0 => {}
-        connections => {
-            let _ = write!(text, "; {}", older(connections));
-        }
+    let connections: u64 = subscribers.iter().map(|subscriber| u64::from(subscriber.connections_on_older())).sum();
+    if connections > 0 {
+        let _ = write!(text, "; {}", older(connections));
     }
     text
 }

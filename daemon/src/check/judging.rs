@@ -13,7 +13,7 @@ use evercert_core::material::Material;
 use super::Question;
 use super::loading::{Loaded, What};
 use super::places::Places;
-use super::report::{Change, Judged, Told, Verdict};
+use super::report::{Change, Judged, LocatedFinding, Verdict};
 
 /// The most instants that one input is judged at: each of its certificates and lists changes something a few times. What changes after
 /// them is told as of the end of the outlook.
@@ -77,9 +77,9 @@ fn worse(before: &IdentityState, after: &IdentityState) -> Vec<Finding> {
 }
 
 /// The findings with their places, the worst first.
-pub(super) fn told<'f>(findings: impl IntoIterator<Item = &'f Finding>, places: &Places) -> Vec<Told> {
+pub(super) fn told<'f>(findings: impl IntoIterator<Item = &'f Finding>, places: &Places) -> Vec<LocatedFinding> {
     let about = |finding| places.of_finding(finding).map(|on_disk| (on_disk, places.line_of(on_disk)));
-    let mut told: Vec<_> = findings.into_iter().map(|finding| Told::of(finding, about(finding))).collect();
+    let mut told: Vec<_> = findings.into_iter().map(|finding| LocatedFinding::of(finding, about(finding))).collect();
     told.sort_by_key(|told| std::cmp::Reverse(told.finding.severity));
     told
 }

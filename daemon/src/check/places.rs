@@ -6,7 +6,7 @@ use std::sync::Arc;
 use evercert_core::finding::Finding;
 use evercert_core::keeper::{CertificateOnDisk, IdentityState};
 
-use super::report::Located;
+use super::report::LocatedCertificate;
 
 /// The certificates of an identity's files.
 pub(super) struct Places {
@@ -24,8 +24,8 @@ impl Places {
     }
 
     /// Every certificate.
-    pub(super) fn certificates(&self) -> Vec<Located> {
-        self.on_disk.iter().map(|on_disk| Located::of(on_disk, self.line_of(on_disk))).collect()
+    pub(super) fn certificates(&self) -> Vec<LocatedCertificate> {
+        self.on_disk.iter().map(|on_disk| LocatedCertificate::of(on_disk, self.line_of(on_disk))).collect()
     }
 
     /// The line of a certificate, where it is known.

@@ -51,9 +51,9 @@ pub(crate) struct Judged {
     /// Whether a daemon that starts on it publishes a generation; null where it is no part of an identity that could be.
     pub(crate) published: Option<bool>,
     /// Every certificate that was read.
-    pub(crate) certificates: Vec<Located>,
+    pub(crate) certificates: Vec<LocatedCertificate>,
     /// The worst first.
-    pub(crate) findings: Vec<Told>,
+    pub(crate) findings: Vec<LocatedFinding>,
     /// What becomes worse until the end of the outlook, the first first.
     pub(crate) outlook: Vec<Change>,
 }
@@ -92,7 +92,7 @@ pub(crate) enum Verdict {
 
 /// A certificate and its place.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Located {
+pub(crate) struct LocatedCertificate {
     pub(crate) file: String,
     /// The line in which its PEM block or, in a kubeconfig, its value begins, counted from 1; null where it is not in PEM.
     pub(crate) line: Option<usize>,
@@ -102,18 +102,18 @@ pub(crate) struct Located {
 
 /// A finding and its place.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Told {
+pub(crate) struct LocatedFinding {
     #[serde(flatten)]
     pub(crate) finding: Finding,
     /// The line in which the PEM block of the certificate begins.
     pub(crate) line: Option<usize>,
     /// The certificate that it is about.
-    pub(crate) certificate: Option<Named>,
+    pub(crate) certificate: Option<CertificateName>,
 }
 
 /// A certificate as it is named.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Named {
+pub(crate) struct CertificateName {
     /// RFC 4514.
     pub(crate) subject: String,
     /// Hexadecimal.
@@ -122,7 +122,7 @@ pub(crate) struct Named {
     pub(crate) sha256: String,
 }
 
-impl fmt::Display for Named {
+impl fmt::Display for CertificateName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Those of SPIFFE and of pods have their names elsewhere.
         let subject = if self.subject.is_empty() { "(no subject)" } else { &self.subject };
@@ -137,7 +137,7 @@ pub(crate) struct Change {
     /// The verdict from then on.
     pub(crate) verdict: Verdict,
     /// The findings that there were not before.
-    pub(crate) findings: Vec<Told>,
+    pub(crate) findings: Vec<LocatedFinding>,
 }
 
 impl Report {
@@ -156,10 +156,10 @@ impl Report {
     }
 
     /// The findings, the worst first, each with the input that it is about. A file that is beside several inputs is told of once.
-    pub(super) fn findings(&self) -> Vec<(&Judged, &Told)> {
+    pub(super) fn findings(&self) -> Vec<(&Judged, &LocatedFinding)> {
         let mut known = BTreeSet::new();
         let all = self.inputs.iter().flat_map(|judged| judged.findings.iter().map(move |told| (judged, told)));
-        let is_new = |(judged, told): &(&Judged, &Told)| {
+        let is_new = |(judged, told): &(&Judged, &LocatedFinding)| {
             known.insert((told.place(&judged.input), told.finding.check.clone(), told.finding.sentence.clone()))
         };
         let mut findings: Vec<_> = all.filter(is_new).collect();
@@ -189,7 +189,7 @@ impl Judged {
             verdict: Verdict::of(findings),
             published: None,
             certificates: Vec::new(),
-            findings: findings.iter().map(|finding| Told::of(finding, None)).collect(),
+            findings: findings.iter().map(|finding| LocatedFinding::of(finding, None)).collect(),
             outlook: Vec::new(),
         }
     }
@@ -213,14 +213,14 @@ impl Verdict {
 }
 
 impl Change {
-    pub(super) fn new(at: SystemTime, verdict: Verdict, findings: Vec<Told>) -> Self {
+    pub(super) fn new(at: SystemTime, verdict: Verdict, findings: Vec<LocatedFinding>) -> Self {
         Self { at: Moment(Some(at)), verdict, findings }
     }
 }
 
-impl Told {
+impl LocatedFinding {
     pub(super) fn of(finding: &finding::Finding, about: Option<(&CertificateOnDisk, Option<usize>)>) -> Self {
-        let certificate = about.map(|(about, _)| Named {
+        let certificate = about.map(|(about, _)| CertificateName {
             subject: about.facts.subject.text.clone(),
             serial: about.facts.hexadecimal_serial.clone(),
             sha256: about.facts.fingerprint.to_string(),
@@ -235,7 +235,7 @@ impl Told {
     }
 }
 
-impl Located {
+impl LocatedCertificate {
     pub(super) fn of(on_disk: &CertificateOnDisk, line: Option<usize>) -> Self {
         let certificate = Certificate::from(&*on_disk.facts);
         Self { file: text::path(&on_disk.file), line, certificate }

@@ -6,7 +6,7 @@ use evercert_core::finding::{Check, Severity};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::report::{Report, Told};
+use super::report::{LocatedFinding, Report};
 
 /// Where the form of SARIF is described.
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
@@ -42,7 +42,7 @@ fn rule(check: Check) -> Value {
 }
 
 /// A finding; one that holds only later begins with when.
-fn result(told: &Told, input: &str, from: Option<&str>, base: &Path) -> Value {
+fn result(told: &LocatedFinding, input: &str, from: Option<&str>, base: &Path) -> Value {
     let finding = &told.finding;
     let about = told.certificate.as_ref().map(|about| format!("{about}: "));
     let from = from.map(|from| format!("from {from} on: "));

@@ -186,7 +186,8 @@ fn a_folder_of_spiffe_credentials_is_one_identity_with_the_trust_that_the_daemon
 #[test]
 fn a_certificate_without_a_subject_is_said_to_have_none() {
     let named = |subject: &str| {
-        let certificate = report::Named { subject: subject.to_owned(), serial: "0a".to_owned(), sha256: String::new() };
+        let certificate =
+            report::CertificateName { subject: subject.to_owned(), serial: "0a".to_owned(), sha256: String::new() };
         certificate.to_string()
     };
     assert_eq!([named("CN=a"), named("")], ["CN=a, serial 0a", "(no subject), serial 0a"]);

@@ -3,7 +3,7 @@
 use evercert_core::clock::rfc3339;
 use evercert_core::finding::Severity;
 
-use super::report::{Change, Report, Told};
+use super::report::{Change, LocatedFinding, Report};
 
 /// Whether severities are coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
 }
 
 /// A line that says what it is about, and below it what there is to say.
-fn finding(told: &Told, input: &str, style: Style) -> String {
-    let Told { finding, certificate, .. } = told;
+fn finding(told: &LocatedFinding, input: &str, style: Style) -> String {
+    let LocatedFinding { finding, certificate, .. } = told;
     let head = format!("{}: {}[{}]", told.place(input), coloured(finding.severity, style), finding.check);
     let about = certificate.as_ref().map(|about| format!(" {about}"));
     let values = finding.values().map_or_else(String::new, |values| format!("    {values}\n"));

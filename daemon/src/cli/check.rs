@@ -17,7 +17,7 @@ use evercert_core::spec::{Expectations, UnknownUsage, Usage};
 use super::json;
 use super::output::{print, printed};
 use crate::check::{Question, Report, Style, TooMany, Verdict, judge, sarif, text};
-use catalogue::Named;
+use catalogue::CheckName;
 use progress::Progress;
 use when::When;
 
@@ -86,7 +86,7 @@ pub(crate) struct Args {
 
     /// Print the page about a check: what it finds, why that matters, and what to do
     #[arg(long, value_name = "CHECK", conflicts_with = "paths")]
-    explain: Option<Named>,
+    explain: Option<CheckName>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -100,7 +100,7 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    if let Some(Named(check)) = args.explain {
+    if let Some(CheckName(check)) = args.explain {
         return printed(catalogue::page(check).as_bytes(), ExitCode::SUCCESS);
     }
     if args.list {

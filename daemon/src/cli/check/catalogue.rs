@@ -8,9 +8,9 @@ use serde::Serialize;
 
 /// A check, as its name is written on the command line.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Named(pub(super) Check);
+pub(super) struct CheckName(pub(super) Check);
 
-impl FromStr for Named {
+impl FromStr for CheckName {
     type Err = NoCheck;
 
     fn from_str(name: &str) -> Result<Self, NoCheck> {
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_nearly_a_checks_is_answered_with_that() {
-        assert_eq!("expird".parse::<Named>().unwrap_err(), NoCheck(Some("expired")));
-        assert_eq!("%".parse::<Named>().unwrap_err(), NoCheck(None));
+        assert_eq!("expird".parse::<CheckName>().unwrap_err(), NoCheck(Some("expired")));
+        assert_eq!("%".parse::<CheckName>().unwrap_err(), NoCheck(None));
     }
 }

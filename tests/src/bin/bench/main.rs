@@ -98,6 +98,9 @@ fn main() -> ExitCode {
     if args.peek().is_some_and(|first| first == flood::SERVER) {
         return flood::serve(args.nth(1));
     }
+    if args.peek().is_some_and(|first| first == rotation::SERVICE) {
+        return rotation::be_service(args.nth(1));
+    }
     if args.peek().is_some_and(|first| first == subscribers::CLIENT) {
         return subscribers::be_client(args.skip(1));
     }

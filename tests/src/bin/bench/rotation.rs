@@ -1,6 +1,9 @@
 //! How long a rotation takes to be seen.
 
+mod beside_envoy;
+
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +16,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::latencies::Latencies;
 use crate::stage;
+
+pub(crate) use beside_envoy::{SERVICE, be_service};
 
 /// How long one swap may take to be seen.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -28,6 +33,12 @@ pub(crate) struct Args {
     /// When to look for the new leaf
     #[arg(long, value_enum, default_value_t = Observer::Connecting)]
     observer: Observer,
+    /// Envoy's program: it, a service behind the daemon and one that reads its own mount are rotated in turn, and seen by one client
+    #[arg(long, conflicts_with = "observer")]
+    beside_envoy: Option<PathBuf>,
+    /// How many runs there are of that, whose least, median and most are told
+    #[arg(long, default_value_t = 5, requires = "beside_envoy", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -39,6 +50,9 @@ enum Observer {
 }
 
 pub(crate) async fn run(args: Args) -> Value {
+    if let Some(envoy) = &args.beside_envoy {
+        return beside_envoy::run(envoy, args.runs, args.swaps, Duration::from_millis(args.pause_ms)).await;
+    }
     let issued = stage::certificates(args.swaps + 1);
     let volume = Arc::new(KubeletVolume::new(&issued[0].files()));
     let home = stage::home(&volume);
@@ -92,8 +106,13 @@ async fn skip_current(identity: &mut Identity) {
 
 /// The leaf that the server shows in a new handshake.
 async fn leaf(client: &TlsConnector, address: SocketAddr) -> Vec<u8> {
-    let stream = TcpStream::connect(address).await.unwrap();
+    shown(client, address).await.expect("a handshake")
+}
+
+/// The same, where there is a server.
+async fn shown(client: &TlsConnector, address: SocketAddr) -> Option<Vec<u8>> {
+    let stream = TcpStream::connect(address).await.ok()?;
     let name = ServerName::try_from(stage::NAME).unwrap();
-    let stream = client.connect(name, stream).await.unwrap();
-    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    let stream = client.connect(name, stream).await.ok()?;
+    Some(stream.get_ref().1.peer_certificates()?[0].to_vec())
 }

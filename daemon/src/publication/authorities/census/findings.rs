@@ -86,10 +86,13 @@ fn named(anchor: &CertificateFacts) -> String {
     format!("sha256:{}", anchor.fingerprint)
 }
 
+/// Bundles that are trusted together, each with two of those that trust them.
+type Trusting<Id> = Vec<(Vec<BundleKey>, Vec<Id>)>;
+
 /// What was worked out for many at once.
 struct Together<Id> {
-    /// By anchor: the bundles that lost it, each with two of those that have these.
-    losers: HashMap<Digest, Vec<(Vec<BundleKey>, Vec<Id>)>>,
+    /// By anchor: the bundles that lost it.
+    losers: HashMap<Digest, Trusting<Id>>,
     /// By anchor and bundles: two of those with leaves that are under it and under nothing in the bundles.
     missing: HashMap<(Digest, Vec<BundleKey>), Vec<Id>>,
 }

@@ -10,7 +10,7 @@ use crate::publication::Census;
 pub(super) fn beside_each_other(mut judgements: Vec<Judgement>) -> Vec<Judged> {
     let places: Vec<_> = (0..judgements.len()).collect();
     let published = judgements.iter().map(|judgement| judgement.shown.as_ref()?.0.snapshot.as_deref());
-    let mut census = Census::default();
+    let mut census = Census::of_one_moment();
     census.catch_up(places.iter().zip(published));
     for (place, found) in census.news(true) {
         let Some(Judgement { judged, shown: Some((state, places)) }) = judgements.get_mut(place) else { continue };

@@ -49,6 +49,8 @@ pub(crate) struct Census<Id> {
     gone: BTreeSet<Id>,
     /// The count of catching up, to find out who is gone.
     round: u64,
+    /// Nothing comes after: no bundle will have lost anything, so that whose leaf it is counts for those alone that have no bundle.
+    is_of_one_moment: bool,
 }
 
 /// What one identity publishes.
@@ -117,6 +119,11 @@ pub(crate) fn trusted<'a>(published: impl Iterator<Item = &'a Snapshot>) -> Auth
 }
 
 impl<Id: Ord + Clone> Census<Id> {
+    /// One that catches up once: no more signatures are verified than what can be found then asks for.
+    pub(crate) fn of_one_moment() -> Self {
+        Self { is_of_one_moment: true, ..Self::default() }
+    }
+
     /// Takes in what changed: `published` is what every identity publishes by now.
     pub(crate) fn catch_up<'a>(&mut self, published: impl IntoIterator<Item = (&'a Id, Option<&'a Snapshot>)>)
     where
@@ -179,13 +186,20 @@ impl<Id: Ord + Clone> Census<Id> {
         now.bundles = self.enter_bundles(snapshot, id);
         now.chain = issuers(snapshot).map(|der| self.table.enter_chain(der)).collect();
         self.introduce();
-        now.presents = self.table.issuers_of(&now);
+        if self.asks_for_issuers(&now) {
+            now.presents = self.table.issuers_of(&now);
+        }
         let before = before.unwrap_or_else(|| Published::nothing(now.digest));
         now.lost = self.lost(id, &before, &now);
         now.told.clone_from(&before.told);
         self.exchange(id, &before, &now);
         self.published.insert(id.clone(), now);
         self.table.sweep().into_iter().for_each(|gone| self.unlearn(gone));
+    }
+
+    /// Whether anything depends on whose leaf it is.
+    fn asks_for_issuers(&self, published: &Published) -> bool {
+        !self.is_of_one_moment || published.bundles.is_empty()
     }
 
     /// Has the table hold the bundles, and returns them in order, each once.
@@ -210,6 +224,9 @@ impl<Id: Ord + Clone> Census<Id> {
     fn introduce(&mut self) {
         for (came, subject, der) in self.table.newcomers() {
             for id in self.by_issuer.get(&subject).into_iter().flatten() {
+                if !self.published.get(id).is_some_and(|entry| self.asks_for_issuers(entry)) {
+                    continue;
+                }
                 let Some(entry) = self.published.get_mut(id) else { continue };
                 if !entry.presents.contains(&came) && entry.issued_by(&subject).any(|issued| is_issued_by(issued, &der))
                 {
@@ -337,6 +354,7 @@ impl<Id> Default for Census<Id> {
             changed: BTreeSet::new(),
             gone: BTreeSet::new(),
             round: 0,
+            is_of_one_moment: false,
         }
     }
 }

@@ -235,6 +235,19 @@ fn a_ca_of_too_many_of_one_name_is_not_counted_and_nothing_is_said_of_whom_it_ma
 }
 
 #[test]
+fn one_that_catches_up_once_finds_what_another_finds_at_its_first_look() {
+    let [ca, other] = ["ca", "other"].map(Entity::root);
+    let leaves = [other.leaf(), ca.leaf(), ca.leaf()];
+    for census in [Census::default(), Census::of_one_moment()] {
+        let mut node = Node { census, ..Node::default() };
+        node.publish("a", &[&leaves[0]], &[]);
+        node.publish("b", &[&leaves[1]], &[]);
+        node.publish("c", &[&leaves[2]], &[&ca]);
+        assert_eq!(node.told(), [("a", "issuer untrusted")]);
+    }
+}
+
+#[test]
 fn what_did_not_change_is_not_looked_at_again() {
     let root = Entity::root("root");
     let leaves: Vec<_> = (0..3).map(|_| root.leaf()).collect();

@@ -117,6 +117,7 @@ PANELS = [
         ("sum by (reason) (rate(evercert_connections_turned_away_total[$__rate_interval]))", "connection: {{reason}}"),
         ("sum by (reason) (rate(evercert_streams_turned_away_total[$__rate_interval]))", "stream: {{reason}}"),
     ),
+    graph("Memory of the daemons", "What is resident.", ("process_resident_memory_bytes and on (job, instance) evercert_build_info", "{{instance}}"), unit="bytes"),
     row("Limits and CAs"),
     graph("Limits that were reached", "How often something was refused, or left out, by the limit that it reached.", ("sum by (limit) (rate(evercert_limit_reached_total[$__rate_interval]))", "{{limit}}")),
     table("Limits that were reached within a day", "By daemon.", "sum by (limit, instance) (rate(evercert_limit_reached_total[1d])) * 86400 > 0"),
@@ -126,7 +127,6 @@ PANELS = [
     ),
     table("What uses each CA", "Identities that present a leaf under it, and that trust it. One that nothing uses is not there.", "sum by (sha256, subject, use) (evercert_ca_identities)"),
     table("Processes that depend on each CA", "The subscribers of these identities.", "sum by (sha256, subject, use) (evercert_ca_subscribers)"),
-    graph("Memory of the daemons", "What is resident.", ("process_resident_memory_bytes and on (job, instance) evercert_build_info", "{{instance}}"), unit="bytes"),
 ]
 
 

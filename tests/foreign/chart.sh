@@ -14,10 +14,7 @@ needs_npm
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-if [ -z "${EVERCERTD:-}" ]; then
-    cargo build -q --release --workspace --bin evercertd
-    EVERCERTD=${CARGO_TARGET_DIR:-$PWD/target}/release/evercertd
-fi
+needs_evercertd
 venv_into "$work/venv" kubernetes-validate==1.37.0 PyYAML==6.0.4 promql-parser==0.11.0
 # The models ask for a newer Node.js than they need.
 npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$work" @kubernetes-models/cert-manager@6.0.0 \

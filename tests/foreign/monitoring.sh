@@ -8,10 +8,7 @@ cd "$(dirname "$0")/../.."
 . tests/foreign/checks.bash
 
 needs promtool=prometheus curl=curl openssl=openssl python3=python3
-if [ -z "${EVERCERTD:-}" ]; then
-    cargo build -q --release --workspace --bin evercertd
-    EVERCERTD=${CARGO_TARGET_DIR:-$PWD/target}/release/evercertd
-fi
+needs_evercertd
 
 work=$(mktemp -d)
 pids=()

@@ -26,3 +26,10 @@ venv_into() { # venv_into DIRECTORY REQUIREMENT…: a virtual environment of Pyt
     python3 -m venv "$directory"
     "$directory/bin/pip" install -q --disable-pip-version-check "$@"
 }
+needs_evercertd() { # EVERCERTD is the daemon from now on: the one that it names, or one that is built
+    if [ -z "${EVERCERTD:-}" ]; then
+        cargo build -q --release --workspace --bin evercertd
+        EVERCERTD=${CARGO_TARGET_DIR:-target}/release/evercertd
+    fi
+    EVERCERTD=$(realpath "$EVERCERTD")
+}

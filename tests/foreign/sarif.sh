@@ -14,11 +14,7 @@ needs_npm
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-if [ -z "${EVERCERTD:-}" ]; then
-    cargo build -q --release --workspace --bin evercertd
-    EVERCERTD=${CARGO_TARGET_DIR:-$PWD/target}/release/evercertd
-fi
-EVERCERTD=$(realpath "$EVERCERTD")
+needs_evercertd
 venv_into "$work/venv" jsonschema==4.26.0 rfc3986-validator==0.1.1
 # Its one script of installation makes the program executable, which is done here.
 npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$work" "$VALIDATOR"

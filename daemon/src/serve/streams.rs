@@ -13,17 +13,17 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
+use tonic::{Code, Status};
 use tower::Service;
 
 use super::connection::{Displaced, FAREWELL, Peer};
 use super::turned_away::{Doorkeeper, TurnedAway};
 use crate::callers::{Full, Quota, Share};
 
-/// `OUT_OF_RANGE`: the status of a message that is larger than is taken or sent, and of nothing else.
-const TOO_LARGE: &str = "11";
+/// The status of a message that is larger than is taken or sent, and of nothing else.
+const TOO_LARGE: Code = Code::OutOfRange;
 
 /// A service whose requests count as open until their answers have been taken. Where there can be no more, the newest of the party
 /// that has the most is ended for one of a smaller one.
@@ -114,7 +114,7 @@ type Lost = Pin<Box<dyn Future<Output = Status> + Send>>;
 impl RequestPermit {
     /// Looks at the status that is the end of an answer: where a message was too large, that is told.
     fn ended(&self, status: &HeaderMap) {
-        if status.get(Status::GRPC_STATUS).is_some_and(|code| *code == TOO_LARGE) {
+        if status.get(Status::GRPC_STATUS).is_some_and(|code| Code::from_bytes(code.as_bytes()) == TOO_LARGE) {
             self.doorkeeper.turned_away(Some(self.share.party()), TurnedAway::MessageTooLarge);
         }
     }

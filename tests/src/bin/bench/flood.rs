@@ -32,7 +32,6 @@ use crate::latencies::Latencies;
 use crate::stage::{self, Delivery};
 use attack::{Flood, Outcome};
 use server::Server;
-pub(crate) use server::{SERVER, serve};
 
 /// How many loopback addresses the silent peers come from: a server closes what one address has too many of.
 const ADDRESSES: usize = 8;

@@ -16,6 +16,7 @@ mod check;
 mod door;
 mod expiry;
 mod flood;
+mod greeter;
 mod handshakes;
 mod herd;
 mod latencies;
@@ -95,11 +96,8 @@ fn main() -> ExitCode {
         let _ = set_parent_process_death_signal(Some(Signal::TERM));
         return evercertd::main_from(args);
     }
-    if args.peek().is_some_and(|first| first == flood::SERVER) {
-        return flood::serve(args.nth(1));
-    }
-    if args.peek().is_some_and(|first| first == rotation::SERVICE) {
-        return rotation::be_service(args.nth(1));
+    if args.peek().is_some_and(|first| first == greeter::GREETER) {
+        return greeter::serve(args.nth(1));
     }
     if args.peek().is_some_and(|first| first == subscribers::CLIENT) {
         return subscribers::be_client(args.skip(1));

@@ -17,8 +17,6 @@ use tokio_rustls::TlsConnector;
 use crate::latencies::Latencies;
 use crate::stage;
 
-pub(crate) use beside_envoy::{SERVICE, be_service};
-
 /// How long one swap may take to be seen.
 const LIMIT: Duration = Duration::from_secs(5);
 

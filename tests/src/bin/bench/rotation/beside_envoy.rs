@@ -1,55 +1,29 @@
 //! The same rotation at Envoy, which reads the files itself, at a service behind daemon and socket, and at one that reads its own mount: each a
 //! process of its own, seen by one client in turn.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evercert::Identity;
-use evercert::source::AgentSettings;
 use evercert_fixtures::{Issued, KubeletVolume, free_address};
-use evercert_tests::service;
-use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
 
 use super::{LIMIT, leaf, shown};
+use crate::greeter;
 use crate::latencies::Latencies;
 use crate::process::Process;
 use crate::stage;
-
-/// The hidden first argument with which this program is a service whose certificate is rotated.
-pub(crate) const SERVICE: &str = "rotated-service";
 
 /// The time that a service and Envoy have to come up.
 const UP: Duration = Duration::from_secs(30);
 
 /// Those that are compared, the first with itself.
 const SIDES: [&str; 3] = ["envoy", "daemon", "directory"];
-
-/// Serves the greeter with the certificate that is asked of this workload socket, or, where a directory is given, with what is mounted
-/// there; and says at which address.
-pub(crate) fn be_service(path: Option<OsString>) -> ExitCode {
-    let _ = set_parent_process_death_signal(Some(Signal::TERM));
-    let path = PathBuf::from(path.expect("a socket, or a directory"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let identity = match path.is_dir() {
-            true => Identity::from_directory(path).await.unwrap(),
-            false => Identity::from_agent(AgentSettings::new(stage::IDENTITY).socket(path)).await.unwrap(),
-        };
-        let (address, serving) = service::serve(&identity).await;
-        println!("{address}");
-        serving.await.unwrap();
-    });
-    ExitCode::SUCCESS
-}
 
 /// One that serves a certificate that is rotated.
 struct Side {
@@ -61,12 +35,8 @@ struct Side {
 
 impl Side {
     fn service(name: &'static str, volume: &Arc<KubeletVolume>, path: &Path) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg(SERVICE).arg(path).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut process = Process(command.spawn().unwrap());
-        let mut address = String::new();
-        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        Self { name, volume: Arc::clone(volume), address: address.trim().parse().unwrap(), _process: process }
+        let (address, process) = greeter::start(path);
+        Self { name, volume: Arc::clone(volume), address, _process: process }
     }
 
     fn envoy(program: &Path, home: &TempDir, volume: &Arc<KubeletVolume>) -> Self {
@@ -185,8 +155,9 @@ pub(super) async fn run(envoy: &Path, runs: u32, swaps: usize, pause: Duration) 
                     latencies[at].record(took);
                 }
                 let begin = Instant::now();
-                leaf(&client, sides[at].address).await;
-                alone[at].record(begin.elapsed());
+                if tokio::time::timeout(LIMIT, leaf(&client, sides[at].address)).await.is_ok() {
+                    alone[at].record(begin.elapsed());
+                }
                 tokio::time::sleep(pause).await;
             }
         }

@@ -31,7 +31,8 @@ impl Severities {
     ///
     /// # Errors
     ///
-    /// They cannot.
+    /// [`SeverityError::OfNode`] if the check is not judged for one identity, [`SeverityError::Fatal`] if what it finds cannot be
+    /// used whatever is wanted, and [`SeverityError::NotRejected`] if it is of trust or of files that are used without what it finds.
     pub fn set(&mut self, check: Check, severity: Severity) -> Result<(), SeverityError> {
         match check.subject() {
             Subject::Node => return Err(SeverityError::OfNode(check)),

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use evercert_core::finding::Finding;
 #[doc(inline)]
-pub use evercert_core::finding::{Check, Severities, Severity, SeverityError, Subject};
+pub use evercert_core::finding::{Check, Finding, Severities, Severity, SeverityError, Subject};
 use evercert_core::identity::{IdentityId, IdentityName};
 use evercert_core::keeper::{IdentityState, Keeper, KeeperSettings, Observer, Reload, StateError, WatchProblem};
 use evercert_core::layout::{self, Layout};

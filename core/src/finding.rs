@@ -51,8 +51,8 @@ pub struct Finding {
     pub check: Check,
     /// Its consequence for publication.
     pub severity: Severity,
-    /// A sentence that names what is wrong and what to do. Never key material. Words that others chose in it, in `found` and in `expected`
-    /// are told as [`text::sentence`] does.
+    /// A sentence that names what is wrong and what to do. Never key material. It is one printable line of bounded length, as are `found`
+    /// and `expected`, whatever others wrote into the words that they repeat.
     pub sentence: String,
     /// The file it is about.
     pub file: Option<PathBuf>,
@@ -65,7 +65,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding of that sentence alone, which is told as [`text::sentence`] does.
+    /// A finding of that sentence alone, in which what could not be printed is escaped.
     #[must_use]
     pub fn new(check: Check, severity: Severity, sentence: impl Into<String>) -> Self {
         let sentence = text::sentence(&sentence.into());

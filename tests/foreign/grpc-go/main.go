@@ -1,4 +1,5 @@
-// The official cases by grpc-go's own interop package, as tests/src/bin/interop/cases.rs asks for them, and its health for probes.
+// The official cases by grpc-go's own interop package, as tests/src/bin/interop/cases.rs asks for them, its health for probes, and its server to be
+// measured.
 package main
 
 import (
@@ -16,9 +17,11 @@ func main() {
 		call()
 	case "server":
 		serve()
+	case "bench":
+		serveBench()
 	case "health":
 		serveHealth(os.Args[2])
 	default:
-		log.Fatalf("client, server or health, not %q", os.Args[1])
+		log.Fatalf("bench, client, server or health, not %q", os.Args[1])
 	}
 }

@@ -28,6 +28,7 @@ mod resumption;
 mod rotation;
 mod scrape;
 mod security;
+mod servers;
 mod soak;
 mod stage;
 mod subscribers;
@@ -85,6 +86,8 @@ enum Scenario {
     Auth(auth::Args),
     /// Every kind of call and caller while certificates, keys and a policy change every second
     Security(security::Args),
+    /// Calls, handshakes, streams and memory of our server and channels, tonic's own and grpc-go's
+    Servers(servers::Args),
     /// Cost of thousands of subscribers to the daemon, and of one rotation for all of them
     Subscribers(subscribers::Args),
 }
@@ -98,6 +101,12 @@ fn main() -> ExitCode {
     }
     if args.peek().is_some_and(|first| first == greeter::GREETER) {
         return greeter::serve(args.nth(1));
+    }
+    if args.peek().is_some_and(|first| first == servers::SERVER) {
+        return servers::serve(args.skip(1));
+    }
+    if args.peek().is_some_and(|first| first == servers::CHANNELS) {
+        return servers::have(args.skip(1));
     }
     if args.peek().is_some_and(|first| first == subscribers::CLIENT) {
         return subscribers::be_client(args.skip(1));
@@ -123,6 +132,7 @@ fn main() -> ExitCode {
             Scenario::Resumption(args) => resumption::run(args).await,
             Scenario::Auth(args) => auth::run(args).await,
             Scenario::Security(args) => security::run(args).await,
+            Scenario::Servers(args) => servers::run(args).await,
             Scenario::Subscribers(args) => subscribers::run(args).await,
         }
     });

@@ -336,7 +336,8 @@ impl Link {
         if wanted.has_changed().unwrap_or_default() {
             return Event::Over;
         }
-        match self.connector.connect(&target, &mut memory.known, &self.calls).await {
+        // Boxed: the task would keep room for an attempt, which is ten times as large as itself, for as long as it lives.
+        match Box::pin(self.connector.connect(&target, &mut memory.known, &self.calls)).await {
             Ok(connection) => {
                 memory.said.forget();
                 self.swap(connection);

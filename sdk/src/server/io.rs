@@ -35,8 +35,13 @@ const LINGER_BYTES: usize = 1 << 20;
 ///
 /// Fails reading if the peer does not begin to speak that version in time: an HTTP/2 server waits without a limit for the connection
 /// preface, and neither its keepalive nor its graceful shutdown works before.
-pub struct TlsIo<IO> {
-    stream: Box<TlsStream<IO>>,
+pub struct TlsIo<IO>(
+    // Whoever serves it moves it about, and keeps room for it in each place where it has been.
+    Box<Parts<IO>>,
+);
+
+struct Parts<IO> {
+    stream: TlsStream<IO>,
     version: Version,
     opening: Option<Opening>,
     lull: Lull,
@@ -55,20 +60,20 @@ struct Lingering {
 impl<IO> TlsIo<IO> {
     /// Once it is cut, what is under way on the connection fails, and everything after.
     pub(super) fn new(stream: TlsStream<IO>, version: Version, timeout: Duration, entry: Entry) -> Self {
-        Self {
-            stream: Box::new(stream),
+        Self(Box::new(Parts {
+            stream,
             version,
             opening: Some(Opening::new(version, timeout)),
             lull: if version == Version::HTTP_2 { Lull::after(opening::PREFACE.len()) } else { Lull::Over },
             cut: Box::pin(entry.cut().clone().cancelled_owned()),
             lingering: None,
             entry,
-        }
+        }))
     }
 
     /// The connections it is one of, and its number among them.
     pub(super) fn place(&self) -> (&Arc<Connections>, u64) {
-        self.entry.place()
+        self.0.entry.place()
     }
 
     /// The identity that it was made with, where a server has several ([`Hosts`](super::Hosts)): whose bundle vouches for the peer. To be
@@ -81,13 +86,13 @@ impl<IO> TlsIo<IO> {
     /// The version of HTTP that was agreed on: 2 or 1.1.
     #[must_use]
     pub fn http_version(&self) -> Version {
-        self.version
+        self.0.version
     }
 
     /// The TLS session: versions, suite, the peer's certificates.
     #[must_use]
     pub fn session(&self) -> &ServerConnection {
-        self.stream.get_ref().1
+        self.0.stream.get_ref().1
     }
 
     /// The identity of the peer; `None` for one that showed no certificate. To be put into the extensions of its requests by a serve loop
@@ -100,15 +105,17 @@ impl<IO> TlsIo<IO> {
     /// The hook by which a serve loop of one's own is told when the peer is to be told to go. A connection whose hook was taken is drained
     /// as the [`DrainPolicy`](super::DrainPolicy) has it; any other is cut where it would be cut after the drain.
     pub fn draining(&mut self) -> Draining {
-        Draining::new(self.entry.drained().clone())
+        Draining::new(self.0.entry.drained().clone())
     }
 
     /// The socket.
     #[must_use]
     pub fn socket(&self) -> &IO {
-        self.stream.get_ref().0
+        self.0.stream.get_ref().0
     }
+}
 
+impl<IO> Parts<IO> {
     /// The outcome, unless the connection would wait and has been cut. A busy connection waits often enough: tokio's sockets do
     /// every so many operations.
     fn unless_cut<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -143,13 +150,13 @@ impl Lingering {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsIo<IO> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
+        let this = &mut *self.0;
         loop {
             if this.lull.pass_on(cx, buf) {
                 return Poll::Ready(Ok(()));
             }
             let before = buf.filled().len();
-            let outcome = Pin::new(&mut *this.stream).poll_read(cx, buf);
+            let outcome = Pin::new(&mut this.stream).poll_read(cx, buf);
             let read = buf.filled().len() - before;
             if let Some(opening) = &mut this.opening {
                 if opening.follow(&buf.filled()[before..])? {
@@ -170,8 +177,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsIo<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsIo<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut *self.stream).poll_write(cx, buf);
-        self.unless_cut(cx, outcome)
+        let this = &mut *self.0;
+        let outcome = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.unless_cut(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -179,28 +187,30 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsIo<IO> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut *self.stream).poll_write_vectored(cx, bufs);
-        self.unless_cut(cx, outcome)
+        let this = &mut *self.0;
+        let outcome = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.unless_cut(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.0.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut *self.stream).poll_flush(cx);
-        self.unless_cut(cx, outcome)
+        let this = &mut *self.0;
+        let outcome = Pin::new(&mut this.stream).poll_flush(cx);
+        this.unless_cut(cx, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.lingering.is_none() {
-            let outcome = Pin::new(&mut *self.stream).poll_shutdown(cx);
-            ready!(self.unless_cut(cx, outcome))?;
+        let this = &mut *self.0;
+        if this.lingering.is_none() {
+            let outcome = Pin::new(&mut this.stream).poll_shutdown(cx);
+            ready!(this.unless_cut(cx, outcome))?;
         }
-        let this = &mut *self;
         let lingering = this.lingering.get_or_insert_with(Lingering::new);
         let outcome = lingering.poll(&mut this.stream, cx).map(Ok);
-        self.unless_cut(cx, outcome)
+        this.unless_cut(cx, outcome)
     }
 }
 
@@ -209,7 +219,7 @@ impl<IO: Connected> Connected for TlsIo<IO> {
     type ConnectInfo = <TlsStream<IO> as Connected>::ConnectInfo;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+        self.0.stream.connect_info()
     }
 }
 

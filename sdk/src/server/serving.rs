@@ -27,7 +27,7 @@ pub(super) enum Serving {
 /// tonic tells the connections of a serve loop to go by a channel that belongs to the loop's future, and serves each on a task of
 /// its own. So a loop of one connection has nothing to do once it has taken that, and is never polled again: the
 /// connection costs one task, and not two.
-type Loop = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Loop = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
 
 impl Serving {
     /// Hands the connection to tonic, with the layered service that all connections of the server share.
@@ -45,8 +45,7 @@ impl Serving {
         B::Error: Into<BoxError>,
     {
         let incoming = tokio_stream::once(Ok::<_, Infallible>(io)).chain(tokio_stream::pending());
-        let serving = server.serve_with_incoming_shutdown(service, incoming, pending());
-        let mut serving: Loop = Box::pin(async move { drop(serving.await) });
+        let mut serving: Loop = Box::pin(server.serve_with_incoming_shutdown(service, incoming, pending()));
         // Without a budget: a task that has used up its own would find the connection not ready to be taken.
         let taken = pin!(unconstrained(&mut serving)).poll(&mut Context::from_waker(Waker::noop()));
         debug_assert!(taken.is_pending(), "the loop waits for more connections");

@@ -134,6 +134,8 @@ fn a_rotation_shows_on_the_page() {
     assert!(page.get("evercert_identity_renewal_due_timestamp_seconds", &server).is_some());
     let ca_end = page.get("x509_cert_not_after", &[("filename", "ca.crt")]);
     assert_eq!(page.get("evercert_identity_bundle_not_after_timestamp_seconds", &server), ca_end);
+    assert_eq!(page.get("evercert_ca_not_after_timestamp_seconds", &[]), ca_end);
+    assert!(page.get("evercert_ca_not_before_timestamp_seconds", &[]) < ca_end);
     assert_eq!(page.get("evercert_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), Some(1.0));
     assert_eq!(page.get("evercert_config_last_reload_successful", &[]), Some(1.0));
 

@@ -105,6 +105,20 @@ fn a_volume_of_a_pod_is_an_identity_that_rotates_with_it_and_goes_with_it() {
 }
 
 #[test]
+fn each_limit_is_counted_from_0_and_one_on_pods_where_more_are_there_than_are_looked_at() {
+    const LOOKED_AT: usize = 4096;
+    let home = home("");
+    let pod = |number: usize| fs::create_dir(home.path().join("pods").join(format!("{number:032x}"))).unwrap();
+    (0..LOOKED_AT).for_each(pod);
+    let daemon = home.start();
+    let reached = "evercert_limit_reached_total";
+    assert_eq!(daemon.metrics().values(reached, &[]), vec![0.0; 21]);
+    pod(LOOKED_AT);
+    let page = daemon.wait_for_metrics(|page| page.get(reached, &[("limit", "pod_directory_entries")]) > Some(0.0));
+    assert_eq!(page.values(reached, &[]).iter().filter(|count| **count > 0.0).count(), 1);
+}
+
+#[test]
 fn pods_make_no_node_unready() {
     let ca = Authority::new("Test CA");
     let volume = KubeletVolume::new(&ca.issue_dns("node").files());

@@ -31,7 +31,7 @@ use crate::finding::{Check, Finding};
 use crate::material::{Material, Part};
 use crate::mount::{KeyAccess, Route};
 use crate::overlap::Overlap;
-pub use crate::overlap::RetainedAnchor;
+pub use crate::overlap::{RetainedAnchor, retained_in};
 use crate::snapshot::Snapshot;
 use crate::spec::IdentitySpec;
 use crate::trusted::Trusted;

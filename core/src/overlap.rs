@@ -6,6 +6,7 @@
 mod crls;
 pub(crate) mod store;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -18,6 +19,7 @@ use crate::crl::{Crl, NormalName};
 use crate::digest::Digest;
 use crate::finding::{Check, Finding, Severity};
 use crate::spec::IdentitySpec;
+use crate::state_file::StateError;
 use crls::{Signer, latest};
 
 /// How many anchors a finding names; of more it tells the number.
@@ -39,6 +41,16 @@ pub struct RetainedAnchor {
     pub facts: CertificateFacts,
     /// When it is no longer trusted.
     pub until: SystemTime,
+}
+
+/// The anchors that a state directory tells to stay trusted for an identity, each with its end, as the keeper finds them when it starts.
+///
+/// # Errors
+///
+/// The file cannot be read. One that is not believed tells of none.
+pub fn retained_in(state_directory: &Path, spec: &IdentitySpec) -> Result<Vec<RetainedAnchor>, StateError> {
+    let overlap = store::OverlapStore::new(state_directory.to_owned()).load(spec)?;
+    Ok(overlap.anchors.into_iter().map(|retained| retained.told).collect())
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //!                       Lifecycle ─→ findings now, and what time changes of them ─→ held against each other ─→ report
 //! ```
 
+mod given;
 mod inputs;
 mod judging;
 mod loading;
@@ -22,6 +23,7 @@ use std::time::SystemTime;
 
 use evercert_core::spec::Expectations;
 
+pub use given::{Reports, reports_of};
 pub(crate) use inputs::TooMany;
 pub(crate) use report::{Report, Verdict};
 pub(crate) use sarif::sarif;

@@ -50,6 +50,12 @@ use error::Problem;
 use problems::Problems;
 use spanned::{absolute, at};
 
+/// Why `evercertd config --check` refuses a configuration of this text; absent where it takes it.
+#[must_use]
+pub fn refusal(text: &str) -> Option<String> {
+    Config::parse(Path::new("standard input"), text).err().map(|error| error.to_string())
+}
+
 /// Where the configuration is looked for when none is named.
 pub(crate) const DEFAULT_FILE: &str = "/etc/evercert/evercertd.toml";
 

@@ -7,6 +7,7 @@ mod error;
 mod hints;
 mod job;
 mod listeners;
+mod remembered;
 mod signals;
 mod start;
 
@@ -35,6 +36,7 @@ use crate::serve::{DaemonInfo, Order, Reloaded};
 use crate::web::http::Pages;
 
 pub(crate) use error::StartError;
+pub use remembered::{Remembered, remembered};
 
 use hints::Hints;
 use job::{Asked, Job, JobOutcome, Jobs};

@@ -7,7 +7,8 @@
 //!                                                                             └─→ http: /metrics /healthz /readyz
 //! ```
 //!
-//! The crate's interface is its command line: [`main`] runs it, and so does a test or an example that re-executes itself.
+//! The crate's interface is its command line: [`main`] runs it, and so does a test or an example that re-executes itself. The rest that is public
+//! are readers of what others may have written, for those who try to break them.
 
 mod attest;
 mod callers;
@@ -25,7 +26,10 @@ mod status;
 mod web;
 
 pub use callers::cgroup;
+pub use check::{Reports, reports_of};
 pub use cli::{main, main_from};
+pub use config::refusal;
+pub use daemon::{Remembered, remembered};
 
 /// The allocator of a program that is this daemon: it wipes what is freed, so that no copy of a key outlives its use, in whose
 /// buffers it was.

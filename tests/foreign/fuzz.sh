@@ -16,7 +16,8 @@ fi
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-mkdir "$seeds/a43" "$seeds/cgroup" "$seeds/files" "$seeds/paths" "$seeds/policy" "$seeds/token" "$seeds/trust" "$seeds/update"
+targets=(a43 cgroup check config files paths policy state token trust update)
+for target in "${targets[@]}"; do mkdir "$seeds/$target"; done
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 9999 -subj /CN=a.example.org \
     -addext subjectAltName=DNS:a.example.org -keyout "$seeds/key" -out "$seeds/crt" 2>/dev/null
 { cat "$seeds/crt"; printf '\036'; cat "$seeds/key"; printf '\036'; cat "$seeds/crt"; } >"$seeds/files/pair"
@@ -70,10 +71,36 @@ methods = ["/a.B/C"]
 callers = { when = [{ key = "request.auth.claims[a][b]", not_values = ["x"] }], token = true, certificate = true, dns_names = ["a.example.org"] }
 ' >"$seeds/policy/rules"
 printf '{"name":"p","deny_rules":[{"name":"d","request":{"paths":["/pay.v1.Pay/*"],"headers":[{"key":"x-env","values":["dev*","*"]},{"key":"x-bin","values":["ab"]}]}}],"allow_rules":[{"name":"a","source":{"principals":["spiffe://example.org/*",""]}}],"audit_logging_options":{"audit_condition":"ON_DENY_AND_ALLOW","audit_loggers":[{"name":"stdout_logger","config":{"a":[1,null]},"is_optional":true}]}}' >"$seeds/a43/policy"
+# What `check` is given, each by itself; a kubeconfig with all of it in base64.
+cp "$seeds/crt" "$seeds/check/pem"
+cp "$seeds/key" "$seeds/check/key"
+cat "$seeds/crt" "$seeds/key" >"$seeds/check/both"
+cp "$seeds/crl" "$seeds/check/crl"
+openssl x509 -in "$seeds/crt" -outform DER >"$seeds/check/der"
+openssl ec -in "$seeds/key" -outform DER >"$seeds/check/key-der" 2>/dev/null
+openssl crl2pkcs7 -nocrl -certfile "$seeds/crt" -outform DER >"$seeds/check/pkcs7-der"
+printf 'apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters:\n- name: c\n  cluster:\n    server: https://c.example.org\n    certificate-authority-data: %s\n%s' \
+    "$(base64 -w0 "$seeds/crt")" "users:
+- name: u
+  user:
+    client-certificate-data: $(base64 -w0 "$seeds/crt")
+    client-key-data: $(base64 -w0 "$seeds/key")
+contexts:
+- {name: a, context: {cluster: c, user: u}}
+" >"$seeds/check/kubeconfig"
+printf 'kind: Config\nclusters: [{name: c, cluster: {certificate-authority: ca.crt}}]\nusers: []\ncontexts: [{name: a, context: {cluster: c, user: u}}]\n' \
+    >"$seeds/check/kubeconfig-files"
+cp daemon/src/config/default.toml "$seeds/config/default"
+printf '[[identity]]\nname = "a"\npath = "/x"\nallow = ["uid:7", "readers"]\nserves = ["a.example.org:443"]\n[identity.severities]\nexpired = "warn"\n[[pods]]\nnamespace = "shop"\nusages = ["server auth"]\n' \
+    >"$seeds/config/identities"
+printf '{"version":1,"pods":{"%s":{"name":{"namespace":"shop","name":"cart-0"}}}}' "$uid" >"$seeds/state/names"
+printf '{"version":1,"identities":{"x":{"digest":"%s","unix_ms":1767225600000}}}' "$id" >"$seeds/state/rotations"
+printf '{"version":1,"identity":"x","bundle":"/x/ca.crt","anchors":[{"until_unix_ms":1767225600000,"certificate":"%s"}],"crls":["%s"]}' \
+    "$(openssl x509 -in "$seeds/crt" -outform DER | base64 -w0)" "$(openssl crl -in "$seeds/crl" -outform DER | base64 -w0)" >"$seeds/state/overlap"
 printf '/pay.v1.Pay/Charge\n/pay.v1.Pay/Refund\n*e\n/pay.v1.*\n/pay.v1.Pay/*\n*\n' >"$seeds/paths/patterns"
 
 passed=0
-for target in a43 cgroup files paths policy token trust update; do
+for target in "${targets[@]}"; do
     "${fuzz[@]}" run --fuzz-dir fuzz "$target" "$seeds/$target" -- -max_total_time="${SECONDS_EACH:-30}" -max_len=16384 \
         -timeout=10 -verbosity=0
     passed=$((passed + 1))

@@ -20,7 +20,7 @@ use crate::inventory::pods::credential_folder;
 mod kubeconfig;
 
 /// The path that findings about standard input name.
-const STANDARD: &str = "/dev/stdin";
+pub(super) const STANDARD: &str = "/dev/stdin";
 
 /// One thing to be judged.
 pub(super) struct Loaded {
@@ -102,7 +102,12 @@ fn bundle(question: &Question, directory: &Path) -> BundleFile {
 
 /// What is in one file: its name tells where it is one of cert-manager's, else its content. `beside` are the bundle and the lists that are
 /// beside it.
-fn of_content(name: &str, read: FileRead, beside: Option<(FileSet, Reading)>, question: &Question) -> Vec<Loaded> {
+pub(super) fn of_content(
+    name: &str,
+    read: FileRead,
+    beside: Option<(FileSet, Reading)>,
+    question: &Question,
+) -> Vec<Loaded> {
     let (path, is_read) = (read.path.clone(), read.outcome.is_ok());
     let holding = read.outcome.as_ref().map(|content| Holding::of(content)).unwrap_or_default();
     if let (Ok(content), true) = (&read.outcome, holding == Holding::default())

@@ -25,6 +25,7 @@ use evercert_core::spec::IdentitySpec;
 
 pub(crate) use contents::credential_folder;
 pub(crate) use discovery::Discovery;
+pub(crate) use memory::remembered as remembered_names;
 #[cfg(test)]
 pub(crate) use names::Naming;
 pub(crate) use names::{Contested, Doubt, PodNames};

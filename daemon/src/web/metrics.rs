@@ -44,6 +44,7 @@ pub(crate) use exposition::CONTENT_TYPE;
 pub(crate) use observer::Measured;
 pub(crate) use page::Page;
 pub(crate) use reached::Limit;
+pub(crate) use rotations::remembered as remembered_rotations;
 
 /// The commit that this was built of; what builds for others sets it.
 const REVISION: &str = match option_env!("EVERCERT_REVISION") {

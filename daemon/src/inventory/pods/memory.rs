@@ -45,6 +45,15 @@ pub(super) fn of(directory: &Path) -> Memory<PodNames> {
     with(directory, Box::new(StateFile))
 }
 
+/// How many pods the file of a state directory tells of, read once.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub(crate) fn remembered(directory: &Path) -> Result<usize, StateError> {
+    StateFile.read(&directory.join(FILE)).map(|names| names.iter().count())
+}
+
 fn with(directory: &Path, access: Box<dyn Access<PodNames>>) -> Memory<PodNames> {
     Memory::new(directory.join(FILE), "pod-names", WORDS, access)
 }

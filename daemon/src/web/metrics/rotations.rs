@@ -112,6 +112,15 @@ impl Rotations {
 /// By [`state_file`].
 struct StateFile;
 
+/// How many identities the file of a state directory tells of, read once.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub(crate) fn remembered(directory: &Path) -> Result<usize, StateError> {
+    StateFile.read(&directory.join(FILE)).map(|all| all.len())
+}
+
 impl Access<All> for StateFile {
     fn read(&self, path: &Path) -> Result<All, StateError> {
         match state_file::read::<RotationsFile>(path) {

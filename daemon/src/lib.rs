@@ -7,8 +7,8 @@
 //!                                                                             └─→ http: /metrics /healthz /readyz
 //! ```
 //!
-//! The crate's interface is its command line: [`main`] runs it, and so does a test or an example that re-executes itself. The rest that is public
-//! are readers of what others may have written, for those who try to break them.
+//! The crate's interface is its command line: [`main`] runs it, and so does a test or an example that re-executes itself. The rest that is
+//! public are readers of what others may have written, for those who try to break them.
 
 mod attest;
 mod callers;

@@ -1,5 +1,5 @@
-//! Whatever `evercertd check` is given: a kubeconfig, PEM, DER or anything else is judged without a panic, nothing is clean of which a part was not read,
-//! and each form of the report tells of every finding.
+//! Whatever `evercertd check` is given: a kubeconfig, PEM, DER or anything else is judged without a panic, nothing is clean of which a part was
+//! not read, and each form of the report tells of every finding.
 #![no_main]
 
 use std::time::{Duration, SystemTime};

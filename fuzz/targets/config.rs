@@ -1,4 +1,5 @@
-//! Whatever a configuration says: it is taken, or it is refused with a word on each thing that is wrong, and what looks like a key is not told again.
+//! Whatever a configuration says: it is taken, or it is refused with a word on each thing that is wrong, and what looks like a key is not told
+//! again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

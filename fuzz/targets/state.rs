@@ -1,5 +1,5 @@
-//! Whatever the files of a state directory hold: names of pods, rotations and anchors that stay trusted are read as a daemon that starts does, and what is
-//! not believed tells of nothing, however often it is read.
+//! Whatever the files of a state directory hold: names of pods, rotations and anchors that stay trusted are read as a daemon that starts does,
+//! and what is not believed tells of nothing, however often it is read.
 #![no_main]
 
 use std::fs;

@@ -34,10 +34,10 @@ tr -d '\n' <"$seeds/crt" | bundle one-line
 sed 's/-----/=====/' "$seeds/crt" | bundle damaged
 openssl x509 -in "$seeds/crt" -outform DER >"$seeds/update/certificate"
 printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s/index\ncrlnumber=%s/number\ndefault_md=sha256\ndefault_crl_days=9999\ncrl_extensions=e\n[e]\nissuingDistributionPoint=critical,@p\n[p]\nfullname=URI:http://crl.example.org/x\n' \
-    "$seeds" "$seeds" >"$seeds/config"
+    "$seeds" "$seeds" >"$seeds/ca.conf"
 echo 01 >"$seeds/number"
 printf 'R\t491231235959Z\t260101000000Z,keyCompromise\t07\tunknown\t/CN=x\n' >"$seeds/index"
-openssl ca -config "$seeds/config" -keyfile "$seeds/key" -cert "$seeds/crt" -gencrl -out "$seeds/crl" 2>/dev/null
+openssl ca -config "$seeds/ca.conf" -keyfile "$seeds/key" -cert "$seeds/crt" -gencrl -out "$seeds/crl" 2>/dev/null
 { cat "$seeds/crt"; printf '\036'; cat "$seeds/key"; printf '\036'; cat "$seeds/crt"; printf '\036'; cat "$seeds/crl"; } >"$seeds/files/crl"
 { openssl x509 -in "$seeds/crt" -outform DER; printf '\036'; openssl crl -in "$seeds/crl" -outform DER; printf '\036'
   openssl x509 -in "$seeds/crt" -outform DER; printf '\036'; openssl x509 -in "$seeds/crt" -outform DER; } >"$seeds/trust/crl"
@@ -90,7 +90,8 @@ contexts:
 " >"$seeds/check/kubeconfig"
 printf 'kind: Config\nclusters: [{name: c, cluster: {certificate-authority: ca.crt}}]\nusers: []\ncontexts: [{name: a, context: {cluster: c, user: u}}]\n' \
     >"$seeds/check/kubeconfig-files"
-cp daemon/src/config/default.toml "$seeds/config/default"
+# The settings alone, those too that are written as examples.
+sed -E '/^#( |$)/d; s/^#//; /^$/d' daemon/src/config/default.toml >"$seeds/config/default"
 printf '[[identity]]\nname = "a"\npath = "/x"\nallow = ["uid:7", "readers"]\nserves = ["a.example.org:443"]\n[identity.severities]\nexpired = "warn"\n[[pods]]\nnamespace = "shop"\nusages = ["server auth"]\n' \
     >"$seeds/config/identities"
 printf '{"version":1,"pods":{"%s":{"name":{"namespace":"shop","name":"cart-0"}}}}' "$uid" >"$seeds/state/names"

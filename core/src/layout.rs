@@ -26,8 +26,9 @@ pub mod file_name {
     pub const CRL: &str = "ca.crl";
 }
 
-/// Names of files that hold certificates or keys end in one of these, in whatever case; those of directories do not.
-const FILE_EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "key"];
+/// Names of files that may hold both key and chain end in one of these, in whatever case; those of directories do not. DER, PKCS#7 and
+/// revocation lists cannot hold both, so a path that ends as theirs do means a directory.
+pub const FILE_EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "key"];
 
 /// Which files of a directory are its credential.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use evercert_core::layout::file_name;
+use evercert_core::layout::{FILE_EXTENSIONS, file_name};
 
 use crate::config::Glob;
 use crate::inventory::pods::credential_folder;
@@ -20,8 +20,9 @@ const STANDARD: &str = "-";
 /// Files of these names make a directory that of an identity.
 const OF_IDENTITY: [&str; 4] = [file_name::CHAIN, file_name::KEY, file_name::BUNDLE, file_name::CRL];
 
-/// In a directory that is no identity's, files whose names end in one of these are judged.
-const EXTENSIONS: [&str; 8] = ["pem", "crt", "cer", "der", "key", "crl", "p7b", "p7c"];
+/// In a directory that is no identity's, files whose names end in one of these are judged, besides those of [`FILE_EXTENSIONS`]: they hold
+/// certificates, a key or revocation lists, but no identity by themselves.
+const MORE_EXTENSIONS: [&str; 4] = ["der", "crl", "p7b", "p7c"];
 
 /// One thing to be judged; its path is as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +94,8 @@ fn of_path(path: &Path) -> Vec<Input> {
         return directory();
     }
     let is_file_of_certificates = |path: &Path| {
-        path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+        let mut known = FILE_EXTENSIONS.iter().chain(&MORE_EXTENSIONS);
+        path.extension().is_some_and(|extension| known.any(|known| extension.eq_ignore_ascii_case(known)))
     };
     let is_meant = |name: &OsStr| {
         let path = path.join(name);

@@ -74,7 +74,9 @@ impl Home {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    fn log_file(&self) -> PathBuf {
+    /// The file of that log.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
         self.directory.path().join("log")
     }
 

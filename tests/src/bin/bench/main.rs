@@ -32,6 +32,7 @@ mod servers;
 mod soak;
 mod stage;
 mod subscribers;
+mod tell;
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -54,6 +55,8 @@ struct Cli {
 enum Scenario {
     /// From the rename of ..data to the first handshake with the new leaf, through daemon and socket
     Rotation(rotation::Args),
+    /// From the rename of ..data to a set that is rejected, to each place that tells it
+    Tell(tell::Args),
     /// Calls under rotations, and throughput against tonic's own TLS
     Calls(calls::Args),
     /// mTLS handshakes against a server with a static rustls config
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
     let figures = runtime.block_on(async {
         match cli.scenario {
             Scenario::Rotation(args) => rotation::run(args).await,
+            Scenario::Tell(args) => tell::run(args).await,
             Scenario::Calls(args) => calls::run(args).await,
             Scenario::Handshakes(args) => handshakes::run(args).await,
             Scenario::Chains(args) => chains::run(args).await,

@@ -76,6 +76,9 @@ def share(end, begin):
 
 
 LEAF = share("evercert_identity_not_after_timestamp_seconds", "evercert_identity_not_before_timestamp_seconds")
+FEDERATED = share(
+    "evercert_identity_federated_bundle_not_after_timestamp_seconds", "evercert_identity_federated_bundle_not_before_timestamp_seconds",
+)
 TRUST = share("evercert_identity_bundle_not_after_timestamp_seconds", "evercert_identity_bundle_not_before_timestamp_seconds")
 
 PANELS = [
@@ -108,6 +111,7 @@ PANELS = [
         unit="s",
     ),
     table("Trust", "Bundles by the share of life that is left to the CA that ends first.", f"sort(bottomk(20, {TRUST}))", "percentunit"),
+    table("Federated trust", "Bundles of other trust domains by the share of life that is left to the CA that ends last.", f"sort(bottomk(20, {FEDERATED}))", "percentunit"),
     table("CAs that left, and are still trusted", "Anchors that are retained for a while.", "evercert_identity_overlap_anchors > 0"),
     table("Endpoints", "What is presented where identities say that they are served: 1 where it is not what is published.", "evercert_endpoint_stale"),
     table("Endpoints whose certificate is not known", "They do not answer, or not by TLS.", "evercert_endpoint_reachable == 0"),

@@ -67,6 +67,7 @@ directories = []
 name = "server"
 path = "$work/certs/server"
 serves = ["localhost:$served"]
+federated = { "partner.example.org" = "$work/ca.crt" }
 [[identity]]
 name = "broken"
 path = "$work/certs/broken"

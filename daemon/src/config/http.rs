@@ -20,7 +20,7 @@ pub(crate) struct Http {
     pub(crate) tls: Option<HttpTls>,
     /// Where liveness and readiness are served besides, without TLS; absent: nowhere.
     pub(crate) probes: Option<SocketAddr>,
-    /// The most identities that metrics tell of, and besides the most certificates and the most revocation lists.
+    /// The most identities that metrics tell of, and besides the most certificates, revocation lists, CAs and federated bundles.
     pub(crate) metrics_limit: usize,
     /// Where the page is.
     pub(crate) page: PageAt,

@@ -10,6 +10,7 @@ mod callers;
 mod certificates;
 mod endpoints;
 mod exposition;
+mod federated;
 mod identities;
 mod limit;
 mod observer;
@@ -66,14 +67,14 @@ pub(crate) struct Metrics {
     endpoints: Endpoints,
     census: Arc<Mutex<Census<IdentityId>>>,
     started: SystemTime,
-    /// The most identities, certificates, revocation lists and CAs that have series, of each.
+    /// The most identities, certificates, revocation lists, CAs and federated bundles that have series, of each.
     limit: usize,
     sign_of_life: Mutex<Instant>,
 }
 
 impl Metrics {
-    /// Metrics of a daemon that starts now: every counter at 0. They tell of at most `limit` identities, certificates, revocation lists
-    /// and CAs each; what has to outlive the process is remembered in `state_directory`.
+    /// Metrics of a daemon that starts now: every counter at 0. They tell of at most `limit` identities, certificates, revocation
+    /// lists, CAs and federated bundles each; what has to outlive the process is remembered in `state_directory`.
     ///
     /// # Errors
     ///

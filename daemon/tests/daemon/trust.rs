@@ -170,6 +170,11 @@ fn a_crl_that_appears_is_a_generation_and_federated_bundles_are_part_of_it() {
     let first = wait(&home, "the first generation", |status| status["generation"] == 1);
     assert_eq!(first["federated"][0], serde_json::json!({ "trust_domain": "partner.example.org", "anchors": 1 }));
     assert_eq!(first["crls"], serde_json::json!([]));
+    let of_partner = [("identity", "x"), ("trust_domain", "partner.example.org")];
+    let [begin, end] = ["before", "after"].map(|time| {
+        daemon.metrics().get(&format!("evercert_identity_federated_bundle_not_{time}_timestamp_seconds"), &of_partner)
+    });
+    assert!(begin.is_some() && begin < end, "{begin:?} {end:?}");
     let given = given(&home);
     assert_eq!(given.bundle.unwrap().anchors, [ca.ca_der()]);
     assert_eq!(given.federated["partner.example.org"].anchors, [partner.ca_der()]);

@@ -11,6 +11,7 @@ use evercert_core::keeper::{IdentityState, Reload};
 use evercert_core::snapshot::Snapshot;
 
 use super::exposition::{Family, fractional_seconds, seconds};
+use super::federated::FederatedLife;
 use crate::callers::PodName;
 
 /// Every result of a reload, in the order in which [`Row::reloads`] counts them.
@@ -31,6 +32,8 @@ pub(super) struct Row {
     pub(super) reloads: [u64; RELOADS.len()],
     /// When the anchor of the published bundle begins and ends that ends first.
     pub(super) bundle_life: Option<(SystemTime, SystemTime)>,
+    /// Until when each federated trust domain of the published bundles is trusted.
+    pub(super) federated: Arc<[FederatedLife]>,
     /// Whether what is on disk was rejected when it was last read.
     pub(super) is_rejected: bool,
     pub(super) rotated: Option<SystemTime>,
@@ -247,7 +250,8 @@ impl Row {
         ]
     }
 
-    fn labels_and<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    /// The same with `more` of them.
+    pub(super) fn labels_and<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         [&self.labels(), more].concat()
     }
 

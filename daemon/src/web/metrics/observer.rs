@@ -11,6 +11,7 @@ use evercert_core::keeper::{IdentityState, Observer, Reload, StateError, WatchPr
 use prometheus::{Gauge, Histogram, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::certificates::{self, FileError};
+use super::federated::{self, FederatedLife};
 use super::identities::RELOADS;
 use super::registering::{counter, counters, gauge, histogram, own, register};
 use super::{Metrics, exposition};
@@ -93,6 +94,8 @@ pub(super) struct Record {
     pub(super) reloads: [u64; RELOADS.len()],
     /// When the anchor of the published bundle begins and ends that ends first.
     pub(super) bundle_life: Option<(SystemTime, SystemTime)>,
+    /// Until when each federated trust domain of the published bundles is trusted.
+    pub(super) federated: Arc<[FederatedLife]>,
     /// Whether what is on disk was rejected when it was last read.
     pub(super) is_rejected: bool,
     /// When what is published was first published, by this process or one before it.
@@ -138,6 +141,7 @@ impl Observer for Measured {
                 let lives = anchors.filter_map(|der| CertificateFacts::from_der(der).ok());
                 lives.map(|facts| (facts.not_before, facts.not_after)).min_by_key(|(_, end)| *end)
             });
+            record.federated = state.snapshot.as_deref().map(federated::lives).unwrap_or_default();
             let mut rotations = self.metrics.rotations.lock();
             record.rotated = published.zip(state.published_at).map(|(digest, at)| rotations.published(id, digest, at));
             rotations.remember();

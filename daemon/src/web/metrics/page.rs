@@ -1,5 +1,6 @@
 //! One answer to a scrape, part by part.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use evercert_core::identity::{IdentityId, Scope};
@@ -9,6 +10,7 @@ use super::Metrics;
 use super::authorities::Authorities;
 use super::certificates::Certificates;
 use super::exposition::Family;
+use super::federated::FederatedBundles;
 use super::identities::{self, METRICS, Row, SubscriberCounts};
 use super::limit::soonest;
 use super::revocations::Revocations;
@@ -43,17 +45,21 @@ impl Page {
             let records = metrics.records.lock();
             records
                 .get(id)
-                .map(|record| (record.reloads, record.is_rejected, record.bundle_life, record.rotated))
+                .map(|record| {
+                    let federated = Arc::clone(&record.federated);
+                    (record.reloads, record.is_rejected, record.bundle_life, federated, record.rotated)
+                })
                 .unwrap_or_default()
         };
         let rows: Vec<_> = identities
             .into_iter()
             .map(|(id, state)| {
-                let (reloads, is_rejected, bundle_life, rotated) = counted(&id);
+                let (reloads, is_rejected, bundle_life, federated, rotated) = counted(&id);
                 Row {
                     reloads,
                     is_rejected,
                     bundle_life,
+                    federated,
                     rotated,
                     subscribers: SubscriberCounts::of(&subscribers.of(&id)),
                     pod: match &id.scope {
@@ -69,6 +75,7 @@ impl Page {
         told.sort_unstable();
         let certificates = Certificates::of(&rows, metrics.limit);
         let revocations = Revocations::of(&rows, metrics.limit);
+        let federated = FederatedBundles::of(&rows, &told, metrics.limit);
         let authorities = Authorities::of(&rows, &mut metrics.census.lock(), metrics.limit);
         let twins = certificates.twins;
         metrics.files.twins.with_label_values(&["file"]).inc_by(twins.told_apart + twins.dropped);
@@ -84,12 +91,14 @@ impl Page {
                 ("files", certificates.left_out.errors),
                 ("revocation_lists", revocations.left_out),
                 ("authorities", authorities.left_out),
+                ("federated_bundles", federated.left_out),
             ] {
                 LEFT_OUT.sample(&mut text, &[("of", of)], count);
             }
             watched::write(&readiness.watched(), &mut text);
             metrics.endpoints.write(&mut text);
             authorities.write(&mut text);
+            federated.write(&rows, &mut text);
             text
         });
         Self { registry, rows, told, certificates, revocations, now, next: 0 }

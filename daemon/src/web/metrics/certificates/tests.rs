@@ -35,6 +35,7 @@ fn row(certificates: Vec<CertificateOnDisk>) -> Row {
         state: Some(state.into()),
         reloads: Default::default(),
         bundle_life: None,
+        federated: Arc::default(),
         is_rejected: false,
         rotated: None,
         subscribers: SubscriberCounts::default(),

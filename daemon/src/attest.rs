@@ -70,6 +70,8 @@ pub(crate) struct Attestor {
 pub(crate) trait DecisionObserver: Send + Sync + 'static {
     /// It took `took` to decide for `reason`.
     fn decided(&self, reason: DecisionReason, took: Duration);
+    /// A line of the log of decisions was held back, and is told later as one of a number.
+    fn line_left_out(&self);
 }
 
 /// Looks at the file system; blocks.
@@ -83,7 +85,8 @@ impl Attestor {
 
     fn looking_with(observer: Arc<dyn DecisionObserver>, look: Arc<LookFn>, deadline: Duration) -> Self {
         let looks = Calls::new(Threads::named("looks"), LOOKS, COUNTED, THREADS);
-        Self { observer, audit: Audit::default(), look, deadline, looks, turns: Pool::default() }
+        let audit = Audit::new(Arc::clone(&observer));
+        Self { observer, audit, look, deadline, looks, turns: Pool::default() }
     }
 
     /// Whether `caller` may have the identity whose state is `state`, by its rules in `wanted` and as its files are on disk now.

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Mode};
+use crate::host::logging::LostLines;
 use crate::host::sockets::OwnedSocket;
 use crate::host::state;
 use crate::host::systemd::{self, Activation};
@@ -34,6 +35,7 @@ use crate::inventory::sources::{IdentityDirectory, Sources};
 use crate::publication::{Store, Surroundings};
 use crate::serve::{DaemonInfo, Order, Reloaded};
 use crate::web::http::Pages;
+use crate::web::metrics::Limit;
 
 pub(crate) use error::StartError;
 pub use remembered::{Remembered, remembered};
@@ -54,7 +56,12 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// It cannot start, or one of its servers is gone.
-pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activation) -> Result<(), StartError> {
+pub(crate) async fn run(
+    file: Option<PathBuf>,
+    config: Config,
+    activation: Activation,
+    lost_lines: LostLines,
+) -> Result<(), StartError> {
     let config = Arc::new(config);
     let mut signals = Signals::listen()?;
     let mut jobs = Jobs::default();
@@ -82,7 +89,10 @@ pub(crate) async fn run(file: Option<PathBuf>, config: Config, activation: Activ
             Mode::Observer => KeyRetention::Never,
         },
     };
-    Daemon::start(file, config, settings, listeners, jobs, looking, sources)?.run(signals).await
+    let daemon = Daemon::start(file, config, settings, listeners, jobs, looking, sources)?;
+    let metrics = Arc::clone(&daemon.pages.metrics);
+    lost_lines.tell(move || metrics.limit_reached(Limit::JournalLines));
+    daemon.run(signals).await
 }
 
 /// The sources that are configured now. A file system that does not answer delays the start for a moment, not for

@@ -40,7 +40,7 @@ pub(crate) use changes::{Change, Changes};
 pub(crate) use control::{Control, Order, Reloaded};
 pub(crate) use limits::Limits;
 use streams::{Counted, Refused};
-pub(crate) use turned_away::{DoorObserver, Resource, TurnedAway};
+pub(crate) use turned_away::{DoorObserver, Resource, ServingLimit, TurnedAway};
 use turned_away::{Doorkeeper, SocketKind};
 
 use crate::attest::{Attestor, DecisionObserver};
@@ -58,6 +58,9 @@ const REQUEST_LIMIT: usize = 16 * 1024;
 
 /// The largest message that is sent, in bytes: the files of an identity are at most 1 MiB each.
 const RESPONSE_LIMIT: usize = 8 * 1024 * 1024;
+
+/// The most identities that a caller which is taken at its word is told it may mean.
+const CANDIDATES: usize = 128;
 
 /// The services' shared state.
 #[derive(Clone)]

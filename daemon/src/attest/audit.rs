@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evercert_core::identity::{IdentityId, NAME_LIMIT};
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
+use super::DecisionObserver;
 use super::denial::{Denial, NamedOrigin};
 use super::reason::{DecisionReason, Grant};
 use crate::callers::{Caller, Party, Rates};
@@ -38,6 +40,7 @@ const PARTIES: usize = 1024;
 
 /// The log of decisions.
 pub(crate) struct Audit {
+    observer: Arc<dyn DecisionObserver>,
     rates: Rates,
     held_back: Mutex<HeldBack>,
 }
@@ -60,13 +63,12 @@ enum AuditOutcome {
     Granted,
 }
 
-impl Default for Audit {
-    fn default() -> Self {
-        Self { rates: Rates::new(LINES, LINES_PER_PARTY), held_back: Mutex::default() }
-    }
-}
-
 impl Audit {
+    /// Nothing is held back yet; `observer` is told of each line that is.
+    pub(super) fn new(observer: Arc<dyn DecisionObserver>) -> Self {
+        Self { observer, rates: Rates::new(LINES, LINES_PER_PARTY), held_back: Mutex::default() }
+    }
+
     /// `caller` may not have `id`, or nothing at all.
     pub(super) fn denied(&self, caller: &Caller, id: Option<&IdentityId>, denial: &Denial, pods: &PodNames) {
         if self.may_tell(caller, AuditOutcome::Denied) {
@@ -130,6 +132,8 @@ impl Audit {
             before.unwrap_or_default().tell(&party.to_string());
         } else {
             held_back.count(party).add(outcome);
+            drop(held_back);
+            self.observer.line_left_out();
         }
         may_tell
     }
@@ -189,7 +193,7 @@ impl CallerFacts {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use tracing_subscriber::fmt::MakeWriter;
 
@@ -217,14 +221,28 @@ mod tests {
         }
     }
 
-    /// The lines that `work` writes.
-    fn lines(work: impl FnOnce(&Audit)) -> Vec<String> {
+    /// Counts the lines that are held back.
+    #[derive(Default)]
+    struct Counting(AtomicU64);
+
+    impl DecisionObserver for Counting {
+        fn decided(&self, _: DecisionReason, _: Duration) {}
+
+        fn line_left_out(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The lines that `work` writes, and how many of others the observer was told.
+    fn lines(work: impl FnOnce(&Audit)) -> (Vec<String>, u64) {
         let written = Written::default();
         let subscriber =
             tracing_subscriber::fmt().with_writer(written.clone()).with_ansi(false).without_time().finish();
-        tracing::subscriber::with_default(subscriber, || work(&Audit::default()));
+        let observer = Arc::new(Counting::default());
+        let audit = Audit::new(Arc::clone(&observer) as _);
+        tracing::subscriber::with_default(subscriber, || work(&audit));
         let text = String::from_utf8(written.0.lock().clone()).unwrap();
-        text.lines().map(str::to_owned).collect()
+        (text.lines().map(str::to_owned).collect(), observer.0.load(Ordering::Relaxed))
     }
 
     /// How many denials of `party` these lines tell of.
@@ -248,7 +266,7 @@ mod tests {
     #[test]
     fn ten_thousand_denials_are_few_lines_that_tell_of_ten_thousand() {
         let id = IdentityId::node("x".parse().unwrap());
-        let lines = lines(|audit| {
+        let (lines, left_out) = lines(|audit| {
             for _ in 0..10_000 {
                 audit.denied(&caller(1001), Some(&id), &denial(), &PodNames::new());
             }
@@ -259,17 +277,20 @@ mod tests {
         assert!(lines.len() < 1000, "{} lines", lines.len());
         assert_eq!(denials(&lines, "uid 1001"), 10_000);
         assert_eq!(denials(&lines, "uid 1002"), 1);
+        let each = lines.iter().filter(|line| line.contains("outcome=\"denied\"")).count() as u64;
+        assert_eq!(left_out, 10_001 - each, "each line that is not written is counted");
     }
 
     #[test]
     fn a_line_says_who_what_and_by_which_rule() {
         let id = IdentityId::pod("11111111-2222-3333-4444-555555555555", "x".parse().unwrap());
-        let lines = lines(|audit| {
+        let (lines, left_out) = lines(|audit| {
             audit.denied(&caller(7), Some(&id), &denial(), &PodNames::new());
             let unit = caller(8).of_origin(Origin::Host { unit: Some("pay.service".into()) });
             audit.granted(&unit, &id, &Grant::Rule("uid:8".parse().unwrap()), &PodNames::new());
             audit.unknown(&caller(9), "../../etc\n/shadow", &PodNames::new());
         });
+        assert_eq!(left_out, 0);
         let command = caller(7).command();
         let pid = std::process::id();
         assert_eq!(

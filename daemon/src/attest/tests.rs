@@ -176,6 +176,8 @@ fn a_link_in_the_place_of_another_file_may_lead_nowhere_either_that_the_caller_m
 
 impl DecisionObserver for () {
     fn decided(&self, _: DecisionReason, _: Duration) {}
+
+    fn line_left_out(&self) {}
 }
 
 #[tokio::test]

@@ -52,9 +52,10 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Ok(config) => config,
         Err(error) => return report(&error, Status::Config),
     };
-    if let Err(error) = logging::start(&config.log) {
-        return report(&error, Status::Config);
-    }
+    let lost_lines = match logging::start(&config.log) {
+        Ok(lost) => lost,
+        Err(error) => return report(&error, Status::Config),
+    };
     if let Err(error) = hardening::apply(&config.process) {
         return report(&error, Status::Config);
     }
@@ -73,7 +74,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(&StartError::Runtime(error), Status::Failed),
     };
-    let result = runtime.block_on(daemon::run(args.config, config, activation));
+    let result = runtime.block_on(daemon::run(args.config, config, activation, lost_lines));
     // A file system that hangs holds its thread; it must not hold the exit.
     runtime.shutdown_timeout(LAST_TASKS);
     match result {

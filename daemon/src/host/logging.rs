@@ -14,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+pub(crate) use self::journal::LostLines;
 use self::journal::{Entries, Entry, SOCKET, is_journal};
 use self::lines::LineWriters;
 use crate::config::{InvalidLevel, Log, LogFormat, level_filter};
@@ -32,12 +33,12 @@ pub(crate) struct InvalidVariable {
     source: InvalidLevel,
 }
 
-/// Starts the log. In a process that has one already (a test, a demo), that one stays.
+/// Starts the log; what it gives tells of lines that get lost. In a process that has one already (a test, a demo), that one stays.
 ///
 /// # Errors
 ///
 /// The level of a variable is not understood.
-pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
+pub(crate) fn start(log: &Log) -> Result<LostLines, InvalidVariable> {
     let set =
         |name: &&'static str| std::env::var(name).ok().filter(|level| !level.is_empty()).map(|level| (*name, level));
     let filter = match LEVEL_VARIABLES.iter().find_map(set) {
@@ -46,11 +47,11 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
         None => level_filter(log.level()).unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO)),
     };
     let registry = capped(filter);
-    let format = log.format;
+    let (format, lost) = (log.format, LostLines::default());
     let layer = tracing_subscriber::fmt::layer().with_ansi(false);
     let _ = if is_journal() {
         // The journal stamps every entry itself.
-        let layer = layer.with_writer(Entries::to(Path::new(SOCKET), format)).without_time();
+        let layer = layer.with_writer(Entries::to(Path::new(SOCKET), format, lost.clone())).without_time();
         match format {
             LogFormat::Text => registry.with(layer.map_event_format(|inner| Entry { format, inner })).try_init(),
             LogFormat::Json => {
@@ -65,7 +66,7 @@ pub(crate) fn start(log: &Log) -> Result<(), InvalidVariable> {
             LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
         }
     };
-    Ok(())
+    Ok(lost)
 }
 
 /// `filter`, capped: of [`CARRIERS`] never what might be a key, whatever anybody sets.

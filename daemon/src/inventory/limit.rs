@@ -9,6 +9,12 @@ pub(crate) enum LookLimit {
     PodDirectoryEntries,
     /// The volumes of all pods.
     PodVolumes,
+    /// The entries of one directory of a pod's volume.
+    PodVolumeEntries,
+    /// The bytes that are read of one volume in one look.
+    PodVolumeBytes,
+    /// The credentials of one volume, with those that it held once.
+    PodVolumeCredentials,
     /// The log directories of pods that are not known, and the pods whose names are.
     PodLogs,
 }

@@ -92,6 +92,8 @@ enum Trouble {
     TooManyNames,
     /// There are rules with a namespace, and nothing that tells one.
     NoNames,
+    /// There is more in some volumes than is looked at.
+    CutVolumes,
     /// Volumes did not answer.
     Dead,
     /// So many volumes did not answer that others are not asked.

@@ -26,7 +26,7 @@ pub(super) use self::unattested::PodClaim;
 use super::connection::{Displaced, Peer, peer};
 use super::feed::{Asked, Asker, Feed, Standing, stranger};
 use super::streams::{EncodedBody, ExtraShare};
-use super::turned_away::{Doorkeeper, TurnedAway};
+use super::turned_away::{Doorkeeper, ServingLimit, TurnedAway};
 use super::{Context, stopping};
 use crate::attest::Attestor;
 use crate::callers::{Cap, Full, Origin, Quota};
@@ -227,7 +227,8 @@ impl v1::agent_server::Agent for AgentService {
         if self.takes_at_its_word(&peer) {
             let request = request.into_inner();
             let claim = PodClaim::of(&request.pod_uid, bounds::of_list(&request)?)?;
-            let identities = claim.candidates(&self.store, &request.name);
+            let left_out = || self.doorkeeper.limit_reached(&peer.caller.party(), ServingLimit::Candidates);
+            let identities = claim.candidates(&self.store, &request.name, left_out);
             let mut response = Response::new(v1::ListResponse { identities });
             response.extensions_mut().insert(listing);
             return Ok(response);

@@ -13,8 +13,9 @@ use tonic::Status;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
 
+use super::limits::BYTES;
 use super::patience::{Allowance, GaveUp, Patience, Patient};
-use super::turned_away::{Doorkeeper, TurnedAway};
+use super::turned_away::{Doorkeeper, ServingLimit, TurnedAway};
 use crate::callers::{Caller, Exceeded, Party, Rates, Share, Uses};
 use crate::publication::Disconnect;
 
@@ -36,10 +37,6 @@ const SEND_BUFFER: usize = 16 * 1024;
 
 /// The largest set of headers, in bytes.
 const HEADERS: u32 = 16 * 1024;
-
-/// The bytes that are read of one caller in a second, on all of its connections; after a second of rest as many at once. More waits
-/// in its socket. Reading costs up to 0.1 µs a byte, and a report has 100 bytes.
-const BYTES: NonZeroU32 = NonZeroU32::new(1024 * 1024).unwrap();
 
 /// The time a connection, or a stream, that was displaced may take to be told.
 pub(super) const FAREWELL: Duration = Duration::from_millis(200);
@@ -163,7 +160,7 @@ pub(super) async fn serve(
 ) {
     let gave_up = GaveUp::default();
     let Meters { rates, budget, doorkeeper } = meters;
-    let allowance = budget.of(caller.party());
+    let allowance = budget.of(caller.party(), Arc::clone(&doorkeeper));
     let io = TokioIo::new(Patient::new(stream, patience, gave_up.clone()).within(allowance));
     let displaced = share.displaced().clone();
     let takes_nothing = CancellationToken::new();
@@ -262,8 +259,12 @@ impl ByteBudget {
         Self(Arc::new(Rates::new(NonZeroU32::MAX, BYTES)))
     }
 
-    fn of(&self, party: Party) -> Allowance {
+    /// That of `party`; `doorkeeper` is told each time that it is used up.
+    fn of(&self, party: Party, doorkeeper: Arc<Doorkeeper>) -> Allowance {
         let rates = Arc::clone(&self.0);
-        Box::new(move |bytes| rates.wait(&party, bytes.min(BYTES)))
+        Box::new(move |bytes| {
+            let wait = rates.wait(&party, bytes.min(BYTES));
+            wait.inspect(|_| doorkeeper.limit_reached(&party, ServingLimit::BytesPerSecond))
+        })
     }
 }

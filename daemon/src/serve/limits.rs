@@ -10,6 +10,10 @@ use crate::callers::Cap;
 /// it is. There is no limit in all, as that would let many keep out one.
 pub(super) const ARRIVALS: Cap<NonZeroU32> = Cap { in_all: NonZeroU32::MAX, per_caller: NonZeroU32::new(500).unwrap() };
 
+/// The bytes that are read of one caller in a second, on all of its connections; after a second of rest as many at once. More waits
+/// in its socket. Reading costs up to 0.1 µs a byte, and a report has 100 bytes.
+pub(super) const BYTES: NonZeroU32 = NonZeroU32::new(1024 * 1024).unwrap();
+
 /// The limits on callers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {

@@ -45,7 +45,7 @@ use tonic::{Status, Streaming};
 use v1::watch_request::Message as Ask;
 use v1::watch_response::Message as Answer;
 
-use super::{Context, Control, DaemonInfo, DoorObserver, Limits, Order, TurnedAway};
+use super::{Context, Control, DaemonInfo, DoorObserver, Limits, Order, ServingLimit, TurnedAway};
 use crate::attest::{DecisionObserver, DecisionReason};
 use crate::callers::tests::other::Other;
 use crate::callers::{Cap, Processes};
@@ -81,11 +81,16 @@ struct Seen {
     decided: Mutex<Vec<DecisionReason>>,
     keys_wanted: Mutex<Vec<bool>>,
     turned_away: Mutex<Vec<TurnedAway>>,
+    limits_reached: Mutex<Vec<ServingLimit>>,
 }
 
 impl DoorObserver for Seen {
     fn turned_away(&self, reason: TurnedAway) {
         self.turned_away.lock().push(reason);
+    }
+
+    fn limit_reached(&self, limit: ServingLimit) {
+        self.limits_reached.lock().push(limit);
     }
 }
 
@@ -115,6 +120,8 @@ impl DecisionObserver for Seen {
     fn decided(&self, reason: DecisionReason, _: Duration) {
         self.decided.lock().push(reason);
     }
+
+    fn line_left_out(&self) {}
 }
 
 impl Node {

@@ -1,4 +1,4 @@
-//! Those who get no connection or no answer, counted, and told to the operator at a bounded rate.
+//! Those who get no connection or no answer, or less than they ask for, counted, and told to the operator at a bounded rate.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use evercert_core::throttle::Throttle;
 use parking_lot::Mutex;
 
-use super::limits::ARRIVALS;
-use super::{ADMIN_RESPONSE_LIMIT, REQUEST_LIMIT, RESPONSE_LIMIT};
+use super::limits::{ARRIVALS, BYTES};
+use super::{ADMIN_RESPONSE_LIMIT, CANDIDATES, REQUEST_LIMIT, RESPONSE_LIMIT};
 use crate::callers::Party;
 
 /// The interval at which one reason is told; it is always counted.
@@ -42,6 +42,30 @@ pub(crate) enum TurnedAway {
     TooManyListingsInAll,
     /// What it says, or what it would be told, is too large.
     MessageTooLarge,
+}
+
+/// A limit by which nobody is turned away: a caller waits, or is told less than there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServingLimit {
+    /// The identities that a caller which is taken at its word is told it may mean.
+    Candidates,
+    /// The bytes that are read of one party in a second.
+    BytesPerSecond,
+}
+
+impl ServingLimit {
+    const COUNT: usize = 2;
+
+    fn sentence(self) -> String {
+        match self {
+            Self::Candidates => {
+                format!(
+                    "a caller that cannot be seen may mean more identities than the {CANDIDATES} that it is told of"
+                )
+            }
+            Self::BytesPerSecond => format!("a caller sends more than {BYTES} bytes a second: the rest waits"),
+        }
+    }
 }
 
 /// The kind of thing that is refused.
@@ -163,6 +187,8 @@ impl Resource {
 /// Is told of everybody who is turned away; must not block.
 pub(crate) trait DoorObserver: Send + Sync + 'static {
     fn turned_away(&self, reason: TurnedAway);
+    /// Somebody was not turned away, and had to wait or was told less.
+    fn limit_reached(&self, limit: ServingLimit);
 }
 
 /// Counts and tells.
@@ -170,12 +196,18 @@ pub(super) struct Doorkeeper {
     observer: Arc<dyn DoorObserver>,
     socket: SocketKind,
     told: Mutex<[Throttle; TurnedAway::ALL.len()]>,
+    told_of_limits: Mutex<[Throttle; ServingLimit::COUNT]>,
 }
 
 impl Doorkeeper {
     /// Of one socket.
     pub(super) fn new(observer: Arc<dyn DoorObserver>, socket: SocketKind) -> Arc<Self> {
-        Arc::new(Self { observer, socket, told: Mutex::new([Throttle::new(TELL_EVERY); TurnedAway::ALL.len()]) })
+        Arc::new(Self {
+            observer,
+            socket,
+            told: Mutex::new([Throttle::new(TELL_EVERY); TurnedAway::ALL.len()]),
+            told_of_limits: Mutex::new([Throttle::new(TELL_EVERY); ServingLimit::COUNT]),
+        })
     }
 
     /// One of `party`, where that is known, was turned away.
@@ -185,6 +217,15 @@ impl Doorkeeper {
         if let Some(left_out) = left_out {
             let caller = party.map(tracing::field::display);
             tracing::warn!(caller, times = left_out + 1, "{}", reason.sentence(self.socket));
+        }
+    }
+
+    /// One of `party` has to wait, or is told less than there is.
+    pub(super) fn limit_reached(&self, party: &Party, limit: ServingLimit) {
+        self.observer.limit_reached(limit);
+        let left_out = self.told_of_limits.lock()[limit as usize].take(Instant::now());
+        if let Some(left_out) = left_out {
+            tracing::warn!(caller = %party, times = left_out + 1, "{}", limit.sentence());
         }
     }
 }

@@ -117,7 +117,7 @@ pub(crate) async fn serve(listener: TcpListener, scope: Scope, pages: Pages, shu
     let probes = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
     let (router, configs) = match scope {
         Scope::Everything(configs, page) => {
-            let page = page.routes(address, turn);
+            let page = page.routes(address, turn, Arc::clone(&limits));
             let metrics = probes.route("/metrics", get(metrics).layer(gzip()));
             (metrics.with_state(rendering).merge(page), configs)
         }

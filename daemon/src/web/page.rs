@@ -30,6 +30,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::PageAt;
 use crate::serve::Context;
+use crate::web::metrics::Metrics;
 use anchors::Trust;
 use updates::Updates;
 
@@ -73,11 +74,12 @@ struct Shown {
     context: Context,
     anchors: Arc<Trust>,
     turn: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
 }
 
 impl Page {
-    /// What is served of it at this address. What takes the processor waits for its `turn`.
-    pub(super) fn routes(self, address: Option<SocketAddr>, turn: Arc<Semaphore>) -> Router {
+    /// What is served of it at this address. What takes the processor waits for its `turn`; what is not told is counted in `metrics`.
+    pub(super) fn routes(self, address: Option<SocketAddr>, turn: Arc<Semaphore>, metrics: Arc<Metrics>) -> Router {
         let is_on = match self.at {
             PageAt::Off => false,
             PageAt::Loopback => address.is_some_and(|address| address.ip().is_loopback()),
@@ -88,8 +90,8 @@ impl Page {
         }
         let routes =
             Router::new().route("/", get(page)).route(UPDATES, get(follow)).route("/checks/{name}", get(check));
-        let anchors = Arc::new(Trust::new(Arc::clone(&self.context.store)));
-        routes.with_state(Shown { context: self.context, anchors, turn })
+        let anchors = Arc::new(Trust::new(Arc::clone(&self.context.store), Arc::clone(&metrics)));
+        routes.with_state(Shown { context: self.context, anchors, turn, metrics })
     }
 }
 
@@ -98,8 +100,8 @@ async fn page() -> Response {
     (HEADERS, [(header::CONTENT_SECURITY_POLICY, policy.as_str())], Html(page.as_str())).into_response()
 }
 
-async fn follow(State(Shown { context, anchors, turn }): State<Shown>) -> Response {
-    let updates = stream::unfold(Updates::new(context, anchors, turn), |mut updates| async {
+async fn follow(State(Shown { context, anchors, turn, metrics }): State<Shown>) -> Response {
+    let updates = stream::unfold(Updates::new(context, anchors, turn, metrics), |mut updates| async {
         let frame = updates.next().await?;
         Some((Ok::<_, std::convert::Infallible>(frame), updates))
     });

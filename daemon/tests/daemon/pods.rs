@@ -112,7 +112,7 @@ fn each_limit_is_counted_from_0_and_one_on_pods_where_more_are_there_than_are_lo
     (0..LOOKED_AT).for_each(pod);
     let daemon = home.start();
     let reached = "evercert_limit_reached_total";
-    assert_eq!(daemon.metrics().values(reached, &[]), vec![0.0; 21]);
+    assert_eq!(daemon.metrics().values(reached, &[]), vec![0.0; 30]);
     pod(LOOKED_AT);
     let page = daemon.wait_for_metrics(|page| page.get(reached, &[("limit", "pod_directory_entries")]) > Some(0.0));
     assert_eq!(page.values(reached, &[]).iter().filter(|count| **count > 0.0).count(), 1);

@@ -7,6 +7,7 @@ use std::os::linux::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use evercert_core::text;
@@ -100,6 +101,23 @@ impl Visit for Fields {
     }
 }
 
+/// Whoever is told of each line that journald did not take, from the moment that there is one to be told.
+#[derive(Clone, Default)]
+pub(crate) struct LostLines(Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>);
+
+impl LostLines {
+    /// Has `observer` told of each from now on; the first observer is the only one. It must neither block nor log.
+    pub(crate) fn tell(&self, observer: impl Fn() + Send + Sync + 'static) {
+        let _ = self.0.set(Box::new(observer));
+    }
+
+    fn another(&self) {
+        if let Some(observer) = self.0.get() {
+            observer();
+        }
+    }
+}
+
 /// Makes writers that send what they are given at once as one entry.
 pub(super) struct Entries {
     /// Absent where there can be no socket.
@@ -108,21 +126,22 @@ pub(super) struct Entries {
     format: LogFormat,
     /// How many lines journald did not take since it last took one.
     left_out: AtomicU64,
+    lost: LostLines,
 }
 
 impl Entries {
-    /// To journald at `path`.
-    pub(super) fn to(path: &'static Path, format: LogFormat) -> Self {
-        Self::patient(path, format, PATIENCE)
+    /// To journald at `path`; `lost` is told of each that it does not take.
+    pub(super) fn to(path: &'static Path, format: LogFormat, lost: LostLines) -> Self {
+        Self::patient(path, format, lost, PATIENCE)
     }
 
     /// The same, by lines that wait for so long.
-    fn patient(path: &'static Path, format: LogFormat, patience: Duration) -> Self {
+    fn patient(path: &'static Path, format: LogFormat, lost: LostLines, patience: Duration) -> Self {
         let socket = UnixDatagram::unbound().and_then(|socket| {
             socket.set_write_timeout(Some(patience))?;
             Ok(socket)
         });
-        Self { socket: socket.ok(), path, format, left_out: AtomicU64::new(0) }
+        Self { socket: socket.ok(), path, format, left_out: AtomicU64::new(0), lost }
     }
 
     fn send(&self, socket: &UnixDatagram, entry: &[u8]) -> io::Result<()> {
@@ -181,6 +200,7 @@ impl Write for &Entries {
             // Stderr is read by journald too, and a line there would wait without end.
             Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.left_out.fetch_add(1, Ordering::Relaxed);
+                self.lost.another();
             }
             Some(Err(_)) | None => io::stderr().write_all(&as_line(entry))?,
         }
@@ -212,7 +232,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path: &'static Path = Box::leak::<'static>(Box::<PathBuf>::new(directory.path().join("socket")));
         let journald = UnixDatagram::bind(path).unwrap();
-        let layer = tracing_subscriber::fmt().with_writer(Entries::to(path, format)).with_ansi(false).without_time();
+        let entries = Entries::to(path, format, LostLines::default());
+        let layer = tracing_subscriber::fmt().with_writer(entries).with_ansi(false).without_time();
         match format {
             LogFormat::Text => {
                 let layer = layer.map_event_format(|inner| Entry { format, inner });
@@ -269,7 +290,7 @@ mod tests {
     fn where_journald_takes_nothing_the_line_goes_to_stderr_behind_its_priority() {
         let entry = b"PRIORITY=4\nMESSAGE= WARN odd\nSYSLOG_IDENTIFIER=evercertd\n";
         assert_eq!(as_line(entry), b"<4> WARN odd\n");
-        let gone = Entries::to(Path::new("/nonexistent/journal/socket"), LogFormat::Text);
+        let gone = Entries::to(Path::new("/nonexistent/journal/socket"), LogFormat::Text, LostLines::default());
         assert_eq!((&gone).write(entry).unwrap(), entry.len());
     }
 
@@ -286,11 +307,15 @@ mod tests {
             std::iter::from_fn(one).collect::<Vec<_>>()
         };
         for format in [LogFormat::Text, LogFormat::Json] {
-            let entries = Entries::patient(path, format, Duration::from_millis(1));
+            let (lost, told) = (LostLines::default(), Arc::new(AtomicU64::new(0)));
+            let count = Arc::clone(&told);
+            lost.tell(move || _ = count.fetch_add(1, Ordering::Relaxed));
+            let entries = Entries::patient(path, format, lost, Duration::from_millis(1));
             let write = |entry: &str| assert_eq!((&entries).write(entry.as_bytes()).unwrap(), entry.len());
             (0..LINES).for_each(|_| write("PRIORITY=6\nMESSAGE=one\n"));
             let left = LINES - taken().len();
             assert!(left > 0, "the queue of a socket is shorter");
+            assert_eq!(told.load(Ordering::Relaxed), left as u64, "each is told once");
             write("PRIORITY=6\nMESSAGE=two\n");
             write("PRIORITY=6\nMESSAGE=three\n");
             let now = taken();

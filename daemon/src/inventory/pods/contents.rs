@@ -1,6 +1,6 @@
 //! The credentials that a volume holds, found without leaving it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -11,12 +11,13 @@ use evercert_core::confined::{self, LISTED, Links};
 use evercert_core::layout::{
     self, Layout, TrustBundles, holds_certificates_alone, holds_key_and_chain, is_credential_bundle,
 };
-use evercert_core::mount::{DATA, FILE_LIMIT, read_beneath};
+use evercert_core::mount::{DATA, FILE_LIMIT, ReadError, read_beneath};
 use evercert_core::spec::FileSet;
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use super::LookLimit;
 use crate::callers::{POD_NAME_LIMIT, is_pod_name};
 
 /// The most entries of one directory that are looked at.
@@ -49,6 +50,15 @@ impl Fingerprint {
 /// The credentials of a volume, by the directory in it; in its root where there is none.
 pub(super) type Credentials = BTreeMap<Option<String>, Found>;
 
+/// A volume that may hold credentials, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CredentialVolume {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) credentials: Credentials,
+    /// The limits by which something in it was not looked at.
+    pub(super) limits_reached: BTreeSet<LookLimit>,
+}
+
 /// One credential, and the trust bundles beside it as the SPIFFE folder of a pod certificate has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
@@ -70,8 +80,8 @@ impl Found {
 pub(crate) fn credential_folder(directory: &Path) -> Option<FileSet> {
     // The way to it may lead over links, which a volume's own path never does.
     let root = directory.canonicalize().ok()?;
-    let Contents::Now(_, mut credentials) = look(&root, &Sought::Credentials(None)).ok()? else { return None };
-    let found = credentials.remove(&None).filter(|found| found.trust != TrustBundles::default())?;
+    let Contents::Now(mut volume) = look(&root, &Sought::Credentials(None)).ok()? else { return None };
+    let found = volume.credentials.remove(&None).filter(|found| found.trust != TrustBundles::default())?;
     Some(found.files(directory))
 }
 
@@ -93,7 +103,7 @@ pub(super) enum Contents {
     /// It is as it was.
     Unchanged,
     /// It holds this.
-    Now(Fingerprint, Credentials),
+    Now(CredentialVolume),
     /// It is of this namespace; absent: that is not told there, or not yet.
     Namespace(Option<Arc<str>>),
 }
@@ -103,7 +113,7 @@ impl Contents {
     pub(super) fn is_complete(&self) -> bool {
         match self {
             Self::Unchanged => false,
-            Self::Now(_, credentials) => !credentials.is_empty(),
+            Self::Now(volume) => !volume.credentials.is_empty(),
             Self::Namespace(namespace) => namespace.is_some(),
         }
     }
@@ -120,7 +130,8 @@ pub(super) fn look(root: &Path, sought: &Sought) -> Result<Contents, Errno> {
     let directory = confined::enter(root)?;
     match sought {
         Sought::Credentials(known) => {
-            let look = Look { is_projected: layout::is_projected(root), left: READ_LIMIT };
+            let budget = Budget { left: READ_LIMIT, is_exceeded: false };
+            let look = Look { is_projected: layout::is_projected(root), budget, has_left_out_entries: false };
             look.for_credentials(&directory, known.as_ref())
         }
         Sought::Namespace => Ok(Contents::Namespace(namespace(&directory))),
@@ -128,7 +139,8 @@ pub(super) fn look(root: &Path, sought: &Sought) -> Result<Contents, Errno> {
 }
 
 fn namespace(root: &OwnedFd) -> Option<Arc<str>> {
-    let content = content(root, NAMESPACE, &mut (POD_NAME_LIMIT as u64))?;
+    let mut budget = Budget { left: POD_NAME_LIMIT as u64, is_exceeded: false };
+    let content = content(root, NAMESPACE, &mut budget)?;
     std::str::from_utf8(&content).ok().filter(|text| is_pod_name(text)).map(Arc::from)
 }
 
@@ -136,8 +148,24 @@ fn namespace(root: &OwnedFd) -> Option<Arc<str>> {
 struct Look {
     /// Whether the kubelet puts pod certificates into such a volume.
     is_projected: bool,
-    /// The bytes that may still be read there.
+    budget: Budget,
+    /// Whether there is more in a directory than was looked at.
+    has_left_out_entries: bool,
+}
+
+/// What may still be read in a volume.
+struct Budget {
+    /// In bytes.
     left: u64,
+    /// Whether a file was not read for want of it.
+    is_exceeded: bool,
+}
+
+/// The first entries of a directory, sorted, with what they are.
+struct Entries {
+    entries: Vec<(String, FileType)>,
+    /// Whether there are more.
+    is_cut: bool,
 }
 
 impl Look {
@@ -148,24 +176,38 @@ impl Look {
         }
         let mut credentials = Credentials::new();
         let files = if fingerprint.data.is_some() { open_directory(root, DATA)? } else { open_directory(root, ".")? };
-        let entries = entries(&files)?;
+        let Entries { entries, is_cut } = entries(&files)?;
+        self.has_left_out_entries |= is_cut;
         credentials.extend(self.credential(&files, &entries).map(|credential| (None, credential)));
         for (name, _) in entries.iter().filter(|(name, kind)| kind.is_dir() && !name.starts_with('.')) {
             let Ok(directory) = open_directory(&files, name) else { continue };
-            let Ok(entries) = self::entries(&directory) else { continue };
-            credentials
-                .extend(self.credential(&directory, &entries).map(|credential| (Some(name.clone()), credential)));
+            let Ok(Entries { entries, is_cut }) = self::entries(&directory) else { continue };
+            let credential = self.credential(&directory, &entries);
+            // Chain and key are told by their names, whatever else is there; and directories in this one are not looked for.
+            let is_told_by_names = credential.as_ref().is_some_and(|found| found.layout == Layout::CertManager);
+            self.has_left_out_entries |= is_cut && !is_told_by_names;
+            credentials.extend(credential.map(|credential| (Some(name.clone()), credential)));
         }
-        Ok(Contents::Now(fingerprint, credentials))
+        let limits_reached = self.limits_reached();
+        Ok(Contents::Now(CredentialVolume { fingerprint, credentials, limits_reached }))
+    }
+
+    /// The limits by which something was left out until now.
+    fn limits_reached(&self) -> BTreeSet<LookLimit> {
+        let limits = [
+            (LookLimit::PodVolumeEntries, self.has_left_out_entries),
+            (LookLimit::PodVolumeBytes, self.budget.is_exceeded),
+        ];
+        limits.into_iter().filter_map(|(limit, is_reached)| is_reached.then_some(limit)).collect()
     }
 
     /// The credential of one directory. Of an entry that is cut from the list only its name counts.
     fn credential(&mut self, directory: &OwnedFd, entries: &[(String, FileType)]) -> Option<Found> {
         let files =
             || entries.iter().filter(|(_, kind)| kind.is_file() || kind.is_symlink()).map(|(name, _)| name.as_str());
-        let left = &mut self.left;
+        let budget = &mut self.budget;
         let holds_both =
-            |name: &str| content(directory, name, left).is_some_and(|content| holds_key_and_chain(&content));
+            |name: &str| content(directory, name, budget).is_some_and(|content| holds_key_and_chain(&content));
         let layout = Layout::of_directory(|name| kind(directory, name).is_some(), files(), holds_both)?;
         let trust = match &layout {
             Layout::Combined(name) if kind(directory, layout::file_name::BUNDLE).is_none() => {
@@ -185,8 +227,8 @@ impl Look {
         credential: &OsStr,
         files: impl Iterator<Item = &'n str> + Clone,
     ) -> TrustBundles {
-        let left = &mut self.left;
-        let bundle = credential.to_str().and_then(|name| content(directory, name, left));
+        let budget = &mut self.budget;
+        let bundle = credential.to_str().and_then(|name| content(directory, name, budget));
         let own = bundle.as_deref().and_then(|bundle| layout::trust_domain(bundle));
         let named = TrustBundles::among(files.clone(), own.as_ref()).unwrap_or_default();
         if named.own.is_some() || !named.federated.is_empty() {
@@ -198,7 +240,7 @@ impl Look {
         let is_other = |name: &&str| OsStr::new(name) != credential;
         let mut others = files
             .filter(is_other)
-            .filter(|name| content(directory, name, left).is_some_and(|content| holds_certificates_alone(&content)));
+            .filter(|name| content(directory, name, budget).is_some_and(|content| holds_certificates_alone(&content)));
         match (others.next(), others.next()) {
             (Some(name), None) => TrustBundles { own: Some(name.to_owned()), ..TrustBundles::default() },
             _ => TrustBundles::default(),
@@ -221,9 +263,9 @@ fn open_directory(directory: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     confined::open(directory, name, LISTED, Links::Followed)
 }
 
-/// The first entries of a directory, sorted, with what they are. No link is followed for that.
-fn entries(directory: &OwnedFd) -> Result<Vec<(String, FileType)>, Errno> {
-    let mut entries = Vec::new();
+/// Lists a directory; no link is followed for that.
+fn entries(directory: &OwnedFd) -> Result<Entries, Errno> {
+    let (mut entries, mut is_cut) = (Vec::new(), false);
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().to_str() else { continue };
@@ -231,6 +273,7 @@ fn entries(directory: &OwnedFd) -> Result<Vec<(String, FileType)>, Errno> {
             continue;
         }
         if entries.len() == ENTRIES_LIMIT {
+            is_cut = true;
             break;
         }
         let kind = match entry.file_type() {
@@ -240,7 +283,7 @@ fn entries(directory: &OwnedFd) -> Result<Vec<(String, FileType)>, Errno> {
         entries.push((name.to_owned(), kind));
     }
     entries.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(entries)
+    Ok(Entries { entries, is_cut })
 }
 
 fn kind(directory: &OwnedFd, name: &str) -> Option<FileType> {
@@ -248,9 +291,12 @@ fn kind(directory: &OwnedFd, name: &str) -> Option<FileType> {
     Some(FileType::from_raw_mode(stat.st_mode))
 }
 
-/// A file of a volume, no larger than what is `left` to be read there.
-fn content(directory: &OwnedFd, name: &str, left: &mut u64) -> Option<Zeroizing<Vec<u8>>> {
-    read_beneath(directory, name, Links::Followed, left).ok()
+/// A file of a volume, no larger than what may still be read there.
+fn content(directory: &OwnedFd, name: &str, budget: &mut Budget) -> Option<Zeroizing<Vec<u8>>> {
+    let read = read_beneath(directory, name, Links::Followed, &mut budget.left);
+    // A file that is larger than any that is read is no matter of the budget.
+    budget.is_exceeded |= matches!(read, Err(ReadError::TooLarge { size, .. }) if size <= FILE_LIMIT);
+    read.ok()
 }
 
 #[cfg(test)]

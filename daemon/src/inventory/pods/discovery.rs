@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use tracing::{debug, warn};
 
-use super::contents::{Contents, Credentials, Fingerprint, Sought};
+use super::contents::{Contents, CredentialVolume, Sought};
 use super::memory;
 use super::mounts::{self, Mount};
 use super::names::{Evidence, LOGS_LIMIT, NameKeeping, PodNames, logs};
@@ -39,6 +39,8 @@ struct Known {
     /// Whether what is remembered of names is among them.
     has_recalled: bool,
     silent: Silent,
+    /// Whether the look of this moment forgot credentials that a volume held once, as it holds too many others.
+    has_forgotten: bool,
     told: BTreeSet<Trouble>,
 }
 
@@ -55,7 +57,7 @@ struct InspectedVolume {
 /// The content of a volume.
 #[derive(Debug, Clone)]
 enum Held {
-    Credentials(Fingerprint, Credentials),
+    Credentials(CredentialVolume),
     /// The namespace of the service account whose token it holds; absent: it was not told there.
     Namespace(Option<Arc<str>>),
 }
@@ -101,13 +103,10 @@ impl Discovery {
             let logs = config.kubelet.logs.display();
             warn!(%logs, "nothing tells the names of pods: [[pods]] with a `namespace` never match; see `logs` in [kubelet]");
         }
-        let mut limits_reached = known.tree.limits_reached.clone();
-        if known.told.contains(&Trouble::TooManyNames) {
-            limits_reached.insert(LookLimit::PodLogs);
-        }
+        let limits_reached = known.limits_reached();
         let pods = Pods { tree: &known.tree, names: known.names.known(), are_names_told };
         let credentials = |root: &Path| match &known.volumes.get(root)?.held {
-            Held::Credentials(_, credentials) => Some(credentials),
+            Held::Credentials(volume) => Some(&volume.credentials),
             Held::Namespace(_) => None,
         };
         Found {
@@ -127,6 +126,7 @@ impl Discovery {
         again: &Again,
         listen: &Arc<dyn Listen>,
     ) -> io::Result<()> {
+        known.has_forgotten = false;
         // The kernel tells of mounts without links.
         let directory = kubelet.directory.canonicalize()?;
         // Before the volumes: a mount that comes in between is heard of, and looked at again.
@@ -153,6 +153,7 @@ impl Discovery {
                 known.answered(root, contents, mount, owner.pod);
             }
         }
+        known.tell_of_volumes();
         Ok(())
     }
 
@@ -180,12 +181,21 @@ impl Discovery {
 }
 
 impl InspectedVolume {
+    /// The limits by which something in it was not looked at.
+    fn limits_reached(&self) -> &BTreeSet<LookLimit> {
+        static NONE: BTreeSet<LookLimit> = BTreeSet::new();
+        match &self.held {
+            Held::Credentials(volume) => &volume.limits_reached,
+            Held::Namespace(_) => &NONE,
+        }
+    }
+
     /// Whether the volume is to be looked into again; not where what is looked for was found. Its mount is left alone then: whoever is in
     /// one while it is to be unmounted makes that fail. One that lacked it is asked again when something happened in it. Credentials
     /// are looked for again with all others; a namespace stays as it is for as long as the mount does.
     fn is_due(&self, root: &Path, again: &Again) -> bool {
         let (is_found, is_for_good) = match &self.held {
-            Held::Credentials(_, credentials) => (!credentials.is_empty(), false),
+            Held::Credentials(volume) => (!volume.credentials.is_empty(), false),
             Held::Namespace(namespace) => (namespace.is_some(), namespace.is_some()),
         };
         let is_touched = !is_found && again.touched.contains(root);
@@ -204,7 +214,7 @@ impl Known {
             }
             let sought = match (volume.kind, looked.map(|looked| &looked.held)) {
                 (VolumeKind::ServiceAccount, _) => Sought::Namespace,
-                (_, Some(Held::Credentials(fingerprint, _))) => Sought::Credentials(Some(fingerprint.clone())),
+                (_, Some(Held::Credentials(volume))) => Sought::Credentials(Some(volume.fingerprint.clone())),
                 _ => Sought::Credentials(None),
             };
             let (mount, owner) = roots.get(&volume.root)?.clone();
@@ -226,6 +236,29 @@ impl Known {
             let error = io::Error::from(errno);
             warn!(%directory, %error, "cannot read some directories of pods; what is known of those pods stays");
         }
+    }
+
+    /// Says in which volumes there is more than is looked at, where that is news.
+    fn tell_of_volumes(&mut self) {
+        let cut = self.volumes.iter().filter(|(_, looked)| !looked.limits_reached().is_empty());
+        let (volumes, first) = (cut.clone().count(), cut.map(|(root, _)| root.clone()).next());
+        let Some(first) = first else { return self.passed(Trouble::CutVolumes) };
+        if self.is_new(Trouble::CutVolumes) {
+            let volume = first.display();
+            warn!(
+                volumes, %volume,
+                "volumes of pods, such as this one, hold more files, or larger ones, than are looked at; the rest are left out"
+            );
+        }
+    }
+
+    /// The limits by which this look left something out.
+    fn limits_reached(&self) -> BTreeSet<LookLimit> {
+        let mut limits = self.tree.limits_reached.clone();
+        limits.extend(self.volumes.values().flat_map(InspectedVolume::limits_reached));
+        limits.extend(self.has_forgotten.then_some(LookLimit::PodVolumeCredentials));
+        limits.extend(self.told.contains(&Trouble::TooManyNames).then_some(LookLimit::PodLogs));
+        limits
     }
 
     /// Says what did not answer, where that is news.
@@ -257,16 +290,18 @@ impl Known {
         let held = match contents {
             Ok(Contents::Unchanged) => return,
             Ok(Contents::Namespace(namespace)) => Held::Namespace(namespace),
-            Ok(Contents::Now(fingerprint, mut credentials)) => {
+            Ok(Contents::Now(mut now)) => {
                 // Credentials the volume held once are expected there for as long as it lasts: what is missing now is a finding.
-                if let Some(InspectedVolume { held: Held::Credentials(before, once), .. }) = self.volumes.remove(&root)
-                    && before.is_of_same(&fingerprint)
+                if let Some(InspectedVolume { held: Held::Credentials(before), .. }) = self.volumes.remove(&root)
+                    && before.fingerprint.is_of_same(&now.fingerprint)
                 {
-                    let missing = once.into_iter().filter(|(at, _)| !credentials.contains_key(at));
-                    let room = CREDENTIALS_LIMIT.saturating_sub(credentials.len());
-                    credentials.extend(missing.take(room).collect::<Vec<_>>());
+                    let mut missing = before.credentials;
+                    missing.retain(|at, _| !now.credentials.contains_key(at));
+                    let room = CREDENTIALS_LIMIT.saturating_sub(now.credentials.len());
+                    self.has_forgotten |= missing.len() > room;
+                    now.credentials.extend(missing.into_iter().take(room));
                 }
-                Held::Credentials(fingerprint, credentials)
+                Held::Credentials(now)
             }
             Err(errno) => {
                 debug!(volume = %root.display(), error = %io::Error::from(errno), "the volume cannot be looked into");

@@ -19,9 +19,7 @@ use tonic::Status;
 
 use crate::inventory::Wanted;
 use crate::publication::Store;
-
-/// The most identities that one of them is told it may mean.
-const CANDIDATES: usize = 128;
+use crate::serve::CANDIDATES;
 
 /// What such a caller says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +62,9 @@ impl PodClaim {
         }
     }
 
-    /// The identities that it may mean: those with what it holds, and the volume of its pod that is called `name`.
-    pub(super) fn candidates(&self, store: &Store, name: &str) -> Vec<v1::IdentitySummary> {
+    /// The identities that it may mean: those with what it holds, and the volume of its pod that is called `name`. `left_out` is called
+    /// where there are more than are told.
+    pub(super) fn candidates(&self, store: &Store, name: &str, left_out: impl FnOnce()) -> Vec<v1::IdentitySummary> {
         let is_named = |state: &IdentityState| self.is_in(&state.spec.id) && state.spec.id.name.as_str() == name;
         let candidates = store.all().into_iter().filter_map(|state| {
             let fits = self.fits(&state);
@@ -77,7 +76,12 @@ impl PodClaim {
                 ..Default::default()
             })
         });
-        candidates.take(CANDIDATES).collect()
+        let mut told: Vec<_> = candidates.take(CANDIDATES + 1).collect();
+        if told.len() > CANDIDATES {
+            told.truncate(CANDIDATES);
+            left_out();
+        }
+        told
     }
 
     fn is_in(&self, id: &IdentityId) -> bool {

@@ -240,6 +240,8 @@ async fn what_one_caller_sends_is_read_no_faster_than_it_may_send() {
     }
     // A second's worth at once, two in two seconds, and what the socket holds.
     assert!((1 << 20..5 << 20).contains(&sent), "{sent} bytes were read");
+    let reached = node.seen.limits_reached.lock().clone();
+    assert!(!reached.is_empty() && reached.iter().all(|limit| *limit == ServingLimit::BytesPerSecond), "{reached:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use super::super::turned_away::{Doorkeeper, SocketKind};
 use super::*;
 use crate::attest::Attestor;
 use crate::callers::Caller;
+use crate::serve::CANDIDATES;
 
 const POD: &str = "11111111-2222-3333-4444-555555555555";
 const OTHER: &str = "aaaaaaaa-2222-3333-4444-555555555555";
@@ -56,6 +57,21 @@ async fn whoever_cannot_be_seen_hears_of_what_it_holds_and_of_its_pods_volume_by
     for (pod, held) in [("../..", &[7; 32][..]), (POD, &[7; 31])] {
         assert_eq!(listed(&agent, pod, held, "tls").await.unwrap_err().code(), tonic::Code::InvalidArgument);
     }
+}
+
+#[tokio::test]
+async fn whoever_may_mean_very_many_identities_is_told_of_the_first_and_the_limit_is_told() {
+    let node = Node::start_as(Mode::Observer, generous());
+    let shared = files();
+    let pod = |number: usize| format!("{number:032x}");
+    let kept: Vec<_> = (0..CANDIDATES).map(|number| node.keep_in(&pod(number), "tls", &shared)).collect();
+    let held = digest(&kept[0]);
+    let agent = agent(&node);
+    assert_eq!(listed(&agent, "", &held, "").await.unwrap().len(), CANDIDATES);
+    assert_eq!(*node.seen.limits_reached.lock(), []);
+    let _one_more = node.keep_in(&pod(CANDIDATES), "tls", &shared);
+    assert_eq!(listed(&agent, "", &held, "").await.unwrap().len(), CANDIDATES);
+    assert_eq!(*node.seen.limits_reached.lock(), [ServingLimit::Candidates]);
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::time::Duration;
 use evercert_core::identity::IdentityId;
 use prometheus::{Histogram, IntCounterVec, Registry};
 
-use super::Metrics;
 use super::registering::{counter, counters, histogram, own};
+use super::{Limit, Metrics};
 use crate::attest::{DecisionObserver, DecisionReason};
 use crate::publication::{Disconnect, NewSubscriber, Refused, Report, SubscriberLimit, SubscriberObserver};
-use crate::serve::{DoorObserver, Resource, TurnedAway};
+use crate::serve::{DoorObserver, Resource, ServingLimit, TurnedAway};
 
 /// From publication to a subscriber's word: a socket's round trip, or as long as a workload takes.
 const ACKNOWLEDGE_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
@@ -102,12 +102,20 @@ impl DoorObserver for Metrics {
         counter.with_label_values(&[reason.as_str()]).inc();
         Self::limit_reached(self, reason.into());
     }
+
+    fn limit_reached(&self, limit: ServingLimit) {
+        Metrics::limit_reached(self, limit.into());
+    }
 }
 
 impl DecisionObserver for Metrics {
     fn decided(&self, reason: DecisionReason, took: Duration) {
         self.callers.attestations.with_label_values(&decision_labels(reason)).inc();
         self.callers.attestation_duration.observe(took.as_secs_f64());
+    }
+
+    fn line_left_out(&self) {
+        Self::limit_reached(self, Limit::AuditLines);
     }
 }
 

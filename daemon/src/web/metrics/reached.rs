@@ -5,7 +5,7 @@ use prometheus::{IntCounterVec, Registry};
 use super::registering::counter;
 use crate::inventory::LookLimit;
 use crate::publication::SubscriberLimit;
-use crate::serve::TurnedAway;
+use crate::serve::{ServingLimit, TurnedAway};
 
 /// A limit on what callers use up, on what is looked at, or on what is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,10 @@ pub(crate) enum Limit {
     MessageBytes,
     /// Subscribers of one identity that are taken at their word.
     UnattestedSubscribersPerIdentity,
+    /// Identities that a caller which is taken at its word is told it may mean.
+    UnattestedCandidates,
+    /// Bytes that are read of one caller in a second.
+    BytesPerSecondPerCaller,
     /// Subscribers that are lost, of one caller or in all.
     LostSubscribers,
     /// The directories that one pattern of `directories` matches.
@@ -42,20 +46,34 @@ pub(crate) enum Limit {
     PodDirectoryEntries,
     /// Volumes of all pods.
     PodVolumes,
+    /// Entries of one directory of a pod's volume.
+    PodVolumeEntries,
+    /// Bytes that are read of one volume in one look.
+    PodVolumeBytes,
+    /// Credentials of one volume, with those that it held once.
+    PodVolumeCredentials,
     /// Pods whose log directories are looked at.
     PodLogs,
     /// Lines of one kind in the log.
     LogLines,
+    /// Lines of who was given a key or denied an identity.
+    AuditLines,
+    /// Lines that the journal is sent.
+    JournalLines,
     /// Connections at an HTTP address.
     HttpConnections,
     /// Scrapes at a time.
     HttpScrapes,
     /// Open pages at a time.
     HttpPages,
+    /// Anchors that the page tells of.
+    PageAnchors,
+    /// Things of one kind that the page tells of one identity.
+    PageEntries,
 }
 
 impl Limit {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 30] = [
         Self::ConnectionsPerSecondPerCaller,
         Self::ConnectionsPerCaller,
         Self::Connections,
@@ -68,15 +86,24 @@ impl Limit {
         Self::Listings,
         Self::MessageBytes,
         Self::UnattestedSubscribersPerIdentity,
+        Self::UnattestedCandidates,
+        Self::BytesPerSecondPerCaller,
         Self::LostSubscribers,
         Self::DirectoryMatches,
         Self::PodDirectoryEntries,
         Self::PodVolumes,
+        Self::PodVolumeEntries,
+        Self::PodVolumeBytes,
+        Self::PodVolumeCredentials,
         Self::PodLogs,
         Self::LogLines,
+        Self::AuditLines,
+        Self::JournalLines,
         Self::HttpConnections,
         Self::HttpScrapes,
         Self::HttpPages,
+        Self::PageAnchors,
+        Self::PageEntries,
     ];
 
     fn as_str(self) -> &'static str {
@@ -93,15 +120,24 @@ impl Limit {
             Self::Listings => "listings",
             Self::MessageBytes => "message_bytes",
             Self::UnattestedSubscribersPerIdentity => "unattested_subscribers_per_identity",
+            Self::UnattestedCandidates => "unattested_candidates",
+            Self::BytesPerSecondPerCaller => "bytes_per_second_per_caller",
             Self::LostSubscribers => "lost_subscribers",
             Self::DirectoryMatches => "directory_matches",
             Self::PodDirectoryEntries => "pod_directory_entries",
             Self::PodVolumes => "pod_volumes",
+            Self::PodVolumeEntries => "pod_volume_entries",
+            Self::PodVolumeBytes => "pod_volume_bytes",
+            Self::PodVolumeCredentials => "pod_volume_credentials",
             Self::PodLogs => "pod_logs",
             Self::LogLines => "log_lines",
+            Self::AuditLines => "audit_lines",
+            Self::JournalLines => "journal_lines",
             Self::HttpConnections => "http_connections",
             Self::HttpScrapes => "http_scrapes",
             Self::HttpPages => "http_pages",
+            Self::PageAnchors => "page_anchors",
+            Self::PageEntries => "page_entries",
         }
     }
 }
@@ -124,6 +160,15 @@ impl From<TurnedAway> for Limit {
     }
 }
 
+impl From<ServingLimit> for Limit {
+    fn from(limit: ServingLimit) -> Self {
+        match limit {
+            ServingLimit::Candidates => Self::UnattestedCandidates,
+            ServingLimit::BytesPerSecond => Self::BytesPerSecondPerCaller,
+        }
+    }
+}
+
 impl From<SubscriberLimit> for Limit {
     fn from(limit: SubscriberLimit) -> Self {
         match limit {
@@ -139,6 +184,9 @@ impl From<LookLimit> for Limit {
             LookLimit::DirectoryMatches => Self::DirectoryMatches,
             LookLimit::PodDirectoryEntries => Self::PodDirectoryEntries,
             LookLimit::PodVolumes => Self::PodVolumes,
+            LookLimit::PodVolumeEntries => Self::PodVolumeEntries,
+            LookLimit::PodVolumeBytes => Self::PodVolumeBytes,
+            LookLimit::PodVolumeCredentials => Self::PodVolumeCredentials,
             LookLimit::PodLogs => Self::PodLogs,
         }
     }
@@ -149,7 +197,8 @@ pub(super) struct Reached(IntCounterVec);
 
 impl Reached {
     pub(super) fn counted_in(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let help = "How often a limit was reached, by limit: somebody was turned away or lost a place, or something was not looked at or not told.";
+        let help = "How often a limit was reached, by limit: somebody was turned away, lost a place or had to wait, or something was not \
+                    looked at or not told.";
         counter(registry, "limit_reached_total", help, "limit", Limit::ALL.map(Limit::as_str)).map(Self)
     }
 
@@ -169,6 +218,6 @@ mod tests {
         TurnedAway::ALL.into_iter().for_each(|reason| reached.count(reason.into()));
         let counts = Limit::ALL.map(|limit| reached.0.with_label_values(&[limit.as_str()]).get());
         assert_eq!(counts[..11], [1, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1]);
-        assert_eq!(counts[11..], [0; 10]);
+        assert!(counts[11..].iter().all(|count| *count == 0), "{counts:?}");
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::row::told;
 use crate::publication::{AuthorityCounts, Store, trusted};
 use crate::status::Certificate;
+use crate::web::metrics::{Limit, Metrics};
 
 /// The most anchors that are told, those that end first.
 const TOLD: usize = 200;
@@ -35,14 +36,15 @@ struct Anchor {
 /// What is told of the anchors: counted once after each change of what is published, however many follow it.
 pub(super) struct Trust {
     store: Arc<Store>,
+    metrics: Arc<Metrics>,
     /// With the number of the change after which they were counted.
     latest: Mutex<Option<(u64, Arc<Value>)>>,
 }
 
 impl Trust {
-    /// Of what is in `store`; nothing is counted yet.
-    pub(super) fn new(store: Arc<Store>) -> Self {
-        Self { store, latest: Mutex::default() }
+    /// Of what is in `store`; nothing is counted yet. `metrics` are told whenever there are more anchors than are told.
+    pub(super) fn new(store: Arc<Store>, metrics: Arc<Metrics>) -> Self {
+        Self { store, metrics, latest: Mutex::default() }
     }
 
     /// As it is now.
@@ -55,7 +57,11 @@ impl Trust {
         {
             return Arc::clone(value);
         }
-        let value = Arc::new(told(&Anchors::of(&self.store.all())));
+        let anchors = Anchors::of(&self.store.all());
+        if anchors.more > 0 {
+            self.metrics.limit_reached(Limit::PageAnchors);
+        }
+        let value = Arc::new(told(&anchors));
         *latest = Some((change, Arc::clone(&value)));
         value
     }
@@ -91,7 +97,7 @@ mod tests {
     #[test]
     fn however_many_ask_the_anchors_are_counted_once_after_each_change() {
         let store = Store::new(1);
-        let trust = Trust::new(Arc::clone(&store));
+        let trust = Trust::new(Arc::clone(&store), Metrics::new(1, None).unwrap());
         let before = trust.now();
         assert!(Arc::ptr_eq(&before, &trust.now()), "nothing has changed");
         let id = IdentityId::node("a".parse().unwrap());

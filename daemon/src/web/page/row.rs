@@ -38,6 +38,9 @@ pub(super) struct Row {
     retained: Vec<Retained>,
     crls: Vec<Crl>,
     federated: Vec<Federated>,
+    /// Whether there is more of something than is told.
+    #[serde(skip)]
+    pub(super) is_cut: bool,
 }
 
 /// A workload that is connected, or lost.
@@ -71,7 +74,8 @@ impl Row {
         let (mut findings, mut files) = (identity.findings, identity.files);
         let (mut retained, mut crls, mut federated) = (identity.retained, identity.crls, identity.federated);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        let _more = [cut(&mut findings), cut(&mut files), cut(&mut retained), cut(&mut crls), cut(&mut federated)];
+        let more = [cut(&mut findings), cut(&mut files), cut(&mut retained), cut(&mut crls), cut(&mut federated)];
+        let is_cut = more_names + more_subscribers + more.iter().sum::<usize>() > 0;
         Self {
             id: id.to_string(),
             title,
@@ -93,6 +97,7 @@ impl Row {
             retained,
             crls,
             federated,
+            is_cut,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::inventory::Wanted;
 use crate::serve::{Change, Changes, Context, DaemonInfo};
 use crate::status::{Moment, StatusReport};
 use crate::web::http::CONNECTION_LIFETIME;
+use crate::web::metrics::{Limit, Metrics};
 
 /// How long a stream lasts.
 const LIFETIME: Duration = CONNECTION_LIFETIME.saturating_sub(Duration::from_secs(10));
@@ -35,6 +36,7 @@ const BATCH: usize = 32;
 pub(super) struct Updates {
     context: Context,
     turn: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
     changes: Changes,
     info: watch::Receiver<DaemonInfo>,
     wanted: watch::Receiver<Arc<Wanted>>,
@@ -69,13 +71,14 @@ struct Update {
 
 impl Updates {
     /// The events from now on.
-    pub(super) fn new(context: Context, anchors: Arc<Trust>, turn: Arc<Semaphore>) -> Self {
+    pub(super) fn new(context: Context, anchors: Arc<Trust>, turn: Arc<Semaphore>, metrics: Arc<Metrics>) -> Self {
         Self {
             changes: Changes::new(context.clone()),
             info: context.info.clone(),
             wanted: context.wanted.clone(),
             context,
             turn,
+            metrics,
             head: Value::Null,
             anchors,
             trust: None,
@@ -119,7 +122,13 @@ impl Updates {
         let mut update = Update::default();
         while update.identities.len() + update.removed.len() < BATCH {
             match self.changes.known() {
-                Some(Change::Identity(id, identity)) => update.identities.push(told(&Row::of(&id, *identity, now))),
+                Some(Change::Identity(id, identity)) => {
+                    let row = Row::of(&id, *identity, now);
+                    if row.is_cut {
+                        self.metrics.limit_reached(Limit::PageEntries);
+                    }
+                    update.identities.push(told(&row));
+                }
                 Some(Change::Removed(id, _)) => update.removed.push(id.to_string()),
                 None => {
                     self.finish(&mut update);

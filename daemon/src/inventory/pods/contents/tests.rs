@@ -25,7 +25,15 @@ fn issued() -> Issued {
 
 fn credentials(root: &Path) -> Vec<(Option<String>, Layout)> {
     match look(root, None).unwrap() {
-        Contents::Now(_, credentials) => credentials.into_iter().map(|(at, found)| (at, found.layout)).collect(),
+        Contents::Now(volume) => volume.credentials.into_iter().map(|(at, found)| (at, found.layout)).collect(),
+        contents => panic!("{contents:?}"),
+    }
+}
+
+/// The limits by which something is not looked at there.
+fn limits_reached(root: &Path) -> Vec<LookLimit> {
+    match look(root, None).unwrap() {
+        Contents::Now(volume) => volume.limits_reached.into_iter().collect(),
         contents => panic!("{contents:?}"),
     }
 }
@@ -83,7 +91,7 @@ fn the_trust_bundles_beside_a_pod_certificate_are_told_by_their_trust_domains_or
         let home = tempfile::tempdir().unwrap();
         let volume = KubeletVolume::at(&home.path().join(plugin), files);
         match look(volume.path(), None).unwrap() {
-            Contents::Now(_, credentials) => credentials[&None].files(Path::new("/v")),
+            Contents::Now(volume) => volume.credentials[&None].files(Path::new("/v")),
             contents => panic!("{contents:?}"),
         }
     };
@@ -184,22 +192,30 @@ fn links_do_not_have_one_large_file_read_thousands_of_times() {
     (0..14).for_each(|number| symlink("large", root.path().join(format!("link{number}"))).unwrap());
     fs::write(root.path().join("z.pem"), both).unwrap();
     assert_eq!(credentials(root.path()), [(None, combined("z.pem"))]);
+    assert_eq!(limits_reached(root.path()), []);
     symlink("large", root.path().join("one-more")).unwrap();
     assert_eq!(credentials(root.path()), []);
+    assert_eq!(limits_reached(root.path()), [LookLimit::PodVolumeBytes]);
 }
 
 #[test]
 fn a_volume_is_read_again_only_after_a_swap() {
     let issued = issued();
     let volume = KubeletVolume::new(&issued.files());
-    let Contents::Now(first, _) = look(volume.path(), None).unwrap() else { panic!() };
+    let Contents::Now(CredentialVolume { fingerprint: first, .. }) = look(volume.path(), None).unwrap() else {
+        panic!()
+    };
     assert_eq!(look(volume.path(), Some(&first)), Ok(Contents::Unchanged));
     volume.swap(&issued.files());
-    let Contents::Now(second, _) = look(volume.path(), Some(&first)).unwrap() else { panic!() };
+    let Contents::Now(CredentialVolume { fingerprint: second, .. }) = look(volume.path(), Some(&first)).unwrap() else {
+        panic!()
+    };
     assert!(second != first && second.is_of_same(&first));
 
     let plain = PlainDirectory::new(&Files::new());
-    let Contents::Now(known, _) = look(plain.path(), None).unwrap() else { panic!() };
+    let Contents::Now(CredentialVolume { fingerprint: known, .. }) = look(plain.path(), None).unwrap() else {
+        panic!()
+    };
     assert!(matches!(look(plain.path(), Some(&known)), Ok(Contents::Now(..))), "no swap tells that it changed");
 }
 
@@ -209,6 +225,21 @@ fn no_more_entries_are_looked_at_than_any_credential_needs() {
     let many = (0..10 * ENTRIES_LIMIT).fold(Files::new(), |files, number| files.with(&format!("a{number}.txt"), "x"));
     let volume = KubeletVolume::new(&many.with("tls.crt", &issued.chain_pem).with("tls.key", &issued.key_pem));
     assert_eq!(credentials(volume.path()), [(None, Layout::CertManager)]);
+    assert_eq!(limits_reached(volume.path()), [LookLimit::PodVolumeEntries], "a directory may be among the others");
+}
+
+#[test]
+fn what_is_told_by_its_names_is_not_left_out_however_many_files_are_beside_it() {
+    let issued = issued();
+    let full = (0..ENTRIES_LIMIT).fold(Files::new(), |files, number| files.with(&format!("sub/a{number}.txt"), "x"));
+    assert_eq!(limits_reached(KubeletVolume::new(&full).path()), []);
+    let over = full.with("sub/b.txt", "x");
+    assert_eq!(limits_reached(KubeletVolume::new(&over).path()), [LookLimit::PodVolumeEntries]);
+    let pair = over.with("sub/tls.crt", &issued.chain_pem).with("sub/tls.key", &issued.key_pem);
+    assert_eq!(limits_reached(KubeletVolume::new(&pair).path()), []);
+    // A file that is too large by itself is no matter of what may be read of a volume.
+    let large = PlainDirectory::new(&Files::new().with("large.pem", vec![b'x'; 2 << 20]));
+    assert_eq!(limits_reached(large.path()), []);
 }
 
 #[test]

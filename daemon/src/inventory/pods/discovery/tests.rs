@@ -135,15 +135,34 @@ fn an_identity_comes_with_its_volume_and_goes_with_it() {
 fn a_volume_that_holds_others_each_time_is_not_more_and_more_identities() {
     let node = Node::new();
     let volume = node.volume(A, "projected", "certs", &Files::new());
+    let mut limits_reached = Vec::new();
     for round in 0..4 {
         let names = (0..40).map(|number| format!("{round}-{number}"));
         volume.swap(&names.fold(Files::new(), |files, name| {
             files.with(&format!("{name}/tls.crt"), "").with(&format!("{name}/tls.key"), "")
         }));
-        let ids = node.ids("");
+        let Found { specs, limits_reached: reached, .. } = node.found("");
+        let ids: Vec<_> = specs.iter().map(|spec| spec.id.to_string()).collect();
         assert!((40..=64).contains(&ids.len()), "{} in round {round}", ids.len());
         assert!(ids.contains(&format!("pod/{A}/certs/{round}-0")), "what is there comes first");
+        limits_reached.push(reached);
     }
+    let forgotten = BTreeSet::from([LookLimit::PodVolumeCredentials]);
+    assert_eq!(limits_reached, [BTreeSet::new(), forgotten.clone(), forgotten.clone(), forgotten]);
+    assert_eq!(node.found("").limits_reached, [].into(), "nothing more was forgotten");
+}
+
+#[test]
+fn a_volume_with_more_than_is_looked_at_is_told_for_as_long_as_it_is_so() {
+    let node = Node::new();
+    let many = (0..100).fold(Files::new(), |files, number| files.with(&format!("a{number}.txt"), "x"));
+    let volume = node.volume(A, "secret", "many", &many);
+    node.credential(A, "tls");
+    let entries = BTreeSet::from([LookLimit::PodVolumeEntries]);
+    assert_eq!((node.ids("").len(), node.found("").limits_reached), (1, entries.clone()));
+    assert_eq!(node.found("").limits_reached, entries, "it is known, and as it was");
+    volume.swap(&Files::new());
+    assert_eq!(node.found("").limits_reached, [].into());
 }
 
 #[test]

@@ -204,6 +204,36 @@ async fn everything_is_told_of_many_identities_in_parts_of_which_the_last_says_s
     assert_eq!(told, 100);
 }
 
+/// How often the page left out something of this limit, as the metrics of the same side say it.
+async fn left_out(side: &Side, limit: &str) -> u64 {
+    let start = format!("evercert_limit_reached_total{{limit=\"{limit}\"}} ");
+    let page = get(side.address, "/metrics").await;
+    let line = page.lines().find_map(|line| line.strip_prefix(&start));
+    line.unwrap_or_else(|| panic!("{limit} is not in {page}")).parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_the_page_leaves_out_is_counted_where_it_is_told() {
+    const NAMES: usize = 51;
+    const ANCHORS: usize = 201;
+    let side = Side::of_everything(None, DEADLINE).await;
+    let ca = Authority::new("Test CA");
+    let names =
+        |count| (1..count).fold(Leaf::for_dns("a0.example.org"), |leaf, n| leaf.dns(&format!("a{n}.example.org")));
+    let others: Vec<_> = (1..ANCHORS).map(|n| Authority::new(&format!("CA {n}")).ca_pem().to_owned()).collect();
+    let anchors = |others: &[String]| others.concat() + ca.ca_pem();
+    let most = ca.issue(names(NAMES - 1)).files().with("ca.crt", anchors(&others[1..]));
+    let mut kept = Kept::new(&side, "server", &most);
+    let mut following = Following::new(&side).await;
+    assert!(following.next().await["trust"]["more"] == 0);
+    assert_eq!([left_out(&side, "page_entries").await, left_out(&side, "page_anchors").await], [0, 0]);
+
+    kept.swap(&side, &ca.issue(names(NAMES)).files().with("ca.crt", anchors(&others)));
+    let update = following.next().await;
+    assert_eq!((&update["identities"][0]["more_names"], &update["trust"]["more"]), (&1.into(), &1.into()), "{update}");
+    assert_eq!([left_out(&side, "page_entries").await, left_out(&side, "page_anchors").await], [1, 1]);
+}
+
 #[tokio::test]
 async fn what_is_told_has_no_key_and_of_processes_nothing_but_whose_they_are_and_no_sign_that_is_not_seen() {
     let side = Side::of_everything(None, DEADLINE).await;

@@ -2,6 +2,7 @@
 //!
 //! The generated code is committed, so that a build needs no protoc; a test holds it against the `.proto` files.
 
+mod codec;
 mod convert;
 mod pages;
 

@@ -34,6 +34,7 @@ fn the_committed_code_and_descriptors_are_what_the_protos_make() {
     tonic_prost_build::configure()
         .out_dir(out.path())
         .build_transport(false)
+        .codec_path("crate::codec::SmallBuffers")
         .compile_fds_with_config(descriptors.clone(), config)
         .unwrap();
     let code = fs::read(out.path().join("evercert.v1.rs")).unwrap();

@@ -75,6 +75,9 @@ struct OfRun {
     channel_kib: Vec<f64>,
 }
 
+/// What each of something takes at each side, in KiB.
+type Kib = fn(&OfRun) -> &[f64];
+
 pub(crate) async fn run(args: Args) -> Value {
     process::raise_descriptor_limit();
     let issued = stage::certificates(1).remove(0);
@@ -175,7 +178,7 @@ fn figures(args: &Args, makers: &[Maker], runs: &[OfRun]) -> Value {
         }
         all.insert(work.into(), told.into());
     }
-    let memory: [(&str, fn(&OfRun) -> &[f64]); 2] =
+    let memory: [(&str, Kib); 2] =
         [("idle_connection_kib", |run| &run.server_kib), ("idle_channel_kib", |run| &run.channel_kib)];
     for (name, of) in memory {
         let mut told = Map::new();

@@ -100,6 +100,13 @@ impl Files {
         self
     }
 
+    /// The same as a directory of cert-manager's files has them.
+    pub(crate) fn on_disk(&self) -> evercert_fixtures::Files {
+        let named = [("tls.crt", &self.chain), ("tls.key", &self.key), ("ca.crt", &self.bundle), ("ca.crl", &self.crl)];
+        let there = named.into_iter().filter_map(|(name, content)| Some((name, content.as_ref()?)));
+        there.fold(evercert_fixtures::Files::new(), |files, (name, content)| files.with(name, content))
+    }
+
     /// Parses these files for `spec`.
     pub(crate) fn read(&self, spec: &IdentitySpec) -> Material {
         let file = |path: &Path, content: &Option<Vec<u8>>| {

@@ -381,4 +381,5 @@ mod dead_mounts;
 mod keys;
 mod mounting;
 mod overlap;
+mod pairs;
 mod slot;

@@ -16,7 +16,7 @@ fn status(home: &Home) -> Vec<Value> {
 }
 
 /// The inputs of what `check --format json` prints of what the pattern matches.
-fn check(pattern: &Path) -> Vec<Value> {
+pub(crate) fn check(pattern: &Path) -> Vec<Value> {
     let output = evercertd().args(["check", "--format", "json"]).arg(pattern).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));

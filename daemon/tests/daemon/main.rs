@@ -6,6 +6,7 @@ mod command_line;
 mod home;
 mod https;
 mod metrics;
+mod pairs;
 mod pods;
 mod reload;
 mod service_manager;

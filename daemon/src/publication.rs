@@ -15,9 +15,7 @@ mod store;
 mod subscribers;
 mod surroundings;
 
-pub(crate) use authorities::{
-    AuthorityCount, AuthorityCounts, AuthorityUse, AuthorityUses, Census, Users, trusted, uses,
-};
+pub(crate) use authorities::{AuthorityCount, AuthorityCounts, AuthorityUse, AuthorityUses, Census, Users, trusted};
 pub(crate) use journal::Journal;
 #[cfg(test)]
 pub(crate) use key_claims::KeyHolder;

@@ -27,6 +27,8 @@ use std::time::{Duration, SystemTime};
 use evercert_api::v1::admin_server::AdminServer;
 use evercert_api::v1::agent_server::AgentServer;
 use evercert_core::finding::Finding;
+use evercert_core::identity::IdentityId;
+use parking_lot::Mutex;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +49,7 @@ use crate::attest::{Attestor, DecisionObserver};
 use crate::callers::{Origin, Processes, Quota};
 use crate::config::Mode;
 use crate::inventory::Wanted;
-use crate::publication::{Store, Subscribers};
+use crate::publication::{Census, Store, Subscribers};
 
 /// The most bytes of an answer to an operator: an identity with all its subscribers, or all anchors that are retained.
 pub(crate) const ADMIN_RESPONSE_LIMIT: usize = 256 * 1024 * 1024;
@@ -71,6 +73,8 @@ pub(crate) struct Context {
     pub(crate) decisions: Arc<dyn DecisionObserver>,
     /// Is told of callers that get no connection.
     pub(crate) door: Arc<dyn DoorObserver>,
+    /// What is published, by CA and by key, as whoever looked last has caught up with it.
+    pub(crate) census: Arc<Mutex<Census<IdentityId>>>,
     /// The identities that are to be kept: known before their files were first read.
     pub(crate) wanted: watch::Receiver<Arc<Wanted>>,
     pub(crate) info: watch::Receiver<DaemonInfo>,

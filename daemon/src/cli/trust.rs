@@ -55,6 +55,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             eprintln!("evercertd: {}", plain(&why));
             ExitCode::FAILURE
         }
+        Err(Failure::Unknown { answer, why }) => {
+            eprintln!("evercertd: {}", plain(&why));
+            printed(answer.as_bytes(), Status::Failed)
+        }
         Err(Failure::Unreachable(error)) => error.reported(),
     }
 }
@@ -87,6 +91,8 @@ impl NamedIdentity {
 enum Failure {
     /// The daemon says why not.
     Refused(String),
+    /// The daemon's answer, which is printed all the same, tells nothing of what was asked about.
+    Unknown { answer: String, why: String },
     /// There is no daemon to ask.
     Unreachable(Unreachable),
 }

@@ -79,6 +79,7 @@ impl Daemon {
             subscribers,
             decisions,
             door,
+            census: pages.metrics.census(),
             wanted: wanted_now,
             info: info_now,
             control,

@@ -92,7 +92,7 @@ impl v1::admin_server::Admin for AdminService {
     ) -> Result<Response<v1::AuthorityResponse>, Status> {
         let v1::AuthorityRequest { sha256 } = request.into_inner();
         let authority = Digest::try_from(&sha256[..]).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        Ok(Response::new(trust::uses(&self.context, authority)))
+        Ok(Response::new(trust::uses(&self.context, authority).await?))
     }
 
     type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::Event, Status>> + Send>>;

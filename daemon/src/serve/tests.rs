@@ -155,6 +155,7 @@ impl Node {
             subscribers: Arc::clone(&subscribers),
             decisions: Arc::clone(&seen) as _,
             door: Arc::clone(&seen) as _,
+            census: Arc::default(),
             wanted: wanted_now,
             info,
             control,

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::{Context, stopping};
 use crate::inventory::pods::PodNames;
-use crate::publication::{self, AuthorityUse, AuthorityUses, Store};
+use crate::publication::{AuthorityUse, AuthorityUses, Readiness, Store};
 use crate::status::{self, Pod, Retained};
 
 /// The most names of other identities that an error lists.
@@ -58,22 +58,39 @@ pub(super) fn retained(states: &[Arc<IdentityState>], pods: &PodNames) -> v1::Tr
     v1::TrustResponse { identities: identities.collect() }
 }
 
-/// What uses a CA, and how many subscribers may use what was published before.
-pub(super) fn uses(context: &Context, authority: Digest) -> v1::AuthorityResponse {
-    let states = context.store.all();
-    let subscribers = states.iter().flat_map(|state| context.subscribers.of(&state.spec.id));
-    let unsettled = subscribers.filter(|subscriber| subscriber.state.is_unsettled()).count();
-    let AuthorityUses { subject, uses } = publication::uses(states, authority);
-    let pods = &context.wanted.borrow().pods;
-    let uses = uses.into_iter().map(|AuthorityUse { state, presents, trusts }| v1::AuthorityUse {
-        identity: state.spec.id.name.to_string(),
-        scope: state.spec.id.scope.label().to_owned(),
-        pod: Pod::of_identity(&state.spec.id, pods).map(Into::into),
+/// What uses a CA, and how many subscribers may use what was published before. It names no subject where no publication holds its
+/// certificate.
+///
+/// # Errors
+///
+/// Too many CAs are published for this one to be told of.
+pub(super) async fn uses(context: &Context, authority: Digest) -> Result<v1::AuthorityResponse, Status> {
+    let (identities, pods) = Readiness::new(context.wanted.clone(), Arc::clone(&context.store)).identities();
+    let subscribers = identities.iter().flat_map(|(id, _)| context.subscribers.of(id));
+    let unsettled = status::count(subscribers.filter(|subscriber| subscriber.state.is_unsettled()).count());
+    let census = Arc::clone(&context.census);
+    // Signatures of what changed are verified.
+    let looked = tokio::task::spawn_blocking(move || {
+        let published =
+            identities.iter().map(|(id, state)| (id, state.as_ref().and_then(|state| state.snapshot.as_deref())));
+        let mut census = census.lock();
+        census.catch_up(published);
+        census.uses(&authority)
+    });
+    let known =
+        looked.await.map_err(|_| stopping())?.map_err(|error| Status::failed_precondition(error.to_string()))?;
+    let Some(AuthorityUses { facts, uses }) = known else {
+        return Ok(v1::AuthorityResponse { unsettled, ..v1::AuthorityResponse::default() });
+    };
+    let uses = uses.into_iter().map(|AuthorityUse { id, presents, trusts }| v1::AuthorityUse {
+        identity: id.name.to_string(),
+        scope: id.scope.label().to_owned(),
+        pod: Pod::of_identity(&id, &pods).map(Into::into),
         presents,
         trusts,
-        subscribers: status::count(context.subscribers.of(&state.spec.id).len()),
+        subscribers: status::count(context.subscribers.of(&id).len()),
     });
-    v1::AuthorityResponse { subject, uses: uses.collect(), unsettled: status::count(unsettled) }
+    Ok(v1::AuthorityResponse { subject: facts.subject.text.clone(), uses: uses.collect(), unsettled })
 }
 
 /// Why an anchor is still trusted, or never was.

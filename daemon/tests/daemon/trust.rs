@@ -91,9 +91,12 @@ fn who_presents_a_leaf_under_a_ca_or_trusts_it_is_told_wherever_its_certificate_
     // The bundle beside the leaf is another CA's, as in a PKI for servers and one for clients.
     let split = KubeletVolume::new(&sub.issue_dns("x").files().with("ca.crt", other.ca_pem()));
     let whole = KubeletVolume::new(&root.issue_dns("y").files());
-    let home = Home::new(&(identity("x", &split, "require_chain = false\n") + &identity("y", &whole, "")));
+    let unheld = Authority::new("Unheld");
+    let lone = KubeletVolume::new(&unheld.issue_dns("z").files().without("ca.crt"));
+    let identities = [("x", &split, "require_chain = false\n"), ("y", &whole, ""), ("z", &lone, "")];
+    let home = Home::new(&identities.map(|(name, volume, rest)| identity(name, volume, rest)).concat());
     let daemon = home.start();
-    daemon.wait_for_metrics(|page| page.sum("evercert_identity_published", &[]) == 2.0);
+    daemon.wait_for_metrics(|page| page.sum("evercert_identity_published", &[]) == 3.0);
     let who = |authority: &[u8]| {
         let fingerprint = evercert_core::digest::Digest::fingerprint(authority).to_string();
         let (code, stdout, stderr) = home.ask(&["trust", "who", &fingerprint, "--json"]);
@@ -105,7 +108,14 @@ fn who_presents_a_leaf_under_a_ca_or_trusts_it_is_told_wherever_its_certificate_
     };
     assert_eq!(who(root.ca_der()), ("CN=Root".into(), "\"x\" true false, \"y\" true true".to_owned()));
     assert_eq!(who(other.ca_der()), ("CN=Other".into(), "\"x\" false true".to_owned()));
-    assert_eq!(who(&[]), (serde_json::Value::Null, String::new()));
+    // A leaf names it as its issuer, and nothing that is published holds it: nothing told is no word that nothing uses it.
+    let unheld = evercert_core::digest::Digest::fingerprint(unheld.ca_der()).to_string();
+    let says_why = format!("no chain or bundle that is published on this node holds the certificate sha256:{unheld}");
+    let (code, stdout, stderr) = home.ask(&["trust", "who", &unheld]);
+    assert!(code == Some(1) && stdout.is_empty() && stderr.contains(&says_why), "{code:?} {stdout} {stderr}");
+    let (code, stdout, stderr) = home.ask(&["trust", "who", &unheld, "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert!(code == Some(1) && answer["subject"].is_null() && stderr.contains(&says_why), "{code:?} {stdout} {stderr}");
     let (code, _, stderr) = home.ask(&["trust", "who", "5e0c"]);
     assert!(code == Some(2) && stderr.contains("a part is not enough"), "{stderr}");
 }

@@ -21,7 +21,8 @@ Examples:
   evercertd trust who sha256:5e0c…d9
   evercertd trust who \"$(openssl x509 -in old-ca.crt -noout -fingerprint -sha256)\" --json
 
-Exit status: 0 shown, whether something uses it or not, 2 the daemon cannot be reached, or the arguments make no sense.")]
+Exit status: 0 shown, whether something uses it or not, 1 nothing can be told of it, since no chain or bundle \
+that is published on the node holds the certificate (or too many CAs are), 2 the daemon cannot be reached, or the arguments make no sense.")]
 pub(super) struct Args {
     /// The SHA-256 fingerprint of the CA's certificate, all of it, in hexadecimal, with or without colons
     #[arg(value_name = "FINGERPRINT")]
@@ -39,7 +40,7 @@ pub(super) struct Args {
 #[derive(Debug, Serialize)]
 struct Answer {
     sha256: String,
-    /// RFC 4514; null where no publication holds the certificate.
+    /// RFC 4514; null where no publication holds the certificate, or it has none.
     subject: Option<String>,
     identities: Vec<Identity>,
     /// Subscribers of whatever identity that may still use a former generation.
@@ -57,8 +58,19 @@ struct Identity {
 }
 
 pub(super) fn run(args: &Args) -> Result<String, Failure> {
-    let answer = Answer::of(args.authority, block_on(ask(args))?);
-    Ok(if args.json { json::pretty(&answer) } else { text(&answer) })
+    answered(&Answer::of(args.authority, block_on(ask(args))?), args.json)
+}
+
+/// That nothing is told of a certificate that nobody knows is no word that nobody uses it.
+fn answered(answer: &Answer, json: bool) -> Result<String, Failure> {
+    if answer.subject.is_some() || !answer.identities.is_empty() {
+        return Ok(if json { json::pretty(answer) } else { text(answer) });
+    }
+    let why = format!(
+        "no chain or bundle that is published on this node holds the certificate sha256:{}; whether leaves here are under it cannot be told,          since a leaf says no more of its issuer than a name: `evercertd status --json` shows that of each",
+        answer.sha256
+    );
+    Err(Failure::Unknown { answer: if json { json::pretty(answer) } else { String::new() }, why })
 }
 
 async fn ask(args: &Args) -> Result<v1::AuthorityResponse, Failure> {
@@ -74,7 +86,7 @@ fn text(answer: &Answer) -> String {
     // Writing to a String cannot fail.
     let _ = match &answer.subject {
         Some(subject) => writeln!(text, "{} (sha256:{})", plain(subject), answer.sha256),
-        None => writeln!(text, "no published chain or bundle holds sha256:{}", answer.sha256),
+        None => writeln!(text, "a CA without a name (sha256:{})", answer.sha256),
     };
     for identity in &answer.identities {
         let how = match (identity.presents, identity.trusts) {

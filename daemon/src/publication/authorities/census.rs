@@ -13,6 +13,7 @@ mod keys;
 mod table;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use super::{bundles, issuers};
 pub(crate) use findings::{Found, is_of_neighbours};
 use keys::{Keys, LeafKey};
 use table::{BundleKey, Table};
+pub(crate) use uses::{AuthorityUse, AuthorityUses};
 
 /// The most anchors that are remembered of an identity whose bundle lost them.
 const LOST: usize = 16;

@@ -60,6 +60,7 @@ impl Side {
             subscribers: Arc::clone(&subscribers),
             decisions: Arc::clone(&metrics) as _,
             door: Arc::clone(&metrics) as _,
+            census: metrics.census(),
             wanted: wanted.clone(),
             info: info_now,
             control: Control::new().0,

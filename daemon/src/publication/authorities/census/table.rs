@@ -11,10 +11,10 @@ use evercert_core::digest::Digest;
 use super::Published;
 
 /// The most CAs that are known: the certificate of each is read and kept.
-const COUNTED: usize = 4096;
+pub(super) const COUNTED: usize = 4096;
 
 /// The most CAs of one name: a leaf of that issuer is held against each.
-const NAMESAKES: usize = 64;
+pub(super) const NAMESAKES: usize = 64;
 
 /// The address of a bundle that is held here. Equal bundles are one allocation: a thousand identities of one CA are one look at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +72,16 @@ impl<Id: Ord + Clone> Table<Id> {
 
     pub(super) fn uncounted(&self) -> usize {
         self.uncounted.len()
+    }
+
+    /// Whether a CA is held that is one too many, or cannot be read.
+    pub(super) fn is_uncounted(&self, authority: &Digest) -> bool {
+        self.uncounted.contains_key(authority)
+    }
+
+    /// The identities with a bundle that holds a CA.
+    pub(super) fn trusted_by<'t>(&'t self, authority: &'t Authority<Id>) -> impl Iterator<Item = &'t Id> {
+        authority.bundles.iter().filter_map(move |bundle| self.bundles.get(bundle)).flat_map(|held| &held.trusted_by)
     }
 
     /// The anchors of a bundle.

@@ -222,6 +222,36 @@ fn cas_are_counted_by_what_uses_them_whenever_their_certificates_come() {
 }
 
 #[test]
+fn what_uses_a_ca_is_told_by_its_certificate_and_of_one_that_nothing_holds_nothing_is_known() {
+    let [root, other] = ["root", "other"].map(Entity::root);
+    let sub = root.sub_ca("sub", |_| {});
+    let mut node = Node::default();
+    node.publish("a", &[&sub.leaf(), &sub], &[&other]);
+    node.publish("b", &[&root.leaf()], &[&root, &other]);
+    node.publish("c", &[], &[&root]);
+    node.publish("d", &[&Entity::root("unheld").leaf()], &[]);
+    node.look(true);
+    let uses = |node: &Node, authority: &Entity| {
+        let known = node.census.uses(&Digest::fingerprint(&authority.der())).unwrap()?;
+        let uses = known.uses.iter().map(|one| (one.id, one.presents, one.trusts));
+        Some((known.facts.subject.text.clone(), uses.collect::<Vec<_>>()))
+    };
+    let told = |name: &str, uses: &[(&'static str, bool, bool)]| Some((name.to_owned(), uses.to_vec()));
+    assert_eq!(uses(&node, &root), told("CN=root", &[("a", true, false), ("b", true, true), ("c", false, true)]));
+    assert_eq!(uses(&node, &sub), told("CN=sub", &[("a", true, false)]));
+    assert_eq!(uses(&node, &other), told("CN=other", &[("a", false, true), ("b", false, true)]));
+    assert_eq!(uses(&node, &Entity::root("unheld")), None);
+    // A bundle that lost it did not take it from the leaves that are under it.
+    node.publish("b", &[&root.leaf()], &[&other]);
+    node.publish("c", &[], &[&other]);
+    node.look(true);
+    assert_eq!(uses(&node, &root), told("CN=root", &[("a", true, false), ("b", true, false)]));
+    node.published.clear();
+    node.look(true);
+    assert_eq!(uses(&node, &root), None);
+}
+
+#[test]
 fn a_ca_of_too_many_of_one_name_is_not_counted_and_nothing_is_said_of_whom_it_may_have_issued() {
     let namesakes: Vec<_> = (0..=64).map(|_| Entity::root("root")).collect();
     let all: Vec<_> = namesakes.iter().collect();
@@ -230,6 +260,9 @@ fn a_ca_of_too_many_of_one_name_is_not_counted_and_nothing_is_said_of_whom_it_ma
     node.publish("b", &[], &all);
     assert_eq!(node.told(), []);
     assert_eq!(node.census.counts(|_| 0).uncounted, 1);
+    let uses_of = |root: &Entity| node.census.uses(&Digest::fingerprint(&root.der())).map(|known| known.is_some());
+    let (told_of, left_out): (Vec<_>, Vec<_>) = namesakes.iter().map(uses_of).partition(Result::is_ok);
+    assert_eq!((told_of, left_out), (vec![Ok(true); 64], vec![Err(uses::Uncounted)]), "it is not said to be nowhere");
     node.publish("b", &[], &[&Entity::root("else")]);
     assert_eq!(node.told(), [("a", "issuer untrusted")]);
 }

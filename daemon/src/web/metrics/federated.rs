@@ -67,11 +67,8 @@ impl FederatedBundles {
         Self { shown, left_out }
     }
 
-    /// Appends the families; nothing where there is no such bundle.
+    /// Appends the families, also where there is no such bundle: an alert and a panel are about them.
     pub(super) fn write(&self, rows: &[Row], text: &mut String) {
-        if self.shown.is_empty() {
-            return;
-        }
         for (family, value) in &FAMILIES {
             family.begin(text);
             for (row, index) in &self.shown {

@@ -67,7 +67,8 @@ fn answered(answer: &Answer, json: bool) -> Result<String, Failure> {
         return Ok(if json { json::pretty(answer) } else { text(answer) });
     }
     let why = format!(
-        "no chain or bundle that is published on this node holds the certificate sha256:{}; whether leaves here are under it cannot be told,          since a leaf says no more of its issuer than a name: `evercertd status --json` shows that of each",
+        "no chain or bundle that is published on this node holds the certificate sha256:{}; whether leaves here are under it cannot be told, \
+         since a leaf says no more of its issuer than a name: `evercertd status --json` shows that of each",
         answer.sha256
     );
     Err(Failure::Unknown { answer: if json { json::pretty(answer) } else { String::new() }, why })

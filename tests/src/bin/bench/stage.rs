@@ -147,21 +147,44 @@ impl Source for Delivery {
 
 /// The greeter on tonic's own server with its own TLS, with this certificate, for clients of the CA `ca_pem`.
 pub(crate) async fn tonics_server(issued: &Issued, ca_pem: &str) -> SocketAddr {
-    let identity = TonicIdentity::from_pem(&issued.chain_pem, &issued.key_pem);
-    let tls = ServerTlsConfig::new().identity(identity).client_ca_root(Certificate::from_pem(ca_pem));
     let (listener, address) = listener().await;
-    let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
-        stream.inspect(|stream| stream.set_nodelay(true).unwrap())
-    });
+    let tls = tonics_server_tls(&issued.chain_pem, &issued.key_pem, ca_pem);
     let server = transport::Server::builder().tls_config(tls).unwrap().add_service(GreeterServer::new(GreeterService));
-    tokio::spawn(server.serve_with_incoming(incoming));
+    tokio::spawn(server.serve_with_incoming(undelayed(listener)));
     address
+}
+
+/// tonic's own TLS of a server, from PEM, for clients of the CA `ca`.
+pub(crate) fn tonics_server_tls(
+    chain: impl AsRef<[u8]>,
+    key: impl AsRef<[u8]>,
+    ca: impl AsRef<[u8]>,
+) -> ServerTlsConfig {
+    ServerTlsConfig::new().identity(TonicIdentity::from_pem(chain, key)).client_ca_root(Certificate::from_pem(ca))
+}
+
+/// tonic's own TLS of a client, from PEM, to a server of the CA `ca`.
+pub(crate) fn tonics_client_tls(
+    chain: impl AsRef<[u8]>,
+    key: impl AsRef<[u8]>,
+    ca: impl AsRef<[u8]>,
+) -> ClientTlsConfig {
+    let identity = TonicIdentity::from_pem(chain, key);
+    ClientTlsConfig::new().identity(identity).ca_certificate(Certificate::from_pem(ca)).domain_name(NAME)
+}
+
+/// The connections of a listener, without Nagle's algorithm, as the SDK has them.
+pub(crate) fn undelayed(
+    listener: TcpListener,
+) -> impl tokio_stream::Stream<Item = std::io::Result<tokio::net::TcpStream>> {
+    tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
+        stream.inspect(|stream| stream.set_nodelay(true).unwrap())
+    })
 }
 
 /// tonic's own channel with its own TLS, with this certificate, to a server of the CA `ca_pem`.
 pub(crate) async fn tonics_channel(server: SocketAddr, issued: &Issued, ca_pem: &str) -> transport::Channel {
-    let identity = TonicIdentity::from_pem(&issued.chain_pem, &issued.key_pem);
-    let tls = ClientTlsConfig::new().identity(identity).ca_certificate(Certificate::from_pem(ca_pem)).domain_name(NAME);
+    let tls = tonics_client_tls(&issued.chain_pem, &issued.key_pem, ca_pem);
     let endpoint = transport::Channel::from_shared(format!("https://{server}")).unwrap();
     endpoint.tls_config(tls).unwrap().connect().await.unwrap()
 }

@@ -12,7 +12,7 @@ use evercert_tests::memory::size_kib;
 use evercert_tests::testing::SimpleRequest;
 use evercert_tests::testing::test_service_client::TestServiceClient;
 use rustix::process::{Signal, set_parent_process_death_signal};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity as TonicIdentity};
+use tonic::transport::Channel;
 
 use super::side::{Maker, Side};
 use crate::process::raise_descriptor_limit;
@@ -44,9 +44,7 @@ pub(crate) fn have(args: impl Iterator<Item = OsString>) -> ExitCode {
     let each = runtime.block_on(async {
         if *maker == Maker::Tonic.name() {
             let pem = |name: &str| std::fs::read(directory.join(name)).unwrap();
-            let identity = TonicIdentity::from_pem(pem("tls.crt"), pem("tls.key"));
-            let ca = Certificate::from_pem(pem("ca.crt"));
-            let tls = ClientTlsConfig::new().identity(identity).ca_certificate(ca).domain_name(stage::NAME);
+            let tls = stage::tonics_client_tls(pem("tls.crt"), pem("tls.key"), pem("ca.crt"));
             let endpoint = Channel::from_shared(format!("https://{address}")).unwrap().tls_config(tls).unwrap();
             kib_each(count, async || endpoint.connect().await.unwrap(), async |channel| greet(channel).await).await
         } else {

@@ -9,10 +9,8 @@ use std::process::{Command, ExitCode, Stdio};
 use evercert::{ClientCertificates, Identity, Server};
 use evercert_tests::testing::test_service_server::TestServiceServer;
 use rustix::process::{Signal, set_parent_process_death_signal};
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
-use tonic::transport::{self, Certificate, Identity as TonicIdentity, ServerTlsConfig};
+use tonic::transport;
 
 use super::service::Payloads;
 use crate::process::{Process, raise_descriptor_limit};
@@ -81,12 +79,13 @@ pub(crate) fn serve(mut args: impl Iterator<Item = std::ffi::OsString>) -> ExitC
         println!("{address}");
         if maker == Maker::Tonic.name() {
             let pem = |name: &str| fs::read(directory.join(name)).unwrap();
-            let identity = TonicIdentity::from_pem(pem("tls.crt"), pem("tls.key"));
-            let tls = ServerTlsConfig::new().identity(identity).client_ca_root(Certificate::from_pem(pem("ca.crt")));
-            let incoming = TcpListenerStream::new(listener)
-                .map(|stream| stream.inspect(|stream| stream.set_nodelay(true).unwrap()));
+            let tls = stage::tonics_server_tls(pem("tls.crt"), pem("tls.key"), pem("ca.crt"));
             let mut server = transport::Server::builder().tls_config(tls).unwrap();
-            server.add_service(TestServiceServer::new(Payloads)).serve_with_incoming(incoming).await.unwrap();
+            server
+                .add_service(TestServiceServer::new(Payloads))
+                .serve_with_incoming(stage::undelayed(listener))
+                .await
+                .unwrap();
         } else {
             let identity = Identity::from_directory(directory).await.unwrap();
             let server = Server::new(&identity).client_certificates(ClientCertificates::Required);

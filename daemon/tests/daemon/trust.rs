@@ -113,6 +113,7 @@ fn who_presents_a_leaf_under_a_ca_or_trusts_it_is_told_wherever_its_certificate_
     let says_why = format!("no chain or bundle that is published on this node holds the certificate sha256:{unheld}");
     let (code, stdout, stderr) = home.ask(&["trust", "who", &unheld]);
     assert!(code == Some(1) && stdout.is_empty() && stderr.contains(&says_why), "{code:?} {stdout} {stderr}");
+    assert!(!stderr.contains("  "), "one sentence, without a gap: {stderr}");
     let (code, stdout, stderr) = home.ask(&["trust", "who", &unheld, "--json"]);
     let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert!(code == Some(1) && answer["subject"].is_null() && stderr.contains(&says_why), "{code:?} {stdout} {stderr}");

@@ -84,29 +84,27 @@ const makeSubscriber = who => {
 const makeDetail = row => {
   const detail = make('div', 'detail');
   const part = (title, list) => detail.append(make('h3', '', title), list);
-  if (row.findings.length) part('What was found', make('ul', 'findings', null, ...row.findings.map(makeFinding)));
+  const more = Object.fromEntries(Object.entries(row.more).map(([of, count]) => [of, count ? `and ${count} more` : '']));
+  const listed = (kind, items, more) => make('ul', kind, null, ...items, ...more ? [make('li', '', more)] : []);
+  if (row.findings.length) part('What was found', listed('findings', row.findings.map(makeFinding), more.findings));
   const {leaf} = row;
   const names = leaf ? [...leaf.dns_names, ...leaf.ip_addresses, ...leaf.uris] : [];
   detail.append(facts([
     ['Name', row.title], ['Its pod', row.doubt],
     ['Subject', leaf?.subject], ['Issuer', leaf?.issuer],
-    ['Names', names, row.more_names ? `and ${row.more_names} more` : ''],
+    ['Names', names, more.names],
     ['Serial number', leaf?.serial], ['SHA-256', leaf?.sha256],
     ['Valid from', leaf && moment(leaf.not_before)], ['Ends', leaf && moment(leaf.not_after)],
     ['Renewal due', row.renewal_due && moment(row.renewal_due)],
     ['Generation', row.generation], ['Published', row.published && moment(row.published)],
     ['Chain', leaf && `the leaf and ${counted(row.intermediates, 'intermediate', 'intermediates')}`],
-    ['Trusts', row.generation !== null && counted(row.anchors, 'anchor', 'anchors'), row.federated.map(one => `${one.anchors} of ${one.trust_domain}`)],
-    ['Trusted for a while', row.retained.map(one => make('span', '', null, theirs(one.subject), ' until ', moment(one.until)))],
-    ['Revocation lists', row.crls.map(one => make('span', '', null, theirs(one.issuer), `: ${one.revoked} revoked`, one.next_update ? ', next ' : '', one.next_update ? moment(one.next_update) : ''))],
-    ['Files', row.files],
+    ['Trusts', row.generation !== null && counted(row.anchors, 'anchor', 'anchors'), row.federated.map(one => `${one.anchors} of ${one.trust_domain}`), more.federated],
+    ['Trusted for a while', row.retained.map(one => make('span', '', null, theirs(one.subject), ' until ', moment(one.until))), more.retained],
+    ['Revocation lists', row.crls.map(one => make('span', '', null, theirs(one.issuer), `: ${one.revoked} revoked`, one.next_update ? ', next ' : '', one.next_update ? moment(one.next_update) : '')), more.crls],
+    ['Files', row.files, more.files],
     ['In use', row.settled === null || !row.subscribers.length ? '' : row.settled ? 'by all who use it, and no connection is older' : `not by all who use it; ${counted(row.connections_on_older, 'connection is', 'connections are')} older`],
   ].map(([name, ...values]) => [name, ...values.map(value => value === false ? '' : value)])));
-  if (row.subscribers.length) {
-    const list = make('ul', 'subscribers', null, ...row.subscribers.map(makeSubscriber));
-    if (row.more_subscribers) list.append(make('li', '', `and ${row.more_subscribers} more`));
-    part('Who uses it', list);
-  }
+  if (row.subscribers.length) part('Who uses it', listed('subscribers', row.subscribers.map(makeSubscriber), more.subscribers));
   return detail;
 };
 

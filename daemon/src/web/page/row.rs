@@ -24,23 +24,31 @@ pub(super) struct Row {
     generation: Option<u64>,
     published: Moment,
     leaf: Option<Certificate>,
-    /// How many DNS names, addresses and URIs the leaf has besides those that are told.
-    more_names: usize,
     intermediates: u32,
     anchors: u32,
     renewal_due: Moment,
     findings: Vec<Finding>,
     subscribers: Vec<Who>,
-    more_subscribers: usize,
     settled: Option<bool>,
     connections_on_older: u64,
     files: Vec<String>,
     retained: Vec<Retained>,
     crls: Vec<Crl>,
     federated: Vec<Federated>,
-    /// Whether there is more of something than is told.
-    #[serde(skip)]
-    pub(super) is_cut: bool,
+    more: More,
+}
+
+/// How many there are of each besides those that are told.
+#[derive(Serialize)]
+struct More {
+    /// DNS names, addresses and URIs of the leaf.
+    names: usize,
+    findings: usize,
+    subscribers: usize,
+    files: usize,
+    retained: usize,
+    crls: usize,
+    federated: usize,
 }
 
 /// A workload that is connected, or lost.
@@ -63,19 +71,23 @@ impl Row {
     /// What is told of `identity` at `now`.
     pub(super) fn of(id: &IdentityId, identity: Identity, now: SystemTime) -> Self {
         let (title, is_well) = (identity.title(), identity.is_well(now));
-        let mut leaf = identity.leaf;
-        let more_names = leaf
-            .as_mut()
-            .map_or(0, |leaf| cut(&mut leaf.dns_names) + cut(&mut leaf.ip_addresses) + cut(&mut leaf.uris));
+        let (mut leaf, mut findings, mut files) = (identity.leaf, identity.findings, identity.files);
+        let (mut retained, mut crls, mut federated) = (identity.retained, identity.crls, identity.federated);
         let mut subscribers: Vec<_> = identity.subscribers.iter().map(|one| Who::of(one, now)).collect();
         // Those that somebody has to look at are told before the others.
         subscribers.sort_by_key(|who| (who.is_well, !who.state.is_behind()));
-        let more_subscribers = cut(&mut subscribers);
-        let (mut findings, mut files) = (identity.findings, identity.files);
-        let (mut retained, mut crls, mut federated) = (identity.retained, identity.crls, identity.federated);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        let more = [cut(&mut findings), cut(&mut files), cut(&mut retained), cut(&mut crls), cut(&mut federated)];
-        let is_cut = more_names + more_subscribers + more.iter().sum::<usize>() > 0;
+        let more = More {
+            names: leaf
+                .as_mut()
+                .map_or(0, |leaf| cut(&mut leaf.dns_names) + cut(&mut leaf.ip_addresses) + cut(&mut leaf.uris)),
+            findings: cut(&mut findings),
+            subscribers: cut(&mut subscribers),
+            files: cut(&mut files),
+            retained: cut(&mut retained),
+            crls: cut(&mut crls),
+            federated: cut(&mut federated),
+        };
         Self {
             id: id.to_string(),
             title,
@@ -84,21 +96,25 @@ impl Row {
             generation: identity.generation,
             published: identity.published,
             leaf,
-            more_names,
             intermediates: identity.intermediates,
             anchors: identity.anchors,
             renewal_due: identity.renewal_due,
             findings,
             subscribers,
-            more_subscribers,
             settled: identity.settled,
             connections_on_older: identity.connections_on_older,
             files,
             retained,
             crls,
             federated,
-            is_cut,
+            more,
         }
+    }
+
+    /// Whether there is more of something than is told.
+    pub(super) fn is_cut(&self) -> bool {
+        let More { names, findings, subscribers, files, retained, crls, federated } = self.more;
+        names + findings + subscribers + files + retained + crls + federated > 0
     }
 }
 

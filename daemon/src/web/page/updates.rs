@@ -124,7 +124,7 @@ impl Updates {
             match self.changes.known() {
                 Some(Change::Identity(id, identity)) => {
                     let row = Row::of(&id, *identity, now);
-                    if row.is_cut {
+                    if row.is_cut() {
                         self.metrics.limit_reached(Limit::PageEntries);
                     }
                     update.identities.push(told(&row));

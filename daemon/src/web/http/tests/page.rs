@@ -230,7 +230,11 @@ async fn what_the_page_leaves_out_is_counted_where_it_is_told() {
 
     kept.swap(&side, &ca.issue(names(NAMES)).files().with("ca.crt", anchors(&others)));
     let update = following.next().await;
-    assert_eq!((&update["identities"][0]["more_names"], &update["trust"]["more"]), (&1.into(), &1.into()), "{update}");
+    assert_eq!(
+        (&update["identities"][0]["more"]["names"], &update["trust"]["more"]),
+        (&1.into(), &1.into()),
+        "{update}"
+    );
     assert_eq!([left_out(&side, "page_entries").await, left_out(&side, "page_anchors").await], [1, 1]);
 }
 

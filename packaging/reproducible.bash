@@ -7,6 +7,8 @@ export CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=symbols
 # A third less to pull and to map, for minutes more to build. What a daemon does is waiting for files and sockets: of the third level of
 # optimization, and of AES by AVX-512, nobody would notice more than the size.
 export CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=2
+# What reads a command line, a configuration or a kubeconfig, and draws progress, runs once and for moments.
+for_size=(clap_builder clap_complete console granit-parser indicatif jiff procfs toml toml_parser)
 without_avx512=-DMY_ASSEMBLER_IS_TOO_OLD_FOR_512AVX
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 export CFLAGS='' CXXFLAGS=''
@@ -31,12 +33,13 @@ link_flags=()
 
 # build PACKAGE TARGET FLAG…: a release build of the program PACKAGE for TARGET with these further flags of rustc.
 build() {
-    local package=$1 target=$2 flags
+    local package=$1 target=$2 flags one sizes=()
     shift 2
+    for one in "${for_size[@]}"; do sizes+=(--config "profile.release.package.$one.opt-level='s'"); done
     mapfile -t flags < <(remapped --remap-path-prefix)
     flags+=("$@")
     # Another time at each commit, or none where a script has set none, would have the C libraries compiled anew.
     SOURCE_DATE_EPOCH=0 CFLAGS="$without_avx512 $(remapped -ffile-prefix-map | paste -sd ' ')" CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf %s "${flags[*]}") \
         cargo ${EVERCERT_AUDITABLE:+auditable} rustc --release --locked --package "$package" --bin "$package" --target "$target" \
-        --target-dir "$target_directory" -- "${link_flags[@]}"
+        --target-dir "$target_directory" "${sizes[@]}" -- "${link_flags[@]}"
 }

@@ -149,7 +149,7 @@ struct Daemon {
 
 impl Daemon {
     async fn run(mut self, mut signals: Signals) -> Result<(), StartError> {
-        let mut changes = self.store.changes();
+        let mut presence = self.store.presence();
         let mut look = every(self.config.tick);
         let mut watchdog = systemd::watchdog_interval().map(every);
         let (mut debounce, mut look_at): (Option<Pin<Box<Sleep>>>, _) = (None, None);
@@ -179,7 +179,7 @@ impl Daemon {
                         systemd::alive();
                     }
                 }
-                Ok(()) = changes.changed(), if debounce.is_none() => debounce = Some(Box::pin(sleep(DEBOUNCE))),
+                Ok(()) = presence.changed(), if debounce.is_none() => debounce = Some(Box::pin(sleep(DEBOUNCE))),
                 () = wait(debounce.as_mut()) => {
                     debounce = None;
                     systemd::status(&self.status());

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! keeper ─→ journal ─→ surroundings ─→ store ─┬→ readiness
-//!    │                      ↑ census ←────────┤
+//!    │                      ↑ neighbours ←────┤
 //!    ↑ claims ←──────────── subscribers ←─────┘
 //! ```
 
@@ -20,7 +20,7 @@ pub(crate) use journal::Journal;
 #[cfg(test)]
 pub(crate) use key_claims::KeyHolder;
 pub(crate) use key_claims::{Claim, KeyClaims};
-pub(crate) use neighbours::compare;
+pub(crate) use neighbours::Neighbours;
 pub(crate) use readiness::Readiness;
 pub(crate) use store::{Publication, Store};
 pub(crate) use subscribers::{

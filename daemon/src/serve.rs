@@ -27,8 +27,6 @@ use std::time::{Duration, SystemTime};
 use evercert_api::v1::admin_server::AdminServer;
 use evercert_api::v1::agent_server::AgentServer;
 use evercert_core::finding::Finding;
-use evercert_core::identity::IdentityId;
-use parking_lot::Mutex;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +47,7 @@ use crate::attest::{Attestor, DecisionObserver};
 use crate::callers::{Origin, Processes, Quota};
 use crate::config::Mode;
 use crate::inventory::Wanted;
-use crate::publication::{Census, Store, Subscribers};
+use crate::publication::{Neighbours, Store, Subscribers};
 
 /// The most bytes of an answer to an operator: an identity with all its subscribers, or all anchors that are retained.
 pub(crate) const ADMIN_RESPONSE_LIMIT: usize = 256 * 1024 * 1024;
@@ -73,8 +71,7 @@ pub(crate) struct Context {
     pub(crate) decisions: Arc<dyn DecisionObserver>,
     /// Is told of callers that get no connection.
     pub(crate) door: Arc<dyn DoorObserver>,
-    /// What is published, by CA and by key, as whoever looked last has caught up with it.
-    pub(crate) census: Arc<Mutex<Census<IdentityId>>>,
+    pub(crate) neighbours: Arc<Neighbours>,
     /// The identities that are to be kept: known before their files were first read.
     pub(crate) wanted: watch::Receiver<Arc<Wanted>>,
     pub(crate) info: watch::Receiver<DaemonInfo>,

@@ -8,10 +8,11 @@ use crate::publication::Census;
 
 /// The judgements, each with what is found of it beside the others.
 pub(super) fn beside_each_other(mut judgements: Vec<Judgement>) -> Vec<Judged> {
-    let places: Vec<_> = (0..judgements.len()).collect();
-    let published = judgements.iter().map(|judgement| judgement.shown.as_ref()?.0.snapshot.as_deref());
     let mut census = Census::of_one_moment();
-    census.catch_up(places.iter().zip(published));
+    for (place, judgement) in judgements.iter().enumerate() {
+        let state = judgement.shown.as_ref().map(|(state, _)| state);
+        census.take_in(&place, state.and_then(|state| state.snapshot.as_deref()));
+    }
     for (place, found) in census.news(true) {
         let Some(Judgement { judged, shown: Some((state, places)) }) = judgements.get_mut(place) else { continue };
         let findings: Vec<Finding> = found.iter().map(|found| found.finding(&state.spec)).collect();

@@ -16,7 +16,7 @@ use super::{Daemon, Looking, StartError};
 use crate::callers::Processes;
 use crate::config::{Config, HttpTls};
 use crate::inventory::sources::Sources;
-use crate::publication::{Journal, KeyClaims, Readiness, Store, Subscribers, Surroundings, compare};
+use crate::publication::{Journal, KeyClaims, Neighbours, Readiness, Store, Subscribers, Surroundings};
 use crate::serve::{self, Context, Control, DaemonInfo, HttpPart};
 use crate::served;
 use crate::web::certificate::Certificate;
@@ -67,7 +67,14 @@ impl Daemon {
         });
         let silence_limit = (config.tick * SILENT_TICKS).max(SILENCE_AT_LEAST);
         let liveness = Liveness::new(Arc::clone(&metrics), silence_limit);
-        let pages = Pages { metrics, readiness, subscribers: Arc::clone(&subscribers), liveness };
+        let neighbours = Neighbours::new(Arc::clone(&store));
+        let pages = Pages {
+            metrics,
+            readiness,
+            subscribers: Arc::clone(&subscribers),
+            neighbours: Arc::clone(&neighbours),
+            liveness,
+        };
         let shutdown = CancellationToken::new();
         let mut servers = JoinSet::new();
         let (decisions, door) = (Arc::clone(&pages.metrics) as _, Arc::clone(&pages.metrics) as _);
@@ -79,7 +86,7 @@ impl Daemon {
             subscribers,
             decisions,
             door,
-            census: pages.metrics.census(),
+            neighbours: Arc::clone(&neighbours),
             wanted: wanted_now,
             info: info_now,
             control,
@@ -89,8 +96,7 @@ impl Daemon {
         let limits = serve::Limits::new(limits.connections(), limits.streams(), limits.requests());
         let observer = Arc::clone(&pages.metrics) as _;
         servers.spawn(served::watch(context.wanted.clone(), Arc::clone(&store), observer, shutdown.clone()));
-        let (readiness, census) = (pages.readiness.clone(), pages.metrics.census());
-        servers.spawn(compare(Arc::clone(&store), readiness, census, Arc::clone(&surroundings), shutdown.clone()));
+        servers.spawn(neighbours.compare(pages.readiness.clone(), Arc::clone(&surroundings), shutdown.clone()));
         servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context.clone(), shutdown.clone()));
         let certificate = config.http.tls.clone().filter(|_| listeners.http.is_some()).map(|tls| {

@@ -1,6 +1,6 @@
 //! The identities to keep, who may have each, and the pods' names. Known before any file was read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use evercert_core::identity::IdentityId;
@@ -13,8 +13,8 @@ use crate::policy::Policy;
 /// Everything to keep; replaced whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Wanted {
-    /// The identities, in their order.
-    pub(crate) ids: Vec<IdentityId>,
+    /// The identities.
+    pub(crate) ids: BTreeSet<IdentityId>,
     /// Policies of the node's identities. An identity of a pod is for that pod.
     pub(crate) policies: HashMap<IdentityId, Policy>,
     /// Where the node's identities are served.

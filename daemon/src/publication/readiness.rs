@@ -1,7 +1,6 @@
 //! Whether every identity of the node has a published generation, and which have not. Those of pods come and go with them, and make
 //! no node unready. A watched directory that is missing does: nothing found is no proof that nothing was asked for.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +23,19 @@ pub(crate) struct Readiness {
 
 /// An identity that is wanted, and its state once there is one.
 pub(crate) type WantedState = (IdentityId, Option<Arc<IdentityState>>);
+
+/// Which identities are wanted and there.
+pub(crate) struct Presence {
+    wanted: Arc<Wanted>,
+    changes: u64,
+}
+
+impl PartialEq for Presence {
+    /// What is wanted is replaced whole.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.wanted, &other.wanted) && self.changes == other.changes
+    }
+}
 
 /// How many identities are published, and how many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,22 +89,45 @@ impl Readiness {
 
     /// Every identity that is wanted, with its state once its files were first read; and what the pods are called.
     pub(crate) fn identities(&self) -> (Vec<WantedState>, PodNames) {
-        let mut states: HashMap<_, _> =
-            self.store.all().into_iter().map(|state| (state.spec.id.clone(), state)).collect();
-        let wanted = Arc::clone(&self.wanted.borrow());
-        (wanted.ids.iter().map(|id| (id.clone(), states.remove(id))).collect(), wanted.pods.clone())
+        let mut identities = Vec::new();
+        let wanted = self.each(|id, state| identities.push((id.clone(), state.map(Arc::clone))));
+        (identities, wanted.pods.clone())
     }
 
     /// How many identities are published, and how many there are: of the node, and of its pods.
     pub(crate) fn count(&self) -> Counts {
         let wanting = self.watched().iter().filter(|watched| watched.is_wanting).count();
         let mut counts = Counts { wanting, ..Counts::default() };
-        for (id, state) in self.identities().0 {
+        self.each(|id, state| {
             let (published, all) = if id.scope == Scope::Node { &mut counts.node } else { &mut counts.pods };
-            *published += usize::from(is_published(state.as_ref()));
+            *published += usize::from(is_published(state));
             *all += 1;
-        }
+        });
         counts
+    }
+
+    /// Whether the files of everything that is wanted were read once.
+    pub(crate) fn is_read(&self) -> bool {
+        let mut is_read = true;
+        self.each(|_, state| is_read &= state.is_some());
+        is_read
+    }
+
+    /// Another one whenever what [`Readiness::count`] and [`Readiness::is_read`] say may be something else.
+    pub(crate) fn presence(&self) -> Presence {
+        Presence { wanted: Arc::clone(&self.wanted.borrow()), changes: *self.store.presence().borrow() }
+    }
+
+    /// Has everything that is wanted looked at, and says what that is.
+    fn each(&self, mut look: impl FnMut(&IdentityId, Option<&Arc<IdentityState>>)) -> Arc<Wanted> {
+        let (states, wanted) = (self.store.all(), Arc::clone(&self.wanted.borrow()));
+        // Both are in the same order.
+        let mut states = states.iter().peekable();
+        for id in &wanted.ids {
+            while states.next_if(|state| state.spec.id < *id).is_some() {}
+            look(id, states.next_if(|state| state.spec.id == *id));
+        }
+        wanted
     }
 
     /// The state of the patterns of directories.
@@ -102,12 +137,13 @@ impl Readiness {
 
     /// The identities of the node without a published generation, and why.
     pub(crate) fn unpublished(&self) -> Vec<Unpublished> {
-        let (identities, _) = self.identities();
-        identities
-            .into_iter()
-            .filter(|(id, state)| id.scope == Scope::Node && !is_published(state.as_ref()))
-            .map(|(id, state)| Unpublished { id, why: why(state.as_deref()) })
-            .collect()
+        let mut unpublished = Vec::new();
+        self.each(|id, state| {
+            if id.scope == Scope::Node && !is_published(state) {
+                unpublished.push(Unpublished { id: id.clone(), why: why(state.map(|state| &**state)) });
+            }
+        });
+        unpublished
     }
 }
 
@@ -122,5 +158,68 @@ fn why(state: Option<&IdentityState>) -> String {
             Some(worst) => format!("{}: {}", worst.check, worst.sentence),
             None => "nothing to publish was found".to_owned(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use evercert_core::clock::Now;
+    use evercert_core::keeper::Observer as _;
+    use evercert_core::lifecycle::{Event, Lifecycle};
+    use evercert_core::material::Material;
+    use evercert_core::mount;
+    use evercert_core::spec::{Expectations, FileSet, IdentitySpec};
+    use evercert_fixtures::{Authority, Files, KubeletVolume};
+
+    use super::*;
+
+    /// Has the store hold an identity as its files are now.
+    fn read(store: &Store, lifecycle: &mut Lifecycle) {
+        let spec = Arc::clone(&lifecycle.state().spec);
+        let material = Material::parse(&spec, mount::read(&spec.files));
+        let now = Now { wall: SystemTime::now(), monotonic: Instant::now() };
+        let _ = lifecycle.handle(Event::Read { material, final_try: true }, now);
+        store.state(&spec.id, Arc::clone(lifecycle.state()));
+    }
+
+    #[test]
+    fn who_is_there_changes_with_who_comes_and_goes_and_with_no_rotation() {
+        let ca = Authority::new("Test CA");
+        let leaf = || ca.issue_dns("server.example.org").files();
+        let volumes = [leaf(), Files::new()].map(|files| KubeletVolume::new(&files));
+        let [mut full, mut empty] = [("full", &volumes[0]), ("empty", &volumes[1])].map(|(name, volume)| {
+            Lifecycle::new(Arc::new(IdentitySpec {
+                id: IdentityId::node(name.parse().unwrap()),
+                files: FileSet::cert_manager(volume.path()),
+                expectations: Expectations::default(),
+                overlap: IdentitySpec::OVERLAP,
+            }))
+        });
+        let ids = [&full, &empty].map(|lifecycle| lifecycle.state().spec.id.clone()).into();
+        let (wanted, wanted_now) = watch::channel(Arc::new(Wanted { ids, ..Wanted::default() }));
+        let store = Store::new(1);
+        let readiness = Readiness::new(wanted_now, Arc::clone(&store));
+        let mut seen = readiness.presence();
+        let mut look = || {
+            let is_another = std::mem::replace(&mut seen, readiness.presence()) != seen;
+            (is_another, readiness.is_read(), readiness.count().node)
+        };
+        assert_eq!(look(), (false, false, (0, 2)));
+        read(&store, &mut full);
+        assert_eq!(look(), (true, false, (1, 2)));
+        read(&store, &mut empty);
+        assert_eq!(look(), (true, true, (1, 2)), "nothing of it is published");
+        volumes[0].swap(&leaf());
+        read(&store, &mut full);
+        assert_eq!(look(), (false, true, (1, 2)), "it was rotated");
+        volumes[1].swap(&leaf());
+        read(&store, &mut empty);
+        assert_eq!(look(), (true, true, (2, 2)));
+        store.removed(&empty.state().spec.id);
+        assert_eq!(look(), (true, false, (1, 2)));
+        wanted.send_replace(Arc::new(Wanted { ids: [full.state().spec.id.clone()].into(), ..Wanted::default() }));
+        assert_eq!(look(), (true, true, (1, 1)));
     }
 }

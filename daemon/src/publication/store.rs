@@ -3,7 +3,7 @@
 //! The keeper writes through [`Observer`]; everyone else reads. Each identity has a watch channel of its own, so that a reader
 //! that falls behind holds one old state at most and then sees the latest one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,8 +17,16 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct Store {
     epoch: u64,
-    identities: Mutex<BTreeMap<IdentityId, Entry>>,
+    identities: Mutex<Identities>,
     changes: watch::Sender<u64>,
+    presence: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Identities {
+    entries: BTreeMap<IdentityId, Entry>,
+    /// Those that changed, or went, since that was last asked.
+    changed: BTreeSet<IdentityId>,
 }
 
 #[derive(Debug)]
@@ -48,7 +56,12 @@ impl Store {
     /// A store of no identity. `epoch` is random for each start of the daemon: generations are counted from 1 in each.
     #[must_use]
     pub(crate) fn new(epoch: u64) -> Arc<Self> {
-        Arc::new(Self { epoch, identities: Mutex::default(), changes: watch::Sender::new(0) })
+        Arc::new(Self {
+            epoch,
+            identities: Mutex::default(),
+            changes: watch::Sender::new(0),
+            presence: watch::Sender::new(0),
+        })
     }
 
     /// The epoch that this store's generations are counted in.
@@ -61,37 +74,54 @@ impl Store {
     /// anew has a new channel.
     #[must_use]
     pub(crate) fn get(&self, id: &IdentityId) -> Option<watch::Receiver<Arc<IdentityState>>> {
-        self.identities.lock().get(id).map(|entry| entry.state.subscribe())
+        self.identities.lock().entries.get(id).map(|entry| entry.state.subscribe())
     }
 
     /// The publication of one identity.
     #[must_use]
     pub(crate) fn publication(&self, id: &IdentityId) -> Option<Publication> {
-        self.identities.lock().get(id).and_then(|entry| entry.publication)
+        self.identities.lock().entries.get(id).and_then(|entry| entry.publication)
     }
 
     /// The state of every identity, by scope and name.
     #[must_use]
     pub(crate) fn all(&self) -> Vec<Arc<IdentityState>> {
-        self.identities.lock().values().map(|entry| Arc::clone(&entry.state.borrow())).collect()
+        self.identities.lock().entries.values().map(|entry| Arc::clone(&entry.state.borrow())).collect()
     }
 
     /// The state of every identity with the value of [`Store::changes`] at its last change, by scope and name.
     #[must_use]
     pub(crate) fn revisions(&self) -> Vec<(u64, Arc<IdentityState>)> {
-        self.identities.lock().values().map(|entry| (entry.revision, Arc::clone(&entry.state.borrow()))).collect()
+        self.identities
+            .lock()
+            .entries
+            .values()
+            .map(|entry| (entry.revision, Arc::clone(&entry.state.borrow())))
+            .collect()
     }
 
     /// The state of one identity with the value of [`Store::changes`] at its last change.
     #[must_use]
     pub(crate) fn revised(&self, id: &IdentityId) -> Option<(u64, Arc<IdentityState>)> {
-        self.identities.lock().get(id).map(|entry| (entry.revision, Arc::clone(&entry.state.borrow())))
+        self.identities.lock().entries.get(id).map(|entry| (entry.revision, Arc::clone(&entry.state.borrow())))
+    }
+
+    /// The identities that changed, or went, since this was last asked: for [`Neighbours`](super::Neighbours) alone.
+    #[must_use]
+    pub(super) fn take_changed(&self) -> BTreeSet<IdentityId> {
+        std::mem::take(&mut self.identities.lock().changed)
     }
 
     /// A number that grows with every change of any identity, removals included.
     #[must_use]
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// A number that grows whenever an identity comes or goes, or begins or ceases to be published: of a rotation it hears nothing.
+    #[must_use]
+    pub(crate) fn presence(&self) -> watch::Receiver<u64> {
+        self.presence.subscribe()
     }
 
     fn next_revision(&self) -> u64 {
@@ -120,25 +150,36 @@ impl Observer for Store {
     fn state(&self, id: &IdentityId, state: Arc<IdentityState>) {
         let mut identities = self.identities.lock();
         let revision = self.next_revision();
-        match identities.get_mut(id) {
+        let is_present_as_before = match identities.entries.get_mut(id) {
             Some(entry) => {
+                let before = entry.publication;
                 entry.revision = revision;
-                entry.publication = Publication::of(self.epoch, &state, entry.publication);
+                entry.publication = Publication::of(self.epoch, &state, before);
                 entry.state.send_replace(state);
+                before.is_some() == entry.publication.is_some()
             }
             None => {
                 let publication = Publication::of(self.epoch, &state, None);
-                identities.insert(id.clone(), Entry { state: watch::Sender::new(state), revision, publication });
+                identities
+                    .entries
+                    .insert(id.clone(), Entry { state: watch::Sender::new(state), revision, publication });
+                false
             }
-        }
+        };
+        identities.changed.insert(id.clone());
         // Under the lock: revisions are given and announced in one order.
         self.changes.send_replace(revision);
+        if !is_present_as_before {
+            self.presence.send_modify(|count| *count += 1);
+        }
     }
 
     fn removed(&self, id: &IdentityId) {
         let mut identities = self.identities.lock();
-        if identities.remove(id).is_some() {
+        if identities.entries.remove(id).is_some() {
+            identities.changed.insert(id.clone());
             self.changes.send_replace(self.next_revision());
+            self.presence.send_modify(|count| *count += 1);
         }
     }
 

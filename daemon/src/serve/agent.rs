@@ -155,7 +155,7 @@ impl AgentService {
         peer: &Peer,
         id: &IdentityId,
     ) -> Result<watch::Receiver<Arc<IdentityState>>, Status> {
-        let mut changes = self.store.changes();
+        let mut presence = self.store.presence();
         let deadline = Instant::now() + FIRST_READ_DEADLINE;
         loop {
             if let Some(state) = self.store.get(id) {
@@ -166,7 +166,7 @@ impl AgentService {
                 return Err(self.unknown(peer, &id.name).await);
             }
             tokio::select! {
-                Ok(()) = changes.changed() => {}
+                Ok(()) = presence.changed() => {}
                 () = sleep_until(deadline) => {
                     return Err(Status::unavailable(format!("identity {}: its files have not been read yet", id.name)));
                 }

@@ -52,8 +52,8 @@ use crate::callers::{Cap, Processes};
 use crate::config::Mode;
 use crate::inventory::Wanted;
 use crate::publication::{
-    Disconnect, KeyClaims, KeyHolder, NewSubscriber, Refused, Report, Store, SubscriberLimit, SubscriberObserver,
-    Subscribers,
+    Disconnect, KeyClaims, KeyHolder, Neighbours, NewSubscriber, Refused, Report, Store, SubscriberLimit,
+    SubscriberObserver, Subscribers,
 };
 
 const EPOCH: u64 = 0xfeed_0000_0000_0001;
@@ -155,7 +155,7 @@ impl Node {
             subscribers: Arc::clone(&subscribers),
             decisions: Arc::clone(&seen) as _,
             door: Arc::clone(&seen) as _,
-            census: Arc::default(),
+            neighbours: Neighbours::new(Arc::clone(&store)),
             wanted: wanted_now,
             info,
             control,

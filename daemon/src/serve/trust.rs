@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::{Context, stopping};
 use crate::inventory::pods::PodNames;
-use crate::publication::{AuthorityUse, AuthorityUses, Readiness, Store};
+use crate::publication::{AuthorityUse, AuthorityUses, Store};
 use crate::status::{self, Pod, Retained};
 
 /// The most names of other identities that an error lists.
@@ -65,18 +65,12 @@ pub(super) fn retained(states: &[Arc<IdentityState>], pods: &PodNames) -> v1::Tr
 ///
 /// Too many CAs are published for this one to be told of.
 pub(super) async fn uses(context: &Context, authority: Digest) -> Result<v1::AuthorityResponse, Status> {
-    let (identities, pods) = Readiness::new(context.wanted.clone(), Arc::clone(&context.store)).identities();
-    let subscribers = identities.iter().flat_map(|(id, _)| context.subscribers.of(id));
+    let wanted = Arc::clone(&context.wanted.borrow());
+    let subscribers = wanted.ids.iter().flat_map(|id| context.subscribers.of(id));
     let unsettled = status::count(subscribers.filter(|subscriber| subscriber.state.is_unsettled()).count());
-    let census = Arc::clone(&context.census);
+    let neighbours = Arc::clone(&context.neighbours);
     // Signatures of what changed are verified.
-    let looked = tokio::task::spawn_blocking(move || {
-        let published =
-            identities.iter().map(|(id, state)| (id, state.as_ref().and_then(|state| state.snapshot.as_deref())));
-        let mut census = census.lock();
-        census.catch_up(published);
-        census.uses(&authority)
-    });
+    let looked = tokio::task::spawn_blocking(move || neighbours.census().uses(&authority));
     let known =
         looked.await.map_err(|_| stopping())?.map_err(|error| Status::failed_precondition(error.to_string()))?;
     let Some(AuthorityUses { facts, uses }) = known else {
@@ -85,7 +79,7 @@ pub(super) async fn uses(context: &Context, authority: Digest) -> Result<v1::Aut
     let uses = uses.into_iter().map(|AuthorityUse { id, presents, trusts }| v1::AuthorityUse {
         identity: id.name.to_string(),
         scope: id.scope.label().to_owned(),
-        pod: Pod::of_identity(&id, &pods).map(Into::into),
+        pod: Pod::of_identity(&id, &wanted.pods).map(Into::into),
         presents,
         trusts,
         subscribers: status::count(context.subscribers.of(&id).len()),

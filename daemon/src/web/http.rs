@@ -44,7 +44,7 @@ use tracing::{debug, error, warn};
 use permits::{Permit, Permits};
 
 use crate::host::sockets;
-use crate::publication::{Readiness, Subscribers};
+use crate::publication::{Neighbours, Readiness, Subscribers};
 use crate::serve::{Accepting, Intake};
 use crate::status::Tally;
 use crate::web::certificate::Configs;
@@ -92,6 +92,7 @@ pub(crate) struct Pages {
     /// Whether everything is published.
     pub(crate) readiness: Readiness,
     pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) neighbours: Arc<Neighbours>,
     /// Whether the daemon turns.
     pub(crate) liveness: Liveness,
 }
@@ -255,7 +256,7 @@ async fn metrics(State(Rendering { pages, turn }): State<Rendering>) -> Response
     let page = {
         // It is never closed.
         let _turn = turn.acquire().await.ok();
-        pages.metrics.page(&pages.readiness, &pages.subscribers, SystemTime::now())
+        pages.metrics.page(&pages.readiness, &pages.subscribers, &pages.neighbours, SystemTime::now())
     };
     let body = Body::from_stream(stream::iter(page.map(Ok::<_, Infallible>)));
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response()

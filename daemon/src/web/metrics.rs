@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::inventory::pods::{Contested, Silent};
-use crate::publication::{Census, Readiness, Subscribers};
+use crate::publication::{Neighbours, Readiness, Subscribers};
 
 use callers::Callers;
 use endpoints::Endpoints;
@@ -65,7 +65,6 @@ pub(crate) struct Metrics {
     records: Mutex<HashMap<IdentityId, Record>>,
     rotations: Mutex<Rotations>,
     endpoints: Endpoints,
-    census: Arc<Mutex<Census<IdentityId>>>,
     started: SystemTime,
     /// The most identities, certificates, revocation lists, CAs and federated bundles that have series, of each.
     limit: usize,
@@ -114,7 +113,6 @@ impl Metrics {
             registry,
             records: Mutex::default(),
             endpoints: Endpoints::default(),
-            census: Arc::default(),
             rotations: Mutex::new(Rotations::remembered_in(state_directory)),
             started: SystemTime::now(),
             limit,
@@ -153,13 +151,14 @@ impl Metrics {
         self.sign_of_life.lock().elapsed()
     }
 
-    /// What identities publish, by CA and by key, as the last page or whoever else is at it has caught up with it.
-    pub(crate) fn census(&self) -> Arc<Mutex<Census<IdentityId>>> {
-        Arc::clone(&self.census)
-    }
-
     /// Everything as it is at `now`, in Prometheus' text format.
-    pub(crate) fn page(&self, readiness: &Readiness, subscribers: &Subscribers, now: SystemTime) -> Page {
-        Page::new(self, readiness, subscribers, now)
+    pub(crate) fn page(
+        &self,
+        readiness: &Readiness,
+        subscribers: &Subscribers,
+        neighbours: &Neighbours,
+        now: SystemTime,
+    ) -> Page {
+        Page::new(self, readiness, subscribers, neighbours, now)
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that is published, by CA and by key: what uses each CA, and what only shows where identities are held against each other.
 //!
 //! ```text
-//! publications ─→ catch_up ─→ table (CAs, the bundles that hold them, the leaves under them) ─→ counts
+//! publications ─→ take_in ──→ table (CAs, the bundles that hold them, the leaves under them) ─→ counts
 //!                    └──────→ keys (which leaves have one)                                  └─→ news
 //! ```
 //!
@@ -49,8 +49,6 @@ pub(crate) struct Census<Id> {
     changed: BTreeSet<Id>,
     /// Those that are gone: what was told of them is so no more, whether they come again or not.
     gone: BTreeSet<Id>,
-    /// The count of catching up, to find out who is gone.
-    round: u64,
     /// Nothing comes after: no bundle will have lost anything, so that whose leaf it is counts for those alone that have no bundle.
     is_of_one_moment: bool,
 }
@@ -59,7 +57,6 @@ pub(crate) struct Census<Id> {
 #[derive(Debug)]
 struct Published {
     digest: Digest,
-    round: u64,
     /// The chain, without its key.
     credential: Option<Credential>,
     /// In order, each once.
@@ -121,32 +118,18 @@ pub(crate) fn trusted<'a>(published: impl Iterator<Item = &'a Snapshot>) -> Auth
 }
 
 impl<Id: Ord + Clone> Census<Id> {
-    /// One that catches up once: no more signatures are verified than what can be found then asks for.
+    /// One that takes in everything once: no more signatures are verified than what can be found then asks for.
     pub(crate) fn of_one_moment() -> Self {
         Self { is_of_one_moment: true, ..Self::default() }
     }
 
-    /// Takes in what changed: `published` is what every identity publishes by now.
-    pub(crate) fn catch_up<'a>(&mut self, published: impl IntoIterator<Item = (&'a Id, Option<&'a Snapshot>)>)
-    where
-        Id: 'a,
-    {
-        self.round += 1;
+    /// Takes in what one identity publishes by now, which may be nothing.
+    pub(crate) fn take_in(&mut self, id: &Id, published: Option<&Snapshot>) {
         let before = self.state();
-        let mut seen = 0;
-        for (id, snapshot) in published {
-            let Some(snapshot) = snapshot else { continue };
-            match self.published.get_mut(id) {
-                Some(entry) if entry.digest == snapshot.digest() => entry.round = self.round,
-                _ => self.record(id, snapshot),
-            }
-            seen += 1;
-        }
-        if self.published.len() > seen {
-            let gone = self.published.iter().filter(|(_, entry)| entry.round != self.round);
-            for id in gone.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-                self.forget(&id);
-            }
+        match published {
+            Some(snapshot) if self.published.get(id).is_some_and(|entry| entry.digest == snapshot.digest()) => {}
+            Some(snapshot) => self.record(id, snapshot),
+            None => self.forget(id),
         }
         // Whether anything trusts a leaf depends on these for everybody without a bundle.
         if self.state() != before {
@@ -184,7 +167,7 @@ impl<Id: Ord + Clone> Census<Id> {
 
     fn record(&mut self, id: &Id, snapshot: &Snapshot) {
         let before = self.published.remove(id);
-        let mut now = Published::new(snapshot, self.round);
+        let mut now = Published::new(snapshot);
         now.bundles = self.enter_bundles(snapshot, id);
         now.chain = issuers(snapshot).map(|der| self.table.enter_chain(der)).collect();
         self.introduce();
@@ -308,7 +291,6 @@ impl Published {
     fn nothing(digest: Digest) -> Self {
         Self {
             digest,
-            round: 0,
             credential: None,
             bundles: Vec::new(),
             chain: Vec::new(),
@@ -322,8 +304,8 @@ impl Published {
     }
 
     /// All of it that is of the credential alone.
-    fn new(snapshot: &Snapshot, round: u64) -> Self {
-        let nothing = Self { round, ..Self::nothing(snapshot.digest()) };
+    fn new(snapshot: &Snapshot) -> Self {
+        let nothing = Self::nothing(snapshot.digest());
         let Some(credential) = snapshot.credential().map(|credential| credential.without_key()) else { return nothing };
         let above = credential.chain().iter().enumerate().skip(1);
         let above = above.filter_map(|(place, der)| Some((CertificateFacts::from_der(der).ok()?.issuer.text, place)));
@@ -355,7 +337,6 @@ impl<Id> Default for Census<Id> {
             unbundled: BTreeSet::new(),
             changed: BTreeSet::new(),
             gone: BTreeSet::new(),
-            round: 0,
             is_of_one_moment: false,
         }
     }

@@ -106,7 +106,7 @@ async fn an_unknown_name_is_answered_with_the_names_the_caller_may_have() {
 #[tokio::test]
 async fn a_caller_that_comes_before_the_files_were_read_waits_for_them() {
     let node = Node::start();
-    let ids = vec![IdentityId::node("x".parse().unwrap())];
+    let ids = [IdentityId::node("x".parse().unwrap())].into();
     node.wanted.send_replace(Wanted { ids, ..Wanted::default() }.into());
     let agent = node.agent().await;
     let watched = tokio::spawn(Watched::open(agent, open("x")));

@@ -84,7 +84,7 @@ async fn what_is_to_be_mounted_in_a_pod_is_meant_before_it_was_read() {
     let node = Node::start();
     let _of_node = node.keep("x", &files());
     let id = IdentityId::pod(POD, "x".parse().unwrap());
-    node.wanted.send_replace(Wanted { ids: vec![id.clone()], ..Wanted::default() }.into());
+    node.wanted.send_replace(Wanted { ids: [id.clone()].into(), ..Wanted::default() }.into());
     assert_eq!(agent(&node).named(&Peer::from(caller_in(in_pod(POD))), &id.name), id);
 }
 

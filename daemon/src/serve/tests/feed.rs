@@ -89,7 +89,7 @@ fn uid() -> u32 {
 /// Lets callers have these identities by these rules.
 fn allow(node: &Node, rules: [(&IdentityId, &str); 2]) {
     let policies = rules.map(|(id, rule)| (id.clone(), Policy([rule.parse().unwrap()].into()))).into();
-    let ids = rules.map(|(id, _)| id.clone()).to_vec();
+    let ids = rules.map(|(id, _)| id.clone()).into();
     node.wanted.send_replace(Wanted { ids, policies, ..Wanted::default() }.into());
 }
 

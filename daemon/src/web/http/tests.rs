@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::*;
 use crate::callers::Processes;
 use crate::config::{Mode, PageAt};
-use crate::publication::{KeyClaims, KeyHolder, Store};
+use crate::publication::{KeyClaims, KeyHolder, Neighbours, Store};
 use crate::serve::{Context, Control, DaemonInfo};
 
 /// How long a probe of the kubelet's waits, by default.
@@ -55,12 +55,13 @@ impl Side {
             config_error: None,
             findings: BTreeMap::new(),
         });
+        let neighbours = Neighbours::new(Arc::clone(&store));
         let context = Context {
             store: Arc::clone(&store),
             subscribers: Arc::clone(&subscribers),
             decisions: Arc::clone(&metrics) as _,
             door: Arc::clone(&metrics) as _,
-            census: metrics.census(),
+            neighbours: Arc::clone(&neighbours),
             wanted: wanted.clone(),
             info: info_now,
             control: Control::new().0,
@@ -71,6 +72,7 @@ impl Side {
         let pages = Pages {
             readiness: Readiness::new(wanted, Arc::clone(&store)),
             subscribers: Arc::clone(&subscribers),
+            neighbours,
             liveness: Liveness::new(Arc::clone(&metrics), limit),
             metrics,
         };

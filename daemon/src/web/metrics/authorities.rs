@@ -45,9 +45,8 @@ pub(super) struct Authorities {
 }
 
 impl Authorities {
-    /// Counts what the rows use: at most `limit` CAs, those that end first.
-    pub(super) fn of(rows: &[Row], census: &mut Census<IdentityId>, limit: usize) -> Self {
-        census.catch_up(rows.iter().map(|row| (&row.id, row.snapshot())));
+    /// Counts what uses each, of which the rows have the subscribers: at most `limit` CAs, those that end first.
+    pub(super) fn of(rows: &[Row], census: &Census<IdentityId>, limit: usize) -> Self {
         let subscribers: HashMap<_, _> = rows.iter().map(|row| (&row.id, row.subscribers.all())).collect();
         let AuthorityCounts { counts, uncounted } = census.counts(|id| subscribers.get(id).copied().unwrap_or(0));
         let (mut counts, left_out) = soonest(counts, limit, |count| count.facts.not_after);

@@ -15,7 +15,7 @@ use super::identities::{self, METRICS, Row, SubscriberCounts};
 use super::limit::soonest;
 use super::revocations::Revocations;
 use super::{process, watched};
-use crate::publication::{Outcome, Readiness, SubscriberState, SubscriberStatus, Subscribers};
+use crate::publication::{Neighbours, Outcome, Readiness, SubscriberState, SubscriberStatus, Subscribers};
 
 /// How many identities one part has: about 64 KiB of text.
 const CHUNK: usize = 512;
@@ -38,7 +38,13 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    pub(super) fn new(metrics: &Metrics, readiness: &Readiness, subscribers: &Subscribers, now: SystemTime) -> Self {
+    pub(super) fn new(
+        metrics: &Metrics,
+        readiness: &Readiness,
+        subscribers: &Subscribers,
+        neighbours: &Neighbours,
+        now: SystemTime,
+    ) -> Self {
         let (identities, pods) = readiness.identities();
         let counted = |id: &IdentityId| {
             // Not for longer: the keeper's observer waits for it.
@@ -76,7 +82,7 @@ impl Page {
         let certificates = Certificates::of(&rows, metrics.limit);
         let revocations = Revocations::of(&rows, metrics.limit);
         let federated = FederatedBundles::of(&rows, &told, metrics.limit);
-        let authorities = Authorities::of(&rows, &mut metrics.census.lock(), metrics.limit);
+        let authorities = Authorities::of(&rows, &neighbours.census(), metrics.limit);
         let twins = certificates.twins;
         metrics.files.twins.with_label_values(&["file"]).inc_by(twins.told_apart + twins.dropped);
         metrics.files.twins_dropped.with_label_values(&["file"]).inc_by(twins.dropped);

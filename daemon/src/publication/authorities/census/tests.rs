@@ -39,8 +39,15 @@ impl Node {
         self.published.insert(id, snapshot);
     }
 
+    fn take_in(&mut self) {
+        let gone: Vec<_> =
+            self.census.published.keys().filter(|id| !self.published.contains_key(*id)).copied().collect();
+        gone.iter().for_each(|id| self.census.take_in(id, None));
+        self.published.iter().for_each(|(id, snapshot)| self.census.take_in(id, Some(snapshot)));
+    }
+
     fn look(&mut self, is_complete: bool) {
-        self.census.catch_up(self.published.iter().map(|(id, snapshot)| (id, Some(snapshot))));
+        self.take_in();
         for (id, found) in self.census.news(is_complete) {
             let before = self.told.insert(id, found.clone()).unwrap_or_default();
             assert_ne!(before, found, "{id} is no news");
@@ -290,7 +297,7 @@ fn what_did_not_change_is_not_looked_at_again() {
     }
     node.look(true);
     node.publish("b", &[&root.leaf()], &[&root]);
-    node.census.catch_up(node.published.iter().map(|(id, snapshot)| (id, Some(snapshot))));
+    node.take_in();
     assert_eq!(node.census.changed, BTreeSet::from(["b"]));
 }
 

@@ -194,25 +194,28 @@ async fn stalling(args: &Args, neighbour: &Neighbour) -> Value {
     })
 }
 
-/// Floods of streams on one connection.
+/// Floods of streams on one connection. The same floods of another server, which is none of the neighbour's, tell what the machine makes of
+/// three busy processes from what one connection of a server makes of the others.
 async fn streams(args: &Args, neighbour: &Neighbour) -> Value {
-    let server = Server::start(&neighbour.authority);
+    let [server, other] = [(); 2].map(|()| Server::start(&neighbour.authority));
     let (channel, _) = neighbour.visit(server.address).await.unwrap();
     let mut failed = 0;
     // Until caches and the allocator have what they need.
     measure(&channel, &mut Latencies::new(), &mut failed, tokio::time::sleep(Duration::from_secs(1))).await;
     let resident = server.process.memory("VmRSS");
-    let (mut quiet, mut flooded) = (Latencies::new(), Latencies::new());
+    let [mut quiet, mut flooded, mut beside] = [(); 3].map(|()| Latencies::new());
     let (mut opened, mut reset) = (Outcome::default(), Outcome::default());
     for _ in 0..args.rounds {
+        let elsewhere = attack(other.address, neighbour.peer(), args.streams, args.resets);
+        measure(&channel, &mut beside, &mut failed, elsewhere).await;
         let start = Instant::now();
-        // A thread of its own: the neighbour's side of its calls must not wait for the attacker's.
-        let attack = attack(server.address, neighbour.peer(), args.streams, args.resets);
-        let (first, second) = measure(&channel, &mut flooded, &mut failed, attack).await;
+        let here = attack(server.address, neighbour.peer(), args.streams, args.resets);
+        let (first, second) = measure(&channel, &mut flooded, &mut failed, here).await;
         opened.add(first);
         reset.add(second);
         measure(&channel, &mut quiet, &mut failed, tokio::time::sleep(start.elapsed())).await;
     }
+    let ratio = |of: &Latencies, to: &Latencies| (of.at(0.99) / to.at(0.99) * 100.0).round() / 100.0;
     let grown = server.process.memory("VmHWM") - resident;
     json!({
         "failed": failed,
@@ -223,11 +226,18 @@ async fn streams(args: &Args, neighbour: &Neighbour) -> Value {
         "rss_grown_mib": (grown * 10.0).round() / 10.0,
         "call_ms": quiet.figures(),
         "call_under_flood_ms": flooded.figures(),
-        "p99_ratio": (flooded.at(0.99) / quiet.at(0.99) * 100.0).round() / 100.0,
-        "promises": { "rss_below_20_mib": grown < 20.0, "p99_below_twice": flooded.at(0.99) < 2.0 * quiet.at(0.99) },
+        "call_under_flood_of_another_server_ms": beside.figures(),
+        "p99_ratio": ratio(&flooded, &quiet),
+        "p99_ratio_to_flood_of_another_server": ratio(&flooded, &beside),
+        "promises": {
+            "rss_below_20_mib": grown < 20.0,
+            "p99_below_twice": flooded.at(0.99) < 2.0 * quiet.at(0.99),
+            "p99_below_twice_that_of_another_server": flooded.at(0.99) < 2.0 * beside.at(0.99),
+        },
     })
 }
 
+/// In a thread of its own: the neighbour's side of its calls must not wait for the attacker's.
 async fn attack(server: SocketAddr, config: Arc<ClientConfig>, streams: usize, resets: usize) -> (Outcome, Outcome) {
     let flooding = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -17,6 +17,7 @@ mod door;
 mod expiry;
 mod flood;
 mod greeter;
+mod growth;
 mod handshakes;
 mod herd;
 mod latencies;
@@ -67,6 +68,8 @@ enum Scenario {
     Check(check::Args),
     /// The daemon with many mounted sets: until all are published, memory, idle CPU
     Mounts(mounts::Args),
+    /// What thousands of sets and subscribers cost a rotation, and all of them renewed at once
+    Growth(growth::Args),
     /// Scrapes of the metrics of many identities, as plain text and with gzip
     Scrape(scrape::Args),
     /// Rotations and CA rollovers of both sides under full load
@@ -125,6 +128,7 @@ fn main() -> ExitCode {
             Scenario::Chains(args) => chains::run(args).await,
             Scenario::Check(args) => check::run(&args),
             Scenario::Mounts(args) => mounts::run(args).await,
+            Scenario::Growth(args) => growth::run(args).await,
             Scenario::Scrape(args) => scrape::run(args).await,
             Scenario::Soak(args) => soak::run(args).await,
             Scenario::Expiry(args) => expiry::run(args).await,

@@ -12,8 +12,8 @@ use crate::stage;
 
 /// How long the daemon may take to publish everything.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How often it is asked whether it is ready.
-const PACE: Duration = Duration::from_millis(5);
+/// How often it is asked whether it is ready, which costs it a look at every set.
+const PACE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

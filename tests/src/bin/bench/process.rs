@@ -13,12 +13,9 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
-    /// The CPU time used so far, in seconds (proc_pid_stat(5): utime and stime).
+    /// The CPU time used so far, in seconds.
     pub(crate) fn cpu(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
-        ticks as f64 / TICKS_PER_SECOND
+        cpu(self.0.id())
     }
 
     /// A size of proc_pid_status(5), in MiB.
@@ -37,6 +34,14 @@ impl Drop for Process {
         _ = self.0.kill();
         _ = self.0.wait();
     }
+}
+
+/// The CPU time that a process has used so far, in seconds (proc_pid_stat(5): utime and stime).
+pub(crate) fn cpu(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+    ticks as f64 / TICKS_PER_SECOND
 }
 
 /// A size of proc_pid_status(5) of a process, in MiB.

@@ -1,6 +1,7 @@
 //! How long a rotation takes to be seen.
 
 mod beside_envoy;
+mod side;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::latencies::Latencies;
 use crate::stage;
+pub(crate) use side::Side;
 
 /// How long one swap may take to be seen.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -23,9 +23,6 @@ pub(crate) use client::{CLIENT, run as be_client};
 const MEMORY: f64 = 40.0;
 /// How long a rotation may take until all serve it.
 const PROMISE: Duration = Duration::from_secs(2);
-/// How many descriptors the daemon has besides its connections, at most.
-const SPARE: usize = 100;
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many subscribers there are, each with a connection of its own
@@ -45,7 +42,7 @@ pub(crate) async fn run(args: Args) -> Value {
     let issued = stage::certificates(2);
     let volume = KubeletVolume::new(&issued[0].files());
     let home = Home::new(crate::daemon);
-    home.configure(&(limits(args.subscribers + SPARE) + &identity(stage::IDENTITY, volume.path())));
+    home.configure(&(limits(args.subscribers) + &identity(stage::IDENTITY, volume.path())));
     let daemon = home.start().await;
     daemon.until("it is published", stage::IDENTITY, |status| status.generation == 1).await;
     let resident = || process::memory(daemon.pid(), "VmRSS");
@@ -54,7 +51,7 @@ pub(crate) async fn run(args: Args) -> Value {
     let start = Instant::now();
     let mut clients: Vec<_> = (0..args.processes)
         .map(|n| args.subscribers / args.processes + usize::from(n < args.subscribers % args.processes))
-        .map(|subscribers| Client::start(&home.agent_socket(), subscribers))
+        .map(|subscribers| Client::start(&home.agent_socket(), stage::IDENTITY, subscribers))
         .collect();
     for client in &mut clients {
         client.until_connected();
@@ -93,8 +90,12 @@ pub(crate) async fn run(args: Args) -> Value {
     })
 }
 
-/// Room for so many of one user.
-fn limits(connections: usize) -> String {
+/// How many descriptors the daemon has besides its connections, at most.
+const SPARE: usize = 100;
+
+/// Room for so many subscribers of one user.
+pub(crate) fn limits(subscribers: usize) -> String {
+    let connections = subscribers + SPARE;
     let keys = ["connections", "connections_per_caller", "streams", "streams_per_caller"];
     let requests = ["requests_per_second", "requests_per_second_per_caller"].map(|key| format!("{key} = 100000\n"));
     keys.iter().fold("[limits]\n".to_owned(), |text, key| text + &format!("{key} = {connections}\n"))
@@ -107,7 +108,7 @@ async fn until_all_current(daemon: &Daemon<'_>, count: usize) {
 }
 
 /// A process of subscribers.
-struct Client {
+pub(crate) struct Client {
     process: Process,
     stdout: BufReader<ChildStdout>,
     /// It ends when this is closed.
@@ -115,9 +116,11 @@ struct Client {
 }
 
 impl Client {
-    fn start(socket: &Path, subscribers: usize) -> Self {
+    /// So many of this identity.
+    pub(crate) fn start(socket: &Path, identity: &str, subscribers: usize) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg(CLIENT).arg(socket).arg(subscribers.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(CLIENT).arg(socket).arg(identity).arg(subscribers.to_string());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process(command.spawn().unwrap());
         let stdout = BufReader::new(process.0.stdout.take().unwrap());
         Self { _stdin: process.0.stdin.take().unwrap(), stdout, process }
@@ -130,7 +133,7 @@ impl Client {
     }
 
     /// Waits until all its subscribers have the first generation.
-    fn until_connected(&mut self) {
+    pub(crate) fn until_connected(&mut self) {
         assert_eq!(self.line(), json!("connected"));
     }
 

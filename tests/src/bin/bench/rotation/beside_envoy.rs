@@ -8,72 +8,31 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evercert_fixtures::{Issued, KubeletVolume, free_address};
+use evercert_fixtures::{KubeletVolume, free_address};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
 
-use super::{LIMIT, leaf, shown};
-use crate::greeter;
+use super::side::Side;
+use super::{LIMIT, leaf};
 use crate::latencies::Latencies;
 use crate::process::Process;
 use crate::stage;
 
-/// The time that a service and Envoy have to come up.
-const UP: Duration = Duration::from_secs(30);
-
 /// Those that are compared, the first with itself.
 const SIDES: [&str; 3] = ["envoy", "daemon", "directory"];
 
-/// One that serves a certificate that is rotated.
-struct Side {
-    name: &'static str,
-    volume: Arc<KubeletVolume>,
-    address: SocketAddr,
-    _process: Process,
-}
-
-impl Side {
-    fn service(name: &'static str, volume: &Arc<KubeletVolume>, path: &Path) -> Self {
-        let (address, process) = greeter::start(path);
-        Self { name, volume: Arc::clone(volume), address, _process: process }
-    }
-
-    fn envoy(program: &Path, home: &TempDir, volume: &Arc<KubeletVolume>) -> Self {
-        let address = free_address();
-        let at = |name: &str| home.path().join(name);
-        fs::write(at("secret.json"), secret(volume).to_string()).unwrap();
-        fs::write(at("envoy.json"), configuration(address, &at("secret.json"), volume).to_string()).unwrap();
-        let log = File::create(at("envoy.log")).unwrap();
-        let mut command = Command::new(program);
-        command.arg("-c").arg(at("envoy.json")).args(["--concurrency", "2", "--log-level", "error"]);
-        command.args(["--use-dynamic-base-id"]).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let process = Process(command.spawn().expect("Envoy's program"));
-        Self { name: SIDES[0], volume: Arc::clone(volume), address, _process: process }
-    }
-
-    /// Waits until it presents this certificate.
-    async fn is_up(&self, client: &TlsConnector, issued: &Issued) {
-        let up = async {
-            while shown(client, self.address).await.as_ref() != Some(&issued.leaf_der) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(UP, up).await.unwrap_or_else(|_| panic!("{} is not up after {UP:?}", self.name));
-    }
-
-    /// The time from the rename of `..data` to the end of the first handshake with the new leaf; `None` where it did not come.
-    async fn rotation(&self, client: &TlsConnector, issued: &Issued) -> Option<Duration> {
-        let (volume, files) = (Arc::clone(&self.volume), issued.files());
-        // The kubelet goes on with its own work after the rename, beside everyone else's.
-        let swap = tokio::task::spawn_blocking(move || volume.swap(&files));
-        let handshake = async {
-            while leaf(client, self.address).await != issued.leaf_der {}
-            Instant::now()
-        };
-        let (swapped, handshake) = tokio::time::timeout(LIMIT, async { tokio::join!(swap, handshake) }).await.ok()?;
-        Some(handshake - swapped.unwrap())
-    }
+fn envoy(program: &Path, home: &TempDir, volume: &Arc<KubeletVolume>) -> Side {
+    let address = free_address();
+    let at = |name: &str| home.path().join(name);
+    fs::write(at("secret.json"), secret(volume).to_string()).unwrap();
+    fs::write(at("envoy.json"), configuration(address, &at("secret.json"), volume).to_string()).unwrap();
+    let log = File::create(at("envoy.log")).unwrap();
+    let mut command = Command::new(program);
+    command.arg("-c").arg(at("envoy.json")).args(["--concurrency", "2", "--log-level", "error"]);
+    command.args(["--use-dynamic-base-id"]).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let process = Process(command.spawn().expect("Envoy's program"));
+    Side::new(SIDES[0], volume, (address, process))
 }
 
 /// Envoy's secret: these files, read again when `..data` is replaced.
@@ -127,7 +86,7 @@ fn configuration(address: SocketAddr, secret: &Path, volume: &KubeletVolume) -> 
 }
 
 /// `runs` runs of as many swaps each, at all three in turn; and of each handshakes alone, from which the rest differs by the rotation.
-pub(super) async fn run(envoy: &Path, runs: u32, swaps: usize, pause: Duration) -> Value {
+pub(super) async fn run(program: &Path, runs: u32, swaps: usize, pause: Duration) -> Value {
     let issued = stage::certificates(swaps + 1);
     let volumes = SIDES.map(|_| Arc::new(KubeletVolume::new(&issued[0].files())));
     let [at_envoy, at_daemon, at_directory] = &volumes;
@@ -135,7 +94,7 @@ pub(super) async fn run(envoy: &Path, runs: u32, swaps: usize, pause: Duration) 
     let _daemon = home.start().await;
     let of_envoy = tempfile::tempdir().unwrap();
     let sides = [
-        Side::envoy(envoy, &of_envoy, at_envoy),
+        self::envoy(program, &of_envoy, at_envoy),
         Side::service(SIDES[1], at_daemon, &home.agent_socket()),
         Side::service(SIDES[2], at_directory, at_directory.path()),
     ];

@@ -22,8 +22,6 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::stage;
-
 /// The hidden first argument with which this program is such a process.
 pub(crate) const CLIENT: &str = "subscribers-client";
 
@@ -42,28 +40,29 @@ pub(crate) fn now() -> Duration {
     Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap())
 }
 
-/// With a socket and a number: so many subscribers. Says when all have the first generation, then when the second one reached
+/// With a socket, the name of an identity and a number: so many subscribers of it. Says when all have the first generation, then when the second one reached
 /// each, and ends when its standard input does.
 pub(crate) fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let _ = set_parent_process_death_signal(Some(Signal::TERM));
     let socket = PathBuf::from(args.next().expect("a socket"));
+    let identity: Arc<str> = args.next().expect("an identity").into_string().unwrap().into();
     let subscribers = args.next().expect("a number").into_string().unwrap().parse().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(serve(socket, subscribers));
+    runtime.block_on(serve(socket, identity, subscribers));
     ExitCode::SUCCESS
 }
 
-async fn serve(socket: PathBuf, count: usize) {
+async fn serve(socket: PathBuf, identity: Arc<str>, count: usize) {
     let socket: Arc<Path> = socket.into();
     let coming = Arc::new(Semaphore::new(COMING));
     let mut opening = JoinSet::new();
     for _ in 0..count {
-        let (socket, coming) = (Arc::clone(&socket), Arc::clone(&coming));
+        let (socket, identity, coming) = (Arc::clone(&socket), Arc::clone(&identity), Arc::clone(&coming));
         opening.spawn(async move {
             let _turn = coming.acquire().await.unwrap();
             let mut again = 0..ATTEMPTS;
             loop {
-                match Subscriber::come(&socket).await {
+                match Subscriber::come(&socket, &identity).await {
                     Err(_) if again.next().is_some() => tokio::time::sleep(PAUSE).await,
                     came => return came,
                 }
@@ -96,13 +95,13 @@ struct Subscriber {
 
 impl Subscriber {
     /// With its first generation.
-    async fn come(socket: &Path) -> Result<Self, h2::Error> {
-        let mut subscriber = Self::open(socket).await?;
+    async fn come(socket: &Path, identity: &str) -> Result<Self, h2::Error> {
+        let mut subscriber = Self::open(socket, identity).await?;
         subscriber.update().await?;
         Ok(subscriber)
     }
 
-    async fn open(socket: &Path) -> Result<Self, h2::Error> {
+    async fn open(socket: &Path, identity: &str) -> Result<Self, h2::Error> {
         let stream = UnixStream::connect(socket).await.expect("somebody listens");
         let (mut client, connection) = h2::client::handshake(stream).await?;
         tokio::spawn(connection);
@@ -112,7 +111,7 @@ impl Subscriber {
             .body(())
             .unwrap();
         let (response, mut requests) = client.send_request(request, false)?;
-        let open = Open { identity: stage::IDENTITY.to_owned(), deliver: Deliver::Full.into(), ..Open::default() };
+        let open = Open { identity: identity.to_owned(), deliver: Deliver::Full.into(), ..Open::default() };
         requests.send_data(framed(Request::Open(open)), false)?;
         Ok(Self { requests, responses: response.await?.into_body(), received: BytesMut::new() })
     }

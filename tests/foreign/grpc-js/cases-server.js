@@ -1,6 +1,8 @@
 // grpc-js as the server of the official cases, as tests/src/bin/interop/cases.rs asks for it.
 "use strict";
+const fs = require("fs");
 const path = require("path");
+const tls = require("tls");
 const grpc = require("@grpc/grpc-js");
 const { TestService, payload, INITIAL, TRAILING } = require("./testing");
 
@@ -65,11 +67,22 @@ const provider = new grpc.experimental.FileWatcherCertificateProvider({
   caCertificateFile: file("ca.crt"),
   refreshIntervalMs: REFRESH_MS,
 });
+
+/** Whether the server takes connections: until the provider has read the files, it resets them. */
+const isReady = (port) =>
+  new Promise((resolve) => {
+    const [cert, key] = ["tls.crt", "tls.key"].map((name) => fs.readFileSync(file(name)));
+    const options = { host: "127.0.0.1", port, cert, key, ALPNProtocols: ["h2"], rejectUnauthorized: false };
+    const socket = tls.connect(options, () => resolve(true)).on("error", () => resolve(false));
+    socket.on("secureConnect", () => socket.destroy());
+  });
+
 const credentials = grpc.experimental.createCertificateProviderServerCredentials(provider, provider, true);
 const server = new grpc.Server();
 server.addService(TestService.service, methods);
-server.bindAsync("127.0.0.1:0", credentials, (error, port) => {
+server.bindAsync("127.0.0.1:0", credentials, async (error, port) => {
   if (error) throw error;
+  while (!(await isReady(port))) await new Promise((resolve) => setTimeout(resolve, REFRESH_MS));
   const uncompressed = "a grpc-js server does not compress";
   const skipped = { server_compressed_unary: uncompressed, server_compressed_streaming: uncompressed };
   const invisible = "grpc-js does not show whether a message was compressed, so there is no probe";

@@ -29,6 +29,8 @@ fn refused(room: &Room, directory: &Path) -> Output {
 }
 
 #[tokio::test]
+
+#[ignore = "needs root, for mounts and users of its own"]
 async fn a_directory_that_is_a_link_or_anothers_or_writable_by_others_is_refused() {
     let room = Room::enter();
     let (real, linked) = (room.directory("real"), room.path().join("linked"));
@@ -53,6 +55,8 @@ async fn a_directory_that_is_a_link_or_anothers_or_writable_by_others_is_refused
 }
 
 #[tokio::test]
+
+#[ignore = "needs root, for mounts and users of its own"]
 async fn of_many_daemons_that_start_at_once_over_a_stale_socket_one_owns_it() {
     let room = Room::enter();
     let home = daemon::home(&room);

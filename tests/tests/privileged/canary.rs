@@ -40,7 +40,6 @@ fn assert_without(canary: &[String], what: &str, text: &str) {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn no_copy_of_a_key_is_left_in_memory_once_its_last_subscriber_is_gone() {
     let room = Room::enter();
@@ -70,7 +69,6 @@ async fn no_copy_of_a_key_is_left_in_memory_once_its_last_subscriber_is_gone() {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_key_is_in_no_log_error_metric_status_or_core_and_no_other_user_reads_the_process() {
     let room = Room::enter();

@@ -54,7 +54,6 @@ impl Namespace {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn one_owners_subordinate_users_take_all_connections_and_lose_the_newest_to_a_newcomer() {
     let room = Room::enter();

@@ -27,7 +27,6 @@ fn descriptors(pid: u32) -> usize {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn five_hundred_pods_come_rotate_and_go_and_no_unmount_fails() {
     let room = Room::enter();

@@ -50,7 +50,6 @@ fn watches(pid: u32, directory: &Path) -> bool {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_directory_is_mounted_over_and_unmounted_again() {
     let room = Room::enter();
@@ -80,7 +79,6 @@ async fn a_directory_is_mounted_over_and_unmounted_again() {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn an_ancestor_of_a_missing_directory_is_mounted_over() {
     let room = Room::enter();
@@ -102,7 +100,6 @@ async fn an_ancestor_of_a_missing_directory_is_mounted_over() {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn files_that_are_mounted_one_by_one_are_told_to_be_stale_once_they_are_replaced() {
     let room = Room::enter();
@@ -142,7 +139,6 @@ async fn files_that_are_mounted_one_by_one_are_told_to_be_stale_once_they_are_re
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_directory_that_is_mounted_from_behind_data_is_told_to_be_stale_once_it_is_replaced() {
     let room = Room::enter();

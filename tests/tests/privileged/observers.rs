@@ -46,7 +46,6 @@ async fn until(home: &Home, limit: Duration, pod: &str, state: &[&str], why: &st
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_service_that_is_stopped_or_refuses_while_its_mount_rotates_is_shown_as_behind_with_its_pod_and_why() {
     let room = Room::enter();

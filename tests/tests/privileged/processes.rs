@@ -72,7 +72,6 @@ async fn bequeathed(room: &Room, home: &Home, first: &Actor, gate: &Path, name: 
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn the_socket_of_a_dead_parent_gives_its_child_nothing() {
     let room = Room::enter();
@@ -89,7 +88,6 @@ async fn the_socket_of_a_dead_parent_gives_its_child_nothing() {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_process_that_connects_as_root_and_becomes_another_user_is_given_nothing() {
     let room = Room::enter();
@@ -102,7 +100,6 @@ async fn a_process_that_connects_as_root_and_becomes_another_user_is_given_nothi
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_process_that_gives_up_a_group_after_it_connected_has_nothing_by_it() {
     let room = Room::enter();
@@ -126,7 +123,6 @@ async fn a_process_that_gives_up_a_group_after_it_connected_has_nothing_by_it() 
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_process_with_another_root_directory_or_other_mounts_is_no_reader_of_the_hosts_files() {
     let room = Room::enter();
@@ -165,7 +161,6 @@ async fn a_process_with_another_root_directory_or_other_mounts_is_no_reader_of_t
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_number_that_has_come_to_be_a_victims_gives_its_former_owner_nothing_of_the_victims() {
     let room = Room::enter();

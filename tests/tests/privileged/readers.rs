@@ -104,7 +104,6 @@ impl Scene {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn links_to_a_key_behind_a_closed_directory_bring_no_key() {
     let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
@@ -114,7 +113,6 @@ async fn links_to_a_key_behind_a_closed_directory_bring_no_key() {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_directory_of_links_that_is_called_as_the_one_of_a_kubelet_brings_no_key() {
     let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
@@ -126,7 +124,6 @@ async fn a_directory_of_links_that_is_called_as_the_one_of_a_kubelet_brings_no_k
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn whoever_puts_his_own_files_back_is_given_no_key_that_was_read_before() {
     let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
@@ -147,7 +144,6 @@ async fn whoever_puts_his_own_files_back_is_given_no_key_that_was_read_before() 
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn names_that_are_exchanged_all_the_time_bring_no_key() {
     let victims = files("victim.example.org");
@@ -187,7 +183,6 @@ async fn names_that_are_exchanged_all_the_time_bring_no_key() {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn the_root_that_a_process_has_in_procfs_is_no_way_to_a_key() {
     let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
@@ -212,7 +207,6 @@ async fn the_root_that_a_process_has_in_procfs_is_no_way_to_a_key() {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn nothing_is_told_of_what_lies_behind_a_closed_directory() {
     let scene = Scene::set(&files("victim.example.org"), &files("own.example.org")).await;
@@ -260,7 +254,6 @@ async fn nothing_is_told_of_what_lies_behind_a_closed_directory() {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_fifo_or_a_device_in_a_directory_of_the_node_is_never_opened() {
     const NULL: (u32, u32) = (1, 3);

@@ -29,7 +29,6 @@ fn refused(room: &Room, directory: &Path) -> Output {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_directory_that_is_a_link_or_anothers_or_writable_by_others_is_refused() {
     let room = Room::enter();
@@ -55,7 +54,6 @@ async fn a_directory_that_is_a_link_or_anothers_or_writable_by_others_is_refused
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn of_many_daemons_that_start_at_once_over_a_stale_socket_one_owns_it() {
     let room = Room::enter();

@@ -32,7 +32,6 @@ fn of(room: &Room, owner: u32, name: &str) -> KubeletVolume {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_user_and_a_pod_get_their_own_and_nothing_by_ten_thousand_names_of_the_others() {
     let room = Room::enter();
@@ -86,7 +85,6 @@ async fn a_user_and_a_pod_get_their_own_and_nothing_by_ten_thousand_names_of_the
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn whoever_makes_groups_that_look_like_a_pods_is_given_nothing_of_the_pods() {
     let room = Room::enter();
@@ -131,7 +129,6 @@ async fn whoever_makes_groups_that_look_like_a_pods_is_given_nothing_of_the_pods
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_user_namespace_of_the_owners_own_makes_nobody_a_reader() {
     let room = Room::enter();
@@ -148,7 +145,6 @@ async fn a_user_namespace_of_the_owners_own_makes_nobody_a_reader() {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_pod_that_renames_its_log_directory_stays_what_it_was_called_first() {
     let room = Room::enter();
@@ -183,7 +179,6 @@ async fn a_pod_that_renames_its_log_directory_stays_what_it_was_called_first() {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_pod_whose_log_directory_is_renamed_while_no_daemon_runs_stays_what_it_was_called_first() {
     let room = Room::enter();
@@ -219,7 +214,6 @@ async fn a_pod_whose_log_directory_is_renamed_while_no_daemon_runs_stays_what_it
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn what_another_user_may_have_written_of_the_names_of_pods_is_not_believed() {
     let room = Room::enter();
@@ -249,7 +243,6 @@ async fn what_another_user_may_have_written_of_the_names_of_pods_is_not_believed
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_pod_whose_log_directory_is_of_another_namespace_than_its_token_is_in_doubt_also_after_a_restart() {
     let room = Room::enter();

@@ -76,7 +76,6 @@ impl Scene {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn an_overlap_is_in_force_while_the_state_directory_is_full_and_written_when_there_is_room() {
     let room = Room::enter();
@@ -91,7 +90,6 @@ async fn an_overlap_is_in_force_while_the_state_directory_is_full_and_written_wh
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn an_overlap_is_in_force_while_the_state_directory_is_read_only_also_at_the_start() {
     let room = Room::enter();

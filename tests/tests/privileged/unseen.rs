@@ -122,7 +122,6 @@ async fn open(home: &Home, open: Open) -> Result<Subscriber, tonic::Status> {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn services_that_an_observer_cannot_see_are_shown_as_unattested_and_raise_no_alarm() {
     let room = Room::enter();
@@ -192,7 +191,6 @@ async fn services_that_an_observer_cannot_see_are_shown_as_unattested_and_raise_
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn whoever_is_as_many_users_as_there_are_connections_keeps_no_service_from_an_observer_that_cannot_see_it() {
     const CONNECTIONS: u32 = 16;

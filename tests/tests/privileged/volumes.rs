@@ -54,7 +54,6 @@ fn secret(room: &Room) -> String {
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn a_csi_volume_that_leads_out_of_itself_is_refused_at_once_and_blocks_nobody() {
     let room = Room::enter();
@@ -105,7 +104,6 @@ async fn a_csi_volume_that_leads_out_of_itself_is_refused_at_once_and_blocks_nob
 }
 
 #[tokio::test]
-
 #[ignore = "needs root, for mounts and users of its own"]
 async fn dead_volumes_of_allowed_drivers_keep_no_other_from_being_found() {
     let room = Room::enter();

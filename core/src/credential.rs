@@ -28,17 +28,18 @@ impl Credential {
     ///
     /// The chain is empty, or its first certificate cannot be parsed.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKey) -> Result<Self, CredentialError> {
-        Ok(Self { key: Some(key.into()), ..Self::without_any_key(chain)? })
+        let leaf = CertificateFacts::from_der(chain.first().ok_or(CredentialError::EmptyChain)?)?;
+        Ok(Self::of_leaf(leaf.into(), chain).with_key(key))
     }
 
-    /// A chain whose key is not here.
-    ///
-    /// # Errors
-    ///
-    /// As [`Credential::new`].
-    pub(crate) fn without_any_key(chain: Vec<CertificateDer<'static>>) -> Result<Self, CredentialError> {
-        let leaf = CertificateFacts::from_der(chain.first().ok_or(CredentialError::EmptyChain)?)?;
-        Ok(Self { chain: chain.into(), key: None, leaf: leaf.into() })
+    /// A chain that begins with this leaf, and whose key is not here.
+    pub(crate) fn of_leaf(leaf: Arc<CertificateFacts>, chain: Vec<CertificateDer<'static>>) -> Self {
+        Self { chain: chain.into(), key: None, leaf }
+    }
+
+    /// The same credential with a key.
+    pub(crate) fn with_key(self, key: PrivateKey) -> Self {
+        Self { key: Some(key.into()), ..self }
     }
 
     /// The same credential without its key: it shares the chain. The key is wiped once nobody holds it any more.

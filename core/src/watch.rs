@@ -16,6 +16,7 @@ use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::mem::MaybeUninit;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -45,7 +46,7 @@ pub(crate) enum Subject {
     /// The directory itself.
     Directory,
     /// A name in it, of which this is the hash: two names that share one cost a look that finds nothing.
-    Name(u32),
+    Name(NonZeroU32),
 }
 
 /// Something that is to be heard of one watched directory.
@@ -123,7 +124,7 @@ impl Inotify {
     pub(crate) fn name(&self, watch: Watch, name: &OsStr) -> Interest {
         let hash = self.0.names.hash_one(name.as_bytes());
         #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
-        let subject = Subject::Name(hash as u32);
+        let subject = Subject::Name(NonZeroU32::new(hash as u32).unwrap_or(NonZeroU32::MIN));
         Interest { watch, subject }
     }
 

@@ -57,7 +57,8 @@ pub(super) struct Task {
     shared: Arc<Shared>,
     rescans: u64,
     reports: (mpsc::Sender<ThreadReport>, mpsc::Receiver<ThreadReport>),
-    slots: HashMap<SlotKey, Slot>,
+    /// Boxed, since a table has room for more than it holds.
+    slots: HashMap<SlotKey, Box<Slot>>,
     keys: HashMap<IdentityId, SlotKey>,
     last_key: u64,
     /// The slots that wait for a job.
@@ -223,7 +224,7 @@ impl Task {
         let mut slot = Slot::new(Arc::clone(spec), self.retention);
         slot.reread(now);
         self.keys.insert(spec.id.clone(), key);
-        self.slots.insert(key, slot);
+        self.slots.insert(key, Box::new(slot));
         key
     }
 

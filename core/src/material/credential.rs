@@ -13,8 +13,8 @@ use super::contents::{Contents, Expected, Key};
 use super::finding::{misplaced_crl, misplaced_key, too_many, unparsable, unreadable};
 use super::kind::Kind;
 use super::{CertificateOnDisk, KeyedCredential, MAX_CHAIN, Part, contents};
-use crate::certificate;
-use crate::credential::{Credential, CredentialError, EC_PUBLIC_KEY, PrivateKey, PrivateKeyError};
+use crate::certificate::{self, NotACertificate};
+use crate::credential::{Credential, EC_PUBLIC_KEY, PrivateKey, PrivateKeyError};
 use crate::crypto;
 use crate::digest::Digest;
 use crate::finding::{Check, Finding, Severity};
@@ -56,7 +56,7 @@ pub(super) fn parse(
     };
     let key = keys.map(|contents| (std::mem::take(&mut contents.keys), no_key(contents, is_combined)));
     let certificates = chain.and_then(|chain| check_chain(chain, &chain_path, on_disk, &mut findings));
-    let curve = certificates.as_ref().map(|certificates| Curve::of(&certificates[0]));
+    let curve = certificates.as_ref().map(|chain| Curve::of(&chain.chain()[0]));
     if let Some(Curve::Explicit) = curve {
         findings.push(explicit_leaf(&chain_path));
         return Part::Broken(findings);
@@ -65,7 +65,7 @@ pub(super) fn parse(
         usable(keys.into_iter().next(), curve).map_err(|fault| findings.extend(fault.finding(&key_path, &no_key))).ok()
     });
     match (certificates, key) {
-        (Some(certificates), Some(key)) => match KeyedCredential::new(certificates, key) {
+        (Some(chain), Some(key)) => match KeyedCredential::new(chain, key) {
             Ok(credential) => Part::Whole(credential),
             Err(error) => {
                 findings.push(unparsable(&chain_path, error));
@@ -88,11 +88,11 @@ pub(super) fn parse_chain(
     if !chain.certificates.is_empty() && !chain.crls.is_empty() {
         notes.push(misplaced_crl(&path));
     }
-    let Some(certificates) = check_chain(chain, &path, on_disk, &mut findings) else { return Part::Broken(findings) };
-    if let Curve::Explicit = Curve::of(&certificates[0]) {
+    let Some(chain) = check_chain(chain, &path, on_disk, &mut findings) else { return Part::Broken(findings) };
+    if let Curve::Explicit = Curve::of(&chain.chain()[0]) {
         return Part::Broken(vec![explicit_leaf(&path)]);
     }
-    match KeyedCredential::without_key(certificates) {
+    match KeyedCredential::of(chain) {
         Ok(credential) => Part::Whole(credential),
         Err(error) => Part::Broken(vec![unparsable(&path, error)]),
     }
@@ -135,12 +135,13 @@ fn swapped(chain: &Path, key: &Path) -> Finding {
     Finding::new(Check::Unparsable, Severity::Reject, sentence).in_file(chain)
 }
 
+/// The chain; its leaf shares its facts with what is on disk.
 fn check_chain(
     chain: Contents,
     path: &Path,
     on_disk: &mut Vec<CertificateOnDisk>,
     findings: &mut Vec<Finding>,
-) -> Option<Vec<CertificateDer<'static>>> {
+) -> Option<Credential> {
     if chain.certificates.is_empty() {
         let expected = "the leaf is expected first, then the intermediates";
         findings.push(match chain.kind() {
@@ -153,8 +154,9 @@ fn check_chain(
         findings.push(too_many(path, "certificates", chain.certificates.len(), MAX_CHAIN));
         return None;
     }
+    let place = on_disk.len();
     match facts(&chain.certificates, &chain.lines, path, on_disk) {
-        Ok(()) => Some(chain.certificates),
+        Ok(()) => Some(Credential::of_leaf(Arc::clone(&on_disk[place].facts), chain.certificates)),
         Err(finding) => {
             findings.push(finding);
             None
@@ -248,19 +250,15 @@ fn explicit_leaf(path: &Path) -> Finding {
 }
 
 impl KeyedCredential {
-    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKey) -> Result<Self, CredentialError> {
+    fn new(chain: Credential, key: PrivateKey) -> Result<Self, NotACertificate> {
         let public_key = crypto::signing_key(&key)
             .ok()
             .and_then(|key| key.public_key().map(|public_key| Digest::fingerprint(&public_key)));
-        Ok(Self { public_key, ..Self::of(Credential::new(chain, key)?)? })
+        Ok(Self { public_key, ..Self::of(chain.with_key(key))? })
     }
 
     /// A chain that is taken as if the leaf's key were there.
-    fn without_key(chain: Vec<CertificateDer<'static>>) -> Result<Self, CredentialError> {
-        Self::of(Credential::without_any_key(chain)?)
-    }
-
-    fn of(credential: Credential) -> Result<Self, CredentialError> {
+    fn of(credential: Credential) -> Result<Self, NotACertificate> {
         let leaf = certificate::parse(&credential.chain()[0])?;
         let leaf_public_key = Digest::fingerprint(leaf.public_key().raw);
         Ok(Self { credential: Arc::new(credential), public_key: Some(leaf_public_key), leaf_public_key })

@@ -8,7 +8,7 @@ use crate::cli::{Status, report};
 use crate::config::Config;
 use crate::daemon::{self, StartError};
 use crate::host::systemd::Activation;
-use crate::host::{hardening, logging};
+use crate::host::{allocator, hardening, logging};
 
 /// The threads that serve. Two do for ten thousand identities, and every further one costs memory.
 const WORKER_THREADS: usize = 2;
@@ -48,6 +48,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> ExitCode {
+    allocator::keep_little();
     let config = match Config::load(args.config.as_deref()) {
         Ok(config) => config,
         Err(error) => return report(&error, Status::Config),

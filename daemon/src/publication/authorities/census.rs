@@ -38,7 +38,8 @@ const LOST: usize = 16;
 /// What identities publish. It holds no key.
 #[derive(Debug)]
 pub(crate) struct Census<Id> {
-    published: BTreeMap<Id, Published>,
+    /// Boxed, since a tree has room for more than it holds.
+    published: BTreeMap<Id, Box<Published>>,
     table: Table<Id>,
     keys: Keys<Id>,
     /// The identities that present a certificate with this issuer's name.
@@ -112,7 +113,8 @@ pub(crate) fn trusted<'a>(published: impl Iterator<Item = &'a Snapshot>) -> Auth
     let mut census = Census::default();
     for (place, snapshot) in published.enumerate() {
         let bundles = census.enter_bundles(snapshot, &place);
-        census.published.insert(place, Published { bundles, ..Published::nothing(snapshot.digest()) });
+        let published = Published { bundles, ..Published::nothing(snapshot.digest()) };
+        census.published.insert(place, Box::new(published));
     }
     census.counts(|_| 0)
 }
@@ -174,11 +176,11 @@ impl<Id: Ord + Clone> Census<Id> {
         if self.asks_for_issuers(&now) {
             now.presents = self.table.issuers_of(&now);
         }
-        let before = before.unwrap_or_else(|| Published::nothing(now.digest));
+        let before = before.unwrap_or_else(|| Box::new(Published::nothing(now.digest)));
         now.lost = self.lost(id, &before, &now);
         now.told.clone_from(&before.told);
         self.exchange(id, &before, &now);
-        self.published.insert(id.clone(), now);
+        self.published.insert(id.clone(), Box::new(now));
         self.table.sweep().into_iter().for_each(|gone| self.unlearn(gone));
     }
 

@@ -6,14 +6,6 @@ cd "$(dirname "$0")/../.."
 . tests/foreign/needs.bash
 needs openssl=openssl
 cargo fuzz --version >/dev/null 2>&1 || cargo install --debug --locked cargo-fuzz
-# Sanitizers are unstable: a nightly toolchain has them, and a stable one where it is told to be a nightly.
-if rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal >/dev/null 2>&1; then
-    fuzz=(cargo +nightly fuzz)
-else
-    export RUSTC_BOOTSTRAP=1
-    fuzz=(cargo fuzz)
-fi
-
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
 targets=(a43 cgroup check config files paths policy state token trust update)
@@ -103,7 +95,8 @@ printf '/pay.v1.Pay/Charge\n/pay.v1.Pay/Refund\n*e\n/pay.v1.*\n/pay.v1.Pay/*\n*\
 [ $# -gt 0 ] || set -- "${targets[@]}"
 passed=0
 for target in "$@"; do
-    "${fuzz[@]}" run --fuzz-dir fuzz "$target" "$seeds/$target" -- -max_total_time="${SECONDS_EACH:-30}" -max_len=16384 \
+    # All of it is parsed by safe Rust, in which the sanitizer of addresses has nothing to find.
+    cargo fuzz run --fuzz-dir fuzz --sanitizer none "$target" "$seeds/$target" -- -max_total_time="${SECONDS_EACH:-30}" -max_len=16384 \
         -timeout=10 -verbosity=0
     passed=$((passed + 1))
 done

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../.."
 . tests/foreign/needs.bash
 needs openssl=openssl
 cargo fuzz --version >/dev/null 2>&1 || cargo install --debug --locked cargo-fuzz
+
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
 targets=(a43 cgroup check config files paths policy state token trust update)
@@ -95,7 +96,7 @@ printf '/pay.v1.Pay/Charge\n/pay.v1.Pay/Refund\n*e\n/pay.v1.*\n/pay.v1.Pay/*\n*\
 [ $# -gt 0 ] || set -- "${targets[@]}"
 passed=0
 for target in "$@"; do
-    # All of it is parsed by safe Rust, in which the sanitizer of addresses has nothing to find.
+    # What is ours here is safe Rust, in which the sanitizer of addresses has nothing to find.
     cargo fuzz run --fuzz-dir fuzz --sanitizer none "$target" "$seeds/$target" -- -max_total_time="${SECONDS_EACH:-30}" -max_len=16384 \
         -timeout=10 -verbosity=0
     passed=$((passed + 1))

@@ -55,8 +55,8 @@ pub(super) fn parse(
         None => (chain.as_mut(), true),
     };
     let key = keys.map(|contents| (std::mem::take(&mut contents.keys), no_key(contents, is_combined)));
-    let certificates = chain.and_then(|chain| check_chain(chain, &chain_path, on_disk, &mut findings));
-    let curve = certificates.as_ref().map(|chain| Curve::of(&chain.chain()[0]));
+    let chain = chain.and_then(|chain| check_chain(chain, &chain_path, on_disk, &mut findings));
+    let curve = chain.as_ref().map(|chain| Curve::of(&chain.chain()[0]));
     if let Some(Curve::Explicit) = curve {
         findings.push(explicit_leaf(&chain_path));
         return Part::Broken(findings);
@@ -64,7 +64,7 @@ pub(super) fn parse(
     let key = key.and_then(|(keys, no_key)| {
         usable(keys.into_iter().next(), curve).map_err(|fault| findings.extend(fault.finding(&key_path, &no_key))).ok()
     });
-    match (certificates, key) {
+    match (chain, key) {
         (Some(chain), Some(key)) => match KeyedCredential::new(chain, key) {
             Ok(credential) => Part::Whole(credential),
             Err(error) => {

@@ -22,12 +22,10 @@ use crate::subscribers::{self, Client};
 const PROMISE: f64 = 1.2;
 /// The pause between two rotations whose latency is measured.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often one set is rotated where the CPU time is measured.
-const EVERY: Duration = Duration::from_millis(100);
 /// How often the large daemon is asked whether it has published everything, which costs it a look at all of it.
 const PACE: Duration = Duration::from_secs(1);
-/// The identity of the subscribers, which rests.
-const RESTING: &str = "set-0";
+/// The identity of the subscribers, which rests, and is none of those that are renewed.
+const RESTING: &str = "resting";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -55,11 +53,7 @@ struct Node<'home> {
 }
 
 /// What one run showed at both.
-struct Run {
-    took: [Latencies; 2],
-    /// The CPU time that the daemon had for a rotation, in milliseconds, without what it has at rest.
-    cpu: [f64; 2],
-}
+type Run = [Latencies; 2];
 
 pub(crate) async fn run(args: Args) -> Value {
     crate::watchdog(Duration::from_secs(args.limit));
@@ -67,12 +61,14 @@ pub(crate) async fn run(args: Args) -> Value {
     let issued = stage::certificates(args.swaps + 1);
     let rotated = [(); 2].map(|()| Arc::new(KubeletVolume::new(&issued[0].files())));
     let directory = tempfile::tempdir().unwrap();
-    let resting = sets(&directory, args.sets);
+    let sets = sets(&directory, args.sets);
     let [small_home, large_home] = [(); 2].map(|()| Home::new(crate::daemon));
     small_home.configure(&identity(stage::IDENTITY, rotated[0].path()));
-    let all = resting.iter().enumerate().map(|(number, volume)| identity(&format!("set-{number}"), volume.path()));
+    let all = sets.iter().enumerate().map(|(number, volume)| identity(&format!("set-{number}"), volume.path()));
     let limits = subscribers::limits(args.subscribers);
-    large_home.configure(&(limits + &identity(stage::IDENTITY, rotated[1].path()) + &all.collect::<String>()));
+    let subscribed = KubeletVolume::new(&issued[0].files());
+    let others = identity(stage::IDENTITY, rotated[1].path()) + &identity(RESTING, subscribed.path());
+    large_home.configure(&(limits + &others + &all.collect::<String>()));
     let client = TlsConnector::from(stage::static_client(&issued[0]));
     let small = Node::start("small", &small_home, &rotated[0]).await;
     let large = Node::start("large", &large_home, &rotated[1]).await;
@@ -83,19 +79,14 @@ pub(crate) async fn run(args: Args) -> Value {
     for node in &nodes {
         node.side.is_up(&client, &issued[0]).await;
     }
-    let mut subscribed = Client::start(&large_home.agent_socket(), RESTING, args.subscribers);
-    subscribed.until_connected();
+    let mut subscribers = Client::start(&large_home.agent_socket(), RESTING, args.subscribers);
+    subscribers.until_connected();
 
     let mut runs = Vec::new();
     for _ in 0..args.runs {
-        let took = latencies(&nodes, &client, &issued).await;
-        let mut cpu = [0.0; 2];
-        for (node, cpu) in nodes.iter().zip(&mut cpu) {
-            *cpu = node.cpu_of_a_rotation(&issued).await;
-        }
-        runs.push(Run { took, cpu });
+        runs.push(latencies(&nodes, &client, &issued).await);
     }
-    let renewal = renewal::run(&nodes[1].daemon, &large_home, &resting, &rotated[1]).await;
+    let renewal = renewal::run(&nodes[1].daemon, &large_home, &sets, &rotated[1]).await;
     figures(&args, &runs, renewal)
 }
 
@@ -103,7 +94,7 @@ async fn is_published(daemon: &Daemon<'_>) -> bool {
     daemon.status().await.is_some_and(|status| status.identities.iter().all(|identity| identity.generation == 1))
 }
 
-/// Sets that rest.
+/// Sets that rest until they are renewed.
 fn sets(directory: &TempDir, count: usize) -> Vec<KubeletVolume> {
     let issued = stage::certificates(count);
     let at = |number| directory.path().join(format!("set-{number}"));
@@ -115,25 +106,10 @@ impl<'home> Node<'home> {
         let daemon = home.start().await;
         Self { daemon, side: Side::service(name, rotated, &home.agent_socket()) }
     }
-
-    /// One rotation after the other, each at its time whether the last was seen or not.
-    async fn cpu_of_a_rotation(&self, issued: &[Issued]) -> f64 {
-        let cpu = || process::cpu(self.daemon.pid());
-        let before = cpu();
-        tokio::time::sleep(EVERY * issued.len().try_into().unwrap()).await;
-        let (at_rest, before) = (cpu() - before, cpu());
-        let mut at = tokio::time::interval(EVERY);
-        for issued in issued {
-            at.tick().await;
-            self.side.swap(issued).await;
-        }
-        at.tick().await;
-        (cpu() - before - at_rest) * 1000.0 / issued.len() as f64
-    }
 }
 
 /// Rotations at both in turn.
-async fn latencies(nodes: &[Node<'_>; 2], client: &TlsConnector, issued: &[Issued]) -> [Latencies; 2] {
+async fn latencies(nodes: &[Node<'_>; 2], client: &TlsConnector, issued: &[Issued]) -> Run {
     let mut took = [Latencies::new(), Latencies::new()];
     // Of one key; the first certificate comes again at the end, for the next run.
     for (turn, issued) in issued[1..].iter().chain(&issued[..1]).enumerate() {
@@ -153,16 +129,15 @@ fn figures(args: &Args, runs: &[Run], renewal: Value) -> Value {
         all.sort_by(f64::total_cmp);
         [all[0], all[all.len() / 2], all[all.len() - 1]].map(|value| (value * 1000.0).round() / 1000.0)
     };
-    let ratio = |quantile: f64| spread(&move |run| run.took[1].at(quantile) / run.took[0].at(quantile));
+    let ratio = |quantile: f64| spread(&move |run| run[1].at(quantile) / run[0].at(quantile));
     let side = |at: usize| {
         json!({
-            "p50_ms": spread(&|run| run.took[at].at(0.5)),
-            "p99_ms": spread(&|run| run.took[at].at(0.99)),
-            "cpu_ms_per_rotation": spread(&|run| run.cpu[at]),
+            "p50_ms": spread(&|run| run[at].at(0.5)),
+            "p99_ms": spread(&|run| run[at].at(0.99)),
         })
     };
     let (p50, p99) = (ratio(0.5), ratio(0.99));
-    let seen = runs.iter().all(|run| run.took.iter().all(|took| took.count() == args.swaps as u64 + 1));
+    let seen = runs.iter().all(|run| run.iter().all(|took| took.count() == args.swaps as u64 + 1));
     json!({
         "scenario": "growth",
         "settings": { "sets": args.sets, "subscribers": args.subscribers, "swaps": args.swaps, "runs": args.runs },

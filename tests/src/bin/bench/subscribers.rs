@@ -23,6 +23,9 @@ pub(crate) use client::{CLIENT, run as be_client};
 const MEMORY: f64 = 40.0;
 /// How long a rotation may take until all serve it.
 const PROMISE: Duration = Duration::from_secs(2);
+/// How many descriptors the daemon has besides its connections, at most.
+const SPARE: usize = 100;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many subscribers there are, each with a connection of its own
@@ -89,9 +92,6 @@ pub(crate) async fn run(args: Args) -> Value {
         "promises": { "all_current_within_2_s": current <= PROMISE },
     })
 }
-
-/// How many descriptors the daemon has besides its connections, at most.
-const SPARE: usize = 100;
 
 /// Room for so many subscribers of one user.
 pub(crate) fn limits(subscribers: usize) -> String {

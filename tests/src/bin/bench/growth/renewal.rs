@@ -15,7 +15,6 @@ use evercert_tests::daemon::{Daemon, Home};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::RESTING;
 use crate::process;
 use crate::stage;
 
@@ -38,7 +37,7 @@ pub(super) async fn run(
     let issued = stage::certificates(sets.len() + 1);
     let mut prepared: Vec<_> = sets.iter().zip(&issued).map(|(set, issued)| set.prepare(&issued.files())).collect();
     let last = issued[sets.len()].files();
-    let (first, other) = (seen(home, RESTING).await, seen(home, stage::IDENTITY).await);
+    let (first, other) = (seen(home, "set-0").await, seen(home, stage::IDENTITY).await);
     let published = followed(home, sets.len()).await;
     tokio::time::sleep(SETTLED).await;
     let rest = process::memory(daemon.pid(), "VmRSS");

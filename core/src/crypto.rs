@@ -43,10 +43,12 @@ pub(crate) fn verification_algorithms() -> &'static [&'static dyn SignatureVerif
 /// The provider cannot use a key of this kind.
 pub fn signing_key(key: &PrivateKey) -> Result<Arc<dyn SigningKey>, rustls::Error> {
     #[cfg(feature = "aws-lc-rs")]
-    let load = rustls::crypto::aws_lc_rs::sign::any_supported_type;
+    use rustls::crypto::aws_lc_rs::sign::{any_ecdsa_type, any_supported_type};
     #[cfg(not(feature = "aws-lc-rs"))]
-    let load = rustls::crypto::ring::sign::any_supported_type;
-    load(&key.as_der())
+    use rustls::crypto::ring::sign::{any_ecdsa_type, any_supported_type};
+    // `any_supported_type` tries RSA first, for which the provider parses all of a key, and computes the public key of an elliptic one.
+    let ecdsa = key.is_ec().then(|| any_ecdsa_type(&key.as_der()));
+    ecdsa.and_then(Result::ok).map_or_else(|| any_supported_type(&key.as_der()), Ok)
 }
 
 /// The words for a signature algorithm whose identifier is not known.

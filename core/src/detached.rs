@@ -14,6 +14,9 @@ use tokio::sync::{Semaphore, oneshot};
 /// How long a thread waits for more work before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// How nice threads are that give way (nice(2)): a tenth of the weight of one that does not.
+const NICENESS: i32 = 10;
+
 type Work = Box<dyn FnOnce() + Send>;
 
 /// Threads that may hang, as many as are asked for at once; the caller bounds that. When this is dropped, those without work end.
@@ -22,6 +25,7 @@ pub struct Threads {
     name: &'static str,
     /// The size of a stack, in bytes; unset: that of the standard library.
     stack: Option<usize>,
+    gives_way: bool,
     shared: Arc<Shared>,
 }
 
@@ -36,6 +40,8 @@ struct State {
     queue: VecDeque<Work>,
     /// How many threads wait for work.
     idle: usize,
+    /// No thread could be had for what is queued.
+    is_short: bool,
     stopped: bool,
 }
 
@@ -43,7 +49,7 @@ impl Threads {
     /// No thread yet; each will have this name, of at most 15 bytes.
     #[must_use]
     pub fn named(name: &'static str) -> Self {
-        Self { name, stack: None, shared: Arc::default() }
+        Self { name, stack: None, gives_way: false, shared: Arc::default() }
     }
 
     /// The same, with stacks of this size in bytes.
@@ -53,11 +59,20 @@ impl Threads {
         self
     }
 
+    /// The same, for work that nobody waits for: while other threads of this process, or of its control group, want the processor, each of
+    /// these gets a tenth of what one of those does.
+    #[must_use]
+    pub fn giving_way(mut self) -> Self {
+        self.gives_way = true;
+        self
+    }
+
     /// Has one of the threads do this.
     ///
     /// # Errors
     ///
-    /// No further thread can be had. The work is done all the same, by the next thread that is done with its own or can be had.
+    /// No further thread can be had. The work is done all the same, by the next thread that is done with its own or can be had: the caller is
+    /// to [`catch up`](Self::catch_up) from time to time.
     pub fn run(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut state = self.shared.state.lock();
         state.queue.push_back(Box::new(work));
@@ -66,11 +81,40 @@ impl Threads {
             return Ok(());
         }
         drop(state);
+        self.start()
+    }
+
+    /// Whether work waits since no further thread could be had.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.shared.state.lock().is_short
+    }
+
+    /// Asks for a thread again, where none could be had.
+    pub fn catch_up(&self) {
+        if self.is_short() {
+            let _ = self.start();
+        }
+    }
+
+    fn start(&self) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name(self.name.to_owned());
         let thread = self.stack.into_iter().fold(thread, thread::Builder::stack_size);
-        thread.spawn(move || shared.work()).map(drop).inspect_err(|error| {
-            tracing::error!(threads = self.name, %error, "no further thread can be had for what may hang");
+        let gives_way = self.gives_way;
+        let body = move || {
+            if gives_way {
+                // On Linux this is for the thread alone (setpriority(2)). Where the kernel refuses, it does not give way.
+                let _ = rustix::process::setpriority_process(None, NICENESS);
+            }
+            shared.work();
+        };
+        let started = thread.spawn(body).map(drop);
+        let was_short = std::mem::replace(&mut self.shared.state.lock().is_short, started.is_err());
+        started.inspect_err(|error| {
+            if !was_short {
+                tracing::error!(threads = self.name, %error, "no further thread can be had for what may hang");
+            }
         })
     }
 
@@ -211,6 +255,27 @@ mod tests {
         let late = threads.call(current);
         drop((threads, release));
         assert!(late.blocking_recv().is_ok());
+    }
+
+    #[test]
+    fn work_that_no_thread_could_be_had_for_is_done_once_one_can() {
+        let mut threads = Threads::named("test").with_stack(1 << 60);
+        let (sender, ids) = mpsc::channel();
+        assert!(threads.run(move || sender.send(current()).unwrap()).is_err());
+        threads.catch_up();
+        assert!(threads.is_short());
+        threads.stack = None;
+        threads.catch_up();
+        assert!(ids.recv_timeout(SOON).is_ok() && !threads.is_short());
+    }
+
+    #[test]
+    fn a_thread_that_gives_way_is_nice_and_its_process_is_not() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let before = niceness();
+        let threads = Threads::named("test").giving_way();
+        assert_eq!(threads.call(niceness).blocking_recv().unwrap(), NICENESS.max(before));
+        assert_eq!(niceness(), before);
     }
 
     #[tokio::test]

@@ -2,10 +2,11 @@
 //! it. It is also the only place in the crate that reads clocks.
 //!
 //! One task owns every identity's slot; it neither touches a disk nor parses. Each look at an identity's files is a job
-//! on a blocking thread: it places the watches, compares stamps, reads, parses, and drives the identity's lifecycle, which it
-//! borrows for that. An identity has at most one job. A job whose mount does not answer stalls nothing but its identity: it
-//! soon stops counting against how many may run, and later gives the lifecycle back. Before the generation is shown, a job writes
-//! down what is retained of a replaced bundle; and what identities have in common, jobs hold once.
+//! that may block: it places the watches, compares stamps, reads, parses, and drives the identity's lifecycle, which it
+//! borrows for that. One that is alone is done by the thread of the [`Reactor`], if the task runs in one; any other on a thread beside it.
+//! An identity has at most one job. A job whose mount does not answer stalls nothing but its identity: it soon stops counting against
+//! how many may run, and later gives the lifecycle back. Before the generation is shown, a job writes down what is retained of a
+//! replaced bundle; and what identities have in common, jobs hold once.
 //!
 //! ```text
 //! inotify ─┐                                    ┌ stamp unchanged: nothing to do
@@ -36,15 +37,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::ending::{REQUESTS, Request};
 use self::key_requests::KeyRequests;
 use self::pace::Pace;
 use self::system::{Machine, System};
-use self::task::Task;
+use self::task::{Orders, Task};
 use crate::digest::Digest;
 use crate::identity::IdentityId;
+use crate::reactor::Reactor;
 use crate::spec::IdentitySpec;
 
 pub use self::ending::EndOverlapError;
@@ -104,26 +107,36 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts a keeper of no identity on the current tokio runtime.
+    /// Starts a keeper of no identity on the current tokio runtime. What may hang is done by threads beside it.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn start(settings: KeeperSettings, observer: Arc<dyn Observer>) -> Self {
-        Self::start_on(Arc::new(Machine), Pace::default(), settings, observer)
+        Self::start_with(Arc::new(Machine), Pace::default(), settings, observer, None)
     }
 
-    pub(crate) fn start_on(
+    /// Starts a keeper of no identity in a reactor. What changes while nothing else does is read by the thread that has heard of it, and so
+    /// is shown sooner.
+    #[must_use]
+    pub fn start_in(reactor: &Reactor, settings: KeeperSettings, observer: Arc<dyn Observer>) -> Self {
+        Self::start_with(Arc::new(Machine), Pace::default(), settings, observer, Some(reactor.clone()))
+    }
+
+    pub(crate) fn start_with(
         system: Arc<dyn System>,
         pace: Pace,
         settings: KeeperSettings,
         observer: Arc<dyn Observer>,
+        reactor: Option<Reactor>,
     ) -> Self {
-        let (wanted, changes) = watch::channel(DesiredState::default());
-        let (requests, receiver) = mpsc::channel(REQUESTS);
+        let (wanted, wanted_now) = watch::channel(DesiredState::default());
+        let (requests, asked) = mpsc::channel(REQUESTS);
         let key_requests = Arc::new(KeyRequests::default());
-        tokio::spawn(Task::new(system, pace, settings, observer, changes, receiver, Arc::clone(&key_requests)).run());
+        let orders = Orders { wanted: wanted_now, requests: asked, key_requests: Arc::clone(&key_requests) };
+        let runtime = reactor.as_ref().map_or_else(Handle::current, |reactor| reactor.handle().clone());
+        runtime.spawn(Task::new(system, pace, settings, observer, orders, reactor).run());
         Self { wanted, requests, key_requests }
     }
 

@@ -38,6 +38,7 @@ pub mod mounts;
 mod overlap;
 pub mod path;
 mod pem;
+pub mod reactor;
 pub mod snapshot;
 pub mod spec;
 pub mod spiffe;

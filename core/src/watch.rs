@@ -34,8 +34,8 @@ use crate::spec::FileSet;
 /// The size of the buffer that events are read into, in bytes: some 400 events.
 const BUFFER: usize = 16 * 1024;
 
-/// How many buffers are read in one go before others get their turn.
-const BATCH: usize = 16;
+/// How many buffers are read in one go before others get their turn: some 1,600 events, a few milliseconds.
+const BATCH: usize = 4;
 
 /// The kernel's number of a watch.
 pub type Watch = i32;

@@ -69,7 +69,11 @@ pub(crate) async fn watch(
     let mut asking = JoinSet::new();
     loop {
         let now = Instant::now();
-        let expected = expected(&wanted.borrow_and_update(), &store);
+        // Without endpoints no change matters, and each would wake a thread on the way of a rotation.
+        let (expected, has_endpoints) = {
+            let wanted = wanted.borrow_and_update();
+            (expected(&wanted, &store), !wanted.serves.is_empty())
+        };
         schedule.expect(expected, now).iter().for_each(|key| observer.forgotten(key));
         while asking.len() < CONCURRENT
             && let Some((key, expected)) = schedule.due(now)
@@ -83,7 +87,7 @@ pub(crate) async fn watch(
         let next = schedule.next().filter(|_| asking.len() < CONCURRENT);
         tokio::select! {
             () = shutdown.cancelled() => return,
-            Ok(()) = changes.changed() => {}
+            Ok(()) = changes.changed(), if has_endpoints => {}
             Ok(()) = wanted.changed() => {}
             Some(Ok((key, leaf, found))) = asking.join_next() => {
                 match &found {
@@ -102,7 +106,7 @@ pub(crate) async fn watch(
 /// The endpoints of published identities, and what they are expected to present.
 fn expected(wanted: &Wanted, store: &Store) -> Vec<(Key, Expected)> {
     let endpoints = wanted.serves.iter().filter_map(|(id, endpoints)| {
-        let state = Arc::clone(&store.get(id)?.borrow());
+        let state = store.get(id)?;
         let leaf = state.snapshot.as_ref()?.credential()?.leaf();
         let names = leaf.names.dns.iter().find(|name| !name.contains('*')).cloned();
         let expected = Expected { leaf: leaf.fingerprint, server_name: names };

@@ -64,7 +64,8 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 pub use tonic_health::ServingStatus;
 
-use crate::identity::{Identity, Usable, runtime};
+use crate::identity::{Identity, Usable};
+use crate::runtime;
 use state::State;
 
 /// The most bytes of a request: a service's name, and no more.

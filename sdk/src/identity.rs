@@ -10,7 +10,7 @@
 //! them puts it to use, so a process never serves one generation here and another there because one part could not load it. A
 //! consumer that could not use the generation it found has none to keep, and so no say in the next one.
 //!
-//! The task, and those of its source, run on a thread that all identities of the process share, and not on the runtime of whoever starts one:
+//! The task, and those of its source, run on a runtime that all identities of the process share, and not on the runtime of whoever starts one:
 //! they follow rotations whatever becomes of that runtime, and however busy it is.
 
 mod builder;
@@ -18,7 +18,6 @@ mod certifier;
 mod change;
 mod clock;
 mod policy;
-pub(crate) mod runtime;
 #[cfg(test)]
 mod scripted;
 mod status;

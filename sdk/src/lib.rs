@@ -75,6 +75,7 @@ mod open;
 pub mod peer;
 mod phase;
 mod refusal;
+mod runtime;
 pub mod server;
 pub mod settings;
 pub mod source;

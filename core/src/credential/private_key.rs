@@ -102,6 +102,11 @@ impl PrivateKey {
         }
     }
 
+    /// Whether it is an EC key (RFC 5480), for ECDSA: those of EdDSA are of another kind.
+    pub(crate) fn is_ec(&self) -> bool {
+        PrivateKeyInfoRef::from_der(self.pkcs8()).is_ok_and(|info| info.algorithm.oid == EC_PUBLIC_KEY)
+    }
+
     /// The key as rustls borrows it.
     #[must_use]
     pub fn as_der(&self) -> PrivateKeyDer<'_> {

@@ -224,6 +224,11 @@ impl Slot {
         matches!(self.lifecycle, Whereabouts::Here(_)) && (look || self.wants.time || !self.wants.ends.is_empty())
     }
 
+    /// Whether a subscriber wants its key; where keys are kept anyway nobody says so.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.retention == KeyRetention::OnDemand && self.keeps_keys
+    }
+
     /// Whether nothing is to be done and no job is under way.
     pub(super) fn is_at_rest(&self) -> bool {
         let here = matches!(self.lifecycle, Whereabouts::Here(_));

@@ -15,14 +15,19 @@ use crate::spec::IdentitySpec;
 /// there are left out of the next one.
 const THREADS: usize = 16;
 
-/// One sweep: a thread compares the stamps of all identities, one after the other. At a mount that does not answer it is
+/// How many identities a thread is given at a time: the keeper's task copies as much in one go, and shows nothing meanwhile.
+pub(super) const GIVEN: usize = 256;
+
+/// One sweep: a thread compares the stamps of all identities, [`GIVEN`] at a time and one after the other. At a mount that does not answer it is
 /// left behind, and another goes on with the next identity.
 pub(super) struct Sweep {
     pub(super) cause: Cause,
     began: Instant,
+    /// Those that no thread was given yet.
+    left: std::vec::IntoIter<SlotKey>,
     work: Arc<SweepWork>,
     threads: usize,
-    /// How far it had got at the last check.
+    /// How far it had got with that at the last check.
     checked: (Instant, usize),
 }
 
@@ -31,11 +36,12 @@ pub(super) struct Sweep {
 pub(super) enum Cause {
     /// The tick: it goes through everyone.
     Tick,
-    /// The list of mounts changed.
+    /// The list of mounts changed: it goes through those on the node.
     Mounts,
 }
 
 /// The work that the threads of a sweep share.
+#[derive(Default)]
 pub(super) struct SweepWork {
     items: Vec<Item>,
     next: AtomicUsize,
@@ -52,24 +58,26 @@ pub(super) struct Item {
 pub(super) enum Progress {
     /// As it should.
     Moving,
-    /// It is stuck at this identity; a further thread should run this.
-    Stuck(SlotKey, Arc<SweepWork>),
-    /// It is stuck, and no thread is left to go on, or nothing to go on with.
+    /// It is stuck at this identity; a further thread should run this, or what is given next.
+    Stuck(SlotKey, Option<Arc<SweepWork>>),
+    /// It is stuck, and no thread is left to go on.
     GivenUp(SlotKey),
 }
 
 impl Sweep {
-    pub(super) fn new(cause: Cause, items: Vec<Item>, now: Instant) -> Self {
-        Self {
-            cause,
-            began: now,
-            work: Arc::new(SweepWork { items, next: AtomicUsize::new(0) }),
-            threads: 1,
-            checked: (now, 0),
-        }
+    pub(super) fn new(cause: Cause, keys: Vec<SlotKey>, now: Instant) -> Self {
+        Self { cause, began: now, left: keys.into_iter(), work: Arc::default(), threads: 1, checked: (now, 0) }
     }
 
-    pub(super) fn work(&self) -> Arc<SweepWork> {
+    /// Those that a thread is to be given next; none, if it is over.
+    pub(super) fn next_keys(&mut self) -> Vec<SlotKey> {
+        self.left.by_ref().take(GIVEN).collect()
+    }
+
+    /// A thread is given these.
+    pub(super) fn begin(&mut self, items: Vec<Item>) -> Arc<SweepWork> {
+        self.work = Arc::new(SweepWork { items, next: AtomicUsize::new(0) });
+        self.checked.1 = 0;
         Arc::clone(&self.work)
     }
 
@@ -78,7 +86,7 @@ impl Sweep {
         now.saturating_duration_since(self.began)
     }
 
-    /// Whether these are this sweep's threads.
+    /// Whether this is what a thread of it was given last.
     pub(super) fn is_of(&self, work: &Arc<SweepWork>) -> bool {
         Arc::ptr_eq(&self.work, work)
     }
@@ -94,10 +102,10 @@ impl Sweep {
         let stuck = next.checked_sub(1).and_then(|index| self.work.items.get(index)).filter(|_| next == before);
         match stuck.map(|item| item.key) {
             None => Progress::Moving,
-            Some(key) if next == self.work.items.len() || self.threads == THREADS => Progress::GivenUp(key),
+            Some(key) if self.threads == THREADS => Progress::GivenUp(key),
             Some(key) => {
                 self.threads += 1;
-                Progress::Stuck(key, self.work())
+                Progress::Stuck(key, (next < self.work.items.len()).then(|| Arc::clone(&self.work)))
             }
         }
     }

@@ -5,7 +5,7 @@ mod key_requests;
 mod overlap;
 mod tick;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::ending::{Ended, Endings, Request};
 use super::job::{Done, Shared};
-use super::jobs::Jobs;
+use super::jobs::{Jobs, Ready};
 use super::key_requests::{KeyRequests, KeyRetention};
 use super::mounting::Mounting;
 use super::numbers::SlotKey;
@@ -29,18 +29,29 @@ use crate::detached::Threads;
 use crate::identity::IdentityId;
 use crate::material::Interner;
 use crate::overlap::store::OverlapStore;
+use crate::reactor::Reactor;
 use crate::spec::IdentitySpec;
 
 /// How many reports of jobs may wait for the task. Threads that have one more wait with it.
 const REPORTS: usize = 256;
+
+/// How often a thread is asked for where none can be had.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The report of a thread.
 enum ThreadReport {
     Job(Box<Done>),
     /// A sweep found files that do not look as they did.
     Changed(SlotKey),
-    /// A thread of a sweep has nothing left to go through.
+    /// A thread of a sweep has nothing left to go through of what it was given.
     Swept(Arc<SweepWork>),
+}
+
+/// What the keeper's handle asks of the task.
+pub(super) struct Orders {
+    pub(super) wanted: watch::Receiver<DesiredState>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) key_requests: Arc<KeyRequests>,
 }
 
 /// The keeper's one task: it owns every slot.
@@ -61,10 +72,12 @@ pub(super) struct Task {
     slots: HashMap<SlotKey, Box<Slot>>,
     keys: HashMap<IdentityId, SlotKey>,
     last_key: u64,
-    /// The slots that wait for a job.
-    ready: VecDeque<SlotKey>,
+    ready: Ready,
     jobs: Jobs,
     threads: Threads,
+    sweepers: Threads,
+    /// Does a job that is alone; absent where this runs in another runtime.
+    reactor: Option<Reactor>,
     timers: Timers,
     watching: Watching,
     mounting: Mounting,
@@ -81,9 +94,8 @@ impl Task {
         pace: Pace,
         settings: KeeperSettings,
         observer: Arc<dyn Observer>,
-        wanted: watch::Receiver<DesiredState>,
-        requests: mpsc::Receiver<Request>,
-        key_requests: Arc<KeyRequests>,
+        Orders { wanted, requests, key_requests }: Orders,
+        reactor: Option<Reactor>,
     ) -> Self {
         let clock = system.now();
         Self {
@@ -105,9 +117,11 @@ impl Task {
             slots: HashMap::new(),
             keys: HashMap::new(),
             last_key: 0,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             jobs: Jobs::default(),
             threads: Threads::named("evercert-keeper"),
+            sweepers: Threads::named("evercert-sweep").giving_way(),
+            reactor,
             timers: Timers::default(),
             watching: Watching::new(),
             mounting: Mounting::new(clock.monotonic),
@@ -126,6 +140,8 @@ impl Task {
         let key_requests = Arc::clone(&self.key_requests);
         loop {
             self.dispatch();
+            // Tasks that were woken by what was just shown run before further events are heard.
+            tokio::task::yield_now().await;
             let pause = self.pause();
             tokio::select! {
                 changed = self.wanted.changed() => match changed {
@@ -150,12 +166,13 @@ impl Task {
         }
         let now = self.system.now().monotonic;
         while self.jobs.may_start() {
-            let Some(key) = self.ready.pop_front() else { return };
+            let Some(key) = self.ready.pop() else { return };
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             slot.queued = false;
             if !slot.wants_job() {
                 continue;
             }
+            let is_alone = self.ready.is_empty() && self.jobs.is_idle();
             let number = self.jobs.start(key, now);
             let Some(job) = slot.begin(key, number, now, self.watching.inotify(), &self.pace) else {
                 self.jobs.finish(number);
@@ -163,10 +180,17 @@ impl Task {
             };
             let (system, pace, reports) = (Arc::clone(&self.system), Arc::clone(&self.pace), self.reports.0.clone());
             let shared = Arc::clone(&self.shared);
-            let _ = self.threads.run(move || {
+            let work = move || {
                 // It fails when the keeper is gone, and nobody wants to know.
                 let _ = reports.blocking_send(ThreadReport::Job(Box::new(job.run(&*system, &pace, &shared))));
-            });
+            };
+            let work = match self.reactor.as_ref().filter(|_| is_alone) {
+                Some(reactor) => reactor.run(work).err(),
+                None => Some(work),
+            };
+            if let Some(work) = work {
+                let _ = self.threads.run(work);
+            }
         }
     }
 
@@ -180,6 +204,7 @@ impl Task {
                 Some(sweep) => Some(sweep.next_check(&self.pace)),
                 None => self.mounting.next(),
             },
+            (self.threads.is_short() || self.sweepers.is_short()).then_some(now.monotonic + RETRY),
         ];
         let deadlines = deadlines.into_iter().flatten().map(|at| at.saturating_duration_since(now.monotonic));
         deadlines.chain(self.timers.next(now)).min().unwrap_or_default()
@@ -245,7 +270,7 @@ impl Task {
             && !slot.queued
         {
             slot.queued = true;
-            self.ready.push_back(key);
+            self.ready.push(key, slot.is_awaited());
         }
     }
 
@@ -282,8 +307,8 @@ impl Task {
             ThreadReport::Job(done) => self.finish(*done),
             ThreadReport::Changed(key) => self.hint(key, self.system.now().monotonic),
             ThreadReport::Swept(work) => {
-                if let Some(sweep) = self.sweep.take_if(|sweep| sweep.is_of(&work)) {
-                    self.swept(&sweep);
+                if self.sweep.as_ref().is_some_and(|sweep| sweep.is_of(&work)) {
+                    self.go_on_with_sweep();
                 }
             }
         }

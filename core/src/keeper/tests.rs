@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::pace::Pace;
+use super::sweep::GIVEN;
 use super::system::{Machine, System};
 use super::{IdentityState, Keeper, KeeperSettings, Observer, Reload, StateError, WatchProblem};
 use crate::clock::Now;
@@ -23,6 +24,7 @@ use crate::finding::{Check, Severity};
 use crate::identity::IdentityId;
 use crate::mount::{Reading, Visit};
 use crate::mounts::MountChanges;
+use crate::reactor::Reactor;
 use crate::spec::{BundleFile, Expectations, FileSet, IdentitySpec};
 use crate::watch::{Inotify, Placed};
 
@@ -204,11 +206,12 @@ fn start(system: &Arc<Rigged>, tick: Duration, specs: Vec<IdentitySpec>) -> (Kee
     let recorder = Arc::new(Recorder::default());
     let pace =
         Pace { counted: SHORT, unresponsive: SHORT * 4, restless: SHORT * 10, sweep_stuck: SHORT, ..Pace::default() };
-    let keeper = Keeper::start_on(
+    let keeper = Keeper::start_with(
         Arc::clone(system) as Arc<dyn System>,
         pace,
         KeeperSettings { tick, ..KeeperSettings::default() },
         Arc::clone(&recorder) as Arc<dyn Observer>,
+        Some(Reactor::start("test").unwrap()),
     );
     keeper.keep(specs);
     (keeper, recorder)
@@ -226,6 +229,23 @@ async fn the_tick_carries_alone_when_no_instance_can_be_had_and_says_so_once() {
         recorder.until_serves("a", &next).await;
     }
     assert_eq!(*recorder.problems.lock(), [WatchProblem::Exhausted]);
+}
+
+#[tokio::test]
+async fn a_tick_looks_at_more_identities_than_a_thread_is_given_at_a_time() {
+    let authority = Authority::new("root");
+    let (first, next) = (leaf(&authority), leaf(&authority));
+    let volumes: Vec<_> = (0..2 * GIVEN + 1).map(|_| KubeletVolume::new(&first.files())).collect();
+    let system = Arc::new(Rigged { no_instance: AtomicBool::new(true), ..Rigged::default() });
+    let specs = volumes.iter().enumerate().map(|(n, volume)| spec(&format!("n{n}"), volume.path())).collect();
+    let (_keeper, recorder) = start(&system, SHORT * 2, specs);
+    for n in 0..volumes.len() {
+        recorder.until_serves(&format!("n{n}"), &first).await;
+    }
+    volumes.iter().for_each(|volume| _ = volume.swap(&next.files()));
+    for n in 0..volumes.len() {
+        recorder.until_serves(&format!("n{n}"), &next).await;
+    }
 }
 
 #[tokio::test]

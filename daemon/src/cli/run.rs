@@ -10,7 +10,7 @@ use crate::daemon::{self, StartError};
 use crate::host::systemd::Activation;
 use crate::host::{allocator, hardening, logging};
 
-/// The threads that serve. Two do for ten thousand identities, and every further one costs memory.
+/// The threads that serve all but the workload socket, which is served by the thread that publishes. Two do for ten thousand identities, and every further one costs memory.
 const WORKER_THREADS: usize = 2;
 
 /// The most threads of the runtime that may block. Calls that may hang have their own.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evercert_core::keeper::{Keeper, KeeperSettings};
+use evercert_core::reactor::Reactor;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,7 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// There is no randomness to be had.
+    /// There is no randomness to be had, or no further thread.
     pub(super) fn start(
         file: Option<PathBuf>,
         config: Arc<Config>,
@@ -53,7 +54,8 @@ impl Daemon {
         let left_out = move || counted.limit_reached(Limit::LogLines);
         let journal = Arc::new(Journal::new(Arc::clone(&surroundings) as _, wanted_now.clone(), left_out));
         let observer = Arc::new(Measured::new(Arc::clone(&metrics), Arc::clone(&journal) as _));
-        let keeper = Arc::new(Keeper::start(settings, observer));
+        let reactor = Reactor::start("evercert-keeper").map_err(StartError::Runtime)?;
+        let keeper = Arc::new(Keeper::start_in(&reactor, settings, observer));
         let key_claims = KeyClaims::new(Arc::clone(&keeper) as _);
         let subscriber_journal = Arc::new(journal.of_subscribers(Arc::clone(&metrics) as _));
         let subscribers = Subscribers::new(Arc::clone(&store), subscriber_journal, Arc::clone(&key_claims));
@@ -96,9 +98,11 @@ impl Daemon {
         let limits = serve::Limits::new(limits.connections(), limits.streams(), limits.requests());
         let observer = Arc::clone(&pages.metrics) as _;
         servers.spawn(served::watch(context.wanted.clone(), Arc::clone(&store), observer, shutdown.clone()));
-        servers.spawn(neighbours.compare(pages.readiness.clone(), Arc::clone(&surroundings), shutdown.clone()));
-        servers.spawn(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()));
         servers.spawn(serve::admin(listeners.admin, context.clone(), shutdown.clone()));
+        // On the thread that publishes, so that no other one wakes up on the way of a rotation.
+        let compared = neighbours.compare(pages.readiness.clone(), Arc::clone(&surroundings), shutdown.clone());
+        servers.spawn_on(compared, reactor.handle());
+        servers.spawn_on(serve::workload(listeners.agent, context.clone(), limits, shutdown.clone()), reactor.handle());
         let certificate = config.http.tls.clone().filter(|_| listeners.http.is_some()).map(|tls| {
             let HttpTls { identity, client_certificates } = tls;
             Certificate::new(identity, client_certificates, (Arc::clone(&store), key_claims), info.clone())

@@ -70,10 +70,10 @@ struct MemoryState<T> {
 }
 
 impl<T: Clone + PartialEq + Send + 'static> Memory<T> {
-    /// In the file at `path`; `thread` is the name of the thread that is at it, of at most 15 bytes.
-    pub(crate) fn new(path: PathBuf, thread: &'static str, words: Words, access: Box<dyn Access<T>>) -> Self {
+    /// In the file at `path`, which one of `threads` is at.
+    pub(crate) fn new(path: PathBuf, threads: Threads, words: Words, access: Box<dyn Access<T>>) -> Self {
         let file = Arc::new(File { path, words, access, content: Mutex::default(), left: Condvar::new() });
-        Self { file, threads: Threads::named(thread) }
+        Self { file, threads }
     }
 
     /// What is remembered; absent while it cannot be told, for which one call waits a moment.
@@ -90,22 +90,29 @@ impl<T: Clone + PartialEq + Send + 'static> Memory<T> {
         content.latest.clone()
     }
 
-    /// Remembers this, and nothing else, as soon as that can be done. A file that was not read is not replaced.
-    pub(crate) fn remember(&self, latest: T) {
+    /// Remembers this, and nothing else, as soon as that can be done. A file that was not read is not replaced: then this is false, and it is
+    /// read again. Waits for nothing.
+    pub(crate) fn remember(&self, latest: T) -> bool {
         let mut content = self.file.content.lock();
-        let Some(before) = &content.latest else { return };
+        let Some(before) = &content.latest else {
+            if content.entered.is_none() {
+                self.start(&mut content);
+            }
+            return false;
+        };
         content.is_behind |= *before != latest;
         content.latest = Some(latest);
         let Some(entered) = content.entered else {
             if content.is_behind {
                 self.start(&mut content);
             }
-            return;
+            return true;
         };
         if entered.elapsed() > PATIENCE && content.is_news() {
             let path = self.file.path.display();
             warn!(%path, "the state directory does not answer: {}", self.file.words.unwritten);
         }
+        true
     }
 
     /// Has a thread bring the file and what is to be in it together. There is none yet.

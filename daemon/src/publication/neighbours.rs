@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evercert_core::detached::Threads;
 use evercert_core::identity::IdentityId;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::sleep;
@@ -12,6 +13,9 @@ use super::{Census, Readiness, Store, Surroundings};
 
 /// How long changes are gathered before they are looked at: many sets change at once, and none of it is urgent.
 const GATHER: Duration = Duration::from_secs(1);
+
+/// How many that changed are read in one go where nobody waits for it.
+const AT_A_TIME: usize = 8;
 
 /// What identities publish, by CA and by key.
 #[derive(Debug)]
@@ -30,11 +34,28 @@ impl Neighbours {
     pub(crate) fn census(&self) -> MutexGuard<'_, Census<IdentityId>> {
         // Locked first: whoever comes later has newer states.
         let mut census = self.census.lock();
-        for id in self.store.take_changed() {
-            let state = self.store.get(&id).map(|state| Arc::clone(&state.borrow()));
-            census.take_in(&id, state.as_ref().and_then(|state| state.snapshot.as_deref()));
-        }
+        self.take_in(&mut census, usize::MAX);
         census
+    }
+
+    /// As [`Self::census`], with the lock let go after each few identities: other callers do not wait for a thread that gives way.
+    fn census_in_steps(&self) -> MutexGuard<'_, Census<IdentityId>> {
+        loop {
+            let mut census = self.census.lock();
+            if self.take_in(&mut census, AT_A_TIME) < AT_A_TIME {
+                return census;
+            }
+        }
+    }
+
+    /// Takes in at most so many that changed, and gives how many there were.
+    fn take_in(&self, census: &mut Census<IdentityId>, at_most: usize) -> usize {
+        let changed = self.store.take_changed(at_most);
+        for id in &changed {
+            let state = self.store.get(id);
+            census.take_in(id, state.as_ref().and_then(|state| state.snapshot.as_deref()));
+        }
+        changed.len()
     }
 
     /// Tells `surroundings` what is found, until `shutdown`.
@@ -44,6 +65,7 @@ impl Neighbours {
         surroundings: Arc<Surroundings>,
         shutdown: CancellationToken,
     ) {
+        let threads = Threads::named("evercert-census").giving_way();
         let mut changes = self.store.changes();
         // Who is there is looked at only where that may have changed: a rotation costs no look at all the others.
         let (mut looked_at, mut is_read) = (None, false);
@@ -59,7 +81,15 @@ impl Neighbours {
                 looked_at = Some(presence);
             }
             let neighbours = Arc::clone(&self);
-            match tokio::task::spawn_blocking(move || neighbours.census().news(is_read)).await {
+            let mut news = threads.call(move || neighbours.census_in_steps().news(is_read));
+            let news = loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    news = &mut news => break news,
+                    () = sleep(GATHER) => threads.catch_up(),
+                }
+            };
+            match news {
                 Ok(news) => surroundings.found(news),
                 Err(error) => tracing::error!(%error, "identities cannot be held against each other"),
             }

@@ -31,7 +31,9 @@ struct Identities {
 
 #[derive(Debug)]
 struct Entry {
-    state: watch::Sender<Arc<IdentityState>>,
+    state: Arc<IdentityState>,
+    /// Who is told of every further state, where there is anybody: a channel has room for much more than most identities need.
+    followers: Option<watch::Sender<Arc<IdentityState>>>,
     /// The value of [`Store::changes`] at its last change.
     revision: u64,
     publication: Option<Publication>,
@@ -73,8 +75,17 @@ impl Store {
     /// The state of one identity and its changes. The channel closes when the identity is no longer kept; one that is kept
     /// anew has a new channel.
     #[must_use]
-    pub(crate) fn get(&self, id: &IdentityId) -> Option<watch::Receiver<Arc<IdentityState>>> {
-        self.identities.lock().entries.get(id).map(|entry| entry.state.subscribe())
+    pub(crate) fn follow(&self, id: &IdentityId) -> Option<watch::Receiver<Arc<IdentityState>>> {
+        self.identities.lock().entries.get_mut(id).map(|entry| {
+            let state = &entry.state;
+            entry.followers.get_or_insert_with(|| watch::Sender::new(Arc::clone(state))).subscribe()
+        })
+    }
+
+    /// The state of one identity.
+    #[must_use]
+    pub(crate) fn get(&self, id: &IdentityId) -> Option<Arc<IdentityState>> {
+        self.identities.lock().entries.get(id).map(|entry| Arc::clone(&entry.state))
     }
 
     /// The publication of one identity.
@@ -86,30 +97,26 @@ impl Store {
     /// The state of every identity, by scope and name.
     #[must_use]
     pub(crate) fn all(&self) -> Vec<Arc<IdentityState>> {
-        self.identities.lock().entries.values().map(|entry| Arc::clone(&entry.state.borrow())).collect()
+        self.identities.lock().entries.values().map(|entry| Arc::clone(&entry.state)).collect()
     }
 
     /// The state of every identity with the value of [`Store::changes`] at its last change, by scope and name.
     #[must_use]
     pub(crate) fn revisions(&self) -> Vec<(u64, Arc<IdentityState>)> {
-        self.identities
-            .lock()
-            .entries
-            .values()
-            .map(|entry| (entry.revision, Arc::clone(&entry.state.borrow())))
-            .collect()
+        self.identities.lock().entries.values().map(|entry| (entry.revision, Arc::clone(&entry.state))).collect()
     }
 
     /// The state of one identity with the value of [`Store::changes`] at its last change.
     #[must_use]
     pub(crate) fn revised(&self, id: &IdentityId) -> Option<(u64, Arc<IdentityState>)> {
-        self.identities.lock().entries.get(id).map(|entry| (entry.revision, Arc::clone(&entry.state.borrow())))
+        self.identities.lock().entries.get(id).map(|entry| (entry.revision, Arc::clone(&entry.state)))
     }
 
-    /// The identities that changed, or went, since this was last asked: for [`Neighbours`](super::Neighbours) alone.
+    /// At most so many of the identities that changed, or went, since this was last asked: for [`Neighbours`](super::Neighbours) alone.
     #[must_use]
-    pub(super) fn take_changed(&self) -> BTreeSet<IdentityId> {
-        std::mem::take(&mut self.identities.lock().changed)
+    pub(super) fn take_changed(&self, at_most: usize) -> Vec<IdentityId> {
+        let changed = &mut self.identities.lock().changed;
+        std::iter::from_fn(|| changed.pop_first()).take(at_most).collect()
     }
 
     /// A number that grows with every change of any identity, removals included.
@@ -155,14 +162,13 @@ impl Observer for Store {
                 let before = entry.publication;
                 entry.revision = revision;
                 entry.publication = Publication::of(self.epoch, &state, before);
-                entry.state.send_replace(state);
+                entry.followers = entry.followers.take().filter(|followers| followers.send(Arc::clone(&state)).is_ok());
+                entry.state = state;
                 before.is_some() == entry.publication.is_some()
             }
             None => {
                 let publication = Publication::of(self.epoch, &state, None);
-                identities
-                    .entries
-                    .insert(id.clone(), Entry { state: watch::Sender::new(state), revision, publication });
+                identities.entries.insert(id.clone(), Entry { state, followers: None, revision, publication });
                 false
             }
         };

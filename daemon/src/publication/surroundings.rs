@@ -77,7 +77,7 @@ impl Surroundings {
     }
 
     fn tell(&self, known: &Known, id: &IdentityId) {
-        let Some(state) = self.store.get(id).map(|receiver| Arc::clone(&receiver.borrow())) else { return };
+        let Some(state) = self.store.get(id) else { return };
         let told = known.added_to(id, &state);
         if !Arc::ptr_eq(&told, &state) {
             self.store.state(id, told);

@@ -158,7 +158,7 @@ impl AgentService {
         let mut presence = self.store.presence();
         let deadline = Instant::now() + FIRST_READ_DEADLINE;
         loop {
-            if let Some(state) = self.store.get(id) {
+            if let Some(state) = self.store.follow(id) {
                 return Ok(state);
             }
             if !self.wanted.borrow().ids.contains(id) {

@@ -105,7 +105,7 @@ impl Certificate {
 
     /// Passes on what is published, once its key is in memory.
     fn deliver(&self, id: &IdentityId, delivered: &watch::Sender<SourceState>, claim: &mut Claim) {
-        let state = self.store.get(id).map(|state| Arc::clone(&state.borrow()));
+        let state = self.store.get(id);
         let Some(snapshot) = state.and_then(|state| state.snapshot.clone()) else { return };
         if snapshot.credential().is_some_and(|credential| credential.key().is_some()) {
             delivered.send_if_modified(|known| {

@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::status::State;
-use super::{ExpiryPolicy, Identity, Inner, Shared, runtime, task};
+use super::{ExpiryPolicy, Identity, Inner, Shared, task};
 use crate::refusal::Refusal;
+use crate::runtime;
 use crate::source::Source;
 use crate::telemetry::Recorder;
 
@@ -108,7 +109,7 @@ impl IdentityBuilder {
     /// Starts the identity without waiting. Until the first generation comes, servers close connections unanswered, channels
     /// do not connect and health says NOT_SERVING; then all of it recovers by itself.
     ///
-    /// It needs no tokio runtime, and does not end with one: identities follow their sources on a thread of their own, one in each
+    /// It needs no tokio runtime, and does not end with one: identities follow their sources on a runtime of their own, one in each
     /// process. So an identity may be kept in a static.
     ///
     /// ```no_run

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::socket::Socket;
 use super::{Report, Source, SourceState};
+use crate::runtime::reactor_of_identities;
 use crate::settings::SettingsError;
 
 /// The name of an identity whose directory's name is none for an identity.
@@ -263,7 +264,7 @@ pub(super) struct Rejection {
 }
 
 impl DirectorySource {
-    /// Starts on the current tokio runtime. A directory that is not there is no error: it is waited for.
+    /// Starts on the thread of the process's identities. A directory that is not there is no error: it is waited for.
     ///
     /// # Errors
     ///
@@ -271,7 +272,7 @@ impl DirectorySource {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// The process can have no further thread, and this is called outside of a tokio runtime.
     pub fn start(settings: &DirectorySettings) -> Result<Arc<Self>, SettingsError> {
         let spec = settings.spec()?;
         let origin = format!("the mount {} of {:?}", settings.directory.display(), spec.id.name);
@@ -279,14 +280,16 @@ impl DirectorySource {
             SourceState { trouble: Some(format!("{origin} was not read yet").into()), ..SourceState::default() };
         let (state, states) = watch::channel(unread);
         let (rejection, rejections) = watch::channel(None);
-        let keeper = Keeper::start(
-            KeeperSettings {
-                tick: settings.tick,
-                state_directory: settings.state_directory.clone(),
-                ..KeeperSettings::default()
-            },
-            Arc::new(Mounted { origin, state, rejection }),
-        );
+        let kept = KeeperSettings {
+            tick: settings.tick,
+            state_directory: settings.state_directory.clone(),
+            ..KeeperSettings::default()
+        };
+        let observer = Arc::new(Mounted { origin, state, rejection });
+        let keeper = match reactor_of_identities() {
+            Some(reactor) => Keeper::start_in(reactor, kept, observer),
+            None => Keeper::start(kept, observer),
+        };
         keeper.keep(vec![spec]);
         Ok(Arc::new(Self { state: states, rejection: rejections, _keeper: keeper }))
     }

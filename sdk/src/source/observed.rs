@@ -39,7 +39,8 @@ pub struct ObservedSource {
 }
 
 impl ObservedSource {
-    /// Starts on the current tokio runtime. Neither a directory nor a daemon that is not there is an error.
+    /// Starts: the directory is read by the thread of the process's identities, and the daemon is told on the current tokio runtime, for as long as
+    /// that lasts. Neither a directory nor a daemon that is not there is an error.
     ///
     /// # Errors
     ///

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use evercert::Identity;
 use evercert::client::{Channel, ChannelError, ConnectFailure};
+use evercert::source::{DirectorySource, Report, Source, SourceState};
 use evercert_fixtures::{Authority, KubeletVolume};
 use futures_util::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tower::{Service as _, ServiceExt as _};
@@ -219,6 +221,31 @@ fn an_identity_from_a_directory_takes_up_the_next_generation_after_its_first_run
     });
 }
 
+/// A source of the user's own, which a task of the current runtime feeds.
+struct Fed(watch::Receiver<SourceState>);
+
+impl Fed {
+    fn from(source: Arc<DirectorySource>) -> Self {
+        let mut states = source.state();
+        let (sender, fed) = watch::channel(states.borrow_and_update().clone());
+        tokio::spawn(async move {
+            while states.changed().await.is_ok() {
+                sender.send_replace(states.borrow_and_update().clone());
+            }
+            drop(source);
+        });
+        Self(fed)
+    }
+}
+
+impl Source for Fed {
+    fn state(&self) -> watch::Receiver<SourceState> {
+        self.0.clone()
+    }
+
+    fn report(&self, _: Report) {}
+}
+
 #[test]
 fn an_identity_whose_source_ended_with_its_runtime_says_so() {
     let ca = Authority::new("ca");
@@ -226,7 +253,7 @@ fn an_identity_whose_source_ended_with_its_runtime_says_so() {
     let (runtime, other) = (of_a_test(), of_a_test());
     let source = {
         let _of_the_source = runtime.enter();
-        evercert::source::DirectorySource::start(&volume.path().into()).unwrap()
+        Arc::new(Fed::from(DirectorySource::start(&volume.path().into()).unwrap()))
     };
     let identity = runtime.block_on(async { Identity::from_source("test", source).await }).unwrap();
     assert!(identity.status().source_connected);
@@ -238,6 +265,19 @@ fn an_identity_whose_source_ended_with_its_runtime_says_so() {
     }));
     let trouble = identity.status().trouble.unwrap();
     assert!(trouble.contains("the source has ended"), "{trouble}");
+}
+
+#[test]
+fn a_directory_source_goes_on_after_the_runtime_that_it_was_started_on() {
+    let ca = Authority::new("ca");
+    let volume = KubeletVolume::new(&ca.issue(server_leaf()).files());
+    let (runtime, other) = (of_a_test(), of_a_test());
+    let mut identity = runtime
+        .block_on(async { Identity::from_source("test", DirectorySource::start(&volume.path().into()).unwrap()).await })
+        .unwrap();
+    drop(runtime);
+    _ = volume.swap(&ca.issue(server_leaf()).files());
+    other.block_on(soon(async { while identity.changed().await.snapshot().generation() < 2 {} }));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Task, ThreadReport};
 use crate::clock::Now;
+use crate::keeper::slot::Slot;
 use crate::keeper::sweep::{Cause, Item, Progress, Sweep, SweepWork};
 use crate::keeper::timers::Due;
 use crate::mount::{self, Stamp};
@@ -31,9 +32,11 @@ impl Task {
                 self.queue(job.key);
             }
         }
+        self.threads.catch_up();
+        self.sweepers.catch_up();
         self.check_sweep(now.monotonic);
         if self.sweep.is_none() && self.mounting.is_due(now.monotonic, &self.pace) {
-            self.look_behind_mounts(now.monotonic);
+            self.sweep(Cause::Mounts, now.monotonic);
         }
         if self.may_tick() && self.next_tick <= now.monotonic {
             self.next_tick = now.monotonic + self.tick;
@@ -64,12 +67,9 @@ impl Task {
         }
         let unwatched: Vec<_> = self.watching.unwatched().iter().copied().collect();
         unwatched.into_iter().for_each(|key| self.hint(key, now));
-        if self.sweep.is_some() {
-            return;
+        if self.sweep.is_none() {
+            self.sweep(Cause::Tick, now);
         }
-        let idle = self.slots.iter().filter(|(_, slot)| slot.is_at_rest());
-        let items = idle.map(|(key, slot)| Item::new(*key, slot)).collect();
-        self.sweep(Sweep::new(Cause::Tick, items, now));
     }
 
     /// A sweep that is not the tick's is waited for.
@@ -77,33 +77,38 @@ impl Task {
         self.sweep.as_ref().is_none_or(|sweep| sweep.cause == Cause::Tick)
     }
 
-    /// Looks at those whose directories something may have been mounted on or unmounted from.
-    fn look_behind_mounts(&mut self, now: Instant) {
-        let (mut items, mut looks) = (Vec::new(), Vec::new());
-        for (key, slot) in &self.slots {
-            if !mount::is_on_the_node(&slot.spec.files) {
-                continue;
-            }
-            // Where files are missing another directory may look the same, and has to be watched all the same.
-            if slot.is_at_rest() && !slot.stamp.as_ref().is_some_and(Stamp::is_waiting) {
-                items.push(Item::new(*key, slot));
-            } else {
-                looks.push(*key);
-            }
+    fn sweep(&mut self, cause: Cause, now: Instant) {
+        if cause == Cause::Mounts {
+            // Those that a mount is waited for do not wait for the sweep.
+            let waiting = self.slots.iter().filter(|(_, slot)| is_behind_mounts(slot) && !is_to_compare(slot, cause));
+            let waiting: Vec<_> = waiting.map(|(key, _)| *key).collect();
+            waiting.into_iter().for_each(|key| self.hint(key, now));
         }
-        looks.into_iter().for_each(|key| self.hint(key, now));
-        if !items.is_empty() {
-            self.sweep(Sweep::new(Cause::Mounts, items, now));
+        self.sweep = Some(Sweep::new(cause, self.slots.keys().copied().collect(), now));
+        self.go_on_with_sweep();
+    }
+
+    /// Has a thread go through the next identities; the sweep is over where none is left.
+    pub(super) fn go_on_with_sweep(&mut self) {
+        while let Some(sweep) = &mut self.sweep {
+            let (cause, keys) = (sweep.cause, sweep.next_keys());
+            if keys.is_empty() {
+                self.end_sweep();
+                return;
+            }
+            let slots = keys.into_iter().filter_map(|key| Some((key, self.slots.get(&key)?)));
+            let compared = slots.filter(|(_, slot)| is_to_compare(slot, cause));
+            let items: Vec<_> = compared.map(|(key, slot)| Item::new(key, slot)).collect();
+            if let Some(sweep) = self.sweep.as_mut().filter(|_| !items.is_empty()) {
+                let work = sweep.begin(items);
+                self.spawn_sweep(work);
+                return;
+            }
         }
     }
 
-    fn sweep(&mut self, sweep: Sweep) {
-        self.spawn_sweep(sweep.work());
-        self.sweep = Some(sweep);
-    }
-
-    /// A sweep is over.
-    pub(super) fn swept(&mut self, sweep: &Sweep) {
+    fn end_sweep(&mut self) {
+        let Some(sweep) = self.sweep.take() else { return };
         let now = self.system.now();
         match sweep.cause {
             Cause::Tick => self.observer.scanned(now.wall),
@@ -113,7 +118,7 @@ impl Task {
 
     fn spawn_sweep(&self, work: Arc<SweepWork>) {
         let (system, reports) = (Arc::clone(&self.system), self.reports.0.clone());
-        let _ = self.threads.run(move || {
+        let _ = self.sweepers.run(move || {
             // It fails when the keeper is gone, and nobody wants to know.
             let report = |report| drop(reports.blocking_send(report));
             work.run(&*system, |key| report(ThreadReport::Changed(key)));
@@ -125,18 +130,36 @@ impl Task {
         let Some(sweep) = self.sweep.as_mut().filter(|sweep| sweep.next_check(&self.pace) <= now) else { return };
         let stuck = match sweep.check(now) {
             Progress::Moving => return,
-            Progress::Stuck(key, work) => {
+            Progress::Stuck(key, Some(work)) => {
                 self.spawn_sweep(work);
                 key
             }
+            Progress::Stuck(key, None) => {
+                self.go_on_with_sweep();
+                key
+            }
             Progress::GivenUp(key) => {
-                if let Some(sweep) = self.sweep.take() {
-                    self.swept(&sweep);
-                }
+                self.end_sweep();
                 key
             }
         };
         // Its own look will tell whether the mount answers.
         self.hint(stuck, now);
     }
+}
+
+/// Whether a sweep compares what an identity's files look like; otherwise it needs a look of its own, or has one.
+fn is_to_compare(slot: &Slot, cause: Cause) -> bool {
+    match cause {
+        Cause::Tick => slot.is_at_rest(),
+        // Where files are missing another directory may look the same, and has to be watched all the same.
+        Cause::Mounts => {
+            is_behind_mounts(slot) && slot.is_at_rest() && !slot.stamp.as_ref().is_some_and(Stamp::is_waiting)
+        }
+    }
+}
+
+/// Whether something may have been mounted on an identity's directories, or unmounted from them.
+fn is_behind_mounts(slot: &Slot) -> bool {
+    mount::is_on_the_node(&slot.spec.files)
 }

@@ -7,7 +7,8 @@ fn start_on_demand(system: &Arc<Rigged>, specs: Vec<IdentitySpec>) -> (Keeper, A
     let recorder = Arc::new(Recorder::default());
     let pace = Pace { counted: SHORT, unresponsive: SHORT * 4, sweep_stuck: SHORT, ..Pace::default() };
     let settings = KeeperSettings { tick: HOUR, keys: KeyRetention::OnDemand, ..KeeperSettings::default() };
-    let keeper = Keeper::start_on(Arc::clone(system) as _, pace, settings, Arc::clone(&recorder) as _);
+    let reactor = Reactor::start("test").unwrap();
+    let keeper = Keeper::start_with(Arc::clone(system) as _, pace, settings, Arc::clone(&recorder) as _, Some(reactor));
     keeper.keep(specs);
     (keeper, recorder)
 }

@@ -31,7 +31,7 @@ impl Rolled {
         let settings =
             KeeperSettings { tick, state_directory: Some(self.state.path().to_owned()), ..KeeperSettings::default() };
         let observer = Arc::clone(&recorder) as Arc<dyn Observer>;
-        let keeper = Keeper::start_on(Arc::clone(&self.system) as _, pace, settings, observer);
+        let keeper = Keeper::start_with(Arc::clone(&self.system) as _, pace, settings, observer, None);
         keeper.keep(specs);
         (keeper, recorder)
     }
@@ -243,7 +243,8 @@ async fn an_overlap_that_cannot_be_read_is_a_finding_and_in_force_as_soon_as_it_
     let link = rolled.state.path().join("link");
     std::os::unix::fs::symlink(&unreadable, &link).unwrap();
     let observer = Arc::clone(&recorder) as Arc<dyn Observer>;
-    let keeper = Keeper::start_on(Arc::clone(&rolled.system) as _, Pace::default(), settings(&link), observer);
+    let pace = Pace::default();
+    let keeper = Keeper::start_with(Arc::clone(&rolled.system) as _, pace, settings(&link), observer, None);
     keeper.keep(vec![rolled.spec()]);
     recorder.until_serves("a", &rolled.new).await;
     assert!(recorder.finds("a", Check::StateNotWritten));

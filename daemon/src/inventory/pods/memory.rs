@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use evercert_core::detached::Threads;
 use evercert_core::identity::is_pod_uid;
 use evercert_core::state_file::{self, State, StateError, Unusable};
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,7 @@ pub(crate) fn remembered(directory: &Path) -> Result<usize, StateError> {
 }
 
 fn with(directory: &Path, access: Box<dyn Access<PodNames>>) -> Memory<PodNames> {
-    Memory::new(directory.join(FILE), "pod-names", WORDS, access)
+    Memory::new(directory.join(FILE), Threads::named("pod-names"), WORDS, access)
 }
 
 impl Access<PodNames> for StateFile {

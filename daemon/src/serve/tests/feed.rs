@@ -46,7 +46,7 @@ impl Two {
             sdk_version: String::new(),
             shutdown: node.shutdown.clone(),
         };
-        let asked = ids.map(|id| Asked { state: node.store.get(&id).unwrap(), id, held: None });
+        let asked = ids.map(|id| Asked { state: node.store.follow(&id).unwrap(), id, held: None });
         let said = UnboundedReceiverStream::new(said);
         let feed = Feed::open(asker, asked.into(), said, &node.subscribers).await?;
         Ok(Self { feed, says, made: Arc::default() })

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::discovery::{Discovery, FetchError};
 use super::key_set::KeySet;
-use crate::identity::runtime;
+use crate::runtime;
 use crate::telemetry::{Event, FileKind, Recorder, TokenFailure};
 
 /// The least time between the beginnings of two fetches: tokens with made-up names of keys make no more of them.

@@ -23,7 +23,7 @@ use crate::client::error::{ChannelError, ConnectError, ConnectFailure};
 use crate::client::news;
 use crate::client::readiness::lives;
 use crate::identity::Identity;
-use crate::identity::runtime::of_identities;
+use crate::runtime::of_identities;
 
 /// The time after which a name is asked for again while an endpoint of it cannot be connected to.
 const REFRESH_IN_TROUBLE: Duration = Duration::from_secs(5);

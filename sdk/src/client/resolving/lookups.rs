@@ -11,7 +11,7 @@ use futures_util::future::Shared;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::identity::runtime::of_identities;
+use crate::runtime::of_identities;
 
 /// A host and a port.
 type Name = (String, u16);

@@ -61,7 +61,10 @@ pub(crate) async fn run(args: Args) -> Value {
     let issued = stage::certificates(args.swaps + 1);
     let rotated = [(); 2].map(|()| Arc::new(KubeletVolume::new(&issued[0].files())));
     let directory = tempfile::tempdir().unwrap();
-    let sets = sets(&directory, args.sets);
+    // Of one CA, of which they are renewed, too.
+    let mut certificates = stage::certificates(2 * args.sets + 1);
+    let renewed = certificates.split_off(args.sets);
+    let sets = sets(&directory, &certificates);
     let [small_home, large_home] = [(); 2].map(|()| Home::new(crate::daemon));
     small_home.configure(&identity(stage::IDENTITY, rotated[0].path()));
     let all = sets.iter().enumerate().map(|(number, volume)| identity(&format!("set-{number}"), volume.path()));
@@ -86,7 +89,7 @@ pub(crate) async fn run(args: Args) -> Value {
     for _ in 0..args.runs {
         runs.push(latencies(&nodes, &client, &issued).await);
     }
-    let renewal = renewal::run(&nodes[1].daemon, &large_home, &sets, &rotated[1]).await;
+    let renewal = renewal::run(&nodes[1].daemon, &large_home, &sets, &renewed, &rotated[1]).await;
     figures(&args, &runs, renewal)
 }
 
@@ -95,8 +98,7 @@ async fn is_published(daemon: &Daemon<'_>) -> bool {
 }
 
 /// Sets that rest until they are renewed.
-fn sets(directory: &TempDir, count: usize) -> Vec<KubeletVolume> {
-    let issued = stage::certificates(count);
+fn sets(directory: &TempDir, issued: &[Issued]) -> Vec<KubeletVolume> {
     let at = |number| directory.path().join(format!("set-{number}"));
     issued.iter().enumerate().map(|(number, issued)| KubeletVolume::at(&at(number), &issued.files())).collect()
 }

@@ -151,7 +151,7 @@ fn while_a_state_directory_does_not_answer_the_latest_state_waits_for_it_and_nob
 
     memory.remember(named("a"));
     assert_eq!(gate.entered(), At::Writing);
-    ["b", "c"].iter().for_each(|name| memory.remember(named(name)));
+    assert!(["b", "c"].iter().all(|name| memory.remember(named(name))));
     assert_eq!(memory.recall(), Some(named("c")), "what waits to be written is what is remembered");
     for name in ["a", "c"] {
         assert!(gate.entries.try_recv().is_err(), "one at a time");

@@ -9,7 +9,7 @@ use evercert::Identity;
 use evercert::source::AgentSettings;
 use evercert_api::v1::admin_client::AdminClient;
 use evercert_api::v1::{EventsRequest, event};
-use evercert_fixtures::KubeletVolume;
+use evercert_fixtures::{Issued, KubeletVolume};
 use evercert_tests::channel::connect;
 use evercert_tests::daemon::{Daemon, Home};
 use serde_json::{Value, json};
@@ -27,15 +27,15 @@ const MEMORY: f64 = 1.1;
 /// How long what comes of the written files, which are not in their places yet, may take.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// Renews `sets` and, among them, `one_more`.
+/// Renews `sets` and, among them, `one_more`; `issued` is one certificate for each.
 pub(super) async fn run(
     daemon: &Daemon<'_>,
     home: &Home,
     sets: &[KubeletVolume],
+    issued: &[Issued],
     one_more: &Arc<KubeletVolume>,
 ) -> Value {
-    let issued = stage::certificates(sets.len() + 1);
-    let mut prepared: Vec<_> = sets.iter().zip(&issued).map(|(set, issued)| set.prepare(&issued.files())).collect();
+    let mut prepared: Vec<_> = sets.iter().zip(issued).map(|(set, issued)| set.prepare(&issued.files())).collect();
     let last = issued[sets.len()].files();
     let (first, other) = (seen(home, "set-0").await, seen(home, stage::IDENTITY).await);
     let published = followed(home, sets.len()).await;

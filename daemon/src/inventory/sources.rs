@@ -154,7 +154,7 @@ fn resolve_within(
             continue;
         };
         let (listing, policy) = (&listings[at], &config.directories[at].policy);
-        let is_there = listing.directories.contains(&directory.path);
+        let is_there = listing.directories.binary_search(&directory.path).is_ok();
         let is_lost = !is_there && listing.has_lost(directory.parent);
         if !is_there && !is_lost && stay == Stay::OutOfSight {
             continue;
